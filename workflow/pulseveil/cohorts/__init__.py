@@ -1,0 +1,43 @@
+"""Cohorts: where recordings come from. A new kind is one class, registered as `pulseveil.cohorts`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from pulseveil.contracts import Recording
+from pulseveil.settings import Settings
+
+
+class CohortSettings(Settings):
+    """Keys that every kind of cohort has; `kind` selects the registered class."""
+
+    kind: str
+
+
+class Cohort(Protocol):
+    """A source of recordings.
+
+    `Settings` names its keys in the study; `version` rises whenever the recordings it returns change.
+    """
+
+    Settings: ClassVar[type[CohortSettings]]
+    version: ClassVar[int]
+
+    def __init__(self, settings: CohortSettings) -> None: ...
+
+    def outline(self) -> Mapping[str, tuple[str, ...]]:
+        """Subjects in numeric order, each with its conditions in order of time.
+
+        Reads no recording: a plan must not need them.
+        """
+        ...
+
+    def sources(self) -> tuple[Path, ...]:
+        """The files that the recordings are read from, for content hashes; empty when they are simulated."""
+        ...
+
+    def recordings(self) -> Iterator[Recording]:
+        """Recordings in the order of `outline`, one at a time; raises InputError for files beyond repair."""
+        ...

@@ -1,0 +1,212 @@
+"""The values that stages hand to each other; `store` writes and reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+PUBLISHED_CHANNELS = ("BVP", "EDA", "ACC_x", "ACC_y", "ACC_z", "TEMP")
+PHYSIOLOGICAL_CHANNELS = (
+    "heart_rate",
+    "pulse_amplitude",
+    "eda_level",
+    "eda_phasic",
+    "activity",
+    "temperature",
+)
+CHANNEL_SETS: Mapping[str, tuple[str, ...]] = {
+    "published": PUBLISHED_CHANNELS,
+    "physiological": PHYSIOLOGICAL_CHANNELS,
+}
+
+BASELINE, STRESS, AMUSEMENT = 0, 1, 2
+CONDITIONS = ("baseline", "stress", "amusement")
+
+
+@dataclass(frozen=True, eq=False)
+class Signal:
+    """One channel at its native rate: `values (n,)` float64, `rate_hz`, unix time of sample 0."""
+
+    values: NDArray[np.float64]
+    rate_hz: float
+    start_unix_s: float
+
+
+@dataclass(frozen=True)
+class Interval:
+    """One labelled stretch `[start_s, end_s)` in seconds since the recording's first sample.
+
+    `condition` is a code of `CONDITIONS`; `name` keeps the condition's name in the source files.
+    """
+
+    condition: int
+    start_s: float
+    end_s: float
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One subject's wrist recording: native-rate signals keyed by `PUBLISHED_CHANNELS`, labelled intervals.
+
+    Units: BVP arbitrary, EDA microsiemens, ACC_* g/64, TEMP degrees Celsius. `repairs` and `notes` are
+    sentences for the cohort summary: what was mended, and what is irregular but was left as it is.
+    """
+
+    subject: str
+    signals: Mapping[str, Signal]
+    intervals: tuple[Interval, ...]
+    repairs: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Rows:
+    """Row selection and concatenation for the columnar records below."""
+
+    row_columns: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(getattr(self, self.row_columns[0]))
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Self:
+        """The same record restricted to `rows` (mask or indices)."""
+        return replace(self, **{c: getattr(self, c)[rows] for c in self.row_columns})  # type: ignore[type-var]
+
+    @classmethod
+    def concatenate(cls, parts: list[Self]) -> Self:
+        """Rows of all parts, in order; every other field must be equal in all of them."""
+        first = parts[0]
+        for name in (f.name for f in fields(first)):  # type: ignore[arg-type]
+            if name in cls.row_columns:
+                continue
+            if any(not np.array_equal(getattr(p, name), getattr(first, name)) for p in parts[1:]):
+                raise ValueError(f"cannot concatenate: {name} differs between parts")
+        return replace(  # type: ignore[type-var]
+            first, **{c: np.concatenate([getattr(p, c) for p in parts]) for c in cls.row_columns}
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class WindowSet(Rows):
+    """Windows of all subjects of a cohort, subjects in numeric order.
+
+    windows (n, time, 6) float32; condition (n) int8; stress, calibration (n) bool; subject (n) str;
+    start_s (n) float64, in the subject's own recording time (NaN for synthetic windows).
+    """
+
+    windows: NDArray[np.float32]
+    condition: NDArray[np.int8]
+    stress: NDArray[np.bool_]
+    calibration: NDArray[np.bool_]
+    subject: NDArray[np.str_]
+    start_s: NDArray[np.float64]
+    channels: tuple[str, ...]
+    rate_hz: float
+    window_s: float
+    stride_s: float
+    scaling: str
+    protocol: str
+
+    row_columns = ("windows", "condition", "stress", "calibration", "subject", "start_s")
+
+
+@dataclass(frozen=True, eq=False)
+class SyntheticSet(Rows):
+    """Synthetic windows of one generator and seed, for every fold it was trained for.
+
+    `fold (n) str` names the fold whose generator made the window ("all" for a generator shared by all
+    folds); `subject` is `SYN0001`...; the first k subjects of a fold are a valid smaller set.
+    """
+
+    windows: NDArray[np.float32]
+    condition: NDArray[np.int8]
+    stress: NDArray[np.bool_]
+    subject: NDArray[np.str_]
+    fold: NDArray[np.str_]
+    channels: tuple[str, ...]
+    rate_hz: float
+    window_s: float
+    stride_s: float
+    scaling: str
+    protocol: str
+    generator: str
+    unit: str
+    epsilon_generator: float
+    seed: int
+
+    row_columns = ("windows", "condition", "stress", "subject", "fold")
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSet(Rows):
+    """Spectra and window statistics, one row a window.
+
+    features (n, 6, bins) float32, FFT amplitudes (unit of the channel); statistics (n, k) float32 with
+    `statistic_names` (k); frequency_hz (6, bins), NaN where bins carry no frequency (sorted or padded).
+    `fold (n) str` is "" for real windows, else the fold whose generator made the window.
+    """
+
+    features: NDArray[np.float32]
+    statistics: NDArray[np.float32]
+    condition: NDArray[np.int8]
+    stress: NDArray[np.bool_]
+    calibration: NDArray[np.bool_]
+    subject: NDArray[np.str_]
+    fold: NDArray[np.str_]
+    start_s: NDArray[np.float64]
+    frequency_hz: NDArray[np.float32]
+    statistic_names: tuple[str, ...]
+    protocol: str
+
+    row_columns = (
+        "features",
+        "statistics",
+        "condition",
+        "stress",
+        "calibration",
+        "subject",
+        "fold",
+        "start_s",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Scores(Rows):
+    """Scores of one cell and seed, one row a tested window.
+
+    score (n): estimated probability of stress; score_rest (n): the second output of two-output networks,
+    else 1 - score; predicted (n) bool; fold (n): the fold in which the window was tested. `keys` are the
+    run keys of the file: evaluation, generator, detector, unit, epsilons, subjects, noise, seed.
+    """
+
+    subject: NDArray[np.str_]
+    fold: NDArray[np.str_]
+    start_s: NDArray[np.float64]
+    condition: NDArray[np.int8]
+    stress: NDArray[np.bool_]
+    score: NDArray[np.float32]
+    score_rest: NDArray[np.float32]
+    predicted: NDArray[np.bool_]
+    keys: Mapping[str, str | int | float] = field(default_factory=dict)
+
+    row_columns = (
+        "subject",
+        "fold",
+        "start_s",
+        "condition",
+        "stress",
+        "score",
+        "score_rest",
+        "predicted",
+    )
+
+
+def subject_order(subject: str) -> tuple[str, int, str]:
+    """Sort key that puts S2 before S10."""
+    digits = "".join(c for c in subject if c.isdigit())
+    prefix = subject.rstrip("0123456789")
+    return (prefix, int(digits) if digits else -1, subject)

@@ -1,0 +1,65 @@
+"""Detectors: models that tell stress from a window; registered under `pulseveil.detectors`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulseveil.contracts import FeatureSet
+from pulseveil.privacy.budget import Budget
+from pulseveil.randomness import Stream
+from pulseveil.settings import Settings
+
+
+class DetectorSettings(Settings):
+    """Base of all detectors' settings."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """A detector's answer for n windows.
+
+    score (n): estimated probability of stress; score_rest (n): the second output of a two-output network,
+    else 1 - score; predicted (n) bool: the detector's decision.
+    """
+
+    score: NDArray[np.float32]
+    score_rest: NDArray[np.float32]
+    predicted: NDArray[np.bool_]
+
+    @classmethod
+    def from_probability(cls, score: NDArray[np.float64]) -> Outputs:
+        """One-output models: decide for stress where the probability exceeds one half."""
+        stress = score.astype(np.float32)
+        return cls(stress, (1 - score).astype(np.float32), score > 0.5)
+
+
+class Fitted(Protocol):
+    """A trained detector."""
+
+    def score(self, features: FeatureSet) -> Outputs:
+        """Outputs for each row of `features`."""
+        ...
+
+
+class Detector(Protocol):
+    """A recipe that can be fitted many times in one process; compiled programs are kept between fits.
+
+    `trains_on` is "windows" for models of the sensor data and "timeline" for yardsticks that look at labels
+    and times only: those are fitted on the real training subjects even where others train on synthetic data.
+    `version` rises whenever the same settings and stream give other scores.
+    """
+
+    Settings: ClassVar[type[DetectorSettings]]
+    version: ClassVar[int]
+    uses_tensorflow: ClassVar[bool]
+    trains_on: ClassVar[Literal["windows", "timeline"]]
+
+    def __init__(self, settings: Any) -> None: ...
+
+    def fit(self, features: FeatureSet, *, budget: Budget, stream: Stream) -> Fitted:
+        """Fit to the rows of `features` and their `stress`."""
+        ...

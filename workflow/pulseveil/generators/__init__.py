@@ -1,0 +1,60 @@
+"""Generators: models that synthesize windows; registered under `pulseveil.generators`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulseveil.checkpoints import Checkpoint
+from pulseveil.privacy.budget import Budget
+from pulseveil.randomness import Stream
+from pulseveil.settings import Settings
+
+
+class GeneratorSettings(Settings):
+    """Base of all generators' settings."""
+
+
+class Generator(Protocol):
+    """A model fitted to windows of known condition.
+
+    `Settings` are its keys in the study; `version` rises whenever the same settings and stream give another
+    model; `uses_tensorflow` tells the plan whether a job pays TensorFlow's start-up.
+    """
+
+    Settings: ClassVar[type[GeneratorSettings]]
+    version: ClassVar[int]
+    uses_tensorflow: ClassVar[bool]
+
+    @classmethod
+    def fit(
+        cls,
+        settings: Any,
+        windows: NDArray[np.float32],
+        condition: NDArray[np.int8],
+        *,
+        classes: int,
+        budget: Budget,
+        stream: Stream,
+        checkpoint: Checkpoint | None = None,
+    ) -> Self:
+        """Fit to windows (n, time, channels) with condition codes (n) in 0..classes-1."""
+        ...
+
+    def sample(
+        self, per_condition: Sequence[int], stream: Stream
+    ) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+        """Windows (n, time, channels) and codes: per_condition[c] windows of each code c, in order."""
+        ...
+
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """The fitted state as named arrays, for `store.write_models`."""
+        ...
+
+    @classmethod
+    def from_arrays(cls, settings: Any, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """The generator whose `arrays()` these are."""
+        ...

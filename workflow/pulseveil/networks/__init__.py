@@ -1,0 +1,1 @@
+"""Networks: layers as pure functions on lists of tensors, and the compiled programs that train them."""

@@ -1,0 +1,1 @@
+"""Privacy: what a training may spend, and on whom."""

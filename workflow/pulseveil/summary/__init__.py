@@ -1,0 +1,1 @@
+"""Summary: from scores to tables, figures and a report."""
