@@ -83,7 +83,7 @@ class Rows:
         for name in (f.name for f in fields(first)):  # type: ignore[arg-type]
             if name in cls.row_columns:
                 continue
-            if any(not np.array_equal(getattr(p, name), getattr(first, name)) for p in parts[1:]):
+            if any(not _same(getattr(p, name), getattr(first, name)) for p in parts[1:]):
                 raise ValueError(f"cannot concatenate: {name} differs between parts")
         return replace(  # type: ignore[type-var]
             first, **{c: np.concatenate([getattr(p, c) for p in parts]) for c in cls.row_columns}
@@ -203,6 +203,12 @@ class Scores(Rows):
         "score_rest",
         "predicted",
     )
+
+
+def _same(left: object, right: object) -> bool:
+    if isinstance(left, np.ndarray) and left.dtype.kind == "f":
+        return np.array_equal(left, np.asarray(right), equal_nan=True)
+    return bool(np.array_equal(np.asarray(left), np.asarray(right)))
 
 
 def subject_order(subject: str) -> tuple[str, int, str]:

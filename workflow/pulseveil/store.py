@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +26,8 @@ _FORMATS: Mapping[type[Rows], tuple[str, str]] = {
     Scores: ("pulseveil-scores", "train_detectors"),
 }
 _MODEL_FORMAT = "pulseveil-models"
+# Newer layouts stamp groups with the time of writing: equal content must give equal bytes.
+_LAYOUT = "earliest"
 _CHUNK_BYTES = 1 << 20
 
 Record = TypeVar("Record", bound=Rows)
@@ -52,7 +54,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 def write_record(path: Path, record: Rows, *, cell_hash: str) -> None:
     """Write a record of `contracts`: arrays as root datasets, all else as attributes."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="v110") as file:
+    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=_LAYOUT) as file:
         _write_attributes(file, {"format": _FORMATS[type(record)][0], "cell_hash": cell_hash})
         for item in fields(record):  # type: ignore[arg-type]
             value = getattr(record, item.name)
@@ -79,29 +81,53 @@ def read_record(path: Path, kind: type[Record]) -> Record:
     return kind(**values)
 
 
+def record_kind(path: Path) -> type[Rows]:
+    """The class of the record in a file, by its `format`; raises InputError when it holds none."""
+    try:
+        with h5py.File(path, "r") as file:
+            found = file.attrs.get("format")
+    except OSError as error:
+        raise InputError(f"{path}: not a readable HDF5 file ({error})") from None
+    for kind, (name, _) in _FORMATS.items():
+        if name == found:
+            return kind
+    formats = ", ".join(name for name, _ in _FORMATS.values())
+    raise InputError(f"{path}: expected one of the formats {formats}; found {found}")
+
+
 def read_cell_hash(path: Path) -> str:
     """The `cell_hash` of any file of this module."""
     with h5py.File(path, "r") as file:
         return str(file.attrs["cell_hash"])
 
 
-def write_models(path: Path, models: Mapping[str, Arrays], *, cell_hash: str) -> None:
-    """Write the arrays of several trained models, one HDF5 group a fold."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="v110") as file:
+@dataclass(frozen=True, eq=False)
+class Models:
+    """Trained models of one seed: arrays by fold, and what is needed to use them (JSON values)."""
+
+    arrays: Mapping[str, Arrays]
+    description: Mapping[str, Any]
+
+
+def write_models(path: Path, models: Models, *, cell_hash: str) -> None:
+    """Write trained models, one HDF5 group a fold."""
+    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=_LAYOUT) as file:
         _write_attributes(file, {"format": _MODEL_FORMAT, "cell_hash": cell_hash})
-        for fold, arrays in models.items():
+        file.attrs["description"] = json.dumps(models.description, sort_keys=True)
+        for fold, arrays in models.arrays.items():
             group = file.create_group(f"fold={fold}")
             for name, value in arrays.items():
                 _write_array(group, name, np.asarray(value))
 
 
-def read_models(path: Path) -> dict[str, dict[str, NDArray[Any]]]:
-    """The arrays of `write_models`, keyed by fold."""
+def read_models(path: Path) -> Models:
+    """The models of `write_models`; raises InputError when the file is of another kind."""
     with _open(path, _MODEL_FORMAT, "train_generator") as file:
-        return {
+        arrays = {
             group.removeprefix("fold="): {name: _read_array(data) for name, data in file[group].items()}
             for group in file
         }
+        return Models(arrays, json.loads(file.attrs["description"]))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -124,13 +150,17 @@ def _open(path: Path, expected: str, stage: str) -> Iterator[h5py.File]:
     except OSError as error:
         raise InputError(f"{path}: not a readable HDF5 file ({error}); rerun {stage}") from None
     with file:
-        found = (file.attrs.get("format"), file.attrs.get("format_version"))
-        if found != (expected, FORMAT_VERSION):
-            raise InputError(
-                f"{path}: expected format {expected} version {FORMAT_VERSION}, "
-                f"found {found[0]} version {found[1]}; rerun {stage}"
-            )
-        yield file
+        try:
+            found = (file.attrs.get("format"), file.attrs.get("format_version"))
+            if found != (expected, FORMAT_VERSION):
+                raise InputError(
+                    f"{path}: expected format {expected} version {FORMAT_VERSION}, "
+                    f"found {found[0]} version {found[1]}; rerun {stage}"
+                )
+            yield file
+        except (OSError, RuntimeError, KeyError) as error:
+            # What the HDF5 library raises depends on which byte is wrong.
+            raise InputError(f"{path}: damaged file ({error}); rerun {stage}") from None
 
 
 def _write_attributes(file: h5py.File, values: Mapping[str, str]) -> None:

@@ -50,15 +50,22 @@ class Detector(Protocol):
 
     `trains_on` is "windows" for models of the sensor data and "timeline" for yardsticks that look at labels
     and times only: those are fitted on the real training subjects even where others train on synthetic data.
-    `version` rises whenever the same settings and stream give other scores.
+    `version` rises whenever the same settings and stream give other scores; `private_units` are the units at
+    which it has a private training.
     """
 
     Settings: ClassVar[type[DetectorSettings]]
     version: ClassVar[int]
     uses_tensorflow: ClassVar[bool]
+    private_units: ClassVar[frozenset[str]]
     trains_on: ClassVar[Literal["windows", "timeline"]]
 
     def __init__(self, settings: Any) -> None: ...
+
+    @staticmethod
+    def expected_seconds(settings: Any, rows: int) -> float:
+        """Expected CPU seconds of fitting to `rows` windows: a guide, not a promise."""
+        ...
 
     def fit(self, features: FeatureSet, *, budget: Budget, stream: Stream) -> Fitted:
         """Fit to the rows of `features` and their `stress`."""

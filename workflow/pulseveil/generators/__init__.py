@@ -22,12 +22,14 @@ class Generator(Protocol):
     """A model fitted to windows of known condition.
 
     `Settings` are its keys in the study; `version` rises whenever the same settings and stream give another
-    model; `uses_tensorflow` tells the plan whether a job pays TensorFlow's start-up.
+    model; `uses_tensorflow` tells the plan whether a job pays TensorFlow's start-up; `private_units` are the
+    units at which it has a private training.
     """
 
     Settings: ClassVar[type[GeneratorSettings]]
     version: ClassVar[int]
     uses_tensorflow: ClassVar[bool]
+    private_units: ClassVar[frozenset[str]]
 
     @classmethod
     def fit(
@@ -48,6 +50,11 @@ class Generator(Protocol):
         self, per_condition: Sequence[int], stream: Stream
     ) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
         """Windows (n, time, channels) and codes: per_condition[c] windows of each code c, in order."""
+        ...
+
+    @staticmethod
+    def expected_seconds(settings: Any, rows: int) -> float:
+        """Expected CPU seconds of fitting to `rows` windows: a guide, not a promise."""
         ...
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:

@@ -1,0 +1,70 @@
+# Every target below sets up $(VENV) by itself: only python3 (3.11 or 3.12) and pip must be there.
+#   make demo PYTHON=python3.12                     another interpreter
+#   make demo LOCK=envs/lock-gpu-py311.txt          with the CUDA libraries
+#   make test PYTEST_ARGS="-x tests/unit"           fewer tests
+VENV ?= .venv
+PYTHON ?=
+LOCK ?=
+CORES ?= 2
+PYTEST_ARGS ?=
+SNAKEFILES = $(wildcard Snakefile workflow/Snakefile workflow/rules/*.smk)
+
+SHELL := /bin/bash
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+
+# The name holds what was asked for, so that another interpreter or lock is installed at the next call.
+INSTALLED := $(VENV)/.installed$(addprefix -,$(notdir $(PYTHON)) $(notdir $(LOCK)))
+INSTALLED := $(subst $() -,-,$(INSTALLED))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo dryrun test test-all lint schema lock wheelhouse clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+$(INSTALLED): pyproject.toml envs/venv.sh envs/install.sh envs/lock-py311.txt envs/lock-py312.txt $(LOCK)
+	@envs/venv.sh $(VENV) "$(PYTHON)" $(LOCK)
+	@touch $@
+
+demo: $(INSTALLED) ## the demo study: simulated people, from recordings to tables and figures
+	snakemake --cores $(CORES)
+
+dryrun: $(INSTALLED) ## the demo's plan; runs nothing
+	snakemake --dry-run
+
+test: $(INSTALLED) ## all tests but the slow ones
+	pytest -m "not slow" $(PYTEST_ARGS)
+
+test-all: $(INSTALLED) ## all tests
+	pytest $(PYTEST_ARGS)
+
+lint: $(INSTALLED) ## style, types and workflow checks
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check $(SNAKEFILES)
+	snakemake --lint
+
+schema: $(INSTALLED) ## config/schema.json and the key table of config/README.md
+	python scripts/schema.py
+
+# Existing pins stay; newer releases: make lock UV_ARGS=--upgrade. Resolved for Linux.
+LOCK_EXTRAS = --extra app --extra dev --extra privacy --extra quality --extra slurm
+COMPILE = uv pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate $(UV_ARGS)
+# One line per package: a lock can be read with grep, and a line without a hash is seen at once.
+JOIN_LINES = sed -i -e ':a' -e '/\\$$/{N;s/ *\\\n */ /;ba' -e '}'
+
+lock: $(INSTALLED) ## the lock files from pyproject.toml
+	$(COMPILE) $(LOCK_EXTRAS) --python-version 3.11 --output-file envs/lock-py311.txt
+	$(COMPILE) $(LOCK_EXTRAS) --python-version 3.12 --output-file envs/lock-py312.txt
+	$(COMPILE) $(LOCK_EXTRAS) --extra gpu --python-version 3.11 --output-file envs/lock-gpu-py311.txt
+	$(JOIN_LINES) envs/lock-*.txt
+
+wheelhouse: $(INSTALLED) ## the locked packages as files, for machines without network: PIP_NO_INDEX=1 PIP_FIND_LINKS=wheelhouse make demo
+	tag=$$(python -c 'import sys; print("py%d%d" % sys.version_info[:2])'); \
+	pip download -qq --no-deps --ignore-requires-python --no-build-isolation --require-hashes \
+	    --requirement $(or $(LOCK),envs/lock-$$tag.txt) --dest wheelhouse
+
+clean: ## caches and build products; results/ and $(VENV) stay
+	rm -rf build dist wheelhouse workflow/pulseveil.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	find . -path './.*' -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf

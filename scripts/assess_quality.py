@@ -1,0 +1,1 @@
+"""Compare synthetic windows with the real ones that their generator learned from."""

@@ -1,0 +1,46 @@
+"""Two studies side by side: prints the comparison of their main tables, and writes it as CSV."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from pulseveil.errors import run_command
+from pulseveil.paths import results
+from pulseveil.summary.compare import compare_tables, read_main_table, terminal_comparison
+from pulseveil.summary.formats import write_csv
+from pulseveil.summary.terminal import WIDTH
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("first", "second"):
+        parser.add_argument(name, help="name of a study with finished tables, or the path of its main.csv")
+    parser.add_argument("--out", type=Path, help="CSV to write; default: results/compare/FIRST-SECOND.csv")
+    options = parser.parse_args()
+    files = [main_table(options.first), main_table(options.second)]
+    names = (study_name(files[0]), study_name(files[1]))
+    out = options.out or results("compare") / f"{names[0]}-{names[1]}.csv"
+
+    compared = compare_tables(read_main_table(files[0]), read_main_table(files[1]))
+    write_csv(out, compared)
+    console = Console(width=WIDTH)
+    console.print(terminal_comparison(compared, names), highlight=False)
+    console.print(str(out), highlight=False)
+
+
+def main_table(study: str) -> Path:
+    """The main.csv of a study given by name or path."""
+    return Path(study) if study.endswith(".csv") else results(study) / "tables" / "main.csv"
+
+
+def study_name(path: Path) -> str:
+    """The study that `results/STUDY/tables/main.csv` belongs to; for other paths the file's own name."""
+    parts = path.resolve().parts
+    return parts[-3] if len(parts) > 2 and parts[-2] == "tables" else path.stem
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,58 @@
+"""Features of a window file or a synthetic file, for the detectors."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pulseveil import job_files
+from pulseveil.contracts import SyntheticSet, WindowSet
+from pulseveil.errors import InputError, run_command
+from pulseveil.features import extract_features, feature_settings
+from pulseveil.provenance import cell_hash
+from pulseveil.stages import FEATURES
+from pulseveil.store import read_cell_hash, read_record, record_kind, write_record
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("windows", type=Path, nargs="+", help="files of prepare_cohort or synthesize")
+    parser.add_argument("--protocol", choices=("paper", "sound"), required=True)
+    parser.add_argument(
+        "--pairing",
+        choices=("published", "intended"),
+        default="published",
+        help="which sub-window length belongs to which signal (protocol paper)",
+    )
+    parser.add_argument("--out", type=Path, nargs="+", required=True, help="one HDF5 file for each input")
+    parser.add_argument("--study", default="", help="name of the study, for the provenance beside the file")
+    parser.add_argument("--version", type=int, default=FEATURES, help="version of this stage in the plan")
+    options = parser.parse_args()
+    started = datetime.now(UTC)
+    job_files.log_progress()
+    job_files.check_outputs(options.out, len(options.windows))
+    for source, target in zip(options.windows, options.out, strict=True):
+        features = extract_features(
+            read_windows(source), protocol=options.protocol, pairing=options.pairing
+        )
+        settings = feature_settings(options.protocol, options.pairing)
+        settings |= {"windows": read_cell_hash(source), "version": options.version}
+        write_record(target, features, cell_hash=cell_hash(settings))
+        job_files.write_sidecar(target, options.study, started)
+        logging.info("%s: %d windows, %d bins", target, len(features), features.features.shape[2])
+
+
+def read_windows(path: Path) -> WindowSet | SyntheticSet:
+    """The real or synthetic windows in a file; raises InputError when it holds something else."""
+    kind = record_kind(path)
+    if kind is WindowSet:
+        return read_record(path, WindowSet)
+    if kind is SyntheticSet:
+        return read_record(path, SyntheticSet)
+    raise InputError(f"{path}: expected windows of prepare_cohort or synthesize, found {kind.__name__}")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,47 @@
+"""Synthesize subjects with trained generators; fewer subjects are the first of more."""
+
+import argparse
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pulseveil import job_files, provenance, store
+from pulseveil.errors import InputError, run_command
+from pulseveil.export import export_csv
+from pulseveil.generator_runs import synthesize
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", type=Path, nargs="+", help="files of train_generator")
+    parser.add_argument(
+        "--subjects", type=int, required=True, help="synthetic subjects of each fold's generator"
+    )
+    parser.add_argument(
+        "--out", type=Path, nargs="+", required=True, help="one HDF5 file for each model file"
+    )
+    parser.add_argument("--csv", type=Path, nargs="+", default=[], help="also write CSV, one row a second")
+    parser.add_argument("--version", type=int, default=1, help="version of this stage, part of the cell hash")
+    options = parser.parse_args()
+    started = datetime.now(UTC)
+    job_files.log_progress()
+    job_files.check_outputs(options.out, len(options.models))
+    if options.subjects < 1:
+        raise InputError(f"--subjects: expected at least 1, found {options.subjects}")
+    if options.csv:
+        job_files.check_outputs(options.csv, len(options.models))
+    for i, path in enumerate(options.models):
+        models = store.read_models(path)
+        synthetic = synthesize(models, options.subjects)
+        settings = {
+            "models": store.read_cell_hash(path),
+            "subjects": options.subjects,
+            "version": options.version,
+        }
+        store.write_record(options.out[i], synthetic, cell_hash=provenance.cell_hash(settings))
+        job_files.write_sidecar(options.out[i], models.description["job"]["study"], started)
+        if options.csv:
+            export_csv(options.csv[i], synthetic)
+
+
+if __name__ == "__main__":
+    run_command(main)

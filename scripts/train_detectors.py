@@ -1,0 +1,40 @@
+"""Train and test the detectors of one job: one model a cell and fold, scores of every tested window."""
+
+import argparse
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pulseveil import job_files, store
+from pulseveil.contracts import FeatureSet
+from pulseveil.detector_runs import Data, synthetic_features, train_detectors
+from pulseveil.errors import run_command
+from pulseveil.jobs import DetectorJob
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--train", type=Path, required=True, help="features of the cohort trained on")
+    parser.add_argument("--test", type=Path, required=True, help="features of the cohort tested on")
+    parser.add_argument(
+        "--synthetic", type=Path, nargs="*", default=[], help="features by generator and seed"
+    )
+    parser.add_argument("--job", required=True, help="the job, as JSON")
+    parser.add_argument("--out", type=Path, nargs="+", required=True, help="one Scores file a cell")
+    options = parser.parse_args()
+    started = datetime.now(UTC)
+    job_files.log_progress()
+    job = job_files.read_job(options.job, DetectorJob)
+    job_files.check_outputs(options.out, len(list(job.cells())))
+    data = Data(
+        store.read_record(options.train, FeatureSet),
+        store.read_record(options.test, FeatureSet),
+        synthetic_features(job, options.synthetic),
+    )
+    trained = train_detectors(job, data, *job_files.stores(job.study))
+    for path, (_, scores, cell_hash) in zip(options.out, trained, strict=True):
+        store.write_record(path, scores, cell_hash=cell_hash)
+        job_files.write_sidecar(path, job.study, started)
+
+
+if __name__ == "__main__":
+    run_command(main)

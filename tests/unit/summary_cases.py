@@ -1,0 +1,97 @@
+"""Score files of made-up studies whose accuracy is known by construction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pulseveil.contracts import Scores
+from pulseveil.naming import number_label
+from pulseveil.store import write_record
+
+WINDOWS = 20
+STRESS = 6
+KEYS: Mapping[str, Any] = {
+    "evaluation": "real",
+    "generator": "none",
+    "detector": "cnn",
+    "unit": "subject",
+    "epsilon_generator": "inf",
+    "epsilon_detector": "inf",
+    "subjects": 0,
+    "noise": 0.0,
+    "seed": 0,
+}
+WESAD = tuple(f"S{i}" for i in (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17))
+
+
+def scores(wrong: Mapping[str, int], **keys: Any) -> Scores:
+    """Each subject has 20 windows, the first 6 of them stress; its first `wrong` windows are decided wrongly.
+
+    So accuracy is 1 - wrong / 20 and recall of stress 1 - min(wrong, 6) / 6.
+    """
+    stress = np.tile(np.arange(WINDOWS) < STRESS, len(wrong))
+    mistaken = np.concatenate([np.arange(WINDOWS) < count for count in wrong.values()])
+    subject = np.repeat(np.array(list(wrong), dtype=np.str_), WINDOWS)
+    predicted = stress ^ mistaken
+    score = np.where(predicted, 0.9, 0.1).astype(np.float32)
+    return Scores(
+        subject=subject,
+        fold=subject,
+        start_s=np.tile(60.0 * np.arange(WINDOWS), len(wrong)),
+        condition=stress.astype(np.int8),
+        stress=stress,
+        score=score,
+        score_rest=1 - score,
+        predicted=predicted,
+        keys={**KEYS, **keys},
+    )
+
+
+def constant_scores(subjects: Sequence[str], **keys: Any) -> Scores:
+    """The majority rule: never stress, right in 14 of 20 windows."""
+    answers = scores(dict.fromkeys(subjects, 0), **{"detector": "majority", **keys})
+    never = np.zeros(len(answers), dtype=bool)
+    score = np.full(len(answers), 0.3, dtype=np.float32)
+    return Scores(**{**vars(answers), "predicted": never, "score": score, "score_rest": 1 - score})
+
+
+def write(folder: Path, records: Sequence[Scores]) -> list[Path]:
+    """One file a record, as the workflow names them."""
+    paths = []
+    for record in records:
+        name = "-".join(f"{k}={v if isinstance(v, str) else number_label(v)}" for k, v in record.keys.items())
+        paths.append(folder / f"{name}.h5")
+        write_record(paths[-1], record, cell_hash=name)
+    return paths
+
+
+def description(**changes: Any) -> dict[str, Any]:
+    """A description of a study in the paper protocol on WESAD: real, tstr (shared generator) and augmented."""
+    evaluation = {"cohort": "wesad", "test": "loso", "generator_shared": True, "published": None}
+    return {
+        "study": "made_up",
+        "protocol": "paper",
+        "channels": "published",
+        "scaling": "min-max",
+        "cohorts": {"wesad": {"kind": "wesad", "subjects": 15, "summary": []}},
+        "evaluations": {
+            "real": {**evaluation, "train": "real", "published": "1-LOSO_15real"},
+            "tstr": {**evaluation, "train": "synthetic", "published": "3-TSTR_cGAN"},
+            "augmented": {**evaluation, "train": "real+synthetic", "generator_shared": False},
+        },
+        "seeds": 2,
+        "plan": {"runs": 60, "jobs": 4},
+        "quality": [],
+        **changes,
+    }
+
+
+def write_description(path: Path, **changes: Any) -> Path:
+    """The description as a JSON file."""
+    path.write_text(json.dumps(description(**changes)))
+    return path

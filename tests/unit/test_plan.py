@@ -1,0 +1,93 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pulseveil import costs
+from pulseveil.errors import InputError
+from pulseveil.plan import make_plan
+from pulseveil.study import check_study, read_study
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def demo(**keys):
+    values = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())
+    return make_plan(check_study(values | keys, "demo.yaml"))
+
+
+def test_the_demo_has_one_scores_file_a_cell_and_seed():
+    plan = demo()
+    # real: 2 models x 2 seeds; tstr and augmented: 2 generators x 2 models x 2 seeds; timeline: 3 x 2 x 2
+    assert len(plan.cells) == 4 + 2 * 8 + 12
+    assert len(set(plan.scores_paths())) == len(plan.cells)
+    assert len(plan.runs()) == 3 * len(plan.cells)
+
+
+def test_the_demo_starts_tensorflow_at_most_six_times():
+    assert sum(line.tensorflow_starts for line in costs.lines(demo())) <= 6
+
+
+def test_the_published_scenarios_have_the_published_number_of_trainings():
+    plan = make_plan(read_study(ROOT / "config" / "paper.yaml"))
+    networks = plan.runs().query("detector in ['cnn', 'cnn_lstm', 'transformer'] and generator != 'moments'")
+    counts = networks.groupby("evaluation").size()
+    # One LOSO row at epsilon inf: 3 detectors x 10 runs x 15 folds; TSTR trains once for all subjects.
+    assert counts["real"] == 3 * 10 * 15
+    assert counts["tstr"] == 3 * 7 * 10
+    assert counts["augmented"] == 3 * 7 * 10 * 15
+    assert sum(line.jobs for line in costs.lines(plan)) <= 2000
+
+
+def test_packs_hold_every_cell_once():
+    plan = demo(pack={"detector_seeds": 1, "generator_seeds": 1})
+    assert sorted(plan.scores_paths()) == sorted(demo().scores_paths())
+
+
+def test_a_generator_never_sees_the_subjects_its_fold_tests():
+    plan = make_plan(read_study(ROOT / "config" / "sound.yaml"))
+    folds = plan.generator_folds("wesad")
+    assert len(folds) == 15 + 2
+    assert all(set(f.train_subjects).isdisjoint(f.test_subjects) for f in folds)
+
+
+def test_the_papers_generator_is_shared_and_saw_everybody():
+    plan = make_plan(read_study(ROOT / "config" / "paper.yaml"))
+    (fold,) = plan.generator_folds("wesad")
+    assert len(fold.train_subjects) == 15
+
+
+def test_timeline_yardsticks_train_on_real_labels_in_every_evaluation():
+    plan = demo()
+    timeline = [pack for pack in plan.detector_packs if pack.timeline]
+    assert {pack.evaluation.name for pack in timeline} == {"real", "tstr", "augmented"}
+    assert all(plan.detector_job(p, "majority", float("inf"), float("inf")).train == "real" for p in timeline)
+
+
+def test_a_model_without_private_training_is_refused_in_the_plan():
+    with pytest.raises(InputError, match=r"cnn.*epsilon inf"):
+        demo(epsilons=[1])
+
+
+def test_more_folds_than_subjects_is_refused_in_the_plan():
+    with pytest.raises(InputError, match="evaluation real, cohort simulated: folds: 9 asked for"):
+        demo(folds=9)
+
+
+def test_a_hundred_thousand_runs_are_planned_quickly_without_tensorflow():
+    code = (
+        "import sys, time, yaml; from pathlib import Path\n"
+        "from pulseveil.plan import make_plan; from pulseveil.study import check_study\n"
+        f"values = yaml.safe_load(Path({str(ROOT / 'config' / 'paper.yaml')!r}).read_text())\n"
+        "values |= {'seeds': 93}\n"
+        "runs = make_plan(check_study(values, 'x')).runs()\n"
+        "assert len(runs) > 100_000, len(runs)\n"
+        "assert 'tensorflow' not in sys.modules and 'sklearn' not in sys.modules\n"
+    )
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", code], check=True)
+    # The benchmark measures; this only catches a plan that went quadratic.
+    assert time.monotonic() - started < 60

@@ -1,0 +1,126 @@
+import re
+import shutil
+
+import pytest
+
+from tests.workflow.conftest import LIGHT, ROOT, Runner
+
+pytestmark = pytest.mark.workflow
+
+
+def job_counts(text):
+    """The table `job count` of a dry run, as {rule: count}."""
+    lines = text[text.index("Job stats:") :].splitlines()[3:]
+    return {m[1]: int(m[2]) for line in lines if (m := re.match(r"(\S+)\s+(\d+)$", line))}
+
+
+def changed(**keys):
+    return LIGHT | keys
+
+
+@pytest.fixture
+def copied(finished_light, tmp_path):
+    """A copy of the finished light study that a test may change."""
+    shutil.copytree(finished_light.directory, tmp_path / "copy")
+    return Runner(tmp_path / "copy")
+
+
+def test_root_workflow_and_module_plan_the_same_jobs(runner):
+    module = runner.directory / "Snakefile"
+    module.write_text(
+        f"module pulseveil:\n    snakefile: {str(ROOT / 'workflow' / 'Snakefile')!r}\n"
+        f"    config: config\n\nuse rule * from pulseveil\n"
+    )
+    root = job_counts(runner.snakemake("-n", study=LIGHT).stdout)
+    inner = job_counts(runner.snakemake("-n", study=LIGHT, snakefile=ROOT / "workflow" / "Snakefile").stdout)
+    deployed = job_counts(runner.snakemake("-n", "all", study=LIGHT, snakefile=module).stdout)
+    root.pop("default"), inner.pop("all")
+    assert root.pop("total") - 2 == inner.pop("total") - 1 == deployed.pop("total") - 1
+    root.pop("all"), deployed.pop("all")
+    assert root == inner == deployed
+    assert sum(root.values()) > 10
+
+
+@pytest.mark.parametrize("name", ["demo", "paper", "sound"])
+def test_a_dry_run_needs_no_recordings_and_prints_the_plan(runner, name):
+    result = runner.snakemake("-n", "--quiet", "--configfile", str(ROOT / "config" / f"{name}.yaml"))
+    assert f"study {name}" in result.stderr
+    assert re.search(r"stage +runs +jobs", result.stderr)
+
+
+def test_a_run_leaves_tables_figures_report_and_a_second_run_does_nothing(finished_light):
+    for name in ("tables/main.csv", "tables/main.tex", "tables/main.html", "figures/main.png", "report.html"):
+        assert finished_light.result(name).stat().st_size > 100
+    before = finished_light.trained()
+    again = finished_light.snakemake(study=LIGHT)
+    assert "Nothing to be done" in again.stdout + again.stderr
+    assert finished_light.trained() == before
+    # generators: 2 seeds x 4 folds; detectors: 2 evaluations x 2 kinds x 2 seeds x 4 folds
+    assert sum(run["stage"] == "generator" for run in before) == 8
+    assert sum(run["stage"] == "detector" for run in before) == 32
+
+
+def test_another_directory_gives_the_same_bytes(finished_light, runner):
+    runner.snakemake(study=LIGHT)
+    names = [p.relative_to(runner.directory) for p in runner.directory.rglob("*.h5")]
+    assert len(names) > 20
+    for name in [*names, *(p.relative_to(runner.directory) for p in runner.directory.rglob("tables/*"))]:
+        assert (runner.directory / name).read_bytes() == (finished_light.directory / name).read_bytes(), name
+
+
+def test_one_more_seed_trains_only_that_seed(copied):
+    before = len(copied.trained())
+    copied.snakemake(study=changed(seeds=3))
+    new = copied.trained()[before:]
+    assert {run["seed"] for run in new} == {2}
+    assert len(new) == (8 + 32) // 2
+
+
+def test_a_changed_detector_setting_trains_only_that_detector(copied):
+    before = len(copied.trained())
+    copied.snakemake(study=changed(detectors=[{"name": "logistic", "settings": {"C": 1.0}}, "majority"]))
+    new = copied.trained()[before:]
+    assert {run.get("detector") for run in new} == {"logistic"}
+    assert len(new) == 16
+
+
+def test_a_deleted_leaf_retrains_nothing_and_comes_back_the_same(copied):
+    before = copied.trained()
+    leaf = next(copied.directory.rglob("scores/tstr/moments/**/seed=1.h5"))
+    content = leaf.read_bytes()
+    leaf.unlink()
+    copied.snakemake(study=LIGHT)
+    assert copied.trained() == before
+    assert leaf.read_bytes() == content
+
+
+def test_fewer_seeds_only_redo_the_tables(copied):
+    before = copied.trained()
+    copied.snakemake(study=changed(seeds=1))
+    assert copied.trained() == before
+
+
+@pytest.mark.parametrize(
+    ("study", "words"),
+    [
+        (changed(sedes=1), ["sedes", "unknown key"]),
+        (changed(epsilons=[-1]), ["epsilons[0]", "above 0"]),
+        (changed(generators=["momens"]), ["generators[0].kind", "did you mean 'moments'"]),
+        (changed(folds=40), ["folds: 40 asked for", "4 subjects"]),
+        (changed(cohorts={"simulated": {"kind": "wesad", "data": "nowhere"}}), ["nowhere"]),
+    ],
+)
+def test_bad_input_is_one_message_before_any_job(runner, study, words):
+    result = runner.snakemake(study=study, check=False)
+    assert result.returncode != 0
+    output = result.stdout + result.stderr
+    assert "Traceback" not in output
+    assert not runner.result("windows").exists()
+    for word in words:
+        assert word in output
+
+
+def test_a_study_of_ones_own_takes_nothing_from_the_demo(runner):
+    result = runner.snakemake("-n", "--quiet", study=LIGHT)
+    assert "study light" in result.stderr
+    assert "augmented" not in result.stderr

@@ -1,0 +1,239 @@
+"""Empatica E4 exports: the CSV files of one recording, checked and brought to common whole seconds.
+
+Row numbers count from 1 and include the two header rows (unix start, rate in Hz).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulseveil.cohorts.intervals import UNIX_RANGE_S
+from pulseveil.cohorts.irregularities import counted
+from pulseveil.contracts import Signal
+from pulseveil.errors import InputError
+
+Array = NDArray[np.float64]
+
+HEADER_ROWS = 2
+# The sensors settle: zeros in BVP and EDA, 382.21 C in TEMP.
+SETTLING_S = 1
+# Channels of one recording end within some seconds of each other; more means that files were mixed up.
+LARGEST_SPREAD_S = 10
+TEMP_RANGE_C = (0.0, 60.0)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a signal file must look like: its nominal rate and the channels of its columns."""
+
+    rate_hz: int
+    channels: tuple[str, ...]
+
+
+LAYOUTS: Mapping[str, Layout] = {
+    "BVP": Layout(64, ("BVP",)),
+    "EDA": Layout(4, ("EDA",)),
+    "ACC": Layout(32, ("ACC_x", "ACC_y", "ACC_z")),
+    "TEMP": Layout(4, ("TEMP",)),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class SignalFile:
+    """One parsed file: `values (n, columns)` float64 from `start_unix_s` on."""
+
+    name: str
+    start_unix_s: float
+    values: Array
+    repairs: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Export:
+    """The signals of one export on common whole seconds, and what was mended on the way.
+
+    `start_unix_s` and `seconds` say what is used, `recorded_unix_s` (start, end) what any signal covered.
+    """
+
+    signals: Mapping[str, Signal]
+    start_unix_s: float
+    seconds: int
+    recorded_unix_s: tuple[float, float]
+    repairs: tuple[str, ...]
+
+
+def read_export(files: Mapping[str, bytes], where: str) -> Export:
+    """Read the signal files (by name, `ACC` and so on) of one export; `where` names the export in messages.
+
+    The first second, in which the sensors settle, is dropped; all channels are cut to the shortest whole
+    second; impossible TEMP and EDA samples are interpolated. Raises InputError, naming file and row, for
+    files that cannot be trusted.
+    """
+    parsed = {
+        name: parse_signal_file(files[name], f"{where}/{name}.csv", layout)
+        for name, layout in LAYOUTS.items()
+    }
+    start = _common_start(parsed, where)
+    seconds = _common_seconds(parsed, where)
+    repairs = [sentence for file in parsed.values() for sentence in file.repairs]
+    repairs += _cut_sentences(parsed, seconds)
+    signals: dict[str, Signal] = {}
+    for name, layout in LAYOUTS.items():
+        used = parsed[name].values[layout.rate_hz * SETTLING_S : layout.rate_hz * seconds]
+        mended, sentences = _mend(name, used, HEADER_ROWS + 1 + layout.rate_hz * SETTLING_S, where)
+        repairs += sentences
+        for column, channel in enumerate(layout.channels):
+            samples = np.ascontiguousarray(mended[:, column])
+            signals[channel] = Signal(samples, float(layout.rate_hz), start + SETTLING_S)
+    longest = max(len(file.values) / LAYOUTS[name].rate_hz for name, file in parsed.items())
+    recorded = (start, start + longest)
+    return Export(signals, start + SETTLING_S, seconds - SETTLING_S, recorded, tuple(repairs))
+
+
+def parse_signal_file(content: bytes, path: str, layout: Layout) -> SignalFile:
+    """Parse one CSV; raises InputError for a wrong header, rate, number of columns, or sample."""
+    name = path.rpartition("/")[2]
+    text = _decode(content, path)
+    lines = text.rstrip().splitlines()
+    if len(lines) <= HEADER_ROWS:
+        raise InputError(
+            f"{path}: {len(lines)} rows, expected a unix start, a rate and samples; export it again"
+        )
+    columns = len(layout.channels)
+    start, rate = (_header_value(path, row, lines[row - 1], columns) for row in (1, 2))
+    if not UNIX_RANGE_S[0] <= start <= UNIX_RANGE_S[1]:
+        raise InputError(f"{path} row 1: the start must be a unix time in seconds, found {lines[0]!r}")
+    if rate != layout.rate_hz:
+        raise InputError(f"{path} row 2: expected the rate {layout.rate_hz} Hz, found {lines[1]!r}")
+    values = _samples(path, lines[HEADER_ROWS:], columns)
+    found = {
+        "CR LF line ends read as LF": "\r\n" in text,
+        "blanks around commas removed": ", " in text or " ," in text,
+    }
+    return SignalFile(name, start, values, tuple(f"{name}: {what}" for what, yes in found.items() if yes))
+
+
+def sparse_beats(content: bytes, seconds: int) -> str:
+    """A note on how much of the recording the export's own inter-beat intervals cover (they are not used)."""
+    try:
+        rows = [line.split(",") for line in content.decode("utf-8-sig").split("\n")[1:] if line.strip()]
+        covered = sum(float(row[1]) for row in rows)
+    except (UnicodeDecodeError, ValueError, IndexError):
+        return "IBI.csv: not readable; it is not used"
+    if covered > 0.9 * seconds:
+        return ""
+    return f"IBI.csv: covers {covered / seconds:.0%} of the recording; it is not used"
+
+
+def _decode(content: bytes, path: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file; expected an Empatica E4 CSV") from None
+
+
+def _header_value(path: str, row: int, line: str, columns: int) -> float:
+    """The header's number, which is repeated for each column."""
+    try:
+        values = {float(cell) for cell in line.split(",")}
+    except ValueError:
+        values = set()
+    if len(values) != 1 or line.count(",") != columns - 1:
+        raise InputError(f"{path} row {row}: expected {columns} equal number(s), found {line[:60]!r}")
+    return values.pop()
+
+
+def _samples(path: str, lines: list[str], columns: int) -> Array:
+    separators = columns - 1
+    for row, line in enumerate(lines, HEADER_ROWS + 1):
+        if line.count(",") != separators:
+            raise InputError(f"{path} row {row}: expected {columns} column(s), found {line[:60]!r}")
+    cells = ",".join(lines).split(",")
+    try:
+        values = np.fromiter(map(float, cells), np.float64, len(cells))
+    except ValueError:
+        raise InputError(_not_a_number(path, cells, columns)) from None
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        row = HEADER_ROWS + 1 + bad[0] // columns
+        raise InputError(
+            f"{path} row {row}: {cells[bad[0]]!r} is not a finite number; repair or leave out the export"
+        )
+    return values.reshape(-1, columns)
+
+
+def _not_a_number(path: str, cells: list[str], columns: int) -> str:
+    for i, cell in enumerate(cells):
+        try:
+            float(cell)
+        except ValueError:
+            return f"{path} row {HEADER_ROWS + 1 + i // columns}: expected a number, found {cell[:60]!r}"
+    raise AssertionError("all cells are numbers")
+
+
+def _common_start(parsed: Mapping[str, SignalFile], where: str) -> float:
+    starts = {file.name: file.start_unix_s for file in parsed.values()}
+    if len(set(starts.values())) > 1:
+        told = ", ".join(f"{name} {start:.2f}" for name, start in starts.items())
+        raise InputError(
+            f"{where}: row 1 of the signals must be one start, found {told}; were files mixed up?"
+        )
+    return next(iter(starts.values()))
+
+
+def _common_seconds(parsed: Mapping[str, SignalFile], where: str) -> int:
+    durations = {name: len(file.values) / LAYOUTS[name].rate_hz for name, file in parsed.items()}
+    shortest, longest = min(durations.values()), max(durations.values())
+    if longest - shortest > LARGEST_SPREAD_S:
+        told = ", ".join(f"{name}.csv {seconds:.1f} s" for name, seconds in durations.items())
+        raise InputError(
+            f"{where}: the signals end more than {LARGEST_SPREAD_S} s apart ({told}); were files mixed up?"
+        )
+    if shortest < SETTLING_S + 1:
+        raise InputError(f"{where}: {shortest:.1f} s of signals, expected at least {SETTLING_S + 1} s")
+    return math.floor(shortest)
+
+
+def _cut_sentences(parsed: Mapping[str, SignalFile], seconds: int) -> list[str]:
+    last = {name: HEADER_ROWS + layout.rate_hz * SETTLING_S for name, layout in LAYOUTS.items()}
+    sentences = [
+        f"{', '.join(f'{name}.csv rows 3 to {row}' for name, row in last.items())}: "
+        "first second dropped, the sensors settle"
+    ]
+    for name, file in parsed.items():
+        used = LAYOUTS[name].rate_hz * seconds
+        if extra := len(file.values) - used:
+            cut = extra / LAYOUTS[name].rate_hz
+            sentences.append(
+                f"{file.name}: last {cut:.2f} s cut, from row {HEADER_ROWS + 1 + used}, to end as the others"
+            )
+    return sentences
+
+
+def _mend(name: str, values: Array, first_row: int, where: str) -> tuple[Array, list[str]]:
+    """Interpolate over samples that the sensor cannot have measured."""
+    if name == "TEMP":
+        bad, why = (values < TEMP_RANGE_C[0]) | (values > TEMP_RANGE_C[1]), "outside 0 to 60 C"
+    elif name == "EDA":
+        bad, why = values == 0, "exactly 0"
+    else:
+        return values, []
+    rows = np.flatnonzero(bad[:, 0])
+    if not len(rows):
+        return values, []
+    if len(rows) == len(values):
+        raise InputError(f"{where}/{name}.csv: every sample is {why}; the sensor did not work")
+    mended = values.copy()
+    good = np.flatnonzero(~bad[:, 0])
+    mended[rows, 0] = np.interp(rows, good, values[good, 0])
+    span = (
+        f"rows {rows[0] + first_row} to {rows[-1] + first_row}"
+        if len(rows) > 1
+        else f"row {rows[0] + first_row}"
+    )
+    return mended, [f"{name}.csv {span}: {counted(len(rows), 'sample')} {why}, interpolated"]

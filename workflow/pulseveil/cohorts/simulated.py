@@ -1,0 +1,67 @@
+"""A simulated cohort: any number of subjects with rest, stress and amusement, and no recordings needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar, cast
+
+from pydantic import Field
+
+from pulseveil.cohorts import CohortSettings
+from pulseveil.contracts import CONDITIONS, Recording
+from pulseveil.randomness import child, root_stream
+
+# S4, S11, S18, ...: spread evenly over both orders, so that small cohorts have their share too.
+NON_RESPONDER_EVERY, NON_RESPONDER_FIRST = 7, 4
+
+
+class SimulatedSettings(CohortSettings):
+    """Keys of a simulated cohort: how many subjects, the seed, and the seconds of each condition."""
+
+    subjects: int = Field(default=12, ge=1, description="number of subjects, S1, S2, ...")
+    seed: int = Field(default=1, ge=0, description="seed of the cohort; another seed, other subjects")
+    baseline_s: int = Field(default=600, ge=60, le=7200, description="seconds of rest")
+    stress_s: int = Field(default=360, ge=60, le=7200, description="seconds of stress")
+    amusement_s: int = Field(default=300, ge=60, le=7200, description="seconds of amusement")
+
+
+class Simulated:
+    """Subjects of a physiological simulator; every other one has amusement before stress.
+
+    A subject depends on the seed, its own number and the seconds of the conditions only: S3 is the same in a
+    cohort of 3 and of 300.
+    """
+
+    Settings: ClassVar[type[CohortSettings]] = SimulatedSettings
+    version: ClassVar[int] = 1
+
+    def __init__(self, settings: CohortSettings) -> None:
+        self.settings = cast(SimulatedSettings, settings)
+
+    def outline(self) -> Mapping[str, tuple[str, ...]]:
+        """Subjects S1, S2, ..., each with its conditions in order of time."""
+        return {f"S{number}": _order(number) for number in range(1, self.settings.subjects + 1)}
+
+    def sources(self) -> tuple[Path, ...]:
+        """No files: everything follows from the settings."""
+        return ()
+
+    def recordings(self) -> Iterator[Recording]:
+        """Recordings in the order of `outline`, simulated one at a time."""
+        # The simulator needs scipy.signal, which is slow to import and of no use when a study is planned.
+        from pulseveil.cohorts.simulator import simulate_recording
+
+        settings = self.settings
+        seconds = dict(
+            zip(CONDITIONS, (settings.baseline_s, settings.stress_s, settings.amusement_s), strict=True)
+        )
+        root = child(root_stream(settings.seed), "cohort", "simulated")
+        for number, (subject, order) in enumerate(self.outline().items(), start=1):
+            timetable = tuple((condition, seconds[condition]) for condition in order)
+            responder = number % NON_RESPONDER_EVERY != NON_RESPONDER_FIRST
+            yield simulate_recording(subject, timetable, responder=responder, stream=child(root, subject))
+
+
+def _order(number: int) -> tuple[str, ...]:
+    return ("baseline", "stress", "amusement") if number % 2 else ("baseline", "amusement", "stress")

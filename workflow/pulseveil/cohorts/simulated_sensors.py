@@ -1,0 +1,154 @@
+"""The sensors of a simulated wrist device: what each of them records while arousal and movement change.
+
+The directions of the responses (heart rate and skin conductance up, pulse amplitude and finger temperature
+down) are those of the literature: Kreibig, Biol. Psychol. 84 (2010) 394; Giannakakis et al., IEEE Trans.
+Affect. Comput. 13 (2022) 440. Their sizes and their spread between people are chosen such that stress can be
+told from rest and amusement most of the time, but not always.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal
+
+Array = NDArray[np.float64]
+
+BVP_HZ = 64
+ACC_HZ = 32
+# The rate of EDA and TEMP, and of all slow courses such as arousal.
+SLOW_HZ = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """Movement at `ACC_HZ`: strength (n,), 0 at rest, and acceleration along x, y, z, each (n,) in g/64."""
+
+    strength: Array
+    acceleration: tuple[Array, Array, Array]
+
+
+def simulate_motion(rate: Array, rng: np.random.Generator) -> Motion:
+    """Movement with `rate (n,)` bursts a minute at `SLOW_HZ`; each leaves the arm in a new position."""
+    step = ACC_HZ // SLOW_HZ
+    starts = np.flatnonzero(rng.random(len(rate)) < rate / 60 / SLOW_HZ) * step
+    samples = len(rate) * step
+    lengths = (1 + rng.exponential(4.0, len(starts))) * ACC_HZ
+    ends = np.minimum(starts + lengths.astype(int), samples)
+    sizes = rng.lognormal(-0.3, 0.6, len(starts))
+    edges = np.zeros(samples + 1)
+    np.add.at(edges, starts, sizes)
+    np.add.at(edges, ends, -sizes)
+    strength = np.maximum(lag(np.cumsum(edges[:-1]), 0.3, ACC_HZ), 0.0)
+    posture = _posture(samples, ends, rng)
+    shaking = strength * np.stack([band_noise(samples, (0.5, 5.0), ACC_HZ, rng) for _ in range(3)])
+    tremor = 0.004 * rng.standard_normal((3, samples))
+    x, y, z = np.clip(np.rint(64 * (posture + 0.12 * shaking + tremor)), -128, 127)
+    return Motion(strength, (x, y, z))
+
+
+def simulate_bvp(arousal: Array, motion: Array, rng: np.random.Generator) -> Array:
+    """BVP (n,) at `BVP_HZ` in the arbitrary unit of an E4: a pulse train of varying rate and height.
+
+    `arousal` at `SLOW_HZ`, strength of `motion` at `ACC_HZ`.
+    """
+    resting = rng.normal(71.0, 8.0)
+    reaction = 18.0 * rng.lognormal(0.0, 0.35)
+    constriction = 0.6 * rng.lognormal(0.0, 0.4)
+    height = rng.lognormal(np.log(35.0), 0.5) * np.exp(0.2 * drift(len(arousal), rng))
+    breathing = band_noise(len(arousal), (0.18, 0.32), SLOW_HZ, rng) * 2.0 * np.exp(-0.4 * arousal)
+    vasomotion = band_noise(len(arousal), (0.05, 0.15), SLOW_HZ, rng)
+    fitness = wander(len(arousal), 60.0, SLOW_HZ, rng)
+    rate = resting + reaction * lag(arousal, 8.0, SLOW_HZ) + breathing + 2.0 * vasomotion + 1.5 * fitness
+    phase = np.cumsum(_faster(np.clip(rate, 42.0, 170.0), BVP_HZ)) / 60 / BVP_HZ
+    size = _faster(height * np.exp(-constriction * lag(arousal, 10.0, SLOW_HZ) + 0.15 * vasomotion), BVP_HZ)
+    artefact = np.repeat(motion, BVP_HZ // ACC_HZ) * band_noise(len(phase), (0.5, 6.0), BVP_HZ, rng)
+    hiss = band_noise(len(phase), (0.1, 8.0), BVP_HZ, rng)
+    return np.asarray(np.round(size * _beat(phase) + height.mean() * (2.0 * artefact + 0.15 * hiss), 2))
+
+
+def simulate_eda(arousal: Array, motion: Array, rng: np.random.Generator) -> Array:
+    """Skin conductance (n,) uS at `SLOW_HZ`: a level, drifting and rising with arousal, and responses on it.
+
+    `arousal` at `SLOW_HZ`, strength of `motion` at `ACC_HZ`; movement presses on the electrodes.
+    """
+    samples = len(arousal)
+    level = rng.lognormal(np.log(1.0), 0.8)
+    rise = 0.8 * rng.lognormal(0.0, 0.4)
+    settling = 0.13 * wander(samples, 200.0, SLOW_HZ, rng) + 0.2 * drift(samples, rng)
+    tonic = level * np.exp(rise * lag(arousal, 30.0, SLOW_HZ) + settling)
+    liveliness = rng.lognormal(0.0, 0.4)
+    per_minute = liveliness * np.clip(2.0 + 8.0 * arousal, 0.3, 20.0)
+    responses = rng.random(samples) < per_minute / 60 / SLOW_HZ
+    sizes = 0.06 * level * rng.lognormal(0.0, 0.6, samples) * (1 + np.maximum(arousal, 0.0))
+    phasic = signal.fftconvolve(responses * sizes, _skin_response())[:samples]
+    pressure = motion[:: ACC_HZ // SLOW_HZ] * band_noise(samples, (0.05, 1.0), SLOW_HZ, rng)
+    noise = 0.002 * rng.standard_normal(samples)
+    return np.asarray(np.round(np.maximum(tonic * (1 + 0.03 * pressure) + phasic + noise, 0.06), 6))
+
+
+def simulate_temperature(arousal: Array, rng: np.random.Generator) -> Array:
+    """Skin temperature (n,) degrees Celsius at `SLOW_HZ`, a new value each second as in an E4."""
+    cooling = 0.7 * rng.normal(1.0, 0.6)
+    wandering = 0.2 * wander(len(arousal), 300.0, SLOW_HZ, rng)
+    course = 33.0 + rng.normal(0.0, 1.2) + 0.6 * drift(len(arousal), rng) + wandering
+    course = (course - cooling * lag(arousal, 120.0, SLOW_HZ))[::SLOW_HZ]
+    noisy = course + 0.02 * rng.standard_normal(len(course))
+    return np.asarray(np.repeat(np.round(noisy / 0.02) * 0.02, SLOW_HZ).round(2))
+
+
+def lag(course: Array, time_constant_s: float, rate_hz: float) -> Array:
+    """A course (n,) followed with a first-order lag, settled at its first value."""
+    share = 1 - np.exp(-1 / (time_constant_s * rate_hz))
+    followed, _ = signal.lfilter([share], [1, share - 1], course, zi=[(1 - share) * course[0]])
+    return np.asarray(followed)
+
+
+def wander(samples: int, memory_s: float, rate_hz: float, rng: np.random.Generator) -> Array:
+    """Stationary noise (n,) of unit SD whose autocorrelation falls to 1/e in `memory_s` seconds."""
+    keep = np.exp(-1 / (memory_s * rate_hz))
+    innovations = rng.standard_normal(samples) * np.sqrt(1 - keep**2)
+    wandering, _ = signal.lfilter([1], [1, -keep], innovations, zi=[keep * rng.standard_normal()])
+    return np.asarray(wandering)
+
+
+def drift(samples: int, rng: np.random.Generator) -> Array:
+    """A straight drift (n,) at `SLOW_HZ` from 0; its change in half an hour is standard normal."""
+    return rng.standard_normal() * np.arange(samples) / (1800 * SLOW_HZ)
+
+
+def band_noise(samples: int, band_hz: tuple[float, float], rate_hz: float, rng: np.random.Generator) -> Array:
+    """Noise (n,) of unit SD between two frequencies."""
+    sections = signal.butter(2, band_hz, btype="bandpass", fs=rate_hz, output="sos")
+    noise = signal.sosfilt(sections, rng.standard_normal(samples))
+    return np.asarray(noise / noise.std())
+
+
+def _posture(samples: int, turns: NDArray[np.intp], rng: np.random.Generator) -> Array:
+    """The direction of gravity (3, n) in g: a habit of the subject, a new position after each of `turns`."""
+    habit = rng.standard_normal(3)
+    positions = habit / np.linalg.norm(habit) + 0.3 * rng.standard_normal((len(turns) + 1, 3))
+    positions /= np.linalg.norm(positions, axis=1, keepdims=True)
+    current = positions[np.searchsorted(np.sort(turns), np.arange(samples), side="right")]
+    return np.stack([lag(axis, 0.5, ACC_HZ) for axis in current.T])
+
+
+def _beat(phase: Array) -> Array:
+    """The pulse waveform (n,) at `phase` (beats): a systolic crest and a dicrotic shoulder, mean 0."""
+    angle = 2 * np.pi * phase
+    return np.asarray(np.cos(angle) + 0.4 * np.cos(2 * angle - 1.2) + 0.1 * np.cos(3 * angle - 2.2))
+
+
+def _skin_response() -> Array:
+    """One skin conductance response at `SLOW_HZ`: steep rise, slow fall, peak 1 (a Bateman function)."""
+    time = np.arange(0.0, 30.0, 1 / SLOW_HZ)
+    shape = np.exp(-time / 4.0) - np.exp(-time / 0.8)
+    return np.asarray(shape / shape.max())
+
+
+def _faster(course: Array, rate_hz: int) -> Array:
+    """A slow course (n,) interpolated to a higher rate, (n * rate_hz / SLOW_HZ,)."""
+    time = np.arange(len(course) * rate_hz // SLOW_HZ) * (SLOW_HZ / rate_hz)
+    return np.asarray(np.interp(time, np.arange(len(course)), course))

@@ -1,0 +1,125 @@
+"""One simulated subject: traits, a timetable of conditions, and the arousal that drives all sensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulseveil.cohorts import simulated_sensors as sensors
+from pulseveil.contracts import (
+    AMUSEMENT,
+    BASELINE,
+    CONDITIONS,
+    PUBLISHED_CHANNELS,
+    STRESS,
+    Interval,
+    Recording,
+    Signal,
+)
+from pulseveil.randomness import Stream, child, generator
+
+Array = NDArray[np.float64]
+
+START_UNIX_S = 1_700_000_000.0
+# Shortest and longest unlabelled time before, between and after the conditions.
+GAP_RANGE_S = (60, 120)
+GAP_AROUSAL = 0.3
+GAP_MOTION_RATE = 5.0
+MOTION_RATES = {BASELINE: 0.8, STRESS: 2.0, AMUSEMENT: 1.0}
+NON_RESPONDER_AROUSAL = 0.45
+AROUSAL_LAG_S = 20.0
+AROUSAL_NOISE = (0.2, 60.0)
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What one subject brings to all sensors.
+
+    `stress` and `amusement`: arousal in these conditions (0 at rest, 1 the usual stress); `restlessness`
+    multiplies how often the arm moves, `stress_motion` how often it moves under stress.
+    """
+
+    stress: float
+    amusement: float
+    restlessness: float
+    stress_motion: float
+
+
+def simulate_recording(
+    subject: str, timetable: Sequence[tuple[str, int]], *, responder: bool, stream: Stream
+) -> Recording:
+    """The recording of a subject whose conditions and their seconds are `timetable`, in order of time.
+
+    The body of a subject who is no `responder` answers little to stress. Rates and units are those of an Empatica E4; before, between and after the conditions lies unlabelled
+    time. Bit-identical for the same arguments.
+    """
+    intervals, seconds = _intervals(timetable, generator(child(stream, "timetable")))
+    traits = _traits(responder, generator(child(stream, "traits")))
+    arousal = _arousal(intervals, seconds, traits, generator(child(stream, "arousal")))
+    motion_rate = _motion_rate(intervals, seconds, traits)
+    motion = sensors.simulate_motion(motion_rate, generator(child(stream, "motion")))
+    sampled = (
+        sensors.simulate_bvp(arousal, motion.strength, generator(child(stream, "BVP"))),
+        sensors.simulate_eda(arousal, motion.strength, generator(child(stream, "EDA"))),
+        *motion.acceleration,
+        sensors.simulate_temperature(arousal, generator(child(stream, "TEMP"))),
+    )
+    signals = {
+        name: Signal(values, len(values) / seconds, START_UNIX_S)
+        for name, values in zip(PUBLISHED_CHANNELS, sampled, strict=True)
+    }
+    return Recording(subject, signals, intervals)
+
+
+def _intervals(
+    timetable: Sequence[tuple[str, int]], rng: np.random.Generator
+) -> tuple[tuple[Interval, ...], int]:
+    """The labelled intervals with random gaps around them, and the seconds of the whole recording."""
+    gaps = rng.integers(*GAP_RANGE_S, size=len(timetable) + 1, endpoint=True)
+    lengths = np.array([seconds for _, seconds in timetable])
+    starts = np.cumsum(gaps[:-1]) + np.cumsum(lengths) - lengths
+    intervals = tuple(
+        Interval(CONDITIONS.index(name), float(start), float(start + length), name)
+        for (name, length), start in zip(timetable, starts, strict=True)
+    )
+    return intervals, int(gaps.sum() + lengths.sum())
+
+
+def _traits(responder: bool, rng: np.random.Generator) -> Traits:
+    """Draw the traits of one subject."""
+    stress = (1.1 if responder else NON_RESPONDER_AROUSAL) * rng.lognormal(0.0, 0.2)
+    return Traits(
+        stress=stress,
+        amusement=rng.uniform(0.0, 0.35),
+        restlessness=rng.lognormal(0.0, 0.4),
+        stress_motion=rng.lognormal(0.0, 0.5),
+    )
+
+
+def _arousal(intervals: Sequence[Interval], seconds: int, traits: Traits, rng: np.random.Generator) -> Array:
+    """Arousal (n,) at `SLOW_HZ`: the level of the condition, approached with a lag, waxing and waning."""
+    levels = {BASELINE: 0.0, STRESS: traits.stress, AMUSEMENT: traits.amusement}
+    target = _stepwise(intervals, seconds, levels, GAP_AROUSAL)
+    size, memory_s = AROUSAL_NOISE
+    wandering = sensors.wander(len(target), memory_s, sensors.SLOW_HZ, rng)
+    return sensors.lag(target, AROUSAL_LAG_S, sensors.SLOW_HZ) + size * wandering
+
+
+def _motion_rate(intervals: Sequence[Interval], seconds: int, traits: Traits) -> Array:
+    """Expected bursts of movement in a minute (n,), at `SLOW_HZ`."""
+    rates = {**MOTION_RATES, STRESS: MOTION_RATES[STRESS] * traits.stress_motion}
+    return traits.restlessness * _stepwise(intervals, seconds, rates, GAP_MOTION_RATE)
+
+
+def _stepwise(
+    intervals: Sequence[Interval], seconds: int, levels: dict[int, float], elsewhere: float
+) -> Array:
+    """A course (n,) at `SLOW_HZ` with one level in each condition and another one between them."""
+    course = np.full(seconds * sensors.SLOW_HZ, elsewhere)
+    for interval in intervals:
+        inside = slice(round(interval.start_s) * sensors.SLOW_HZ, round(interval.end_s) * sensors.SLOW_HZ)
+        course[inside] = levels[interval.condition]
+    return course

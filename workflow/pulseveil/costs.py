@@ -1,0 +1,115 @@
+"""Expected CPU time of jobs: a guide for the dry run and for wall-time limits, never for what a pack holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+from pulseveil import registry
+from pulseveil.plan import DetectorPack, GeneratorPack, Plan
+
+# Seconds on one core of a 2020s x86-64 server.
+TENSORFLOW_START = 12.0
+PYTHON_START = 3.0
+# A person's labelled time is about 36 minutes in the published protocol.
+WINDOWS_PER_SUBJECT = 36
+WINDOWS_PER_SYNTHETIC_SUBJECT = 35
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the printed plan: a stage, its runs and jobs, and what they are expected to cost."""
+
+    stage: str
+    runs: int
+    jobs: int
+    tensorflow_starts: int
+    cpu_hours: float
+    gpu_jobs: int
+
+
+def generator_seconds(plan: Plan, cohort: str, generator: str, pack: GeneratorPack) -> float:
+    """Expected CPU seconds of one generator job."""
+    model = plan.study.generator(generator)
+    kind = registry.load("generators", model.kind)
+    rows = [2 * WINDOWS_PER_SUBJECT * len(fold.train_subjects) for fold in plan.generator_folds(cohort)]
+    start = TENSORFLOW_START if kind.uses_tensorflow else PYTHON_START
+    return float(start + len(pack.seeds) * sum(kind.expected_seconds(model.settings, n) for n in rows))
+
+
+def detector_seconds(plan: Plan, detector: str, pack: DetectorPack) -> float:
+    """Expected CPU seconds of one detector job."""
+    model = plan.study.detector(detector)
+    kind = registry.load("detectors", model.kind)
+    start = TENSORFLOW_START if kind.uses_tensorflow else PYTHON_START
+    seconds = start
+    for fold, subjects in product(plan.detector_folds(pack), pack.subjects):
+        real = 0 if pack.train == "synthetic" else WINDOWS_PER_SUBJECT * len(fold.train_subjects)
+        rows = real + WINDOWS_PER_SYNTHETIC_SUBJECT * subjects
+        runs = len(pack.seeds) * len(pack.generators) * len(pack.noise)
+        seconds += runs * kind.expected_seconds(model.settings, rows)
+    return float(seconds)
+
+
+def lines(plan: Plan) -> list[Line]:
+    """The expected work of a study, a line for each stage."""
+    study = plan.study
+    light = len(study.cohorts) * 2
+    cohorts = len({cell[0] for cell in plan.generator_cells()})
+    found = [Line("cohorts and features", 0, light + cohorts, 0, (light + cohorts) * PYTHON_START / 3600, 0)]
+    packs = plan.generator_packs()
+    trained = synthesized = 0.0
+    runs = jobs = starts = 0
+    for cohort, generator, _ in plan.generator_cells():
+        kind = registry.load("generators", study.generator(generator).kind)
+        jobs += len(packs)
+        starts += len(packs) * kind.uses_tensorflow
+        runs += study.seeds * len(plan.generator_folds(cohort))
+        trained += sum(generator_seconds(plan, cohort, generator, pack) for pack in packs)
+        synthesized += len(packs) * (PYTHON_START * 2 + TENSORFLOW_START * kind.uses_tensorflow)
+    if jobs:
+        gpu = starts * study.resources.gpu
+        found.append(Line("train generators", runs, jobs, starts, trained / 3600, gpu))
+        found.append(Line("synthesize and assess", 0, jobs * 3, starts, synthesized / 3600, 0))
+    found += [_detector_line(plan, name) for name in dict.fromkeys(e.name for e in study.evaluations)]
+    found.append(Line("summary", 0, 1, 0, PYTHON_START / 3600, 0))
+    return found
+
+
+def _detector_line(plan: Plan, evaluation: str) -> Line:
+    runs = jobs = starts = 0
+    seconds = 0.0
+    for pack in plan.detector_packs:
+        if pack.evaluation.name != evaluation:
+            continue
+        pairs = len(plan.epsilons(pack))
+        for detector in pack.detectors:
+            kind = registry.load("detectors", plan.study.detector(detector).kind)
+            cells = len(pack.generators) * len(pack.subjects) * len(pack.noise) * len(pack.seeds)
+            jobs += pairs
+            runs += pairs * cells * len(plan.detector_folds(pack))
+            starts += pairs * kind.uses_tensorflow
+            seconds += pairs * detector_seconds(plan, detector, pack)
+    gpu = starts * plan.study.resources.gpu
+    return Line(f"detectors: {evaluation}", runs, jobs, starts, seconds / 3600, gpu)
+
+
+def describe(plan: Plan) -> str:
+    """The plan as a plain table: runs, jobs, starts of TensorFlow, expected CPU hours, GPU jobs."""
+    rows = lines(plan)
+    header = f"{'stage':<34}{'runs':>9}{'jobs':>7}{'TensorFlow':>12}{'CPU hours':>11}{'GPU jobs':>10}"
+    total = Line(
+        "all",
+        sum(r.runs for r in rows),
+        sum(r.jobs for r in rows),
+        sum(r.tensorflow_starts for r in rows),
+        sum(r.cpu_hours for r in rows),
+        sum(r.gpu_jobs for r in rows),
+    )
+    body = [
+        f"{r.stage:<34}{r.runs:>9}{r.jobs:>7}{r.tensorflow_starts:>12}{r.cpu_hours:>11.2f}{r.gpu_jobs:>10}"
+        for r in [*rows, total]
+    ]
+    study = plan.study
+    title = f"study {study.name}: protocol {study.protocol}, {study.seeds} seeds, root seed {study.seed}"
+    return "\n".join([title, header, *body])

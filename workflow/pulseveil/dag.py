@@ -1,0 +1,154 @@
+"""What each rule hands to its script: arguments, files and resources, all from the plan."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pulseveil import costs, paths, registry, stages
+from pulseveil.errors import InputError
+from pulseveil.naming import number_label, parse_number
+from pulseveil.plan import DetectorPack, GeneratorPack, Plan, make_plan
+from pulseveil.study import Study, check_study, load_yaml
+
+__all__ = ["number_label"]
+
+
+def from_config(config: Mapping[str, Any], *, sources: Sequence[str], demo: Path) -> Plan:
+    """The plan of a configuration; one without cohorts changes keys of the demo study.
+
+    Raises InputError for anything wrong in it.
+    """
+    if "cohorts" in config:
+        return make_plan(check_study(dict(config), ", ".join(sources) or "config"))
+    if sources:
+        raise InputError(f"{', '.join(sources)}: cohorts: this key is missing; a study names at least one")
+    values = {**load_yaml(demo), **config}
+    return make_plan(check_study(values, f"{demo.name} with --config"))
+
+
+def cohort_arguments(plan: Plan, cohort: str, windows: str) -> list[str]:
+    """Arguments of scripts/prepare_cohort.py."""
+    study = plan.study
+    settings = study.cohort_settings[cohort]
+    stride = study.stride_s.generator if windows == "generator" else study.stride_s.detector
+    return [
+        *("--study", study.name, "--settings", settings.model_dump_json()),
+        *("--protocol", study.protocol, "--windows", windows),
+        *("--channels", study.channels, "--scaling", study.scaling),
+        *("--window-s", str(study.window_s), "--stride-s", str(stride)),
+        *("--calibration-s", str(study.calibration_s)),
+        *("--version", str(stages.COHORT)),
+    ]
+
+
+def cohort_version(plan: Plan, cohort: str) -> int:
+    """The version of the cohort's kind: a new one makes its recordings be read again."""
+    return int(registry.load("cohorts", plan.study.cohort_settings[cohort].kind).version)
+
+
+def feature_arguments(plan: Plan) -> list[str]:
+    """Arguments of scripts/extract_features.py."""
+    study = plan.study
+    return [
+        *("--study", study.name, "--protocol", study.protocol, "--pairing", study.pairing),
+        *("--version", str(stages.FEATURES)),
+    ]
+
+
+def recordings_at_hand(plan: Plan, cohort: str) -> list[str]:
+    """The cohort's files that exist here: a plan can be made without them, a run cannot."""
+    settings = plan.study.cohort_settings[cohort]
+    sources = registry.load("cohorts", settings.kind)(settings).sources()
+    return [str(path) for path in sources if path.exists()]
+
+
+def require_recordings(plan: Plan) -> None:
+    """Raise InputError when a file of a cohort is missing: before any job, not in the middle."""
+    for name, settings in plan.study.cohort_settings.items():
+        for path in registry.load("cohorts", settings.kind)(settings).sources():
+            if not path.exists():
+                raise InputError(f"{path}: no such file; cohort {name} needs it, see its keys in the study")
+
+
+def cohort_windows(plan: Plan) -> list[str]:
+    """The detector windows of every cohort, whose summaries the report shows."""
+    return [
+        paths.WINDOWS.format(study=plan.study.name, cohort=cohort, windows="detector")
+        for cohort in plan.study.cohorts
+    ]
+
+
+def generator_job(plan: Plan, wildcards: Any, pack: GeneratorPack) -> str:
+    """The GeneratorJob of a pack, as JSON."""
+    epsilon = parse_number(wildcards.epsilon_generator)
+    return plan.generator_job(wildcards.cohort, wildcards.generator, epsilon, pack.seeds).model_dump_json()
+
+
+def synthesis_arguments(plan: Plan, cohort: str) -> list[str]:
+    """Arguments of scripts/synthesize.py; the version makes a changed stage run again."""
+    subjects = plan.synthetic_subjects(cohort)
+    return ["--subjects", str(subjects), "--version", str(stages.SYNTHESIS)]
+
+
+def detector_job(plan: Plan, wildcards: Any, pack: DetectorPack) -> str:
+    """The DetectorJob of a pack, as JSON."""
+    return plan.detector_job(
+        pack,
+        wildcards.detector,
+        parse_number(wildcards.epsilon_generator),
+        parse_number(wildcards.epsilon_detector),
+    ).model_dump_json()
+
+
+def quality_arguments(plan: Plan) -> list[str]:
+    """Arguments of scripts/assess_quality.py."""
+    study = plan.study
+    return ["--study", study.name, "--root-seed", str(study.seed), "--version", str(stages.QUALITY)]
+
+
+def study_json(plan: Plan) -> str:
+    """The whole study, as JSON that `check_study` reads back."""
+    return json.dumps(plan.study.model_dump(mode="json", exclude_none=True))
+
+
+def resources(study: Study) -> dict[str, Any]:
+    """Resources of a job that trains no network; memory and time grow with each retry."""
+    return _resources(study, lambda wildcards: 0.0, lambda wildcards: 0)
+
+
+def generator_resources(plan: Plan, pack: GeneratorPack) -> dict[str, Any]:
+    """Resources of a job of `pack`."""
+
+    def seconds(wildcards: Any) -> float:
+        return costs.generator_seconds(plan, wildcards.cohort, wildcards.generator, pack)
+
+    def gpu(wildcards: Any) -> int:
+        kind = plan.study.generator(wildcards.generator).kind
+        return plan.study.resources.gpu * int(registry.load("generators", kind).uses_tensorflow)
+
+    return _resources(plan.study, seconds, gpu)
+
+
+def detector_resources(plan: Plan, pack: DetectorPack) -> dict[str, Any]:
+    """Resources of a job of `pack`."""
+
+    def seconds(wildcards: Any) -> float:
+        return costs.detector_seconds(plan, wildcards.detector, pack)
+
+    def gpu(wildcards: Any) -> int:
+        kind = plan.study.detector(wildcards.detector).kind
+        return plan.study.resources.gpu * int(registry.load("detectors", kind).uses_tensorflow)
+
+    return _resources(plan.study, seconds, gpu)
+
+
+def _resources(study: Study, seconds: Any, gpu: Any) -> dict[str, Any]:
+    least = study.resources
+    return {
+        "mem_mb": lambda wildcards, attempt: least.mem_mb * attempt,
+        "runtime": lambda wildcards, attempt: attempt * max(least.runtime, round(seconds(wildcards) / 20)),
+        "gpu": gpu,
+    }

@@ -1,0 +1,116 @@
+"""Train and test the detectors of a job, one run a cell and fold."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pulseveil import protocols, provenance, randomness, registry, store
+from pulseveil.contracts import FeatureSet, Scores
+from pulseveil.jobs import DetectorJob
+from pulseveil.protocols import ALL, Fold
+from pulseveil.runs import Journal, RunStore, content_hash
+
+logger = logging.getLogger(__name__)
+
+Keys = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Features of a job: real ones to train on and to test on, and synthetic ones by (generator, seed)."""
+
+    train: FeatureSet
+    test: FeatureSet
+    synthetic: Callable[[str, int], FeatureSet]
+
+
+def synthetic_features(job: DetectorJob, files: Sequence[Path]) -> Callable[[str, int], FeatureSet]:
+    """A reader of the synthetic features of a job, whose files are in the order generator, seed.
+
+    The features last read are kept: they are large, and the runs that share them follow each other.
+    """
+    by_source = dict(zip(product(job.generators, job.seeds), files, strict=True)) if files else {}
+
+    @lru_cache(maxsize=1)
+    def read(generator: str, seed: int) -> FeatureSet:
+        return store.read_record(by_source[generator, seed], FeatureSet)
+
+    return read
+
+
+def train_detectors(
+    job: DetectorJob, data: Data, runs: RunStore, journal: Journal
+) -> Iterator[tuple[Keys, Scores, str]]:
+    """Train and test what `runs` does not have yet; yields (run keys, Scores of all folds, hash) a cell."""
+    kind = registry.load("detectors", job.kind)
+    detector = kind(kind.Settings.model_validate(job.settings))
+    for keys in job.cells():
+        logger.info("%s", ", ".join(f"{name} {value}" for name, value in keys.items()))
+        hashes = [_run(job, detector, keys, fold, data, runs, journal) for fold in job.folds]
+        parts = [store.read_record(runs.path(run_hash), Scores) for run_hash in hashes]
+        yield keys, Scores.concatenate(parts), provenance.cell_hash({"runs": hashes})
+
+
+def _run(
+    job: DetectorJob, detector: Any, keys: Keys, fold: Fold, data: Data, runs: RunStore, journal: Journal
+) -> str:
+    synthetic = None if job.train == "real" else data.synthetic(keys["generator"], keys["seed"])
+    train = protocols.training_rows(
+        data.train,
+        synthetic,
+        fold,
+        train=job.train,
+        generator_fold=ALL if job.generator_shared else fold.name,
+        subjects=keys["subjects"],
+    )
+    test = protocols.test_rows(data.test, fold)
+    run_hash = _run_hash(job, detector, keys, fold, train, test)
+    if runs.has(run_hash):
+        return run_hash
+    started = time.monotonic()
+    stream = job.stream(keys, fold.name)
+    noisy = protocols.with_input_noise(train, keys["noise"], randomness.child(stream, "input_noise"))
+    budget = job.budget(job.epsilon_detector)
+    outputs = detector.fit(noisy, budget=budget, stream=randomness.child(stream, "fit")).score(test)
+    scores = Scores(
+        subject=test.subject,
+        fold=np.full(len(test), fold.name),
+        start_s=test.start_s,
+        condition=test.condition,
+        stress=test.stress,
+        score=outputs.score,
+        score_rest=outputs.score_rest,
+        predicted=outputs.predicted,
+        keys=keys,
+    )
+    store.write_record(runs.path(run_hash), scores, cell_hash=run_hash)
+    journal.append("detector", run_hash, time.monotonic() - started, {**keys, "fold": fold.name})
+    return run_hash
+
+
+def _run_hash(
+    job: DetectorJob, detector: Any, keys: Keys, fold: Fold, train: FeatureSet, test: FeatureSet
+) -> str:
+    return provenance.cell_hash(
+        {
+            "versions": job.versions,
+            "kind": job.kind,
+            "settings": dict(job.settings),
+            "budget": [job.unit, job.delta, job.epsilon_detector],
+            "noise": keys["noise"],
+            "root_seed": job.root_seed,
+            "stream": list(job.stream(keys, fold.name).spawn_key),
+            "threads": job.threads,
+            "train": content_hash(train),
+            "test": content_hash(test),
+        }
+    )

@@ -1,0 +1,57 @@
+"""Logistic regression: the plain yardstick that a network must beat."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from pulseveil.contracts import FeatureSet
+from pulseveil.detectors import Fitted
+from pulseveil.detectors.tabular import FittedTable, TabularSettings, require_both_classes, table
+from pulseveil.privacy.budget import Budget
+from pulseveil.randomness import Stream
+
+
+class LogisticSettings(TabularSettings):
+    """Keys of `logistic`."""
+
+    inverse_penalty: float = Field(0.1, gt=0, description="C of scikit-learn; smaller is smoother")
+    class_weight: Literal["balanced", "none"] = Field("balanced", description="weights of the two classes")
+
+
+class Logistic:
+    """L2-penalised logistic regression on columns standardised on the training rows."""
+
+    Settings: ClassVar[type[LogisticSettings]] = LogisticSettings
+    version: ClassVar[int] = 1
+    uses_tensorflow: ClassVar[bool] = False
+    private_units: ClassVar[frozenset[str]] = frozenset()
+    trains_on: ClassVar[Literal["windows", "timeline"]] = "windows"
+
+    def __init__(self, settings: Any) -> None:
+        self._settings: LogisticSettings = settings
+
+    @staticmethod
+    def expected_seconds(settings: LogisticSettings, rows: int) -> float:
+        """Expected CPU seconds of fitting to `rows` windows."""
+        return 0.01 + (5e-6 if settings.inputs == "statistics" else 5e-5) * rows
+
+    def fit(self, features: FeatureSet, *, budget: Budget, stream: Stream) -> Fitted:
+        """Fit to the rows of `features`; deterministic, so `stream` is not used.
+
+        Raises InputError for a private budget or training rows of one class.
+        """
+        # Plans import this module; scikit-learn takes seconds to import.
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        budget.refuse_private("logistic")
+        require_both_classes("logistic", features.stress)
+        weight = None if self._settings.class_weight == "none" else "balanced"
+        model = make_pipeline(
+            StandardScaler(),
+            LogisticRegression(C=self._settings.inverse_penalty, class_weight=weight, max_iter=1000),
+        )
+        return FittedTable(self._settings, model.fit(table(features, self._settings), features.stress))

@@ -1,0 +1,69 @@
+"""What the simple detectors share: the columns they read, and scores from a fitted scikit-learn model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from pulseveil.contracts import CHANNEL_SETS, FeatureSet
+from pulseveil.detectors import DetectorSettings, Outputs
+from pulseveil.errors import InputError
+from pulseveil.statistics import STATISTICS, select_columns, statistic_names
+
+
+class TabularSettings(DetectorSettings):
+    """Which columns a simple detector reads."""
+
+    inputs: Literal["statistics", "spectra"] = Field("statistics", description="what the detector reads")
+    statistics: tuple[str, ...] = Field(
+        ("mean", "log_sd", "slope"),
+        min_length=1,
+        description="statistics (`mean`: of every channel) or single columns (`heart_rate_mean`)",
+    )
+
+    @field_validator("statistics")
+    @classmethod
+    def _known(cls, wanted: tuple[str, ...]) -> tuple[str, ...]:
+        columns = {name for channels in CHANNEL_SETS.values() for name in statistic_names(channels)}
+        unknown = [w for w in wanted if w not in STATISTICS and w not in columns]
+        if unknown:
+            raise ValueError(
+                f"no statistic {unknown[0]!r}; use {', '.join(STATISTICS)}, or one of a channel "
+                "such as heart_rate_mean"
+            )
+        return wanted
+
+
+def table(features: FeatureSet, settings: TabularSettings) -> NDArray[np.float64]:
+    """The model's inputs (n, columns): the wanted statistics, or all spectra side by side."""
+    if settings.inputs == "spectra":
+        return features.features.reshape(len(features), -1).astype(np.float64)
+    columns = select_columns(features.statistic_names, settings.statistics)
+    return features.statistics[:, columns].astype(np.float64)
+
+
+def require_both_classes(model: str, stress: NDArray[np.bool_]) -> None:
+    """Raise InputError when the training rows hold stress only, or none."""
+    found = int(stress.sum())
+    if found in (0, len(stress)):
+        raise InputError(
+            f"{model}: expected training windows with and without stress, found {found} of {len(stress)} "
+            "with stress; train on more subjects or leave this detector out"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class FittedTable:
+    """A fitted scikit-learn classifier of stress, and the columns it reads."""
+
+    settings: TabularSettings
+    model: Any
+
+    def score(self, features: FeatureSet) -> Outputs:
+        """Outputs for each row of `features`."""
+        # The classes are sorted: column 1 belongs to stress.
+        return Outputs.from_probability(self.model.predict_proba(table(features, self.settings))[:, 1])

@@ -1,0 +1,134 @@
+"""Train the generators of a job, one run a fold and seed, and synthesize subjects with them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulseveil import provenance, registry, store
+from pulseveil.checkpoints import Checkpoint
+from pulseveil.contracts import STRESS, SyntheticSet, WindowSet
+from pulseveil.errors import InputError
+from pulseveil.generators.subjects import synthetic_subjects
+from pulseveil.jobs import GeneratorJob
+from pulseveil.protocols import Fold
+from pulseveil.runs import Journal, RunStore, content_hash
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_STEPS = 1000
+
+
+def train_generators(
+    job: GeneratorJob, windows: WindowSet, runs: RunStore, journal: Journal
+) -> Iterator[tuple[int, store.Models, str]]:
+    """Train what `runs` does not have yet, each run stored as it ends; yields (seed, models, hash)."""
+    for seed in job.seeds:
+        arrays: dict[str, store.Arrays] = {}
+        hashes = []
+        for fold in job.folds:
+            run_hash = _train_fold(job, fold, seed, windows, runs, journal)
+            arrays |= store.read_models(runs.path(run_hash)).arrays
+            hashes.append(run_hash)
+        description = {"job": job.model_dump(mode="json"), "seed": seed, "form": _form(windows)}
+        yield seed, store.Models(arrays, description), provenance.cell_hash({"runs": hashes})
+
+
+def synthesize(models: store.Models, subjects: int) -> SyntheticSet:
+    """`subjects` synthetic subjects from the model of each fold; fewer are a prefix of more."""
+    job = GeneratorJob.model_validate(models.description["job"])
+    seed = int(models.description["seed"])
+    kind = registry.load("generators", job.kind)
+    settings = kind.Settings.model_validate(job.settings)
+    parts = {}
+    for fold, arrays in models.arrays.items():
+        logger.info("synthesize %s, seed %d, fold %s: %d subjects", job.generator, seed, fold, subjects)
+        parts[fold] = synthetic_subjects(
+            kind.from_arrays(settings, arrays),
+            subjects=subjects,
+            classes=job.classes,
+            stream=job.stream("sample", fold, seed),
+        )
+    condition = np.concatenate([part.condition for part in parts.values()])
+    form = models.description["form"]
+    return SyntheticSet(
+        windows=np.concatenate([part.windows for part in parts.values()]),
+        condition=condition,
+        stress=condition == STRESS,
+        subject=np.concatenate([part.subject for part in parts.values()]),
+        fold=np.repeat(list(parts), [len(part.subject) for part in parts.values()]),
+        generator=job.generator,
+        unit=job.unit,
+        epsilon_generator=job.epsilon_generator,
+        seed=seed,
+        **(form | {"channels": tuple(form["channels"])}),
+    )
+
+
+def condition_codes(windows: WindowSet, classes: int) -> NDArray[np.int8]:
+    """The classes that a generator learns (n): the three conditions, or stress and not stress."""
+    return windows.condition if classes == 3 else (windows.condition == STRESS).astype(np.int8)
+
+
+def _train_fold(
+    job: GeneratorJob, fold: Fold, seed: int, windows: WindowSet, runs: RunStore, journal: Journal
+) -> str:
+    kind = registry.load("generators", job.kind)
+    settings = kind.Settings.model_validate(job.settings)
+    missing = set(fold.train_subjects) - set(windows.subject)
+    if missing:
+        raise InputError(f"fold {fold.name}: no windows of subject {min(missing)}; rerun prepare_cohort")
+    rows = windows.take(np.isin(windows.subject, fold.train_subjects))
+    run_hash = _run_hash(job, settings, fold, seed, rows)
+    if runs.has(run_hash):
+        return run_hash
+    logger.info("train %s, seed %d, fold %s: %d windows", job.generator, seed, fold.name, len(rows))
+    started = time.monotonic()
+    path = runs.path(run_hash)
+    checkpoint = Checkpoint(path.with_suffix(".checkpoint.npz"), run_hash, CHECKPOINT_STEPS)
+    model = kind.fit(
+        settings,
+        rows.windows,
+        condition_codes(rows, job.classes),
+        classes=job.classes,
+        budget=job.budget(job.epsilon_generator),
+        stream=job.stream("generator", fold.name, seed),
+        checkpoint=checkpoint,
+    )
+    store.write_models(path, store.Models({fold.name: model.arrays()}, {}), cell_hash=run_hash)
+    checkpoint.clear()
+    journal.append("generator", run_hash, time.monotonic() - started, {**job.keys(seed), "fold": fold.name})
+    return run_hash
+
+
+def _run_hash(job: GeneratorJob, settings: Any, fold: Fold, seed: int, rows: WindowSet) -> str:
+    return provenance.cell_hash(
+        {
+            "versions": job.versions,
+            "kind": job.kind,
+            "settings": settings.model_dump(mode="json"),
+            "classes": job.classes,
+            "budget": [job.unit, job.delta, job.epsilon_generator],
+            "root_seed": job.root_seed,
+            "stream": list(job.stream("generator", fold.name, seed).spawn_key),
+            "threads": job.threads,
+            "windows": content_hash(rows),
+        }
+    )
+
+
+def _form(windows: WindowSet) -> dict[str, Any]:
+    """What synthetic windows share with the real ones that they imitate."""
+    return {
+        "channels": windows.channels,
+        "rate_hz": windows.rate_hz,
+        "window_s": windows.window_s,
+        "stride_s": windows.window_s,
+        "scaling": windows.scaling,
+        "protocol": windows.protocol,
+    }

@@ -1,0 +1,98 @@
+"""What a job is told: everything that its runs depend on besides the data, checked when it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import Any
+
+from pulseveil import randomness
+from pulseveil.naming import number_label
+from pulseveil.privacy.budget import Budget, Unit
+from pulseveil.protocols import Fold, Train
+from pulseveil.randomness import Stream
+from pulseveil.settings import Settings
+from pulseveil.study import Epsilon
+
+
+class Job(Settings):
+    """What all jobs know of their study; `versions` of stage and model: a new one trains everything again."""
+
+    study: str
+    versions: tuple[int, int]
+    root_seed: int
+    threads: int
+    unit: Unit
+    delta: float
+    epsilon_generator: Epsilon
+    seeds: tuple[int, ...]
+
+    def budget(self, epsilon: float) -> Budget:
+        """The budget of one training of this job."""
+        return Budget(epsilon, self.delta, self.unit)
+
+
+class GeneratorJob(Job):
+    """Train one generator for each fold and seed; a fold's `train_subjects` are all that it may see."""
+
+    cohort: str
+    generator: str
+    kind: str
+    settings: Mapping[str, Any]
+    classes: int
+    folds: tuple[Fold, ...]
+
+    def stream(self, purpose: str, fold: str, seed: int) -> Stream:
+        """The stream of one trained generator, keyed by what it is, not by where it is used."""
+        return randomness.child(
+            randomness.root_stream(self.root_seed),
+            *(purpose, self.cohort, self.generator, self.unit, self.epsilon_generator, fold, seed),
+        )
+
+    def keys(self, seed: int) -> dict[str, str | int]:
+        """The run keys of the file of one seed."""
+        return {
+            "cohort": self.cohort,
+            "generator": self.generator,
+            "unit": self.unit,
+            "epsilon_generator": number_label(self.epsilon_generator),
+            "seed": seed,
+        }
+
+
+class DetectorJob(Job):
+    """Train and test one detector for each generator, number of subjects, noise level, seed and fold."""
+
+    evaluation: str
+    detector: str
+    kind: str
+    settings: Mapping[str, Any]
+    train: Train
+    epsilon_detector: Epsilon
+    generators: tuple[str, ...]
+    subjects: tuple[int, ...]
+    noise: tuple[float, ...]
+    folds: tuple[Fold, ...]
+    generator_shared: bool
+
+    def cells(self) -> Iterator[dict[str, Any]]:
+        """The run keys of each Scores file, in the order of the job's outputs."""
+        axes = product(self.generators, self.subjects, self.noise, self.seeds)
+        for generator, subjects, noise, seed in axes:
+            yield {
+                "evaluation": self.evaluation,
+                "generator": generator,
+                "detector": self.detector,
+                "unit": self.unit,
+                "epsilon_generator": number_label(self.epsilon_generator),
+                "epsilon_detector": number_label(self.epsilon_detector),
+                "subjects": subjects,
+                "noise": noise,
+                "seed": seed,
+            }
+
+    def stream(self, keys: Mapping[str, Any], fold: str) -> Stream:
+        """The stream of one run: a path of all its axes."""
+        return randomness.child(
+            randomness.root_stream(self.root_seed), "detector", *map(str, keys.values()), fold
+        )

@@ -1,0 +1,48 @@
+"""Adam as a pure function on lists of tensors (Kingma and Ba 2015, arXiv:1412.6980; defaults of Keras)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class AdamState(NamedTuple):
+    """Steps done (scalar int32) and the averages of gradients and squared gradients, shaped as parameters."""
+
+    step: tf.Tensor
+    first: list[tf.Tensor]
+    second: list[tf.Tensor]
+
+
+def start(parameters: Sequence[tf.Tensor]) -> AdamState:
+    """The state before the first step."""
+    return AdamState(
+        tf.constant(0, tf.int32),
+        [tf.zeros_like(value) for value in parameters],
+        [tf.zeros_like(value) for value in parameters],
+    )
+
+
+def update(
+    parameters: Sequence[tf.Tensor],
+    gradients: Sequence[tf.Tensor],
+    state: AdamState,
+    *,
+    learning_rate: float | tf.Tensor,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-7,
+) -> tuple[list[tf.Tensor], AdamState]:
+    """Parameters and state after one step along `gradients` (same lengths and shapes as `parameters`)."""
+    step = state.step + 1
+    done = tf.cast(step, tf.float32)
+    rate = learning_rate * tf.sqrt(1 - beta2**done) / (1 - beta1**done)
+    first = [m + (g - m) * (1 - beta1) for m, g in zip(state.first, gradients, strict=True)]
+    second = [v + (tf.square(g) - v) * (1 - beta2) for v, g in zip(state.second, gradients, strict=True)]
+    moved = [
+        value - rate * m / (tf.sqrt(v) + epsilon)
+        for value, m, v in zip(parameters, first, second, strict=True)
+    ]
+    return moved, AdamState(step, first, second)

@@ -1,0 +1,115 @@
+"""Discriminators of the conditional GAN: one logit a window, above 0 where it looks real.
+
+All take the condition as a seventh channel. The published training step calls its discriminators outside
+training mode, where Keras drops nothing out and batch normalisation keeps its first statistics (mean 0,
+variance 1). So they are here: batch normalisation only scales and shifts, and no discriminator mixes records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from pulseveil.networks import initial, layers
+from pulseveil.networks.gan import LABEL_PARAMETERS, UNITS, Shape, label_channel, start_label
+from pulseveil.networks.initial import Array
+from pulseveil.networks.layers import Parameters
+
+_FCN_LAYERS = ((8, 32), (5, 64), (3, 32))  # width, filters (Wang et al. 2017, arXiv:1611.06455)
+_HEADS, _HEAD_SIZE, _TOKEN_SIZE, _FEED_FORWARD, _HIDDEN = 4, 32, 32, 4, 32
+_TRANSFORMER_LAYERS = 2
+
+
+class Discriminator(NamedTuple):
+    """A network: `start` draws its parameters; `body` maps (parameters, x (n, time, channels + 1)) to (n, 1)."""
+
+    start: Callable[[np.random.Generator, Shape], list[Array]]
+    body: Callable[[Parameters, tf.Tensor], tf.Tensor]
+
+
+def start_discriminator(name: str, rng: np.random.Generator, shape: Shape) -> list[Array]:
+    """First parameters of the discriminator `name` (a key of `DISCRIMINATORS`), label channel first."""
+    return [*start_label(rng, shape), *DISCRIMINATORS[name].start(rng, shape)]
+
+
+def discriminate(name: str, parameters: Parameters, windows: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+    """Logits (n) that windows (n, time, channels) of these condition codes (n) are real."""
+    label = label_channel(condition, parameters[:LABEL_PARAMETERS])
+    x = tf.concat([windows, label], axis=2)
+    return tf.squeeze(DISCRIMINATORS[name].body(parameters[LABEL_PARAMETERS:], x), axis=1)
+
+
+def _start_lstm(rng: np.random.Generator, shape: Shape) -> list[Array]:
+    return [
+        *initial.lstm(rng, shape.channels + 1, UNITS),
+        *initial.lstm(rng, UNITS, UNITS),
+        *initial.dense(rng, UNITS, 1),
+    ]
+
+
+def _lstm(parameters: Parameters, x: tf.Tensor) -> tf.Tensor:
+    x = layers.lstm(layers.lstm(x, parameters[:3]), parameters[3:6])
+    return layers.dense(tf.reduce_mean(x, axis=1), parameters[6:])
+
+
+def _start_fcn(rng: np.random.Generator, shape: Shape) -> list[Array]:
+    parameters, channels = [], shape.channels + 1
+    for width, filters in _FCN_LAYERS:
+        parameters += initial.conv1d(rng, width, channels, filters) + initial.normalisation(filters)
+        channels = filters
+    return [*parameters, *initial.dense(rng, channels, 1)]
+
+
+def _fcn(parameters: Parameters, x: tf.Tensor) -> tf.Tensor:
+    *body, kernel, bias = parameters
+    for start in range(0, len(body), 4):
+        x = layers.conv1d(x, body[start : start + 2])
+        mean = tf.zeros_like(body[start + 1])
+        x = tf.nn.relu(layers.batch_norm(x, body[start + 2 : start + 4], mean, tf.ones_like(mean)))
+    return layers.dense(tf.reduce_mean(x, axis=1), [kernel, bias])
+
+
+def _start_transformer(rng: np.random.Generator, shape: Shape) -> list[Array]:
+    parameters = initial.dense(rng, shape.channels + 1, _TOKEN_SIZE)
+    for _ in range(_TRANSFORMER_LAYERS):
+        parameters += initial.normalisation(_TOKEN_SIZE)
+        parameters += initial.self_attention(rng, _TOKEN_SIZE, _HEADS, _HEAD_SIZE)
+        parameters += initial.normalisation(_TOKEN_SIZE)
+        parameters += initial.dense(rng, _TOKEN_SIZE, _FEED_FORWARD)
+        parameters += initial.dense(rng, _FEED_FORWARD, _TOKEN_SIZE)
+    return [*parameters, *initial.dense(rng, shape.time, _HIDDEN), *initial.dense(rng, _HIDDEN, 1)]
+
+
+def _transformer(parameters: Parameters, x: tf.Tensor) -> tf.Tensor:
+    embed, body, head = parameters[:2], parameters[2:-4], parameters[-4:]
+    x = layers.dense(x, embed)
+    size = len(body) // _TRANSFORMER_LAYERS
+    for start in range(0, len(body), size):
+        x = _transformer_layer(body[start : start + size], x)
+    # The mean over features leaves one value a second: the head, not a position code, tells seconds apart.
+    x = tf.nn.relu(layers.dense(tf.reduce_mean(x, axis=2), head[:2]))
+    return layers.dense(x, head[2:])
+
+
+def _transformer_layer(parameters: Parameters, x: tf.Tensor) -> tf.Tensor:
+    """Pre-normalised attention and feed-forward block, each with its residual."""
+    before, attention, between, widen, narrow = (
+        parameters[:2],
+        parameters[2:10],
+        parameters[10:12],
+        parameters[12:14],
+        parameters[14:16],
+    )
+    x = x + layers.self_attention(layers.layer_norm(x, before), attention)
+    inner = tf.nn.relu(layers.dense(layers.layer_norm(x, between), widen))
+    return x + layers.dense(inner, narrow)
+
+
+DISCRIMINATORS: Mapping[str, Discriminator] = {
+    "lstm": Discriminator(_start_lstm, _lstm),
+    "fcn": Discriminator(_start_fcn, _fcn),
+    "transformer": Discriminator(_start_transformer, _transformer),
+}

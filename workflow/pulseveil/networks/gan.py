@@ -1,0 +1,63 @@
+"""The generator network of the conditional GAN of Lange, Wenzlitschke and Rahm (Sensors 2024, 24(10):3052)."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from pulseveil.networks import initial, layers
+from pulseveil.networks.initial import Array
+from pulseveil.networks.layers import Parameters
+
+LABEL_PARAMETERS = 3
+NOISE_SIZE = 60
+UNITS = 60
+Output = Literal["relu", "linear"]
+
+
+class Shape(NamedTuple):
+    """Sizes of a GAN's data: conditions, seconds and channels of a window."""
+
+    classes: int
+    time: int
+    channels: int
+
+
+def start_label(rng: np.random.Generator, shape: Shape) -> list[Array]:
+    """Parameters of `label_channel`: embedding (classes, classes) and a dense layer to `time`."""
+    table = initial.embedding(rng, shape.classes, shape.classes)
+    return [table, *initial.dense(rng, shape.classes, shape.time)]
+
+
+def label_channel(condition: tf.Tensor, parameters: Parameters) -> tf.Tensor:
+    """Condition codes (n) as one more channel of a window (n, time, 1)."""
+    table, *to_time = parameters
+    return layers.dense(layers.embedding(condition, table), to_time)[:, :, tf.newaxis]
+
+
+def start_generator(rng: np.random.Generator, shape: Shape) -> list[Array]:
+    """Parameters of `generate`: label channel, dense layer of the noise, two LSTMs, dense layer a second."""
+    return [
+        *start_label(rng, shape),
+        *initial.dense(rng, NOISE_SIZE, shape.time * shape.channels),
+        *initial.lstm(rng, shape.channels + 1, UNITS),
+        *initial.lstm(rng, UNITS, UNITS),
+        *initial.dense(rng, UNITS, shape.channels),
+    ]
+
+
+def generate(
+    parameters: Parameters, noise: tf.Tensor, condition: tf.Tensor, *, leaky_slope: float, output: Output
+) -> tf.Tensor:
+    """Windows (n, time, channels) from standard normal noise (n, 60) and condition codes (n)."""
+    label, spread = parameters[:LABEL_PARAMETERS], parameters[3:5]
+    first, second, to_channels = parameters[5:8], parameters[8:11], parameters[11:13]
+    time, channels = label[1].shape[1], to_channels[0].shape[1]
+    signal = tf.nn.leaky_relu(layers.dense(noise, spread), alpha=leaky_slope)
+    signal = tf.reshape(signal, (-1, time, channels))
+    x = tf.concat([signal, label_channel(condition, label)], axis=2)
+    x = layers.lstm(layers.lstm(x, first), second)
+    x = layers.dense(x, to_channels)
+    return tf.nn.relu(x) if output == "relu" else x

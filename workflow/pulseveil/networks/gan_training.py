@@ -1,0 +1,153 @@
+"""Training of the conditional GAN: many steps in one compiled program, as a pure function of the state.
+
+A step is one update of the discriminator, then one of the generator, on the same real windows (batch b):
+non-saturating binary cross-entropy on logits, Adam for both. All random numbers come in as arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from pulseveil.networks import adam
+from pulseveil.networks.discriminators import discriminate, start_discriminator
+from pulseveil.networks.gan import Output, Shape, generate, start_generator
+from pulseveil.networks.layers import Parameters
+
+
+class Objective(NamedTuple):
+    """What a training minimises and how; each has its own compiled program."""
+
+    discriminator: str
+    learning_rate: float
+    beta1: float
+    diversity: Literal["published", "effective"]
+    diversity_weight: float
+    output: Output
+    leaky_slope: float
+
+
+class State(NamedTuple):
+    """Both networks' parameters and Adam states."""
+
+    generator: list[tf.Tensor]
+    discriminator: list[tf.Tensor]
+    generator_adam: adam.AdamState
+    discriminator_adam: adam.AdamState
+
+
+class Batches(NamedTuple):
+    """Inputs of a number of steps.
+
+    windows (steps, b, time, channels) float32, condition (steps, b) int32, noise (steps, 2, b, size) float32:
+    standard normals, first for the discriminator's and then for the generator's update.
+    """
+
+    windows: tf.Tensor
+    condition: tf.Tensor
+    noise: tf.Tensor
+
+
+Program = Callable[[State, Batches, tf.Tensor, tf.Tensor], tuple[State, tf.Tensor]]
+
+
+def start(rng: np.random.Generator, objective: Objective, shape: Shape) -> State:
+    """The state before the first step."""
+    generator = [tf.constant(value) for value in start_generator(rng, shape)]
+    discriminator = [tf.constant(value) for value in start_discriminator(objective.discriminator, rng, shape)]
+    return State(generator, discriminator, adam.start(generator), adam.start(discriminator))
+
+
+@lru_cache(maxsize=16)
+def program(objective: Objective) -> Program:
+    """Compiled `(state, batches, first, last) -> (state, mean losses (3))` over the batches first..last-1.
+
+    Folds and seeds whose batches have equal shapes share one compilation.
+    """
+
+    @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+    def run(state: State, batches: Batches, first: tf.Tensor, last: tf.Tensor) -> tuple[State, tf.Tensor]:
+        def body(i: tf.Tensor, state: State, total: tf.Tensor) -> tuple[tf.Tensor, State, tf.Tensor]:
+            state, losses = step(objective, state, *(values[i] for values in batches))
+            return i + 1, state, total + losses
+
+        _, state, total = tf.while_loop(lambda i, *_: i < last, body, (first, state, tf.zeros(3)))
+        return state, total / tf.cast(last - first, tf.float32)
+
+    return run  # type: ignore[no-any-return]
+
+
+def step(
+    objective: Objective, state: State, windows: tf.Tensor, condition: tf.Tensor, noise: tf.Tensor
+) -> tuple[State, tf.Tensor]:
+    """One update of each network; losses (3): discriminator, generator, diversity term."""
+
+    def make(parameters: Parameters, z: tf.Tensor) -> tf.Tensor:
+        return generate(parameters, z, condition, leaky_slope=objective.leaky_slope, output=objective.output)
+
+    def update(
+        parameters: list[tf.Tensor], gradients: list[tf.Tensor], moments: adam.AdamState
+    ) -> tuple[list[tf.Tensor], adam.AdamState]:
+        rate, beta1 = objective.learning_rate, objective.beta1
+        return adam.update(parameters, gradients, moments, learning_rate=rate, beta1=beta1)
+
+    fake = make(state.generator, noise[0])
+    with tf.GradientTape() as tape:
+        tape.watch(state.discriminator)
+        d_loss = discriminator_loss(objective, state.discriminator, windows, fake, condition)
+    gradients = tape.gradient(d_loss, state.discriminator)
+    discriminator, discriminator_adam = update(state.discriminator, gradients, state.discriminator_adam)
+
+    with tf.GradientTape() as tape:
+        tape.watch(state.generator)
+        fake = make(state.generator, noise[1])
+        g_loss, term = generator_loss(objective, discriminator, fake, condition, noise[1])
+    gradients = tape.gradient(g_loss, state.generator)
+    generator, generator_adam = update(state.generator, gradients, state.generator_adam)
+    after = State(generator, discriminator, generator_adam, discriminator_adam)
+    return after, tf.stack([d_loss, g_loss, term])
+
+
+def discriminator_loss(
+    objective: Objective, parameters: Parameters, real: tf.Tensor, fake: tf.Tensor, condition: tf.Tensor
+) -> tf.Tensor:
+    """Mean cross-entropy of real (b, time, channels) against fake windows, all in one pass."""
+    both = tf.concat([real, fake], axis=0)
+    logits = discriminate(
+        objective.discriminator, parameters, both, tf.concat([condition, condition], axis=0)
+    )
+    is_real = tf.concat([tf.ones_like(condition), tf.zeros_like(condition)], axis=0)
+    return _cross_entropy(logits, tf.cast(is_real, tf.float32))
+
+
+def generator_loss(
+    objective: Objective, discriminator: Parameters, fake: tf.Tensor, condition: tf.Tensor, noise: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Non-saturating loss less the weighted diversity term, and that weighted term."""
+    logits = discriminate(objective.discriminator, discriminator, fake, condition)
+    term = objective.diversity_weight * _diversity(objective, fake, condition, noise)
+    return _cross_entropy(logits, tf.ones_like(logits)) - term, term
+
+
+def _diversity(objective: Objective, fake: tf.Tensor, condition: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+    """How far apart windows lie for noise that lies apart (Yang et al. 2019, arXiv:1901.09024).
+
+    The first half of the batch is compared with the second. The published code calls the generator outside
+    the tape, so `published` has no gradient, and it also compares windows of different conditions;
+    `effective` has its gradient, and compares windows of one condition only.
+    """
+    half = fake.shape[0] // 2
+    between = tf.reduce_mean(tf.abs(fake[:half] - fake[half:]), axis=(1, 2))
+    apart = tf.reduce_mean(tf.abs(noise[:half] - noise[half:]), axis=1)
+    if objective.diversity == "published":
+        return tf.stop_gradient(tf.reduce_mean(between) / tf.reduce_mean(apart))
+    same = tf.cast(tf.equal(condition[:half], condition[half:]), tf.float32)
+    return tf.math.divide_no_nan(tf.reduce_sum(same * between), tf.reduce_sum(same * apart))
+
+
+def _cross_entropy(logits: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(target, logits))

@@ -1,0 +1,172 @@
+"""Layers as pure functions of tensors and parameter lists, with the conventions of Keras.
+
+Every product with a weight matrix goes through `affine`: `z = a W + b`, where `a` are the rows that meet the
+weights (inputs, patches, tokens) and `z` is the pre-activation. Parameter lists have Keras' shapes and order,
+so weights can be moved between this module and Keras; `initial` makes them.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+Parameters = Sequence[tf.Tensor]
+
+
+def affine(a: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
+    """`a W + b` over the last axis: a (..., p), kernel (p, q), bias (q) -> z (..., q)."""
+    features_in, features_out = kernel.shape
+    z = tf.linalg.matmul(tf.reshape(a, (-1, features_in)), kernel)
+    if bias is not None:
+        z = tf.nn.bias_add(z, bias)
+    return tf.reshape(z, (*_sizes(a)[:-1], features_out))
+
+
+def dense(x: tf.Tensor, parameters: Parameters) -> tf.Tensor:
+    """Dense layer without activation: x (..., p), parameters [kernel (p, q), bias (q)] -> (..., q)."""
+    kernel, bias = parameters
+    return affine(x, kernel, bias)
+
+
+def patches(x: tf.Tensor, width: int) -> tf.Tensor:
+    """The `width` neighbours of each position, zero outside: x (n, time, c) -> (n, time, width * c).
+
+    Aligned as Keras' padding "same" at stride 1: (width - 1) // 2 zeros before the first position.
+    """
+    time = x.shape[1]
+    before = (width - 1) // 2
+    padded = tf.pad(x, ((0, 0), (before, width - 1 - before), (0, 0)))
+    return tf.concat([padded[:, offset : offset + time] for offset in range(width)], axis=2)
+
+
+def conv1d(x: tf.Tensor, parameters: Parameters) -> tf.Tensor:
+    """Convolution over time, stride 1, padding "same", without activation, as one matrix product.
+
+    x (n, time, c), parameters [kernel (width, c, q), bias (q)] -> (n, time, q). On a CPU this is faster
+    inside a compiled program than the convolution operation.
+    """
+    kernel, bias = parameters
+    width, channels, filters = kernel.shape
+    a = patches(x, width)
+    return affine(a, tf.reshape(kernel, (width * channels, filters)), bias)
+
+
+def max_pool(x: tf.Tensor, size: int) -> tf.Tensor:
+    """Maximum of each `size` neighbours: x (n, time, c) -> (n, time // size, c); a rest is cut off.
+
+    Where values tie, the gradient goes to the first one, as in Keras.
+    """
+    kept = x.shape[1] // size * size
+    return functools.reduce(tf.maximum, [x[:, offset:kept:size] for offset in range(size)])
+
+
+def lstm(x: tf.Tensor, parameters: Parameters) -> tf.Tensor:
+    """LSTM (tanh, sigmoid gates in the order i, f, c, o) from a zero state: all hidden states.
+
+    x (n, time, p), parameters [kernel (p, 4 h), recurrent kernel (h, 4 h), bias (4 h)] -> (n, time, h).
+    The input's part of the gates is computed for all steps outside the recurrence.
+    """
+    kernel, recurrent_kernel, bias = parameters
+    z_input = tf.transpose(affine(x, kernel, bias), (1, 0, 2))
+    zero = tf.zeros_like(z_input[0, :, : recurrent_kernel.shape[0]])
+
+    def step(state: tuple[tf.Tensor, tf.Tensor], z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        hidden, cell = state
+        gates = z + affine(hidden, recurrent_kernel)
+        i, f, c, o = tf.split(gates, 4, axis=1)
+        cell = tf.sigmoid(f) * cell + tf.sigmoid(i) * tf.tanh(c)
+        return tf.sigmoid(o) * tf.tanh(cell), cell
+
+    hidden, _ = tf.scan(step, z_input, initializer=(zero, zero))
+    return tf.transpose(hidden, (1, 0, 2))
+
+
+def batch_moments(x: tf.Tensor, row_weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean (c) and variance (c) of the rows with weight 1: x (n, ..., c), row_weight (n) of 0 and 1."""
+    axes = tuple(range(len(x.shape) - 1))
+    weight = tf.reshape(row_weight, (-1, *(1 for _ in x.shape[1:])))
+    positions = math.prod(x.shape[1:-1])
+    count = tf.reduce_sum(row_weight) * positions
+    mean = tf.reduce_sum(weight * x, axes) / count
+    variance = tf.reduce_sum(weight * tf.square(x - mean), axes) / count
+    return mean, variance
+
+
+def batch_norm(
+    x: tf.Tensor, parameters: Parameters, mean: tf.Tensor, variance: tf.Tensor, epsilon: float = 1e-3
+) -> tf.Tensor:
+    """Normalise each of the last axis' c features by `mean` (c) and `variance` (c); parameters [gamma, beta].
+
+    In training these are `batch_moments`, afterwards the running statistics (`running_moments`).
+    """
+    gamma, beta = parameters
+    scale = gamma * tf.math.rsqrt(variance + epsilon)
+    return x * scale + (beta - mean * scale)
+
+
+def running_moments(
+    running: tuple[tf.Tensor, tf.Tensor], batch: tuple[tf.Tensor, tf.Tensor], momentum: float = 0.99
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Exponential average of batch mean and variance, both (c)."""
+    mean, variance = (old * momentum + new * (1 - momentum) for old, new in zip(running, batch, strict=True))
+    return mean, variance
+
+
+def layer_norm(x: tf.Tensor, parameters: Parameters, epsilon: float = 1e-6) -> tf.Tensor:
+    """Normalise over the last axis: x (..., c), parameters [gamma (c), beta (c)] -> (..., c)."""
+    gamma, beta = parameters
+    centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
+    variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
+    return centred * tf.math.rsqrt(variance + epsilon) * gamma + beta
+
+
+def self_attention(
+    x: tf.Tensor, parameters: Parameters, rate: float = 0.0, seed: tf.Tensor | None = None
+) -> tf.Tensor:
+    """Multi-head self-attention (Keras `MultiHeadAttention`): x (n, tokens, c) -> (n, tokens, c).
+
+    Parameters: [kernel (c, heads, size), bias (heads, size)] of query, key and value, then
+    [kernel (heads, size, c), bias (c)] of the output. With a seed the attention weights drop out at `rate`.
+    """
+    heads, size = parameters[1].shape
+    tokens, features = x.shape[1:]
+
+    def project(kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+        z = affine(x, tf.reshape(kernel, (features, heads * size)), tf.reshape(bias, (heads * size,)))
+        return tf.transpose(tf.reshape(z, (-1, tokens, heads, size)), (0, 2, 1, 3))
+
+    query, key, value = (project(*parameters[i : i + 2]) for i in (0, 2, 4))
+    weights = tf.nn.softmax(tf.linalg.matmul(query * size**-0.5, key, transpose_b=True))
+    if seed is not None:
+        weights = dropout(weights, rate, seed)
+    mixed = tf.transpose(tf.linalg.matmul(weights, value), (0, 2, 1, 3))
+    a = tf.reshape(mixed, (-1, tokens, heads * size))
+    return affine(a, tf.reshape(parameters[6], (heads * size, features)), parameters[7])
+
+
+def embedding(codes: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
+    """Rows of `table (k, c)` for `codes (...)` of 0..k-1 -> (..., c)."""
+    return tf.gather(table, codes)
+
+
+def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
+    """Set each value to zero with probability `rate` and scale the others by 1 / (1 - rate).
+
+    `seed (2) int32` decides which: the same seed and shape drop the same values.
+    """
+    keep = tf.random.stateless_uniform(_sizes(x), seed) >= rate
+    return tf.where(keep, x / (1 - rate), tf.zeros_like(x))
+
+
+def child_seed(seed: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
+    """The `number`-th independent child of `seed (2)`."""
+    return tf.random.experimental.stateless_fold_in(seed, number)
+
+
+def _sizes(x: tf.Tensor) -> tuple[int | tf.Tensor, ...]:
+    """Shape of `x`, static where it is known."""
+    dynamic = tf.shape(x)
+    return tuple(dynamic[i] if size is None else size for i, size in enumerate(x.shape))

@@ -1,0 +1,107 @@
+"""The LSTM's recurrence with its gradient written out (back-propagation through time).
+
+Automatic differentiation of a loop stores and restacks every intermediate value of every step. Here the
+backward loop does one product a step, and everything that does not depend on the next step's signal is
+computed for all steps at once. On one CPU thread this halves the cost of a compiled training step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+
+def hidden_states(z_input: tf.Tensor, recurrent_kernel: tf.Tensor) -> tf.Tensor:
+    """Hidden states of an LSTM that starts at zero.
+
+    z_input (time, n, 4 h), recurrent_kernel (h, 4 h) -> (time, n, h). `z_input` is
+    the input's part of the gates' pre-activations (x W + b), gates in the order i, f, c, o. The gradient
+    with respect to it is the signal at the gates, from which all weight gradients follow.
+    """
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def states(
+        z: tf.Tensor, kernel: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable[..., tuple[tf.Tensor, tf.Tensor]]]:
+        hidden, cell, gates = _forward(z, kernel)
+
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            signal = _backward(upstream, cell, gates, kernel)
+            return signal, _sum_of_products(_previous(hidden), signal)
+
+        return hidden, gradient
+
+    return states(z_input, recurrent_kernel)
+
+
+def _forward(z: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Hidden states and cells (time, n, h), and activated gates (time, n, 4 h)."""
+    steps, units = z.shape[0], kernel.shape[0]
+    zero = tf.zeros_like(z[0, :, :units])
+
+    def step(t: tf.Tensor, hidden: tf.Tensor, cell: tf.Tensor, *kept: tf.TensorArray) -> tuple[object, ...]:
+        i, f, c, o = tf.split(z[t] + tf.linalg.matmul(hidden, kernel), 4, axis=1)
+        i, f, c, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(c), tf.sigmoid(o)
+        cell = f * cell + i * c
+        hidden = o * tf.tanh(cell)
+        values = (hidden, cell, tf.concat([i, f, c, o], axis=1))
+        return (
+            t + 1,
+            hidden,
+            cell,
+            *(array.write(t, value) for array, value in zip(kept, values, strict=True)),
+        )
+
+    _, _, _, *kept = tf.while_loop(
+        lambda t, *_: t < steps,
+        step,
+        (tf.constant(0), zero, zero, *(_array(steps, z, width) for width in (units, units, 4 * units))),
+        maximum_iterations=steps,
+    )
+    hidden, cell, gates = (array.stack() for array in kept)
+    return hidden, cell, gates
+
+
+def _backward(upstream: tf.Tensor, cell: tf.Tensor, gates: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """The signal at the gates (time, n, 4 h) from that at the hidden states (time, n, h)."""
+    steps = upstream.shape[0]
+    i, f, c, o = tf.split(gates, 4, axis=2)
+    tanh_cell = tf.tanh(cell)
+    to_cell = o * (1 - tf.square(tanh_cell))
+    to_i, to_f, to_c = c * i * (1 - i), _previous(cell) * f * (1 - f), i * (1 - tf.square(c))
+    to_o = tanh_cell * o * (1 - o)
+    transposed = tf.transpose(kernel)
+
+    def step(
+        t: tf.Tensor, d_hidden: tf.Tensor, d_cell: tf.Tensor, signals: tf.TensorArray
+    ) -> tuple[object, ...]:
+        d_hidden = d_hidden + upstream[t]
+        d_cell = d_cell + d_hidden * to_cell[t]
+        parts = [d_cell * to_i[t], d_cell * to_f[t], d_cell * to_c[t], d_hidden * to_o[t]]
+        signal = tf.concat(parts, axis=1)
+        return t - 1, tf.linalg.matmul(signal, transposed), d_cell * f[t], signals.write(t, signal)
+
+    zero = tf.zeros_like(upstream[0])
+    *_, signals = tf.while_loop(
+        lambda t, *_: t >= 0,
+        step,
+        (tf.constant(steps - 1), zero, zero, _array(steps, upstream, kernel.shape[1])),
+        maximum_iterations=steps,
+    )
+    return signals.stack()
+
+
+def _array(steps: int, like: tf.Tensor, width: int) -> tf.TensorArray:
+    return tf.TensorArray(like.dtype, steps, element_shape=(like.shape[1], width))
+
+
+def _previous(states: tf.Tensor) -> tf.Tensor:
+    """Each step's predecessor, zero before the first."""
+    return tf.concat([tf.zeros_like(states[:1]), states[:-1]], axis=0)
+
+
+def _sum_of_products(a: tf.Tensor, d: tf.Tensor) -> tf.Tensor:
+    """Sum of the outer products of all rows: a (time, n, p), d (time, n, q) -> (p, q)."""
+    rows, signals = (tf.reshape(value, (-1, value.shape[2])) for value in (a, d))
+    return tf.linalg.matmul(rows, signals, transpose_a=True)

@@ -1,0 +1,305 @@
+"""From a study to runs and jobs: a pure function of the study file, made without TensorFlow or recordings.
+
+A run is one trained model tested on one fold. A pack is a set of runs that share a process; which runs form a
+pack depends on the study alone, so that two machines plan the same jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pulseveil import paths, registry, stages
+from pulseveil.errors import InputError
+from pulseveil.jobs import DetectorJob, GeneratorJob
+from pulseveil.naming import number_label
+from pulseveil.protocols import ALL, Fold, Outline, Train, make_folds, one_fold
+from pulseveil.study import Evaluation, Model, Study
+
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class GeneratorPack:
+    """Seeds of a generator that are trained by one job, all folds each."""
+
+    name: str
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class DetectorPack:
+    """Cells of an evaluation that share a process, for each of `detectors` and each pair of epsilons."""
+
+    name: str
+    evaluation: Evaluation
+    detectors: tuple[str, ...]
+    generators: tuple[str, ...]
+    subjects: tuple[int, ...]
+    noise: tuple[float, ...]
+    seeds: tuple[int, ...]
+    timeline: bool
+
+    @property
+    def train(self) -> Train:
+        """What the pack's detectors learn from; a timeline yardstick always learns from real labels."""
+        return "real" if self.timeline else self.evaluation.train
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study with the outlines of its cohorts: all folds, cells, packs and jobs follow from it."""
+
+    study: Study
+    outlines: Mapping[str, Outline]
+
+    def generator_packs(self) -> tuple[GeneratorPack, ...]:
+        """The packs of each generator of the study."""
+        blocks = _blocks(range(self.study.seeds), self.study.pack.generator_seeds)
+        return tuple(GeneratorPack(f"seeds_{i}", seeds) for i, seeds in enumerate(blocks))
+
+    def generator_cells(self) -> tuple[tuple[str, str, float], ...]:
+        """(cohort, generator, epsilon) of every generator that an evaluation needs."""
+        cells = {
+            (evaluation.cohort, generator, epsilon): None
+            for evaluation in self.study.evaluations
+            if evaluation.train != "real"
+            for generator in self._generators(evaluation)
+            for epsilon in self._epsilons_generator(evaluation)
+        }
+        return tuple(cells)
+
+    def generator_folds(self, cohort: str) -> tuple[Fold, ...]:
+        """The training sets of a cohort's generators: one for all, or one a fold of its evaluations."""
+        if self.study.generator_shared:
+            subjects = tuple(self.outlines[cohort])
+            return (Fold(name=ALL, train_subjects=subjects, test_subjects=subjects),)
+        folds = {
+            fold.name: fold
+            for evaluation in self.study.evaluations
+            if evaluation.cohort == cohort and evaluation.train != "real"
+            for fold in self.folds(evaluation)
+        }
+        return tuple(folds.values())
+
+    def synthetic_subjects(self, cohort: str) -> int:
+        """How many synthetic subjects a fold's generator must make: the most that an evaluation uses."""
+        return max(
+            subjects
+            for evaluation in self.study.evaluations
+            if evaluation.cohort == cohort and evaluation.train != "real"
+            for subjects in evaluation.synthetic_subjects
+        )
+
+    def folds(self, evaluation: Evaluation) -> tuple[Fold, ...]:
+        """The folds of an evaluation, before its detectors are looked at."""
+        test_outline = self.outlines[evaluation.test_cohort] if evaluation.test_cohort else None
+        try:
+            return make_folds(
+                evaluation.test,
+                self.outlines[evaluation.cohort],
+                self.study.folds,
+                test_outline=test_outline,
+            )
+        except InputError as error:
+            raise InputError(f"evaluation {evaluation.name}, cohort {evaluation.cohort}: {error}") from None
+
+    def detector_folds(self, pack: DetectorPack) -> tuple[Fold, ...]:
+        """The folds of a pack: where no real subject trains and the generator is shared, one training serves all."""
+        evaluation = pack.evaluation
+        if pack.train == "synthetic" and self.study.generator_shared and evaluation.test == "loso":
+            return one_fold(self.outlines[evaluation.cohort], self.study.folds)
+        return self.folds(evaluation)
+
+    @cached_property
+    def detector_packs(self) -> tuple[DetectorPack, ...]:
+        """The packs of all evaluations."""
+        return tuple(pack for evaluation in self.study.evaluations for pack in self._packs(evaluation))
+
+    def epsilons(self, pack: DetectorPack) -> tuple[tuple[float, float], ...]:
+        """(epsilon_generator, epsilon_detector) of a pack's cells."""
+        if pack.timeline:
+            return ((np.inf, np.inf),)
+        evaluation = pack.evaluation
+        generator = (np.inf,) if evaluation.train == "real" else self._epsilons_generator(evaluation)
+        default = self.study.epsilons if evaluation.train == "real" else (np.inf,)
+        return tuple(product(generator, evaluation.epsilon_detector or default))
+
+    def generator_job(
+        self, cohort: str, generator: str, epsilon: float, seeds: tuple[int, ...]
+    ) -> GeneratorJob:
+        """The job that trains a generator for all folds of a cohort."""
+        model = self.study.generator(generator)
+        return GeneratorJob(
+            **self._job(seeds, epsilon),
+            versions=(stages.GENERATORS, _kind("generators", model).version),
+            cohort=cohort,
+            generator=generator,
+            kind=model.kind,
+            settings=model.settings.model_dump(mode="json"),
+            classes=self.study.classes,
+            folds=self.generator_folds(cohort),
+        )
+
+    def detector_job(
+        self, pack: DetectorPack, detector: str, epsilon_generator: float, epsilon_detector: float
+    ) -> DetectorJob:
+        """The job that trains and tests the cells of a pack for one detector."""
+        model = self.study.detector(detector)
+        return DetectorJob(
+            **self._job(pack.seeds, epsilon_generator),
+            versions=(stages.DETECTORS, _kind("detectors", model).version),
+            evaluation=pack.evaluation.name,
+            detector=detector,
+            kind=model.kind,
+            settings=model.settings.model_dump(mode="json"),
+            train=pack.train,
+            epsilon_detector=epsilon_detector,
+            generators=pack.generators,
+            subjects=pack.subjects,
+            noise=pack.noise,
+            folds=self.detector_folds(pack),
+            generator_shared=self.study.generator_shared,
+        )
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """One row a Scores file: the run keys, the pack, and the number of folds."""
+        rows = [
+            (
+                pack.evaluation.name,
+                generator,
+                detector,
+                self.study.unit,
+                number_label(epsilons[0]),
+                number_label(epsilons[1]),
+                subjects,
+                number_label(noise),
+                seed,
+                pack.name,
+                folds,
+            )
+            for pack in self.detector_packs
+            for folds in [len(self.detector_folds(pack))]
+            for generator, detector, epsilons, subjects, noise, seed in product(
+                pack.generators, pack.detectors, self.epsilons(pack), pack.subjects, pack.noise, pack.seeds
+            )
+        ]
+        columns = "evaluation generator detector unit epsilon_generator epsilon_detector subjects noise seed pack folds"
+        return pd.DataFrame(rows, columns=columns.split())
+
+    def runs(self) -> pd.DataFrame:
+        """One row a detector run: the run keys of its cell and its fold."""
+        names = {pack.name: [fold.name for fold in self.detector_folds(pack)] for pack in self.detector_packs}
+        cells = self.cells
+        table = cells.loc[cells.index.repeat(cells["folds"])].drop(columns=["folds"])
+        table["fold"] = np.concatenate([names[pack] for pack in cells["pack"]])
+        return table.reset_index(drop=True)
+
+    def scores_paths(self) -> list[str]:
+        """Every Scores file of the study."""
+        return [
+            paths.SCORES.format(study=self.study.name, **{str(word): value for word, value in row.items()})
+            for row in self.cells.drop(columns=["pack", "folds"]).to_dict("records")
+        ]
+
+    def generator_paths(self, template: str) -> list[str]:
+        """The file of `template` for every generator cell and seed."""
+        return [
+            template.format(
+                study=self.study.name,
+                cohort=cohort,
+                generator=generator,
+                unit=self.study.unit,
+                epsilon_generator=number_label(epsilon),
+                seed=seed,
+            )
+            for cohort, generator, epsilon in self.generator_cells()
+            for seed in range(self.study.seeds)
+        ]
+
+    def _packs(self, evaluation: Evaluation) -> Iterator[DetectorPack]:
+        chosen = [self.study.detector(name) for name in evaluation.detectors or ()] or self.study.detectors
+        timeline = tuple(m.name for m in chosen if _kind("detectors", m).trains_on == "timeline")
+        learning = tuple(m.name for m in chosen if m.name not in timeline)
+        sizes = self.study.pack
+        seeds = _blocks(range(self.study.seeds), sizes.detector_seeds)
+        if timeline:
+            for i, block in enumerate(seeds):
+                yield DetectorPack(
+                    f"{evaluation.name}_timeline_{i}",
+                    evaluation,
+                    timeline,
+                    (NONE,),
+                    (0,),
+                    (0.0,),
+                    block,
+                    True,
+                )
+        if learning:
+            synthetic = evaluation.train != "real"
+            generators = self._generators(evaluation) if synthetic else (NONE,)
+            subjects = evaluation.synthetic_subjects if synthetic else (0,)
+            blocks = product(
+                seeds, _blocks(subjects, sizes.subjects), _blocks(evaluation.input_noise, sizes.noise)
+            )
+            for i, (block, numbers, noise) in enumerate(blocks):
+                yield DetectorPack(
+                    f"{evaluation.name}_{i}", evaluation, learning, generators, numbers, noise, block, False
+                )
+
+    def _generators(self, evaluation: Evaluation) -> tuple[str, ...]:
+        return evaluation.generators or tuple(m.name for m in self.study.generators)
+
+    def _epsilons_generator(self, evaluation: Evaluation) -> tuple[float, ...]:
+        return evaluation.epsilon_generator or self.study.epsilons
+
+    def _job(self, seeds: tuple[int, ...], epsilon_generator: float) -> dict[str, Any]:
+        return {
+            "study": self.study.name,
+            "root_seed": self.study.seed,
+            "threads": self.study.threads,
+            "unit": self.study.unit,
+            "delta": self.study.delta,
+            "epsilon_generator": epsilon_generator,
+            "seeds": seeds,
+        }
+
+
+def make_plan(study: Study) -> Plan:
+    """Plan a study; raises InputError where a fold is not defined or a model has no private training."""
+    outlines = {
+        name: registry.load("cohorts", settings.kind)(settings).outline()
+        for name, settings in study.cohort_settings.items()
+    }
+    plan = Plan(study, outlines)
+    for pack in plan.detector_packs:
+        plan.detector_folds(pack)
+        for detector, (_, epsilon) in product(pack.detectors, plan.epsilons(pack)):
+            _check_private("detectors", study.detector(detector), epsilon, study.unit)
+    for _, generator, epsilon in plan.generator_cells():
+        _check_private("generators", study.generator(generator), epsilon, study.unit)
+    return plan
+
+
+def _check_private(group: registry.Group, model: Model, epsilon: float, unit: str) -> None:
+    if np.isfinite(epsilon) and unit not in _kind(group, model).private_units:
+        raise InputError(
+            f"{group}: {model.name}: no private training at unit {unit} is known for kind {model.kind}; "
+            f"use epsilon inf, not {number_label(epsilon)}"
+        )
+
+
+def _kind(group: registry.Group, model: Model) -> Any:
+    return registry.load(group, model.kind)
+
+
+def _blocks(values: Any, size: int) -> list[tuple[Any, ...]]:
+    items = tuple(values)
+    return [items[i : i + size] for i in range(0, len(items), size)]

@@ -1,0 +1,80 @@
+"""Channels at 1 Hz: by Fourier as published, by an anti-aliasing filter, or by physiology."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulseveil.contracts import PHYSIOLOGICAL_CHANNELS, PUBLISHED_CHANNELS, Recording, Signal
+
+# SciPy's signal module takes half a second to import, so that the functions below import it themselves:
+# the plan reads this package too.
+
+RATE_HZ = 1.0
+
+Array = NDArray[np.float64]
+# A recording's channels (T, 6) at 1 Hz, and notes for the cohort summary.
+Resampled = tuple[Array, tuple[str, ...]]
+
+
+def whole_seconds(recording: Recording) -> int:
+    """Whole seconds that all signals of a recording share."""
+    return min(int(len(signal.values) / signal.rate_hz) for signal in recording.signals.values())
+
+
+def fourier(recording: Recording) -> Resampled:
+    """Published channels, each Fourier-resampled as a whole to one sample a second (T, 6).
+
+    The published study's way (`scipy.signal.resample` to floor(T) samples): not causal, ends taken as
+    periodic, nothing above 0.5 Hz survives.
+    """
+    from scipy.signal import resample
+
+    seconds = whole_seconds(recording)
+    return _columns(recording, lambda signal: np.asarray(resample(signal.values, seconds))), ()
+
+
+def anti_aliased(recording: Recording) -> Resampled:
+    """Published channels (T, 6) through a zero-phase FIR low-pass at 0.5 Hz; row k is the value at second k.
+
+    The ends are continued by a line, so that no row mixes in samples that were never recorded as zeros.
+    """
+    from scipy.signal import resample_poly
+
+    seconds = whole_seconds(recording)
+
+    def one_hz(signal: Signal) -> Array:
+        rate = Fraction(signal.rate_hz).limit_denominator(1000)
+        whole = signal.values[: int(seconds * signal.rate_hz)]
+        return np.asarray(resample_poly(whole, rate.denominator, rate.numerator, padtype="line"))[:seconds]
+
+    return _columns(recording, one_hz), ()
+
+
+def physiological(recording: Recording) -> Resampled:
+    """Physiological channels (T, 6); artefacts are counted in the notes."""
+    from pulseveil.physiology import physiological_channels
+
+    found = physiological_channels(recording)
+    counts = {
+        "heart rate: {} s without a clean beat, interpolated": found.artefact_seconds,
+        "skin conductance: {} s without contact, interpolated": found.contact_loss_seconds,
+    }
+    notes = tuple(sentence.format(count) for sentence, count in counts.items() if count)
+    return np.stack([found.channels[name] for name in PHYSIOLOGICAL_CHANNELS], axis=1), notes
+
+
+# (protocol, channels) -> how a recording becomes rows at 1 Hz.
+RESAMPLERS: Mapping[tuple[str, str], Callable[[Recording], Resampled]] = {
+    ("paper", "published"): fourier,
+    ("paper", "physiological"): physiological,
+    ("sound", "published"): anti_aliased,
+    ("sound", "physiological"): physiological,
+}
+
+
+def _columns(recording: Recording, one_hz: Callable[[Signal], Array]) -> Array:
+    return np.stack([one_hz(recording.signals[channel]) for channel in PUBLISHED_CHANNELS], axis=1)

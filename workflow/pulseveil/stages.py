@@ -1,0 +1,13 @@
+"""Versions of the stages: one rises when the same job would write other values.
+
+A new version makes the workflow redo that stage; a golden-value test fails when values change and the
+version does not. Versions of single models and cohorts stand in their own classes.
+"""
+
+COHORT = 1
+FEATURES = 1
+GENERATORS = 1
+SYNTHESIS = 1
+QUALITY = 1
+DETECTORS = 1
+SUMMARY = 1

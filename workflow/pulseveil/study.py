@@ -1,0 +1,279 @@
+"""A study: one YAML file, checked whole before anything runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
+
+from pulseveil import registry
+from pulseveil.cohorts import CohortSettings
+from pulseveil.config_errors import explain, explain_choice
+from pulseveil.errors import InputError
+from pulseveil.naming import number_label, parse_number
+from pulseveil.settings import Settings
+
+
+def _positive(value: Any) -> float:
+    try:
+        number = parse_number(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"expected a number above 0 or inf, found {value!r}") from None
+    if number <= 0:
+        raise ValueError(f"expected a number above 0 or inf, found {number_label(number)}")
+    return number
+
+
+def _finite_positive(value: Any) -> float:
+    number = _positive(value)
+    if math.isinf(number):
+        raise ValueError("expected a finite number above 0, found inf")
+    return number
+
+
+Epsilon = Annotated[
+    float,
+    Field(allow_inf_nan=True),
+    BeforeValidator(_positive),
+    PlainSerializer(number_label, return_type=str),
+]
+Positive = Annotated[float, BeforeValidator(_finite_positive)]
+Seconds = Annotated[int, Field(gt=0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Channels = Literal["published", "physiological"]
+Scaling = Literal["min-max", "calibration", "public"]
+
+
+class Strides(Settings):
+    """Seconds between the starts of two windows."""
+
+    generator: Seconds = Field(30, description="windows that generators learn from")
+    detector: Seconds = Field(60, description="windows that detectors learn from and are tested on")
+
+
+class Model(Settings):
+    """A generator or detector of the study: a name, the registered kind behind it, and its settings."""
+
+    name: Name = Field(description="name in paths and tables")
+    kind: str = Field(description="registered name; default: `name`")
+    settings: Any = Field(description="settings of that kind; keys left out keep the published value")
+
+
+class Evaluation(Settings):
+    """One question: who trains on what, and who is tested."""
+
+    name: Name = Field(description="name in paths and tables")
+    cohort: str = Field(description="cohort that models are trained on")
+    test_cohort: str | None = Field(None, description="cohort that `transfer` tests on")
+    train: Literal["real", "synthetic", "real+synthetic"] = Field(description="training windows")
+    test: Literal["loso", "order_crossed", "transfer"] = Field("loso", description="who is left out")
+    generators: tuple[str, ...] | None = Field(None, min_length=1, description="default: all of the study")
+    detectors: tuple[str, ...] | None = Field(None, min_length=1, description="default: all of the study")
+    synthetic_subjects: tuple[Annotated[int, Field(gt=0)], ...] = Field(
+        (15,), min_length=1, description="numbers of synthetic subjects"
+    )
+    epsilon_generator: tuple[Epsilon, ...] | None = Field(
+        None, min_length=1, description="default: the study's epsilons"
+    )
+    epsilon_detector: tuple[Epsilon, ...] | None = Field(
+        None, min_length=1, description="default: the study's epsilons for `real`, else inf"
+    )
+    input_noise: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        (0.0,), min_length=1, description="scales of Laplace noise added to the training features"
+    )
+    published: str | None = Field(None, description="scenario of the published study to print beside ours")
+
+
+class Pack(Settings):
+    """How many trainings share a process; a part of the study, so that packs never depend on a machine."""
+
+    generator_seeds: int = Field(1, gt=0, description="seeds a generator job trains (all folds each)")
+    detector_seeds: int = Field(5, gt=0, description="seeds a detector job trains (all folds each)")
+    subjects: int = Field(10, gt=0, description="numbers of synthetic subjects in one detector job")
+    noise: int = Field(5, gt=0, description="noise levels in one detector job")
+
+
+class Resources(Settings):
+    """What a job may ask for; wall time grows with the expected cost."""
+
+    gpu: Literal[0, 1] = Field(0, description="GPUs for a job that trains a network")
+    mem_mb: int = Field(4000, gt=0, description="memory of a job in MB")
+    runtime: int = Field(30, gt=0, description="least wall time of a job in minutes")
+
+
+class Study(Settings):
+    """All settings of a study."""
+
+    name: Name = Field(description="folder under results/")
+    seed: int = Field(ge=0, description="root of the seed tree")
+    protocol: Literal["paper", "sound"] = Field(description="published pre-processing, or the corrected one")
+    channels: Channels = Field(description="default: published in `paper`, physiological in `sound`")
+    pairing: Literal["published", "intended"] = Field(
+        "published", description="which sub-window length belongs to which signal (protocol paper)"
+    )
+    classes: Literal[2, 3] = Field(2, description="conditions that a generator distinguishes")
+    scaling: Scaling = Field(description="default: min-max in `paper`, calibration in `sound`")
+    calibration_s: Seconds = Field(300, description="labelled seconds that `calibration` takes for itself")
+    window_s: Seconds = Field(60, description="length of a window in seconds")
+    stride_s: Strides = Strides()
+    cohorts: Mapping[Name, Any] = Field(
+        min_length=1, description="cohorts by name; `kind` selects the reader"
+    )
+    generators: tuple[Model, ...] = Field((), description="generators: a name, or {name, kind, settings}")
+    detectors: tuple[Model, ...] = Field(
+        min_length=1, description="detectors: a name, or {name, kind, settings}"
+    )
+    generator_shared: bool = Field(
+        description="one generator for all folds (it saw the test subject); default: true in `paper`"
+    )
+    epsilons: tuple[Epsilon, ...] = Field((math.inf,), min_length=1, description="privacy budgets; inf: none")
+    delta: Positive = Field(1e-5, lt=1, description="delta of every budget")
+    unit: Literal["subject", "window"] = Field("subject", description="whom a budget protects")
+    seeds: int = Field(gt=0, description="independent repetitions")
+    folds: Literal["all"] | Annotated[int, Field(gt=0)] | tuple[str, ...] = Field(
+        "all", description="left-out subjects: all, the first k, or names"
+    )
+    evaluations: tuple[Evaluation, ...] = Field(
+        min_length=1, description="the questions, one table block each"
+    )
+    threads: int = Field(1, gt=0, description="CPU threads of each job; a part of every result's identity")
+    resources: Resources = Resources()
+    pack: Pack = Pack()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            raise ValueError("expected a mapping of keys")
+        values = dict(values)
+        paper = values.get("protocol") == "paper"
+        values.setdefault("channels", "published" if paper else "physiological")
+        values.setdefault("scaling", "min-max" if paper else "calibration")
+        values.setdefault("generator_shared", paper)
+        for group in ("generators", "detectors"):
+            if isinstance(values.get(group), (list, tuple)):
+                values[group] = [_named(item) for item in values[group]]
+        return values
+
+    @property
+    def cohort_settings(self) -> Mapping[str, CohortSettings]:
+        """The typed settings of each cohort."""
+        return self.cohorts
+
+    def generator(self, name: str) -> Model:
+        """The generator of that name."""
+        return next(m for m in self.generators if m.name == name)
+
+    def detector(self, name: str) -> Model:
+        """The detector of that name."""
+        return next(m for m in self.detectors if m.name == name)
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """The values of a YAML file; raises InputError with the line where it is not valid."""
+    try:
+        values = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such study file") from None
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" line {where.line + 1}" if where else ""
+        raise InputError(f"{path}{line}: not valid YAML; check indentation and quotes") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected a mapping of keys, found {type(values).__name__}")
+    return values
+
+
+def read_study(path: Path) -> Study:
+    """Read and check a study file.
+
+    Raises InputError that names file and key, what was expected, and the nearest name.
+    """
+    return check_study(load_yaml(path), str(path))
+
+
+def check_study(values: Any, source: str) -> Study:
+    """Check the values of a study that came from `source`; raises InputError as `read_study` does."""
+    try:
+        study = Study.model_validate(values)
+    except ValidationError as error:
+        raise InputError(explain(error, Study, values, source)) from None
+    resolved = study.model_copy(
+        update={
+            "cohorts": {n: _cohort(n, v, source) for n, v in study.cohorts.items()},
+            "generators": _models("generators", study.generators, source),
+            "detectors": _models("detectors", study.detectors, source),
+        }
+    )
+    _check_references(resolved, source)
+    return resolved
+
+
+def _named(item: Any) -> Any:
+    entry = {"name": item} if isinstance(item, str) else item
+    if not isinstance(entry, Mapping):
+        return entry
+    return {"kind": entry.get("name"), "settings": {}, **entry}
+
+
+def _cohort(name: str, values: Any, source: str) -> CohortSettings:
+    kind = values.get("kind") if isinstance(values, Mapping) else None
+    known = registry.names("cohorts")
+    if kind not in known:
+        raise InputError(explain_choice(source, f"cohorts.{name}.kind", kind, known))
+    settings: CohortSettings = _settings("cohorts", str(kind), values, f"cohorts.{name}", source)
+    return settings
+
+
+def _models(
+    group: Literal["generators", "detectors"], models: tuple[Model, ...], source: str
+) -> tuple[Model, ...]:
+    known = registry.names(group)
+    seen: set[str] = set()
+    resolved = []
+    for i, model in enumerate(models):
+        if model.kind not in known:
+            raise InputError(explain_choice(source, f"{group}[{i}].kind", model.kind, known))
+        if model.name in seen or model.name == "none":
+            raise InputError(f"{source}: {group}[{i}].name: {model.name!r} is taken; give each its own name")
+        seen.add(model.name)
+        settings = _settings(group, model.kind, model.settings, f"{group}[{i}].settings", source)
+        resolved.append(model.model_copy(update={"settings": settings}))
+    return tuple(resolved)
+
+
+def _settings(group: registry.Group, kind: str, values: Any, key: str, source: str) -> Any:
+    schema = registry.load(group, kind).Settings
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        raise InputError(explain(error, schema, values, source, prefix=key)) from None
+
+
+def _check_references(study: Study, source: str) -> None:
+    cohorts = tuple(study.cohorts)
+    names = {"generators": [m.name for m in study.generators], "detectors": [m.name for m in study.detectors]}
+    taken: set[str] = set()
+    for i, evaluation in enumerate(study.evaluations):
+        key = f"evaluations[{i}]"
+        if evaluation.name in taken:
+            raise InputError(f"{source}: {key}.name: {evaluation.name!r} is taken; give each its own name")
+        taken.add(evaluation.name)
+        for field in ("cohort", "test_cohort"):
+            value = getattr(evaluation, field)
+            if value is not None and value not in cohorts:
+                raise InputError(explain_choice(source, f"{key}.{field}", value, cohorts))
+        for group, allowed in names.items():
+            for value in getattr(evaluation, group) or ():
+                if value not in allowed:
+                    raise InputError(explain_choice(source, f"{key}.{group}", value, tuple(allowed)))
+        if evaluation.train != "real" and not (evaluation.generators or names["generators"]):
+            raise InputError(
+                f"{source}: {key}: train {evaluation.train} needs generators; add one to the study"
+            )
+        if (evaluation.test == "transfer") != (evaluation.test_cohort is not None):
+            raise InputError(f"{source}: {key}: test_cohort goes with test: transfer, and only with it")

@@ -1,0 +1,116 @@
+"""All scores of a study as two flat tables of metrics: one row a subject, and one row a file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pulseveil.contracts import Scores
+from pulseveil.errors import InputError
+from pulseveil.metrics import NAMES, per_subject, pooled
+from pulseveil.naming import parse_number
+from pulseveil.store import read_cell_hash, read_record
+
+CELL = (
+    "evaluation",
+    "generator",
+    "detector",
+    "unit",
+    "epsilon_generator",
+    "epsilon_detector",
+    "subjects",
+    "noise",
+)
+RUN = (*CELL, "seed")
+_WORDS = ("evaluation", "generator", "detector", "unit")
+_WHOLE = ("subjects", "seed")
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Metrics of a study. A cell is one value of the keys `CELL`; a run is a cell and a seed.
+
+    `per_subject`: one row a run and tested subject: keys `RUN`, fold, subject, windows,
+    stress_windows, all metrics.
+    `pooled`: one row a run: keys `RUN`, windows, all metrics over its windows.
+    `digest`: one hash over the cell hashes of all score files, whatever their order.
+    """
+
+    per_subject: pd.DataFrame
+    pooled: pd.DataFrame
+    digest: str
+
+
+def collect(paths: Sequence[Path]) -> Results:
+    """Read score files and compute their metrics; rows are sorted by the keys `RUN`, then as tested.
+
+    Raises InputError when there is no file, a key is missing or no number, a run comes twice, or the seeds of
+    a cell tested different windows.
+    """
+    if not paths:
+        raise InputError("no score files given; expected at least one")
+    runs = [_read_run(path) for path in paths]
+    per_run = pd.DataFrame([{**run.keys, "windows": run.windows, **run.pooled} for run in runs])
+    subjects = pd.concat([run.subjects.assign(**run.keys) for run in runs], ignore_index=True)
+    _refuse_doubles(per_run, paths)
+    _refuse_different_tests(subjects)
+    columns = [*RUN, "fold", "subject", "windows", "stress_windows", *NAMES]
+    return Results(
+        subjects[columns].sort_values(list(RUN), kind="stable", ignore_index=True),
+        per_run[[*RUN, "windows", *NAMES]].sort_values(list(RUN), kind="stable", ignore_index=True),
+        hashlib.sha256("".join(sorted(run.cell_hash for run in runs)).encode()).hexdigest(),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    keys: Mapping[str, Any]
+    windows: int
+    subjects: pd.DataFrame
+    pooled: Mapping[str, float]
+    cell_hash: str
+
+
+def _read_run(path: Path) -> _Run:
+    scores = read_record(path, Scores)
+    return _Run(_keys(scores, path), len(scores), per_subject(scores), pooled(scores), read_cell_hash(path))
+
+
+def _keys(scores: Scores, path: Path) -> dict[str, Any]:
+    keys: dict[str, Any] = {}
+    for name in RUN:
+        if name not in scores.keys:
+            raise InputError(f"{path}: run key {name!r} is missing; rerun train_detectors")
+        value = scores.keys[name]
+        try:
+            keys[name] = str(value) if name in _WORDS else parse_number(value)
+        except ValueError:
+            raise InputError(
+                f"{path}: run key {name!r}: expected a number, found {value!r}; rerun train_detectors"
+            ) from None
+        if name in _WHOLE:
+            keys[name] = int(keys[name])
+    return keys
+
+
+def _refuse_doubles(per_run: pd.DataFrame, paths: Sequence[Path]) -> None:
+    doubled = np.flatnonzero(per_run.duplicated(list(RUN), keep=False))
+    if len(doubled):
+        files = ", ".join(str(paths[i]) for i in doubled[:2])
+        raise InputError(f"{files}: expected one file a run, found the same run keys twice; remove one")
+
+
+def _refuse_different_tests(subjects: pd.DataFrame) -> None:
+    tested = subjects.groupby(list(RUN), sort=False).agg(
+        tested=("subject", lambda names: " ".join(sorted(names))), windows=("windows", "sum")
+    )
+    different = tested.groupby(list(CELL), sort=False).nunique().max(axis=1) > 1
+    if different.any():
+        cell = dict(zip(CELL, different.index[int(np.argmax(different))], strict=True))
+        raise InputError(f"seeds of {cell} tested different windows; rerun train_detectors for this cell")

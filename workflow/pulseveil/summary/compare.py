@@ -1,0 +1,89 @@
+"""Two studies side by side: the same cells of their main tables."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pulseveil.errors import InputError
+from pulseveil.summary import labels
+from pulseveil.summary.cells import NO_GENERATOR, YARDSTICKS
+from pulseveil.summary.collect import CELL
+
+METRICS = ("accuracy", "f1", "macro_f1", "auroc")
+
+
+def read_main_table(path: Path) -> pd.DataFrame:
+    """A main.csv of `summarize`; raises InputError when the file or a column is missing."""
+    try:
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run the study's target `tables` first") from None
+    except ValueError as error:
+        raise InputError(
+            f"{path}: not a main table ({error}); run the study's target `tables` anew"
+        ) from None
+    missing = [name for name in (*CELL, "n_subjects", *METRICS) if name not in table]
+    if missing:
+        raise InputError(f"{path}: column {missing[0]!r} is missing; expected a main.csv")
+    return table.astype({"epsilon_generator": float, "epsilon_detector": float, "noise": float})
+
+
+def compare_tables(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """One row a cell of either table, the order of `first`, then what only `second` has.
+
+    For each metric: `m_first` and `m_second` with intervals, and `m_change`, second minus first. The studies
+    can differ in subjects and windows, so the change is no paired difference and has no interval.
+    """
+    columns = ["n_subjects", "n_windows", *(f"{m}{part}" for m in METRICS for part in ("", "_low", "_high"))]
+    keys = list(CELL)
+    joined = first[keys + columns].merge(
+        second[keys + columns], on=keys, how="outer", suffixes=("_first", "_second"), sort=False
+    )
+    order = pd.concat([first[keys], second[keys]]).drop_duplicates()
+    joined = order.merge(joined, on=keys, how="left")
+    changes = {f"{m}_change": joined[f"{m}_second"] - joined[f"{m}_first"] for m in METRICS}
+    return joined.assign(**changes)
+
+
+def terminal_comparison(compared: pd.DataFrame, names: tuple[str, str]) -> RenderableType:
+    """Accuracy and stress F1 of both studies, one row a cell that is not a repeated yardstick."""
+    yardstick = compared["detector"].isin(YARDSTICKS)
+    rows = compared[~(yardstick & compared.duplicated(["evaluation", "detector"]))]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("evaluation", "model"):
+        table.add_column(name, no_wrap=True)
+    for metric in ("accuracy", "F1"):
+        for name in (*names, "change"):
+            table.add_column(f"{metric}\n{name}", justify="right")
+    for row in rows.to_dict("records"):
+        numbers = [
+            (labels.signed if part == "change" else labels.number)(float(row[f"{metric}_{part}"]))
+            for metric in ("accuracy", "f1")
+            for part in ("first", "second", "change")
+        ]
+        table.add_row(labels.evaluation(str(row["evaluation"])), _model(row), *numbers)
+    note = "Change: second minus first; the studies may differ in subjects and windows, so it is not paired."
+    return Group(table, Text(note, style="dim"))
+
+
+def _model(row: Mapping[Hashable, Any]) -> str:
+    words = [labels.model(str(row["detector"]))]
+    if row["detector"] in YARDSTICKS:
+        return words[0]
+    if row["generator"] != NO_GENERATOR:
+        words.append(f"{labels.model(str(row['generator']))} x {row['subjects']}")
+    for key, sign in (("epsilon_generator", "ε gen"), ("epsilon_detector", "ε det")):
+        value = float(str(row[key]))
+        words += [f"{sign} {labels.level(value)}"] if np.isfinite(value) else []
+    noise = float(str(row["noise"]))
+    words += [f"noise {labels.level(noise)}"] if noise else []
+    return ", ".join(words)

@@ -1,0 +1,127 @@
+"""Paired differences between cells: per subject, averaged over seeds first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pulseveil.randomness import Stream
+from pulseveil.summary.cells import HEADLINES, NO_GENERATOR, YARDSTICKS, Cells
+from pulseveil.summary.collect import CELL
+from pulseveil.summary.description import StudyDescription
+from pulseveil.summary.intervals import mean_intervals, sign_flip_p
+
+_EPSILONS = ("epsilon_generator", "epsilon_detector")
+_NAMED_AXES = ("generator", "detector", "unit")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two rows of a table to compare, and why: a yardstick's name, an axis, or "real"."""
+
+    cell: int
+    reference: int
+    against: str
+
+
+def all_pairs(keys: pd.DataFrame, description: StudyDescription) -> list[Pair]:
+    """Every comparison of the differences table, in table order.
+
+    Each cell against each yardstick of its evaluation; against other generators, detectors and units that
+    share all else; against the least private, fewest-subjects and least noisy cell that shares all else; and
+    against the same detector trained on real data under the same privacy ("real").
+    """
+    pairs = yardstick_pairs(keys) + _axis_pairs(keys) + _real_pairs(keys, description)
+    return sorted(pairs, key=lambda pair: pair.cell)
+
+
+def yardstick_pairs(keys: pd.DataFrame) -> list[Pair]:
+    """Each cell with each yardstick of its evaluation: the yardstick's row that shares most keys with it."""
+    pairs = []
+    for _, members in keys.groupby("evaluation", sort=False):
+        for yardstick in YARDSTICKS:
+            candidates = members[members["detector"] == yardstick]
+            if candidates.empty:
+                continue
+            others = members[members["detector"] != yardstick]
+            shared = others.to_numpy()[:, None, :] == candidates.to_numpy()[None, :, :]
+            nearest = candidates.index.to_numpy()[shared.sum(axis=2).argmax(axis=1)]
+            pairs += [Pair(int(c), int(r), yardstick) for c, r in zip(others.index, nearest, strict=True)]
+    return pairs
+
+
+def paired_differences(cells: Cells, pairs: list[Pair], metric: str, stream: Stream) -> pd.DataFrame:
+    """One row a pair: n_subjects, difference, low, high, interval, p (mean of cell minus reference)."""
+    values = cells.values[metric]
+    of_cells = np.array([pair.cell for pair in pairs], dtype=np.intp)
+    of_references = np.array([pair.reference for pair in pairs], dtype=np.intp)
+    differences = values[of_cells] - values[of_references]
+    interval = mean_intervals(differences, stream, bounds=(-1.0, 1.0))
+    return pd.DataFrame(
+        {
+            "n_subjects": (~np.isnan(differences)).sum(axis=1),
+            "difference": interval.mean,
+            "low": interval.low,
+            "high": interval.high,
+            "interval": interval.method,
+            "p": sign_flip_p(differences, stream),
+        }
+    )
+
+
+def differences_table(cells: Cells, description: StudyDescription, stream: Stream) -> pd.DataFrame:
+    """All comparisons of a study: keys of the cell, `against`, keys of the reference, metric, difference."""
+    pairs = all_pairs(cells.keys, description)
+    left = cells.keys.iloc[[pair.cell for pair in pairs]].reset_index(drop=True)
+    right = cells.keys.iloc[[pair.reference for pair in pairs]].reset_index(drop=True)
+    names = pd.concat(
+        [
+            left,
+            pd.DataFrame({"against": [pair.against for pair in pairs]}, dtype=str),
+            right.add_prefix("reference_"),
+        ],
+        axis=1,
+    )
+    parts = [
+        names.assign(metric=metric).join(paired_differences(cells, pairs, metric, stream))
+        for metric in HEADLINES
+    ]
+    return pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
+
+
+def _axis_pairs(keys: pd.DataFrame) -> list[Pair]:
+    models = keys[~keys["detector"].isin(YARDSTICKS)]
+    pairs = []
+    for axis in _NAMED_AXES:
+        for rows in _groups(models, (axis,)):
+            pairs += [Pair(second, first, axis) for first, second in combinations(rows.tolist(), 2)]
+    for name, axes in (("epsilon", _EPSILONS), ("subjects", ("subjects",)), ("noise", ("noise",))):
+        for rows in _groups(models, axes):
+            # Table order puts the largest epsilons, the fewest subjects and the least noise first.
+            pairs += [Pair(row, int(rows[0]), name) for row in rows[1:].tolist()]
+    return pairs
+
+
+def _groups(keys: pd.DataFrame, axes: tuple[str, ...]) -> list[NDArray[np.intp]]:
+    """Rows that share all keys but `axes`, in table order."""
+    fixed = [key for key in CELL if key not in axes]
+    return [rows.index.to_numpy() for _, rows in keys.groupby(fixed, sort=False)]
+
+
+def _real_pairs(keys: pd.DataFrame, description: StudyDescription) -> list[Pair]:
+    models = keys[~keys["detector"].isin(YARDSTICKS)].copy()
+    evaluations = [description.evaluations[name] for name in models["evaluation"]]
+    models["cohort"] = [evaluation.tested_cohort for evaluation in evaluations]
+    models["test"] = [evaluation.test for evaluation in evaluations]
+    models["epsilon"] = models[list(_EPSILONS)].min(axis=1)
+    models["row"] = models.index
+    question = ["cohort", "test", "detector", "unit", "noise", "epsilon"]
+    is_real = models["generator"] == NO_GENERATOR
+    real = models[is_real].drop_duplicates(question)
+    paired = models[~is_real].merge(real, on=question, suffixes=("", "_reference"))
+    rows = zip(paired["row"].tolist(), paired["row_reference"].tolist(), strict=True)
+    return [Pair(cell, reference, "real") for cell, reference in rows]

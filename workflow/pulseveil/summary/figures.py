@@ -1,0 +1,188 @@
+"""Figures of all evaluations: accuracy and stress F1 with intervals, and every subject by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+
+from pulseveil.summary import labels
+from pulseveil.summary.cells import ELAPSED_TIME, MAJORITY, NO_GENERATOR, YARDSTICKS, Cells
+from pulseveil.summary.palette import INK, STYLE, detector_colours, open_axes
+
+_ROW_INCHES = 0.23
+_TITLE_INCHES = 0.3
+_LINES = {MAJORITY: (0, (4, 2)), ELAPSED_TIME: (0, (1, 1.5))}
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """The rows of one evaluation: `models` to draw as rows, and its `yardsticks` to draw as lines."""
+
+    evaluation: str
+    models: pd.DataFrame
+    yardsticks: pd.DataFrame
+
+
+def blocks(main: pd.DataFrame) -> list[Block]:
+    """One block an evaluation; of the cells of one generator and detector, the one in `reference_rows`."""
+    kept = reference_rows(main)
+    parts = []
+    for name, rows in main.groupby("evaluation", sort=False):
+        models = kept[kept["evaluation"] == name]
+        yardsticks = rows[rows["detector"].isin(YARDSTICKS)].drop_duplicates("detector")
+        parts.append(Block(str(name), models, yardsticks))
+    return parts
+
+
+def reference_rows(main: pd.DataFrame) -> pd.DataFrame:
+    """Of each evaluation, generator and detector the least private, least noisy cell with most subjects."""
+    models = main[~main["detector"].isin(YARDSTICKS)]
+    order = ["epsilon_generator", "epsilon_detector", "noise", "subjects"]
+    best = models.sort_values(order, ascending=[False, False, True, False], kind="stable")
+    return best.drop_duplicates(["evaluation", "generator", "detector"]).sort_index()
+
+
+def main_figure(main: pd.DataFrame) -> Figure:
+    """Accuracy and stress F1 of every model: dot and 95 % interval over subjects, a panel an evaluation."""
+    parts = blocks(main)
+    colours = detector_colours(main["detector"])
+    with mpl.rc_context(dict(STYLE)):
+        figure, grid = _panels(parts, columns=2, width=7.2)
+        for axes, part in zip(grid, parts, strict=True):
+            for panel, metric in zip(axes, ("accuracy", "f1"), strict=True):
+                _yardstick_lines(panel, part, metric)
+                _dots(panel, part.models, metric, colours)
+                _published(panel, part.models, "published_accuracy" if metric == "accuracy" else "")
+            _name_rows(axes[0], part)
+            axes[1].tick_params(labelleft=False)
+        _finish(grid, ("Accuracy", "Stress F1"), _lowest(main))
+        figure.legend(handles=_legend(main), loc="outside lower center", ncols=5)
+    return figure
+
+
+def subject_figure(main: pd.DataFrame, cells: Cells) -> Figure:
+    """Accuracy of every subject under every model, mean over seeds; the worst subject is named."""
+    parts = blocks(main)
+    colours = detector_colours(main["detector"])
+    with mpl.rc_context(dict(STYLE)):
+        figure, grid = _panels(parts, columns=1, width=7.2)
+        for (panel,), part in zip(grid, parts, strict=True):
+            _yardstick_lines(panel, part, "accuracy")
+            for y, row in enumerate(part.models.index):
+                colour = colours[part.models.loc[row, "detector"]]
+                _strip(panel, y, cells.values["accuracy"][row], cells.subjects, colour)
+            _name_rows(panel, part)
+        _finish(grid, ("Accuracy of each subject",), float(np.nanmin(cells.values["accuracy"])))
+        handles = [
+            Line2D([], [], color=INK, marker="o", ms=4, ls="", alpha=0.6, label="subject (mean over seeds)"),
+            Line2D([], [], color=INK, marker="|", ms=11, mew=2, ls="", label="mean"),
+            *_line_handles(main),
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    return figure
+
+
+def _panels(parts: list[Block], *, columns: int, width: float) -> tuple[Figure, list[list[Axes]]]:
+    heights = [max(1, len(part.models)) + 0.9 for part in parts]
+    figure = Figure(
+        figsize=(width, 1.1 + sum(heights) * _ROW_INCHES + 0.22 * len(parts)), layout="constrained"
+    )
+    grid = figure.subplots(
+        len(parts), columns, squeeze=False, sharex="col", gridspec_kw={"height_ratios": heights}
+    )
+    for row, height in zip(grid, heights, strict=True):
+        for panel in row:
+            panel.set_ylim(height - 0.6, -0.6)
+    return figure, [list(row) for row in grid]
+
+
+def _rows(part: Block) -> float:
+    """Height of a panel in rows: its models and a little air."""
+    return max(1, len(part.models)) + 0.2
+
+
+def _dots(panel: Axes, rows: pd.DataFrame, metric: str, colours: dict[str, str]) -> None:
+    y = np.arange(len(rows))
+    mean, low, high = rows[[metric, f"{metric}_low", f"{metric}_high"]].to_numpy(float).T
+    paint = [colours[name] for name in rows["detector"]]
+    panel.hlines(y, low, high, colors=paint, linewidth=1.8)
+    panel.scatter(mean, y, c=paint, s=30, zorder=3, linewidths=0)
+
+
+def _published(panel: Axes, rows: pd.DataFrame, column: str) -> None:
+    if column in rows:
+        panel.scatter(
+            rows[column], np.arange(len(rows)), marker="D", s=26, facecolors="white", edgecolors=INK, zorder=4
+        )
+
+
+def _strip(panel: Axes, y: int, values: np.ndarray, subjects: tuple[str, ...], colour: str) -> None:
+    tested = np.flatnonzero(~np.isnan(values))
+    # A fixed spread in the order of subjects keeps equal values apart and the picture the same.
+    spread = 0.22 * np.sin(np.arange(len(tested)) * 2.4)
+    panel.scatter(values[tested], y + spread, s=14, color=colour, alpha=0.6, linewidths=0, zorder=3)
+    panel.scatter(values[tested].mean(), y, marker="|", s=190, color=colour, linewidths=2.2, zorder=4)
+    worst = tested[np.argmin(values[tested])]
+    at = (values[worst], y + spread[np.argmin(values[tested])])
+    panel.annotate(
+        subjects[worst], at, (-5, 0), textcoords="offset points", ha="right", va="center", fontsize=7
+    )
+
+
+def _yardstick_lines(panel: Axes, part: Block, metric: str) -> None:
+    for name, dashes in _LINES.items():
+        for value in part.yardsticks.loc[part.yardsticks["detector"] == name, metric].dropna():
+            panel.axvline(value, color="#777777", linestyle=dashes, linewidth=1.2, zorder=1)
+
+
+def _name_rows(panel: Axes, part: Block) -> None:
+    names = [
+        labels.model(d) if g == NO_GENERATOR else f"{labels.model(d)} · {labels.model(g)}"
+        for g, d in zip(part.models["generator"], part.models["detector"], strict=True)
+    ]
+    panel.set_yticks(range(len(names)), names)
+    saw = (part.models["generator_saw_test_subject"] == "yes").any()
+    remark = "  (generator saw the test subject)" if saw else ""
+    panel.set_title(labels.evaluation(part.evaluation) + remark, loc="left", fontweight="bold")
+
+
+def _finish(grid: list[list[Axes]], names: tuple[str, ...], lowest: float) -> None:
+    for row in grid:
+        for panel in row:
+            open_axes(panel, grid="x")
+            panel.spines["left"].set_visible(False)
+    for panel, name in zip(grid[-1], names, strict=True):
+        panel.set_xlabel(name)
+        panel.set_xlim(left=_floor(lowest), right=1.01)
+
+
+def _lowest(main: pd.DataFrame) -> float:
+    columns = ["accuracy_low", "f1_low", "accuracy", "f1"]
+    return float(np.nanmin(reference_rows(main)[columns].to_numpy(float), initial=0.95))
+
+
+def _floor(lowest: float) -> float:
+    return max(0.0, float(np.floor(lowest * 10 - 0.3)) / 10)
+
+
+def _legend(main: pd.DataFrame) -> list[Line2D]:
+    handles = [Line2D([], [], color=INK, marker="o", ms=5, lw=1.8, label="mean, 95 % interval")]
+    if "published_accuracy" in main and main["published_accuracy"].notna().any():
+        handles.append(Line2D([], [], color=INK, marker="D", ms=5, mfc="white", ls="", label="published"))
+    return handles + _line_handles(main)
+
+
+def _line_handles(main: pd.DataFrame) -> list[Line2D]:
+    present = set(main["detector"])
+    return [
+        Line2D([], [], color="#777777", ls=dashes, lw=1.2, label=labels.model(name).lower())
+        for name, dashes in _LINES.items()
+        if name in present
+    ]

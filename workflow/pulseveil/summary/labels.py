@@ -1,0 +1,83 @@
+"""How names, keys and numbers are spelled for readers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from pulseveil.naming import number_label
+
+MINUS = "\N{MINUS SIGN}"
+_NAMES: Mapping[str, str] = {
+    "cnn": "CNN",
+    "cnn_lstm": "CNN-LSTM",
+    "transformer": "Transformer",
+    "logistic": "Logistic regression",
+    "forest": "Random forest",
+    "majority": "Majority",
+    "elapsed_time": "Elapsed time",
+    "public_signs": "Public signs",
+    "cgan": "cGAN",
+    "timegan": "TimeGAN",
+    "dgan": "DGAN",
+    "moments": "Moments",
+    "none": "",
+}
+AXES: Mapping[str, str] = {
+    "unit": "Unit",
+    "epsilon_generator": "ε generator",
+    "epsilon_detector": "ε detector",
+    "subjects": "Synthetic subjects",
+    "noise": "Input noise",
+}
+METRICS: Mapping[str, str] = {
+    "accuracy": "Accuracy",
+    "f1": "Stress F1",
+    "macro_f1": "Macro F1",
+    "auroc": "AUROC",
+    "f1_published": "Published F1",
+}
+
+
+def model(name: str) -> str:
+    """The reader's name of a generator or detector; unregistered names stay as they are."""
+    return _NAMES.get(name, name)
+
+
+def evaluation(name: str) -> str:
+    """The reader's name of an evaluation."""
+    return name.replace("_", " ")
+
+
+def level(value: float | str) -> str:
+    """A value of an axis; infinity is ∞."""
+    if isinstance(value, str):
+        return value
+    return "∞" if math.isinf(value) else number_label(value)
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A rounded number, or nothing where there is none."""
+    return "" if math.isnan(value) else f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """A rounded difference with its sign, or nothing where there is none; 0 has no sign."""
+    if math.isnan(value):
+        return ""
+    text = f"{value:+.{digits}f}"
+    return text.lstrip("+-") if float(text) == 0 else text.replace("-", MINUS)
+
+
+def p_value(p: float) -> str:
+    """A p value with two digits, or nothing where there is none."""
+    if math.isnan(p):
+        return ""
+    return "p<0.001" if p < 0.001 else f"p={p:.3f}" if p < 0.01 else f"p={p:.2f}"
+
+
+def with_interval(value: float, low: float, high: float, digits: int = 3) -> str:
+    """A mean with its interval: 0.881 [0.823, 0.931]; the mean alone where all subjects are equal."""
+    if math.isnan(low) or low == high:
+        return number(value)
+    return f"{number(value)} [{number(low, digits)}, {number(high, digits)}]"

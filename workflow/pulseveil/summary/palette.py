@@ -1,0 +1,74 @@
+"""The look of all figures: one palette, one font size, the same bytes for the same data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pulseveil.store import atomic_path
+
+# Okabe and Ito 2008: told apart with any form of colour blindness. Yellow is left out: too light on white.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_KNOWN = ("cnn", "cnn_lstm", "transformer", "logistic", "forest")
+INK = "#333333"
+PALE = "#B8B8B8"
+
+STYLE: Mapping[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8.5,
+    "legend.fontsize": 8,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": "#888888",
+    "axes.linewidth": 0.8,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#EAEAEA",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "svg.hashsalt": "pulseveil",
+    "pdf.fonttype": 42,
+}
+_METADATA: Mapping[str, Mapping[str, None]] = {
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+}
+
+
+def detector_colours(detectors: Iterable[str]) -> dict[str, str]:
+    """A colour a detector; the detectors of this package have the same one in every study."""
+    others = sorted(set(detectors) - set(_KNOWN))
+    return {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate((*_KNOWN, *others))}
+
+
+def open_axes(axes: Axes, *, grid: str) -> None:
+    """Remove the frame but for the axis that carries numbers; grid lines along `grid` only."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(visible=False, axis="y" if grid == "x" else "x")
+    axes.tick_params(length=0)
+
+
+def save(
+    figure: Figure, folder: Path, name: str, formats: Sequence[str] = ("pdf", "png", "svg")
+) -> list[Path]:
+    """Write a figure in all formats, without dates or versions in the files."""
+    paths = [folder / f"{name}.{suffix}" for suffix in formats]
+    with mpl.rc_context(dict(STYLE)):
+        for path, suffix in zip(paths, formats, strict=True):
+            with atomic_path(path) as temporary:
+                figure.savefig(
+                    temporary, format=suffix, dpi=200, metadata=dict(_METADATA[suffix]), facecolor="white"
+                )
+    return paths

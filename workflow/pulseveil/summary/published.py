@@ -1,0 +1,85 @@
+"""The published results, and which of our cells repeat which of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pulseveil.errors import InputError
+from pulseveil.summary.cells import NO_GENERATOR
+from pulseveil.summary.collect import CELL
+from pulseveil.summary.description import StudyDescription
+
+MAJORITY_SHARE = 0.717  # 380 of the 530 published detector windows are not stress
+_COLUMNS = (
+    "scenario",
+    "train",
+    "test",
+    "detector",
+    "generator",
+    "epsilon_generator",
+    "epsilon_detector",
+    "subjects",
+    "noise",
+    "runs",
+    "accuracy_mean",
+    "f1_mean",
+    "accuracy_sd_runs",
+    "f1_sd_runs",
+)
+_MATCH = [
+    "scenario",
+    "train",
+    "test",
+    "generator",
+    "detector",
+    "epsilon_generator",
+    "epsilon_detector",
+    "subjects",
+    "noise",
+]
+
+
+def read_published(path: Path) -> pd.DataFrame:
+    """The published results, one row a cell; raises InputError when the file or a column is missing."""
+    try:
+        rows = pd.read_csv(path, comment="#")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file of published results; restore config/published.csv") from None
+    missing = [name for name in _COLUMNS if name not in rows]
+    if missing:
+        raise InputError(f"{path}: column {missing[0]!r} is missing; restore config/published.csv")
+    return rows.astype({"epsilon_generator": float, "epsilon_detector": float, "noise": float})
+
+
+def published_values(
+    keys: pd.DataFrame, description: StudyDescription, published: pd.DataFrame
+) -> pd.DataFrame:
+    """The published values of each cell, one row a cell of `keys`; empty where none was published.
+
+    Columns: published_scenario, published_accuracy, published_accuracy_sd, published_f1 (the published
+    two-column F1), published_f1_sd, published_equals_majority ("yes", "no" or "").
+    """
+    wanted = keys[list(CELL)].copy()
+    for name in ("train", "test"):
+        wanted[name] = [getattr(description.evaluations[e], name) for e in wanted["evaluation"]]
+    wanted["scenario"] = [description.repeats_published(e) for e in wanted["evaluation"]]
+    real = wanted["generator"] == NO_GENERATOR
+    wanted.loc[real, "epsilon_generator"] = np.inf
+    wanted.loc[real, "subjects"] = 0
+    found = wanted.merge(published, on=_MATCH, how="left", validate="many_to_one")
+    accuracy = found["accuracy_mean"].to_numpy()
+    equal = np.where(np.isclose(accuracy, MAJORITY_SHARE, atol=5e-5, rtol=0), "yes", "no")
+    return pd.DataFrame(
+        {
+            "published_scenario": np.where(np.isnan(accuracy), "", found["scenario"].fillna("")),
+            "published_accuracy": accuracy,
+            "published_accuracy_sd": found["accuracy_sd_runs"],
+            "published_f1": found["f1_mean"],
+            "published_f1_sd": found["f1_sd_runs"],
+            "published_equals_majority": np.where(np.isnan(accuracy), "", equal),
+        },
+        index=keys.index,
+    )

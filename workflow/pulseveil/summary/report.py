@@ -1,0 +1,160 @@
+"""The report: one HTML file that holds all it shows."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from pulseveil.provenance import describe_run
+from pulseveil.summary import labels
+from pulseveil.summary.cells import MAJORITY
+from pulseveil.summary.description import StudyDescription
+from pulseveil.summary.formats import html
+from pulseveil.summary.views import has_published, printed_table
+
+_TRAINS_ON = {
+    "real": "real windows",
+    "synthetic": "synthetic windows",
+    "real+synthetic": "real and synthetic windows",
+}
+_TESTED_ON = {
+    "loso": "each left-out subject",
+    "order_crossed": "subjects of the other order of conditions",
+    "transfer": "another cohort",
+}
+_CAVEATS = {
+    "intervals": "Values are means over subjects, of each seed and then over seeds; pooled values count all "
+    "windows alike. Intervals are 95 % bootstrap-t intervals over subjects (Student's t below five subjects): "
+    "they say how the mean would vary with other people, given the models as trained. The SD over seeds is "
+    "shown apart. p values are exact sign-flip tests of paired differences, not corrected for the number of "
+    "rows.",
+    "not_better": "† marks rows whose accuracy is not shown to be better than always answering 'no stress': "
+    "the interval of the paired difference reaches 0 or below.",
+    "no_majority": "The majority rule is not part of this study: no row is compared with it.",
+    "saw": "Where 'Generator saw test subject' is yes, one generator was trained on all subjects, among them "
+    "those that its detectors are tested on: the value can be too high.",
+    "calibration": "Windows that overlap a subject's calibration seconds are never tested.",
+    "min_max": "Signals are scaled by each subject's own extremes, the test subject's too: a device could "
+    "not do this before its recording ends.",
+    "undefined": "Some metrics are undefined for some subjects (no stress window, say); these are left out "
+    "of the mean and counted in the '_undefined' columns of main.csv.",
+    "published": "Published values: Lange, Wenzlitschke, Rahm, Sensors 2024, 24(10), 3052. The published F1 "
+    "counts both outputs and is near accuracy: compare it with 'Published F1', not with stress F1. '=' marks "
+    "published values equal to the share of windows without stress (.717).",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the report: an SVG file and what it shows."""
+
+    path: Path
+    caption: str
+
+
+def render_report(
+    description: StudyDescription,
+    main: pd.DataFrame,
+    quality: pd.DataFrame,
+    pictures: Sequence[Picture],
+    digest: str,
+) -> str:
+    """The report as one HTML page; figures are embedded, nothing is loaded from elsewhere.
+
+    Times and machine are left out: the same scores give the same page.
+    """
+    source = files("pulseveil.summary").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    run = describe_run(description.study, datetime.now(UTC))
+    return environment.from_string(source).render(
+        description=description,
+        plan=plan_rows(description),
+        evaluations=_plain_html(_evaluations(description), "evaluations"),
+        main=html(printed_table(main), "main"),
+        quality="" if quality.empty else _plain_html(quality, "quality"),
+        cohorts={name: _cohort(name, cohort.summary) for name, cohort in description.cohorts.items()},
+        pictures=[(_data_uri(picture.path), picture.caption) for picture in pictures],
+        caveats=caveats(description, main),
+        versions={"pulseveil revision": run["git"] or "unknown", "python": run["python"], **run["packages"]},
+        digest=digest,
+    )
+
+
+def caveats(description: StudyDescription, main: pd.DataFrame) -> list[str]:
+    """What a reader must know before using a number of this study; only what applies to it."""
+    undefined = [column for column in main if str(column).endswith("_undefined")]
+    applies = {
+        "intervals": True,
+        "not_better": bool((main["better_than_majority"] == "no").any()),
+        "no_majority": not (main["detector"] == MAJORITY).any(),
+        "saw": bool((main["generator_saw_test_subject"] == "yes").any()),
+        "calibration": description.scaling == "calibration",
+        "min_max": description.scaling == "min-max",
+        "undefined": bool(main[undefined].to_numpy().any()),
+        "published": has_published(main),
+    }
+    return [sentence for name, sentence in _CAVEATS.items() if applies[name]]
+
+
+def plan_rows(description: StudyDescription) -> list[tuple[str, str]]:
+    """The study in a few words: (name, value)."""
+    rows: dict[str, Any] = {
+        "Protocol": description.protocol,
+        "Channels": description.channels,
+        "Scaling": description.scaling,
+        "Seeds": description.seeds,
+        **{str(key).capitalize(): value for key, value in description.plan.items()},
+    }
+    return [(name, f"{value:,}" if isinstance(value, int) else str(value)) for name, value in rows.items()]
+
+
+def _evaluations(description: StudyDescription) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "Evaluation": labels.evaluation(name),
+            "Cohort": evaluation.cohort,
+            "Trains on": _TRAINS_ON[evaluation.train],
+            "Tested on": _TESTED_ON[evaluation.test]
+            + (f" ({evaluation.test_cohort})" if evaluation.test_cohort else ""),
+            "Generator": _generator(evaluation.train, evaluation.generator_shared),
+            "Published scenario": evaluation.published or "",
+        }
+        for name, evaluation in description.evaluations.items()
+    )
+
+
+def _generator(train: str, shared: bool) -> str:
+    if train == "real":
+        return ""
+    return "one for all subjects" if shared else "one a left-out subject"
+
+
+def _cohort(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    return _plain_html(pd.DataFrame([dict(row) for row in rows]), f"cohort-{name}") if rows else ""
+
+
+def _plain_html(table: pd.DataFrame, name: str) -> str:
+    styler = table.style.hide(axis="index").set_uuid(name).format(_readable, escape="html", na_rep="")
+    return styler.set_table_attributes('class="printed"').to_html(cell_ids=False)
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple)):
+        return "; ".join(map(str, value))
+    return str(value)
+
+
+def _data_uri(path: Path) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()

@@ -1,0 +1,110 @@
+"""From the score files of a study to all its tables, figures and the report."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from pulseveil.randomness import Stream, child, root_stream
+from pulseveil.summary import formats
+from pulseveil.summary.axis_figures import axis_figure, study_axes
+from pulseveil.summary.cells import Cells, arrange
+from pulseveil.summary.collect import Results, collect
+from pulseveil.summary.description import StudyDescription
+from pulseveil.summary.differences import differences_table
+from pulseveil.summary.figures import main_figure, reference_rows, subject_figure
+from pulseveil.summary.palette import save
+from pulseveil.summary.report import Picture, render_report
+from pulseveil.summary.tables import main_table, quality_table
+from pulseveil.summary.views import printed_table
+
+_LOG = logging.getLogger(__name__)
+_CAPTION = "Mean accuracy and F1 over subjects with 95 % intervals."
+# Resampling answers a question about finished scores: it does not belong to the study's own seed tree.
+_STREAM: Stream = child(root_stream(0), "summary")
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """What was written: the main table, and all files in the order of reading."""
+
+    main: pd.DataFrame
+    files: tuple[Path, ...]
+
+
+def summarize(
+    description: StudyDescription,
+    scores_paths: Sequence[Path],
+    out_dir: Path,
+    *,
+    published: pd.DataFrame | None = None,
+) -> Summary:
+    """Write tables/, figures/ and report.html of a study under `out_dir`; same scores, same bytes.
+
+    `published` are the rows of `read_published`, shown beside ours where a cell repeats one. Raises
+    InputError for score or quality files that cannot be used.
+    """
+    _LOG.info("reading %d score files", len(scores_paths))
+    results = collect(scores_paths)
+    cells = arrange(results, description)
+    _LOG.info("%d cells: tables", len(cells.keys))
+    main = main_table(results, cells, description, published, _STREAM)
+    quality = quality_table(map(Path, description.quality))
+    tables = _write_tables(out_dir / "tables", results, cells, description, main, quality)
+    _LOG.info("figures")
+    pictures, figures = _write_figures(out_dir / "figures", main, cells)
+    report = out_dir / "report.html"
+    formats.write_text(report, render_report(description, main, quality, pictures, results.digest))
+    return Summary(main, (*tables, *figures, report))
+
+
+def _write_tables(
+    folder: Path,
+    results: Results,
+    cells: Cells,
+    description: StudyDescription,
+    main: pd.DataFrame,
+    quality: pd.DataFrame,
+) -> list[Path]:
+    printed = printed_table(main)
+    formats.write_csv(folder / "main.csv", main)
+    formats.write_text(folder / "main.tex", formats.latex(printed, _CAPTION, f"tab:{description.study}"))
+    formats.write_text(folder / "main.html", formats.html(printed, "main") + "\n")
+    formats.write_csv(folder / "per_subject.csv", results.per_subject)
+    formats.write_csv(folder / "differences.csv", differences_table(cells, description, _STREAM))
+    formats.write_csv(folder / "quality.csv", quality)
+    names = ("main.csv", "main.tex", "main.html", "per_subject.csv", "differences.csv", "quality.csv")
+    return [folder / name for name in names]
+
+
+def _write_figures(folder: Path, main: pd.DataFrame, cells: Cells) -> tuple[list[Picture], list[Path]]:
+    axes = study_axes(cells.keys)
+    part = (
+        ""
+        if len(reference_rows(main)) == len(main)
+        else " Of cells that differ by an axis only, one is shown."
+    )
+    drawn = [
+        (
+            "main",
+            main_figure(main),
+            "Accuracy and stress F1: mean over subjects with its 95 % interval; lines show rules that see no "
+            "sensor data." + (part if axes else ""),
+        ),
+        (
+            "per_subject",
+            subject_figure(main, cells),
+            "Accuracy of each subject (mean over seeds); the lowest is named.",
+        ),
+    ]
+    if axes:
+        caption = (
+            "Accuracy and stress F1 along the axes of the study; bands are 95 % intervals over subjects."
+        )
+        drawn.append(("axes", axis_figure(main, axes), caption))
+    files = [path for name, figure, _ in drawn for path in save(figure, folder, name)]
+    return [Picture(folder / f"{name}.svg", caption) for name, _, caption in drawn], files

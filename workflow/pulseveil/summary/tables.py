@@ -1,0 +1,150 @@
+"""The tables of a study: main table, per-subject table, quality table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pulseveil.errors import InputError
+from pulseveil.randomness import Stream
+from pulseveil.summary.cells import (
+    HEADLINES,
+    MAJORITY,
+    NO_GENERATOR,
+    PUBLIC_SIGNS,
+    YARDSTICKS,
+    Cells,
+)
+from pulseveil.summary.collect import CELL, Results
+from pulseveil.summary.description import StudyDescription
+from pulseveil.summary.differences import paired_differences, yardstick_pairs
+from pulseveil.summary.intervals import mean_intervals
+from pulseveil.summary.published import published_values
+
+QUALITY_COLUMNS = ("cohort", "generator", "unit", "epsilon_generator", "seed", "fold")
+
+
+def main_table(
+    results: Results,
+    cells: Cells,
+    description: StudyDescription,
+    published: pd.DataFrame | None,
+    stream: Stream,
+) -> pd.DataFrame:
+    """One row a cell, in table order.
+
+    For each headline metric m: `m`, the mean over subjects of each seed, then over seeds; `m_sd_seeds`, SD of
+    the seeds' means; `m_sd_subjects`, SD over subjects of their means over seeds; `m_low`, `m_high` and
+    `m_interval`, the 95 % interval over subjects and its method; `m_undefined`, how many values of a subject
+    and seed are undefined; `m_pooled`, the mean over seeds of the metric over all windows. Accuracy minus
+    each yardstick with interval and p follows, then the marks, then the published values.
+    """
+    parts = [cells.keys, _counts(results, cells.keys)]
+    parts += [_metric_columns(results, cells, metric, stream) for metric in HEADLINES]
+    parts += [_yardstick_columns(cells, yardstick, stream) for yardstick in YARDSTICKS]
+    table = pd.concat(parts, axis=1)
+    table["better_than_majority"] = _above_zero(table, MAJORITY)
+    private = np.isfinite(table[["epsilon_generator", "epsilon_detector"]]).any(axis=1)
+    table["shows_use_of_private_data"] = np.where(private, _above_zero(table, PUBLIC_SIGNS), "")
+    table["generator_saw_test_subject"] = _saw_test_subject(cells.keys, description)
+    if published is not None:
+        table = table.join(published_values(cells.keys, description, published))
+        table["accuracy_minus_published"] = table["accuracy"] - table["published_accuracy"]
+        table["f1_published_minus_published"] = table["f1_published"] - table["published_f1"]
+    return table
+
+
+def per_subject_table(results: Results) -> pd.DataFrame:
+    """One row a run and tested subject, with all metrics."""
+    return results.per_subject
+
+
+def quality_table(paths: Iterable[Path]) -> pd.DataFrame:
+    """How like the real windows the synthetic ones are: the rows of all quality files (CSV, or JSON records).
+
+    Without files the table is empty and has its key columns only.
+    """
+    parts = [_read_quality(path) for path in paths]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(QUALITY_COLUMNS))
+
+
+def _read_quality(path: Path) -> pd.DataFrame:
+    try:
+        if path.suffix == ".csv":
+            return pd.read_csv(path)
+        records = json.loads(path.read_text())
+        return pd.DataFrame(records if isinstance(records, list) else [records])
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; rerun assess_quality") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not a quality table ({error}); rerun assess_quality") from None
+
+
+def _counts(results: Results, keys: pd.DataFrame) -> pd.DataFrame:
+    per_cell = results.pooled.groupby(list(CELL)).agg(
+        n_seeds=("seed", "nunique"), n_windows=("windows", "first")
+    )
+    per_cell["n_subjects"] = results.per_subject.groupby(list(CELL))["subject"].nunique()
+    return _of_cells(per_cell, keys)[["n_seeds", "n_subjects", "n_windows"]]
+
+
+def _metric_columns(results: Results, cells: Cells, metric: str, stream: Stream) -> pd.DataFrame:
+    runs = results.per_subject.groupby([*CELL, "seed"])[metric]
+    seeds = runs.mean().groupby(level=list(CELL))
+    undefined = results.per_subject[metric].isna().groupby([results.per_subject[k] for k in CELL]).sum()
+    over_seeds = _of_cells(
+        pd.DataFrame(
+            {
+                "mean": seeds.mean(),
+                "sd": seeds.std(ddof=1),
+                "undefined": undefined,
+                "pooled": results.pooled.groupby(list(CELL))[metric].mean(),
+            }
+        ),
+        cells.keys,
+    )
+    interval = mean_intervals(cells.values[metric], stream)
+    return pd.DataFrame(
+        {
+            metric: over_seeds["mean"],
+            f"{metric}_sd_seeds": over_seeds["sd"],
+            f"{metric}_sd_subjects": pd.DataFrame(cells.values[metric]).std(axis=1, ddof=1),
+            f"{metric}_low": interval.low,
+            f"{metric}_high": interval.high,
+            f"{metric}_interval": interval.method,
+            f"{metric}_undefined": over_seeds["undefined"],
+            f"{metric}_pooled": over_seeds["pooled"],
+        }
+    )
+
+
+def _yardstick_columns(cells: Cells, yardstick: str, stream: Stream) -> pd.DataFrame:
+    pairs = [pair for pair in yardstick_pairs(cells.keys) if pair.against == yardstick]
+    differences = paired_differences(cells, pairs, "accuracy", stream)
+    differences.index = pd.Index([pair.cell for pair in pairs], dtype=int)
+    name = f"accuracy_minus_{yardstick}"
+    wanted = differences.reindex(cells.keys.index)[["difference", "low", "high", "p"]]
+    return wanted.set_axis([name, f"{name}_low", f"{name}_high", f"{name}_p"], axis=1)
+
+
+def _above_zero(table: pd.DataFrame, yardstick: str) -> NDArray[np.str_]:
+    low = table[f"accuracy_minus_{yardstick}_low"].to_numpy(float)
+    compared = table[f"accuracy_minus_{yardstick}"].notna().to_numpy()
+    return np.where(compared, np.where(low > 0, "yes", "no"), "")
+
+
+def _saw_test_subject(keys: pd.DataFrame, description: StudyDescription) -> list[str]:
+    saw = {name: e.generator_saw_test_subject for name, e in description.evaluations.items()}
+    synthetic = keys["generator"] != NO_GENERATOR
+    answers = np.where(keys["evaluation"].map(saw), "yes", "no")
+    return list(np.where(synthetic, answers, ""))
+
+
+def _of_cells(frame: pd.DataFrame, keys: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a frame indexed by `CELL`, in the order of `keys`."""
+    return frame.reindex(pd.MultiIndex.from_frame(keys)).reset_index(drop=True)

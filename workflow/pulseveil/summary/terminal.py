@@ -1,0 +1,79 @@
+"""The main table in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pulseveil.summary import labels, views
+from pulseveil.summary.cells import MAJORITY, NO_GENERATOR, YARDSTICKS
+
+WIDTH = 110
+_SHORT_AXES = {"epsilon_generator": "ε gen", "epsilon_detector": "ε det", "subjects": "syn", "noise": "noise"}
+_DIGITS = 2  # of interval limits
+
+
+def terminal_summary(main: pd.DataFrame, files: Iterable[Path]) -> RenderableType:
+    """The main columns of the table, one block an evaluation, within `WIDTH` columns; then the files."""
+    rows = views.readable_rows(main)
+    columns = _columns(rows)
+    widths = {str(name): max(len(str(name)), *map(len, texts)) for name, texts in columns.items()}
+    blocks = [
+        _block(columns.loc[members.index], widths, _title(str(name), members))
+        for name, members in rows.groupby("evaluation", sort=False)
+    ]
+    notes = Text("\n".join(_notes(rows)), style="dim")
+    listed = Text("\n".join(["", *(str(path) for path in files)]), no_wrap=True, overflow="ignore")
+    return Group(*blocks, notes, listed)
+
+
+def _columns(rows: pd.DataFrame) -> pd.DataFrame:
+    yardstick = rows["detector"].isin(YARDSTICKS)
+    columns = {"detector": rows["detector"].map(labels.model)}
+    if (rows["generator"] != NO_GENERATOR).any():
+        columns["generator"] = rows["generator"].map(labels.model).where(~yardstick, "")
+    for axis in views.shown_axes(rows):
+        columns[_SHORT_AXES.get(axis, axis)] = rows[axis].map(labels.level).where(~yardstick, "")
+    columns["accuracy [95 %]"] = views.marked_accuracy(rows, _DIGITS, unmarked=" ")
+    columns["stress F1 [95 %]"] = views.interval_column(rows, "f1", _DIGITS)
+    columns["AUROC"] = rows["auroc"].map(labels.number)
+    columns["vs majority"] = views.difference_column(rows, MAJORITY)
+    if views.has_published(rows):
+        columns["published"] = rows["published_accuracy"].map(labels.number)
+    return pd.DataFrame(columns)
+
+
+def _title(name: str, members: pd.DataFrame) -> Text:
+    first = members.iloc[0]
+    seeds, subjects, windows = first["n_seeds"], first["n_subjects"], first["n_windows"]
+    title = Text(labels.evaluation(name), style="bold")
+    title.append(f"  {subjects} subjects, {windows} windows, {seeds} seeds", style="dim")
+    if (members["generator_saw_test_subject"] == "yes").any():
+        title.append("  generator saw the test subject", style="yellow")
+    return title
+
+
+def _block(columns: pd.DataFrame, widths: dict[str, int], title: Text) -> Table:
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
+    for name, width in widths.items():
+        is_text = name in ("detector", "generator")
+        table.add_column(name, min_width=width, no_wrap=True, justify="left" if is_text else "right")
+    for row in columns.itertuples(index=False):
+        marked = any(str(text).endswith(views.NOT_BETTER) for text in row)
+        table.add_row(*map(str, row), style="dim" if marked else None)
+    return table
+
+
+def _notes(rows: pd.DataFrame) -> list[str]:
+    notes = ["Means over subjects; intervals over subjects, for the models as trained; CSV has all columns."]
+    if (rows["better_than_majority"] == "no").any():
+        notes.append(f"{views.NOT_BETTER} accuracy not shown to be better than always answering 'no stress'.")
+    return notes

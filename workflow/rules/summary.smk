@@ -1,0 +1,40 @@
+# Scores -> tables, figures and a report.
+
+
+rule summarize:
+    input:
+        scores=PLAN.scores_paths(),
+        quality=PLAN.generator_paths(paths.QUALITY),
+        windows=dag.cohort_windows(PLAN),
+    output:
+        tables=multiext(
+            f"results/{STUDY.name}/tables/",
+            "main.csv",
+            "main.tex",
+            "main.html",
+            "per_subject.csv",
+            "differences.csv",
+            "quality.csv",
+        ),
+        figures=multiext(
+            f"results/{STUDY.name}/figures/",
+            "main.pdf",
+            "main.png",
+            "main.svg",
+            "per_subject.pdf",
+            "per_subject.png",
+            "per_subject.svg",
+        ),
+        report=f"results/{STUDY.name}/report.html",
+    params:
+        script=SCRIPTS / "summarize.py",
+        study=dag.study_json(PLAN),
+    threads: STUDY.threads
+    resources:
+        **dag.resources(STUDY),
+    log:
+        f"logs/{STUDY.name}/summarize.log",
+    benchmark:
+        f"benchmarks/{STUDY.name}/summarize.tsv"
+    shell:
+        "python {params.script} --study {params.study:q} 2>&1 | tee {log}"
