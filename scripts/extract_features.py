@@ -34,9 +34,7 @@ def main() -> None:
     job_files.log_progress()
     job_files.check_outputs(options.out, len(options.windows))
     for source, target in zip(options.windows, options.out, strict=True):
-        features = extract_features(
-            read_windows(source), protocol=options.protocol, pairing=options.pairing
-        )
+        features = extract_features(read_windows(source), protocol=options.protocol, pairing=options.pairing)
         settings = feature_settings(options.protocol, options.pairing)
         settings |= {"windows": read_cell_hash(source), "version": options.version}
         write_record(target, features, cell_hash=cell_hash(settings))

@@ -132,8 +132,8 @@ def test_physiology_reaches_the_known_level_in_both_tests(sound: FeatureSet) -> 
     """Known before, calibration windows not tested: .967 / .954 leaving one out, .941 / .913 crossed."""
     for test, accuracy, f1 in (("loso", 0.967, 0.954), ("order_crossed", 0.941, 0.913)):
         found = pooled(evaluate(sound, "logistic", test))
-        assert found["accuracy"] > accuracy - 0.02
-        assert found["f1"] > f1 - 0.03
+        assert found["accuracy"] > accuracy - 0.01
+        assert found["f1"] > f1 - 0.01
 
 
 def test_sound_spectra_keep_what_a_rise_and_a_fall_tell(sound: FeatureSet) -> None:

@@ -103,6 +103,16 @@ def test_a_subject_without_stress_leaves_its_metrics_undefined():
     assert found["accuracy"] == pytest.approx(3 / 4)
 
 
+def test_a_subject_of_stress_only_keeps_the_metrics_of_stress():
+    found = pooled(scores([True] * 4, [0.9, 0.8, 0.7, 0.3]))
+    assert (found["precision"], found["recall"]) == (1.0, 0.75)
+    undefined = {name for name, value in found.items() if np.isnan(value)}
+    assert undefined == {
+        *("balanced_accuracy", "macro_f1", "auroc"),
+        *("accuracy_amusement", "auroc_amusement"),
+    }
+
+
 def test_scores_that_are_not_finite_leave_ranking_undefined_and_keep_decisions():
     found = pooled(scores([True, False], [np.nan, 0.2], predicted=[False, False]))
     assert found["accuracy"] == 0.5

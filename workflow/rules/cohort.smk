@@ -6,17 +6,19 @@ rule prepare_cohort:
         lambda wildcards: dag.recordings_at_hand(PLAN, wildcards.cohort),
     output:
         paths.fill(paths.WINDOWS, study=STUDY.name),
-    params:
-        script=SCRIPTS / "prepare_cohort.py",
-        job=lambda wildcards: dag.cohort_arguments(PLAN, wildcards.cohort, wildcards.windows),
-        version=lambda wildcards: dag.cohort_version(PLAN, wildcards.cohort),
-    threads: STUDY.threads
-    resources:
-        **dag.resources(STUDY),
     log:
         f"logs/{STUDY.name}/prepare_cohort/{{cohort}}.{{windows}}.log",
     benchmark:
         f"benchmarks/{STUDY.name}/prepare_cohort/{{cohort}}.{{windows}}.tsv"
+    threads: STUDY.threads
+    resources:
+        **dag.resources(STUDY),
+    params:
+        script=SCRIPTS / "prepare_cohort.py",
+        job=lambda wildcards: dag.cohort_arguments(
+            PLAN, wildcards.cohort, wildcards.windows
+        ),
+        version=lambda wildcards: dag.cohort_version(PLAN, wildcards.cohort),
     shell:
         "python {params.script} {params.job:q} --out {output} 2>&1 | tee {log}"
 
@@ -26,15 +28,15 @@ rule extract_features:
         paths.fill(paths.WINDOWS, study=STUDY.name, windows="detector"),
     output:
         paths.fill(paths.REAL_FEATURES, study=STUDY.name),
-    params:
-        script=SCRIPTS / "extract_features.py",
-        job=dag.feature_arguments(PLAN),
-    threads: STUDY.threads
-    resources:
-        **dag.resources(STUDY),
     log:
         f"logs/{STUDY.name}/extract_features/{{cohort}}.log",
     benchmark:
         f"benchmarks/{STUDY.name}/extract_features/{{cohort}}.tsv"
+    threads: STUDY.threads
+    resources:
+        **dag.resources(STUDY),
+    params:
+        script=SCRIPTS / "extract_features.py",
+        job=dag.feature_arguments(PLAN),
     shell:
         "python {params.script} {input} {params.job:q} --out {output} 2>&1 | tee {log}"

@@ -7,19 +7,25 @@ for pack in PLAN.detector_packs:
         name:
             f"train_detectors_{pack.name}"
         input:
-            train=paths.fill(paths.REAL_FEATURES, study=STUDY.name, cohort=pack.evaluation.cohort),
+            train=paths.fill(
+                paths.REAL_FEATURES, study=STUDY.name, cohort=pack.evaluation.cohort
+            ),
             test=paths.fill(
                 paths.REAL_FEATURES,
                 study=STUDY.name,
                 cohort=pack.evaluation.test_cohort or pack.evaluation.cohort,
             ),
-            synthetic=[] if pack.train == "real" else expand(
-                paths.SYNTHETIC_FEATURES,
-                study=STUDY.name,
-                cohort=pack.evaluation.cohort,
-                generator=pack.generators,
-                seed=pack.seeds,
-                allow_missing=True,
+            synthetic=(
+                []
+                if pack.train == "real"
+                else expand(
+                    paths.SYNTHETIC_FEATURES,
+                    study=STUDY.name,
+                    cohort=pack.evaluation.cohort,
+                    generator=pack.generators,
+                    seed=pack.seeds,
+                    allow_missing=True,
+                )
             ),
         output:
             expand(
@@ -32,18 +38,18 @@ for pack in PLAN.detector_packs:
                 seed=pack.seeds,
                 allow_missing=True,
             ),
-        wildcard_constraints:
-            detector="|".join(pack.detectors),
-        params:
-            script=SCRIPTS / "train_detectors.py",
-            job=lambda wildcards, pack=pack: dag.detector_job(PLAN, wildcards, pack),
-        threads: STUDY.threads
-        resources:
-            **dag.detector_resources(PLAN, pack),
         log:
             f"logs/{STUDY.name}/train_detectors/{pack.name}/{DETECTOR_AXES}.log",
         benchmark:
             f"benchmarks/{STUDY.name}/train_detectors/{pack.name}/{DETECTOR_AXES}.tsv"
+        wildcard_constraints:
+            detector="|".join(pack.detectors),
+        threads: STUDY.threads
+        resources:
+            **dag.detector_resources(PLAN, pack),
+        params:
+            script=SCRIPTS / "train_detectors.py",
+            job=lambda wildcards, pack=pack: dag.detector_job(PLAN, wildcards, pack),
         shell:
             "python {params.script} --train {input.train} --test {input.test} --synthetic {input.synthetic}"
             " --job {params.job:q} --out {output} 2>&1 | tee {log}"

@@ -10,16 +10,16 @@ for pack in PLAN.generator_packs():
             paths.fill(paths.WINDOWS, study=STUDY.name, windows="generator"),
         output:
             expand(paths.MODELS, study=STUDY.name, seed=pack.seeds, allow_missing=True),
-        params:
-            script=SCRIPTS / "train_generator.py",
-            job=lambda wildcards, pack=pack: dag.generator_job(PLAN, wildcards, pack),
-        threads: STUDY.threads
-        resources:
-            **dag.generator_resources(PLAN, pack),
         log:
             f"logs/{STUDY.name}/train_generator/{GENERATOR_LOG}.{pack.name}.log",
         benchmark:
             f"benchmarks/{STUDY.name}/train_generator/{GENERATOR_LOG}.{pack.name}.tsv"
+        threads: STUDY.threads
+        resources:
+            **dag.generator_resources(PLAN, pack),
+        params:
+            script=SCRIPTS / "train_generator.py",
+            job=lambda wildcards, pack=pack: dag.generator_job(PLAN, wildcards, pack),
         shell:
             "python {params.script} {input} --job {params.job:q} --out {output} 2>&1 | tee {log}"
 
@@ -29,17 +29,19 @@ for pack in PLAN.generator_packs():
         input:
             expand(paths.MODELS, study=STUDY.name, seed=pack.seeds, allow_missing=True),
         output:
-            expand(paths.SYNTHETIC, study=STUDY.name, seed=pack.seeds, allow_missing=True),
-        params:
-            script=SCRIPTS / "synthesize.py",
-            job=lambda wildcards: dag.synthesis_arguments(PLAN, wildcards.cohort),
-        threads: STUDY.threads
-        resources:
-            **dag.resources(STUDY),
+            expand(
+                paths.SYNTHETIC, study=STUDY.name, seed=pack.seeds, allow_missing=True
+            ),
         log:
             f"logs/{STUDY.name}/synthesize/{GENERATOR_LOG}.{pack.name}.log",
         benchmark:
             f"benchmarks/{STUDY.name}/synthesize/{GENERATOR_LOG}.{pack.name}.tsv"
+        threads: STUDY.threads
+        resources:
+            **dag.resources(STUDY),
+        params:
+            script=SCRIPTS / "synthesize.py",
+            job=lambda wildcards: dag.synthesis_arguments(PLAN, wildcards.cohort),
         shell:
             "python {params.script} {input} {params.job:q} --out {output} 2>&1 | tee {log}"
 
@@ -47,19 +49,26 @@ for pack in PLAN.generator_packs():
         name:
             f"extract_synthetic_features_{pack.name}"
         input:
-            expand(paths.SYNTHETIC, study=STUDY.name, seed=pack.seeds, allow_missing=True),
+            expand(
+                paths.SYNTHETIC, study=STUDY.name, seed=pack.seeds, allow_missing=True
+            ),
         output:
-            expand(paths.SYNTHETIC_FEATURES, study=STUDY.name, seed=pack.seeds, allow_missing=True),
-        params:
-            script=SCRIPTS / "extract_features.py",
-            job=dag.feature_arguments(PLAN),
-        threads: STUDY.threads
-        resources:
-            **dag.resources(STUDY),
+            expand(
+                paths.SYNTHETIC_FEATURES,
+                study=STUDY.name,
+                seed=pack.seeds,
+                allow_missing=True,
+            ),
         log:
             f"logs/{STUDY.name}/extract_features/{GENERATOR_LOG}.{pack.name}.log",
         benchmark:
             f"benchmarks/{STUDY.name}/extract_features/{GENERATOR_LOG}.{pack.name}.tsv"
+        threads: STUDY.threads
+        resources:
+            **dag.resources(STUDY),
+        params:
+            script=SCRIPTS / "extract_features.py",
+            job=dag.feature_arguments(PLAN),
         shell:
             "python {params.script} {input} {params.job:q} --out {output} 2>&1 | tee {log}"
 
@@ -68,19 +77,21 @@ for pack in PLAN.generator_packs():
             f"assess_quality_{pack.name}"
         input:
             windows=paths.fill(paths.WINDOWS, study=STUDY.name, windows="generator"),
-            synthetic=expand(paths.SYNTHETIC, study=STUDY.name, seed=pack.seeds, allow_missing=True),
+            synthetic=expand(
+                paths.SYNTHETIC, study=STUDY.name, seed=pack.seeds, allow_missing=True
+            ),
         output:
             expand(paths.QUALITY, study=STUDY.name, seed=pack.seeds, allow_missing=True),
-        params:
-            script=SCRIPTS / "assess_quality.py",
-            job=dag.quality_arguments(PLAN),
-        threads: STUDY.threads
-        resources:
-            **dag.resources(STUDY),
         log:
             f"logs/{STUDY.name}/assess_quality/{GENERATOR_LOG}.{pack.name}.log",
         benchmark:
             f"benchmarks/{STUDY.name}/assess_quality/{GENERATOR_LOG}.{pack.name}.tsv"
+        threads: STUDY.threads
+        resources:
+            **dag.resources(STUDY),
+        params:
+            script=SCRIPTS / "assess_quality.py",
+            job=dag.quality_arguments(PLAN),
         shell:
             "python {params.script} {input.synthetic} --windows {input.windows} {params.job:q}"
             " --out {output} 2>&1 | tee {log}"

@@ -26,15 +26,15 @@ rule summarize:
             "per_subject.svg",
         ),
         report=f"results/{STUDY.name}/report.html",
-    params:
-        script=SCRIPTS / "summarize.py",
-        study=dag.study_json(PLAN),
-    threads: STUDY.threads
-    resources:
-        **dag.resources(STUDY),
     log:
         f"logs/{STUDY.name}/summarize.log",
     benchmark:
         f"benchmarks/{STUDY.name}/summarize.tsv"
+    threads: STUDY.threads
+    resources:
+        **dag.resources(STUDY),
+    params:
+        script=SCRIPTS / "summarize.py",
+        study=dag.study_json(PLAN),
     shell:
         "python {params.script} --study {params.study:q} 2>&1 | tee {log}"

@@ -43,7 +43,8 @@ def _temperature_steps(temp: Signal) -> str:
     seconds = np.flatnonzero(np.abs(np.diff(by_second)) > TEMP_STEP_C) + 1
     if not len(seconds):
         return ""
-    return f"TEMP: {counted(len(seconds), 'step')} of more than {TEMP_STEP_C} C within a second, {_span(seconds)}"
+    what = f"{counted(len(seconds), 'step')} of more than {TEMP_STEP_C} C within a second"
+    return f"TEMP: {what}, {_span(seconds)}"
 
 
 def counted(number: int, noun: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,7 @@ NON_RESPONDER_EVERY, NON_RESPONDER_FIRST = 7, 4
 class SimulatedSettings(CohortSettings):
     """Keys of a simulated cohort: how many subjects, the seed, and the seconds of each condition."""
 
+    kind: Literal["simulated"] = "simulated"
     subjects: int = Field(default=12, ge=1, description="number of subjects, S1, S2, ...")
     seed: int = Field(default=1, ge=0, description="seed of the cohort; another seed, other subjects")
     baseline_s: int = Field(default=600, ge=60, le=7200, description="seconds of rest")
@@ -37,11 +38,12 @@ class Simulated:
     version: ClassVar[int] = 1
 
     def __init__(self, settings: CohortSettings) -> None:
-        self.settings = cast(SimulatedSettings, settings)
+        assert isinstance(settings, SimulatedSettings)
+        self._settings = settings
 
     def outline(self) -> Mapping[str, tuple[str, ...]]:
         """Subjects S1, S2, ..., each with its conditions in order of time."""
-        return {f"S{number}": _order(number) for number in range(1, self.settings.subjects + 1)}
+        return {f"S{number}": _order(number) for number in range(1, self._settings.subjects + 1)}
 
     def sources(self) -> tuple[Path, ...]:
         """No files: everything follows from the settings."""
@@ -52,7 +54,7 @@ class Simulated:
         # The simulator needs scipy.signal, which is slow to import and of no use when a study is planned.
         from pulseveil.cohorts.simulator import simulate_recording
 
-        settings = self.settings
+        settings = self._settings
         seconds = dict(
             zip(CONDITIONS, (settings.baseline_s, settings.stress_s, settings.amusement_s), strict=True)
         )

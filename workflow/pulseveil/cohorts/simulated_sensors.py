@@ -20,6 +20,7 @@ BVP_HZ = 64
 ACC_HZ = 32
 # The rate of EDA and TEMP, and of all slow courses such as arousal.
 SLOW_HZ = 4
+TEMP_STEP_C = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,19 +55,21 @@ def simulate_bvp(arousal: Array, motion: Array, rng: np.random.Generator) -> Arr
 
     `arousal` at `SLOW_HZ`, strength of `motion` at `ACC_HZ`.
     """
+    samples = len(arousal)
     resting = rng.normal(71.0, 8.0)
     reaction = 18.0 * rng.lognormal(0.0, 0.35)
     constriction = 0.6 * rng.lognormal(0.0, 0.4)
-    height = rng.lognormal(np.log(35.0), 0.5) * np.exp(0.2 * drift(len(arousal), rng))
-    breathing = band_noise(len(arousal), (0.18, 0.32), SLOW_HZ, rng) * 2.0 * np.exp(-0.4 * arousal)
-    vasomotion = band_noise(len(arousal), (0.05, 0.15), SLOW_HZ, rng)
-    fitness = wander(len(arousal), 60.0, SLOW_HZ, rng)
-    rate = resting + reaction * lag(arousal, 8.0, SLOW_HZ) + breathing + 2.0 * vasomotion + 1.5 * fitness
-    phase = np.cumsum(_faster(np.clip(rate, 42.0, 170.0), BVP_HZ)) / 60 / BVP_HZ
-    size = _faster(height * np.exp(-constriction * lag(arousal, 10.0, SLOW_HZ) + 0.15 * vasomotion), BVP_HZ)
-    artefact = np.repeat(motion, BVP_HZ // ACC_HZ) * band_noise(len(phase), (0.5, 6.0), BVP_HZ, rng)
-    hiss = band_noise(len(phase), (0.1, 8.0), BVP_HZ, rng)
-    return np.asarray(np.round(size * _beat(phase) + height.mean() * (2.0 * artefact + 0.15 * hiss), 2))
+    height = rng.lognormal(np.log(35.0), 0.5) * np.exp(0.2 * drift(samples, rng))
+    # Heart rate swings with breathing, less so under stress, and with the slow waves of the vessels' tone.
+    breathing = 2.0 * np.exp(-0.4 * arousal) * band_noise(samples, (0.18, 0.32), SLOW_HZ, rng)
+    vessels = band_noise(samples, (0.05, 0.15), SLOW_HZ, rng)
+    variability = breathing + 2.0 * vessels + 1.5 * wander(samples, 60.0, SLOW_HZ, rng)
+    rate = np.clip(resting + reaction * lag(arousal, 8.0, SLOW_HZ) + variability, 42.0, 170.0)
+    size = height * np.exp(-constriction * lag(arousal, 10.0, SLOW_HZ) + 0.15 * vessels)
+    wave = _faster(size, BVP_HZ) * _beat(np.cumsum(_faster(rate, BVP_HZ)) / 60 / BVP_HZ)
+    artefact = np.repeat(motion, BVP_HZ // ACC_HZ) * band_noise(len(wave), (0.5, 6.0), BVP_HZ, rng)
+    hiss = band_noise(len(wave), (0.1, 8.0), BVP_HZ, rng)
+    return np.asarray(np.round(wave + height.mean() * (2.0 * artefact + 0.15 * hiss), 2))
 
 
 def simulate_eda(arousal: Array, motion: Array, rng: np.random.Generator) -> Array:
@@ -86,6 +89,7 @@ def simulate_eda(arousal: Array, motion: Array, rng: np.random.Generator) -> Arr
     phasic = signal.fftconvolve(responses * sizes, _skin_response())[:samples]
     pressure = motion[:: ACC_HZ // SLOW_HZ] * band_noise(samples, (0.05, 1.0), SLOW_HZ, rng)
     noise = 0.002 * rng.standard_normal(samples)
+    # A worn sensor never reads as low as one without contact.
     return np.asarray(np.round(np.maximum(tonic * (1 + 0.03 * pressure) + phasic + noise, 0.06), 6))
 
 
@@ -95,8 +99,8 @@ def simulate_temperature(arousal: Array, rng: np.random.Generator) -> Array:
     wandering = 0.2 * wander(len(arousal), 300.0, SLOW_HZ, rng)
     course = 33.0 + rng.normal(0.0, 1.2) + 0.6 * drift(len(arousal), rng) + wandering
     course = (course - cooling * lag(arousal, 120.0, SLOW_HZ))[::SLOW_HZ]
-    noisy = course + 0.02 * rng.standard_normal(len(course))
-    return np.asarray(np.repeat(np.round(noisy / 0.02) * 0.02, SLOW_HZ).round(2))
+    noisy = course + TEMP_STEP_C * rng.standard_normal(len(course))
+    return np.asarray(np.repeat(np.rint(noisy / TEMP_STEP_C) * TEMP_STEP_C, SLOW_HZ).round(2))
 
 
 def lag(course: Array, time_constant_s: float, rate_hz: float) -> Array:

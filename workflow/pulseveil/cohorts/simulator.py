@@ -53,8 +53,9 @@ def simulate_recording(
 ) -> Recording:
     """The recording of a subject whose conditions and their seconds are `timetable`, in order of time.
 
-    The body of a subject who is no `responder` answers little to stress. Rates and units are those of an Empatica E4; before, between and after the conditions lies unlabelled
-    time. Bit-identical for the same arguments.
+    The body of a subject who is no `responder` answers little to stress. Rates and units are those of an
+    Empatica E4; before, between and after the conditions lies unlabelled time. Bit-identical for the same
+    arguments.
     """
     intervals, seconds = _intervals(timetable, generator(child(stream, "timetable")))
     traits = _traits(responder, generator(child(stream, "traits")))

@@ -24,7 +24,7 @@ _TRANSFORMER_LAYERS = 2
 
 
 class Discriminator(NamedTuple):
-    """A network: `start` draws its parameters; `body` maps (parameters, x (n, time, channels + 1)) to (n, 1)."""
+    """A network: `start` draws its parameters, `body` maps them and x (n, time, channels + 1) to (n, 1)."""
 
     start: Callable[[np.random.Generator, Shape], list[Array]]
     body: Callable[[Parameters, tf.Tensor], tf.Tensor]

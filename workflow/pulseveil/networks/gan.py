@@ -1,4 +1,4 @@
-"""The generator network of the conditional GAN of Lange, Wenzlitschke and Rahm (Sensors 2024, 24(10):3052)."""
+"""The conditional GAN's generator network (Lange, Wenzlitschke and Rahm, Sensors 2024, 24(10):3052)."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def program(objective: Objective) -> Program:
     Folds and seeds whose batches have equal shapes share one compilation.
     """
 
-    @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+    @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
     def run(state: State, batches: Batches, first: tf.Tensor, last: tf.Tensor) -> tuple[State, tf.Tensor]:
         def body(i: tf.Tensor, state: State, total: tf.Tensor) -> tuple[tf.Tensor, State, tf.Tensor]:
             state, losses = step(objective, state, *(values[i] for values in batches))

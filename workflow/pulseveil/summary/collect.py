@@ -56,8 +56,13 @@ def collect(paths: Sequence[Path]) -> Results:
     if not paths:
         raise InputError("no score files given; expected at least one")
     runs = [_read_run(path) for path in paths]
-    per_run = pd.DataFrame([{**run.keys, "windows": run.windows, **run.pooled} for run in runs])
-    subjects = pd.concat([run.subjects.assign(**run.keys) for run in runs], ignore_index=True)
+    keys = pd.DataFrame([run.keys for run in runs])
+    per_run = keys.assign(windows=[run.windows for run in runs]).join(
+        pd.DataFrame([run.pooled for run in runs])
+    )
+    of_run = np.repeat(np.arange(len(runs)), [len(run.subjects) for run in runs])
+    subjects = pd.concat([run.subjects for run in runs], ignore_index=True)
+    subjects = keys.iloc[of_run].reset_index(drop=True).join(subjects)
     _refuse_doubles(per_run, paths)
     _refuse_different_tests(subjects)
     columns = [*RUN, "fold", "subject", "windows", "stress_windows", *NAMES]

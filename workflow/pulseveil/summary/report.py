@@ -32,10 +32,10 @@ _TESTED_ON = {
 }
 _CAVEATS = {
     "intervals": "Values are means over subjects, of each seed and then over seeds; pooled values count all "
-    "windows alike. Intervals are 95 % bootstrap-t intervals over subjects (Student's t below five subjects): "
-    "they say how the mean would vary with other people, given the models as trained. The SD over seeds is "
-    "shown apart. p values are exact sign-flip tests of paired differences, not corrected for the number of "
-    "rows.",
+    "windows alike. Intervals are 95 % bootstrap-t intervals over subjects (Student's t below five "
+    "subjects): they say how the mean would vary with other people, given the models as trained. The SD over "
+    "seeds is shown apart. p values are sign-flip tests of paired differences, exact up to 20 subjects, and "
+    "not corrected for the number of rows.",
     "not_better": "† marks rows whose accuracy is not shown to be better than always answering 'no stress': "
     "the interval of the paired difference reaches 0 or below.",
     "no_majority": "The majority rule is not part of this study: no row is compared with it.",

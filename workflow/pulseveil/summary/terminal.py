@@ -15,33 +15,37 @@ from pulseveil.summary import labels, views
 from pulseveil.summary.cells import MAJORITY, NO_GENERATOR, YARDSTICKS
 
 WIDTH = 110
-_SHORT_AXES = {"epsilon_generator": "ε gen", "epsilon_detector": "ε det", "subjects": "syn", "noise": "noise"}
-_DIGITS = 2  # of interval limits
+_GAP = 2
+_LIMIT_DIGITS = 2
+_SHORT_AXES = {"epsilon_generator": "ε gen", "epsilon_detector": "ε det", "subjects": "syn"}
+_DISPENSABLE = ("AUROC", "stress F1 [95 %]", "published")
 
 
 def terminal_summary(main: pd.DataFrame, files: Iterable[Path]) -> RenderableType:
-    """The main columns of the table, one block an evaluation, within `WIDTH` columns; then the files."""
+    """The main columns of the table, one block an evaluation, within `WIDTH` columns; then the files.
+
+    Names are those of the study file; an evaluation with many axes leaves out columns that do not fit.
+    """
     rows = views.readable_rows(main)
-    columns = _columns(rows)
-    widths = {str(name): max(len(str(name)), *map(len, texts)) for name, texts in columns.items()}
     blocks = [
-        _block(columns.loc[members.index], widths, _title(str(name), members))
+        _block(_fitting(_columns(members.reset_index(drop=True))), _title(str(name), members))
         for name, members in rows.groupby("evaluation", sort=False)
     ]
     notes = Text("\n".join(_notes(rows)), style="dim")
     listed = Text("\n".join(["", *(str(path) for path in files)]), no_wrap=True, overflow="ignore")
-    return Group(*blocks, notes, listed)
+    spaced = [part for block in blocks for part in (block, Text())]
+    return Group(*spaced, notes, listed)
 
 
 def _columns(rows: pd.DataFrame) -> pd.DataFrame:
     yardstick = rows["detector"].isin(YARDSTICKS)
-    columns = {"detector": rows["detector"].map(labels.model)}
+    columns = {"detector": rows["detector"]}
     if (rows["generator"] != NO_GENERATOR).any():
-        columns["generator"] = rows["generator"].map(labels.model).where(~yardstick, "")
+        columns["generator"] = rows["generator"].where(~yardstick, "")
     for axis in views.shown_axes(rows):
         columns[_SHORT_AXES.get(axis, axis)] = rows[axis].map(labels.level).where(~yardstick, "")
-    columns["accuracy [95 %]"] = views.marked_accuracy(rows, _DIGITS, unmarked=" ")
-    columns["stress F1 [95 %]"] = views.interval_column(rows, "f1", _DIGITS)
+    columns["accuracy [95 %]"] = views.marked_accuracy(rows, _LIMIT_DIGITS, unmarked=" ")
+    columns["stress F1 [95 %]"] = views.interval_column(rows, "f1", _LIMIT_DIGITS)
     columns["AUROC"] = rows["auroc"].map(labels.number)
     columns["vs majority"] = views.difference_column(rows, MAJORITY)
     if views.has_published(rows):
@@ -49,23 +53,37 @@ def _columns(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def _fitting(columns: pd.DataFrame) -> pd.DataFrame:
+    for name in _DISPENSABLE:
+        widths = [max(len(str(c)), int(columns[c].str.len().max())) for c in columns]
+        if sum(widths) + _GAP * (len(widths) - 1) <= WIDTH:
+            break
+        columns = columns.drop(columns=name, errors="ignore")
+    return columns
+
+
 def _title(name: str, members: pd.DataFrame) -> Text:
     first = members.iloc[0]
     seeds, subjects, windows = first["n_seeds"], first["n_subjects"], first["n_windows"]
-    title = Text(labels.evaluation(name), style="bold")
+    title = Text(name, style="bold")
     title.append(f"  {subjects} subjects, {windows} windows, {seeds} seeds", style="dim")
     if (members["generator_saw_test_subject"] == "yes").any():
         title.append("  generator saw the test subject", style="yellow")
     return title
 
 
-def _block(columns: pd.DataFrame, widths: dict[str, int], title: Text) -> Table:
+def _block(columns: pd.DataFrame, title: Text) -> Table:
     table = Table(
-        title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, _GAP - 1, 0, 0),
     )
-    for name, width in widths.items():
+    for name in columns:
         is_text = name in ("detector", "generator")
-        table.add_column(name, min_width=width, no_wrap=True, justify="left" if is_text else "right")
+        table.add_column(str(name), no_wrap=True, justify="left" if is_text else "right")
     for row in columns.itertuples(index=False):
         marked = any(str(text).endswith(views.NOT_BETTER) for text in row)
         table.add_row(*map(str, row), style="dim" if marked else None)
@@ -73,7 +91,9 @@ def _block(columns: pd.DataFrame, widths: dict[str, int], title: Text) -> Table:
 
 
 def _notes(rows: pd.DataFrame) -> list[str]:
-    notes = ["Means over subjects; intervals over subjects, for the models as trained; CSV has all columns."]
+    notes = [
+        "Means over subjects; intervals over subjects, for the models as trained. main.csv has all columns."
+    ]
     if (rows["better_than_majority"] == "no").any():
         notes.append(f"{views.NOT_BETTER} accuracy not shown to be better than always answering 'no stress'.")
     return notes
