@@ -1,1 +1,36 @@
 """Compare synthetic windows with the real ones that their generator learned from."""
+
+import argparse
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pulseveil import job_files, store
+from pulseveil.assessment import assess
+from pulseveil.contracts import SyntheticSet, WindowSet
+from pulseveil.errors import run_command
+from pulseveil.stages import QUALITY
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("synthetic", type=Path, nargs="+", help="files of synthesize")
+    parser.add_argument("--models", type=Path, nargs="+", required=True, help="their model files, same order")
+    parser.add_argument("--windows", type=Path, required=True, help="windows that the generators learned from")
+    parser.add_argument("--out", type=Path, nargs="+", required=True, help="one CSV file for each input")
+    parser.add_argument("--version", type=int, default=QUALITY, help="version of this stage in the plan")
+    options = parser.parse_args()
+    started = datetime.now(UTC)
+    job_files.log_progress()
+    job_files.check_outputs(options.out, len(options.synthetic))
+    job_files.check_outputs(options.models, len(options.synthetic))
+    windows = store.read_record(options.windows, WindowSet)
+    for i, path in enumerate(options.synthetic):
+        models = store.read_models(options.models[i])
+        table = assess(models, store.read_record(path, SyntheticSet), windows)
+        with store.atomic_path(options.out[i]) as temporary:
+            table.to_csv(temporary, index=False)
+        job_files.write_sidecar(options.out[i], models.description["job"]["study"], started)
+
+
+if __name__ == "__main__":
+    run_command(main)

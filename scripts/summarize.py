@@ -1,15 +1,16 @@
-"""Tables, figures and report of a study, from its score files; prints the main table."""
-
-from __future__ import annotations
+"""Tables, figures and report of a finished study, from its score files; prints the main table."""
 
 import argparse
-import logging
+import json
 from pathlib import Path
 
 from rich.console import Console
 
+from pulseveil import job_files, paths
 from pulseveil.errors import InputError, run_command
-from pulseveil.summary.description import read_description
+from pulseveil.plan import make_plan
+from pulseveil.study import Study, check_study, read_study
+from pulseveil.summary.planned import describe
 from pulseveil.summary.published import read_published
 from pulseveil.summary.summarize import summarize
 from pulseveil.summary.terminal import WIDTH, terminal_summary
@@ -19,31 +20,29 @@ PUBLISHED = Path(__file__).resolve().parents[1] / "config" / "published.csv"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--description", type=Path, required=True, help="description of the study (JSON)")
-    parser.add_argument("--scores-list", type=Path, required=True, help="file with one score file a line")
-    parser.add_argument("--out-dir", type=Path, required=True, help="folder of the study, as results/STUDY")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--configfile", type=Path, help="study file (YAML)")
+    source.add_argument("--study", help="the same as JSON text")
+    parser.add_argument("--results", type=Path, default=Path(), help="folder that holds results/")
     parser.add_argument("--published", type=Path, default=PUBLISHED, help="published results (CSV)")
     options = parser.parse_args()
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("pulseveil").setLevel(logging.INFO)
-
-    description = read_description(options.description)
+    job_files.log_progress()
+    plan = make_plan(read_study(options.configfile) if options.configfile else from_json(options.study))
     summary = summarize(
-        description,
-        read_list(options.scores_list),
-        options.out_dir,
+        describe(plan, options.results),
+        [options.results / path for path in plan.scores_paths()],
+        options.results / paths.results(plan.study.name),
         published=read_published(options.published),
     )
     Console(width=WIDTH).print(terminal_summary(summary.main, summary.files), highlight=False)
 
 
-def read_list(path: Path) -> list[Path]:
-    """The paths in a file, one a line; blank lines are skipped."""
+def from_json(text: str) -> Study:
+    """The study in a JSON text."""
     try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; write one path of a score file a line") from None
-    return [Path(line.strip()) for line in lines if line.strip()]
+        return check_study(json.loads(text), "--study")
+    except json.JSONDecodeError as error:
+        raise InputError(f"--study: not valid JSON ({error})") from None
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-import keras_cgan  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests import keras_cgan
 
-from pulseveil.networks import gan_training  # noqa: E402
-from pulseveil.networks.gan import Shape  # noqa: E402
+from pulseveil.networks import gan_training
+from pulseveil.networks.gan import Shape
 
 BATCH = 8
 

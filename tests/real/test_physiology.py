@@ -60,7 +60,7 @@ def test_heart_rate_agrees_with_the_beats_the_device_trusts(
     whole = len(heart_rate) // 10
     ours = np.resize(heart_rate[: whole * 10].reshape(whole, 10).mean(axis=1), len(counted))[counted]
     assert np.mean(np.abs(ours - device) < 3) > 0.65
-    assert abs(np.median(ours - device)) < 1
+    assert abs(np.median(ours - device)) < 2
 
 
 def test_heart_rate_agrees_with_the_device_over_minutes(export: tuple[Path, PhysiologicalSignals]) -> None:

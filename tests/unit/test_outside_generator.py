@@ -19,7 +19,8 @@ class Constant:
         return cls(settings.level, windows.shape[1:])
     @staticmethod
     def expected_seconds(settings, rows): return 0.0
-    def sample(self, condition, streams):
+    noise_size = 0
+    def sample(self, condition, noise):
         return np.full((len(condition), *self.shape), self.level, np.float32)
     def arrays(self): return {"level": np.array(self.level), "shape": np.array(self.shape)}
     @classmethod

@@ -71,8 +71,8 @@ def test_a_movement_artefact_is_bridged_and_counted() -> None:
     inside = slice(100 * 64, 112 * 64)
     bvp[inside] += np.random.default_rng(2).normal(0, 600, 12 * 64)
     found = physiological_channels(recording(BVP=bvp))
-    assert np.abs(found.channels["heart_rate"] - 75).max() < 20
-    assert np.abs(np.delete(found.channels["heart_rate"], np.s_[97:115]) - 75).max() < 1
+    np.testing.assert_allclose(found.channels["heart_rate"], 75, atol=8)
+    np.testing.assert_allclose(np.delete(found.channels["heart_rate"], np.s_[97:115]), 75, atol=1.5)
     assert 4 <= found.artefact_seconds <= 17
 
 
@@ -80,13 +80,14 @@ def test_accepted_intervals_agree_with_a_plain_loop() -> None:
     rng = np.random.default_rng(3)
     intervals = rng.normal(0.8, 0.05, 400)
     intervals[rng.choice(400, 60, replace=False)] *= rng.choice([0.3, 0.6, 1.4, 2.0, 3.0], 60)
-    possible = [i for i, value in enumerate(intervals) if 1 / 3 <= value <= 1.5]
+    loud = rng.random(400) < 0.1
+    possible = [i for i, value in enumerate(intervals) if 1 / 3 <= value <= 1.5 and not loud[i]]
     expected = np.zeros(400, bool)
     for place, i in enumerate(possible):
-        around = [possible[min(max(place + k, 0), len(possible) - 1)] for k in range(-5, 6)]
+        around = [possible[min(max(place + k, 0), len(possible) - 1)] for k in range(-15, 16)]
         expected[i] = abs(intervals[i] / np.median(intervals[around]) - 1) <= 0.25
-    assert np.array_equal(accepted_intervals(intervals), expected)
-    assert 330 <= expected.sum() <= 350
+    assert np.array_equal(accepted_intervals(intervals, loud), expected)
+    assert 280 <= expected.sum() <= 320
 
 
 @pytest.mark.parametrize("bvp", [np.zeros(SECONDS * 64), np.sin(2 * np.pi * 0.05 * time(64))])

@@ -34,9 +34,7 @@ def test_root_workflow_and_module_plan_the_same_jobs(runner):
     root = job_counts(runner.snakemake("-n", study=LIGHT).stdout)
     inner = job_counts(runner.snakemake("-n", study=LIGHT, snakefile=ROOT / "workflow" / "Snakefile").stdout)
     deployed = job_counts(runner.snakemake("-n", "all", study=LIGHT, snakefile=module).stdout)
-    root.pop("default"), inner.pop("all")
-    assert root.pop("total") - 2 == inner.pop("total") - 1 == deployed.pop("total") - 1
-    root.pop("all"), deployed.pop("all")
+    assert root.pop("default") == inner.pop("all") == deployed.pop("all") == 1
     assert root == inner == deployed
     assert sum(root.values()) > 10
 
@@ -78,7 +76,7 @@ def test_one_more_seed_trains_only_that_seed(copied):
 
 def test_a_changed_detector_setting_trains_only_that_detector(copied):
     before = len(copied.trained())
-    copied.snakemake(study=changed(detectors=[{"name": "logistic", "settings": {"C": 1.0}}, "majority"]))
+    copied.snakemake(study=changed(detectors=[{"name": "logistic", "settings": {"inverse_penalty": 1.0}}, "majority"]))
     new = copied.trained()[before:]
     assert {run.get("detector") for run in new} == {"logistic"}
     assert len(new) == 16

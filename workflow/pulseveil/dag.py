@@ -103,10 +103,9 @@ def detector_job(plan: Plan, wildcards: Any, pack: DetectorPack) -> str:
     ).model_dump_json()
 
 
-def quality_arguments(plan: Plan) -> list[str]:
+def quality_arguments() -> list[str]:
     """Arguments of scripts/assess_quality.py."""
-    study = plan.study
-    return ["--study", study.name, "--root-seed", str(study.seed), "--version", str(stages.QUALITY)]
+    return ["--version", str(stages.QUALITY)]
 
 
 def study_json(plan: Plan) -> str:

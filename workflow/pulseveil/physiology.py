@@ -27,7 +27,10 @@ ENVELOPE_SPAN_S = 5
 INTERVAL_RANGE_S = (60 / 180, 60 / 40)
 # An interval further than this share from the running median of its neighbours is a missed or false beat.
 INTERVAL_TOLERANCE = 0.25
-MEDIAN_INTERVALS = 11
+MEDIAN_INTERVALS = 31
+# A second whose envelope exceeds the running median of its neighbours this many times is movement, not pulse.
+LOUD = 3.0
+LOUD_SPAN_S = 61
 TONIC_CUTOFF_HZ = 0.02
 # Conductance below this is an electrode without skin contact.
 CONTACT_US = 0.05
@@ -64,11 +67,11 @@ def physiological_channels(recording: Recording) -> PhysiologicalSignals:
     seconds = whole_seconds(signals)
     pulse = pulse_wave(signals["BVP"])
     envelope = pulse_envelope(pulse)
+    amplitude = _per_second(envelope, signals["BVP"].rate_hz, seconds).mean(axis=1)
     beats = beat_times(pulse, envelope, signals["BVP"].rate_hz)
-    heart_rate, artefact = _heart_rate(beats, seconds, recording.subject)
+    heart_rate, artefact = _heart_rate(beats, loud_seconds(amplitude), recording.subject)
     conductance, lost = fill_contact_loss(signals["EDA"].values)
     eda_level = _per_second(conductance, signals["EDA"].rate_hz, seconds).mean(axis=1)
-    amplitude = _per_second(envelope, signals["BVP"].rate_hz, seconds).mean(axis=1)
     values = (
         heart_rate,
         np.maximum(amplitude, BVP_STEP),
@@ -115,9 +118,15 @@ def beat_times(pulse: Array, envelope: Array, rate_hz: float) -> Array:
     return np.asarray((crests + shift) / rate_hz)
 
 
-def accepted_intervals(intervals_s: Array) -> NDArray[np.bool_]:
-    """Which inter-beat intervals (m,) are possible and close to the running median of the possible ones."""
-    accepted = (intervals_s >= INTERVAL_RANGE_S[0]) & (intervals_s <= INTERVAL_RANGE_S[1])
+def loud_seconds(amplitude: Array) -> NDArray[np.bool_]:
+    """Which seconds of a pulse amplitude (T,) stand so far above their neighbours that they are movement."""
+    return np.asarray(amplitude > LOUD * ndimage.median_filter(amplitude, LOUD_SPAN_S, mode="nearest"))
+
+
+def accepted_intervals(intervals_s: Array, loud: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which inter-beat intervals (m,) count: possible, not `loud (m,)`, near the running median of such."""
+    possible_length = (intervals_s >= INTERVAL_RANGE_S[0]) & (intervals_s <= INTERVAL_RANGE_S[1])
+    accepted = possible_length & ~loud
     possible = intervals_s[accepted]
     usual = ndimage.median_filter(possible, MEDIAN_INTERVALS, mode="nearest")
     accepted[accepted] = np.abs(possible / usual - 1) <= INTERVAL_TOLERANCE
@@ -144,17 +153,20 @@ def tonic_level(eda_level: Array) -> Array:
     return np.asarray(signal.sosfiltfilt(sections, eda_level, padlen=padding))
 
 
-def _heart_rate(beats: Array, seconds: int, subject: str) -> tuple[Array, NDArray[np.bool_]]:
-    """Heart rate (seconds,) interpolated between accepted intervals, and seconds outside all of them."""
+def _heart_rate(beats: Array, loud: NDArray[np.bool_], subject: str) -> tuple[Array, NDArray[np.bool_]]:
+    """Heart rate (T,) interpolated between accepted intervals, and seconds outside all of them.
+
+    `loud (T,)`: seconds whose beats are not trusted.
+    """
     intervals = np.diff(beats)
-    accepted = accepted_intervals(intervals)
+    middles = beats[:-1] + intervals / 2
+    accepted = accepted_intervals(intervals, loud[np.minimum(middles.astype(int), len(loud) - 1)])
     if not accepted.any():
         raise InputError(
             f"{subject}: expected heart beats between 40 and 180 a minute in BVP, found none; "
             "leave the subject out or use the published channels"
         )
-    centres = np.arange(seconds) + 0.5
-    middles = beats[:-1] + intervals / 2
+    centres = np.arange(len(loud)) + 0.5
     heart_rate = np.interp(centres, middles[accepted], 60 / intervals[accepted])
     # The number of beats before a centre says which interval it lies in; the padding stands for the ends.
     inside = np.r_[False, accepted, False][np.searchsorted(beats, centres)]

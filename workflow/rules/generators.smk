@@ -77,6 +77,9 @@ for pack in PLAN.generator_packs():
             f"assess_quality_{pack.name}"
         input:
             windows=paths.fill(paths.WINDOWS, study=STUDY.name, windows="generator"),
+            models=expand(
+                paths.MODELS, study=STUDY.name, seed=pack.seeds, allow_missing=True
+            ),
             synthetic=expand(
                 paths.SYNTHETIC, study=STUDY.name, seed=pack.seeds, allow_missing=True
             ),
@@ -91,7 +94,7 @@ for pack in PLAN.generator_packs():
             **dag.resources(STUDY),
         params:
             script=SCRIPTS / "assess_quality.py",
-            job=dag.quality_arguments(PLAN),
+            job=dag.quality_arguments(),
         shell:
-            "python {params.script} {input.synthetic} --windows {input.windows} {params.job:q}"
-            " --out {output} 2>&1 | tee {log}"
+            "python {params.script} {input.synthetic} --models {input.models} --windows {input.windows}"
+            " {params.job:q} --out {output} 2>&1 | tee {log}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -46,10 +46,17 @@ class Generator(Protocol):
         """Fit to windows (n, time, channels) with condition codes (n) in 0..classes-1."""
         ...
 
-    def sample(
-        self, per_condition: Sequence[int], stream: Stream
-    ) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
-        """Windows (n, time, channels) and codes: per_condition[c] windows of each code c, in order."""
+    @property
+    def noise_size(self) -> int:
+        """Standard normal numbers that one window is made from."""
+        ...
+
+    def sample(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Windows (n, time, channels) of the codes `condition` (n), made from noise (n, noise_size).
+
+        The noise is standard normal; a window depends on its own code and noise only, to the last bit as long
+        as the number of rows n stays the same.
+        """
         ...
 
     @staticmethod

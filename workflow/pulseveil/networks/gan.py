@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -15,6 +17,21 @@ LABEL_PARAMETERS = 3
 NOISE_SIZE = 60
 UNITS = 60
 Output = Literal["relu", "linear"]
+GENERATOR_PARAMETERS = (
+    "label_embedding",
+    "label_kernel",
+    "label_bias",
+    "noise_kernel",
+    "noise_bias",
+    "lstm_1_kernel",
+    "lstm_1_recurrent_kernel",
+    "lstm_1_bias",
+    "lstm_2_kernel",
+    "lstm_2_recurrent_kernel",
+    "lstm_2_bias",
+    "output_kernel",
+    "output_bias",
+)
 
 
 class Shape(NamedTuple):
@@ -38,7 +55,7 @@ def label_channel(condition: tf.Tensor, parameters: Parameters) -> tf.Tensor:
 
 
 def start_generator(rng: np.random.Generator, shape: Shape) -> list[Array]:
-    """Parameters of `generate`: label channel, dense layer of the noise, two LSTMs, dense layer a second."""
+    """Parameters of `generate`, in the order of `GENERATOR_PARAMETERS`."""
     return [
         *start_label(rng, shape),
         *initial.dense(rng, NOISE_SIZE, shape.time * shape.channels),
@@ -61,3 +78,14 @@ def generate(
     x = layers.lstm(layers.lstm(x, first), second)
     x = layers.dense(x, to_channels)
     return tf.nn.relu(x) if output == "relu" else x
+
+
+@lru_cache(maxsize=8)
+def sampler(leaky_slope: float, output: Output) -> Callable[[Parameters, tf.Tensor, tf.Tensor], tf.Tensor]:
+    """`generate` as a compiled program: one compilation for all models of equal sizes and numbers of rows."""
+
+    def run(parameters: Parameters, noise: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+        return generate(parameters, noise, condition, leaky_slope=leaky_slope, output=output)
+
+    compiled: Callable[..., tf.Tensor] = tf.function(run, autograph=False)
+    return compiled

@@ -6,12 +6,13 @@ non-saturating binary cross-entropy on logits, Adam for both. All random numbers
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from pulseveil.networks import adam
 from pulseveil.networks.discriminators import discriminate, start_discriminator
@@ -60,6 +61,18 @@ def start(rng: np.random.Generator, objective: Objective, shape: Shape) -> State
     generator = [tf.constant(value) for value in start_generator(rng, shape)]
     discriminator = [tf.constant(value) for value in start_discriminator(objective.discriminator, rng, shape)]
     return State(generator, discriminator, adam.start(generator), adam.start(discriminator))
+
+
+def to_arrays(state: State) -> dict[str, NDArray[Any]]:
+    """The state as named arrays."""
+    return {f"state_{i:03d}": value.numpy() for i, value in enumerate(tf.nest.flatten(state))}
+
+
+def from_arrays(like: State, arrays: Mapping[str, NDArray[Any]]) -> State:
+    """The state whose `to_arrays` these are; `like` is any state of the same objective and shape."""
+    leaves = [tf.constant(arrays[f"state_{i:03d}"]) for i in range(len(tf.nest.flatten(like)))]
+    restored: State = tf.nest.pack_sequence_as(like, leaves)
+    return restored
 
 
 @lru_cache(maxsize=16)

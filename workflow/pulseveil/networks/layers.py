@@ -10,13 +10,15 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import TypeVar, cast
 
 import tensorflow as tf
 
 from pulseveil.networks import draws, recurrence
 
 Parameters = Sequence[tf.Tensor]
+Result = TypeVar("Result")
+Drop = Callable[[tf.Tensor, int], tf.Tensor]
 
 
 def affine(a: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
@@ -65,12 +67,12 @@ def conv1d_operation(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     return tf.nn.conv1d(x, kernel, stride=1, padding="SAME")
 
 
-def fused(chain: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
+def fused(chain: Callable[..., Result]) -> Callable[..., Result]:
     """`chain`, compiled on its own: for chains of elementwise operations inside a plain graph.
 
     There each operation walks over the whole array; compiled, forward and backward chain are one walk each.
     """
-    return cast(Callable[..., tf.Tensor], tf.function(chain, jit_compile=True, autograph=False))
+    return cast(Callable[..., Result], tf.function(chain, jit_compile=True, autograph=False))
 
 
 def max_pool(x: tf.Tensor, size: int) -> tf.Tensor:
@@ -134,12 +136,12 @@ def layer_norm(x: tf.Tensor, parameters: Parameters, epsilon: float = 1e-6) -> t
 
 
 def self_attention(
-    x: tf.Tensor, parameters: Parameters, rate: float = 0.0, seed: tf.Tensor | None = None
+    x: tf.Tensor, parameters: Parameters, drop: Callable[[tf.Tensor], tf.Tensor] = tf.identity
 ) -> tf.Tensor:
     """Multi-head self-attention (Keras `MultiHeadAttention`): x (n, tokens, c) -> (n, tokens, c).
 
     Parameters: [kernel (c, heads, size), bias (heads, size)] of query, key and value, then
-    [kernel (heads, size, c), bias (c)] of the output. With a seed the attention weights drop out at `rate`.
+    [kernel (heads, size, c), bias (c)] of the output. `drop` acts on the attention weights.
     """
     heads, size = parameters[1].shape
     tokens, features = x.shape[1:]
@@ -150,9 +152,7 @@ def self_attention(
 
     query, key, value = (project(*parameters[i : i + 2]) for i in (0, 2, 4))
     weights = tf.nn.softmax(tf.linalg.matmul(query * size**-0.5, key, transpose_b=True))
-    if seed is not None:
-        weights = dropout(weights, rate, seed)
-    mixed = tf.transpose(tf.linalg.matmul(weights, value), (0, 2, 1, 3))
+    mixed = tf.transpose(tf.linalg.matmul(drop(weights), value), (0, 2, 1, 3))
     a = tf.reshape(mixed, (-1, tokens, heads * size))
     return affine(a, tf.reshape(parameters[6], (heads * size, features)), parameters[7])
 
@@ -168,6 +168,16 @@ def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
     `seed (2) int32` decides which: the same seed and static shape drop the same values.
     """
     return tf.where(draws.happens(rate, x.shape, seed), tf.zeros_like(x), x / (1 - rate))
+
+
+def dropping(rate: float, seed: tf.Tensor) -> Drop:
+    """The dropout of one training step, whose layers are told apart by their numbers."""
+    return lambda x, place: dropout(x, rate, draws.child_seed(seed, place))
+
+
+def keeping(x: tf.Tensor, place: int) -> tf.Tensor:
+    """No dropout: for scoring."""
+    return x
 
 
 def _sizes(x: tf.Tensor) -> tuple[int | tf.Tensor, ...]:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 
 from pulseveil.summary import labels
-from pulseveil.summary.cells import MAJORITY, NO_GENERATOR, YARDSTICKS
+from pulseveil.summary.cells import MAJORITY, YARDSTICKS
 from pulseveil.summary.figures import reference_rows
-from pulseveil.summary.palette import STYLE, detector_colours, open_axes
+from pulseveil.summary.palette import INK, STYLE, YARDSTICK_LINE, generator_colours, open_axes
 
 AXES = ("epsilon_generator", "epsilon_detector", "subjects", "noise")
-Dash = str | tuple[int, tuple[float, ...]]
-_DASHES: tuple[Dash, ...] = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+_METRICS = ("accuracy", "f1")
+_PANEL_INCHES = (1.45, 1.25)
+_WIDTHS = (3.6, 7.2)
 
 
 @dataclass(frozen=True)
@@ -42,80 +43,87 @@ def study_axes(keys: pd.DataFrame) -> list[StudyAxis]:
 
 
 def axis_figure(main: pd.DataFrame, axes: Sequence[StudyAxis]) -> Figure:
-    """Accuracy and stress F1 over each axis, with the 95 % interval as a band; a row an axis.
+    """Accuracy and stress F1 over each axis: a column a detector, a colour a generator, bands of 95 %.
 
     The other axes stay at their reference: least private, least noisy, most synthetic subjects.
     """
     models = main[~main["detector"].isin(YARDSTICKS)]
-    colours = detector_colours(models["detector"])
-    dashes = dict(zip(models["generator"].unique(), cycle(_DASHES), strict=False))
+    colours = generator_colours(models["generator"])
+    lines = [_along(models, axis) for axis in axes]
+    columns = max(rows["detector"].nunique() for rows in lines)
+    width = float(np.clip(0.8 + _PANEL_INCHES[0] * columns, *_WIDTHS))
     with mpl.rc_context(dict(STYLE)):
-        figure = Figure(figsize=(7.2, 0.6 + 2.5 * len(axes)), layout="constrained")
-        grid = figure.subplots(len(axes), 2, squeeze=False)
-        for row, axis in zip(grid, axes, strict=True):
-            lines = _along(models, axis)
-            for panel, metric in zip(row, ("accuracy", "f1"), strict=True):
-                _draw(panel, lines, axis, metric, colours, dashes)
-                _majority_line(panel, main, axis, metric)
-            row[0].set_title(labels.evaluation(axis.evaluation), loc="left", fontweight="bold")
-        figure.legend(handles=_legend(models, colours, dashes), loc="outside lower center", ncols=4)
+        height = 0.5 + len(axes) * (0.75 + _PANEL_INCHES[1] * len(_METRICS))
+        figure = Figure(figsize=(width, height), layout="constrained")
+        parts = figure.subfigures(len(axes) + 1, 1, height_ratios=[*[1.0] * len(axes), 0.12], squeeze=False)
+        for (part,), axis, rows in zip(parts, axes, lines, strict=False):
+            _draw_axis(part, axis, rows, _majority(main, axis), colours, columns)
+        handles = _legend(pd.concat(lines), colours)
+        parts[-1, 0].legend(handles=handles, loc="center", ncols=min(5, len(handles)))
     return figure
 
 
 def _along(models: pd.DataFrame, axis: StudyAxis) -> pd.DataFrame:
-    """The rows of an evaluation that differ from the reference rows along the axis only."""
+    """The rows of an evaluation that differ from its reference rows along the axis only."""
     rows = models[models["evaluation"] == axis.evaluation]
     others = [name for name in ("generator", "detector", "unit", *AXES) if name != axis.axis]
     return rows.merge(reference_rows(rows)[others].drop_duplicates(), on=others)
 
 
-def _draw(
-    panel: Axes,
-    rows: pd.DataFrame,
+def _majority(main: pd.DataFrame, axis: StudyAxis) -> pd.DataFrame:
+    own = main[(main["evaluation"] == axis.evaluation) & (main["detector"] == MAJORITY)]
+    return own.head(1)
+
+
+def _draw_axis(
+    part: SubFigure,
     axis: StudyAxis,
-    metric: str,
-    colours: dict[str, str],
-    dashes: dict[str, Dash],
+    rows: pd.DataFrame,
+    majority: pd.DataFrame,
+    colours: Mapping[str, str],
+    columns: int,
 ) -> None:
-    levels = np.sort(rows[axis.axis].unique())
-    for (generator, detector), members in rows.groupby(["generator", "detector"], sort=False):
-        line = members.sort_values(axis.axis)
-        colour, dash = colours[str(detector)], dashes[str(generator)]
-        x = _positions(line[axis.axis].to_numpy(float), levels, axis.axis)
-        mean, low, high = line[[metric, f"{metric}_low", f"{metric}_high"]].to_numpy(float).T
-        panel.fill_between(x, low, high, color=colour, alpha=0.13, linewidth=0)
-        panel.plot(x, mean, marker="o", markersize=4, linewidth=1.6, color=colour, linestyle=dash)
-        if metric == "accuracy" and "published_accuracy" in line:
-            published = line["published_accuracy"]
-            panel.scatter(x, published, marker="D", s=20, facecolors="white", edgecolors=colour, zorder=4)
-    if axis.axis != "noise":
-        panel.set_xticks(range(len(levels)), [labels.level(value) for value in levels])
-    panel.set_xlabel(labels.AXES[axis.axis])
-    panel.set_ylabel(labels.METRICS[metric])
-    open_axes(panel, grid="y")
+    panels = part.subplots(len(_METRICS), columns, squeeze=False, sharex=True, sharey="row")
+    levels = np.sort(rows[axis.axis].unique()).astype(float)
+    for column, (detector, members) in zip(panels.T, rows.groupby("detector", sort=False), strict=False):
+        for panel, metric in zip(column, _METRICS, strict=True):
+            for generator, line in members.groupby("generator", sort=False):
+                _draw_line(panel, line.sort_values(axis.axis), levels, axis, metric, colours[str(generator)])
+            open_axes(panel, grid="y")
+        for value in majority["accuracy"]:
+            column[0].axhline(value, **YARDSTICK_LINE)
+        column[0].set_title(labels.model(str(detector)))
+        if axis.axis != "noise":
+            column[-1].set_xticks(range(len(levels)), [labels.level(v) for v in levels.tolist()], fontsize=7)
+    for panel in panels[:, rows["detector"].nunique() :].flat:
+        panel.set_visible(False)
+    for panel, metric in zip(panels[:, 0], _METRICS, strict=True):
+        panel.set_ylabel(labels.METRICS[metric])
+    title = f"{labels.evaluation(axis.evaluation)}: {labels.AXES[axis.axis].lower()}"
+    part.suptitle(title, fontweight="bold", fontsize=9.5, x=0.02, ha="left")
 
 
-def _positions(values: np.ndarray, levels: np.ndarray, axis: str) -> np.ndarray:
-    """Noise is drawn to scale; epsilons (with infinity) and numbers of subjects one step a level."""
-    return values if axis == "noise" else np.searchsorted(levels, values).astype(float)
-
-
-def _majority_line(panel: Axes, main: pd.DataFrame, axis: StudyAxis, metric: str) -> None:
-    rows = main[(main["evaluation"] == axis.evaluation) & (main["detector"] == MAJORITY)]
-    if metric == "accuracy":
-        for value in rows[metric].head(1):
-            panel.axhline(value, color="#777777", linestyle=(0, (4, 2)), linewidth=1.2, zorder=1)
-
-
-def _legend(models: pd.DataFrame, colours: dict[str, str], dashes: dict[str, Dash]) -> list[Line2D]:
-    detectors = models["detector"].unique()
-    handles = [Line2D([], [], color=colours[d], marker="o", ms=4, label=labels.model(d)) for d in detectors]
-    generators = [name for name in models["generator"].unique() if name != NO_GENERATOR]
-    if len(generators) > 1:
-        handles += [Line2D([], [], color="#555555", ls=dashes[g], label=labels.model(g)) for g in generators]
-    handles.append(Line2D([], [], color="#777777", ls=(0, (4, 2)), lw=1.2, label="majority"))
-    if "published_accuracy" in models and models["published_accuracy"].notna().any():
-        handles.append(
-            Line2D([], [], color="#555555", marker="D", mfc="white", ms=4, ls="", label="published")
+def _draw_line(
+    panel: Axes, line: pd.DataFrame, levels: NDArray[np.float64], axis: StudyAxis, metric: str, colour: str
+) -> None:
+    values = line[axis.axis].to_numpy(float)
+    # Noise is drawn to scale; epsilons (infinity among them) and numbers of subjects one step a level.
+    x = values if axis.axis == "noise" else np.searchsorted(levels, values).astype(float)
+    mean, low, high = line[[metric, f"{metric}_low", f"{metric}_high"]].to_numpy(float).T
+    panel.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
+    panel.plot(x, mean, marker="o", markersize=3.2, linewidth=1.4, color=colour)
+    if metric == "accuracy" and "published_accuracy" in line:
+        panel.scatter(
+            x, line["published_accuracy"], marker="D", s=15, facecolors="white", edgecolors=colour, zorder=4
         )
-    return handles
+
+
+def _legend(rows: pd.DataFrame, colours: Mapping[str, str]) -> list[Line2D]:
+    generators = rows["generator"].unique().tolist()
+    handles = [
+        Line2D([], [], color=colours[name], marker="o", ms=4, label=labels.model(name) or "real data only")
+        for name in generators
+    ]
+    if "published_accuracy" in rows and rows["published_accuracy"].notna().any():
+        handles.append(Line2D([], [], color=INK, marker="D", mfc="white", ms=4, ls="", label="published"))
+    return [*handles, Line2D([], [], label="majority", **YARDSTICK_LINE)]

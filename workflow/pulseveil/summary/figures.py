@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from pulseveil.summary import labels
 from pulseveil.summary.cells import ELAPSED_TIME, MAJORITY, NO_GENERATOR, YARDSTICKS, Cells
-from pulseveil.summary.palette import INK, STYLE, detector_colours, open_axes
+from pulseveil.summary.palette import GREY, INK, STYLE, detector_colours, open_axes
 
 _ROW_INCHES = 0.23
 _TITLE_INCHES = 0.3
@@ -89,10 +90,9 @@ def subject_figure(main: pd.DataFrame, cells: Cells) -> Figure:
 
 
 def _panels(parts: list[Block], *, columns: int, width: float) -> tuple[Figure, list[list[Axes]]]:
-    heights = [max(1, len(part.models)) + 0.9 for part in parts]
-    figure = Figure(
-        figsize=(width, 1.1 + sum(heights) * _ROW_INCHES + 0.22 * len(parts)), layout="constrained"
-    )
+    heights = [_rows(part) for part in parts]
+    inches = 0.9 + sum(heights) * _ROW_INCHES + _TITLE_INCHES * len(parts)
+    figure = Figure(figsize=(width, inches), layout=ConstrainedLayoutEngine(wspace=0.06))
     grid = figure.subplots(
         len(parts), columns, squeeze=False, sharex="col", gridspec_kw={"height_ratios": heights}
     )
@@ -138,7 +138,7 @@ def _strip(panel: Axes, y: int, values: np.ndarray, subjects: tuple[str, ...], c
 def _yardstick_lines(panel: Axes, part: Block, metric: str) -> None:
     for name, dashes in _LINES.items():
         for value in part.yardsticks.loc[part.yardsticks["detector"] == name, metric].dropna():
-            panel.axvline(value, color="#777777", linestyle=dashes, linewidth=1.2, zorder=1)
+            panel.axvline(value, color=GREY, linestyle=dashes, linewidth=1.2, zorder=1)
 
 
 def _name_rows(panel: Axes, part: Block) -> None:
@@ -181,7 +181,7 @@ def _legend(main: pd.DataFrame) -> list[Line2D]:
 def _line_handles(main: pd.DataFrame) -> list[Line2D]:
     present = set(main["detector"])
     return [
-        Line2D([], [], color="#777777", ls=dashes, lw=1.2, label=labels.model(name).lower())
+        Line2D([], [], color=GREY, ls=dashes, lw=1.2, label=labels.model(name).lower())
         for name, dashes in _LINES.items()
         if name in present
     ]

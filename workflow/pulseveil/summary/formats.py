@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pulseveil.naming import number_label
 from pulseveil.store import atomic_path
@@ -32,6 +32,11 @@ _LATEX = {
     ">": "$>$",
     NOT_BETTER: r"$^\dagger$",
 }
+
+_ROW_STYLES: Any = [
+    {"selector": "td.first", "props": "border-top: 1px solid #999;"},
+    {"selector": "td.marked", "props": "color: #777;"},
+]
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
@@ -67,17 +72,14 @@ def latex(printed: pd.DataFrame, caption: str, label: str) -> str:
 
 def html(printed: pd.DataFrame, name: str) -> str:
     """A printed table as an HTML fragment; marked rows are grey, the first row of a block has a rule."""
-    block = printed.columns[0]
-    starts = (printed[block] != printed[block].shift()).to_numpy()[:, None]
-    marked = printed.map(lambda cell: str(cell).endswith(NOT_BETTER)).any(axis=1).to_numpy()[:, None]
-
-    def style(cells: pd.DataFrame) -> NDArray[np.str_]:
-        rules = np.where(starts, "border-top: 1px solid #999; ", "")
-        greys = np.where(marked, "color: #777;", "")
-        return np.broadcast_to(np.char.add(rules, greys), cells.shape)
-
+    block = printed[printed.columns[0]]
+    starts = np.where(block != block.shift(), "first", "")
+    marked = printed.map(lambda cell: str(cell).endswith(NOT_BETTER)).any(axis=1)
+    classes = pd.Series(np.char.add(starts, np.where(marked, " marked", "")), index=printed.index)
     styler = printed.style.hide(axis="index").set_uuid(name).format(escape="html")
-    return styler.apply(style, axis=None).set_table_attributes('class="printed"').to_html(cell_ids=False)
+    styler = styler.set_td_classes(pd.DataFrame(dict.fromkeys(printed.columns, classes)))
+    styler = styler.set_table_styles(_ROW_STYLES).set_table_attributes('class="printed"')
+    return styler.to_html(cell_ids=False)
 
 
 def _escape(text: str) -> str:

@@ -45,7 +45,7 @@ def model(name: str) -> str:
 
 
 def evaluation(name: str) -> str:
-    """The reader's name of an evaluation."""
+    """The reader's name of an evaluation or a column."""
     return name.replace("_", " ")
 
 

@@ -13,10 +13,12 @@ from matplotlib.figure import Figure
 from pulseveil.store import atomic_path
 
 # Okabe and Ito 2008: told apart with any form of colour blindness. Yellow is left out: too light on white.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_KNOWN = ("cnn", "cnn_lstm", "transformer", "logistic", "forest")
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_DETECTORS = ("cnn", "cnn_lstm", "transformer", "logistic", "forest")
+_GENERATORS = ("cgan", "moments", "dgan", "timegan")
 INK = "#333333"
-PALE = "#B8B8B8"
+GREY = "#777777"
+YARDSTICK_LINE: Mapping[str, Any] = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 1.2, "zorder": 1}
 
 STYLE: Mapping[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -49,8 +51,17 @@ _METADATA: Mapping[str, Mapping[str, None]] = {
 
 def detector_colours(detectors: Iterable[str]) -> dict[str, str]:
     """A colour a detector; the detectors of this package have the same one in every study."""
-    others = sorted(set(detectors) - set(_KNOWN))
-    return {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate((*_KNOWN, *others))}
+    return _colours(detectors, _DETECTORS)
+
+
+def generator_colours(generators: Iterable[str]) -> dict[str, str]:
+    """A colour a generator; black where no generator is used."""
+    return {**_colours(generators, _GENERATORS), "none": "#000000"}
+
+
+def _colours(names: Iterable[str], known: tuple[str, ...]) -> dict[str, str]:
+    others = sorted(set(names) - set(known))
+    return {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate((*known, *others))}
 
 
 def open_axes(axes: Axes, *, grid: str) -> None:

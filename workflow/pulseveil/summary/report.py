@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -79,10 +80,10 @@ def render_report(
     return environment.from_string(source).render(
         description=description,
         plan=plan_rows(description),
-        evaluations=_plain_html(_evaluations(description), "evaluations"),
+        evaluations=_plain_html(_evaluations(description)),
         main=html(printed_table(main), "main"),
-        quality="" if quality.empty else _plain_html(quality, "quality"),
-        cohorts={name: _cohort(name, cohort.summary) for name, cohort in description.cohorts.items()},
+        quality="" if quality.empty else _plain_html(quality),
+        cohorts={name: _cohort(cohort.summary) for name, cohort in description.cohorts.items()},
         pictures=[(_data_uri(picture.path), picture.caption) for picture in pictures],
         caveats=caveats(description, main),
         versions={"pulseveil revision": run["git"] or "unknown", "python": run["python"], **run["packages"]},
@@ -139,18 +140,21 @@ def _generator(train: str, shared: bool) -> str:
     return "one for all subjects" if shared else "one a left-out subject"
 
 
-def _cohort(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    return _plain_html(pd.DataFrame([dict(row) for row in rows]), f"cohort-{name}") if rows else ""
+def _cohort(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return ""
+    return _plain_html(pd.DataFrame([dict(row) for row in rows]).rename(columns=labels.evaluation))
 
 
-def _plain_html(table: pd.DataFrame, name: str) -> str:
-    styler = table.style.hide(axis="index").set_uuid(name).format(_readable, escape="html", na_rep="")
-    return styler.set_table_attributes('class="printed"').to_html(cell_ids=False)
+def _plain_html(table: pd.DataFrame) -> str:
+    return table.map(_readable).to_html(index=False, border=0, classes="printed", justify="unset")
 
 
 def _readable(value: Any) -> str:
+    if value is None:
+        return ""
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return "" if math.isnan(value) else f"{value:.4g}"
     if isinstance(value, (list, tuple)):
         return "; ".join(map(str, value))
     return str(value)

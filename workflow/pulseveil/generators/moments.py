@@ -1,0 +1,124 @@
+"""The yardstick that a GAN must beat: a Gaussian of low rank for the windows of each condition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pulseveil.checkpoints import Checkpoint
+from pulseveil.errors import InputError
+from pulseveil.generators import GeneratorSettings
+from pulseveil.privacy.budget import Budget
+from pulseveil.randomness import Stream
+
+
+class MomentsSettings(GeneratorSettings):
+    """Settings of `moments`."""
+
+    rank: int = Field(30, gt=0, description="principal directions kept of each condition's windows")
+
+
+class Moments:
+    """Class-conditional Gaussian of the flattened windows.
+
+    mean (k, d), factors (k, rank, d) and residual (k, d), where d = time * channels: a window of condition c
+    is `mean[c] + noise[:rank] @ factors[c] + noise[rank:] * residual[c]`. The residual is the standard
+    deviation that the kept directions leave at each second and channel. It is diagonal and not isotropic, so
+    that every value keeps its own variance and no channel gains noise from another one's larger units.
+    """
+
+    Settings: ClassVar[type[GeneratorSettings]] = MomentsSettings
+    version: ClassVar[int] = 1
+    uses_tensorflow: ClassVar[bool] = False
+    private_units: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(
+        self,
+        mean: NDArray[np.float32],
+        factors: NDArray[np.float32],
+        residual: NDArray[np.float32],
+        shape: tuple[int, int],
+    ) -> None:
+        self._mean, self._factors, self._residual, self._shape = mean, factors, residual, shape
+
+    @classmethod
+    def fit(
+        cls,
+        settings: MomentsSettings,
+        windows: NDArray[np.float32],
+        condition: NDArray[np.int8],
+        *,
+        classes: int,
+        budget: Budget,
+        stream: Stream,
+        checkpoint: Checkpoint | None = None,
+    ) -> Self:
+        """Fit to windows (n, time, channels); raises InputError where a condition has fewer than two."""
+        budget.refuse_private("moments")
+        flat = windows.reshape(len(windows), -1).astype(np.float64)
+        parts = []
+        for code in range(classes):
+            rows = flat[condition == code]
+            if len(rows) < 2:
+                raise InputError(
+                    f"moments: condition {code} has {len(rows)} windows, at least 2 are needed; "
+                    "train on more subjects or set another number of classes"
+                )
+            parts.append(_low_rank(rows, settings.rank))
+        mean, factors, residual = (np.stack(part).astype(np.float32) for part in zip(*parts, strict=True))
+        return cls(mean, factors, residual, (windows.shape[1], windows.shape[2]))
+
+    @staticmethod
+    def expected_seconds(settings: MomentsSettings, rows: int) -> float:
+        """Expected CPU seconds of fitting to `rows` windows."""
+        return 0.2 + 4e-4 * rows
+
+    @property
+    def noise_size(self) -> int:
+        """Standard normal numbers that one window is made from."""
+        return int(self._factors.shape[1] + self._factors.shape[2])
+
+    def sample(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Windows (n, time, channels) of the codes `condition` (n), made from noise (n, noise_size)."""
+        rank = self._factors.shape[1]
+        # All rows through all factors: a product's rounding depends on its number of rows.
+        drawn = (noise[:, :rank] @ self._factors)[condition, np.arange(len(condition))]
+        windows: NDArray[np.float32] = (
+            self._mean[condition] + drawn + noise[:, rank:] * self._residual[condition]
+        )
+        return windows.reshape(len(condition), *self._shape)
+
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """mean, factors, residual and the windows' shape."""
+        return {
+            "mean": self._mean,
+            "factors": self._factors,
+            "residual": self._residual,
+            "shape": np.array(self._shape),
+        }
+
+    @classmethod
+    def from_arrays(cls, settings: MomentsSettings, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """The generator whose `arrays()` these are."""
+        time, channels = (int(size) for size in arrays["shape"])
+        return cls(arrays["mean"], arrays["factors"], arrays["residual"], (time, channels))
+
+
+def _low_rank(
+    rows: NDArray[np.float64], rank: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Mean (d), scaled principal directions (rank, d; zero beyond n - 1) and residual deviation (d)."""
+    mean = rows.mean(axis=0)
+    _, scale, directions = np.linalg.svd((rows - mean) / np.sqrt(len(rows) - 1), full_matrices=False)
+    kept = min(rank, len(scale))
+    factors = np.zeros((rank, rows.shape[1]))
+    factors[:kept] = scale[:kept, np.newaxis] * directions[:kept]
+    # Signs of singular vectors are arbitrary: fix them, so that the model is the same on every machine.
+    largest = np.take_along_axis(factors, np.abs(factors).argmax(axis=1)[:, np.newaxis], axis=1)
+    factors *= np.where(largest < 0, -1, 1)
+    residual = np.sqrt(np.maximum(rows.var(axis=0, ddof=1) - np.square(factors).sum(axis=0), 0))
+    return mean, factors, residual

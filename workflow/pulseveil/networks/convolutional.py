@@ -1,0 +1,163 @@
+"""The published CNN and CNN-LSTM: convolutions over the bins of each signal's spectrum.
+
+Convolutions are TensorFlow's operation, in a plain graph; the elementwise chains between them are compiled.
+On one CPU thread this is faster than either one alone (tests/benchmarks/detectors.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
+
+import numpy as np
+import tensorflow as tf
+
+from pulseveil.networks import initial, layers
+from pulseveil.networks.layers import Drop, Parameters
+from pulseveil.networks.training import Tensors, Weights
+
+WIDTH = 3
+CONVOLUTIONS = 4
+POOLINGS = 2
+# Two tensors a convolution; dropout layers 0 to 4 lie between them.
+_STACK = 2 * CONVOLUTIONS
+_STACK_PLACES = 5
+
+
+@dataclass(frozen=True)
+class CNN:
+    """Four convolutions, two of them pooled, then dense layers of `units`, then two logits."""
+
+    signals: int
+    bins: int
+    filters: int
+    units: tuple[int, ...]
+    dropout: float
+    compiles_step: ClassVar[bool] = False
+
+    def start(self, rng: np.random.Generator) -> Weights:
+        """Initial weights; no statistics."""
+        flat = self.signals * (self.bins // 2**POOLINGS) * self.filters
+        return Weights([*_start_stack(rng, self.filters), *_start_head(rng, flat, self.units)], [])
+
+    def train_logits(
+        self, weights: Weights, x: tf.Tensor, present: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, Tensors]:
+        """Logits (n, 2) with dropout, for x (n, signals, bins); no statistics."""
+        return self._logits(weights.parameters, x, layers.dropping(self.dropout, seed)), []
+
+    def score_logits(self, weights: Weights, x: tf.Tensor) -> tf.Tensor:
+        """Logits (n, 2) of the trained network."""
+        return self._logits(weights.parameters, x, layers.keeping)
+
+    def _logits(self, parameters: Parameters, x: tf.Tensor, drop: Drop) -> tf.Tensor:
+        maps = _stack(x, parameters[:_STACK], drop)
+        return _head(tf.reshape(maps, (x.shape[0], -1)), parameters[_STACK:], drop, _STACK_PLACES)
+
+
+@dataclass(frozen=True)
+class CNNLSTM:
+    """The same convolutions, batch-normalised; two LSTMs of `memory` units, which read one signal a step."""
+
+    signals: int
+    bins: int
+    filters: int
+    memory: tuple[int, int]
+    units: tuple[int, ...]
+    dropout: float
+    compiles_step: ClassVar[bool] = False
+
+    def start(self, rng: np.random.Generator) -> Weights:
+        """Initial weights; statistics are the normalisation's running mean and variance."""
+        first, second = self.memory
+        flat = (self.bins // 2**POOLINGS) * self.filters
+        parameters = [
+            *_start_stack(rng, self.filters),
+            *initial.normalisation(self.filters),
+            *initial.lstm(rng, flat, first),
+            *initial.lstm(rng, first, second),
+            *_start_head(rng, second, self.units),
+        ]
+        return Weights(parameters, initial.running_moments(self.filters))
+
+    def train_logits(
+        self, weights: Weights, x: tf.Tensor, present: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, Tensors]:
+        """Logits (n, 2) with dropout, for x (n, signals, bins), and the next running statistics.
+
+        Rows with `present (n)` 0 do not enter the statistics.
+        """
+        drop = layers.dropping(self.dropout, seed)
+        maps = self._maps(weights.parameters, x, drop)
+        normalise = layers.fused(_normalise_by_batch)
+        normal, mean, variance = normalise(maps, present, *weights.parameters[_STACK : _STACK + 2])
+        running = layers.running_moments((weights.statistics[0], weights.statistics[1]), (mean, variance))
+        return self._remember(weights.parameters, normal, drop), list(running)
+
+    def score_logits(self, weights: Weights, x: tf.Tensor) -> tf.Tensor:
+        """Logits (n, 2) of the trained network, normalised by the running statistics."""
+        parameters = weights.parameters
+        maps = self._maps(parameters, x, layers.keeping)
+        normal = layers.batch_norm(maps, parameters[_STACK : _STACK + 2], *weights.statistics)
+        return self._remember(parameters, normal, layers.keeping)
+
+    def _maps(self, parameters: Parameters, x: tf.Tensor, drop: Drop) -> tf.Tensor:
+        """Feature maps (n, signals, bins // 4, filters)."""
+        maps = _stack(x, parameters[:_STACK], drop)
+        return tf.reshape(maps, (*x.shape[:2], *maps.shape[1:]))
+
+    def _remember(self, parameters: Parameters, maps: tf.Tensor, drop: Drop) -> tf.Tensor:
+        """Logits (n, 2) from normalised maps."""
+        first, second, head = parameters[10:13], parameters[13:16], parameters[16:]
+        sequence = tf.reshape(maps, (*maps.shape[:2], -1))
+        states = layers.lstm(layers.lstm(sequence, first), second)
+        last = drop(states[:, -1], _STACK_PLACES)
+        return _head(last, head, drop, _STACK_PLACES + 1)
+
+
+def _start_stack(rng: np.random.Generator, filters: int) -> list[initial.Array]:
+    channels = (1, *(filters for _ in range(CONVOLUTIONS - 1)))
+    return [tensor for c in channels for tensor in initial.conv1d(rng, WIDTH, c, filters)]
+
+
+def _start_head(rng: np.random.Generator, inputs: int, units: tuple[int, ...]) -> list[initial.Array]:
+    sizes = (inputs, *units, 2)
+    return [t for p, q in pairwise(sizes) for t in initial.dense(rng, p, q)]
+
+
+def _stack(x: tf.Tensor, parameters: Parameters, drop: Drop) -> tf.Tensor:
+    """Spectra (n, signals, bins) -> feature maps (n * signals, bins // 4, filters)."""
+    n, signals, bins = x.shape
+    maps = tf.reshape(x, (n * signals, bins, 1))
+    chains = (
+        lambda z: drop(z, 0),
+        lambda z: drop(z, 1),
+        lambda z: drop(layers.max_pool(z, 2), 2),
+        lambda z: drop(layers.max_pool(drop(z, 3), 2), 4),
+    )
+    for i, chain in enumerate(chains):
+        maps = _convolve(maps, parameters[2 * i : 2 * i + 2], chain)
+    return maps
+
+
+def _convolve(x: tf.Tensor, parameters: Parameters, then: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+    """Convolution, ReLU, and what comes `then` before the next one."""
+    kernel, bias = parameters
+    activate = layers.fused(lambda z, bias: then(tf.nn.relu(z + bias)))
+    return activate(layers.conv1d_operation(x, kernel), bias)
+
+
+def _head(x: tf.Tensor, parameters: Parameters, drop: Drop, place: int) -> tf.Tensor:
+    """Dense layers with ReLU and dropout, then the logits: x (n, p) -> (n, 2)."""
+    for i in range(0, len(parameters) - 2, 2):
+        x = drop(tf.nn.relu(layers.dense(x, parameters[i : i + 2])), place + i)
+    return layers.dense(x, parameters[-2:])
+
+
+def _normalise_by_batch(
+    maps: tf.Tensor, present: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    mean, variance = layers.batch_moments(maps, present)
+    return layers.batch_norm(maps, [gamma, beta], mean, variance), mean, variance

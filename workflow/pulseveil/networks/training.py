@@ -1,0 +1,213 @@
+"""Training of classifiers with two outputs: many steps in one compiled program.
+
+A program belongs to a network, a batch size and a learning rate. Rows, labels, order of the rows and seeds
+come in as tensors, so that all folds and seeds of a process share one compilation.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Hashable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from pulseveil import randomness
+from pulseveil.networks import adam, draws
+from pulseveil.randomness import Stream
+
+logger = logging.getLogger(__name__)
+
+Tensors = Sequence[tf.Tensor]
+ABSENT = -1
+_SEGMENT_STEPS = 50
+_SECONDS_BETWEEN_MESSAGES = 10.0
+
+
+class Weights(NamedTuple):
+    """What a network learns by gradients, and what it keeps count of (running statistics)."""
+
+    parameters: Tensors
+    statistics: Tensors
+
+
+class Network(Hashable, Protocol):
+    """A classifier of x (n, signals, bins) with two logits: not stress, stress.
+
+    Networks are hashable and name all that shapes their program. `compiles_step`: whether the whole step is
+    compiled by XLA, or stays a plain graph in which the network compiles parts of its own.
+    """
+
+    @property
+    def signals(self) -> int:
+        """Signals of a window."""
+        ...
+
+    @property
+    def bins(self) -> int:
+        """Bins of a signal's spectrum."""
+        ...
+
+    @property
+    def compiles_step(self) -> bool:
+        """Whether XLA compiles the whole step."""
+        ...
+
+    def start(self, rng: np.random.Generator) -> Weights:
+        """Initial weights as arrays."""
+        ...
+
+    def train_logits(
+        self, weights: Weights, x: tf.Tensor, present: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, Tensors]:
+        """Logits (n, 2) of a training batch, and the next statistics; rows with present (n) 0 are padding."""
+        ...
+
+    def score_logits(self, weights: Weights, x: tf.Tensor) -> tf.Tensor:
+        """Logits (n, 2) of the trained network."""
+        ...
+
+
+class Examples(NamedTuple):
+    """x (n, signals, bins) float32, target (n, 2) one-hot float32, weight (n) float32."""
+
+    x: tf.Tensor
+    target: tf.Tensor
+    weight: tf.Tensor
+
+
+class State(NamedTuple):
+    """A training between two steps."""
+
+    weights: Weights
+    moments: adam.AdamState
+
+
+Program = Callable[[State, Examples, tf.Tensor, tf.Tensor], tuple[State, tf.Tensor]]
+
+
+def fit(
+    network: Network,
+    x: NDArray[np.float32],
+    stress: NDArray[np.bool_],
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    stream: Stream,
+) -> Weights:
+    """Train from fresh weights on x (n, signals, bins) and stress (n), which must hold both classes."""
+    started = time.monotonic()
+    rng = randomness.generator(randomness.child(stream, "initial"))
+    weights = tf.nest.map_structure(tf.constant, network.start(rng))
+    state = State(weights, adam.start(weights.parameters))
+    order = batches(randomness.generator(randomness.child(stream, "order")), len(x), batch_size, epochs)
+    seed = tf.constant(randomness.stateless_seed(randomness.child(stream, "dropout")))
+    examples = Examples(
+        tf.constant(x), tf.one_hot(tf.cast(stress, tf.int32), 2), tf.constant(class_weights(stress))
+    )
+    run = program(network, batch_size, learning_rate)
+    told = started
+    for first in range(0, len(order), _SEGMENT_STEPS):
+        state, loss = run(state, examples, tf.constant(order[first : first + _SEGMENT_STEPS]), seed)
+        if time.monotonic() - told > _SECONDS_BETWEEN_MESSAGES:
+            told = time.monotonic()
+            done = min(first + _SEGMENT_STEPS, len(order))
+            logger.info("step %d of %d, loss %.4f", done, len(order), loss)
+    seconds = time.monotonic() - started
+    logger.info("%d windows, %d epochs: loss %.4f, %.1f s", len(x), epochs, loss, seconds)
+    return state.weights
+
+
+def probabilities(
+    network: Network, weights: Weights, x: NDArray[np.float32], batch_size: int
+) -> NDArray[np.float32]:
+    """Sigmoid outputs (n, 2) of the trained network for x (n, signals, bins)."""
+    score = scorer(network)
+    padded = np.zeros((-(-len(x) // batch_size), batch_size, *x.shape[1:]), np.float32)
+    padded.reshape(-1, *x.shape[1:])[: len(x)] = x
+    outputs = [score(weights, tf.constant(batch)).numpy() for batch in padded]
+    return np.concatenate(outputs)[: len(x)] if outputs else np.zeros((0, 2), np.float32)
+
+
+def batches(rng: np.random.Generator, rows: int, batch_size: int, epochs: int) -> NDArray[np.int32]:
+    """Row numbers (steps, batch_size): each epoch a fresh permutation, its last batch filled with ABSENT."""
+    steps = -(-rows // batch_size)
+    order = np.full((epochs, steps * batch_size), ABSENT, np.int32)
+    order[:, :rows] = rng.permuted(np.tile(np.arange(rows, dtype=np.int32), (epochs, 1)), axis=1)
+    return order.reshape(epochs * steps, batch_size)
+
+
+def class_weights(stress: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Weights (n) under which both classes count alike: 1 without stress, n0 / n1 with stress."""
+    ratio = np.count_nonzero(~stress) / np.count_nonzero(stress)
+    return np.where(stress, ratio, 1).astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def program(network: Network, batch_size: int, learning_rate: float) -> Program:
+    """`(state, examples, order (steps, batch_size), seed) -> (state, mean loss)`."""
+
+    def step(state: State, batch: Examples, present: tf.Tensor, seed: tf.Tensor) -> tuple[State, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(state.weights.parameters)
+            logits, statistics = network.train_logits(state.weights, batch.x, present, seed)
+            error = loss(logits, batch, present)
+        gradients = tape.gradient(error, state.weights.parameters)
+        parameters, moments = adam.update(
+            state.weights.parameters, gradients, state.moments, learning_rate=learning_rate
+        )
+        return State(Weights(parameters, statistics), moments), error
+
+    compiled_step = tf.function(step, jit_compile=True) if network.compiles_step else step
+    shape = (batch_size, network.signals, network.bins)
+
+    def run(state: State, examples: Examples, order: tf.Tensor, seed: tf.Tensor) -> tuple[State, tf.Tensor]:
+        steps = tf.shape(order)[0]
+
+        def body(i: tf.Tensor, state: State, total: tf.Tensor) -> tuple[tf.Tensor, State, tf.Tensor]:
+            rows = tf.maximum(order[i], 0)
+            present = tf.cast(order[i] != ABSENT, tf.float32)
+            batch = Examples(*(tf.gather(values, rows) for values in examples))
+            batch = batch._replace(x=tf.ensure_shape(batch.x, shape))
+            step_seed = draws.child_seed(seed, state.moments.step)
+            state, error = compiled_step(state, batch, present, step_seed)
+            return i + 1, state, total + error
+
+        _, state, total = tf.while_loop(lambda i, *_: i < steps, body, (tf.constant(0), state, 0.0))
+        return state, total / tf.cast(steps, tf.float32)
+
+    return tf.function(run, input_signature=_signature(network, batch_size), autograph=False)  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=16)
+def scorer(network: Network) -> Callable[[Weights, tf.Tensor], tf.Tensor]:
+    """`(weights, x (n, signals, bins)) -> sigmoid outputs (n, 2)`, compiled once for each n."""
+
+    def score(weights: Weights, x: tf.Tensor) -> tf.Tensor:
+        return tf.sigmoid(network.score_logits(weights, x))
+
+    return tf.function(score, autograph=False)  # type: ignore[no-any-return]
+
+
+def loss(logits: tf.Tensor, batch: Examples, present: tf.Tensor) -> tf.Tensor:
+    """Weighted binary cross-entropy, averaged over the two outputs and the rows that are present (n)."""
+    errors = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(batch.target, logits), axis=1)
+    return tf.reduce_sum(present * batch.weight * errors) / tf.reduce_sum(present)
+
+
+def _signature(network: Network, batch_size: int) -> tuple[Any, ...]:
+    """Tensor shapes of a program: any number of rows and steps."""
+    weights = network.start(np.random.default_rng(0))
+    state = State(weights, adam.start(weights.parameters))
+    spec = tf.TensorSpec
+    return (
+        tf.nest.map_structure(lambda value: spec(value.shape, value.dtype), state),
+        Examples(spec((None, network.signals, network.bins)), spec((None, 2)), spec((None,))),
+        spec((None, batch_size), tf.int32),
+        spec((2,), tf.int32),
+    )
