@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 from pathlib import Path
 
 from rich.console import Console
@@ -27,6 +28,7 @@ def main() -> None:
     parser.add_argument("--published", type=Path, default=PUBLISHED, help="published results (CSV)")
     options = parser.parse_args()
     job_files.log_progress()
+    logging.getLogger("fontTools").setLevel(logging.WARNING)
     plan = make_plan(read_study(options.configfile) if options.configfile else from_json(options.study))
     summary = summarize(
         describe(plan, options.results),

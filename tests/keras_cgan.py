@@ -60,15 +60,34 @@ def discriminator(name, classes):
     return keras.Model([windows, code], keras.layers.Dense(1)(x))
 
 
+def weights(model):
+    """Trainable weights in the order of creation: label branch first, then the body."""
+    return [weight for layer in _by_creation(model) for weight in layer.trainable_weights]
+
+
+def set_weights(model, arrays):
+    """Hand over parameters of our network, whose dense layers Keras writes as convolutions of width 1."""
+    for weight, value in zip(weights(model), arrays, strict=True):
+        weight.assign(tf.reshape(value, weight.shape))
+
+
+def _by_creation(model):
+    """Layers in the order in which the functions above make them; Keras sorts them by depth."""
+    label = [layer for layer in model.layers if isinstance(layer, keras.layers.Embedding)]
+    to_time = [n.layer for n in label[0].outbound_nodes]
+    rest = [layer for layer in model.layers if layer not in label + to_time]
+    return label + to_time + rest
+
+
 class Step:
     """One update of each network, as the published code makes it; `noise (2, b, 60)` is handed in."""
 
-    def __init__(self, generator, discriminator, *, weight=8.0, extra_calls=True):
+    def __init__(self, generator, discriminator, *, weight=8.0, learning_rate=2e-4, extra_calls=True):
         self.generator, self.discriminator = generator, discriminator
         self.weight, self.extra_calls = weight, extra_calls
         self.loss = keras.losses.BinaryCrossentropy(from_logits=True)
-        self.d_optimizer = keras.optimizers.Adam(2e-4, beta_1=0.5)
-        self.g_optimizer = keras.optimizers.Adam(2e-4, beta_1=0.5)
+        self.d_optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5)
+        self.g_optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5)
 
     @tf.function
     def __call__(self, windows, code, noise):

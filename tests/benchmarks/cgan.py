@@ -33,7 +33,7 @@ def batches(steps):
 
 
 def ours(discriminator, data):
-    objective = gan_training.Objective(discriminator, 2e-4, 0.5, "published", 8.0, "relu", 0.3)
+    objective = gan_training.Objective(discriminator, 2e-4, 0.5, "published", 8.0, 0.25, "relu", 0.3)
     program = gan_training.program(objective)
     state = gan_training.start(np.random.default_rng(0), objective, Shape(2, 60, 6))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ KEYS: Mapping[str, Any] = {
 WESAD = tuple(f"S{i}" for i in (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17))
 
 
-def scores(wrong: Mapping[str, int], **keys: Any) -> Scores:
+def scores(wrong: Mapping[str, int], /, **keys: Any) -> Scores:
     """Each subject has 20 windows, the first 6 of them stress; its first `wrong` windows are decided wrongly.
 
     So accuracy is 1 - wrong / 20 and recall of stress 1 - min(wrong, 6) / 6.
@@ -52,9 +51,9 @@ def scores(wrong: Mapping[str, int], **keys: Any) -> Scores:
     )
 
 
-def constant_scores(subjects: Sequence[str], **keys: Any) -> Scores:
+def constant_scores(people: Sequence[str], /, **keys: Any) -> Scores:
     """The majority rule: never stress, right in 14 of 20 windows."""
-    answers = scores(dict.fromkeys(subjects, 0), **{"detector": "majority", **keys})
+    answers = scores(dict.fromkeys(people, 0), **{"detector": "majority", **keys})
     never = np.zeros(len(answers), dtype=bool)
     score = np.full(len(answers), 0.3, dtype=np.float32)
     return Scores(**{**vars(answers), "predicted": never, "score": score, "score_rest": 1 - score})
@@ -71,7 +70,7 @@ def write(folder: Path, records: Sequence[Scores]) -> list[Path]:
 
 
 def description(**changes: Any) -> dict[str, Any]:
-    """A description of a study in the paper protocol on WESAD: real, tstr (shared generator) and augmented."""
+    """A study in the paper protocol on WESAD: real, tstr (shared generator) and augmented."""
     evaluation = {"cohort": "wesad", "test": "loso", "generator_shared": True, "published": None}
     return {
         "study": "made_up",
@@ -89,9 +88,3 @@ def description(**changes: Any) -> dict[str, Any]:
         "quality": [],
         **changes,
     }
-
-
-def write_description(path: Path, **changes: Any) -> Path:
-    """The description as a JSON file."""
-    path.write_text(json.dumps(description(**changes)))
-    return path

@@ -1,5 +1,6 @@
 """The files around the code: Makefile, continuous integration, profiles, citation, catalogue."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -18,7 +19,12 @@ SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    # The tests may themselves run under make, whose variables would reach the inner one.
+    inherited = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "VENV", "PYTHON", "LOCK", "PYTEST_ARGS", "CORES"}
+    environment = {name: value for name, value in os.environ.items() if name not in inherited}
+    return subprocess.run(
+        command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -66,5 +66,5 @@ def test_a_missing_key_names_file_and_stage(tmp_path):
 
 
 def test_a_key_that_is_no_number_is_named(tmp_path):
-    with pytest.raises(InputError, match="epsilon_generator.*found 'much'"):
+    with pytest.raises(InputError, match=r"epsilon_generator.*found 'much'"):
         collect(write(tmp_path, [scores({"S2": 0}, epsilon_generator="much")]))

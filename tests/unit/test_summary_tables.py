@@ -7,7 +7,7 @@ from pulseveil.errors import InputError
 from pulseveil.randomness import root_stream
 from pulseveil.summary.cells import arrange
 from pulseveil.summary.collect import collect
-from pulseveil.summary.description import StudyDescription
+from pulseveil.summary.description import EvaluationDescription, StudyDescription
 from pulseveil.summary.tables import main_table, quality_table
 from tests.unit.summary_cases import constant_scores, description, scores, write
 
@@ -90,6 +90,22 @@ def test_every_row_of_a_shared_generator_says_that_it_saw_the_test_subject(tmp_p
     rows = table(tmp_path, records)
     saw = rows.groupby("evaluation")["generator_saw_test_subject"].unique().map(list).to_dict()
     assert saw == {"real": [""], "tstr": ["yes"], "augmented": ["no"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "saw"),
+    [
+        ({}, True),
+        ({"test": "order_crossed"}, True),
+        ({"train": "real+synthetic"}, True),
+        ({"train": "real"}, False),
+        ({"generator_shared": False}, False),
+        ({"test": "transfer", "test_cohort": "other"}, False),
+    ],
+)
+def test_only_a_shared_generator_of_the_tested_cohort_saw_the_test_subject(change, saw):
+    shared = {"cohort": "wesad", "train": "synthetic", "test": "loso", "generator_shared": True}
+    assert EvaluationDescription.model_validate({**shared, **change}).generator_saw_test_subject is saw
 
 
 def test_a_private_row_is_compared_with_the_public_signs(tmp_path):

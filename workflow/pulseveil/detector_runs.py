@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pulseveil import protocols, provenance, randomness, registry, store
+from pulseveil import protocols, provenance, randomness, registry, store, tensorflow_runtime
 from pulseveil.contracts import FeatureSet, Scores
 from pulseveil.jobs import DetectorJob
 from pulseveil.protocols import ALL, Fold
@@ -52,6 +52,8 @@ def train_detectors(
 ) -> Iterator[tuple[Keys, Scores, str]]:
     """Train and test what `runs` does not have yet; yields (run keys, Scores of all folds, hash) a cell."""
     kind = registry.load("detectors", job.kind)
+    if kind.uses_tensorflow:
+        tensorflow_runtime.start(job.threads)
     detector = kind(kind.Settings.model_validate(job.settings))
     for keys in job.cells():
         logger.info("%s", ", ".join(f"{name} {value}" for name, value in keys.items()))

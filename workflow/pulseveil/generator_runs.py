@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil import provenance, registry, store
+from pulseveil import provenance, registry, store, tensorflow_runtime
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import STRESS, SyntheticSet, WindowSet
 from pulseveil.errors import InputError
@@ -28,6 +28,7 @@ def train_generators(
     job: GeneratorJob, windows: WindowSet, runs: RunStore, journal: Journal
 ) -> Iterator[tuple[int, store.Models, str]]:
     """Train what `runs` does not have yet, each run stored as it ends; yields (seed, models, hash)."""
+    _start(job)
     for seed in job.seeds:
         arrays: dict[str, store.Arrays] = {}
         hashes = []
@@ -43,7 +44,7 @@ def synthesize(models: store.Models, subjects: int) -> SyntheticSet:
     """`subjects` synthetic subjects from the model of each fold; fewer are a prefix of more."""
     job = GeneratorJob.model_validate(models.description["job"])
     seed = int(models.description["seed"])
-    kind = registry.load("generators", job.kind)
+    kind = _start(job)
     settings = kind.Settings.model_validate(job.settings)
     parts = {}
     for fold, arrays in models.arrays.items():
@@ -73,6 +74,14 @@ def synthesize(models: store.Models, subjects: int) -> SyntheticSet:
 def condition_codes(windows: WindowSet, classes: int) -> NDArray[np.int8]:
     """The classes that a generator learns (n): the three conditions, or stress and not stress."""
     return windows.condition if classes == 3 else (windows.condition == STRESS).astype(np.int8)
+
+
+def _start(job: GeneratorJob) -> Any:
+    """The job's kind of generator, with TensorFlow started on the job's threads where it is needed."""
+    kind = registry.load("generators", job.kind)
+    if kind.uses_tensorflow:
+        tensorflow_runtime.start(job.threads)
+    return kind
 
 
 def _train_fold(

@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 
 
-def start(threads: int = 1) -> None:
+def start(threads: int) -> None:
     """Import TensorFlow and give it `threads` CPU threads and deterministic operations.
 
     Sums depend on how many threads share them, so the number is a part of every result's identity. To be
-    called before TensorFlow computes anything; calling again with the same number does nothing. Raises
-    RuntimeError when TensorFlow already runs with another number of threads.
+    called by the program, not the library, before TensorFlow computes anything; calling again with the same
+    number does nothing. Raises RuntimeError when TensorFlow already runs with another number of threads.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Importing takes 12 s: nothing that plans a study may do it.
     import tensorflow as tf
 
-    threading = tf.config.threading
-    if threading.get_intra_op_parallelism_threads() != threads:
-        threading.set_intra_op_parallelism_threads(threads)
-    if threading.get_inter_op_parallelism_threads() != 1:
-        threading.set_inter_op_parallelism_threads(1)
+    if tf.config.threading.get_intra_op_parallelism_threads() != threads:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()

@@ -31,6 +31,9 @@ class CGANSettings(GeneratorSettings):
         "published", description="diversity term: without gradient as published, or with it"
     )
     diversity_weight: float = Field(8, ge=0, description="weight of the diversity term")
+    diversity_bound: float = Field(
+        0.25, gt=0, description="where `effective` ends: about the windows' standard deviation"
+    )
     output: Literal["relu", "linear"] = Field(
         "relu", description="relu for windows in [0, 1], linear where values can be negative"
     )
@@ -70,7 +73,7 @@ class CGAN:
         budget.refuse_private("cgan")
         if settings.output == "relu" and windows.min() < 0:
             raise InputError(
-                f"cgan: output relu makes no negative values, but the windows go down to {windows.min():.3g}; "
+                f"cgan: output relu makes no negative values, but the windows reach {windows.min():.3g}; "
                 "set output: linear"
             )
         # Plans import this module for its settings: what imports TensorFlow, for seconds, is imported here.

@@ -28,6 +28,7 @@ class Objective(NamedTuple):
     beta1: float
     diversity: Literal["published", "effective"]
     diversity_weight: float
+    diversity_bound: float
     output: Output
     leaky_slope: float
 
@@ -147,11 +148,11 @@ def generator_loss(
 
 
 def _diversity(objective: Objective, fake: tf.Tensor, condition: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
-    """How far apart windows lie for noise that lies apart (Yang et al. 2019, arXiv:1901.09024).
+    """How far apart windows lie for noise that lies apart (Yang et al. 2019, arXiv:1901.09024, equation 3).
 
     The first half of the batch is compared with the second. The published code calls the generator outside
-    the tape, so `published` has no gradient, and it also compares windows of different conditions;
-    `effective` has its gradient, and compares windows of one condition only.
+    the tape, so `published` has no gradient; it has no upper bound and also compares windows of different
+    conditions. `effective` has its gradient, up to the bound, between windows of one condition.
     """
     half = fake.shape[0] // 2
     between = tf.reduce_mean(tf.abs(fake[:half] - fake[half:]), axis=(1, 2))
@@ -159,7 +160,8 @@ def _diversity(objective: Objective, fake: tf.Tensor, condition: tf.Tensor, nois
     if objective.diversity == "published":
         return tf.stop_gradient(tf.reduce_mean(between) / tf.reduce_mean(apart))
     same = tf.cast(tf.equal(condition[:half], condition[half:]), tf.float32)
-    return tf.math.divide_no_nan(tf.reduce_sum(same * between), tf.reduce_sum(same * apart))
+    bounded = tf.minimum(between / apart, objective.diversity_bound)
+    return tf.math.divide_no_nan(tf.reduce_sum(same * bounded), tf.reduce_sum(same))
 
 
 def _cross_entropy(logits: tf.Tensor, target: tf.Tensor) -> tf.Tensor:

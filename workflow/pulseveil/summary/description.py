@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from pulseveil.config_errors import explain
-from pulseveil.errors import InputError
 from pulseveil.settings import Settings
 
 
@@ -61,22 +57,3 @@ class StudyDescription(Settings):
         described = self.evaluations[evaluation]
         same_data = self.protocol == "paper" and self.cohorts[described.tested_cohort].kind == "wesad"
         return described.published if same_data else None
-
-
-def read_description(path: Path) -> StudyDescription:
-    """Read and check a description; raises InputError with file, key and what was expected."""
-    try:
-        values = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; the workflow writes it beside the scores") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} line {error.lineno}: not valid JSON ({error.msg}); write it anew") from None
-    try:
-        description = StudyDescription.model_validate(values)
-    except ValidationError as error:
-        raise InputError(explain(error, StudyDescription, values, str(path))) from None
-    for name, evaluation in description.evaluations.items():
-        for cohort in {evaluation.cohort, evaluation.tested_cohort} - set(description.cohorts):
-            known = ", ".join(description.cohorts)
-            raise InputError(f"{path}: evaluations.{name}: expected a cohort of {known}; found {cohort!r}")
-    return description

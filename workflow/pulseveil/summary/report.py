@@ -19,6 +19,7 @@ from pulseveil.summary import labels
 from pulseveil.summary.cells import MAJORITY
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.formats import html
+from pulseveil.summary.tables import QUALITY_COLUMNS
 from pulseveil.summary.views import has_published, printed_table
 
 _TRAINS_ON = {
@@ -82,7 +83,7 @@ def render_report(
         plan=plan_rows(description),
         evaluations=_plain_html(_evaluations(description)),
         main=html(printed_table(main), "main"),
-        quality="" if quality.empty else _plain_html(quality),
+        quality=_quality(quality),
         cohorts={name: _cohort(cohort.summary) for name, cohort in description.cohorts.items()},
         pictures=[(_data_uri(picture.path), picture.caption) for picture in pictures],
         caveats=caveats(description, main),
@@ -144,6 +145,17 @@ def _cohort(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return ""
     return _plain_html(pd.DataFrame([dict(row) for row in rows]).rename(columns=labels.evaluation))
+
+
+def _quality(rows: pd.DataFrame) -> str:
+    """Means over folds and seeds; tables/quality.csv has the single rows."""
+    if rows.empty:
+        return ""
+    keys = [name for name in QUALITY_COLUMNS if name in rows and name not in ("seed", "fold")]
+    means = (
+        rows.drop(columns=["seed", "fold"], errors="ignore").groupby(keys, sort=False).mean(numeric_only=True)
+    )
+    return _plain_html(means.reset_index().rename(columns=labels.evaluation))
 
 
 def _plain_html(table: pd.DataFrame) -> str:

@@ -1,0 +1,225 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pulseveil.checkpoints import Checkpoint
+from pulseveil.errors import InputError
+from pulseveil.generators.cgan import CGAN, CGANSettings
+from pulseveil.generators.cgan_training import Data, draw_batches, objective_of, shuffled_rows
+from pulseveil.generators.subjects import synthetic_subjects
+from pulseveil.networks import discriminators, gan, gan_training
+from pulseveil.privacy.budget import NOT_PRIVATE, Budget
+from pulseveil.randomness import root_stream
+from tests import keras_cgan
+
+SHAPE = gan.Shape(2, 60, 6)
+# One set of compiled-in settings for all trainings below: compiling takes longer than they do.
+SHORT = {"discriminator": "fcn", "learning_rate": 1e-3}
+NAMES = ("lstm", "fcn", "transformer")
+
+
+def size(parameters):
+    return sum(value.size for value in parameters)
+
+
+def two_levels(n=200):
+    """Windows around the level .3 for code 0 and .8 for code 1, which differ by .1 from window to window."""
+    rng = np.random.default_rng(0)
+    codes = (np.arange(n) % 2).astype(np.int8)
+    level = np.where(codes == 1, 0.8, 0.3) + 0.1 * rng.normal(size=n)
+    windows = level[:, np.newaxis, np.newaxis] + 0.02 * rng.normal(size=(n, 60, 6))
+    return windows.clip(0, 1).astype(np.float32), codes
+
+
+def fit(steps, checkpoint=None, n=200, seed=0, **settings):
+    windows, codes = two_levels(n)
+    return CGAN.fit(
+        CGANSettings(steps=steps, **SHORT, **settings),
+        windows,
+        codes,
+        classes=2,
+        budget=NOT_PRIVATE,
+        stream=root_stream(seed),
+        checkpoint=checkpoint,
+    )
+
+
+def batch(n=8, seed=0):
+    """Windows, codes and noise (2, n, 60) of one step; both halves hold pairs of equal and unequal codes."""
+    rng = np.random.default_rng(seed)
+    windows = tf.constant(rng.uniform(size=(n, 60, 6)), tf.float32)
+    codes = tf.constant([0, 1, 0, 1, 0, 1, 1, 0][:n], tf.int32)
+    return windows, codes, tf.constant(rng.normal(size=(2, n, 60)), tf.float32)
+
+
+def flat(values):
+    return np.concatenate([np.ravel(tf.convert_to_tensor(value)) for value in values])
+
+
+@pytest.mark.parametrize(("classes", "parameters"), [(2, 67_870), (3, 67_935)])
+def test_the_generator_has_the_published_number_of_parameters(classes, parameters):
+    shape = gan.Shape(classes, 60, 6)
+    assert size(gan.start_generator(np.random.default_rng(0), shape)) == parameters
+    assert keras_cgan.generator(classes).count_params() == parameters
+
+
+@pytest.mark.parametrize(("name", "parameters"), [("lstm", 45_605), ("fcn", 18_777), ("transformer", 36_865)])
+def test_discriminators_have_the_published_numbers_of_parameters(name, parameters):
+    assert size(discriminators.start_discriminator(name, np.random.default_rng(0), SHAPE)) == parameters
+    assert size(w.numpy() for w in keras_cgan.weights(keras_cgan.discriminator(name, 2))) == parameters
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_discriminator_loss_and_gradients_are_those_of_keras(name):
+    real, codes, noise = batch()
+    fake = tf.abs(noise[0][:, :, tf.newaxis] * tf.ones(6))
+    ours = discriminators.start_discriminator(name, np.random.default_rng(1), SHAPE)
+    ours = [tf.constant(value) for value in ours]
+    theirs = keras_cgan.discriminator(name, 2)
+    keras_cgan.set_weights(theirs, ours)
+    objective = objective_of(CGANSettings(discriminator=name))
+    with tf.GradientTape() as tape:
+        tape.watch(ours)
+        loss = gan_training.discriminator_loss(objective, ours, real, fake, codes)
+    with tf.GradientTape() as keras_tape:
+        logits = theirs([tf.concat([real, fake], 0), tf.concat([codes, codes], 0)[:, tf.newaxis]])
+        target = tf.concat([tf.ones((8, 1)), tf.zeros((8, 1))], 0)
+        expected = keras_cgan.keras.losses.BinaryCrossentropy(from_logits=True)(target, logits)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    found = flat(tape.gradient(loss, ours))
+    gradients = flat(keras_tape.gradient(expected, keras_cgan.weights(theirs)))
+    np.testing.assert_allclose(found, gradients, atol=1e-5 * np.abs(gradients).max(), rtol=1e-3)
+
+
+def test_training_steps_are_those_of_plain_keras():
+    objective = objective_of(CGANSettings(**SHORT))
+    state = gan_training.start(np.random.default_rng(2), objective, SHAPE)
+    generator, discriminator = keras_cgan.generator(2), keras_cgan.discriminator("fcn", 2)
+    keras_cgan.set_weights(generator, state.generator)
+    keras_cgan.set_weights(discriminator, state.discriminator)
+    step = keras_cgan.Step(generator, discriminator, learning_rate=SHORT["learning_rate"])
+    data = Data(*two_levels(), root_stream(0))
+    batches = draw_batches(data._replace(condition=data.condition.astype(np.int32)), 0, 8)
+    program = gan_training.program(objective)
+    for i in range(3):
+        state, losses = program(state, batches, tf.constant(i), tf.constant(i + 1))
+        expected = step(batches.windows[i], batches.condition[i][:, tf.newaxis], batches.noise[i])
+        np.testing.assert_allclose(losses, expected, rtol=2e-4)
+    # A step of Adam has the rate's size even where the gradient is all rounding: bound the mean.
+    for ours, theirs in ((state.generator, generator), (state.discriminator, discriminator)):
+        difference = np.abs(flat(ours) - flat(keras_cgan.weights(theirs)))
+        assert difference.mean() < 1e-3 * SHORT["learning_rate"]
+
+
+def generator_gradient(**settings):
+    _, codes, noise = batch()
+    objective = objective_of(CGANSettings(discriminator="fcn", **settings))
+    state = gan_training.start(np.random.default_rng(2), objective, SHAPE)
+    with tf.GradientTape() as tape:
+        tape.watch(state.generator)
+        fake = gan.generate(state.generator, noise[1], codes, leaky_slope=0.3, output="linear")
+        loss, term = gan_training.generator_loss(objective, state.discriminator, fake, codes, noise[1])
+    return flat(tape.gradient(loss, state.generator)), float(term)
+
+
+def test_the_published_diversity_term_has_no_gradient_and_the_effective_one_has():
+    none, _ = generator_gradient(diversity_weight=0)
+    published, published_term = generator_gradient(diversity="published")
+    effective, effective_term = generator_gradient(diversity="effective")
+    bounded, bounded_term = generator_gradient(diversity="effective", diversity_bound=1e-6)
+    np.testing.assert_array_equal(published, none)
+    np.testing.assert_array_equal(bounded, none)
+    assert published_term > 0 < effective_term
+    assert bounded_term == pytest.approx(8e-6)
+    assert np.linalg.norm(effective - none) > 0.1 * np.linalg.norm(none)
+
+
+def test_the_effective_diversity_term_compares_windows_of_one_condition():
+    _, codes, noise = batch()
+    fake = tf.constant(np.random.default_rng(5).normal(size=(8, 60, 6)), tf.float32)
+    objective = objective_of(CGANSettings(diversity="effective", diversity_bound=100))
+    state = gan_training.start(np.random.default_rng(2), objective, SHAPE)
+    _, term = gan_training.generator_loss(objective, state.discriminator, fake, codes, noise[1])
+    x, z = fake.numpy(), noise[1].numpy()
+    pairs = [(i, i + 4) for i in range(4) if codes[i] == codes[i + 4]]
+    ratios = [np.abs(x[i] - x[j]).mean() / np.abs(z[i] - z[j]).mean() for i, j in pairs]
+    assert 0 < len(pairs) < 4
+    assert float(term) == pytest.approx(8 * np.mean(ratios), rel=1e-5)
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Failing(Checkpoint):
+    """A checkpoint after whose first saving the process is cut off."""
+
+    def save(self, step, arrays):
+        super().save(step, arrays)
+        raise Interrupted
+
+
+@pytest.mark.parametrize("selection", ["last", "two_sample"])
+def test_a_resumed_training_equals_an_unbroken_one_to_the_last_bit(tmp_path, selection):
+    whole = fit(260, selection=selection).arrays()
+    path = tmp_path / "state.npz"
+    with pytest.raises(Interrupted):
+        fit(260, Failing(path, "cell", 250), selection=selection)
+    resumed = fit(260, Checkpoint(path, "cell", 250), selection=selection).arrays()
+    assert whole.keys() == resumed.keys()
+    assert all(np.array_equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_folds_of_any_size_share_one_compilation():
+    program = gan_training.program(objective_of(CGANSettings(**SHORT)))
+    fit(2, n=180)
+    before = program.experimental_get_tracing_count()
+    fit(3, n=193, seed=1)
+    assert program.experimental_get_tracing_count() == before
+
+
+def test_every_pass_over_the_windows_is_a_fresh_order_and_blocks_continue_it():
+    rows = shuffled_rows(30, 0, 95, root_stream(3))
+    assert sorted(rows[:30]) == sorted(rows[30:60]) == list(range(30))
+    assert rows[:30].tolist() != rows[30:60].tolist()
+    np.testing.assert_array_equal(shuffled_rows(30, 40, 50, root_stream(3)), rows[40:90])
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return fit(600)
+
+
+def test_a_short_training_learns_the_level_of_each_condition(trained):
+    codes = (np.arange(200) % 2).astype(np.int8)
+    noise = np.random.default_rng(0).standard_normal((200, 60), dtype=np.float32)
+    level = trained.sample(codes, noise).mean(axis=(1, 2))
+    assert level[codes == 0].mean() == pytest.approx(0.3, abs=0.15)
+    assert level[codes == 1].mean() == pytest.approx(0.8, abs=0.15)
+
+
+def test_arrays_round_trip_and_fewer_subjects_are_the_first_of_more(trained):
+    again = CGAN.from_arrays(CGANSettings(**SHORT), trained.arrays())
+    few = synthetic_subjects(again, subjects=3, classes=2, stream=root_stream(0)).windows
+    many = synthetic_subjects(trained, subjects=20, classes=2, stream=root_stream(0)).windows
+    assert few.dtype == np.float32
+    np.testing.assert_array_equal(few, many[: len(few)])
+
+
+def test_what_cannot_work_is_refused_before_training():
+    windows, codes = two_levels()
+    arguments = {"classes": 2, "stream": root_stream(0)}
+    with pytest.raises(InputError, match="no private training"):
+        CGAN.fit(CGANSettings(), windows, codes, budget=Budget(1.0, 1e-5, "subject"), **arguments)
+    with pytest.raises(InputError, match="set output: linear"):
+        CGAN.fit(CGANSettings(), windows - 1, codes, budget=NOT_PRIVATE, **arguments)
+    with pytest.raises(ValueError, match="multiple of 2"):
+        CGANSettings(batch_size=7)
+
+
+def test_plans_can_read_the_settings_without_tensorflow():
+    code = "import sys, pulseveil.generators.cgan; print('tensorflow' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

@@ -1,0 +1,165 @@
+import base64
+import re
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from pulseveil.errors import InputError
+from pulseveil.summary.description import StudyDescription
+from pulseveil.summary.published import read_published
+from pulseveil.summary.summarize import summarize
+from pulseveil.summary.terminal import terminal_summary
+from tests.unit.summary_cases import WESAD, constant_scores, description, scores, write
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLES = ["main.csv", "main.tex", "main.html", "per_subject.csv", "differences.csv", "quality.csv"]
+FIGURES = [f"{name}.{kind}" for name in ("main", "per_subject") for kind in ("pdf", "png", "svg")]
+REPAIRS = [{"subject": "S2", "windows": 35, "repairs": ["EDA gap of 3 s filled", "clock set back"]}]
+
+
+def records(axes=False):
+    wrong = {name: i % 5 for i, name in enumerate(WESAD)}
+    synthetic = {"evaluation": "tstr", "generator": "cgan", "subjects": 15}
+    epsilons = ("inf", 10, 1) if axes else ("inf",)
+    for seed in range(2):
+        yield scores(wrong, seed=seed)
+        yield constant_scores(WESAD, seed=seed)
+        for epsilon in epsilons:
+            yield scores(wrong, **synthetic, seed=seed, epsilon_generator=epsilon)
+
+
+def cohort():
+    return {"wesad": {"kind": "wesad", "subjects": 15, "summary": REPAIRS}}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    study = StudyDescription.model_validate(description(cohorts=cohort()))
+    published = read_published(ROOT / "config" / "published.csv")
+    return summarize(study, write(folder, list(records())), folder / "results", published=published)
+
+
+def run(script, *arguments, cwd):
+    command = [sys.executable, ROOT / "scripts" / script, *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def printed(main, files=()):
+    console = Console(width=110, file=StringIO())
+    with console.capture() as captured:
+        console.print(terminal_summary(main, files))
+    return captured.get()
+
+
+def test_the_report_loads_nothing_from_elsewhere(done):
+    page = done.files[-1].read_text()
+    sources = re.findall(r'(?:src|href)="([^"]{0,40})', page)
+    assert sources
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in sources)
+    images = re.findall(r"base64,([A-Za-z0-9+/=]+)", page)
+    assert [base64.b64decode(image)[:5] for image in images] == [b"<?xml", b"<?xml"]
+
+
+def test_the_report_tells_what_was_repaired_and_what_to_beware_of(done):
+    page = done.files[-1].read_text()
+    assert "EDA gap of 3 s filled; clock set back" in page
+    assert "one generator was trained on all subjects" in page
+    assert "Sensors 2024, 24(10), 3052" in page
+
+
+def test_caveats_that_do_not_apply_are_left_out(done):
+    page = done.files[-1].read_text()
+    assert "calibration seconds" not in page
+    assert "majority rule is not part" not in page
+
+
+def test_the_terminal_table_fits_110_columns_and_shows_the_published_value(done):
+    lines = printed(done.main, done.files).splitlines()
+    assert max(map(len, lines)) <= 110
+    assert any("cnn" in line and "0.881" in line for line in lines)
+    assert any("generator saw the test subject" in line for line in lines)
+    assert lines[-1].endswith("report.html")
+
+
+def test_a_terminal_table_with_every_axis_still_fits(tmp_path):
+    wrong = {name: 2 + i % 5 for i, name in enumerate(WESAD)}
+    synthetic = {"evaluation": "tstr", "generator": "a_long_generator", "detector": "a_long_detector"}
+    levels = [(1, 0.5, 15, 2.0), ("inf", "inf", 100, 0.0)]
+    keys = ("epsilon_generator", "epsilon_detector", "subjects", "noise")
+    files = write(
+        tmp_path, [scores(wrong, **synthetic, **dict(zip(keys, row, strict=True))) for row in levels]
+    )
+    study = StudyDescription.model_validate(description())
+    text = printed(summarize(study, files, tmp_path / "results").main)
+    assert max(map(len, text.splitlines())) <= 110
+    assert "0.800 [" in text
+    assert "…" not in text
+
+
+def test_exactly_its_files_are_written_and_the_same_bytes_twice(done, tmp_path):
+    study = StudyDescription.model_validate(description(cohorts=cohort()))
+    paths = write(tmp_path / "scores", list(records()))
+    published = read_published(ROOT / "config" / "published.csv")
+    again = summarize(study, paths[::-1], tmp_path / "results", published=published).files
+    written = [path for path in (tmp_path / "results").rglob("*") if path.is_file()]
+    assert [path.name for path in again] == [*TABLES, *FIGURES, "report.html"]
+    assert sorted(written) == sorted(again)
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(again, done.files, strict=True))
+
+
+def test_an_axis_adds_its_figure(tmp_path):
+    files = write(tmp_path, list(records(axes=True)))
+    study = StudyDescription.model_validate(description())
+    names = [path.name for path in summarize(study, files, tmp_path / "results").files]
+    assert names == [*TABLES, *FIGURES, "axes.pdf", "axes.png", "axes.svg", "report.html"]
+
+
+def test_a_study_of_rules_alone_has_all_its_files(tmp_path):
+    files = write(tmp_path, [constant_scores(WESAD)])
+    study = StudyDescription.model_validate(description())
+    assert all(path.stat().st_size for path in summarize(study, files, tmp_path / "results").files)
+
+
+def test_a_missing_score_file_is_named(tmp_path):
+    study = StudyDescription.model_validate(description())
+    with pytest.raises(InputError, match=r"nowhere\.h5: no such file; run train_detectors"):
+        summarize(study, [tmp_path / "nowhere.h5"], tmp_path)
+
+
+def test_quality_is_shown_as_means_over_folds_and_seeds(tmp_path):
+    rows = "generator,epsilon_generator,seed,fold,two_sample_1nn\ncgan,inf,0,S2,0.75\ncgan,inf,1,S3,0.5\n"
+    (tmp_path / "quality.csv").write_text(rows)
+    study = StudyDescription.model_validate(description(quality=[str(tmp_path / "quality.csv")]))
+    files = summarize(study, write(tmp_path, list(records())), tmp_path / "results").files
+    assert "<td>0.625</td>" in files[-1].read_text()
+    assert (tmp_path / "results" / "tables" / "quality.csv").read_text() == rows
+
+
+def test_compare_sets_the_same_cells_side_by_side(done, tmp_path):
+    here = tmp_path / "results" / "first" / "tables"
+    there = tmp_path / "results" / "second" / "tables"
+    for folder in (here, there):
+        folder.mkdir(parents=True)
+        table = pd.read_csv(done.files[0])
+        if folder is there:
+            table["accuracy"] += 0.01
+            table = table[table["detector"] != "majority"]
+        table.to_csv(folder / "main.csv", index=False)
+    result = run("compare.py", "first", "second", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    rows = pd.read_csv(tmp_path / "results" / "compare" / "first-second.csv").set_index("detector")
+    assert rows.loc["cnn", "accuracy_change"].tolist() == pytest.approx([0.01, 0.01])
+    assert rows.loc[["majority"], "accuracy_second"].isna().all()
+    assert "+0.010" in result.stdout
+
+
+def test_compare_names_a_study_without_tables(tmp_path):
+    result = run("compare.py", "first", "second", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "error: results/first/tables/main.csv: no such file" in result.stderr

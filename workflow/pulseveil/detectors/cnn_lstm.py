@@ -1,0 +1,36 @@
+"""The published CNN-LSTM."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from pulseveil.detectors.cnn import ConvolutionalSettings
+from pulseveil.detectors.neural import NeuralDetector
+
+if TYPE_CHECKING:
+    from pulseveil.networks.training import Network
+
+
+class CNNLSTMSettings(ConvolutionalSettings):
+    """Keys of `cnn_lstm`."""
+
+    epochs: int = Field(20, gt=0, description="passes over the training windows; the last one is used")
+    lstm_units: tuple[int, int] = Field((128, 64), description="units of the two LSTM layers")
+
+
+class CNNLSTM(NeuralDetector):
+    """The CNN's convolutions, batch-normalised, read signal by signal by two LSTM layers."""
+
+    name: ClassVar[str] = "cnn_lstm"
+    Settings: ClassVar[type[CNNLSTMSettings]] = CNNLSTMSettings
+    fewest_bins: ClassVar[int] = 4
+    seconds_a_window: ClassVar[float] = 4.0e-3
+
+    def network(self, signals: int, bins: int) -> Network:
+        """The network for spectra (signals, bins)."""
+        from pulseveil.networks import convolutional
+
+        own = self._settings
+        return convolutional.CNNLSTM(signals, bins, own.filters, own.lstm_units, own.dense_units, own.dropout)

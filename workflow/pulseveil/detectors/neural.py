@@ -1,0 +1,99 @@
+"""What the neural detectors share: training settings, fitting, and scores from two outputs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from pulseveil.contracts import FeatureSet
+from pulseveil.detectors import DetectorSettings, Fitted, Outputs
+from pulseveil.detectors.tabular import require_both_classes
+from pulseveil.errors import InputError
+from pulseveil.privacy.budget import Budget
+from pulseveil.randomness import Stream
+
+if TYPE_CHECKING:
+    from pulseveil.networks.training import Network, Weights
+
+
+class NeuralSettings(DetectorSettings):
+    """Keys of every neural detector."""
+
+    epochs: int = Field(gt=0, description="passes over the training windows; the last one is used")
+    learning_rate: float = Field(gt=0, description="step size of Adam")
+    batch_size: int = Field(50, gt=0, description="windows of a training step")
+    dropout: float = Field(ge=0, lt=1, description="share of values that dropout sets to zero")
+
+
+class NeuralDetector(ABC):
+    """A network with two sigmoid outputs, not stress and stress; Adam on class-weighted windows."""
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    uses_tensorflow: ClassVar[bool] = True
+    private_units: ClassVar[frozenset[str]] = frozenset()
+    trains_on: ClassVar[Literal["windows", "timeline"]] = "windows"
+    fewest_bins: ClassVar[int] = 1
+    # CPU seconds of one window in one epoch, at the 210 bins of the published features.
+    seconds_a_window: ClassVar[float]
+
+    def __init__(self, settings: Any) -> None:
+        self._settings = settings
+
+    @classmethod
+    def expected_seconds(cls, settings: NeuralSettings, rows: int) -> float:
+        """Expected CPU seconds of fitting to `rows` windows of 210 bins; fewer bins take less."""
+        return settings.epochs * rows * cls.seconds_a_window
+
+    @abstractmethod
+    def network(self, signals: int, bins: int) -> Network:
+        """The network for spectra (signals, bins)."""
+
+    def fit(self, features: FeatureSet, *, budget: Budget, stream: Stream) -> Fitted:
+        """Fit to the spectra of `features`.
+
+        Raises InputError for a private budget, training rows of one class, or too few bins.
+        """
+        budget.refuse_private(self.name)
+        require_both_classes(self.name, features.stress)
+        signals, bins = features.features.shape[1:]
+        if bins < self.fewest_bins:
+            raise InputError(
+                f"{self.name}: expected spectra of at least {self.fewest_bins} bins, found {bins}; "
+                "use longer windows or another detector"
+            )
+        # Plans import this module; TensorFlow takes 12 s to import.
+        from pulseveil.networks import training
+
+        network = self.network(signals, bins)
+        weights = training.fit(
+            network,
+            features.features,
+            features.stress,
+            epochs=self._settings.epochs,
+            batch_size=self._settings.batch_size,
+            learning_rate=self._settings.learning_rate,
+            stream=stream,
+        )
+        return FittedNetwork(network, weights, self._settings.batch_size)
+
+
+@dataclass(frozen=True, eq=False)
+class FittedNetwork:
+    """A trained network."""
+
+    network: Network
+    weights: Weights
+    batch_size: int
+
+    def score(self, features: FeatureSet) -> Outputs:
+        """Outputs for each row of `features`; the larger of the two outputs decides."""
+        from pulseveil.networks import training
+
+        outputs = training.probabilities(self.network, self.weights, features.features, self.batch_size)
+        rest, stress = np.ascontiguousarray(outputs.T)
+        return Outputs(score=stress, score_rest=rest, predicted=stress > rest)
