@@ -15,7 +15,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("synthetic", type=Path, nargs="+", help="files of synthesize")
     parser.add_argument("--models", type=Path, nargs="+", required=True, help="their model files, same order")
-    parser.add_argument("--windows", type=Path, required=True, help="windows that the generators learned from")
+    parser.add_argument("--windows", type=Path, required=True, help="windows that generators learned from")
     parser.add_argument("--out", type=Path, nargs="+", required=True, help="one CSV file for each input")
     parser.add_argument("--version", type=int, default=QUALITY, help="version of this stage in the plan")
     options = parser.parse_args()

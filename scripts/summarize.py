@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pulseveil import job_files, paths
+from pulseveil import job_files, paths, store
 from pulseveil.errors import InputError, run_command
 from pulseveil.plan import make_plan
 from pulseveil.study import Study, check_study, read_study
@@ -36,7 +36,11 @@ def main() -> None:
         options.results / paths.results(plan.study.name),
         published=read_published(options.published),
     )
-    Console(width=WIDTH).print(terminal_summary(summary.main, summary.files), highlight=False)
+    table = options.results / paths.results(plan.study.name) / "tables" / "main.txt"
+    console = Console(width=WIDTH, record=True)
+    console.print(terminal_summary(summary.main, summary.files), highlight=False)
+    with store.atomic_path(table) as temporary:
+        console.save_text(str(temporary))
 
 
 def from_json(text: str) -> Study:

@@ -89,8 +89,7 @@ class Step:
         self.d_optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5)
         self.g_optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5)
 
-    @tf.function
-    def __call__(self, windows, code, noise):
+    def update(self, windows, code, noise):
         n = windows.shape[0]
         both = tf.concat([self.generator([noise[0], code]), windows], 0)
         target = tf.concat([tf.zeros((n, 1)), tf.ones((n, 1))], 0)

@@ -46,9 +46,8 @@ def ours(discriminator, data):
 
 
 def plain(discriminator, data, extra_calls):
-    step = keras_cgan.Step(
-        keras_cgan.generator(2), keras_cgan.discriminator(discriminator, 2), extra_calls=extra_calls
-    )
+    networks = keras_cgan.generator(2), keras_cgan.discriminator(discriminator, 2)
+    step = tf.function(keras_cgan.Step(*networks, extra_calls=extra_calls).update)
 
     def run(steps):
         for i in range(steps):

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-OUTSIDE = '''
+OUTSIDE = """
 import numpy as np
 from pulseveil.generators import GeneratorSettings
 
@@ -25,8 +25,8 @@ class Constant:
     def arrays(self): return {"level": np.array(self.level), "shape": np.array(self.shape)}
     @classmethod
     def from_arrays(cls, settings, arrays): return cls(float(arrays["level"]), tuple(arrays["shape"]))
-'''
-STUDY = '''
+"""
+STUDY = """
 name: outside
 seed: 1
 protocol: sound
@@ -35,8 +35,8 @@ generators: [{name: flat, kind: constant, settings: {level: 2.5}}]
 detectors: [majority]
 seeds: 1
 evaluations: [{name: tstr, cohort: simulated, train: synthetic}]
-'''
-CODE = '''
+"""
+CODE = """
 import sys
 from pathlib import Path
 import numpy as np
@@ -49,13 +49,14 @@ from pulseveil.study import read_study
 folder = Path(sys.argv[1])
 job = make_plan(read_study(folder / "study.yaml")).generator_job("simulated", "flat", float("inf"), (0,))
 n = 6
-windows = WindowSet(np.zeros((n, 60, 6), np.float32), np.zeros(n, np.int8), np.zeros(n, bool), np.zeros(n, bool),
+windows = WindowSet(np.zeros((n, 60, 6), np.float32), np.zeros(n, np.int8), np.zeros(n, bool),
+    np.zeros(n, bool),
     np.repeat(["S1", "S2", "S3"], 2), np.arange(n) * 60.0, tuple("abcdef"), 1.0, 60.0, 60.0, "none", "sound")
 [(_, models, _)] = train_generators(job, windows, RunStore(folder / "runs"), Journal(folder / "journal"))
 made = synthesize(models, 2)
 assert set(made.fold) == {"S1", "S2", "S3"} and (made.windows == 2.5).all()
 print(len(made))
-'''
+"""
 
 
 def test_a_generator_of_another_package_needs_one_file_and_one_row(tmp_path):

@@ -76,7 +76,9 @@ def test_one_more_seed_trains_only_that_seed(copied):
 
 def test_a_changed_detector_setting_trains_only_that_detector(copied):
     before = len(copied.trained())
-    copied.snakemake(study=changed(detectors=[{"name": "logistic", "settings": {"inverse_penalty": 1.0}}, "majority"]))
+    copied.snakemake(
+        study=changed(detectors=[{"name": "logistic", "settings": {"inverse_penalty": 1.0}}, "majority"])
+    )
     new = copied.trained()[before:]
     assert {run.get("detector") for run in new} == {"logistic"}
     assert len(new) == 16

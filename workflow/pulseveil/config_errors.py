@@ -40,9 +40,9 @@ def _expected(error: Any, model: type[BaseModel], location: Sequence[str | int])
             allowed = ", ".join(keys)
             return f"unknown key{nearest(location[-1], keys)}; allowed: {allowed}"
         case "missing":
-            return "this key is missing; " + error["msg"].lower()
+            return "this key is missing"
         case "literal_error":
-            allowed_text = error["ctx"]["expected"]
+            allowed_text = str(error["ctx"]["expected"])
             names = [part.strip(" '") for part in allowed_text.replace(" or ", ", ").split(",")]
             return f"expected {allowed_text}; found {found!r}{nearest(found, names)}"
         case "too_short":

@@ -1,4 +1,4 @@
-"""Expected CPU time of jobs: a guide for the dry run and for wall-time limits, never for what a pack holds."""
+"""Expected CPU time of jobs: a guide for dry runs and wall-time limits, never for what a pack holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every training script does around its work: read the job, find its stores, write outputs and sidecars."""
+"""What every job script does around its work: read the job, find its stores, write sidecars."""
 
 from __future__ import annotations
 

@@ -23,6 +23,10 @@ from pulseveil.protocols import ALL, Fold, Outline, Train, make_folds, one_fold
 from pulseveil.study import Evaluation, Model, Study
 
 NONE = "none"
+RUN_KEYS = (
+    *("evaluation", "generator", "detector", "unit", "epsilon_generator", "epsilon_detector"),
+    *("subjects", "noise", "seed"),
+)
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ class Plan:
             raise InputError(f"evaluation {evaluation.name}, cohort {evaluation.cohort}: {error}") from None
 
     def detector_folds(self, pack: DetectorPack) -> tuple[Fold, ...]:
-        """The folds of a pack: where no real subject trains and the generator is shared, one training serves all."""
+        """The folds of a pack; one training serves all where only a shared generator's windows train."""
         evaluation = pack.evaluation
         if pack.train == "synthetic" and self.study.generator_shared and evaluation.test == "loso":
             return one_fold(self.outlines[evaluation.cohort], self.study.folds)
@@ -191,8 +195,7 @@ class Plan:
                 pack.generators, pack.detectors, self.epsilons(pack), pack.subjects, pack.noise, pack.seeds
             )
         ]
-        columns = "evaluation generator detector unit epsilon_generator epsilon_detector subjects noise seed pack folds"
-        return pd.DataFrame(rows, columns=columns.split())
+        return pd.DataFrame(rows, columns=[*RUN_KEYS, "pack", "folds"])
 
     def runs(self) -> pd.DataFrame:
         """One row a detector run: the run keys of its cell and its fold."""

@@ -12,6 +12,7 @@ rule summarize:
             "main.csv",
             "main.tex",
             "main.html",
+            "main.txt",
             "per_subject.csv",
             "differences.csv",
             "quality.csv",
@@ -37,4 +38,4 @@ rule summarize:
         script=SCRIPTS / "summarize.py",
         study=dag.study_json(PLAN),
     shell:
-        "python {params.script} --study {params.study:q} 2>&1 | tee {log}"
+        "python {params.script} --study {params.study:q} > {log} 2>&1"
