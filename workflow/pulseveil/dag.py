@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,11 @@ from pulseveil.plan import DetectorPack, GeneratorPack, Plan, make_plan
 from pulseveil.study import Study, check_study, load_yaml
 
 __all__ = ["number_label"]
+
+
+def put_own_interpreter_first() -> None:
+    """Let jobs use the interpreter that runs this, whether or not its environment was activated."""
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
 def from_config(config: Mapping[str, Any], *, sources: Sequence[str], demo: Path) -> Plan:
