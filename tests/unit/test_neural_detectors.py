@@ -119,6 +119,24 @@ def test_a_training_without_dropout_is_that_of_keras(name, blocks):
     np.testing.assert_allclose(found, model(x, training=False), rtol=5e-3, atol=5e-4)
 
 
+@pytest.mark.parametrize(("name", "blocks"), TWINS)
+def test_dropout_is_where_keras_has_it(name, blocks):
+    network = detector(name, **blocks).network(6, 8)
+    dropped = {}
+
+    def drop(x, place):
+        assert place not in dropped
+        dropped[place] = np.prod(x.shape)
+        return x
+
+    weights = tf.nest.map_structure(tf.constant, start_weights(network))
+    network.train_logits(weights, tf.zeros((1, 6, 8)), tf.ones(1), drop)
+    model = keras_detectors.NETWORKS[name](8, **blocks)
+    theirs = [np.prod(layer.output_shape[1:]) for layer in model.layers if "Dropout" in type(layer).__name__]
+    attention = [6 * 6 * 4 for layer in model.layers if "Attention" in type(layer).__name__]
+    assert sorted(dropped.values()) == sorted([*theirs, *attention])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_plain_signal_is_found_in_new_windows(name):
     fitted = fit(name, features(seed=1))

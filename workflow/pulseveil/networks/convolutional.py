@@ -43,10 +43,10 @@ class CNN:
         return Weights([*_start_stack(rng, self.filters), *_start_head(rng, flat, self.units)], [])
 
     def train_logits(
-        self, weights: Weights, x: tf.Tensor, present: tf.Tensor, seed: tf.Tensor
+        self, weights: Weights, x: tf.Tensor, present: tf.Tensor, drop: Drop
     ) -> tuple[tf.Tensor, Tensors]:
         """Logits (n, 2) with dropout, for x (n, signals, bins); no statistics."""
-        return self._logits(weights.parameters, x, layers.dropping(self.dropout, seed)), []
+        return self._logits(weights.parameters, x, drop), []
 
     def score_logits(self, weights: Weights, x: tf.Tensor) -> tf.Tensor:
         """Logits (n, 2) of the trained network."""
@@ -83,13 +83,12 @@ class CNNLSTM:
         return Weights(parameters, initial.running_moments(self.filters))
 
     def train_logits(
-        self, weights: Weights, x: tf.Tensor, present: tf.Tensor, seed: tf.Tensor
+        self, weights: Weights, x: tf.Tensor, present: tf.Tensor, drop: Drop
     ) -> tuple[tf.Tensor, Tensors]:
         """Logits (n, 2) with dropout, for x (n, signals, bins), and the next running statistics.
 
         Rows with `present (n)` 0 do not enter the statistics.
         """
-        drop = layers.dropping(self.dropout, seed)
         maps = self._maps(weights.parameters, x, drop)
         normalise = layers.fused(_normalise_by_batch)
         normal, mean, variance = normalise(maps, present, *weights.parameters[_STACK : _STACK + 2])

@@ -17,7 +17,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from pulseveil import randomness
-from pulseveil.networks import adam, draws
+from pulseveil.networks import adam, draws, layers
+from pulseveil.networks.layers import Drop
 from pulseveil.randomness import Stream
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,11 @@ class Network(Hashable, Protocol):
         ...
 
     @property
+    def dropout(self) -> float:
+        """Share of values that each dropout sets to zero."""
+        ...
+
+    @property
     def compiles_step(self) -> bool:
         """Whether XLA compiles the whole step."""
         ...
@@ -62,7 +68,7 @@ class Network(Hashable, Protocol):
         ...
 
     def train_logits(
-        self, weights: Weights, x: tf.Tensor, present: tf.Tensor, seed: tf.Tensor
+        self, weights: Weights, x: tf.Tensor, present: tf.Tensor, drop: Drop
     ) -> tuple[tf.Tensor, Tensors]:
         """Logits (n, 2) of a training batch, and the next statistics; rows with present (n) 0 are padding."""
         ...
@@ -153,9 +159,10 @@ def program(network: Network, batch_size: int, learning_rate: float) -> Program:
     """`(state, examples, order (steps, batch_size), seed) -> (state, mean loss)`."""
 
     def step(state: State, batch: Examples, present: tf.Tensor, seed: tf.Tensor) -> tuple[State, tf.Tensor]:
+        drop = layers.dropping(network.dropout, seed)
         with tf.GradientTape() as tape:
             tape.watch(state.weights.parameters)
-            logits, statistics = network.train_logits(state.weights, batch.x, present, seed)
+            logits, statistics = network.train_logits(state.weights, batch.x, present, drop)
             error = loss(logits, batch, present)
         gradients = tape.gradient(error, state.weights.parameters)
         parameters, moments = adam.update(

@@ -38,10 +38,10 @@ class Transformer:
         return Weights(parameters, [])
 
     def train_logits(
-        self, weights: Weights, x: tf.Tensor, present: tf.Tensor, seed: tf.Tensor
+        self, weights: Weights, x: tf.Tensor, present: tf.Tensor, drop: Drop
     ) -> tuple[tf.Tensor, Tensors]:
         """Logits (n, 2) with dropout, for x (n, signals, bins); no statistics."""
-        return self._logits(weights.parameters, x, layers.dropping(self.dropout, seed)), []
+        return self._logits(weights.parameters, x, drop), []
 
     def score_logits(self, weights: Weights, x: tf.Tensor) -> tf.Tensor:
         """Logits (n, 2) of the trained network."""

@@ -1,0 +1,143 @@
+"""Golden values: a result that changes although its stage's version does not turns this red.
+
+After a wanted change raise the version in `stages` or in the model's class, run
+`python tests/unit/test_golden.py` and put the printed values here.
+"""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from pulseveil import randomness, registry, stages
+from pulseveil.cohorts.simulated import Simulated
+from pulseveil.contracts import WindowSet
+from pulseveil.features import extract_features
+from pulseveil.generators.subjects import synthetic_subjects
+from pulseveil.privacy.budget import NOT_PRIVATE
+from pulseveil.quality import two_sample_score
+from pulseveil.windows import cut_windows
+
+STREAM = randomness.root_stream(20240510)
+
+# name: (versions of all that it depends on, value)
+GOLDEN = {
+    "windows paper": ((1, 1), -0.059208972044645466),
+    "windows sound": ((1, 1), -0.045445622639098765),
+    "spectra paper": ((1,), 0.012957614559118804),
+    "spectra sound": ((1,), -1.1847770692243984),
+    "statistics paper": ((1,), 0.10368233734206053),
+    "statistics sound": ((1,), -0.04615286369079083),
+    "generator moments": ((1, 1, 1), -0.17283828564105147),
+    "generator cgan": ((1, 1, 1), 0.03920565799647552),
+    "detector cnn": ((1, 1), 0.1836532491782993),
+    "detector cnn_lstm": ((1, 1), 0.17088900978786353),
+    "detector elapsed_time": ((1, 1), -0.02394319108923566),
+    "detector forest": ((1, 1), 0.04847487222039512),
+    "detector logistic": ((1, 1), 0.19139019180091763),
+    "detector majority": ((1, 1), 0.09599147093840439),
+    "detector transformer": ((1, 1), 0.18557500620881195),
+    "quality": ((1,), 0.3870967741935484),
+}
+
+SMALL = {
+    "cgan": {"steps": 20, "output": "linear"},
+    "cnn": {"epochs": 2},
+    "cnn_lstm": {"epochs": 2},
+    "transformer": {"epochs": 2, "blocks": 2},
+    "forest": {"trees": 20},
+    "elapsed_time": {"trees": 20},
+}
+
+
+@cache
+def windows(protocol: str) -> WindowSet:
+    settings = Simulated.Settings(kind="simulated", subjects=3, seed=5)
+    return cut_windows(
+        Simulated(settings).recordings(),
+        protocol=protocol,
+        channels="published" if protocol == "paper" else "physiological",
+        scaling="min-max" if protocol == "paper" else "calibration",
+        window_s=60,
+        stride_s=60,
+        windows="detector",
+    )
+
+
+@cache
+def features(protocol: str):
+    return extract_features(windows(protocol), protocol=protocol, pairing="published")
+
+
+def fingerprint(values) -> float:
+    """A number that moves when any value or their order does."""
+    flat = np.asarray(values, np.float64).ravel()
+    return float(np.sum(flat * np.cos(np.arange(flat.size))) / np.sqrt(flat.size))
+
+
+def generator_value(name: str) -> float:
+    kind = registry.load("generators", name)
+    settings = kind.Settings.model_validate(SMALL.get(name, {}))
+    real = windows("sound")
+    model = kind.fit(
+        settings, real.windows, real.stress.astype(np.int8), classes=2, budget=NOT_PRIVATE, stream=STREAM
+    )
+    return fingerprint(synthetic_subjects(model, subjects=2, classes=2, stream=STREAM).windows)
+
+
+def detector_value(name: str) -> float:
+    kind = registry.load("detectors", name)
+    detector = kind(kind.Settings.model_validate(SMALL.get(name, {})))
+    rows = features("sound")
+    train = rows.take(rows.subject != "S1")
+    fitted = detector.fit(train, budget=NOT_PRIVATE, stream=STREAM)
+    return fingerprint(fitted.score(rows.take(rows.subject == "S1")).score)
+
+
+def quality_value() -> float:
+    real = windows("sound")
+    return two_sample_score(real.windows[::2], real.windows[1::2], STREAM)
+
+
+def measure(name: str) -> tuple[tuple[int, ...], float]:
+    """The versions and the value of a golden entry."""
+    stage, _, what = name.partition(" ")
+    match stage:
+        case "windows":
+            return (stages.COHORT, Simulated.version), fingerprint(windows(what).windows)
+        case "spectra":
+            return (stages.FEATURES,), fingerprint(features(what).features)
+        case "statistics":
+            return (stages.FEATURES,), fingerprint(features(what).statistics)
+        case "generator":
+            version = registry.load("generators", what).version
+            return (stages.GENERATORS, stages.SYNTHESIS, version), generator_value(what)
+        case "detector":
+            return (stages.DETECTORS, registry.load("detectors", what).version), detector_value(what)
+    return (stages.QUALITY,), quality_value()
+
+
+NAMES = [
+    *(
+        f"{stage} {protocol}"
+        for stage in ("windows", "spectra", "statistics")
+        for protocol in ("paper", "sound")
+    ),
+    *(f"generator {name}" for name in ("moments", "cgan")),
+    *(f"detector {name}" for name in registry.names("detectors")),
+    "quality",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_changed_result_needs_a_changed_version(name):
+    versions, value = measure(name)
+    known_versions, known = GOLDEN[name]
+    assert versions == known_versions, "run this file and put the new golden values into it"
+    # Sums round differently on another CPU; a changed method moves these by far more.
+    assert value == pytest.approx(known, rel=2e-3, abs=1e-4), "the result changed: raise its version"
+
+
+if __name__ == "__main__":
+    for entry in NAMES:
+        print(f"    {entry!r}: {measure(entry)},")
