@@ -8,18 +8,18 @@ each subject out in turn.
 """
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
 
-os.environ["TF_USE_LEGACY_KERAS"] = "1"
-
 import numpy as np
+import tensorflow as tf
 
-from pulseveil import randomness, registry, tensorflow_runtime
+from pulseveil import randomness, registry
+from pulseveil.networks import training
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import keras_detectors
 
 FOLDS, ROWS = 15, 495
 
@@ -31,8 +31,6 @@ def cpu_seconds(function, *arguments):
 
 
 def ours(name, x, stress):
-    from pulseveil.networks import training
-
     kind = registry.load("detectors", name)
     settings = kind.Settings()
     network = kind(settings).network(*x.shape[1:])
@@ -52,8 +50,6 @@ def ours(name, x, stress):
 
 
 def plain(name, x, stress):
-    import keras_detectors
-
     settings = registry.load("detectors", name).Settings()
     model = keras_detectors.NETWORKS[name](x.shape[2])
     model.compile(keras_detectors.keras.optimizers.Adam(settings.learning_rate), "binary_crossentropy")
@@ -101,7 +97,9 @@ def main():
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    tensorflow_runtime.start(1)
+    # Not `tensorflow_runtime.start`: Keras' own fit does not need repeatable operations.
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
     for bins in arguments.bins:
         for name in arguments.network:
             compare(name, bins, arguments.epochs, arguments.rounds)

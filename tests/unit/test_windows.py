@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pulseveil.contracts import BASELINE, PUBLISHED_CHANNELS, STRESS, Interval, Recording, Signal
 from pulseveil.errors import InputError
-from pulseveil.resampling import anti_aliased, fourier, whole_seconds
+from pulseveil.resampling import anti_aliased, fourier
 from pulseveil.stages import COHORT
 from pulseveil.timeline import UNLABELLED, Timeline, make_timeline
 from pulseveil.windows import Recipe, cut_subject, cut_windows, majority, published_starts, window_rows
@@ -209,7 +209,7 @@ def test_resampling_keeps_slow_waves_and_removes_those_that_would_alias(
 def test_whole_seconds_are_those_of_the_shortest_signal() -> None:
     mixed = recording(100.7)
     signals = {**mixed.signals, "TEMP": Signal(np.ones(4 * 98 + 3), 4, 0.0)}
-    assert whole_seconds(Recording("S1", signals, ())) == 98
+    assert Recording("S1", signals, ()).whole_seconds == 98
 
 
 def test_defaults_follow_the_protocol() -> None:

@@ -23,6 +23,9 @@ CHANNEL_SETS: Mapping[str, tuple[str, ...]] = {
     "physiological": PHYSIOLOGICAL_CHANNELS,
 }
 
+# Skin conductance below this (microsiemens) is an electrode without skin contact.
+CONTACT_US = 0.05
+
 BASELINE, STRESS, AMUSEMENT = 0, 1, 2
 CONDITIONS = ("baseline", "stress", "amusement")
 
@@ -62,6 +65,11 @@ class Recording:
     intervals: tuple[Interval, ...]
     repairs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def whole_seconds(self) -> int:
+        """Whole seconds from the common start that every signal covers."""
+        return min(int(len(signal.values) // signal.rate_hz) for signal in self.signals.values())
 
 
 class Rows:

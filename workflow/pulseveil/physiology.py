@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage, signal
 
-from pulseveil.contracts import PHYSIOLOGICAL_CHANNELS, Recording, Signal
+from pulseveil.contracts import CONTACT_US, PHYSIOLOGICAL_CHANNELS, Recording, Signal
 from pulseveil.errors import InputError
 
 Array = NDArray[np.float64]
@@ -32,8 +32,6 @@ MEDIAN_INTERVALS = 31
 LOUD = 3.0
 LOUD_SPAN_S = 61
 TONIC_CUTOFF_HZ = 0.02
-# Conductance below this is an electrode without skin contact.
-CONTACT_US = 0.05
 # The sensors' steps (Empatica E4): no logarithm should look below them.
 ACC_STEP_G = 1 / 64
 BVP_STEP = 0.01
@@ -64,7 +62,7 @@ def physiological_channels(recording: Recording) -> PhysiologicalSignals:
     Raises InputError when the BVP holds no pulse.
     """
     signals = recording.signals
-    seconds = whole_seconds(signals)
+    seconds = recording.whole_seconds
     pulse = pulse_wave(signals["BVP"])
     envelope = pulse_envelope(pulse)
     amplitude = _per_second(envelope, signals["BVP"].rate_hz, seconds).mean(axis=1)
@@ -85,11 +83,6 @@ def physiological_channels(recording: Recording) -> PhysiologicalSignals:
         artefact_seconds=int(artefact.sum()),
         contact_loss_seconds=int(_per_second(lost, signals["EDA"].rate_hz, seconds).any(axis=1).sum()),
     )
-
-
-def whole_seconds(signals: Mapping[str, Signal]) -> int:
-    """The number of whole seconds from the common start that every signal covers."""
-    return int(min(len(channel.values) // channel.rate_hz for channel in signals.values()))
 
 
 def pulse_wave(bvp: Signal) -> Array:

@@ -20,11 +20,6 @@ Array = NDArray[np.float64]
 Resampled = tuple[Array, tuple[str, ...]]
 
 
-def whole_seconds(recording: Recording) -> int:
-    """Whole seconds that all signals of a recording share."""
-    return min(int(len(signal.values) / signal.rate_hz) for signal in recording.signals.values())
-
-
 def fourier(recording: Recording) -> Resampled:
     """Published channels, each Fourier-resampled as a whole to one sample a second (T, 6).
 
@@ -33,7 +28,7 @@ def fourier(recording: Recording) -> Resampled:
     """
     from scipy.signal import resample
 
-    seconds = whole_seconds(recording)
+    seconds = recording.whole_seconds
     return _columns(recording, lambda signal: np.asarray(resample(signal.values, seconds))), ()
 
 
@@ -44,7 +39,7 @@ def anti_aliased(recording: Recording) -> Resampled:
     """
     from scipy.signal import resample_poly
 
-    seconds = whole_seconds(recording)
+    seconds = recording.whole_seconds
 
     def one_hz(signal: Signal) -> Array:
         rate = Fraction(signal.rate_hz).limit_denominator(1000)

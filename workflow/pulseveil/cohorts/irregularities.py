@@ -7,10 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil.contracts import Signal
+from pulseveil.contracts import CONTACT_US, Signal
 
-# Wrist skin that touches the electrodes conducts more than this.
-CONTACT_US = 0.05
 # The largest value of the 8-bit accelerometer, in g/64.
 SATURATION = 127
 # Skin does not warm or cool faster than this from one second to the next.

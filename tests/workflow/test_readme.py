@@ -1,0 +1,67 @@
+"""The commands of the README, typed into a copy of the project."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.conftest import ROOT
+
+pytestmark = pytest.mark.workflow
+
+# What continuous integration runs itself, around this test.
+RUN_BY_CI = ("make lint", "make test")
+
+
+def commands():
+    """The commands in the README's sh blocks, in order."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+    return [line for block in blocks for line in block.splitlines() if line and not line.startswith("#")]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """The tracked files in a directory of their own, with this environment as its .venv."""
+    target = tmp_path_factory.mktemp("clone")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    (target / ".venv").symlink_to(Path(sys.prefix), target_is_directory=True)
+    return target
+
+
+def run(copy, command):
+    """The finished command; make takes the environment for installed, as a second call would."""
+    if command.startswith("make "):
+        command = command.replace("make ", "make -o .venv/.installed ", 1)
+    return subprocess.run(shlex.split(command), cwd=copy, capture_output=True, text=True, check=False)
+
+
+def test_the_readme_names_the_commands_of_ci():
+    assert set(RUN_BY_CI) <= set(commands())
+    assert len(commands()) >= 6
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if c not in RUN_BY_CI and c != "make demo"])
+def test_a_command_of_the_readme_works(copy, command):
+    result = run(copy, command)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert re.search(r"stage +runs +jobs", result.stderr)
+
+
+def test_the_demo_ends_with_its_table_and_a_second_run_has_no_job(copy):
+    result = run(copy, "make demo")
+    assert result.returncode == 0, result.stdout + result.stderr
+    ending = result.stdout[result.stdout.rindex("steps (100%) done") :]
+    assert re.search(r"cnn +cgan +0\.\d+ \[", ending)
+    assert "results/demo/report.html" in ending
+    for name in ("tables/main.csv", "figures/main.png", "report.html"):
+        assert (copy / "results" / "demo" / name).stat().st_size > 1000
+    again = run(copy, "make demo")
+    assert "Nothing to be done" in again.stdout + again.stderr
