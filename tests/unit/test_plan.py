@@ -91,3 +91,21 @@ def test_a_hundred_thousand_runs_are_planned_quickly_without_tensorflow():
     subprocess.run([sys.executable, "-c", code], check=True)
     # The benchmark measures; this only catches a plan that went quadratic.
     assert time.monotonic() - started < 60
+
+
+def test_transfer_trains_on_one_cohort_and_tests_on_the_other():
+    cohorts = {name: {"kind": "simulated", "subjects": n} for name, n in (("a", 3), ("b", 4))}
+    evaluation = {"name": "moved", "cohort": "a", "test_cohort": "b", "train": "real", "test": "transfer"}
+    plan = demo(cohorts=cohorts, evaluations=[evaluation], folds="all")
+    (fold,) = plan.detector_folds(plan.detector_packs[0])
+    assert fold.train_subjects == ("S1", "S2", "S3")
+    assert fold.test_subjects == ("S1", "S2", "S3", "S4")
+
+
+def test_starting_tensorflow_is_a_small_part_of_the_papers_trainings():
+    plan = make_plan(read_study(ROOT / "config" / "paper.yaml"))
+    for pack in plan.detector_packs:
+        for detector in {"cnn", "cnn_lstm", "transformer"}.intersection(pack.detectors):
+            assert 0.1 * costs.detector_seconds(plan, detector, pack) > costs.TENSORFLOW_START
+    for pack in plan.generator_packs():
+        assert 0.1 * costs.generator_seconds(plan, "wesad", "cgan", pack) > costs.TENSORFLOW_START
