@@ -119,13 +119,13 @@ def fit(
     run = program(network, batch_size, learning_rate)
     told = started
     for first in range(0, len(order), _SEGMENT_STEPS):
-        state, loss = run(state, examples, tf.constant(order[first : first + _SEGMENT_STEPS]), seed)
+        state, error = run(state, examples, tf.constant(order[first : first + _SEGMENT_STEPS]), seed)
         if time.monotonic() - told > _SECONDS_BETWEEN_MESSAGES:
             told = time.monotonic()
             done = min(first + _SEGMENT_STEPS, len(order))
-            logger.info("step %d of %d, loss %.4f", done, len(order), loss)
+            logger.info("step %d of %d, loss %.4f", done, len(order), error)
     seconds = time.monotonic() - started
-    logger.info("%d windows, %d epochs: loss %.4f, %.1f s", len(x), epochs, loss, seconds)
+    logger.info("%d windows, %d epochs: loss %.4f, %.1f s", len(x), epochs, error, seconds)
     return state.weights
 
 
