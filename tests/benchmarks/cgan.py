@@ -33,13 +33,13 @@ def batches(steps):
 
 
 def ours(discriminator, data):
-    objective = gan_training.Objective(discriminator, 2e-4, 0.5, "published", 8.0, 0.25, "relu", 0.3)
+    objective = gan_training.Objective(discriminator, 2e-4, 0.5, "published", 8.0, "relu", 0.3)
     program = gan_training.program(objective)
     state = gan_training.start(np.random.default_rng(0), objective, Shape(2, 60, 6))
 
     def run(steps):
         nonlocal state
-        state, losses = program(state, data, tf.constant(0), tf.constant(steps))
+        state, losses = program(state, data, tf.constant(1.0), tf.constant(0), tf.constant(steps))
         losses.numpy()
 
     return run

@@ -8,7 +8,13 @@ import tensorflow as tf
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.errors import InputError
 from pulseveil.generators.cgan import CGAN, CGANSettings
-from pulseveil.generators.cgan_training import Data, draw_batches, objective_of, shuffled_rows
+from pulseveil.generators.cgan_training import (
+    Data,
+    draw_batches,
+    objective_of,
+    shuffled_rows,
+    typical_diversity,
+)
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.networks import discriminators, gan, gan_training
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget
@@ -105,7 +111,7 @@ def test_training_steps_are_those_of_plain_keras():
     batches = draw_batches(data._replace(condition=data.condition.astype(np.int32)), 0, 8)
     program = gan_training.program(objective)
     for i in range(2):
-        state, losses = program(state, batches, tf.constant(i), tf.constant(i + 1))
+        state, losses = program(state, batches, tf.constant(1.0), tf.constant(i), tf.constant(i + 1))
         expected = step.update(batches.windows[i], batches.condition[i][:, tf.newaxis], batches.noise[i])
         np.testing.assert_allclose(losses, expected, rtol=2e-4)
     # A step of Adam has the rate's size even where the gradient is all rounding: bound the mean.
@@ -114,40 +120,61 @@ def test_training_steps_are_those_of_plain_keras():
         assert difference.mean() < 1e-3 * SHORT["learning_rate"]
 
 
-def generator_gradient(**settings):
-    _, codes, noise = batch()
-    objective = objective_of(CGANSettings(discriminator="fcn", **settings))
-    state = gan_training.start(np.random.default_rng(2), objective, SHAPE)
+def diversity_and_gradient(kind, bound, fake, codes, noise):
+    """The diversity term of windows, and its gradient with respect to them."""
     with tf.GradientTape() as tape:
-        tape.watch(state.generator)
-        fake = gan.generate(state.generator, noise[1], codes, leaky_slope=0.3, output="linear")
-        loss, term = gan_training.generator_loss(objective, state.discriminator, fake, codes, noise[1])
-    return flat(tape.gradient(loss, state.generator)), float(term)
+        tape.watch(fake)
+        term = gan_training.diversity(kind, tf.constant(bound), fake, codes, noise)
+    return float(term), tape.gradient(term, fake)
 
 
-def test_the_published_diversity_term_has_no_gradient_and_the_effective_one_has():
-    none, _ = generator_gradient(diversity_weight=0)
-    published, published_term = generator_gradient(diversity="published")
-    effective, effective_term = generator_gradient(diversity="effective")
-    bounded, bounded_term = generator_gradient(diversity="effective", diversity_bound=1e-6)
-    np.testing.assert_array_equal(published, none)
-    np.testing.assert_array_equal(bounded, none)
-    assert published_term > 0 < effective_term
-    assert bounded_term == pytest.approx(8e-6)
-    assert np.linalg.norm(effective - none) > 0.1 * np.linalg.norm(none)
-
-
-def test_the_effective_diversity_term_compares_windows_of_one_condition():
+def pair_ratios():
+    """Windows, codes and noise of a batch, and |x - x'| / |z - z'| of its pairs of one condition."""
     _, codes, noise = batch()
     fake = tf.constant(np.random.default_rng(5).normal(size=(8, 60, 6)), tf.float32)
-    objective = objective_of(CGANSettings(diversity="effective", diversity_bound=100))
-    state = gan_training.start(np.random.default_rng(2), objective, SHAPE)
-    _, term = gan_training.generator_loss(objective, state.discriminator, fake, codes, noise[1])
     x, z = fake.numpy(), noise[1].numpy()
     pairs = [(i, i + 4) for i in range(4) if codes[i] == codes[i + 4]]
-    ratios = [np.abs(x[i] - x[j]).mean() / np.abs(z[i] - z[j]).mean() for i, j in pairs]
     assert 0 < len(pairs) < 4
-    assert float(term) == pytest.approx(8 * np.mean(ratios), rel=1e-5)
+    ratios = np.array([np.abs(x[i] - x[j]).mean() / np.abs(z[i] - z[j]).mean() for i, j in pairs])
+    return fake, codes, noise[1], ratios, pairs
+
+
+def test_the_published_diversity_term_is_a_constant():
+    fake, codes, noise, _, _ = pair_ratios()
+    term, gradient = diversity_and_gradient("published", 1.0, fake, codes, noise)
+    halves = np.abs(fake[:4] - fake[4:]).mean() / np.abs(noise[:4] - noise[4:]).mean()
+    assert term == pytest.approx(halves, rel=1e-5)
+    assert gradient is None
+
+
+def test_the_effective_diversity_term_parts_windows_of_one_condition_up_to_the_bound():
+    fake, codes, noise, ratios, pairs = pair_ratios()
+    term, gradient = diversity_and_gradient("effective", 100.0, fake, codes, noise)
+    assert term == pytest.approx(ratios.mean(), rel=1e-5)
+    moved = np.abs(gradient).max(axis=(1, 2)) > 0
+    assert np.flatnonzero(moved).tolist() == sorted(np.ravel(pairs))
+    term, gradient = diversity_and_gradient("effective", 0.5, fake, codes, noise)
+    assert term == pytest.approx(0.5)
+    assert not np.any(gradient)
+
+
+@pytest.mark.parametrize("kind", ["published", "effective"])
+def test_only_the_effective_diversity_term_changes_a_step(kind):
+    parameters = {}
+    for weight in (0, 8):
+        settings = CGANSettings(discriminator="fcn", diversity=kind, diversity_weight=weight)
+        state = gan_training.start(np.random.default_rng(2), objective_of(settings), SHAPE)
+        state, _ = gan_training.step(objective_of(settings), state, tf.constant(1.0), *batch())
+        parameters[weight] = flat(state.generator)
+    assert np.array_equal(parameters[0], parameters[8]) == (kind == "published")
+
+
+def test_the_bound_is_the_diversity_of_the_training_windows():
+    rng = np.random.default_rng(0)
+    codes = np.arange(400, dtype=np.int32) % 2
+    windows = (10.0 * codes[:, np.newaxis, np.newaxis] + rng.normal(size=(400, 60, 6))).astype(np.float32)
+    # Within a condition the windows are standard normal, as the noise is.
+    assert typical_diversity(Data(windows, codes, root_stream(0))) == pytest.approx(1, abs=0.01)
 
 
 class Interrupted(Exception):

@@ -31,8 +31,8 @@ class CGANSettings(GeneratorSettings):
         "published", description="diversity term: without gradient as published, or with it"
     )
     diversity_weight: float = Field(8, ge=0, description="weight of the diversity term")
-    diversity_bound: float = Field(
-        0.25, gt=0, description="where `effective` ends: about the windows' standard deviation"
+    diversity_bound: float | None = Field(
+        None, gt=0, description="where `effective` ends; default: the diversity of the training windows"
     )
     output: Literal["relu", "linear"] = Field(
         "relu", description="relu for windows in [0, 1], linear where values can be negative"

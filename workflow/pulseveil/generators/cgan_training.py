@@ -27,6 +27,7 @@ Parameters = list[NDArray[np.float32]]
 _BLOCK_STEPS = 250  # steps in one call of the compiled program, and in one draw of random numbers
 _SELECTION_ROWS = 512
 _SELECTION_NEIGHBOURS = 2
+_DIVERSITY_PAIRS = 2000
 _PROGRESS_LINES = 20
 
 
@@ -63,12 +64,13 @@ def train(
     state = gan_training.start(generator(child(stream, "parameters")), objective, shape)
     done, state, best = _restored(state, checkpoint)
     program = gan_training.program(objective)
+    bound = tf.constant(settings.diversity_bound or typical_diversity(data), tf.float32)
     while done < settings.steps:
         block, before = done // _BLOCK_STEPS, done
         batches = draw_batches(data, block, settings.batch_size)
         done = min((block + 1) * _BLOCK_STEPS, settings.steps)
         first, last = (tf.constant(step - block * _BLOCK_STEPS) for step in (before, done))
-        state, losses = program(state, batches, first, last)
+        state, losses = program(state, batches, bound, first, last)
         if settings.selection == "two_sample":
             best = _better(best, state, settings, data)
         _report(before, done, settings.steps, losses)
@@ -80,6 +82,18 @@ def train(
 def objective_of(settings: CGANSettings) -> Objective:
     """The part of the settings that is compiled into the program."""
     return Objective(**{name: getattr(settings, name) for name in Objective._fields})
+
+
+def typical_diversity(data: Data) -> float:
+    """The diversity term (`gan_training.diversity`) that the training windows themselves would have.
+
+    Mean absolute difference of 2,000 random pairs of one condition, over that of standard normal noise.
+    """
+    rng = generator(child(data.stream, "diversity"))
+    first, second = rng.integers(len(data.windows), size=(2, _DIVERSITY_PAIRS))
+    same = data.condition[first] == data.condition[second]
+    difference = np.abs(data.windows[first[same]] - data.windows[second[same]])
+    return float(difference.mean() / (2 / np.sqrt(np.pi)))
 
 
 def draw_batches(data: Data, block: int, batch_size: int) -> Batches:

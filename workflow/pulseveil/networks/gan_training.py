@@ -19,6 +19,8 @@ from pulseveil.networks.discriminators import discriminate, start_discriminator
 from pulseveil.networks.gan import Output, Shape, generate, start_generator
 from pulseveil.networks.layers import Parameters
 
+Diversity = Literal["published", "effective"]
+
 
 class Objective(NamedTuple):
     """What a training minimises and how; each has its own compiled program."""
@@ -26,9 +28,8 @@ class Objective(NamedTuple):
     discriminator: str
     learning_rate: float
     beta1: float
-    diversity: Literal["published", "effective"]
+    diversity: Diversity
     diversity_weight: float
-    diversity_bound: float
     output: Output
     leaky_slope: float
 
@@ -54,7 +55,7 @@ class Batches(NamedTuple):
     noise: tf.Tensor
 
 
-Program = Callable[[State, Batches, tf.Tensor, tf.Tensor], tuple[State, tf.Tensor]]
+Program = Callable[[State, Batches, tf.Tensor, tf.Tensor, tf.Tensor], tuple[State, tf.Tensor]]
 
 
 def start(rng: np.random.Generator, objective: Objective, shape: Shape) -> State:
@@ -78,15 +79,18 @@ def from_arrays(like: State, arrays: Mapping[str, NDArray[Any]]) -> State:
 
 @lru_cache(maxsize=16)
 def program(objective: Objective) -> Program:
-    """Compiled `(state, batches, first, last) -> (state, mean losses (3))` over the batches first..last-1.
+    """Compiled `(state, batches, bound, first, last) -> (state, mean losses (3))`.
 
-    Folds and seeds whose batches have equal shapes share one compilation.
+    Runs the steps first..last-1 of `batches`; `bound` is where the effective diversity term ends. Folds and
+    seeds whose batches have equal shapes share one compilation.
     """
 
     @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
-    def run(state: State, batches: Batches, first: tf.Tensor, last: tf.Tensor) -> tuple[State, tf.Tensor]:
+    def run(
+        state: State, batches: Batches, bound: tf.Tensor, first: tf.Tensor, last: tf.Tensor
+    ) -> tuple[State, tf.Tensor]:
         def body(i: tf.Tensor, state: State, total: tf.Tensor) -> tuple[tf.Tensor, State, tf.Tensor]:
-            state, losses = step(objective, state, *(values[i] for values in batches))
+            state, losses = step(objective, state, bound, *(values[i] for values in batches))
             return i + 1, state, total + losses
 
         _, state, total = tf.while_loop(lambda i, *_: i < last, body, (first, state, tf.zeros(3)))
@@ -96,7 +100,12 @@ def program(objective: Objective) -> Program:
 
 
 def step(
-    objective: Objective, state: State, windows: tf.Tensor, condition: tf.Tensor, noise: tf.Tensor
+    objective: Objective,
+    state: State,
+    bound: tf.Tensor,
+    windows: tf.Tensor,
+    condition: tf.Tensor,
+    noise: tf.Tensor,
 ) -> tuple[State, tf.Tensor]:
     """One update of each network; losses (3): discriminator, generator, diversity term."""
 
@@ -119,7 +128,8 @@ def step(
     with tf.GradientTape() as tape:
         tape.watch(state.generator)
         fake = make(state.generator, noise[1])
-        g_loss, term = generator_loss(objective, discriminator, fake, condition, noise[1])
+        term = objective.diversity_weight * diversity(objective.diversity, bound, fake, condition, noise[1])
+        g_loss = generator_loss(objective, discriminator, fake, condition) - term
     gradients = tape.gradient(g_loss, state.generator)
     generator, generator_adam = update(state.generator, gradients, state.generator_adam)
     after = State(generator, discriminator, generator_adam, discriminator_adam)
@@ -139,28 +149,30 @@ def discriminator_loss(
 
 
 def generator_loss(
-    objective: Objective, discriminator: Parameters, fake: tf.Tensor, condition: tf.Tensor, noise: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Non-saturating loss less the weighted diversity term, and that weighted term."""
+    objective: Objective, discriminator: Parameters, fake: tf.Tensor, condition: tf.Tensor
+) -> tf.Tensor:
+    """Non-saturating loss: mean cross-entropy of fake windows with the answer "real"."""
     logits = discriminate(objective.discriminator, discriminator, fake, condition)
-    term = objective.diversity_weight * _diversity(objective, fake, condition, noise)
-    return _cross_entropy(logits, tf.ones_like(logits)) - term, term
+    return _cross_entropy(logits, tf.ones_like(logits))
 
 
-def _diversity(objective: Objective, fake: tf.Tensor, condition: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
-    """How far apart windows lie for noise that lies apart (Yang et al. 2019, arXiv:1901.09024, equation 3).
+def diversity(
+    kind: Diversity, bound: tf.Tensor, fake: tf.Tensor, condition: tf.Tensor, noise: tf.Tensor
+) -> tf.Tensor:
+    """How far apart windows lie for noise that lies apart (Yang et al. 2019, arXiv:1901.09024).
 
     The first half of the batch is compared with the second. The published code calls the generator outside
-    the tape, so `published` has no gradient; it has no upper bound and also compares windows of different
-    conditions. `effective` has its gradient, up to the bound, between windows of one condition.
+    the tape, so `published` has no gradient; it has no bound and also compares windows of different
+    conditions. `effective` has its gradient, between windows of one condition and up to the bound: without
+    one, the term wins over the discriminator and the windows grow without end.
     """
     half = fake.shape[0] // 2
     between = tf.reduce_mean(tf.abs(fake[:half] - fake[half:]), axis=(1, 2))
     apart = tf.reduce_mean(tf.abs(noise[:half] - noise[half:]), axis=1)
-    if objective.diversity == "published":
+    if kind == "published":
         return tf.stop_gradient(tf.reduce_mean(between) / tf.reduce_mean(apart))
     same = tf.cast(tf.equal(condition[:half], condition[half:]), tf.float32)
-    bounded = tf.minimum(between / apart, objective.diversity_bound)
+    bounded = tf.minimum(between / apart, bound)
     return tf.math.divide_no_nan(tf.reduce_sum(same * bounded), tf.reduce_sum(same))
 
 
