@@ -1,9 +1,9 @@
-"""Print what a study would run: runs, jobs, starts of TensorFlow, expected CPU hours, GPU jobs."""
+"""Print what a study would run: runs, jobs, expected hours, and the epsilon that each private cell spends."""
 
 import argparse
 from pathlib import Path
 
-from pulseveil import costs
+from pulseveil import dag
 from pulseveil.errors import run_command
 from pulseveil.plan import make_plan
 from pulseveil.store import atomic_path
@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, help="also write every detector run as a CSV table")
     options = parser.parse_args()
     plan = make_plan(read_study(options.study))
-    print(costs.describe(plan))
+    print(dag.describe(plan))
     if options.runs:
         with atomic_path(options.runs) as path:
             plan.runs().to_csv(path, index=False)

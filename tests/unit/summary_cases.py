@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pulseveil.contracts import Scores
-from pulseveil.naming import number_label
-from pulseveil.store import write_record
+from pulseveil.naming import number_label, parse_number
+from pulseveil.privacy import accounting, ledger
+from pulseveil.privacy.budget import Budget
+from pulseveil.privacy.noise import Noise
+from pulseveil.store import Models, write_models, write_record
 
 WINDOWS = 20
 STRESS = 6
@@ -48,7 +52,30 @@ def scores(wrong: Mapping[str, int], /, **keys: Any) -> Scores:
         score_rest=1 - score,
         predicted=predicted,
         keys={**KEYS, **keys},
+        ledger=ledger_of({**KEYS, **keys}, "epsilon_detector"),
     )
+
+
+def ledger_of(keys: Mapping[str, Any], epsilon: str, *, secret: bool = True) -> np.ndarray:
+    """The ledger of one private query of 14 people (or 14 x 37 windows) at `keys[epsilon]`; empty at inf."""
+    value = parse_number(keys[epsilon])
+    if np.isinf(value):
+        return np.array([], dtype=np.str_)
+    budget = Budget(value, 1e-5, keys["unit"])
+    n = 14 if keys["unit"] == "subject" else 14 * 37
+    query = accounting.calibrate(budget, name="query", n=n, q=1.0, room=n, steps=1, clip_norm=1.0)
+    noise = Noise(bytes(32), secret)
+    entry = ledger.settle(query, steps_noised=1, delta=1e-5, noise=noise, public_quantities=())
+    named = replace(entry, inputs={**keys, "fold": "S2", "release": "a"})
+    return np.array([ledger.to_json(named)], dtype=np.str_)
+
+
+def write_generator(folder: Path, **keys: Any) -> str:
+    """A model file of a private generator that has a ledger and nothing else; its path."""
+    keys = {"cohort": "wesad", "generator": "cgan", "unit": "subject", "seed": 0, **keys}
+    path = folder / f"{keys['generator']}-{keys['unit']}-{number_label(keys['epsilon_generator'])}.h5"
+    write_models(path, Models({}, {}, {"S2": ledger_of(keys, "epsilon_generator")}), cell_hash="made up")
+    return str(path)
 
 
 def constant_scores(people: Sequence[str], /, **keys: Any) -> Scores:

@@ -115,6 +115,16 @@ def test_times_of_another_cohort_are_refused(tmp_path: Path) -> None:
         next(cohort(plain(tmp_path), tmp_path, "S1", shift=86_400).recordings())
 
 
+@pytest.mark.parametrize("arrange", [plain, zip_each, one_zip, zips_in_folders])
+def test_a_recording_without_labels_is_left_out_and_named(
+    tmp_path: Path, arrange: Arrangement, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = arrange(tmp_path / "cohort of two")
+    assert [recording.subject for recording in cohort(data, tmp_path, "S1").recordings()] == ["S1"]
+    (warning,) = caplog.messages
+    assert "left out, labels.csv has no rows for: S2" in warning
+
+
 def test_two_answers_to_one_subject_are_refused(tmp_path: Path) -> None:
     pack(plain(tmp_path) / "S1", tmp_path / "S1.zip")
     with pytest.raises(InputError, match=r"found S1, S1\.zip"):

@@ -20,10 +20,10 @@ def windows_of_two_conditions(n=400):
     return flat.reshape(n, 5, 2).astype(np.float32), code.astype(np.int8)
 
 
-def fitted(rank=30, **changes):
+def fitted(rank=30, residual="white", **changes):
     windows, code = windows_of_two_conditions()
     arguments = {"classes": 2, "budget": NOT_PRIVATE, "stream": STREAM} | changes
-    return Moments.fit(MomentsSettings(rank=rank), windows, code, **arguments)
+    return Moments.fit(MomentsSettings(rank=rank, residual=residual), windows, code, **arguments)
 
 
 def drawn(model, code, n=20000):
@@ -50,6 +50,16 @@ def test_low_rank_keeps_each_values_variance_and_the_largest_direction():
     np.testing.assert_allclose(samples.var(axis=0), rows.var(axis=0, ddof=1), rtol=0.06)
     values, vectors = np.linalg.eigh(np.cov(rows.T))
     assert np.var(samples @ vectors[:, -1]) > 0.9 * values[-1]
+
+
+def test_without_a_residual_windows_lie_in_the_kept_directions():
+    windows, codes = windows_of_two_conditions()
+    rows = windows[codes == 1].reshape(200, -1)
+    samples = drawn(fitted(rank=2, residual="none"), 1)
+    found = np.linalg.eigvalsh(np.cov(samples.T))[::-1]
+    known = np.linalg.eigvalsh(np.cov(rows.T))[::-1]
+    np.testing.assert_allclose(found[:2], known[:2], rtol=0.06)
+    assert np.all(np.abs(found[2:]) < 1e-6 * known[0])
 
 
 def test_a_window_depends_on_its_own_noise_only():
@@ -80,8 +90,11 @@ def test_arrays_round_trip():
     np.testing.assert_array_equal(drawn(again, 1, 5), drawn(model, 1, 5))
 
 
-def test_private_budgets_and_absent_conditions_are_refused():
-    with pytest.raises(InputError, match="no private training"):
-        fitted(budget=Budget(1.0, 1e-5, "subject"))
+def test_absent_conditions_are_refused():
     with pytest.raises(InputError, match="condition 2 has 0 windows"):
         fitted(classes=3)
+
+
+def test_a_private_training_needs_to_know_whose_windows_these_are():
+    with pytest.raises(ValueError, match="whose windows"):
+        fitted(budget=Budget(1.0, 1e-5, "subject"))

@@ -15,7 +15,7 @@ class Constant:
     Settings, version, uses_tensorflow, private_units = Settings, 1, False, frozenset()
     def __init__(self, level, shape): self.level, self.shape = level, shape
     @classmethod
-    def fit(cls, settings, windows, condition, *, classes, budget, stream, checkpoint=None):
+    def fit(cls, settings, windows, condition, *, classes, budget, stream, checkpoint=None, subject=None):
         return cls(settings.level, windows.shape[1:])
     @staticmethod
     def expected_seconds(settings, rows): return 0.0
@@ -32,7 +32,7 @@ seed: 1
 protocol: sound
 cohorts: {simulated: {kind: simulated, subjects: 3}}
 generators: [{name: flat, kind: constant, settings: {level: 2.5}}]
-detectors: [majority]
+detectors: [logistic]
 seeds: 1
 evaluations: [{name: tstr, cohort: simulated, train: synthetic}]
 """
@@ -47,7 +47,8 @@ from pulseveil.runs import Journal, RunStore
 from pulseveil.study import read_study
 
 folder = Path(sys.argv[1])
-job = make_plan(read_study(folder / "study.yaml")).generator_job("simulated", "flat", float("inf"), (0,))
+plan = make_plan(read_study(folder / "study.yaml"))
+job = plan.generator_job(plan.generator_cells()[0], (0,))
 n = 6
 windows = WindowSet(np.zeros((n, 60, 6), np.float32), np.zeros(n, np.int8), np.zeros(n, bool),
     np.zeros(n, bool),

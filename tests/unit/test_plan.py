@@ -64,7 +64,12 @@ def test_timeline_yardsticks_train_on_real_labels_in_every_evaluation():
     plan = demo()
     timeline = [pack for pack in plan.detector_packs if pack.timeline]
     assert {pack.evaluation.name for pack in timeline} == {"real", "tstr", "augmented"}
-    assert all(plan.detector_job(p, "majority", float("inf"), float("inf")).train == "real" for p in timeline)
+    jobs = [
+        plan.detector_job(p, "majority", privacy)
+        for p in timeline
+        for privacy in plan.privacies(p, "majority")
+    ]
+    assert [job.train for job in jobs] == ["real"] * 3
 
 
 def test_a_model_without_private_training_is_refused_in_the_plan():

@@ -7,8 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 from pulseveil import randomness, registry
+from pulseveil.cohorts.simulated import SimulatedSettings
 from pulseveil.contracts import PHYSIOLOGICAL_CHANNELS, FeatureSet
 from pulseveil.detectors.rules import elapsed_minutes
+from pulseveil.detectors.schedules import SCHEDULES
 from pulseveil.errors import InputError
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget
 from pulseveil.statistics import statistic_names
@@ -156,11 +158,80 @@ def test_elapsed_time_refuses_windows_without_a_time():
         fit("elapsed_time", replace(features(), start_s=np.full(200, np.nan)))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_private_training_is_refused(name):
-    with pytest.raises(InputError, match=rf"{name}: no private training .* use epsilon inf, not 1"):
-        fit(name, features(), budget=Budget(1.0, 1e-5, "subject"))
-    assert registry.load("detectors", name).private_units == frozenset()
+PRIVATE = Budget(1.0, 1e-5, "subject")
+
+
+def test_a_forest_has_no_private_training():
+    with pytest.raises(InputError, match=r"forest: no private training .* use epsilon inf, not 1"):
+        fit("forest", features(), budget=PRIVATE)
+    assert registry.load("detectors", "forest").private_units == frozenset()
+
+
+@pytest.mark.parametrize("name", ["majority", "elapsed_time"])
+def test_labels_are_refused_under_a_private_budget_and_protocols_cost_nothing(name):
+    kind = registry.load("detectors", name)
+    for refused in (
+        lambda: kind.mechanisms(kind.Settings(), PRIVATE),
+        lambda: fit(name, features(), budget=PRIVATE),
+    ):
+        with pytest.raises(
+            InputError, match=rf"{name}: no private training on labels .*`source: wesad or sim"
+        ):
+            refused()
+    assert kind.mechanisms(kind.Settings(source="wesad"), PRIVATE) == ()
+    test, nobody = features(seed=2), features().take(np.zeros(200, bool))
+    found, of_others = (
+        fit(name, train, budget=PRIVATE, source="wesad").score(test).score
+        for train in (nobody, replace(features(), stress=~features().stress))
+    )
+    np.testing.assert_array_equal(found, of_others)
+
+
+def test_majority_of_wesads_protocol_is_rest():
+    # 10 of 20 + 10 + 6.53 minutes are stress (Schmidt et al. 2018).
+    outputs = fit("majority", features(), source="wesad").score(features())
+    assert outputs.score == pytest.approx(10 / 36.53, abs=1e-3)
+    assert not outputs.predicted.any()
+
+
+@pytest.mark.parametrize(
+    ("minute", "stress"),
+    # Baseline to 20; then stress to 30, or amusement to 26.5, meditation to 33.5 and stress to 43.5.
+    [(0, False), (10, False), (17, False), (28, True), (32, True), (36, True)],
+)
+def test_the_clock_of_wesads_protocol_knows_when_stress_is_likely(minute, stress):
+    given = replace(features(2, subjects=1), start_s=np.array([0.0, 60.0 * minute]))
+    fitted = fit("elapsed_time", features(), source="wesad", first_tested_min=0)
+    assert fitted.score(given).predicted.tolist() == [False, stress]
+
+
+def test_the_clock_of_a_protocol_starts_where_calibration_ends():
+    # Minute 28 of the protocol is minute 23 of the tested windows, if calibration takes the first 5.
+    scores = [
+        fit("elapsed_time", features(), source="wesad", first_tested_min=taken)
+        .score(replace(features(2, subjects=1), start_s=np.array([0.0, 60.0 * (28 - taken)])))
+        .score[1]
+        for taken in (0, 5)
+    ]
+    assert scores[0] == scores[1]
+    assert fit("elapsed_time", features(), source="wesad").first_tested_min == 5
+
+
+def test_both_orders_of_a_protocol_count_equally():
+    schedule = SCHEDULES["wesad"]
+    # 23 minutes: half of the people are in stress, the others in amusement, some still in the baseline.
+    assert 0.35 < schedule.stress_probability(np.array([23.0]))[0] < 0.5
+    minutes = np.array([-50.0, 0.0, 60.0, 500.0])
+    assert np.isfinite(schedule.stress_probability(minutes)).all()
+
+
+def test_the_simulated_protocol_has_the_lengths_of_the_simulated_cohort():
+    cohort = SimulatedSettings()
+    lengths = {True: [cohort.stress_s], False: [cohort.baseline_s, cohort.amusement_s]}
+    for version in SCHEDULES["simulated"].versions:
+        for stress, seconds in lengths.items():
+            found = [60 * (stage.end - stage.start) for stage in version if stage.stress == stress]
+            assert found == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("name", ["logistic", "forest", "elapsed_time"])

@@ -250,7 +250,7 @@ def test_a_record_of_another_kind_is_refused_with_the_stage_to_rerun(tmp_path):
     path = tmp_path / "s.h5"
     write_record(path, scores(), cell_hash="x")
     expected = (
-        f"{path}: expected format pulseveil-windows version 1, found pulseveil-scores version 1; "
+        f"{path}: expected format pulseveil-windows version 2, found pulseveil-scores version 2; "
         "rerun prepare_cohort"
     )
     with pytest.raises(InputError) as raised:

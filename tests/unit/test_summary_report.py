@@ -14,10 +14,11 @@ from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.published import read_published
 from pulseveil.summary.summarize import summarize
 from pulseveil.summary.terminal import terminal_summary
-from tests.unit.summary_cases import WESAD, constant_scores, description, scores, write
+from tests.unit.summary_cases import WESAD, constant_scores, description, scores, write, write_generator
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = ["main.csv", "main.tex", "main.html", "per_subject.csv", "differences.csv", "quality.csv"]
+TABLES += ["spending.csv", "ledger.json", "statement.txt", "audit.csv"]
 FIGURES = [f"{name}.{kind}" for name in ("main", "per_subject") for kind in ("pdf", "png", "svg")]
 REPAIRS = [{"subject": "S2", "windows": 35, "repairs": ["EDA gap of 3 s filled", "clock set back"]}]
 
@@ -95,7 +96,8 @@ def test_a_terminal_table_with_every_axis_still_fits(tmp_path):
     files = write(
         tmp_path, [scores(wrong, **synthetic, **dict(zip(keys, row, strict=True))) for row in levels]
     )
-    study = StudyDescription.model_validate(description())
+    models = [write_generator(tmp_path, generator="a_long_generator", epsilon_generator=1)]
+    study = StudyDescription.model_validate(description(models=models))
     text = printed(summarize(study, files, tmp_path / "results").main)
     assert max(map(len, text.splitlines())) <= 110
     assert "0.800 [" in text
@@ -115,7 +117,8 @@ def test_exactly_its_files_are_written_and_the_same_bytes_twice(done, tmp_path):
 
 def test_an_axis_adds_its_figure(tmp_path):
     files = write(tmp_path, list(records(axes=True)))
-    study = StudyDescription.model_validate(description())
+    models = [write_generator(tmp_path, epsilon_generator=epsilon) for epsilon in (10, 1)]
+    study = StudyDescription.model_validate(description(models=models))
     names = [path.name for path in summarize(study, files, tmp_path / "results").files]
     assert names == [*TABLES, *FIGURES, "axes.pdf", "axes.png", "axes.svg", "report.html"]
 

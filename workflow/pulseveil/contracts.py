@@ -189,6 +189,7 @@ class Scores(Rows):
     score (n): estimated probability of stress; score_rest (n): the second output of two-output networks,
     else 1 - score; predicted (n) bool; fold (n): the fold in which the window was tested. `keys` are the
     run keys of the file: evaluation, generator, detector, unit, epsilons, subjects, noise, seed.
+    `ledger` (m): the ledger entries of the detectors' private trainings, each as JSON.
     """
 
     subject: NDArray[np.str_]
@@ -200,6 +201,7 @@ class Scores(Rows):
     score_rest: NDArray[np.float32]
     predicted: NDArray[np.bool_]
     keys: Mapping[str, str | int | float] = field(default_factory=dict)
+    ledger: NDArray[np.str_] = field(default_factory=lambda: np.array([], dtype=np.str_))
 
     row_columns = (
         "subject",

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import product
 
 from pulseveil import registry
-from pulseveil.plan import DetectorPack, GeneratorPack, Plan
+from pulseveil.packs import DetectorPack, GeneratorPack
+from pulseveil.plan import Plan
 
 # Seconds on one core of a 2020s x86-64 server.
 TENSORFLOW_START = 12.0
@@ -60,7 +61,7 @@ def lines(plan: Plan) -> list[Line]:
     packs = plan.generator_packs()
     trained = synthesized = 0.0
     runs = jobs = starts = 0
-    for cohort, generator, _ in plan.generator_cells():
+    for cohort, generator, *_ in plan.generator_cells():
         kind = registry.load("generators", study.generator(generator).kind)
         jobs += len(packs)
         starts += len(packs) * kind.uses_tensorflow
@@ -82,8 +83,8 @@ def _detector_line(plan: Plan, evaluation: str) -> Line:
     for pack in plan.detector_packs:
         if pack.evaluation.name != evaluation:
             continue
-        pairs = len(plan.epsilons(pack))
         for detector in pack.detectors:
+            pairs = len(plan.privacies(pack, detector))
             kind = registry.load("detectors", plan.study.detector(detector).kind)
             cells = len(pack.generators) * len(pack.subjects) * len(pack.noise) * len(pack.seeds)
             jobs += pairs

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pulseveil import costs, paths, registry, stages
+from pulseveil import audit_plan, costs, paths, registry, spending, stages
 from pulseveil.errors import InputError
 from pulseveil.naming import number_label, parse_number
-from pulseveil.plan import DetectorPack, GeneratorPack, Plan, make_plan
+from pulseveil.packs import AuditedCell, DetectorPack, GeneratorCell, GeneratorPack, Privacy
+from pulseveil.plan import Plan, make_plan
 from pulseveil.study import Study, check_study, load_yaml
 
 __all__ = ["number_label"]
@@ -29,11 +30,22 @@ def from_config(config: Mapping[str, Any], *, sources: Sequence[str], demo: Path
     Raises InputError for anything wrong in it.
     """
     if "cohorts" in config:
-        return make_plan(check_study(dict(config), ", ".join(sources) or "config"))
+        return _checked(dict(config), ", ".join(sources) or "config")
     if sources:
         raise InputError(f"{', '.join(sources)}: cohorts: this key is missing; a study names at least one")
     values = {**load_yaml(demo), **config}
-    return make_plan(check_study(values, f"{demo.name} with --config"))
+    return _checked(values, f"{demo.name} with --config")
+
+
+def _checked(values: Mapping[str, Any], source: str) -> Plan:
+    plan = make_plan(check_study(values, source))
+    spending.check(plan)
+    return plan
+
+
+def describe(plan: Plan) -> str:
+    """What a plan will cost in hours and, where it is private, in epsilon."""
+    return "\n\n".join(text for text in (costs.describe(plan), spending.describe(plan)) if text)
 
 
 def cohort_arguments(plan: Plan, cohort: str, windows: str) -> list[str]:
@@ -91,7 +103,8 @@ def cohort_windows(plan: Plan) -> list[str]:
 def generator_job(plan: Plan, wildcards: Any, pack: GeneratorPack) -> str:
     """The GeneratorJob of a pack, as JSON."""
     epsilon = parse_number(wildcards.epsilon_generator)
-    return plan.generator_job(wildcards.cohort, wildcards.generator, epsilon, pack.seeds).model_dump_json()
+    cell = GeneratorCell(wildcards.cohort, wildcards.generator, wildcards.unit, epsilon)
+    return plan.generator_job(cell, pack.seeds).model_dump_json()
 
 
 def synthesis_arguments(plan: Plan, cohort: str) -> list[str]:
@@ -102,12 +115,19 @@ def synthesis_arguments(plan: Plan, cohort: str) -> list[str]:
 
 def detector_job(plan: Plan, wildcards: Any, pack: DetectorPack) -> str:
     """The DetectorJob of a pack, as JSON."""
-    return plan.detector_job(
-        pack,
-        wildcards.detector,
+    privacy = Privacy(
+        wildcards.unit,
         parse_number(wildcards.epsilon_generator),
         parse_number(wildcards.epsilon_detector),
-    ).model_dump_json()
+    )
+    return plan.detector_job(pack, wildcards.detector, privacy).model_dump_json()
+
+
+def audit_job(plan: Plan, wildcards: Any) -> str:
+    """The AuditJob of a detector, as JSON."""
+    epsilon = parse_number(wildcards.epsilon_detector)
+    cell = AuditedCell(wildcards.cohort, wildcards.detector, wildcards.unit, epsilon)
+    return audit_plan.audit_job(plan, cell).model_dump_json()
 
 
 def quality_arguments() -> list[str]:

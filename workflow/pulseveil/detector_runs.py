@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pulseveil import protocols, provenance, randomness, registry, store, tensorflow_runtime
+from pulseveil import protocols, provenance, randomness, registry, releases, store, tensorflow_runtime
 from pulseveil.contracts import FeatureSet, Scores
 from pulseveil.jobs import DetectorJob
 from pulseveil.protocols import ALL, Fold
@@ -59,7 +59,13 @@ def train_detectors(
         logger.info("%s", ", ".join(f"{name} {value}" for name, value in keys.items()))
         hashes = [_run(job, detector, keys, fold, data, runs, journal) for fold in job.folds]
         parts = [store.read_record(runs.path(run_hash), Scores) for run_hash in hashes]
-        yield keys, Scores.concatenate(parts), provenance.cell_hash({"runs": hashes})
+        yield keys, _together(parts), provenance.cell_hash({"runs": hashes})
+
+
+def _together(parts: Sequence[Scores]) -> Scores:
+    """The scores of all folds, with the ledgers of all."""
+    ledger = np.concatenate([part.ledger for part in parts])
+    return replace(Scores.concatenate([replace(part, ledger=ledger) for part in parts]), ledger=ledger)
 
 
 def _run(
@@ -81,8 +87,13 @@ def _run(
     started = time.monotonic()
     stream = job.stream(keys, fold.name)
     noisy = protocols.with_input_noise(train, keys["noise"], randomness.child(stream, "input_noise"))
-    budget = job.budget(job.epsilon_detector)
-    outputs = detector.fit(noisy, budget=budget, stream=randomness.child(stream, "fit")).score(test)
+    budget = job.budget(job.epsilon_detector, fold)
+    fit_stream = randomness.child(stream, "fit")
+    with releases.with_noise(budget, job.noise_mode, runs.key_path(run_hash), fit_stream) as budget:
+        fitted = detector.fit(noisy, budget=budget, stream=fit_stream)
+        inputs = {**keys, "fold": fold.name, "settings": releases.settings_hash(job.settings)}
+        ledger = releases.closed_ledger(fitted.ledger, budget, inputs) if budget.is_private else ()
+    outputs = fitted.score(test)
     scores = Scores(
         subject=test.subject,
         fold=np.full(len(test), fold.name),
@@ -93,6 +104,7 @@ def _run(
         score_rest=outputs.score_rest,
         predicted=outputs.predicted,
         keys=keys,
+        ledger=np.array(ledger, dtype=np.str_),
     )
     store.write_record(runs.path(run_hash), scores, cell_hash=run_hash)
     journal.append("detector", run_hash, time.monotonic() - started, {**keys, "fold": fold.name})
@@ -107,7 +119,7 @@ def _run_hash(
             "versions": job.versions,
             "kind": job.kind,
             "settings": dict(job.settings),
-            "budget": [job.unit, job.delta, job.epsilon_detector],
+            "budget": job.budget_settings(job.epsilon_detector, fold),
             "noise": keys["noise"],
             "root_seed": job.root_seed,
             "stream": list(job.stream(keys, fold.name).spawn_key),

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil import provenance, registry, store, tensorflow_runtime
+from pulseveil import provenance, registry, releases, store, tensorflow_runtime
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import STRESS, SyntheticSet, WindowSet
 from pulseveil.errors import InputError
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.jobs import GeneratorJob
+from pulseveil.privacy.budget import Budget
 from pulseveil.protocols import Fold
 from pulseveil.runs import Journal, RunStore, content_hash
 
@@ -30,14 +31,18 @@ def train_generators(
     """Train what `runs` does not have yet, each run stored as it ends; yields (seed, models, hash)."""
     _start(job)
     for seed in job.seeds:
-        arrays: dict[str, store.Arrays] = {}
-        hashes = []
-        for fold in job.folds:
-            run_hash = _train_fold(job, fold, seed, windows, runs, journal)
-            arrays |= store.read_models(runs.path(run_hash)).arrays
-            hashes.append(run_hash)
+        hashes = [_train_fold(job, fold, seed, windows, runs, journal) for fold in job.folds]
+        parts = [store.read_models(runs.path(run_hash)) for run_hash in hashes]
+        arrays = {fold: values for part in parts for fold, values in part.arrays.items()}
+        ledgers = {fold: entries for part in parts for fold, entries in part.ledgers.items()}
         description = {"job": job.model_dump(mode="json"), "seed": seed, "form": _form(windows)}
-        yield seed, store.Models(arrays, description), provenance.cell_hash({"runs": hashes})
+        yield seed, store.Models(arrays, description, ledgers), _models_hash(hashes, ledgers)
+
+
+def _models_hash(hashes: Sequence[str], ledgers: Mapping[str, NDArray[np.str_]]) -> str:
+    """The hash of a seed's models; that of private ones knows their releases only, not their data."""
+    named = {fold: list(entries) for fold, entries in ledgers.items()}
+    return provenance.cell_hash(named if named else {"runs": hashes})
 
 
 def synthesize(models: store.Models, subjects: int) -> SyntheticSet:
@@ -100,19 +105,37 @@ def _train_fold(
     started = time.monotonic()
     path = runs.path(run_hash)
     checkpoint = Checkpoint(path.with_suffix(".checkpoint.npz"), run_hash, CHECKPOINT_STEPS)
-    model = kind.fit(
-        settings,
-        rows.windows,
-        condition_codes(rows, job.classes),
-        classes=job.classes,
-        budget=job.budget(job.epsilon_generator),
-        stream=job.stream("generator", fold.name, seed),
-        checkpoint=checkpoint,
-    )
-    store.write_models(path, store.Models({fold.name: model.arrays()}, {}), cell_hash=run_hash)
+    stream = job.stream("generator", fold.name, seed)
+    budget = job.budget(job.epsilon_generator, fold)
+    resumes = checkpoint.load() is not None
+    with releases.with_noise(
+        budget, job.noise_mode, runs.key_path(run_hash), stream, resumes=resumes
+    ) as budget:
+        model = kind.fit(
+            settings,
+            rows.windows,
+            condition_codes(rows, job.classes),
+            classes=job.classes,
+            budget=budget,
+            stream=stream,
+            checkpoint=checkpoint,
+            subject=rows.subject,
+        )
+        ledgers = _ledgers(job, fold, seed, model, budget)
+    store.write_models(path, store.Models({fold.name: model.arrays()}, {}, ledgers), cell_hash=run_hash)
     checkpoint.clear()
     journal.append("generator", run_hash, time.monotonic() - started, {**job.keys(seed), "fold": fold.name})
     return run_hash
+
+
+def _ledgers(
+    job: GeneratorJob, fold: Fold, seed: int, model: Any, budget: Budget
+) -> dict[str, NDArray[np.str_]]:
+    """The closed ledger of one fold's training by fold; none where it is not private."""
+    if not budget.is_private:
+        return {}
+    inputs = {**job.keys(seed), "fold": fold.name, "settings": releases.settings_hash(job.settings)}
+    return {fold.name: releases.closed_ledger(model.ledger, budget, inputs)}
 
 
 def _run_hash(job: GeneratorJob, settings: Any, fold: Fold, seed: int, rows: WindowSet) -> str:
@@ -122,7 +145,7 @@ def _run_hash(job: GeneratorJob, settings: Any, fold: Fold, seed: int, rows: Win
             "kind": job.kind,
             "settings": settings.model_dump(mode="json"),
             "classes": job.classes,
-            "budget": [job.unit, job.delta, job.epsilon_generator],
+            "budget": job.budget_settings(job.epsilon_generator, fold),
             "root_seed": job.root_seed,
             "stream": list(job.stream("generator", fold.name, seed).spawn_key),
             "threads": job.threads,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import astuple
 from itertools import product
 from typing import Any
 
 from pulseveil import randomness
 from pulseveil.naming import number_label
-from pulseveil.privacy.budget import Budget, Unit
+from pulseveil.privacy.budget import Backend, Budget, NoiseMode, Population, Unit
 from pulseveil.protocols import Fold, Train
 from pulseveil.randomness import Stream
 from pulseveil.settings import Settings
@@ -16,7 +17,10 @@ from pulseveil.study import Epsilon
 
 
 class Job(Settings):
-    """What all jobs know of their study; `versions` of stage and model: a new one trains everything again."""
+    """What all jobs know of their study; `versions` of stage and model: a new one trains everything again.
+
+    `windows_per_subject` and `stress_share` are what a private training takes for public.
+    """
 
     study: str
     versions: tuple[int, int]
@@ -24,12 +28,25 @@ class Job(Settings):
     threads: int
     unit: Unit
     delta: float
+    windows_per_subject: int
+    stress_share: float
+    noise_mode: NoiseMode
+    dp_backend: Backend
     epsilon_generator: Epsilon
     seeds: tuple[int, ...]
 
-    def budget(self, epsilon: float) -> Budget:
-        """The budget of one training of this job."""
-        return Budget(epsilon, self.delta, self.unit)
+    def budget(self, epsilon: float, fold: Fold) -> Budget:
+        """The budget of one training of this job, before it has a source of noise."""
+        population = Population(len(fold.train_subjects), self.windows_per_subject, self.stress_share)
+        return Budget(epsilon, self.delta, self.unit, population, backend=self.dp_backend)
+
+    def budget_settings(self, epsilon: float, fold: Fold) -> list[Any]:
+        """All that a training of this job depends on in its budget."""
+        budget = self.budget(epsilon, fold)
+        common = [self.unit, self.delta, epsilon]
+        if not budget.is_private:
+            return common
+        return [*common, *astuple(budget.known_population()), self.noise_mode, self.dp_backend]
 
 
 class GeneratorJob(Job):

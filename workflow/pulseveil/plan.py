@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
+from itertools import groupby, product
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,9 @@ from pulseveil import paths, registry, stages
 from pulseveil.errors import InputError
 from pulseveil.jobs import DetectorJob, GeneratorJob
 from pulseveil.naming import number_label
-from pulseveil.protocols import ALL, Fold, Outline, Train, make_folds, one_fold
+from pulseveil.packs import DetectorPack, GeneratorCell, GeneratorPack, Privacy
+from pulseveil.privacy.budget import Unit
+from pulseveil.protocols import ALL, Fold, Outline, make_folds, one_fold
 from pulseveil.study import Evaluation, Model, Study
 
 NONE = "none"
@@ -27,33 +29,6 @@ RUN_KEYS = (
     *("evaluation", "generator", "detector", "unit", "epsilon_generator", "epsilon_detector"),
     *("subjects", "noise", "seed"),
 )
-
-
-@dataclass(frozen=True)
-class GeneratorPack:
-    """Seeds of a generator that are trained by one job, all folds each."""
-
-    name: str
-    seeds: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class DetectorPack:
-    """Cells of an evaluation that share a process, for each of `detectors` and each pair of epsilons."""
-
-    name: str
-    evaluation: Evaluation
-    detectors: tuple[str, ...]
-    generators: tuple[str, ...]
-    subjects: tuple[int, ...]
-    noise: tuple[float, ...]
-    seeds: tuple[int, ...]
-    timeline: bool
-
-    @property
-    def train(self) -> Train:
-        """What the pack's detectors learn from; a timeline yardstick always learns from real labels."""
-        return "real" if self.timeline else self.evaluation.train
 
 
 @dataclass(frozen=True)
@@ -68,14 +43,15 @@ class Plan:
         blocks = _blocks(range(self.study.seeds), self.study.pack.generator_seeds)
         return tuple(GeneratorPack(f"seeds_{i}", seeds) for i, seeds in enumerate(blocks))
 
-    def generator_cells(self) -> tuple[tuple[str, str, float], ...]:
-        """(cohort, generator, epsilon) of every generator that an evaluation needs."""
+    def generator_cells(self) -> tuple[GeneratorCell, ...]:
+        """Every generator that an evaluation needs."""
         cells = {
-            (evaluation.cohort, generator, epsilon): None
-            for evaluation in self.study.evaluations
-            if evaluation.train != "real"
-            for generator in self._generators(evaluation)
-            for epsilon in self._epsilons_generator(evaluation)
+            GeneratorCell(pack.evaluation.cohort, generator, unit, epsilon): None
+            for pack in self.detector_packs
+            if pack.train != "real"
+            for detector in pack.detectors
+            for unit, epsilon, _ in self.privacies(pack, detector)
+            for generator in pack.generators
         }
         return tuple(cells)
 
@@ -126,45 +102,50 @@ class Plan:
         """The packs of all evaluations."""
         return tuple(pack for evaluation in self.study.evaluations for pack in self._packs(evaluation))
 
-    def epsilons(self, pack: DetectorPack) -> tuple[tuple[float, float], ...]:
-        """(epsilon_generator, epsilon_detector) of a pack's cells."""
+    def privacies(self, pack: DetectorPack, detector: str) -> tuple[Privacy, ...]:
+        """The privacies of a detector's cells in a pack; a cell without any budget has the first unit."""
+        first = self.study.units[0]
         if pack.timeline:
-            return ((np.inf, np.inf),)
-        evaluation = pack.evaluation
-        generator = (np.inf,) if evaluation.train == "real" else self._epsilons_generator(evaluation)
+            return (Privacy(first, np.inf, np.inf),)
+        evaluation, model = pack.evaluation, self.study.detector(detector)
+        units = self.study.units
+        of_generator: tuple[float, ...] = (np.inf,)
+        if pack.train != "real":
+            generator = self.study.generator(pack.generators[0])
+            units, of_generator = _chosen(units, generator.units), self._epsilons_generator(evaluation)
+            of_generator = _chosen(of_generator, generator.epsilons)
         default = self.study.epsilons if evaluation.train == "real" else (np.inf,)
-        return tuple(product(generator, evaluation.epsilon_detector or default))
+        of_detector = _chosen(evaluation.epsilon_detector or default, model.epsilons)
+        axes = product(_chosen(units, model.units), of_generator, of_detector)
+        found = (Privacy(*values) for values in axes)
+        return tuple(dict.fromkeys(p if p.is_private else p._replace(unit=first) for p in found))
 
-    def generator_job(
-        self, cohort: str, generator: str, epsilon: float, seeds: tuple[int, ...]
-    ) -> GeneratorJob:
+    def generator_job(self, cell: GeneratorCell, seeds: tuple[int, ...]) -> GeneratorJob:
         """The job that trains a generator for all folds of a cohort."""
-        model = self.study.generator(generator)
+        model = self.study.generator(cell.generator)
         return GeneratorJob(
-            **self._job(seeds, epsilon),
+            **self._job(seeds, cell.unit, cell.epsilon, self.study.stride_s.generator),
             versions=(stages.GENERATORS, _kind("generators", model).version),
-            cohort=cohort,
-            generator=generator,
+            cohort=cell.cohort,
+            generator=cell.generator,
             kind=model.kind,
             settings=model.settings.model_dump(mode="json"),
             classes=self.study.classes,
-            folds=self.generator_folds(cohort),
+            folds=self.generator_folds(cell.cohort),
         )
 
-    def detector_job(
-        self, pack: DetectorPack, detector: str, epsilon_generator: float, epsilon_detector: float
-    ) -> DetectorJob:
+    def detector_job(self, pack: DetectorPack, detector: str, privacy: Privacy) -> DetectorJob:
         """The job that trains and tests the cells of a pack for one detector."""
         model = self.study.detector(detector)
         return DetectorJob(
-            **self._job(pack.seeds, epsilon_generator),
+            **self._job(pack.seeds, privacy.unit, privacy.epsilon_generator, self.study.stride_s.detector),
             versions=(stages.DETECTORS, _kind("detectors", model).version),
             evaluation=pack.evaluation.name,
             detector=detector,
             kind=model.kind,
             settings=model.settings.model_dump(mode="json"),
             train=pack.train,
-            epsilon_detector=epsilon_detector,
+            epsilon_detector=privacy.epsilon_detector,
             generators=pack.generators,
             subjects=pack.subjects,
             noise=pack.noise,
@@ -180,9 +161,9 @@ class Plan:
                 pack.evaluation.name,
                 generator,
                 detector,
-                self.study.unit,
-                number_label(epsilons[0]),
-                number_label(epsilons[1]),
+                privacy.unit,
+                number_label(privacy.epsilon_generator),
+                number_label(privacy.epsilon_detector),
                 subjects,
                 number_label(noise),
                 seed,
@@ -191,8 +172,10 @@ class Plan:
             )
             for pack in self.detector_packs
             for folds in [len(self.detector_folds(pack))]
-            for generator, detector, epsilons, subjects, noise, seed in product(
-                pack.generators, pack.detectors, self.epsilons(pack), pack.subjects, pack.noise, pack.seeds
+            for detector in pack.detectors
+            for privacy in self.privacies(pack, detector)
+            for generator, subjects, noise, seed in product(
+                pack.generators, pack.subjects, pack.noise, pack.seeds
             )
         ]
         return pd.DataFrame(rows, columns=[*RUN_KEYS, "pack", "folds"])
@@ -217,13 +200,13 @@ class Plan:
         return [
             template.format(
                 study=self.study.name,
-                cohort=cohort,
-                generator=generator,
-                unit=self.study.unit,
-                epsilon_generator=number_label(epsilon),
+                cohort=cell.cohort,
+                generator=cell.generator,
+                unit=cell.unit,
+                epsilon_generator=number_label(cell.epsilon),
                 seed=seed,
             )
-            for cohort, generator, epsilon in self.generator_cells()
+            for cell in self.generator_cells()
             for seed in range(self.study.seeds)
         ]
 
@@ -247,29 +230,46 @@ class Plan:
                 )
         if learning:
             synthetic = evaluation.train != "real"
-            generators = self._generators(evaluation) if synthetic else (NONE,)
+            generators = self._generator_groups(evaluation) if synthetic else [(NONE,)]
             subjects = evaluation.synthetic_subjects if synthetic else (0,)
             blocks = product(
-                seeds, _blocks(subjects, sizes.subjects), _blocks(evaluation.input_noise, sizes.noise)
+                generators,
+                seeds,
+                _blocks(subjects, sizes.subjects),
+                _blocks(evaluation.input_noise, sizes.noise),
             )
-            for i, (block, numbers, noise) in enumerate(blocks):
+            for i, (group, block, numbers, noise) in enumerate(blocks):
                 yield DetectorPack(
-                    f"{evaluation.name}_{i}", evaluation, learning, generators, numbers, noise, block, False
+                    f"{evaluation.name}_{i}", evaluation, learning, group, numbers, noise, block, False
                 )
 
     def _generators(self, evaluation: Evaluation) -> tuple[str, ...]:
         return evaluation.generators or tuple(m.name for m in self.study.generators)
 
+    def _generator_groups(self, evaluation: Evaluation) -> list[tuple[str, ...]]:
+        """The generators of an evaluation; those of a group are trained for the same units and epsilons."""
+        models = [self.study.generator(name) for name in self._generators(evaluation)]
+        filters = {m.name: str((m.units, m.epsilons)) for m in models}
+        ordered = sorted(filters, key=lambda name: list(filters.values()).index(filters[name]))
+        return [tuple(names) for _, names in groupby(ordered, key=filters.__getitem__)]
+
     def _epsilons_generator(self, evaluation: Evaluation) -> tuple[float, ...]:
         return evaluation.epsilon_generator or self.study.epsilons
 
-    def _job(self, seeds: tuple[int, ...], epsilon_generator: float) -> dict[str, Any]:
+    def _job(
+        self, seeds: tuple[int, ...], unit: Unit, epsilon_generator: float, stride_s: int
+    ) -> dict[str, Any]:
+        public = self.study.public.population(1, stride_s)
         return {
             "study": self.study.name,
             "root_seed": self.study.seed,
             "threads": self.study.threads,
-            "unit": self.study.unit,
+            "unit": unit,
             "delta": self.study.delta,
+            "windows_per_subject": public.windows_per_subject,
+            "stress_share": public.stress_share,
+            "noise_mode": self.study.noise,
+            "dp_backend": self.study.dp_backend,
             "epsilon_generator": epsilon_generator,
             "seeds": seeds,
         }
@@ -284,10 +284,11 @@ def make_plan(study: Study) -> Plan:
     plan = Plan(study, outlines)
     for pack in plan.detector_packs:
         plan.detector_folds(pack)
-        for detector, (_, epsilon) in product(pack.detectors, plan.epsilons(pack)):
-            _check_private("detectors", study.detector(detector), epsilon, study.unit)
-    for _, generator, epsilon in plan.generator_cells():
-        _check_private("generators", study.generator(generator), epsilon, study.unit)
+        for detector in pack.detectors:
+            for privacy in plan.privacies(pack, detector):
+                _check_private("detectors", study.detector(detector), privacy.epsilon_detector, privacy.unit)
+    for cell in plan.generator_cells():
+        _check_private("generators", study.generator(cell.generator), cell.epsilon, cell.unit)
     return plan
 
 
@@ -295,12 +296,16 @@ def _check_private(group: registry.Group, model: Model, epsilon: float, unit: st
     if np.isfinite(epsilon) and unit not in _kind(group, model).private_units:
         raise InputError(
             f"{group}: {model.name}: no private training at unit {unit} is known for kind {model.kind}; "
-            f"use epsilon inf, not {number_label(epsilon)}"
+            f"use epsilon inf, not {number_label(epsilon)}, or give its entry `epsilons: [inf]`"
         )
 
 
 def _kind(group: registry.Group, model: Model) -> Any:
     return registry.load(group, model.kind)
+
+
+def _chosen(values: tuple[Any, ...], wanted: tuple[Any, ...] | None) -> tuple[Any, ...]:
+    return values if wanted is None else tuple(value for value in values if value in wanted)
 
 
 def _blocks(values: Any, size: int) -> list[tuple[Any, ...]]:

@@ -24,6 +24,10 @@ class RunStore:
         """Where the run of that hash lies, or will."""
         return self.folder / run_hash[:2] / f"{run_hash}.h5"
 
+    def key_path(self, run_hash: str) -> Path:
+        """Where the secret key of the run of that hash lies while it is trained privately."""
+        return self.folder / "keys" / f"{run_hash}.key"
+
     def has(self, run_hash: str) -> bool:
         """Whether the run is finished."""
         return self.path(run_hash).exists()

@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pulseveil.contracts import FeatureSet, Rows, Scores, SyntheticSet, WindowSet
 from pulseveil.errors import InputError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _FORMATS: Mapping[type[Rows], tuple[str, str]] = {
     WindowSet: ("pulseveil-windows", "prepare_cohort"),
     SyntheticSet: ("pulseveil-synthetic", "synthesize"),
@@ -26,6 +26,7 @@ _FORMATS: Mapping[type[Rows], tuple[str, str]] = {
     Scores: ("pulseveil-scores", "train_detectors"),
 }
 _MODEL_FORMAT = "pulseveil-models"
+_LEDGER = "ledger"
 # Newer layouts stamp groups with the time of writing: equal content must give equal bytes.
 _LAYOUT = "earliest"
 _CHUNK_BYTES = 1 << 20
@@ -103,14 +104,18 @@ def read_cell_hash(path: Path) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Models:
-    """Trained models of one seed: arrays by fold, and what is needed to use them (JSON values)."""
+    """Trained models of one seed: arrays by fold, and what is needed to use them (JSON values).
+
+    `ledgers`: the ledger entries of each fold's private training, each as JSON; empty where none is private.
+    """
 
     arrays: Mapping[str, Arrays]
     description: Mapping[str, Any]
+    ledgers: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
 
 
 def write_models(path: Path, models: Models, *, cell_hash: str) -> None:
-    """Write trained models, one HDF5 group a fold."""
+    """Write trained models, one HDF5 group a fold, and their ledgers in the group `ledger`."""
     with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=_LAYOUT) as file:
         _write_attributes(file, {"format": _MODEL_FORMAT, "cell_hash": cell_hash})
         file.attrs["description"] = json.dumps(models.description, sort_keys=True)
@@ -118,6 +123,9 @@ def write_models(path: Path, models: Models, *, cell_hash: str) -> None:
             group = file.create_group(f"fold={fold}")
             for name, value in arrays.items():
                 _write_array(group, name, np.asarray(value))
+        ledgers = file.create_group(_LEDGER)
+        for fold, entries in models.ledgers.items():
+            _write_array(ledgers, fold, entries)
 
 
 def read_models(path: Path) -> Models:
@@ -126,8 +134,10 @@ def read_models(path: Path) -> Models:
         arrays = {
             group.removeprefix("fold="): {name: _read_array(data) for name, data in file[group].items()}
             for group in file
+            if group != _LEDGER
         }
-        return Models(arrays, json.loads(file.attrs["description"]))
+        ledgers = {fold: _read_array(entries) for fold, entries in file[_LEDGER].items()}
+        return Models(arrays, json.loads(file.attrs["description"]), ledgers)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -11,10 +11,12 @@ import yaml
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
 
 from pulseveil import registry
+from pulseveil.audit.settings import AuditSettings
 from pulseveil.cohorts import CohortSettings
 from pulseveil.config_errors import explain, explain_choice
 from pulseveil.errors import InputError
 from pulseveil.naming import number_label, parse_number
+from pulseveil.privacy.budget import Backend, NoiseMode, Population, Unit
 from pulseveil.settings import Settings
 
 
@@ -60,6 +62,12 @@ class Model(Settings):
 
     name: Name = Field(description="name in paths and tables")
     kind: str = Field(description="registered name; default: `name`")
+    epsilons: tuple[Epsilon, ...] | None = Field(
+        None, min_length=1, description="of an evaluation's epsilons, those that this model is trained for"
+    )
+    units: tuple[Unit, ...] | None = Field(
+        None, min_length=1, description="of the study's units, those that this model is trained for"
+    )
     settings: Any = Field(description="settings of that kind; keys left out keep the published value")
 
 
@@ -97,6 +105,27 @@ class Pack(Settings):
     noise: int = Field(5, gt=0, description="noise levels in one detector job")
 
 
+class Audit(AuditSettings):
+    """Attacks on the detectors that an evaluation trains on real data, trained on all of its cohort."""
+
+    evaluation: str = Field(description="whose cohort, detectors, units and epsilons are audited")
+
+
+class PublicConstants(Settings):
+    """What private trainings take for public of a person: constants of the plan, never counted in the data.
+
+    The defaults are the published protocol of WESAD (Schmidt et al., ICMI 2018): 20 minutes of baseline,
+    392 s of amusement and about 10 minutes of stress.
+    """
+
+    labelled_s: Seconds = Field(2192, description="labelled seconds of a person")
+    stress_share: float = Field(0.3, gt=0, lt=1, description="share of windows with stress")
+
+    def population(self, subjects: int, stride_s: int) -> Population:
+        """The public constants of a training on `subjects` people with windows every `stride_s` seconds."""
+        return Population(subjects, math.ceil(self.labelled_s / stride_s), self.stress_share)
+
+
 class Resources(Settings):
     """What a job may ask for; wall time grows with the expected cost."""
 
@@ -132,7 +161,18 @@ class Study(Settings):
     )
     epsilons: tuple[Epsilon, ...] = Field((math.inf,), min_length=1, description="privacy budgets; inf: none")
     delta: Positive = Field(1e-5, lt=1, description="delta of every budget")
-    unit: Literal["subject", "window"] = Field("subject", description="whom a budget protects")
+    units: tuple[Unit, ...] = Field(
+        ("subject",), min_length=1, description="what a budget protects: a whole person, or one window"
+    )
+    epsilon_total: Epsilon = Field(
+        math.inf, description="the most that generator and detector of a cell may spend together"
+    )
+    public: PublicConstants = PublicConstants()
+    audit: Audit | None = Field(None, description="what an attacker tries; default: no audit")
+    noise: NoiseMode = Field(
+        "secret", description="privacy noise from a secret key, or reproducible and then not private"
+    )
+    dp_backend: Backend = Field("fast", description="optimizer of private networks: ours, or the library's")
     seeds: int = Field(gt=0, description="independent repetitions")
     folds: Literal["all"] | Annotated[int, Field(gt=0)] | tuple[str, ...] = Field(
         "all", description="left-out subjects: all, the first k, or names"
@@ -277,3 +317,8 @@ def _check_references(study: Study, source: str) -> None:
             )
         if (evaluation.test == "transfer") != (evaluation.test_cohort is not None):
             raise InputError(f"{source}: {key}: test_cohort goes with test: transfer, and only with it")
+    if study.audit is not None:
+        audited = [e.name for e in study.evaluations if e.train == "real"]
+        if study.audit.evaluation not in audited:
+            key = "audit.evaluation"
+            raise InputError(explain_choice(source, key, study.audit.evaluation, tuple(audited)))

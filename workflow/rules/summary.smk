@@ -5,7 +5,9 @@ rule summarize:
     input:
         scores=PLAN.scores_paths(),
         quality=PLAN.generator_paths(paths.QUALITY),
+        models=PLAN.generator_paths(paths.MODELS),
         windows=dag.cohort_windows(PLAN),
+        audits=audit_plan.audit_paths(PLAN),
     output:
         tables=multiext(
             f"results/{STUDY.name}/tables/",
@@ -16,7 +18,11 @@ rule summarize:
             "per_subject.csv",
             "differences.csv",
             "quality.csv",
+            "spending.csv",
+            "audit.csv",
         ),
+        ledger=f"results/{STUDY.name}/ledger.json",
+        statement=f"results/{STUDY.name}/statement.txt",
         figures=multiext(
             f"results/{STUDY.name}/figures/",
             "main.pdf",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from pulseveil.cohorts import CohortSettings
 from pulseveil.cohorts.e4 import LAYOUTS, read_export, sparse_beats
-from pulseveil.cohorts.exports import Location, locate
+from pulseveil.cohorts.exports import Location, locate, unclaimed
 from pulseveil.cohorts.intervals import Labels, condition_order, place_intervals, read_labels
 from pulseveil.cohorts.irregularities import describe_signals
 from pulseveil.contracts import Recording
 from pulseveil.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 _FILES = tuple(f"{name}.csv" for name in LAYOUTS)
 
@@ -58,8 +61,15 @@ class Empatica:
         return (self._labels, *dict.fromkeys(files))
 
     def recordings(self) -> Iterator[Recording]:
-        """Recordings one at a time; raises InputError for files or intervals beyond repair."""
+        """Recordings one at a time; raises InputError for files or intervals beyond repair.
+
+        Recordings without rows in the label file are left out, and a warning names them.
+        """
         labels = read_labels(self._labels)
+        spare = unclaimed(self._data, labels.rows)
+        if spare:
+            told = ", ".join(spare)
+            logger.warning("%s: left out, %s has no rows for: %s", self._data, self._labels.name, told)
         for subject in labels.rows:
             yield read_subject(locate(self._data, subject, _FILES), subject, labels)
 

@@ -38,13 +38,7 @@ def locate(data: Path, subject: str, names: Collection[str]) -> Location:
     with `SUBJECT_`; further folders around the files do no harm. Raises InputError when nothing, or more
     than one thing, answers to the subject.
     """
-    if not data.exists():
-        raise InputError(f"{data}: no such folder or archive; 'data' must hold one export a subject")
-    root = _opened(Location(data, None))
-    found = _of_subject(root, subject)
-    while not found and len(inner := _inner(root)) == 1:
-        root = _opened(inner[0])
-        found = _of_subject(root, subject)
+    found = _of_subject(_root(data, subject), subject)
     if len(found) != 1:
         told = ", ".join(sorted(item.folder.name for item in found)) or "none"
         raise InputError(
@@ -52,6 +46,23 @@ def locate(data: Path, subject: str, names: Collection[str]) -> Location:
             f"found {told}; the label file must name subjects as the folders do"
         )
     return _with_files(_opened(found[0]), names)
+
+
+def unclaimed(data: Path, subjects: Collection[str]) -> tuple[str, ...]:
+    """Names of the folders and archives beside the subjects' own that belong to none of `subjects`."""
+    root = _root(data, next(iter(subjects)))
+    claimed = {item.folder.name for subject in subjects for item in _of_subject(root, subject)}
+    return tuple(item.folder.name for item in _inner(root) if item.folder.name not in claimed)
+
+
+def _root(data: Path, subject: str) -> Location:
+    """The folder whose entries are called as subjects: `data`, or the only one inside it, and so on."""
+    if not data.exists():
+        raise InputError(f"{data}: no such folder or archive; 'data' must hold one export a subject")
+    root = _opened(Location(data, None))
+    while not _of_subject(root, subject) and len(inner := _inner(root)) == 1:
+        root = _opened(inner[0])
+    return root
 
 
 def _of_subject(root: Location, subject: str) -> list[Location]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,10 @@ from pulseveil.contracts import FeatureSet
 from pulseveil.privacy.budget import Budget
 from pulseveil.randomness import Stream
 from pulseveil.settings import Settings
+
+if TYPE_CHECKING:
+    from pulseveil.privacy.ledger import Entry
+    from pulseveil.privacy.mechanism import Mechanism
 
 
 class DetectorSettings(Settings):
@@ -38,7 +42,12 @@ class Outputs:
 
 
 class Fitted(Protocol):
-    """A trained detector."""
+    """A trained detector, and the ledger of its training: one entry a private mechanism."""
+
+    @property
+    def ledger(self) -> tuple[Entry, ...]:
+        """The ledger entries of a private training; empty where nothing was private."""
+        ...
 
     def score(self, features: FeatureSet) -> Outputs:
         """Outputs for each row of `features`."""
@@ -51,7 +60,8 @@ class Detector(Protocol):
     `trains_on` is "windows" for models of the sensor data and "timeline" for yardsticks that look at labels
     and times only: those are fitted on the real training subjects even where others train on synthetic data.
     `version` rises whenever the same settings and stream give other scores; `private_units` are the units at
-    which it has a private training.
+    which it has a private training, whose mechanisms follow from public constants alone. A kind without
+    private units needs neither `ledger` nor `mechanisms`.
     """
 
     Settings: ClassVar[type[DetectorSettings]]
@@ -65,6 +75,11 @@ class Detector(Protocol):
     @staticmethod
     def expected_seconds(settings: Any, rows: int) -> float:
         """Expected CPU seconds of fitting to `rows` windows: a guide, not a promise."""
+        ...
+
+    @staticmethod
+    def mechanisms(settings: Any, budget: Budget) -> tuple[Mechanism, ...]:
+        """The mechanisms of a private training, calibrated to `budget`; asked only at `private_units`."""
         ...
 
     def fit(self, features: FeatureSet, *, budget: Budget, stream: Stream) -> Fitted:

@@ -8,8 +8,17 @@ from pydantic import Field
 
 from pulseveil.contracts import FeatureSet
 from pulseveil.detectors import Fitted
-from pulseveil.detectors.tabular import FittedTable, TabularSettings, require_both_classes, table
+from pulseveil.detectors.private_logistic import Descent, chosen, descent_mechanism, fit_private
+from pulseveil.detectors.public_knowledge import Scaling, public_inputs
+from pulseveil.detectors.tabular import (
+    FittedTable,
+    TabularSettings,
+    require_both_classes,
+    require_statistics,
+    table,
+)
 from pulseveil.privacy.budget import Budget
+from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.randomness import Stream
 
 
@@ -18,15 +27,25 @@ class LogisticSettings(TabularSettings):
 
     inverse_penalty: float = Field(0.1, gt=0, description="C of scikit-learn; smaller is smoother")
     class_weight: Literal["balanced", "none"] = Field("balanced", description="weights of the two classes")
+    scaling: Scaling | None = Field(
+        None, description="private: scaling of the windows; default: that of their protocol"
+    )
+    private: Descent | None = Field(
+        None, description="private: the training; default: chosen for unit and epsilon on simulated cohorts"
+    )
 
 
 class Logistic:
-    """L2-penalised logistic regression on columns standardised on the training rows."""
+    """L2-penalised logistic regression on columns standardised on the training rows.
+
+    A private one reads the wanted statistics of which the literature knows the scale, see
+    `public_knowledge`, and has settings of its own.
+    """
 
     Settings: ClassVar[type[LogisticSettings]] = LogisticSettings
     version: ClassVar[int] = 1
     uses_tensorflow: ClassVar[bool] = False
-    private_units: ClassVar[frozenset[str]] = frozenset()
+    private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     trains_on: ClassVar[Literal["windows", "timeline"]] = "windows"
 
     def __init__(self, settings: Any) -> None:
@@ -37,17 +56,28 @@ class Logistic:
         """Expected CPU seconds of fitting to `rows` windows."""
         return 0.01 + (5e-6 if settings.inputs == "statistics" else 5e-5) * rows
 
-    def fit(self, features: FeatureSet, *, budget: Budget, stream: Stream) -> Fitted:
-        """Fit to the rows of `features`; deterministic, so `stream` is not used.
+    @staticmethod
+    def mechanisms(settings: LogisticSettings, budget: Budget) -> tuple[Mechanism, ...]:
+        """The noised steps of a private training; raises InputError for inputs without public scales."""
+        require_statistics("logistic", settings)
+        return (descent_mechanism(settings.private or chosen(budget), budget),)
 
-        Raises InputError for a private budget or training rows of one class.
+    def fit(self, features: FeatureSet, *, budget: Budget, stream: Stream) -> Fitted:
+        """Fit to the rows of `features`; apart from privacy noise deterministic, so `stream` is not used.
+
+        Raises InputError for training rows of one class; a private training does not look.
         """
+        if budget.is_private:
+            require_statistics("logistic", self._settings)
+            inputs = public_inputs(features, self._settings.statistics, self._settings.scaling)
+            descent = self._settings.private or chosen(budget)
+            balanced = self._settings.class_weight == "balanced"
+            return fit_private(features, inputs, descent, budget, balanced=balanced)
         # Plans import this module; scikit-learn takes seconds to import.
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        budget.refuse_private("logistic")
         require_both_classes("logistic", features.stress)
         weight = None if self._settings.class_weight == "none" else "balanced"
         model = make_pipeline(

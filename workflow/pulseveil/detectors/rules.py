@@ -1,9 +1,12 @@
-"""Yardsticks that see no sensor: the most frequent label, and the time since the recording began."""
+"""Yardsticks that see no sensor: the most frequent label, and the time since the recording began.
+
+Both learn from the labels of the training subjects or, at no cost in privacy, from a published protocol.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,36 +14,67 @@ from pydantic import Field
 
 from pulseveil.contracts import FeatureSet
 from pulseveil.detectors import DetectorSettings, Fitted, Outputs
+from pulseveil.detectors.schedules import SCHEDULES, Schedule
 from pulseveil.detectors.tabular import require_both_classes
 from pulseveil.errors import InputError
 from pulseveil.privacy.budget import Budget
+from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.randomness import Stream, integer_seed
 
+if TYPE_CHECKING:
+    from pulseveil.privacy.ledger import Entry
 
-class MajoritySettings(DetectorSettings):
-    """`majority` has no keys."""
+Source = Literal["training", "wesad", "simulated"]
+
+
+class TimelineSettings(DetectorSettings):
+    """Keys of both yardsticks."""
+
+    source: Source = Field(
+        "training", description="learn from training labels, or from the published protocol of a study"
+    )
+
+    def schedule(self) -> Schedule | None:
+        """The published protocol to learn from; None stands for the training labels."""
+        return None if self.source == "training" else SCHEDULES[self.source]
+
+
+class MajoritySettings(TimelineSettings):
+    """`majority` has no keys of its own."""
 
 
 class Majority:
-    """Always the most frequent training label; the score is the training share of stress."""
+    """Always the more frequent label; the score is the share of stress in training or in the protocol."""
 
     Settings: ClassVar[type[MajoritySettings]] = MajoritySettings
     version: ClassVar[int] = 1
     uses_tensorflow: ClassVar[bool] = False
-    private_units: ClassVar[frozenset[str]] = frozenset()
+    private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     trains_on: ClassVar[Literal["windows", "timeline"]] = "timeline"
 
     def __init__(self, settings: Any) -> None:
-        del settings
+        self._settings: MajoritySettings = settings
 
     @staticmethod
     def expected_seconds(settings: MajoritySettings, rows: int) -> float:
         """Expected CPU seconds of fitting to `rows` windows."""
         return 0.001
 
+    @staticmethod
+    def mechanisms(settings: MajoritySettings, budget: Budget) -> tuple[Mechanism, ...]:
+        """None: a protocol costs nothing; raises InputError where labels would be counted."""
+        return _no_mechanisms("majority", settings)
+
     def fit(self, features: FeatureSet, *, budget: Budget, stream: Stream) -> Fitted:
-        """Count the labels of `features`; raises InputError for a private budget or no rows."""
-        budget.refuse_private("majority")
+        """Count the labels of `features` or of the protocol.
+
+        Raises InputError where a private budget or no rows forbid to count labels.
+        """
+        schedule = self._settings.schedule()
+        if schedule is not None:
+            return FittedShare(schedule.stress_share())
+        if budget.is_private:
+            _no_mechanisms("majority", self._settings)
         if not len(features):
             raise InputError("majority: expected training windows, found none")
         return FittedShare(float(features.stress.mean()))
@@ -51,20 +85,24 @@ class FittedShare:
     """A constant answer."""
 
     stress_share: float
+    ledger: tuple[Entry, ...] = ()
 
     def score(self, features: FeatureSet) -> Outputs:
         """The same output for each row of `features`."""
         return Outputs.from_probability(np.full(len(features), self.stress_share))
 
 
-class ElapsedTimeSettings(DetectorSettings):
+class ElapsedTimeSettings(TimelineSettings):
     """Keys of `elapsed_time`."""
 
-    trees: int = Field(300, gt=0, description="number of trees")
+    trees: int = Field(300, gt=0, description="number of trees (source: training)")
+    first_tested_min: float = Field(
+        5.0, ge=0, description="protocol minutes before the first tested window, which calibration takes"
+    )
 
 
 class ElapsedTime:
-    """Random forest on minutes since the subject's first tested second, and on nothing else.
+    """Minutes since the subject's first tested second, and nothing else: a random forest, or a protocol.
 
     Where protocols put their conditions at fixed times, it shows how much of a detector's success
     the clock alone explains.
@@ -73,7 +111,7 @@ class ElapsedTime:
     Settings: ClassVar[type[ElapsedTimeSettings]] = ElapsedTimeSettings
     version: ClassVar[int] = 1
     uses_tensorflow: ClassVar[bool] = False
-    private_units: ClassVar[frozenset[str]] = frozenset()
+    private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     trains_on: ClassVar[Literal["windows", "timeline"]] = "timeline"
 
     def __init__(self, settings: Any) -> None:
@@ -84,12 +122,24 @@ class ElapsedTime:
         """Expected CPU seconds of fitting to `rows` windows."""
         return settings.trees / 300 * (0.3 + 1.5e-4 * rows)
 
+    @staticmethod
+    def mechanisms(settings: ElapsedTimeSettings, budget: Budget) -> tuple[Mechanism, ...]:
+        """None: a protocol costs nothing; raises InputError where labels would be learnt from."""
+        return _no_mechanisms("elapsed_time", settings)
+
     def fit(self, features: FeatureSet, *, budget: Budget, stream: Stream) -> Fitted:
-        """Fit to times and labels; raises InputError for a private budget, one class or synthetic rows."""
+        """Fit to times and labels, or take the times of the protocol.
+
+        Raises InputError where a private budget, rows of one class or synthetic rows forbid to learn.
+        """
+        schedule = self._settings.schedule()
+        if schedule is not None:
+            return FittedSchedule(schedule, self._settings.first_tested_min)
         # Plans import this module; scikit-learn takes seconds to import.
         from sklearn.ensemble import RandomForestClassifier
 
-        budget.refuse_private("elapsed_time")
+        if budget.is_private:
+            _no_mechanisms("elapsed_time", self._settings)
         require_both_classes("elapsed_time", features.stress)
         model = RandomForestClassifier(self._settings.trees, random_state=integer_seed(stream), n_jobs=1)
         return FittedClock(model.fit(elapsed_minutes(features)[:, None], features.stress))
@@ -100,10 +150,25 @@ class FittedClock:
     """A fitted scikit-learn classifier of elapsed minutes."""
 
     model: Any
+    ledger: tuple[Entry, ...] = ()
 
     def score(self, features: FeatureSet) -> Outputs:
         """Outputs for each row of `features`."""
         return Outputs.from_probability(self.model.predict_proba(elapsed_minutes(features)[:, None])[:, 1])
+
+
+@dataclass(frozen=True)
+class FittedSchedule:
+    """The times of a protocol, in which the first tested window starts at minute `first_tested_min`."""
+
+    schedule: Schedule
+    first_tested_min: float
+    ledger: tuple[Entry, ...] = ()
+
+    def score(self, features: FeatureSet) -> Outputs:
+        """Outputs for each row of `features`."""
+        minutes = self.first_tested_min + elapsed_minutes(features)
+        return Outputs.from_probability(self.schedule.stress_probability(minutes))
 
 
 def elapsed_minutes(features: FeatureSet) -> NDArray[np.float64]:
@@ -124,3 +189,13 @@ def elapsed_minutes(features: FeatureSet) -> NDArray[np.float64]:
     origin = np.where(np.isfinite(tested), tested, first)
     minutes: NDArray[np.float64] = (features.start_s - origin[subject]) / 60
     return minutes
+
+
+def _no_mechanisms(model: str, settings: TimelineSettings) -> tuple[Mechanism, ...]:
+    if settings.schedule() is None:
+        protocols = " or ".join(SCHEDULES)
+        raise InputError(
+            f"{model}: no private training on labels is known for it; take the times of a published protocol "
+            f"(`source: {protocols}`), which cost nothing, or use epsilon inf"
+        )
+    return ()

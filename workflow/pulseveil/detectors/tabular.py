@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from pulseveil.contracts import CHANNEL_SETS, FeatureSet
 from pulseveil.detectors import DetectorSettings, Outputs
 from pulseveil.errors import InputError
 from pulseveil.statistics import STATISTICS, select_columns, statistic_names
+
+if TYPE_CHECKING:
+    from pulseveil.privacy.ledger import Entry
 
 
 class TabularSettings(DetectorSettings):
@@ -46,6 +49,15 @@ def table(features: FeatureSet, settings: TabularSettings) -> NDArray[np.float64
     return features.statistics[:, columns].astype(np.float64)
 
 
+def require_statistics(model: str, settings: TabularSettings) -> None:
+    """Raise InputError when a private training is asked to read anything but statistics."""
+    if settings.inputs != "statistics":
+        raise InputError(
+            f"{model}: a private training reads statistics, whose scales are public, not {settings.inputs}; "
+            "use `inputs: statistics` or epsilon inf"
+        )
+
+
 def require_both_classes(model: str, stress: NDArray[np.bool_]) -> None:
     """Raise InputError when the training rows hold stress only, or none."""
     found = int(stress.sum())
@@ -62,6 +74,7 @@ class FittedTable:
 
     settings: TabularSettings
     model: Any
+    ledger: tuple[Entry, ...] = ()
 
     def score(self, features: FeatureSet) -> Outputs:
         """Outputs for each row of `features`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,10 @@ from pulseveil.checkpoints import Checkpoint
 from pulseveil.privacy.budget import Budget
 from pulseveil.randomness import Stream
 from pulseveil.settings import Settings
+
+if TYPE_CHECKING:
+    from pulseveil.privacy.ledger import Entry
+    from pulseveil.privacy.mechanism import Mechanism
 
 
 class GeneratorSettings(Settings):
@@ -23,7 +27,8 @@ class Generator(Protocol):
 
     `Settings` are its keys in the study; `version` rises whenever the same settings and stream give another
     model; `uses_tensorflow` tells the plan whether a job pays TensorFlow's start-up; `private_units` are the
-    units at which it has a private training.
+    units at which it has a private training, which leaves its `ledger`, one entry a mechanism, in the model.
+    A kind without private units needs neither `ledger` nor `mechanisms`.
     """
 
     Settings: ClassVar[type[GeneratorSettings]]
@@ -42,8 +47,22 @@ class Generator(Protocol):
         budget: Budget,
         stream: Stream,
         checkpoint: Checkpoint | None = None,
+        subject: NDArray[np.str_] | None = None,
     ) -> Self:
-        """Fit to windows (n, time, channels) with condition codes (n) in 0..classes-1."""
+        """Fit to windows (n, time, channels) with condition codes (n) in 0..classes-1.
+
+        `subject` (n) says whose windows these are, in order of time: private trainings must know.
+        """
+        ...
+
+    @staticmethod
+    def mechanisms(settings: Any, budget: Budget) -> tuple[Mechanism, ...]:
+        """The mechanisms of a private training, calibrated to `budget`: from public constants alone."""
+        ...
+
+    @property
+    def ledger(self) -> tuple[Entry, ...]:
+        """The ledger entries of a private training; empty for others, and for models read from arrays."""
         ...
 
     @property

@@ -65,6 +65,7 @@ class CGAN:
         budget: Budget,
         stream: Stream,
         checkpoint: Checkpoint | None = None,
+        subject: NDArray[np.str_] | None = None,
     ) -> Self:
         """Train on windows (n, time, channels); a resumed training ends in the same bits as an unbroken one.
 

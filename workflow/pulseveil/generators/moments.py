@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,30 +11,44 @@ from pydantic import Field
 
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.errors import InputError
-from pulseveil.generators import GeneratorSettings
+from pulseveil.generators import GeneratorSettings, private_moments
+from pulseveil.generators.private_moments import PrivateMoments
 from pulseveil.privacy.budget import Budget
+from pulseveil.privacy.gaussian import release
+from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.records import admitted_rows
 from pulseveil.randomness import Stream
+
+if TYPE_CHECKING:
+    from pulseveil.privacy.ledger import Entry
 
 
 class MomentsSettings(GeneratorSettings):
     """Settings of `moments`."""
 
     rank: int = Field(30, gt=0, description="principal directions kept of each condition's windows")
+    residual: Literal["none", "white"] = Field(
+        "none", description="what the kept directions leave: nothing, or as white noise of the same variance"
+    )
+    private: PrivateMoments = Field(PrivateMoments(), description="private: moments of the one query")
 
 
 class Moments:
     """Class-conditional Gaussian of the flattened windows.
 
     mean (k, d), factors (k, rank, d) and residual (k, d), where d = time * channels: a window of condition c
-    is `mean[c] + noise[:rank] @ factors[c] + noise[rank:] * residual[c]`. The residual is the standard
-    deviation that the kept directions leave at each second and channel. It is diagonal and not isotropic, so
-    that every value keeps its own variance and no channel gains noise from another one's larger units.
+    is `mean[c] + noise[:rank] @ factors[c] + noise[rank:] * residual[c]`. A white residual is the standard
+    deviation that the kept directions leave at each second and channel. Without it windows lack a little
+    variance, but stay as smooth as real ones: detectors that read the spread within a window learn more
+    (simulated cohorts, tests/benchmarks/moments.py).
+
+    A private training is one noised query of the few moments of `private_moments`, in the same form.
     """
 
     Settings: ClassVar[type[GeneratorSettings]] = MomentsSettings
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     uses_tensorflow: ClassVar[bool] = False
-    private_units: ClassVar[frozenset[str]] = frozenset()
+    private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
 
     def __init__(
         self,
@@ -42,8 +56,10 @@ class Moments:
         factors: NDArray[np.float32],
         residual: NDArray[np.float32],
         shape: tuple[int, int],
+        ledger: tuple[Entry, ...] = (),
     ) -> None:
         self._mean, self._factors, self._residual, self._shape = mean, factors, residual, shape
+        self._ledger = ledger
 
     @classmethod
     def fit(
@@ -56,9 +72,17 @@ class Moments:
         budget: Budget,
         stream: Stream,
         checkpoint: Checkpoint | None = None,
+        subject: NDArray[np.str_] | None = None,
     ) -> Self:
-        """Fit to windows (n, time, channels); raises InputError where a condition has fewer than two."""
-        budget.refuse_private("moments")
+        """Fit to windows (n, time, channels), those of each of `subject` (n) in order of time.
+
+        Raises InputError where a condition has fewer than two windows (a private training does not look), or
+        where there are more people than the public constants of a private budget say.
+        """
+        if budget.is_private:
+            if subject is None:
+                raise ValueError("a private training needs to know whose windows these are")
+            return cls._fit_private(settings, windows, condition, subject, classes, budget)
         flat = windows.reshape(len(windows), -1).astype(np.float64)
         parts = []
         for code in range(classes):
@@ -68,9 +92,58 @@ class Moments:
                     f"moments: condition {code} has {len(rows)} windows, at least 2 are needed; "
                     "train on more subjects or set another number of classes"
                 )
-            parts.append(_low_rank(rows, settings.rank))
-        mean, factors, residual = (np.stack(part).astype(np.float32) for part in zip(*parts, strict=True))
-        return cls(mean, factors, residual, (windows.shape[1], windows.shape[2]))
+            mean, factors, left = _low_rank(rows, settings.rank)
+            parts.append((mean, factors, left if settings.residual == "white" else np.zeros_like(left)))
+        means, directions, residual = (np.stack(part).astype(np.float32) for part in zip(*parts, strict=True))
+        return cls(means, directions, residual, (windows.shape[1], windows.shape[2]))
+
+    @classmethod
+    def _fit_private(
+        cls,
+        settings: MomentsSettings,
+        windows: NDArray[np.float32],
+        condition: NDArray[np.int8],
+        subject: NDArray[np.str_],
+        classes: int,
+        budget: Budget,
+    ) -> Self:
+        # The ledger's files need h5py; plans import this module.
+        from pulseveil.privacy import ledger
+
+        private, (mechanism,) = settings.private, cls.mechanisms(settings, budget)
+        population, noise = budget.known_population(), budget.noise_source()
+        rows = admitted_rows(subject, np.arange(len(subject), dtype=np.float64), population)
+        summaries = private_moments.window_summaries(windows[rows], private)
+        records = private_moments.contributions(
+            summaries, condition[rows], subject[rows], classes, budget.unit
+        )
+        released = private_moments.released_moments(
+            release(records, mechanism, noise),
+            private,
+            mechanism,
+            private_moments.class_shares(classes, population.stress_share),
+            windows.shape[2],
+        )
+        parts = private_moments.as_gaussian(released, private, windows.shape[1])
+        mean, factors, residual = (part.astype(np.float32) for part in parts)
+        entry = ledger.settle(
+            mechanism,
+            steps_noised=1,
+            delta=budget.delta,
+            noise=noise,
+            public_quantities=private_moments.PUBLIC_QUANTITIES,
+        )
+        return cls(mean, factors, residual, (windows.shape[1], windows.shape[2]), (entry,))
+
+    @staticmethod
+    def mechanisms(settings: MomentsSettings, budget: Budget) -> tuple[Mechanism, ...]:
+        """The one query of a private training."""
+        return (private_moments.moments_mechanism(settings.private, budget),)
+
+    @property
+    def ledger(self) -> tuple[Entry, ...]:
+        """The entry of a private training; empty for others, and for models read from arrays."""
+        return self._ledger
 
     @staticmethod
     def expected_seconds(settings: MomentsSettings, rows: int) -> float:

@@ -40,11 +40,13 @@ class Results:
     stress_windows, all metrics.
     `pooled`: one row a run: keys `RUN`, windows, all metrics over its windows.
     `digest`: one hash over the cell hashes of all score files, whatever their order.
+    `ledger`: the ledger entries of all private detectors, each as JSON.
     """
 
     per_subject: pd.DataFrame
     pooled: pd.DataFrame
     digest: str
+    ledger: tuple[str, ...] = ()
 
 
 def collect(paths: Sequence[Path]) -> Results:
@@ -70,6 +72,7 @@ def collect(paths: Sequence[Path]) -> Results:
         subjects[columns].sort_values(list(RUN), kind="stable", ignore_index=True),
         per_run[[*RUN, "windows", *NAMES]].sort_values(list(RUN), kind="stable", ignore_index=True),
         hashlib.sha256("".join(sorted(run.cell_hash for run in runs)).encode()).hexdigest(),
+        tuple(entry for run in runs for entry in run.ledger),
     )
 
 
@@ -80,11 +83,19 @@ class _Run:
     subjects: pd.DataFrame
     pooled: Mapping[str, float]
     cell_hash: str
+    ledger: tuple[str, ...]
 
 
 def _read_run(path: Path) -> _Run:
     scores = read_record(path, Scores)
-    return _Run(_keys(scores, path), len(scores), per_subject(scores), pooled(scores), read_cell_hash(path))
+    return _Run(
+        _keys(scores, path),
+        len(scores),
+        per_subject(scores),
+        pooled(scores),
+        read_cell_hash(path),
+        tuple(scores.ledger.tolist()),
+    )
 
 
 def _keys(scores: Scores, path: Path) -> dict[str, Any]:

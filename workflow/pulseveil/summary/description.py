@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from pulseveil.privacy.statement import Setting
 from pulseveil.settings import Settings
 
 
@@ -19,13 +20,17 @@ class CohortDescription(Settings):
 
 
 class EvaluationDescription(Settings):
-    """An evaluation: who trains, who is tested, and the published scenario that it repeats, if any."""
+    """An evaluation: who trains, who is tested, and the published scenario that it repeats, if any.
+
+    `models_per_person`: how many of a seed's fold models learned from one person, at most.
+    """
 
     cohort: str
     test_cohort: str | None = None
     train: Literal["real", "synthetic", "real+synthetic"]
     test: Literal["loso", "order_crossed", "transfer"]
     generator_shared: bool
+    models_per_person: int = 1
     published: str | None = None
 
     @property
@@ -51,6 +56,9 @@ class StudyDescription(Settings):
     seeds: int
     plan: Mapping[str, Any] = {}
     quality: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    audits: tuple[str, ...] = ()
+    privacy: Setting = Setting()
 
     def repeats_published(self, evaluation: str) -> str | None:
         """The published scenario that an evaluation repeats: same data, same pre-processing; else None."""

@@ -13,12 +13,12 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from pulseveil.summary import labels
-from pulseveil.summary.cells import ELAPSED_TIME, MAJORITY, NO_GENERATOR, YARDSTICKS, Cells
+from pulseveil.summary.cells import ELAPSED_TIME, MAJORITY, NO_GENERATOR, PUBLIC_SIGNS, YARDSTICKS, Cells
 from pulseveil.summary.palette import GREY, INK, STYLE, detector_colours, open_axes
 
 _ROW_INCHES = 0.23
 _TITLE_INCHES = 0.3
-_LINES = {MAJORITY: (0, (4, 2)), ELAPSED_TIME: (0, (1, 1.5))}
+LINES = {MAJORITY: (0, (4, 2)), ELAPSED_TIME: (0, (1, 1.5)), PUBLIC_SIGNS: (0, (5, 1.5, 1, 1.5))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,7 @@ def subject_figure(main: pd.DataFrame, cells: Cells) -> Figure:
         handles = [
             Line2D([], [], color=INK, marker="o", ms=4, ls="", alpha=0.6, label="subject (mean over seeds)"),
             Line2D([], [], color=INK, marker="|", ms=11, mew=2, ls="", label="mean"),
-            *_line_handles(main),
+            *line_handles(main),
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
@@ -136,7 +136,7 @@ def _strip(panel: Axes, y: int, values: np.ndarray, subjects: tuple[str, ...], c
 
 
 def _yardstick_lines(panel: Axes, part: Block, metric: str) -> None:
-    for name, dashes in _LINES.items():
+    for name, dashes in LINES.items():
         for value in part.yardsticks.loc[part.yardsticks["detector"] == name, metric].dropna():
             panel.axvline(value, color=GREY, linestyle=dashes, linewidth=1.2, zorder=1)
 
@@ -175,13 +175,14 @@ def _legend(main: pd.DataFrame) -> list[Line2D]:
     handles = [Line2D([], [], color=INK, marker="o", ms=5, lw=1.8, label="mean, 95 % interval")]
     if "published_accuracy" in main and main["published_accuracy"].notna().any():
         handles.append(Line2D([], [], color=INK, marker="D", ms=5, mfc="white", ls="", label="published"))
-    return handles + _line_handles(main)
+    return handles + line_handles(main)
 
 
-def _line_handles(main: pd.DataFrame) -> list[Line2D]:
+def line_handles(main: pd.DataFrame) -> list[Line2D]:
+    """Legend entries of the rules that a table has."""
     present = set(main["detector"])
     return [
         Line2D([], [], color=GREY, ls=dashes, lw=1.2, label=labels.model(name).lower())
-        for name, dashes in _LINES.items()
+        for name, dashes in LINES.items()
         if name in present
     ]

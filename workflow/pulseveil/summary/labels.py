@@ -14,6 +14,7 @@ _NAMES: Mapping[str, str] = {
     "transformer": "Transformer",
     "logistic": "Logistic regression",
     "forest": "Random forest",
+    "class_means": "Class means",
     "majority": "Majority",
     "elapsed_time": "Elapsed time",
     "public_signs": "Public signs",
@@ -29,6 +30,15 @@ AXES: Mapping[str, str] = {
     "epsilon_detector": "ε detector",
     "subjects": "Synthetic subjects",
     "noise": "Input noise",
+}
+EPSILONS: Mapping[str, str] = {
+    "epsilon_pld": "ε composed (PLD)",
+    "epsilon_rdp": "ε (RDP)",
+    "epsilon_unamplified": "ε unamplified",
+    "epsilon_subject": "ε person",
+    "epsilon_60_s": "ε any 60 s",
+    "audit_epsilon_low": "ε audited, at least",
+    "audit_epsilon_ceiling": "audit's ceiling",
 }
 METRICS: Mapping[str, str] = {
     "accuracy": "Accuracy",
@@ -59,6 +69,11 @@ def level(value: float | str) -> str:
 def number(value: float, digits: int = 3) -> str:
     """A rounded number, or nothing where there is none."""
     return "" if math.isnan(value) else f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def epsilon(value: float) -> str:
+    """An epsilon with three digits, or nothing where there is none."""
+    return "" if math.isnan(value) else f"{value:.3g}"
 
 
 def signed(value: float, digits: int = 3) -> str:

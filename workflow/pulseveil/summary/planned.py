@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pulseveil import costs, paths, store
+from pulseveil import audit_plan, costs, paths, store
 from pulseveil.plan import Plan
+from pulseveil.privacy.statement import Setting
+from pulseveil.study import Evaluation
 from pulseveil.summary.description import CohortDescription, EvaluationDescription, StudyDescription
 
 
@@ -29,6 +32,7 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
                 train=e.train,
                 test=e.test,
                 generator_shared=study.generator_shared,
+                models_per_person=_models_per_person(plan, e),
                 published=e.published,
             )
             for e in study.evaluations
@@ -36,6 +40,28 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
         seeds=study.seeds,
         plan={"runs": sum(line.runs for line in lines), "jobs": sum(line.jobs for line in lines)},
         quality=tuple(str(folder / path) for path in plan.generator_paths(paths.QUALITY)),
+        models=tuple(str(folder / path) for path in plan.generator_paths(paths.MODELS)),
+        audits=tuple(str(folder / path) for path in audit_plan.audit_paths(plan)),
+        privacy=_privacy(plan),
+    )
+
+
+def _models_per_person(plan: Plan, evaluation: Evaluation) -> int:
+    """How many fold models of one seed learned from the same person, at most."""
+    counts = Counter(subject for fold in plan.folds(evaluation) for subject in fold.train_subjects)
+    return max(counts.values())
+
+
+def _privacy(plan: Plan) -> Setting:
+    """What the ledgers of a study do not hold; of all evaluations, the one with most models of a person."""
+    study = plan.study
+    return Setting(
+        protocol=study.protocol,
+        window_s=study.window_s,
+        strides_s=(study.stride_s.generator, study.stride_s.detector),
+        labelled_s=study.public.labelled_s,
+        folds=1 + max(_models_per_person(plan, evaluation) for evaluation in study.evaluations),
+        seeds=study.seeds,
     )
 
 

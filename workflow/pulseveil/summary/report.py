@@ -68,6 +68,7 @@ def render_report(
     quality: pd.DataFrame,
     pictures: Sequence[Picture],
     digest: str,
+    privacy: str,
 ) -> str:
     """The report as one HTML page; figures are embedded, nothing is loaded from elsewhere.
 
@@ -89,6 +90,7 @@ def render_report(
         caveats=caveats(description, main),
         versions={"pulseveil revision": run["git"] or "unknown", "python": run["python"], **run["packages"]},
         digest=digest,
+        privacy=privacy,
     )
 
 

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from pulseveil.privacy import ledger
+from pulseveil.privacy.statement import statement
 from pulseveil.randomness import Stream, child, root_stream
 from pulseveil.summary import formats
+from pulseveil.summary.audited import audit_table, audited_columns
 from pulseveil.summary.axis_figures import axis_figure, study_axes
 from pulseveil.summary.cells import Cells, arrange
 from pulseveil.summary.collect import Results, collect
@@ -18,7 +21,9 @@ from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.differences import differences_table
 from pulseveil.summary.figures import main_figure, reference_rows, subject_figure
 from pulseveil.summary.palette import save
+from pulseveil.summary.privacy_figure import privacy_figure, private_evaluations
 from pulseveil.summary.report import Picture, render_report
+from pulseveil.summary.spent import Ledgers, privacy_table, read_ledgers, spending_table
 from pulseveil.summary.tables import main_table, quality_table
 from pulseveil.summary.views import printed_table
 
@@ -43,7 +48,7 @@ def summarize(
     *,
     published: pd.DataFrame | None = None,
 ) -> Summary:
-    """Write tables/, figures/ and report.html of a study under `out_dir`; same scores, same bytes.
+    """Write the tables, figures, ledger and report of a study under `out_dir`; same scores, same bytes.
 
     `published` are the rows of `read_published`, shown beside ours where a cell repeats one. Raises
     InputError for score or quality files that cannot be used.
@@ -52,13 +57,23 @@ def summarize(
     results = collect(scores_paths)
     cells = arrange(results, description)
     _LOG.info("%d cells: tables", len(cells.keys))
+    ledgers = read_ledgers(results.ledger, map(Path, description.models))
     main = main_table(results, cells, description, published, _STREAM)
+    main = main.join(privacy_table(cells.keys, ledgers, description))
+    audits = audit_table(map(Path, description.audits))
+    main = main.join(audited_columns(cells.keys, audits, description))
     quality = quality_table(map(Path, description.quality))
     tables = _write_tables(out_dir / "tables", results, cells, description, main, quality)
+    spending = spending_table(cells.keys, ledgers, description)
+    told = statement(ledgers.entries, description.privacy)
+    tables += _write_privacy(out_dir, ledgers, spending, told)
+    formats.write_csv(out_dir / "tables" / "audit.csv", audits)
+    tables.append(out_dir / "tables" / "audit.csv")
     _LOG.info("figures")
     pictures, figures = _write_figures(out_dir / "figures", main, cells)
     report = out_dir / "report.html"
-    formats.write_text(report, render_report(description, main, quality, pictures, results.digest))
+    page = render_report(description, main, quality, pictures, results.digest, told)
+    formats.write_text(report, page)
     return Summary(main, (*tables, *figures, report))
 
 
@@ -79,6 +94,14 @@ def _write_tables(
     formats.write_csv(folder / "quality.csv", quality)
     names = ("main.csv", "main.tex", "main.html", "per_subject.csv", "differences.csv", "quality.csv")
     return [folder / name for name in names]
+
+
+def _write_privacy(out_dir: Path, ledgers: Ledgers, spending: pd.DataFrame, told: str) -> list[Path]:
+    files = [out_dir / "tables" / "spending.csv", out_dir / "ledger.json", out_dir / "statement.txt"]
+    formats.write_csv(files[0], spending)
+    ledger.write(files[1], ledgers.entries)
+    formats.write_text(files[2], told)
+    return files
 
 
 def _write_figures(folder: Path, main: pd.DataFrame, cells: Cells) -> tuple[list[Picture], list[Path]]:
@@ -106,5 +129,11 @@ def _write_figures(folder: Path, main: pd.DataFrame, cells: Cells) -> tuple[list
             "Accuracy and stress F1 along the axes of the study; bands are 95 % intervals over subjects."
         )
         drawn.append(("axes", axis_figure(main, axes), caption))
+    if private_evaluations(main):
+        caption = (
+            "Accuracy and stress F1 by the epsilon of one trained model, for each unit; bars are "
+            "95 % intervals over subjects, lines are rules that use no private data."
+        )
+        drawn.append(("privacy", privacy_figure(main), caption))
     files = [path for name, figure, _ in drawn for path in save(figure, folder, name)]
     return [Picture(folder / f"{name}.svg", caption) for name, _, caption in drawn], files

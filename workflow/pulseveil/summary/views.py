@@ -52,6 +52,8 @@ def printed_table(main: pd.DataFrame) -> pd.DataFrame:
     for yardstick in YARDSTICKS:
         if rows[f"accuracy_minus_{yardstick}"].notna().any():
             columns[f"{labels.MINUS} {labels.model(yardstick).lower()}"] = difference_column(rows, yardstick)
+    if is_private(rows):
+        columns |= dict(_privacy_columns(rows))
     if (rows["shows_use_of_private_data"] != "").any():
         columns["Shows use of private data"] = rows["shows_use_of_private_data"]
     if (rows["generator_saw_test_subject"] != "").any():
@@ -84,6 +86,18 @@ def difference_column(rows: pd.DataFrame, yardstick: str) -> pd.Series[str]:
 def has_published(rows: pd.DataFrame) -> bool:
     """Whether any row has a published value beside it."""
     return "published_accuracy" in rows and bool(rows["published_accuracy"].notna().any())
+
+
+def is_private(rows: pd.DataFrame) -> bool:
+    """Whether any row has a ledger."""
+    return "epsilon_pld" in rows and bool(rows["epsilon_pld"].notna().any())
+
+
+def _privacy_columns(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series[str]]]:
+    for name, title in labels.EPSILONS.items():
+        if rows[name].notna().any():
+            yield title, rows[name].map(labels.epsilon)
+    yield "Secret noise", rows["secret"]
 
 
 def _key_columns(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series[str]]]:

@@ -1,0 +1,45 @@
+"""How much an audit trains and guesses."""
+
+from __future__ import annotations
+
+import math
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from pulseveil.privacy.budget import Unit
+from pulseveil.settings import Settings
+
+FEWEST_TRAININGS = 3
+"""Trainings that each side needs: one is tested, and two others say how much scores vary."""
+
+
+class AuditSettings(Settings):
+    """How much an audit trains and guesses: fixed before the first training.
+
+    Few canaries in many runs suit small models, whose canaries disturb each other; many canaries in one run
+    suit networks that are dear to train.
+    """
+
+    trainings: int = Field(15, ge=FEWEST_TRAININGS, description="trainings with a record, and without")
+    canaries: int = Field(4, gt=0, description="canaries of one training, each included by a fair coin")
+    guesses: int = Field(2, gt=0, description="canaries of one training whose coins are guessed")
+    runs: int = Field(50, gt=0, description="trainings with canaries")
+    repetitions: int = Field(100, ge=0, description="trainings with one and the same canary, or without it")
+    windows_each: int = Field(4, gt=0, description="windows of a made-up person")
+    radius: float = Field(3.0, gt=0, description="standard deviations between a canary and the mean")
+
+    @model_validator(mode="after")
+    def _few_guesses(self) -> Self:
+        if self.guesses > self.canaries:
+            raise ValueError(f"{self.guesses} guesses of {self.canaries} canaries; guess at most all of them")
+        return self
+
+    def made_up_people(self, unit: Unit) -> int:
+        """How many people more than the cohort has a training with canaries must have room for."""
+        return self.canaries if unit == "subject" else math.ceil(self.canaries / self.windows_each)
+
+    def verdicts(self, unit: Unit, people: int, *, has_curve: bool) -> int:
+        """How many verdicts of one detector can fail a run: on canaries by epsilon and curve, on people."""
+        on_canaries = (1 + has_curve) * (1 + (self.repetitions > 0))
+        return on_canaries + (people if unit == "subject" else 0)

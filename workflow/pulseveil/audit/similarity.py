@@ -1,0 +1,135 @@
+"""How much synthetic windows tell of the people behind them: membership, re-identification, fidelity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from pulseveil.audit.bounds import LEVEL, Floats, Interval, rate_interval
+from pulseveil.audit.lira import record_means
+from pulseveil.errors import InputError
+
+Windows = NDArray[np.floating]
+Names = NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class Reidentification:
+    """How many of `people` an attacker linked to their own one of `choices` sources.
+
+    Chance is 1 / choices. Interval and p-value are exact for independent people; those who share sources are
+    nearly so.
+    """
+
+    people: int
+    correct: int
+    choices: int
+
+    @property
+    def rate(self) -> float:
+        """Share of people linked correctly."""
+        return self.correct / self.people
+
+    @property
+    def chance(self) -> float:
+        """The share that a guess without any information links correctly."""
+        return 1 / self.choices
+
+    def interval(self, level: float = LEVEL) -> Interval:
+        """Exact interval of the rate (Clopper and Pearson 1934)."""
+        return rate_interval(self.correct, self.people, level)
+
+    def p_value(self) -> float:
+        """Probability that chance alone links so many people, or more (exact binomial test)."""
+        return float(stats.binomtest(self.correct, self.people, self.chance, alternative="greater").pvalue)
+
+
+def membership_scores(windows: Windows, subject: Names, synthetic: Windows) -> Floats:
+    """How near synthetic windows come to each person's: scores (people), higher for nearer.
+
+    windows (n, ...), subject (n); synthetic (m, ...); people in sorted order. Minus the mean, over the
+    windows of a person, of the Euclidean distance to the nearest synthetic window. Each generator, trained
+    with a person or without, gives one row of scores for `lira.attack_records`.
+    """
+    return -record_means(_nearest_distance(windows, synthetic), subject)
+
+
+def closest_record_fidelity(synthetic: Windows, real: Windows) -> Floats:
+    """FIDELITY, not privacy: the distance (m) of each synthetic window to the closest real one.
+
+    Euclidean distance of the flattened windows, synthetic (m, ...), real (n, ...). Small distances say that
+    the windows look real; neither small nor large ones say anything about what an attacker can learn.
+    """
+    return _nearest_distance(synthetic, real)
+
+
+def dtw_distances(queries: Windows, gallery: Windows, band: int) -> Floats:
+    """Distances (n, m) by dynamic time warping of windows (n, time, channels) and (m, time, channels).
+
+    All channels are warped together; a sample is matched with one at most `band` - 1 samples away.
+
+    Source: Sakoe and Chiba 1978; dtaidistance (Meert et al. 2020), its compiled part.
+    """
+    from dtaidistance import dtw_ndim
+
+    n, m = len(queries), len(gallery)
+    series = list(np.concatenate([queries, gallery]).astype(np.float64))
+    distances = dtw_ndim.distance_matrix_fast(
+        series, ndim=queries.shape[2], window=band, block=((0, n), (n, n + m)), compact=True, parallel=False
+    )
+    return np.asarray(distances, dtype=np.float64).reshape(n, m)
+
+
+def source_distances(distances: Floats, subject: Names, source: Names) -> Floats:
+    """How far each person is from each source (people, sources), both in sorted order.
+
+    distances (n, m): of the person's windows to the windows of the gallery; subject (n), source (m): whose
+    they are. Mean over a person's windows of the distance to the nearest window of the source.
+    """
+    names, index = np.unique(source, return_inverse=True)
+    nearest = np.stack([distances[:, index == i].min(axis=1) for i in range(len(names))], axis=1)
+    return np.stack([record_means(column, subject) for column in nearest.T], axis=1)
+
+
+def reidentify_by_own_windows(distances: Floats) -> Reidentification:
+    """Link each person to the nearest source; person i's own source is i. distances (people, people).
+
+    For sources that belong to one person each: recordings under a pseudonym, or synthetic windows made from
+    one person's data (Lange et al. 2023).
+    """
+    return _count(_square(distances).argmin(axis=1))
+
+
+def reidentify_by_left_out(distances: Floats) -> Reidentification:
+    """Link each person to the release that lacks them; release i was made without person i.
+
+    distances (people, people): to the synthetic windows of the generator of each fold. Guessed is the release
+    that is farther from this person than it is from people in general. Two folds differ by a swap of two
+    people, so that this is an attack on replace-one neighbours.
+    """
+    return _count((_square(distances) - distances.mean(axis=0)).argmax(axis=1))
+
+
+def _count(guess: NDArray[np.intp]) -> Reidentification:
+    people = len(guess)
+    return Reidentification(people, int((guess == np.arange(people)).sum()), people)
+
+
+def _square(distances: Floats) -> Floats:
+    if distances.shape[0] != distances.shape[1]:
+        raise InputError(
+            f"re-identification: expected one source for each person, found {distances.shape[0]} people and "
+            f"{distances.shape[1]} sources"
+        )
+    return distances
+
+
+def _nearest_distance(queries: Windows, gallery: Windows) -> Floats:
+    """Euclidean distance (n) of each flattened query to the nearest window of the gallery."""
+    from sklearn.neighbors import NearestNeighbors
+
+    found = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(gallery.reshape(len(gallery), -1))
+    return np.asarray(found.kneighbors(queries.reshape(len(queries), -1))[0][:, 0], dtype=np.float64)

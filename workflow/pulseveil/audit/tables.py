@@ -1,0 +1,117 @@
+"""Results of audits as rows of a table: each bound with its ceiling, its counts and its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pulseveil.audit.bounds import LEVEL, AttackCounts
+from pulseveil.audit.lira import RecordAttack
+from pulseveil.audit.one_run import CanaryGuesses
+from pulseveil.audit.similarity import Reidentification
+from pulseveil.audit.trade_off import TradeOff, epsilon_of_mu
+from pulseveil.audit.verdict import AuditFailure, Claim, Evidence, Verdict, judge, judge_curve
+
+Row = Mapping[str, Any]
+
+
+def membership_rows(attacks: Sequence[RecordAttack], claim: Claim, audits: int) -> tuple[Row, ...]:
+    """One row a record; bounds and intervals at 95 %, verdicts at the level that `audits` verdicts share."""
+    return tuple(
+        {**_membership(attack), **_judged(f"membership of {attack.record}", attack.counts, claim, audits)}
+        for attack in attacks
+    )
+
+
+def descriptive_row(attack: RecordAttack) -> Row:
+    """The row of an attack without a known error rate (pooled over records): no bound, no verdict."""
+    return _membership(attack)
+
+
+def guess_rows(guesses: CanaryGuesses, claim: Claim, curve: TradeOff | None, audits: int) -> tuple[Row, ...]:
+    """Rows of one-run canaries: for the claimed epsilon, and for the claimed curve where it is known."""
+    counted = {"canaries": guesses.canaries, "guesses": guesses.guesses, "correct": guesses.correct}
+    return _rows("canaries", counted, guesses, claim, curve, audits)
+
+
+def repetition_rows(
+    counts: AttackCounts, claim: Claim, curve: TradeOff | None, audits: int
+) -> tuple[Row, ...]:
+    """Rows of one canary in many trainings: for the claimed epsilon and the claimed curve."""
+    return _rows("repeated canary", _counted(counts), counts, claim, curve, audits)
+
+
+def reidentification_row(attack: str, found: Reidentification) -> Row:
+    """The row of a re-identification: rate with its 95 % interval beside chance."""
+    low, high = found.interval(LEVEL)
+    return {
+        "attack": attack,
+        "people": found.people,
+        "correct": found.correct,
+        "rate": found.rate,
+        "rate_low": low,
+        "rate_high": high,
+        "chance": found.chance,
+        "p": found.p_value(),
+    }
+
+
+def _rows(
+    attack: str, counted: Row, evidence: Evidence, claim: Claim, curve: TradeOff | None, audits: int
+) -> tuple[Row, ...]:
+    by_epsilon = {"attack": attack, **counted, **_judged(attack, evidence, claim, audits)}
+    if curve is None:
+        return (by_epsilon,)
+    by_curve = {
+        "attack": f"{attack}, trade-off curve",
+        **counted,
+        "mu_low": evidence.mu_lower_bound(LEVEL),
+        "epsilon_low": epsilon_of_mu(evidence.mu_lower_bound(LEVEL), claim.delta),
+        "epsilon_ceiling": epsilon_of_mu(evidence.flawless.mu_lower_bound(LEVEL), claim.delta),
+        **_verdict(claim, judge_curve(claim, curve, attack, evidence, audits)),
+    }
+    return by_epsilon, by_curve
+
+
+def _membership(attack: RecordAttack) -> dict[str, Any]:
+    auc_low, auc_high = attack.auc_interval(LEVEL)
+    tpr_low, tpr_high = attack.strictest.true_positive_rate(LEVEL)
+    return {
+        "attack": "membership",
+        "record": attack.record,
+        **_counted(attack.counts),
+        "auc": attack.auc,
+        "auc_low": auc_low,
+        "auc_high": auc_high,
+        "tpr_at_no_false_alarm": attack.strictest.hits / attack.strictest.members,
+        "tpr_low": tpr_low,
+        "tpr_high": tpr_high,
+        "fpr_high": attack.strictest.false_positive_rate(LEVEL)[1],
+    }
+
+
+def _counted(counts: AttackCounts) -> dict[str, int]:
+    return {
+        "trainings_in": counts.members,
+        "hits": counts.hits,
+        "trainings_out": counts.non_members,
+        "false_alarms": counts.false_alarms,
+    }
+
+
+def _judged(attack: str, evidence: Evidence, claim: Claim, audits: int) -> dict[str, Any]:
+    return {
+        "epsilon_low": evidence.epsilon_lower_bound(claim.delta, LEVEL),
+        "epsilon_ceiling": evidence.flawless.epsilon_lower_bound(claim.delta, LEVEL),
+        **_verdict(claim, judge(claim, attack, evidence, audits)),
+    }
+
+
+def _verdict(claim: Claim, verdict: Verdict) -> dict[str, Any]:
+    return {
+        "epsilon_claimed": claim.epsilon,
+        "delta": claim.delta,
+        "level": verdict.level,
+        "failed": isinstance(verdict, AuditFailure),
+        "verdict": verdict.text,
+    }

@@ -1,0 +1,168 @@
+"""Class means: private training as one noised query, shrunk to what the literature knows anyway."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pulseveil.contracts import FeatureSet
+from pulseveil.detectors import Fitted
+from pulseveil.detectors.linear import PUBLIC_QUANTITIES, FittedLinear
+from pulseveil.detectors.public_knowledge import PublicInputs, Scaling, public_inputs
+from pulseveil.detectors.tabular import TabularSettings, require_both_classes, require_statistics
+from pulseveil.privacy import accounting
+from pulseveil.privacy.budget import Budget, Population, Unit
+from pulseveil.privacy.gaussian import release
+from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.records import admitted_rows, person_means
+from pulseveil.randomness import Stream
+
+Array = NDArray[np.float64]
+
+# Variance of a squashed column inside a class: a round number that only turns distances into probabilities.
+WITHIN_VARIANCE = 0.3
+
+
+class ClassMeansSettings(TabularSettings):
+    """Keys of `class_means`."""
+
+    scaling: Scaling | None = Field(None, description="scaling of the windows; default: of their protocol")
+    clip_norm: float = Field(1.5, gt=0, description="private: largest norm of one record's contribution")
+    shrink: bool = Field(True, description="lean on the public signs, more so where the noise is large")
+    difference: float = Field(0.3, gt=0, description="expected difference of a squashed column, in its sign")
+    difference_spread: float = Field(0.3, gt=0, description="spread of the differences around that")
+    midpoint_spread: float = Field(0.15, gt=0, description="spread of the midpoints around the public one")
+
+
+@dataclass(frozen=True, eq=False)
+class Contrast:
+    """Difference and midpoint (d each) of the class means, and the variance of the noise in each."""
+
+    difference: Array
+    midpoint: Array
+    difference_variance: float = 0.0
+    midpoint_variance: float = 0.0
+
+
+class ClassMeans:
+    """Nearest class mean of squashed window statistics, which is linear in them.
+
+    A private one is a single Gaussian query, whatever the number of columns: sums of both classes at unit
+    window, each person's own difference and midpoint at unit subject.
+    """
+
+    Settings: ClassVar[type[ClassMeansSettings]] = ClassMeansSettings
+    version: ClassVar[int] = 1
+    uses_tensorflow: ClassVar[bool] = False
+    private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
+    trains_on: ClassVar[Literal["windows", "timeline"]] = "windows"
+
+    def __init__(self, settings: Any) -> None:
+        self._settings: ClassMeansSettings = settings
+
+    @staticmethod
+    def expected_seconds(settings: ClassMeansSettings, rows: int) -> float:
+        """Expected CPU seconds of fitting to `rows` windows."""
+        return 0.01 + 1e-6 * rows
+
+    @staticmethod
+    def mechanisms(settings: ClassMeansSettings, budget: Budget) -> tuple[Mechanism, ...]:
+        """The one query of a private training; raises InputError for inputs without public scales."""
+        require_statistics("class_means", settings)
+        n = budget.known_population().records(budget.unit)
+        return (
+            accounting.calibrate(
+                budget, name="class_means", n=n, q=1.0, room=n, steps=1, clip_norm=settings.clip_norm
+            ),
+        )
+
+    def fit(self, features: FeatureSet, *, budget: Budget, stream: Stream) -> Fitted:
+        """Fit to the rows of `features`; apart from privacy noise deterministic, so `stream` is not used.
+
+        Raises InputError for inputs without public scales, for more people than the public constants say
+        and, where not private, for training rows of one class.
+        """
+        require_statistics("class_means", self._settings)
+        inputs = public_inputs(features, self._settings.statistics, self._settings.scaling)
+        if budget.is_private:
+            return self._fit_private(features, inputs, budget)
+        require_both_classes("class_means", features.stress)
+        values = inputs.read(features)
+        stress, rest = (values[rows].mean(axis=0) for rows in (features.stress, ~features.stress))
+        return self._model(inputs, Contrast(stress - rest, (stress + rest) / 2))
+
+    def _fit_private(self, features: FeatureSet, inputs: PublicInputs, budget: Budget) -> FittedLinear:
+        # The ledger's files need h5py; plans import this module.
+        from pulseveil.privacy import ledger
+
+        (mechanism,), noise = self.mechanisms(self._settings, budget), budget.noise_source()
+        population = budget.known_population()
+        rows = features.take(admitted_rows(features.subject, features.start_s, population))
+        records = contributions(inputs.read(rows), rows.stress, rows.subject, budget.unit)
+        contrast = released_contrast(release(records, mechanism, noise), mechanism, population)
+        entry = ledger.settle(
+            mechanism, steps_noised=1, delta=budget.delta, noise=noise, public_quantities=PUBLIC_QUANTITIES
+        )
+        return self._model(inputs, contrast, (entry,))
+
+    def _model(self, inputs: PublicInputs, contrast: Contrast, ledger: tuple[Any, ...] = ()) -> FittedLinear:
+        found = shrunk(contrast, inputs, self._settings) if self._settings.shrink else contrast
+        weights = found.difference / WITHIN_VARIANCE
+        return FittedLinear(inputs, weights, -float(weights @ found.midpoint), ledger)
+
+
+def contributions(inputs: Array, stress: NDArray[np.bool_], subject: NDArray[np.str_], unit: Unit) -> Array:
+    """What each record adds to the query (records, 2 d), from windows `inputs` (n, d), before clipping.
+
+    A window: its inputs on the side of its class, zeros on the other. A person: the difference and the
+    midpoint of the own class means; NaN, which clipping makes zero, where a class is missing.
+    """
+    if unit == "window":
+        return np.hstack([np.where(side[:, np.newaxis], inputs, 0.0) for side in (stress, ~stress)])
+    people = np.unique(subject)
+    means = np.full((2, len(people), inputs.shape[1]), np.nan)
+    for mean, side in zip(means, (stress, ~stress), strict=True):
+        mean[np.isin(people, subject[side])] = person_means(inputs[side], subject[side])
+    return np.hstack([means[0] - means[1], means.mean(axis=0)])
+
+
+def released_contrast(total: Array, mechanism: Mechanism, population: Population) -> Contrast:
+    """The contrast in a released sum (2 d) of `contributions`, divided by public constants only."""
+    first, second = np.split(total, 2)
+    deviation = mechanism.noise_multiplier * mechanism.clip_norm / mechanism.n
+    if mechanism.unit == "subject":
+        return Contrast(first / mechanism.n, second / mechanism.n, deviation**2, deviation**2)
+    share = population.stress_share
+    stress, rest = first / (mechanism.n * share), second / (mechanism.n * (1 - share))
+    variance = deviation**2 * (1 / share**2 + 1 / (1 - share) ** 2)
+    return Contrast(stress - rest, (stress + rest) / 2, variance, variance / 4)
+
+
+def shrunk(contrast: Contrast, inputs: PublicInputs, settings: ClassMeansSettings) -> Contrast:
+    """The contrast drawn to the public one by as much as the noise is larger; wrong signs become zero.
+
+    Each value is the mean of the normal posterior under the known noise variance and the prior of
+    `settings`. A function of released values: it costs no epsilon.
+    """
+    difference = _posterior(
+        contrast.difference,
+        contrast.difference_variance,
+        settings.difference * inputs.sign,
+        settings.difference_spread**2,
+    )
+    midpoint = _posterior(
+        contrast.midpoint,
+        contrast.midpoint_variance,
+        inputs.midpoint * inputs.sign,
+        settings.midpoint_spread**2,
+    )
+    return Contrast(np.where(difference * inputs.sign < 0, 0.0, difference), midpoint)
+
+
+def _posterior(found: Array, variance: float, expected: Array, spread: float) -> Array:
+    trust = spread / (spread + variance)
+    return trust * found + (1 - trust) * expected

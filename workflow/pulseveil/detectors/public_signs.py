@@ -1,0 +1,56 @@
+"""The yardstick that no private result may miss: signs from the literature, and no data at all."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from pulseveil.contracts import FeatureSet
+from pulseveil.detectors import Fitted
+from pulseveil.detectors.linear import FittedLinear, public_direction
+from pulseveil.detectors.public_knowledge import Scaling, public_inputs
+from pulseveil.detectors.tabular import TabularSettings, require_statistics
+from pulseveil.privacy.budget import Budget
+from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.randomness import Stream
+
+
+class PublicSignsSettings(TabularSettings):
+    """Keys of `public_signs`."""
+
+    scaling: Scaling | None = Field(None, description="scaling of the windows; default: of their protocol")
+
+
+class PublicSigns:
+    """Decides for stress where the squashed statistics, each with its public sign, add up to enough.
+
+    Signs, scales and threshold are those of `public_knowledge`. Training rows are not looked at, so that it
+    keeps to any epsilon; it trains on the timeline only in that it is never fitted to synthetic windows.
+    """
+
+    Settings: ClassVar[type[PublicSignsSettings]] = PublicSignsSettings
+    version: ClassVar[int] = 1
+    uses_tensorflow: ClassVar[bool] = False
+    private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
+    trains_on: ClassVar[Literal["windows", "timeline"]] = "timeline"
+
+    def __init__(self, settings: Any) -> None:
+        self._settings: PublicSignsSettings = settings
+
+    @staticmethod
+    def expected_seconds(settings: PublicSignsSettings, rows: int) -> float:
+        """Expected CPU seconds of fitting to `rows` windows."""
+        return 0.001
+
+    @staticmethod
+    def mechanisms(settings: PublicSignsSettings, budget: Budget) -> tuple[Mechanism, ...]:
+        """None: nothing is spent; raises InputError for inputs without public signs."""
+        require_statistics("public_signs", settings)
+        return ()
+
+    def fit(self, features: FeatureSet, *, budget: Budget, stream: Stream) -> Fitted:
+        """The rule for the columns of `features`, whatever its rows; raises InputError as `mechanisms`."""
+        require_statistics("public_signs", self._settings)
+        inputs = public_inputs(features, self._settings.statistics, self._settings.scaling)
+        return FittedLinear(inputs, *public_direction(inputs))

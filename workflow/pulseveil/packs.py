@@ -1,0 +1,70 @@
+"""What a plan hands out: the privacy of a cell, and packs of runs that share a process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from pulseveil.privacy.budget import Unit
+from pulseveil.protocols import Train
+from pulseveil.study import Evaluation
+
+
+class Privacy(NamedTuple):
+    """The privacy of a cell: what its budgets protect, and the budget of each part."""
+
+    unit: Unit
+    epsilon_generator: float
+    epsilon_detector: float
+
+    @property
+    def is_private(self) -> bool:
+        """Whether any part is trained privately."""
+        return bool(np.isfinite(self.epsilon_generator) or np.isfinite(self.epsilon_detector))
+
+
+class GeneratorCell(NamedTuple):
+    """A generator that an evaluation needs: trained for each fold and seed."""
+
+    cohort: str
+    generator: str
+    unit: Unit
+    epsilon: float
+
+
+class AuditedCell(NamedTuple):
+    """A detector that is audited: trained on all people of a cohort, many times."""
+
+    cohort: str
+    detector: str
+    unit: Unit
+    epsilon: float
+
+
+@dataclass(frozen=True)
+class GeneratorPack:
+    """Seeds of a generator that are trained by one job, all folds each."""
+
+    name: str
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class DetectorPack:
+    """Cells of an evaluation that share a process, for each of `detectors` and each of its privacies."""
+
+    name: str
+    evaluation: Evaluation
+    detectors: tuple[str, ...]
+    generators: tuple[str, ...]
+    subjects: tuple[int, ...]
+    noise: tuple[float, ...]
+    seeds: tuple[int, ...]
+    timeline: bool
+
+    @property
+    def train(self) -> Train:
+        """What the pack's detectors learn from; a timeline yardstick always learns from real labels."""
+        return "real" if self.timeline else self.evaluation.train

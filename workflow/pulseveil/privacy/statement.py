@@ -1,0 +1,266 @@
+"""A ledger in plain English: what is protected, from whom, at which price, and what is not."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pulseveil.privacy import accounting
+from pulseveil.privacy.accounting import Group
+from pulseveil.privacy.ledger import Entry
+from pulseveil.privacy.mechanism import Mechanism
+
+DELTAS = (1e-3, 1e-5, 1e-6)
+PIECE_S = 60
+_WIDTH = 100
+# What tells models of one kind apart: all else in an entry's inputs says which kind it is.
+_OF_ONE_MODEL = ("seed", "fold", "settings", "release")
+
+UNITS = {
+    "subject": "One whole person. All windows of a person enter as one vector, clipped as one: everything "
+    "that a model can hold of this person is covered, over all recordings.",
+    "window": "One window of one person, taken by itself. A minute of life touches several windows, and a "
+    "person has many: the columns `any 60 s` and `person` say what is left for those.",
+}
+FROM_WHOM = (
+    "Anybody who sees the released models, or whatever is computed from them and public data (such as "
+    "synthetic data), with any knowledge of all other people's data.",
+    "Two data sets are neighbours when one record's contribution is zero in one of them (zero-out). What "
+    "happens with one is at most exp(epsilon) times as likely with the other, except with probability about "
+    "delta. The column `exchanged` is the same for one record exchanged for any other.",
+    "`epsilon` is computed by privacy loss distributions, `RDP` by Renyi differential privacy, which is "
+    "looser. `unamplified` is the value if the secret draws of records become known. `mu` is the parameter "
+    "of Gaussian differential privacy, where it is exact.",
+)
+NOT_PROTECTED = (
+    "That somebody took part, and what was taken as public (below).",
+    "The people that a model is tested on: their scores, and every quality, audit and accuracy number and "
+    "figure on real data, are computed without noise.",
+    "Anything, once the key of noise and draws is revealed: it is destroyed when a training ends.",
+    "A choice of models, settings or checkpoints by a score on real data.",
+)
+OF_WINDOWS = (
+    "At unit window: constants that scale a person's signals (minimum and maximum, or calibration minutes) "
+    "are computed from other windows of that person.",
+)
+OF_PAPER_WINDOWS = (
+    "Protocol paper at unit window: Fourier resampling of the whole recording spreads each raw second over "
+    "all windows of the person. There is no guarantee for raw seconds, only for the resampled ones.",
+)
+LIMITS = (
+    "Epsilon holds for real arithmetic. Trainings add float32 noise: attacks on floating-point digits "
+    "(Mironov 2012) and on timing (Jin et al. 2022) are outside of it. Releases of one query use whole "
+    "numbers and a discrete Gaussian from the operating system's randomness.",
+    "Noise of trainings of many steps comes from generators that are not cryptographic (TensorFlow's "
+    "stateless ones take 64 bits); their seeds are derived from a 256-bit key of the operating system.",
+    "Epsilon adds up over everything that is published. The least is spent by releasing one model, trained "
+    "once on all people, with fold models and keys deleted.",
+    "Of public recordings, epsilon is what the same training would give to private ones of that size.",
+)
+NOT_PRIVATE = (
+    "NOT PRIVATE (reproducible noise). The noise of at least one mechanism comes from the seeds of the "
+    "study: whoever has them can take it away. The epsilons below show what secret noise would give."
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a ledger does not hold: how a person's time became records, and how many models are published.
+
+    strides_s: seconds between windows of generators and of detectors. labelled_s: labelled seconds of a
+    person. folds, seeds: trainings of each kind; one of several folds leaves a person out.
+    """
+
+    protocol: Literal["paper", "sound"] = "sound"
+    window_s: int = 60
+    strides_s: tuple[int, int] = (30, 60)
+    labelled_s: int = 2192
+    folds: int = 1
+    seeds: int = 1
+
+    @property
+    def models_per_person(self) -> int:
+        """Models of each kind that learn from one person."""
+        return self.seeds * max(1, self.folds - 1)
+
+    def piece_windows(self, stride_s: int) -> int:
+        """How many windows an unaligned minute can touch."""
+        return math.ceil((PIECE_S + self.window_s) / stride_s)
+
+    def person_windows(self, stride_s: int) -> int:
+        """How many windows a person has."""
+        return math.ceil(self.labelled_s / stride_s)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Models trained in the same way: what one of them ran, and which inputs they share."""
+
+    inputs: Mapping[str, Any]
+    entries: tuple[Entry, ...]
+
+    @property
+    def mechanisms(self) -> tuple[Mechanism, ...]:
+        """The mechanisms of one model."""
+        return tuple(entry.as_mechanism() for entry in self.entries)
+
+    @property
+    def name(self) -> str:
+        """The mechanisms and what tells this kind from others."""
+        mechanisms = " + ".join(entry.mechanism for entry in self.entries)
+        return ", ".join([mechanisms, *(f"{key} {value}" for key, value in self.inputs.items())])
+
+    def stride_s(self, setting: Setting) -> int:
+        """Seconds between its windows: those of generators where no detector is named."""
+        return setting.strides_s[0 if "generator" in self.inputs and "detector" not in self.inputs else 1]
+
+    def groups(self, setting: Setting, whole_person: bool) -> list[Group]:
+        """Mechanisms with the records that a person, or any minute of a person, changes together."""
+        windows = setting.person_windows if whole_person else setting.piece_windows
+        k = windows(self.stride_s(setting))
+        return [(m, k if m.unit == "window" else 1) for m in self.mechanisms]
+
+    def learns_from(self, generator: Kind) -> bool:
+        """Whether this is a detector trained on the synthetic data of that generator."""
+        keys = ("generator", "epsilon_generator", "unit")
+        is_pair = "detector" in self.inputs and "detector" not in generator.inputs
+        return is_pair and all(self.inputs.get(key) == generator.inputs.get(key) for key in keys)
+
+
+def statement(entries: Sequence[Entry], setting: Setting) -> str:
+    """The text for a ledger: of one model, a cell, or a whole study; lines of up to 100 characters."""
+    if not entries:
+        return "This ledger is empty: no model was trained privately, and nothing is protected.\n"
+    kinds = model_kinds(entries)
+    units = sorted({entry.unit for entry in entries})
+    unprotected: tuple[str, ...] = NOT_PROTECTED
+    if "window" in units:
+        unprotected += OF_WINDOWS + (OF_PAPER_WINDOWS if setting.protocol == "paper" else ())
+    sections = [
+        *([] if all(entry.is_private for entry in entries) else [_wrap(NOT_PRIVATE)]),
+        _section("What is protected", (UNITS[unit] for unit in units)),
+        _section("From whom", FROM_WHOM),
+        _section("Not protected", unprotected),
+        _section("Taken as public", _public(entries)),
+        "Each model\n\n" + "\n\n".join(_model(kind, setting) for kind in kinds),
+        "Models together\n\n" + "\n\n".join(_together(kinds, setting)),
+        _section("Limits", LIMITS),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def model_kinds(entries: Sequence[Entry]) -> list[Kind]:
+    """The kinds of models in a ledger, each with the entries of the model that spent most."""
+    models: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        kind = {key: value for key, value in entry.inputs.items() if key not in _OF_ONE_MODEL}
+        one = {key: entry.inputs.get(key) for key in _OF_ONE_MODEL}
+        models.setdefault((repr(sorted(kind.items())), repr(one)), []).append(entry)
+    most: dict[str, list[Entry]] = {}
+    for (kind_name, _), members in models.items():
+        most[kind_name] = max(most.get(kind_name, members), members, key=_spent)
+    return [
+        Kind({k: v for k, v in members[0].inputs.items() if k not in _OF_ONE_MODEL}, tuple(members))
+        for members in most.values()
+    ]
+
+
+def _spent(members: Sequence[Entry]) -> float:
+    return sum(entry.epsilon_pld for entry in members)
+
+
+def _public(entries: Sequence[Entry]) -> list[str]:
+    named = dict.fromkeys(quantity for entry in entries for quantity in entry.public_quantities)
+    sizes = dict.fromkeys(f"{entry.n} {entry.unit}s" for entry in entries)
+    return ["Number of records: " + " or ".join(sizes) + ".", *(f"{quantity}." for quantity in named)]
+
+
+def _model(kind: Kind, setting: Setting) -> str:
+    lines = [_wrap(kind.name), *(_wrap(_mechanism(entry), "  ") for entry in kind.entries)]
+    head = ("delta", "epsilon", "RDP", "unamplified", "exchanged", f"any {PIECE_S} s", "person", "mu")
+    return "\n".join([*lines, _table(head, [_row(kind, setting, delta) for delta in _deltas(kind.entries)])])
+
+
+def _mechanism(entry: Entry) -> str:
+    draws = {
+        "full batch": f"all {entry.n} {entry.unit}s in each step",
+        "poisson": f"each of {entry.n} {entry.unit}s drawn with probability {entry.q:.4g} in each step",
+        "truncated poisson": f"each of {entry.n} {entry.unit}s drawn with probability {entry.q:.4g} in each "
+        f"step, larger draws cut to {entry.room} at random",
+    }[entry.sampler]
+    secret = "noise from a secret key" if entry.is_private else "not private (reproducible noise)"
+    return (
+        f"{entry.mechanism}: {entry.steps_noised} noised steps, {draws}; clipped to {entry.clip_norm:g}, "
+        f"noise {entry.noise_multiplier:.4g} times that on the sum; {secret}"
+    )
+
+
+def _row(kind: Kind, setting: Setting, delta: float) -> list[float | None]:
+    alone = kind.mechanisms
+    return [
+        delta,
+        accounting.epsilon_pld(alone, delta),
+        accounting.epsilon_rdp(alone, delta),
+        accounting.epsilon_unamplified(alone, delta),
+        accounting.epsilon_replace_one(alone, delta),
+        accounting.epsilon_of_groups(kind.groups(setting, whole_person=False), delta),
+        accounting.epsilon_of_groups(kind.groups(setting, whole_person=True), delta),
+        accounting.gaussian_mu(alone),
+    ]
+
+
+def _together(kinds: Sequence[Kind], setting: Setting) -> list[str]:
+    """What parts of the ledger spend on one person when they are published together."""
+    parts = []
+    for detector in kinds:
+        for generator in kinds:
+            if detector.learns_from(generator):
+                names = f"Generator and detector of one cell: {generator.name}; {detector.name}"
+                parts.append(_composed(names, [generator, detector], 1, setting))
+    tables: dict[str, list[Kind]] = {}
+    for kind in kinds:
+        tables.setdefault(str(kind.inputs.get("evaluation", "")), []).append(kind)
+    copies = setting.models_per_person
+    number = f"each person in {copies} models of each kind"
+    for evaluation, members in tables.items():
+        if evaluation and len(tables) > 1:
+            generators = [g for g in kinds if g not in members and any(d.learns_from(g) for d in members)]
+            name = f"All models of the table {evaluation}, {number}"
+            parts.append(_composed(name, generators + members, copies, setting))
+    parts.append(_composed(f"All models of this ledger, {number}", kinds, copies, setting))
+    return parts
+
+
+def _composed(name: str, kinds: Sequence[Kind], copies: int, setting: Setting) -> str:
+    groups = [[g for kind in kinds for g in kind.groups(setting, whole)] * copies for whole in (False, True)]
+    rows = [
+        [delta, *(accounting.epsilon_of_groups(group, delta) for group in groups)]
+        for delta in _deltas(entry for kind in kinds for entry in kind.entries)
+    ]
+    return "\n".join([_wrap(name), _table(("delta", f"any {PIECE_S} s", "person"), rows)])
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[float | None]]) -> str:
+    cells = [head, *([_number(value) for value in row] for row in rows)]
+    return "\n".join("".join(f"{cell:>13}" for cell in row).rstrip() for row in cells)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def _deltas(entries: Iterable[Entry]) -> list[float]:
+    return sorted({*DELTAS, *(entry.delta for entry in entries)}, reverse=True)
+
+
+def _section(title: str, paragraphs: Iterable[str]) -> str:
+    return "\n".join([title, "", *(_wrap(paragraph, "- ") for paragraph in paragraphs)])
+
+
+def _wrap(text: str, indent: str = "") -> str:
+    return textwrap.fill(text, _WIDTH, initial_indent=indent, subsequent_indent=" " * len(indent))

@@ -1,0 +1,63 @@
+"""The life of a private training's key, and the names of its releases.
+
+The key lives from the first noised step until the ledger is closed. Only then is the model written, so that
+what is released can never be met again by the key that made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulseveil import provenance
+from pulseveil.privacy import ledger, noise
+from pulseveil.privacy.budget import Budget, NoiseMode
+from pulseveil.randomness import Stream, child
+
+
+@contextmanager
+def with_noise(
+    budget: Budget, mode: NoiseMode, key_path: Path, stream: Stream, *, resumes: bool = False
+) -> Iterator[Budget]:
+    """`budget` with its source of noise, if it is private; the key is destroyed when the block succeeds.
+
+    A training that `resumes` from a checkpoint replays the noise of its key; any other draws a new one.
+    """
+    if not budget.is_private:
+        yield budget
+    elif mode == "reproducible":
+        yield replace(budget, noise=noise.reproducible(child(stream, "noise")))
+    else:
+        if not resumes:
+            noise.destroy(key_path)
+        yield replace(budget, noise=noise.resume(key_path) if resumes else noise.fresh(key_path))
+        noise.destroy(key_path)
+
+
+def closed_ledger(
+    entries: Sequence[ledger.Entry], budget: Budget, inputs: Mapping[str, Any]
+) -> NDArray[np.str_]:
+    """The entries of one training with their `inputs`, each as JSON (m).
+
+    `inputs` are public: run keys, fold and a hash of the settings. The release is named by its key, since
+    a hash of the training data would let anybody check a guess of them.
+    """
+    named = {**inputs, "release": release_name(budget)} if budget.is_private else inputs
+    return np.array([ledger.to_json(replace(entry, inputs=named)) for entry in entries], dtype=np.str_)
+
+
+def release_name(budget: Budget) -> str:
+    """A public name of a private release, derived from its key and telling nothing of it."""
+    words = budget.noise_source().seeds("release", shape=(2,))
+    return words.astype("<i4").tobytes().hex()
+
+
+def settings_hash(values: Mapping[str, Any]) -> str:
+    """A hash of public settings."""
+    return provenance.cell_hash(values)[:16]

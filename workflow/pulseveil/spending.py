@@ -1,0 +1,168 @@
+"""What a plan spends on the people of its cohorts, known and checked before any job starts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pulseveil import registry
+from pulseveil.errors import InputError
+from pulseveil.naming import number_label
+from pulseveil.packs import DetectorPack, Privacy
+from pulseveil.plan import NONE, Plan
+from pulseveil.privacy import accounting
+from pulseveil.privacy.budget import Budget, Unit
+from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.statement import Setting
+from pulseveil.protocols import Fold
+from pulseveil.study import Model, Study
+
+
+@dataclass(frozen=True)
+class Spend:
+    """The private parts of one trained cell, for any of its folds: `delta` and strides are the study's."""
+
+    evaluation: str
+    generator: str
+    detector: str
+    privacy: Privacy
+    delta: float
+    generator_mechanisms: tuple[Mechanism, ...]
+    detector_mechanisms: tuple[Mechanism, ...]
+    piece_windows: tuple[int, int]
+
+    @cached_property
+    def epsilon(self) -> float:
+        """Epsilon of both parts together on one person or, at unit window, on any 60 s of one person.
+
+        Windows of generators and detectors have different strides: at unit window the parts compose only
+        through a piece of time that both can touch.
+        """
+        parts = (*self.generator_mechanisms, *self.detector_mechanisms)
+        if not (self.generator_mechanisms and self.detector_mechanisms) or self.privacy.unit == "subject":
+            return accounting.epsilon_pld(parts, self.delta)
+        of_generator, of_detector = self.piece_windows
+        groups = [(mechanism, of_generator) for mechanism in self.generator_mechanisms]
+        groups += [(mechanism, of_detector) for mechanism in self.detector_mechanisms]
+        return accounting.epsilon_of_groups(groups, self.delta)
+
+
+def planned(plan: Plan) -> tuple[Spend, ...]:
+    """The spend of every private cell of a plan, a seed's and a fold's each."""
+    return tuple(
+        _spend(plan, pack, detector, generator, privacy)
+        for pack in plan.detector_packs
+        for detector in pack.detectors
+        for privacy in plan.privacies(pack, detector)
+        if privacy.is_private
+        for generator in pack.generators
+    )
+
+
+def check(plan: Plan) -> tuple[Spend, ...]:
+    """The planned spend; raises InputError for a delta that is too large, or parts above the total."""
+    _check_delta(plan)
+    spends = planned(plan)
+    for spend in spends:
+        if spend.epsilon > plan.study.epsilon_total:
+            raise InputError(
+                f"evaluation {spend.evaluation}, {_who(spend)}: the parts spend epsilon {spend.epsilon:.3g} "
+                f"together, epsilon_total is {number_label(plan.study.epsilon_total)}; "
+                "lower epsilon_generator or epsilon_detector"
+            )
+    return spends
+
+
+def describe(plan: Plan) -> str:
+    """The planned spend as a plain table, one line a private cell; empty for a plan that is not private."""
+    spends = check(plan)
+    if not spends:
+        return ""
+    lines = [
+        f"planned spend of one trained model, delta {plan.study.delta:g} ({plan.study.noise} noise):",
+        f"{'evaluation':<18}{'generator':<12}{'detector':<16}{'unit':<9}{'generator':>10}{'detector':>10}"
+        f"{'together':>10}",
+    ]
+    lines += [_line(spend) for spend in dict.fromkeys(spends)]
+    return "\n".join(lines)
+
+
+def _line(spend: Spend) -> str:
+    unit, of_generator, of_detector = spend.privacy
+    # At unit window two parts compose for any 60 s, not for a window.
+    both = bool(spend.generator_mechanisms and spend.detector_mechanisms)
+    together = f"{spend.epsilon:.3g}" + (" (60 s)" if both and unit == "window" else "")
+    return (
+        f"{spend.evaluation:<18}{spend.generator:<12}{spend.detector:<16}{unit:<9}"
+        f"{number_label(of_generator):>10}{number_label(of_detector):>10}{together:>10}"
+    )
+
+
+def _spend(plan: Plan, pack: DetectorPack, detector: str, generator: str, privacy: Privacy) -> Spend:
+    study = plan.study
+    fold = plan.detector_folds(pack)[0]
+    of_detector = _mechanisms(
+        study, "detectors", study.detector(detector), privacy.epsilon_detector, privacy.unit, fold
+    )
+    of_generator: tuple[Mechanism, ...] = ()
+    if generator != NONE:
+        trained_on = plan.generator_folds(pack.evaluation.cohort)[0]
+        model = study.generator(generator)
+        of_generator = _mechanisms(
+            study, "generators", model, privacy.epsilon_generator, privacy.unit, trained_on
+        )
+    strides = (study.stride_s.generator, study.stride_s.detector)
+    setting = Setting(window_s=study.window_s, strides_s=strides)
+    pieces = (setting.piece_windows(strides[0]), setting.piece_windows(strides[1]))
+    return Spend(
+        pack.evaluation.name, generator, detector, privacy, study.delta, of_generator, of_detector, pieces
+    )
+
+
+def _mechanisms(
+    study: Study, group: registry.Group, model: Model, epsilon: float, unit: Unit, fold: Fold
+) -> tuple[Mechanism, ...]:
+    """The mechanisms that a private model runs for one fold; none where epsilon is infinite."""
+    if math.isinf(epsilon):
+        return ()
+    stride_s = study.stride_s.generator if group == "generators" else study.stride_s.detector
+    population = study.public.population(len(fold.train_subjects), stride_s)
+    kind: Any = registry.load(group, model.kind)
+    budget = Budget(epsilon, study.delta, unit, population, backend=study.dp_backend)
+    found: tuple[Mechanism, ...] = kind.mechanisms(model.settings, budget)
+    return found
+
+
+def _check_delta(plan: Plan) -> None:
+    """Protocol sound refuses a delta that a training set of this size cannot bear.
+
+    Records are people, or their windows without overlap: overlapping ones are copies of the same seconds.
+    """
+    study = plan.study
+    if study.protocol == "paper":
+        return
+    for unit, people in _private_sizes(plan):
+        records = study.public.population(people, study.window_s).records(unit)
+        if study.delta > 1 / (100 * records):
+            raise InputError(
+                f"delta: {study.delta:g} is above 1 / (100 x {records}), the {unit}s of a training; "
+                f"protocol sound takes at most {1 / (100 * records):.1e}"
+            )
+
+
+def _private_sizes(plan: Plan) -> Iterator[tuple[Unit, int]]:
+    """(unit, people of a training) of every private cell."""
+    for pack in plan.detector_packs:
+        units = {
+            p.unit for detector in pack.detectors for p in plan.privacies(pack, detector) if p.is_private
+        }
+        for unit in units:
+            yield unit, max(len(fold.train_subjects) for fold in plan.detector_folds(pack))
+
+
+def _who(spend: Spend) -> str:
+    named: Sequence[str] = (spend.generator, spend.detector)
+    return " and ".join(name for name in named if name != NONE)

@@ -1,0 +1,208 @@
+"""What the private cells of a study spent: from their ledgers, composed, at both units of protection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pulseveil import store
+from pulseveil.errors import InputError
+from pulseveil.naming import parse_number
+from pulseveil.privacy import accounting, ledger
+from pulseveil.privacy.accounting import Group
+from pulseveil.privacy.ledger import Entry
+from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.statement import Setting
+from pulseveil.summary.cells import NO_GENERATOR
+from pulseveil.summary.collect import CELL
+from pulseveil.summary.description import StudyDescription
+
+COLUMNS = (
+    *("delta", "epsilon_pld", "epsilon_rdp", "epsilon_unamplified", "epsilon_replace_one"),
+    *("epsilon_subject", "epsilon_window", "epsilon_60_s", "mu", "secret"),
+)
+_DETECTOR_KEYS = tuple(CELL)
+_GENERATOR_KEYS = ("cohort", "generator", "unit", "epsilon_generator")
+
+
+@dataclass(frozen=True, eq=False)
+class Ledgers:
+    """All ledger entries of a study: of detectors by cell, of generators by what they are."""
+
+    detectors: Mapping[tuple[Any, ...], tuple[Entry, ...]]
+    generators: Mapping[tuple[Any, ...], tuple[Entry, ...]]
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Every entry: generators first."""
+        groups = (*self.generators.values(), *self.detectors.values())
+        return tuple(entry for group in groups for entry in group)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The mechanisms of a private cell, of its generator and of its detector; `secret`: noise from keys."""
+
+    generator: tuple[Mechanism, ...]
+    detector: tuple[Mechanism, ...]
+    delta: float
+    secret: bool
+
+    @property
+    def all(self) -> tuple[Mechanism, ...]:
+        """Both parts."""
+        return (*self.generator, *self.detector)
+
+    def groups(self, of_generator: int, of_detector: int) -> list[Group]:
+        """The mechanisms with the number of records that change together; people change alone."""
+        counted = [(m, of_generator) for m in self.generator] + [(m, of_detector) for m in self.detector]
+        return [(m, k if m.unit == "window" else 1) for m, k in counted]
+
+
+def read_ledgers(detector_entries: Iterable[str], models: Iterable[Path]) -> Ledgers:
+    """The ledgers in score files (each entry as JSON) and in model files."""
+    of_models = (
+        text
+        for path in models
+        for entries in store.read_models(path).ledgers.values()
+        for text in entries.tolist()
+    )
+    return Ledgers(_by_keys(detector_entries, _DETECTOR_KEYS), _by_keys(of_models, _GENERATOR_KEYS))
+
+
+def privacy_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescription) -> pd.DataFrame:
+    """The columns `COLUMNS` for each cell of `keys`, NaN where nothing is private.
+
+    epsilon_pld, _rdp, _unamplified and _replace_one: generator and detector together at the cell's unit.
+    epsilon_subject, _window and _60_s: the same models seen as protecting a person, one window, and any 60 s
+    of one person. A part that protects people protects their windows as well. Where both parts were trained
+    at unit window, their windows have different strides and compose through the 60 s alone: epsilon_pld is
+    then that of the 60 s, and the others have no value. Raises InputError where a private cell has no ledger.
+    """
+    rows = [_row(cell, ledgers, description) for cell in _cells(keys)]
+    return pd.DataFrame(rows, columns=list(COLUMNS), index=keys.index)
+
+
+def spending_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescription) -> pd.DataFrame:
+    """What one person has spent when all private models are published: a row an evaluation, and the study.
+
+    Columns: scope, models (private models that learned from one person), delta, epsilon_subject. Models that
+    are not private come on top: with those published, nothing is protected.
+    """
+    scopes: dict[str, list[tuple[Parts, int]]] = {}
+    for cell in _cells(keys):
+        parts = cell_parts(cell, ledgers, description)
+        if parts is not None:
+            of_person = description.seeds * description.evaluations[cell["evaluation"]].models_per_person
+            scopes.setdefault(cell["evaluation"], []).append((parts, of_person))
+    rows = [_spent(name, members, description.privacy) for name, members in scopes.items()]
+    if rows:
+        everything = [member for members in scopes.values() for member in members]
+        rows.append(_spent("all of this study", everything, description.privacy))
+    return pd.DataFrame(rows, columns=["scope", "models", "delta", "epsilon_subject"])
+
+
+def cell_parts(cell: Mapping[str, Any], ledgers: Ledgers, description: StudyDescription) -> Parts | None:
+    """The mechanisms of a cell; None where nothing is private; InputError where a ledger is missing."""
+    detector = _entries(ledgers.detectors, cell, _DETECTOR_KEYS, cell["epsilon_detector"])
+    generator: tuple[Entry, ...] = ()
+    if cell["generator"] != NO_GENERATOR:
+        cohort = description.evaluations[cell["evaluation"]].cohort
+        trained = {**cell, "cohort": cohort}
+        generator = _entries(ledgers.generators, trained, _GENERATOR_KEYS, cell["epsilon_generator"])
+    entries = (*generator, *detector)
+    if not entries:
+        return None
+    delta = max(entry.delta for entry in entries)
+    secret = all(entry.is_private for entry in entries)
+    return Parts(_of_one_model(generator), _of_one_model(detector), delta, secret)
+
+
+def _cells(keys: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in keys.to_dict("records")]
+
+
+def _by_keys(texts: Iterable[str], names: tuple[str, ...]) -> dict[tuple[Any, ...], tuple[Entry, ...]]:
+    found: dict[tuple[Any, ...], list[Entry]] = {}
+    for text in texts:
+        entry = ledger.from_json(text)
+        found.setdefault(_key(entry.inputs, names), []).append(entry)
+    return {key: tuple(entries) for key, entries in found.items()}
+
+
+def _key(values: Mapping[str, Any], names: Sequence[str]) -> tuple[Any, ...]:
+    numbers = ("epsilon_generator", "epsilon_detector", "subjects", "noise")
+    return tuple(parse_number(values[name]) if name in numbers else values[name] for name in names)
+
+
+def _entries(
+    ledgers: Mapping[tuple[Any, ...], tuple[Entry, ...]],
+    cell: Mapping[str, Any],
+    names: tuple[str, ...],
+    epsilon: float,
+) -> tuple[Entry, ...]:
+    if np.isinf(epsilon):
+        return ()
+    entries = ledgers.get(_key(cell, names), ())
+    if not entries:
+        where = ", ".join(f"{name} {cell[name]}" for name in names)
+        raise InputError(f"no ledger for {where}: epsilon {epsilon:g} is not shown; train this cell again")
+    return entries
+
+
+def _of_one_model(entries: Sequence[Entry]) -> tuple[Mechanism, ...]:
+    """The mechanisms of one trained model: of the release that spends most (folds may differ in size)."""
+    releases: dict[str, list[Entry]] = {}
+    for entry in entries:
+        releases.setdefault(str(entry.inputs.get("release")), []).append(entry)
+    most = max(releases.values(), key=lambda group: sum(e.epsilon_pld for e in group), default=[])
+    return tuple(entry.as_mechanism() for entry in most)
+
+
+def _row(cell: Mapping[str, Any], ledgers: Ledgers, description: StudyDescription) -> dict[str, Any]:
+    parts = cell_parts(cell, ledgers, description)
+    if parts is None:
+        return {"secret": ""}
+    delta, setting = parts.delta, description.privacy
+    row: dict[str, Any] = {"delta": delta, "secret": "yes" if parts.secret else "no"}
+    row["epsilon_subject"] = accounting.epsilon_of_groups(parts.groups(*_person_windows(setting)), delta)
+    row["epsilon_60_s"] = accounting.epsilon_of_groups(parts.groups(*_piece_windows(setting)), delta)
+    only_60_s = cell["unit"] == "window" and bool(parts.generator and parts.detector)
+    if only_60_s:
+        return row | {"epsilon_pld": row["epsilon_60_s"]}
+    row["epsilon_pld"] = row["epsilon_window"] = accounting.epsilon_pld(parts.all, delta)
+    row["epsilon_rdp"] = accounting.epsilon_rdp(parts.all, delta)
+    row["epsilon_unamplified"] = accounting.epsilon_unamplified(parts.all, delta)
+    row["epsilon_replace_one"] = accounting.epsilon_replace_one(parts.all, delta)
+    row["mu"] = accounting.gaussian_mu(parts.all)
+    return row
+
+
+def _person_windows(setting: Setting) -> tuple[int, int]:
+    """Windows of a person, for generators and for detectors."""
+    of_generator, of_detector = map(setting.person_windows, setting.strides_s)
+    return of_generator, of_detector
+
+
+def _piece_windows(setting: Setting) -> tuple[int, int]:
+    """Windows that any 60 s of a person can touch, for generators and for detectors."""
+    of_generator, of_detector = map(setting.piece_windows, setting.strides_s)
+    return of_generator, of_detector
+
+
+def _spent(scope: str, members: Sequence[tuple[Parts, int]], setting: Setting) -> dict[str, Any]:
+    groups = [
+        group
+        for parts, models in members
+        for group in parts.groups(*_person_windows(setting))
+        for _ in range(models)
+    ]
+    delta = max(parts.delta for parts, _ in members)
+    epsilon = accounting.epsilon_of_groups(groups, delta)
+    models = sum(models for _, models in members)
+    return {"scope": scope, "models": models, "delta": delta, "epsilon_subject": epsilon}
