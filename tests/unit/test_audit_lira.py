@@ -45,13 +45,20 @@ def test_margins_are_likelihood_ratios_that_leave_the_judged_training_out():
         for person in range(3):
             if not np.isnan(scores[row, person]):
                 ratio, gap = plain_ratio(scores, members, row, person)
-                assert found[row, person] * gap == pytest.approx(ratio)
+                assert found[row, person] * abs(gap) == pytest.approx(ratio)
     np.testing.assert_array_equal(np.isnan(found), np.isnan(scores))
 
 
 def test_units_of_the_scores_do_not_matter():
     scores, members = gaussian_trainings(np.random.default_rng(2), 1.0)
     np.testing.assert_allclose(margins(50 + 7 * scores, members), margins(scores, members), rtol=1e-8)
+
+
+def test_a_model_that_is_less_sure_of_what_it_saw_is_caught_as_well():
+    scores, members = gaussian_trainings(np.random.default_rng(7), -8.0, people=2)
+    for attack in attack_records(scores, members, ["S2", "S3"]):
+        assert attack.auc == 0
+        assert attack.counts == attack.counts.flawless
 
 
 def test_an_attack_on_nothing_bounds_nothing():

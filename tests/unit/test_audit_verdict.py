@@ -54,7 +54,7 @@ def overfitted_network(seed):
 def test_an_overfitted_model_without_noise_is_caught(model):
     """Claimed epsilon 1 per window. The canary audit alone refutes it, at the level that ten audits share.
 
-    Of the network's 100 guesses 99.7 % are right, with a standard deviation of .6 %; 87 would be enough.
+    Both models give all of the 100 guesses away; 85 right ones would be enough.
     """
     train = scikit(model)
     found = audit_detector(train, train, features(120, subjects=6), SMALL, Defence(WINDOW, None, 10), STREAM)

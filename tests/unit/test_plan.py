@@ -73,8 +73,25 @@ def test_timeline_yardsticks_train_on_real_labels_in_every_evaluation():
 
 
 def test_a_model_without_private_training_is_refused_in_the_plan():
-    with pytest.raises(InputError, match=r"cnn.*epsilon inf"):
-        demo(epsilons=[1])
+    with pytest.raises(InputError, match=r"forest.*epsilon inf"):
+        demo(epsilons=[1], detectors=["forest"])
+
+
+def test_models_can_be_kept_to_some_budgets():
+    plan = demo(
+        epsilons=["inf", 1],
+        units=["window", "subject"],
+        generators=["moments"],
+        detectors=[{"name": "forest", "epsilons": ["inf"]}, {"name": "logistic", "units": ["subject"]}],
+        evaluations=[{"name": "real", "cohort": "simulated", "train": "real"}],
+    )
+    cells = plan.cells[["detector", "unit", "epsilon_detector"]].drop_duplicates()
+    # A cell without any budget stands under the first unit, once.
+    assert sorted(map(tuple, cells.to_numpy().tolist())) == [
+        ("forest", "window", "inf"),
+        ("logistic", "subject", "1"),
+        ("logistic", "window", "inf"),
+    ]
 
 
 def test_more_folds_than_subjects_is_refused_in_the_plan():

@@ -115,12 +115,13 @@ def test_exactly_its_files_are_written_and_the_same_bytes_twice(done, tmp_path):
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(again, done.files, strict=True))
 
 
-def test_an_axis_adds_its_figure(tmp_path):
+def test_an_axis_and_a_budget_add_their_figures(tmp_path):
     files = write(tmp_path, list(records(axes=True)))
     models = [write_generator(tmp_path, epsilon_generator=epsilon) for epsilon in (10, 1)]
     study = StudyDescription.model_validate(description(models=models))
     names = [path.name for path in summarize(study, files, tmp_path / "results").files]
-    assert names == [*TABLES, *FIGURES, "axes.pdf", "axes.png", "axes.svg", "report.html"]
+    added = [f"{name}.{kind}" for name in ("axes", "privacy") for kind in ("pdf", "png", "svg")]
+    assert names == [*TABLES, *FIGURES, *added, "report.html"]
 
 
 def test_a_study_of_rules_alone_has_all_its_files(tmp_path):

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from itertools import product
 
 from pulseveil import registry
+from pulseveil.audit_plan import audited_cells
 from pulseveil.packs import DetectorPack, GeneratorPack
 from pulseveil.plan import Plan
+from pulseveil.study import Audit
 
 # Seconds on one core of a 2020s x86-64 server.
 TENSORFLOW_START = 12.0
@@ -73,6 +75,8 @@ def lines(plan: Plan) -> list[Line]:
         found.append(Line("train generators", runs, jobs, starts, trained / 3600, gpu))
         found.append(Line("synthesize and assess", 0, jobs * 3, starts, synthesized / 3600, 0))
     found += [_detector_line(plan, name) for name in dict.fromkeys(e.name for e in study.evaluations)]
+    if study.audit is not None:
+        found.append(_audit_line(plan, study.audit))
     found.append(Line("summary", 0, 1, 0, PYTHON_START / 3600, 0))
     return found
 
@@ -93,6 +97,21 @@ def _detector_line(plan: Plan, evaluation: str) -> Line:
             seconds += pairs * detector_seconds(plan, detector, pack)
     gpu = starts * plan.study.resources.gpu
     return Line(f"detectors: {evaluation}", runs, jobs, starts, seconds / 3600, gpu)
+
+
+def _audit_line(plan: Plan, audit: Audit) -> Line:
+    runs = jobs = starts = 0
+    seconds = 0.0
+    for cell in audited_cells(plan):
+        people = len(plan.outlines[cell.cohort])
+        kind = registry.load("detectors", plan.study.detector(cell.detector).kind)
+        trainings = audit.trainings * (people + 1 if cell.unit == "subject" else 2) + audit.runs + 1
+        rows = WINDOWS_PER_SUBJECT * people
+        fit = kind.expected_seconds(plan.study.detector(cell.detector).settings, rows)
+        start = TENSORFLOW_START if kind.uses_tensorflow else PYTHON_START
+        jobs, runs, starts = jobs + 1, runs + trainings, starts + kind.uses_tensorflow
+        seconds += start + trainings * fit
+    return Line("audits", runs, jobs, starts, seconds / 3600, 0)
 
 
 def describe(plan: Plan) -> str:

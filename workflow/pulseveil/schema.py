@@ -8,7 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from pulseveil import registry
-from pulseveil.study import Evaluation, Model, Pack, Resources, Strides, Study
+from pulseveil.study import Audit, Evaluation, Model, Pack, PublicConstants, Resources, Strides, Study
 
 # Keys that a study may leave out, because their default follows from `protocol` or from the name.
 _DERIVED = {"Study": {"channels", "scaling", "generator_shared"}, "Model": {"kind", "settings"}}
@@ -36,15 +36,25 @@ def key_table() -> str:
         ("`stride_s`", Strides),
         ("Entries of `generators` and `detectors`", Model),
         ("Entries of `evaluations`", Evaluation),
+        ("`public`", PublicConstants),
+        ("`audit`", Audit),
         ("`pack`", Pack),
         ("`resources`", Resources),
     ]
     for group in ("cohorts", "generators", "detectors"):
-        parts += [
-            (f"{group[:-1].capitalize()} `{name}`", registry.load(group, name).Settings)
-            for name in registry.names(group)
-        ]
+        for name in registry.names(group):
+            settings = registry.load(group, name).Settings
+            title = f"{group[:-1].capitalize()} `{name}`"
+            parts += [(title, settings), *((f"{title}: `{key}`", inner) for key, inner in _inner(settings))]
     return "\n".join(line for title, model in parts for line in _table(title, model))
+
+
+def _inner(settings: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    """The keys of `settings` that hold settings of their own."""
+    for key, field in settings.model_fields.items():
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield key, kind
 
 
 def _table(title: str, model: type[BaseModel]) -> Iterator[str]:
@@ -76,6 +86,8 @@ def _type_name(annotation: Any) -> str:
         return annotation.__name__
     text = str(annotation).replace("typing.", "").replace("collections.abc.", "")
     inner = [a for a in get_args(annotation) if a is not Ellipsis]
+    if type(None) in inner:
+        return " or ".join(_type_name(a) for a in inner if a is not type(None))
     if text.startswith("Literal"):
         return " \\| ".join(f"`{value}`" for value in inner)
     if text.startswith("tuple"):
@@ -86,7 +98,7 @@ def _type_name(annotation: Any) -> str:
         return f"mapping of {_type_name(inner[-1])}"
     if annotation is Any:
         return "mapping"
-    return " or ".join(_type_name(a) for a in inner if a is not type(None)) or text
+    return " or ".join(map(_type_name, inner)) or text
 
 
 def _define(definitions: dict[str, Any], group: registry.Group) -> list[str]:

@@ -32,8 +32,9 @@ _SMALLEST_SPREAD = 1e-9
 class RecordAttack:
     """What an attack finds out about one record: a person, or one window.
 
-    auc: of the scores of its trainings. counts: of calling a margin above 0 "in", a threshold fixed
-    beforehand; they bound epsilon. strictest: at the smallest false positive rate, which describes only.
+    auc: of the scores of its trainings; below .5 where models are less sure of what they have seen. counts:
+    of calling a margin above 0 "in", a threshold fixed beforehand; they bound epsilon. strictest: at the
+    smallest false positive rate, which describes only.
     """
 
     record: str
@@ -71,12 +72,11 @@ def margins(scores: Floats, members: Flags) -> Floats:
     better; NaN where this training is not to be used for this record (it lacks another person, so that it is
     no neighbour of the others). members (models, records): whether the training saw the record.
 
-    The scores of a record are normal with one mean in the trainings that saw it, a lower one in those that
-    did not, and one variance for both: with tens of trainings, two variances would be noise. Then the
-    likelihood ratio of "in" and "out" is above 1 where the score lies above the midpoint of the means; the
-    margin is the distance from it in standard deviations. The training that is judged is left out of means
-    and variance. The ratio itself multiplies the margin by the difference of the means. Its estimate changes
-    sign where there is nothing to find, which alone moves the AUC there from .50 to about .44.
+    The scores of a record are normal with one mean in the trainings that saw it, another in those that did
+    not, and one variance for both: with tens of trainings, two variances would be noise. Then the likelihood
+    ratio of "in" and "out" is above 1 on that side of the means' midpoint where "in" lies; the margin is the
+    distance from the midpoint to that side, in standard deviations. The training that is judged is left out
+    of means and variance.
 
     Raises InputError where a record has fewer than 3 trainings of a side.
 
@@ -94,17 +94,18 @@ def margins(scores: Floats, members: Flags) -> Floats:
     mean_out, squares_out = _moments_without_own(scores, lacked)
     deviation = np.sqrt((squares_in + squares_out) / (used.sum(axis=0) - 3))
     floor = _SMALLEST_SPREAD * np.nanmax(np.abs(scores), axis=0) + np.finfo(np.float64).tiny
-    midpoint = (mean_in + mean_out) / 2
-    return np.asarray((scores - midpoint) / np.maximum(deviation, floor), dtype=np.float64)
+    toward_in = np.sign(mean_in - mean_out) * (scores - (mean_in + mean_out) / 2)
+    return np.asarray(toward_in / np.maximum(deviation, floor), dtype=np.float64)
 
 
 def attack_records(scores: Floats, members: Flags, records: Sequence[str]) -> tuple[RecordAttack, ...]:
     """The attack on each record; arrays as in `margins`.
 
     A training counts once for a record, however many windows it has: they all switch together. AUC and
-    strictest counts rank the scores themselves. Where the trainings are folds of a leave-one-out test, those
-    without a person contain another one instead, so that the attack measures a swap: compare its bounds with
-    the epsilon of replace-one neighbours.
+    strictest counts rank the scores themselves: margins, each judged by other trainings, would lie about .06
+    too low in AUC where there is nothing to find. Where the trainings are folds of a leave-one-out test,
+    those without a person contain another one instead, so that the attack measures a swap: compare its bounds
+    with the epsilon of replace-one neighbours.
     """
     sides = margins(scores, members)
     used = ~np.isnan(scores)

@@ -103,6 +103,7 @@ def _judged(attack: str, evidence: Evidence, claim: Claim, audits: int) -> dict[
     return {
         "epsilon_low": evidence.epsilon_lower_bound(claim.delta, LEVEL),
         "epsilon_ceiling": evidence.flawless.epsilon_lower_bound(claim.delta, LEVEL),
+        "mu_low": evidence.mu_lower_bound(LEVEL),
         **_verdict(claim, judge(claim, attack, evidence, audits)),
     }
 

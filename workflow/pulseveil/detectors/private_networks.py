@@ -1,0 +1,118 @@
+"""Private training of the neural detectors: public settings, records, and the ledger's entry."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pulseveil.contracts import FeatureSet
+from pulseveil.errors import InputError
+from pulseveil.privacy import accounting
+from pulseveil.privacy.budget import Budget, Population, Unit
+from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.records import admitted_rows
+from pulseveil.randomness import Stream
+from pulseveil.settings import Settings
+
+if TYPE_CHECKING:
+    from pulseveil.networks.training import Network, Weights
+    from pulseveil.privacy.ledger import Entry
+
+PUBLIC_QUANTITIES = ("number of people", "windows of a person", "share of stress")
+
+
+class NoisedTraining(Settings):
+    """How a private network is trained.
+
+    The defaults suit noise better than the published setting: each step costs epsilon, and the noise on a
+    mean falls with the records in it, so a few steps see half of the windows each.
+    """
+
+    steps: int = Field(50, gt=0, description="noised steps")
+    batch_size: float = Field(
+        250, gt=0, description="unit window: expected windows of a step (unit subject: always all people)"
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="step size")
+    clip_norm: float = Field(1.0, gt=0, description="largest norm of one record's gradient")
+    optimizer: Literal["adam", "sgd"] = Field("adam", description="what follows the noised gradient")
+
+
+class Records(NamedTuple):
+    """Windows as n records of k windows each; free places have weight 0.
+
+    x (n, k, signals, bins), target (n, k, 2) one-hot, weight (n, k), all float32.
+    """
+
+    x: NDArray[np.float32]
+    target: NDArray[np.float32]
+    weight: NDArray[np.float32]
+
+
+def published_training(
+    epochs: int, batch_size: int, learning_rate: float, population: Population
+) -> NoisedTraining:
+    """The published number of steps and batch size, counted with the public number of windows; clip norm 1."""
+    steps = epochs * math.ceil(population.records("window") / batch_size)
+    return NoisedTraining(steps=steps, batch_size=batch_size, learning_rate=learning_rate)
+
+
+def mechanism(name: str, training: NoisedTraining, budget: Budget) -> Mechanism:
+    """The mechanism of a training within `budget`: Poisson draws of windows, or all people in each step."""
+    n = budget.known_population().records(budget.unit)
+    q = min(1.0, training.batch_size / n) if budget.unit == "window" else 1.0
+    return accounting.calibrate(
+        budget, name=name, n=n, q=q, room=n, steps=training.steps, clip_norm=training.clip_norm
+    )
+
+
+def fit(
+    network: Network,
+    features: FeatureSet,
+    training: NoisedTraining,
+    run: Mechanism,
+    budget: Budget,
+    stream: Stream,
+) -> tuple[Weights, Entry]:
+    """Train on the rows of `features` that the public constants admit, by the mechanism `run`.
+
+    Raises InputError where there are more people than those say, or the network mixes records.
+    """
+    # Plans import this module: TensorFlow takes 12 s to import.
+    from pulseveil.networks.training import Examples
+    from pulseveil.privacy import dpsgd, ledger
+
+    noise = budget.noise_source()
+    examples = Examples(*lay_out(features, budget.unit, budget.known_population()))
+    recipe = dpsgd.Recipe(network, run, training.learning_rate, training.optimizer)
+    weights, noised = dpsgd.fit(recipe, examples, noise, stream)
+    entry = ledger.settle(
+        run, steps_noised=noised, delta=budget.delta, noise=noise, public_quantities=PUBLIC_QUANTITIES
+    )
+    return weights, entry
+
+
+def lay_out(features: FeatureSet, unit: Unit, population: Population) -> Records:
+    """The admitted rows of `features` as records, in public numbers.
+
+    Weights balance the classes at the public share of stress: 1 for rest, (1 - share) / share for stress. A
+    person's weights are divided by the own number of windows: the record's loss is their mean.
+    """
+    rows = features.take(admitted_rows(features.subject, features.start_s, population))
+    people, person, windows = np.unique(rows.subject, return_inverse=True, return_counts=True)
+    place = np.arange(len(rows)) - (np.cumsum(windows) - windows)[person]
+    grid = (population.subjects, population.windows_per_subject)
+    share = population.stress_share
+    weight = np.where(rows.stress, (1 - share) / share, 1.0)
+    if unit == "subject":
+        weight = weight / windows[person]
+    values = (rows.features, np.eye(2)[rows.stress.astype(int)], weight)
+    laid = []
+    for value in values:
+        array = np.zeros((*grid, *value.shape[1:]), np.float32)
+        array[person, place] = value
+        laid.append(array if unit == "subject" else array.reshape(-1, 1, *value.shape[1:]))
+    return Records(*laid)
