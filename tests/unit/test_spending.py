@@ -1,0 +1,69 @@
+"""What a plan spends, against closed formulas; refusals before any job."""
+
+import re
+
+import pytest
+import yaml
+
+from pulseveil import spending
+from pulseveil.errors import InputError
+from pulseveil.plan import make_plan
+from pulseveil.study import check_study
+from tests.unit.test_summary_spent import gaussian_epsilon, mu_of
+from tests.workflow.conftest import LIGHT
+
+STUDY = LIGHT | {
+    "detectors": ["logistic"],
+    "evaluations": [
+        {
+            "name": "augmented",
+            "cohort": "simulated",
+            "train": "real+synthetic",
+            "epsilon_generator": [8],
+            "epsilon_detector": [1],
+        }
+    ],
+}
+
+
+def plan(**changes):
+    return make_plan(check_study(yaml.safe_load(yaml.safe_dump(STUDY | changes)), "study.yaml"))
+
+
+def test_parts_on_the_same_people_compose():
+    (spend,) = spending.planned(plan())
+    total = (mu_of(8) ** 2 + mu_of(1) ** 2) ** 0.5
+    assert spend.epsilon == pytest.approx(gaussian_epsilon(total), rel=1e-3)
+
+
+def test_parts_on_windows_compose_through_any_60_s():
+    (spend,) = spending.planned(plan(units=["window"]))
+    # A minute touches 4 windows at stride 30 (generators) and 2 at stride 60 (detectors).
+    total = ((4 * mu_of(8)) ** 2 + (2 * mu_of(1)) ** 2) ** 0.5
+    assert spend.epsilon == pytest.approx(gaussian_epsilon(total), rel=1e-3)
+    assert re.search(r"window +8 +1 +\d+(\.\d+)? \(60 s\)", spending.describe(plan(units=["window"])))
+
+
+def test_the_total_is_a_limit():
+    (spend,) = spending.planned(plan())
+    assert spending.check(plan(epsilon_total=spend.epsilon * 1.001))
+    with pytest.raises(InputError, match=r"augmented, moments and logistic: the parts spend epsilon"):
+        spending.check(plan(epsilon_total=spend.epsilon * 0.999))
+
+
+@pytest.mark.parametrize(("unit", "records"), [("subject", 3), ("window", 3 * 37)])
+def test_delta_stays_below_a_hundredth_of_the_records(unit, records):
+    spending.check(plan(units=[unit], delta=0.99 / (100 * records)))
+    with pytest.raises(InputError, match=rf"delta: .* is above 1 / \(100 x {records}\)"):
+        spending.check(plan(units=[unit], delta=1.01 / (100 * records)))
+
+
+def test_the_published_protocol_keeps_its_delta():
+    paper = plan(
+        protocol="paper", delta=1e-3, evaluations=[STUDY["evaluations"][0] | {"epsilon_generator": [8]}]
+    )
+    assert spending.check(paper)
+
+
+def test_a_study_without_budgets_has_nothing_to_spend():
+    assert spending.describe(make_plan(check_study(LIGHT, "light.yaml"))) == ""
