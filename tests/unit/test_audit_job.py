@@ -11,11 +11,11 @@ import pytest
 
 from pulseveil import registry, store
 from pulseveil.audit.canaries import confidence
-from pulseveil.audit.detector_audit import Defence, audit_detector
+from pulseveil.audit.detector_audit import audit_detector
 from pulseveil.audit.detector_job import AuditJob, audit, require_no_refutation
 from pulseveil.audit.settings import AuditSettings
 from pulseveil.audit.trade_off import GaussianTradeOff
-from pulseveil.audit.verdict import Claim
+from pulseveil.audit.verdict import Claim, Defence
 from pulseveil.errors import InputError
 from pulseveil.privacy.noise import reproducible
 from pulseveil.randomness import root_stream

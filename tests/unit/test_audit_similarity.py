@@ -2,20 +2,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pulseveil.audit.lira import attack_records
 from pulseveil.audit.similarity import (
-    Reidentification,
     closest_record_fidelity,
     dtw_distances,
-    membership_scores,
+    nearness,
     reidentify_by_left_out,
     reidentify_by_own_windows,
     source_distances,
 )
 from pulseveil.errors import InputError
-from pulseveil.generators.moments import Moments, MomentsSettings
-from pulseveil.privacy.budget import NOT_PRIVATE
-from pulseveil.randomness import root_stream
 
 
 def cohort(random, people=6, each=20, time=30, channels=2):
@@ -97,73 +92,10 @@ def test_sources_and_people_must_match():
         reidentify_by_left_out(np.zeros((5, 4)))
 
 
-def copies(windows, seed):
-    """A generator that hands out what it was trained on, half of it each time."""
-    random = np.random.default_rng(seed)
-    return windows[random.permutation(len(windows))[: len(windows) // 2]]
-
-
-def moments(windows, seed):
-    fitted = Moments.fit(
-        MomentsSettings(rank=4),
-        windows,
-        np.zeros(len(windows), np.int8),
-        classes=1,
-        budget=NOT_PRIVATE,
-        stream=root_stream(seed),
-    )
-    noise = np.random.default_rng(seed).normal(size=(200, fitted.noise_size)).astype(np.float32)
-    return fitted.sample(np.zeros(200, np.int8), noise)
-
-
-def generator_attack(generate, windows, subject, each=8):
-    """Scores of generators trained on all people, and on all but the first."""
-    scores = [
-        membership_scores(windows, subject, generate(windows if k < each else windows[subject != "S0"], k))
-        for k in range(2 * each)
-    ]
-    members = np.repeat([[True], [False]], each, axis=0)
-    (attack,) = attack_records(np.array(scores)[:, :1], members, ["S0"])
-    return attack
-
-
-def test_a_generator_that_copies_gives_its_people_away():
-    windows, subject = cohort(np.random.default_rng(4))
-    attack = generator_attack(copies, windows, subject)
-    assert attack.auc == 1
-    assert attack.counts == attack.counts.flawless
-
-
-def test_a_generator_of_strangers_gives_nobody_away():
-    """Windows of other people: the null. More than 14 of 16 calls right has probability 2 in 1000."""
-    windows, subject = cohort(np.random.default_rng(5))
-    strangers, _ = cohort(np.random.default_rng(6))
-    attack = generator_attack(lambda _, seed: copies(strangers, seed), windows, subject)
-    right = attack.counts.hits + attack.counts.non_members - attack.counts.false_alarms
-    assert right <= 14
-    assert attack.counts.epsilon_lower_bound(0.0) == 0
-
-
-def test_the_moments_generator_can_be_attacked():
-    windows, subject = cohort(np.random.default_rng(7))
-    attack = generator_attack(moments, windows, subject)
-    assert attack.counts.members == attack.counts.non_members == 8
-    assert attack.auc > 0.7  # six people: one of them shifts the moments visibly
-
-
-def test_releases_of_copies_are_linked_to_the_one_who_is_missing():
-    windows, subject = cohort(np.random.default_rng(8))
-    names = np.unique(subject)
-    releases = [copies(windows[subject != name], i) for i, name in enumerate(names)]
-    gallery = np.concatenate(releases)
-    source = np.repeat(names, [len(release) for release in releases])
-    found = reidentify_by_left_out(source_distances(dtw_distances(windows, gallery, 5), subject, source))
-    assert found == Reidentification(6, 6, 6)
-
-
 def test_distance_to_the_closest_record_is_that_of_a_plain_loop():
     random = np.random.default_rng(9)
     real, synthetic = random.normal(size=(7, 5, 2)), random.normal(size=(4, 5, 2))
     expected = [min(np.linalg.norm(s - r) for r in real) for s in synthetic]
     np.testing.assert_allclose(closest_record_fidelity(synthetic, real), expected, rtol=1e-9)
+    np.testing.assert_allclose(nearness(synthetic, real), np.negative(expected), rtol=1e-9)
     assert "FIDELITY" in closest_record_fidelity.__doc__

@@ -11,12 +11,12 @@ from sklearn.neural_network import MLPClassifier
 
 from pulseveil.audit import canaries
 from pulseveil.audit.canary_records import unit_directions
-from pulseveil.audit.detector_audit import Defence, audit_detector
+from pulseveil.audit.detector_audit import audit_detector
 from pulseveil.audit.lira import label_confidence
 from pulseveil.audit.one_run import CanaryGuesses
 from pulseveil.audit.settings import AuditSettings
 from pulseveil.audit.trade_off import GaussianTradeOff, ProfileTradeOff
-from pulseveil.audit.verdict import AuditFailure, AuditPass, Claim, failures, judge, judge_curve
+from pulseveil.audit.verdict import AuditFailure, AuditPass, Claim, Defence, failures, judge, judge_curve
 from pulseveil.privacy.gaussian import clip_rows, release
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.noise import Noise

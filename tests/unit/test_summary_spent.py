@@ -117,3 +117,9 @@ def test_an_unnoised_step_cannot_be_written_into_a_ledger():
     with pytest.raises(ValueError, match="1 steps are accounted, but 0 were noised"):
         replace(entry, steps_noised=0)
     assert asdict(entry)["secret_noise"]
+
+
+def test_a_detector_of_real_windows_is_not_private_for_its_generators_sake(tmp_path):
+    models = (write_generator(tmp_path, epsilon_generator=1),)
+    mixed = {**TSTR, "evaluation": "augmented", "epsilon_generator": 1}
+    assert np.isnan(spent(mixed, models=models).iloc[0]["epsilon_pld"])

@@ -24,6 +24,11 @@ class Privacy(NamedTuple):
         """Whether any part is trained privately."""
         return bool(np.isfinite(self.epsilon_generator) or np.isfinite(self.epsilon_detector))
 
+    def protects(self, train: Train) -> bool:
+        """Whether the finished detector is private: all of its parts that see real windows are."""
+        of_detector = train == "synthetic" or np.isfinite(self.epsilon_detector)
+        return bool(of_detector and (train == "real" or np.isfinite(self.epsilon_generator)))
+
 
 class GeneratorCell(NamedTuple):
     """A generator that an evaluation needs: trained for each fold and seed."""

@@ -287,6 +287,7 @@ def make_plan(study: Study) -> Plan:
         for detector in pack.detectors:
             for privacy in plan.privacies(pack, detector):
                 _check_private("detectors", study.detector(detector), privacy.epsilon_detector, privacy.unit)
+                _check_parts(pack, privacy)
     for cell in plan.generator_cells():
         _check_private("generators", study.generator(cell.generator), cell.epsilon, cell.unit)
     return plan
@@ -297,6 +298,23 @@ def _check_private(group: registry.Group, model: Model, epsilon: float, unit: st
         raise InputError(
             f"{group}: {model.name}: no private training at unit {unit} is known for kind {model.kind}; "
             f"use epsilon inf, not {number_label(epsilon)}, or give its entry `epsilons: [inf]`"
+        )
+
+
+def _check_parts(pack: DetectorPack, privacy: Privacy) -> None:
+    """A detector's budget means nothing beside windows that a generator made of the same people without one."""
+    if np.isinf(privacy.epsilon_detector) or pack.train == "real":
+        return
+    name = pack.evaluation.name
+    if pack.train == "synthetic":
+        raise InputError(
+            f"evaluation {name}: a detector that learns from synthetic windows alone spends nothing of its "
+            "own; leave epsilon_detector at inf and give epsilon_generator"
+        )
+    if np.isinf(privacy.epsilon_generator):
+        raise InputError(
+            f"evaluation {name}: epsilon_detector {number_label(privacy.epsilon_detector)} protects nobody "
+            "beside synthetic windows of the same people without a budget; give epsilon_generator"
         )
 
 

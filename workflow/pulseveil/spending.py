@@ -57,7 +57,7 @@ def planned(plan: Plan) -> tuple[Spend, ...]:
         for pack in plan.detector_packs
         for detector in pack.detectors
         for privacy in plan.privacies(pack, detector)
-        if privacy.is_private
+        if privacy.protects(pack.train)
         for generator in pack.generators
     )
 

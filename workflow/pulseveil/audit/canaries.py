@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pulseveil.audit.bounds import AttackCounts, Floats, counts_above
+from pulseveil.audit.designs import Records
 from pulseveil.audit.lira import label_confidence, margins, record_means
 from pulseveil.audit.one_run import CanaryGuesses
-from pulseveil.contracts import FeatureSet, WindowSet
+from pulseveil.contracts import FeatureSet
 from pulseveil.detectors import Fitted
 
 Flags = NDArray[np.bool_]
-Records = TypeVar("Records", FeatureSet, WindowSet)
 
 Training = Callable[[Flags], Floats]
 """One training with the canaries of a mask (canaries): a score of each, higher for a model that knows it.

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pulseveil.audit.bounds import Floats
 from pulseveil.audit.lira import Flags, record_means
-from pulseveil.contracts import FeatureSet
+from pulseveil.contracts import FeatureSet, WindowSet
 from pulseveil.errors import InputError
 from pulseveil.randomness import Stream, child
 
-Train = Callable[[FeatureSet, Stream], Callable[[FeatureSet], Floats]]
+Records = TypeVar("Records", FeatureSet, WindowSet)
+Train = Callable[[Records, Stream], Callable[[Records], Floats]]
 """Trains on rows, with a stream of its own; the trained model answers each row with one number (rows)."""
 
 
@@ -48,11 +50,11 @@ def random_halves(records: int, trainings: int, generator: np.random.Generator) 
 
 
 def train_design(
-    train: Train, features: FeatureSet, record: NDArray[np.str_], design: Design, stream: Stream
+    train: Train[Records], rows: Records, record: NDArray[np.str_], design: Design, stream: Stream
 ) -> Floats:
     """Train all models of a design: scores (models, records), NaN where a model does not count.
 
-    record (n): the name of the record that a row of `features` belongs to, the person or the window itself;
+    record (n): the name of the record that one of `rows` belongs to, the person or the window itself;
     records in sorted order. A score is the mean over the record's rows of the model's answer.
     """
     names, owner = np.unique(record, return_inverse=True)
@@ -60,6 +62,6 @@ def train_design(
         raise InputError(f"audit: a design of {design.members.shape[1]} records, but {len(names)} were found")
     scores = np.empty(design.members.shape)
     for i, members in enumerate(design.members):
-        answer = train(features.take(members[owner]), child(stream, "model", i))
-        scores[i] = record_means(answer(features), record)
+        answer = train(rows.take(members[owner]), child(stream, "model", i))
+        scores[i] = record_means(answer(rows), record)
     return np.where(design.compared, scores, np.nan)

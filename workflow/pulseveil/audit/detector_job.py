@@ -3,63 +3,25 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pulseveil import randomness, registry, releases, tensorflow_runtime
+from pulseveil import registry, releases, tensorflow_runtime
 from pulseveil.audit.bounds import Floats
 from pulseveil.audit.canaries import confidence
 from pulseveil.audit.designs import Train
-from pulseveil.audit.detector_audit import Defence, audit_detector
-from pulseveil.audit.settings import AuditSettings
+from pulseveil.audit.detector_audit import audit_detector
+from pulseveil.audit.job import AuditJob as AuditJob
 from pulseveil.audit.trade_off import TradeOff, claimed_curve
-from pulseveil.audit.verdict import Claim
+from pulseveil.audit.verdict import Claim, Defence
 from pulseveil.contracts import FeatureSet
 from pulseveil.errors import InputError
-from pulseveil.jobs import Job
 from pulseveil.protocols import Fold
 from pulseveil.randomness import Stream
-from pulseveil.study import Epsilon
-
-
-class AuditJob(Job):
-    """Audit one detector on all people of a cohort; `audits` is how many verdicts of the study can fail."""
-
-    cohort: str
-    detector: str
-    kind: str
-    settings: Mapping[str, Any]
-    epsilon_detector: Epsilon
-    subjects: tuple[str, ...]
-    audit: AuditSettings
-    audits: int
-
-    def keys(self) -> dict[str, Any]:
-        """The columns that name the audited model in a table."""
-        return {
-            "cohort": self.cohort,
-            "detector": self.detector,
-            "unit": self.unit,
-            "epsilon_detector": self.epsilon_detector,
-        }
-
-    def stream(self) -> Stream:
-        """The stream of all trainings of this audit."""
-        names = (self.cohort, self.detector, self.unit, self.epsilon_detector)
-        return randomness.child(randomness.root_stream(self.root_seed), "audit", *names)
-
-    def fold(self, *, with_canaries: bool) -> Fold:
-        """Whom the plan takes a training to see: everybody, and the canaries beside them.
-
-        A record that is left out contributes zero; the public number of records stays.
-        """
-        extra = self.audit.made_up_people(self.unit) if with_canaries else 0
-        canaries = tuple(f"canary {i}" for i in range(extra))
-        return Fold(name="audit", train_subjects=(*self.subjects, *canaries), test_subjects=())
 
 
 def audit(job: AuditJob, features: FeatureSet) -> pd.DataFrame:
@@ -97,7 +59,7 @@ def require_no_refutation(table: pd.DataFrame) -> None:
         )
 
 
-def _trainer(job: AuditJob, detector: Any, fold: Fold, key_path: Path) -> Train:
+def _trainer(job: AuditJob, detector: Any, fold: Fold, key_path: Path) -> Train[FeatureSet]:
     budget = job.budget(job.epsilon_detector, fold)
 
     def train(rows: FeatureSet, stream: Stream) -> Callable[[FeatureSet], Floats]:

@@ -103,6 +103,7 @@ class CanaryGuesses:
         return (right + wrong) * m / r
 
 
-def canaries_needed(epsilon: float, level: float = LEVEL) -> int:
+def canaries_needed(epsilon: float, level: float = LEVEL) -> float:
     """The fewest canaries whose ceiling at delta 0 reaches `epsilon`, all of them guessed right."""
-    return math.ceil(math.log(1 - level) / -math.log1p(math.exp(-epsilon)))
+    miss = math.log1p(math.exp(-epsilon))
+    return math.ceil(-math.log(1 - level) / miss) if miss > 0 else math.inf

@@ -47,14 +47,12 @@ class Reidentification:
         return float(stats.binomtest(self.correct, self.people, self.chance, alternative="greater").pvalue)
 
 
-def membership_scores(windows: Windows, subject: Names, synthetic: Windows) -> Floats:
-    """How near synthetic windows come to each person's: scores (people), higher for nearer.
+def nearness(windows: Windows, synthetic: Windows) -> Floats:
+    """How near each window (n, ...) has a synthetic one (m, ...): minus the Euclidean distance (n).
 
-    windows (n, ...), subject (n); synthetic (m, ...); people in sorted order. Minus the mean, over the
-    windows of a person, of the Euclidean distance to the nearest synthetic window. Each generator, trained
-    with a person or without, gives one row of scores for `lira.attack_records`.
+    The answer of a generator that `designs.train_design` asks for: nearer to those it was trained on?
     """
-    return -record_means(_nearest_distance(windows, synthetic), subject)
+    return -_nearest_distance(windows, synthetic)
 
 
 def closest_record_fidelity(synthetic: Windows, real: Windows) -> Floats:

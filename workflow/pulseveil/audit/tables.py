@@ -7,7 +7,7 @@ from typing import Any
 
 from pulseveil.audit.bounds import LEVEL, AttackCounts
 from pulseveil.audit.lira import RecordAttack
-from pulseveil.audit.one_run import CanaryGuesses
+from pulseveil.audit.one_run import CanaryGuesses, canaries_needed
 from pulseveil.audit.similarity import Reidentification
 from pulseveil.audit.trade_off import TradeOff, epsilon_of_mu
 from pulseveil.audit.verdict import AuditFailure, Claim, Evidence, Verdict, judge, judge_curve
@@ -16,9 +16,16 @@ Row = Mapping[str, Any]
 
 
 def membership_rows(attacks: Sequence[RecordAttack], claim: Claim, audits: int) -> tuple[Row, ...]:
-    """One row a record; bounds and intervals at 95 %, verdicts at the level that `audits` verdicts share."""
+    """One row a record; bounds and intervals at 95 %, verdicts at the level that `audits` verdicts share.
+
+    `epsilon_low` and its verdict rest on calls of "in", `epsilon_low_out` on those of "out".
+    """
     return tuple(
-        {**_membership(attack), **_judged(f"membership of {attack.record}", attack.counts, claim, audits)}
+        {
+            **_membership(attack),
+            **_judged(f"membership of {attack.record}", attack.counts, claim, audits),
+            "epsilon_low_out": attack.counts.mirrored.epsilon_lower_bound(claim.delta, LEVEL),
+        }
         for attack in attacks
     )
 
@@ -29,8 +36,16 @@ def descriptive_row(attack: RecordAttack) -> Row:
 
 
 def guess_rows(guesses: CanaryGuesses, claim: Claim, curve: TradeOff | None, audits: int) -> tuple[Row, ...]:
-    """Rows of one-run canaries: for the claimed epsilon, and for the claimed curve where it is known."""
-    counted = {"canaries": guesses.canaries, "guesses": guesses.guesses, "correct": guesses.correct}
+    """Rows of one-run canaries: for the claimed epsilon, and for the claimed curve where it is known.
+
+    `canaries_needed` is how many perfectly guessed canaries would test the claimed epsilon at delta 0.
+    """
+    counted = {
+        "canaries": guesses.canaries,
+        "guesses": guesses.guesses,
+        "correct": guesses.correct,
+        "canaries_needed": canaries_needed(claim.epsilon),
+    }
     return _rows("canaries", counted, guesses, claim, curve, audits)
 
 

@@ -56,6 +56,18 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Defence:
+    """What a model has to stand by: its claim, and the claim's trade-off curve where it is known.
+
+    audits: how many verdicts of the whole run can fail, this model's among them.
+    """
+
+    claim: Claim
+    curve: TradeOff | None
+    audits: int
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The outcome of one audit; `text` is its sentence, bound and ceiling are at the corrected level."""
 

@@ -14,6 +14,7 @@ from pulseveil.detectors import Fitted
 from pulseveil.detectors.linear import PUBLIC_QUANTITIES, FittedLinear
 from pulseveil.detectors.public_knowledge import PublicInputs, Scaling, public_inputs
 from pulseveil.detectors.tabular import TabularSettings, require_both_classes, require_statistics
+from pulseveil.errors import InputError
 from pulseveil.privacy import accounting
 from pulseveil.privacy.budget import Budget, Population, Unit
 from pulseveil.privacy.gaussian import release
@@ -101,6 +102,10 @@ class ClassMeans:
 
         (mechanism,), noise = self.mechanisms(self._settings, budget), budget.noise_source()
         population = budget.known_population()
+        if (features.fold != "").any():
+            raise InputError(
+                "class_means: trains privately on real windows only; leave it out of real+synthetic"
+            )
         rows = features.take(admitted_rows(features.subject, features.start_s, population))
         records = contributions(inputs.read(rows), rows.stress, rows.subject, budget.unit)
         contrast = released_contrast(release(records, mechanism, noise), mechanism, population)

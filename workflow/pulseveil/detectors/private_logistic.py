@@ -66,7 +66,7 @@ def descent_mechanism(descent: Descent, budget: Budget) -> Mechanism:
 def fit_private(
     features: FeatureSet, inputs: PublicInputs, descent: Descent, budget: Budget, *, balanced: bool
 ) -> FittedLinear:
-    """Train on the rows of `features` that the public constants admit.
+    """Train on the real rows of `features` that the public constants admit, and on all synthetic ones.
 
     Raises InputError where there are more people than those say.
     """
@@ -75,12 +75,18 @@ def fit_private(
 
     mechanism, noise = descent_mechanism(descent, budget), budget.noise_source()
     population = budget.known_population()
-    rows = features.take(admitted_rows(features.subject, features.start_s, population))
-    weight = class_weights(rows.stress, population.stress_share if balanced else 0.5)
-    gradients = record_gradients(inputs.read(rows), rows.stress, weight, rows.subject, budget.unit)
+    share = population.stress_share if balanced else 0.5
+    real, released = (features.take(rows) for rows in (features.fold == "", features.fold != ""))
+    real = real.take(admitted_rows(real.subject, real.start_s, population))
+    gradients, of_released = (
+        record_gradients(
+            inputs.read(rows), rows.stress, class_weights(rows.stress, share), rows.subject, budget.unit
+        )
+        for rows in (real, released)
+    )
     direction, intercept = public_direction(inputs)
     public = descent.public_weight * np.append(direction, intercept)
-    parameters, noised = descend(gradients, public, descent, mechanism, noise)
+    parameters, noised = descend(gradients, of_released, public, descent, mechanism, noise)
     entry = ledger.settle(
         mechanism, steps_noised=noised, delta=budget.delta, noise=noise, public_quantities=PUBLIC_QUANTITIES
     )
@@ -110,22 +116,29 @@ def record_gradients(
 
 
 def descend(
-    gradients: Callable[[Array], Array], public: Array, descent: Descent, mechanism: Mechanism, noise: Noise
+    gradients: Callable[[Array], Array],
+    of_released: Callable[[Array], Array],
+    public: Array,
+    descent: Descent,
+    mechanism: Mechanism,
+    noise: Noise,
 ) -> tuple[Array, int]:
     """The mean of the last half of the iterates (d + 1), and how many steps were noised.
 
     Starts at `public`, towards which the penalty pulls. Each step clips the records, noises their sum and
-    divides by the public number of records.
+    divides by the public number of records. Records `of_released` windows, which a private generator made,
+    are clipped alike, but need no noise: their sum is a function of what has been released.
     """
     parameters, total, noised = public, np.zeros_like(public), 0
     scale = mechanism.noise_multiplier * mechanism.clip_norm
     for step in range(mechanism.steps):
         clipped = clip_rows(gradients(parameters), mechanism.clip_norm).sum(axis=0)
+        known = clip_rows(of_released(parameters), mechanism.clip_norm)
         draw = noise.generator(mechanism.name, step, "gradient", "noise").normal(
             scale=scale, size=len(public)
         )
         noised += 1
-        mean = (clipped + draw) / mechanism.expected_batch
+        mean = (clipped + draw + known.sum(axis=0)) / (mechanism.expected_batch + len(known))
         parameters = parameters - descent.learning_rate * (mean + descent.penalty * (parameters - public))
         if step >= mechanism.steps // 2:
             total = total + parameters

@@ -13,6 +13,7 @@ import pandas as pd
 from pulseveil import store
 from pulseveil.errors import InputError
 from pulseveil.naming import parse_number
+from pulseveil.packs import Privacy
 from pulseveil.privacy import accounting, ledger
 from pulseveil.privacy.accounting import Group
 from pulseveil.privacy.ledger import Entry
@@ -108,16 +109,20 @@ def spending_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescr
 
 
 def cell_parts(cell: Mapping[str, Any], ledgers: Ledgers, description: StudyDescription) -> Parts | None:
-    """The mechanisms of a cell; None where nothing is private; InputError where a ledger is missing."""
+    """The mechanisms of a cell; None where it is not private; InputError where a ledger is missing.
+
+    A private generator does not help a detector that sees real windows without a budget of its own.
+    """
+    evaluation = description.evaluations[cell["evaluation"]]
+    privacy = Privacy(cell["unit"], cell["epsilon_generator"], cell["epsilon_detector"])
+    if not privacy.protects("real" if cell["generator"] == NO_GENERATOR else evaluation.train):
+        return None
     detector = _entries(ledgers.detectors, cell, _DETECTOR_KEYS, cell["epsilon_detector"])
     generator: tuple[Entry, ...] = ()
     if cell["generator"] != NO_GENERATOR:
-        cohort = description.evaluations[cell["evaluation"]].cohort
-        trained = {**cell, "cohort": cohort}
+        trained = {**cell, "cohort": evaluation.cohort}
         generator = _entries(ledgers.generators, trained, _GENERATOR_KEYS, cell["epsilon_generator"])
     entries = (*generator, *detector)
-    if not entries:
-        return None
     delta = max(entry.delta for entry in entries)
     secret = all(entry.is_private for entry in entries)
     return Parts(_of_one_model(generator), _of_one_model(detector), delta, secret)

@@ -1,0 +1,96 @@
+"""Audits of generators by what they release: one that copies, one that never saw anybody, and the moments."""
+
+import math
+
+import numpy as np
+import pytest
+
+from pulseveil.audit.generator_audit import audit_generator, missing_person
+from pulseveil.audit.settings import AuditSettings
+from pulseveil.audit.verdict import Claim, Defence
+from pulseveil.contracts import WindowSet
+from pulseveil.generators.moments import Moments, MomentsSettings
+from pulseveil.privacy.budget import NOT_PRIVATE
+from pulseveil.randomness import generator, integer_seed, root_stream
+from tests.unit.test_audit_similarity import cohort
+
+SETTINGS = AuditSettings(trainings=8)
+STREAM = root_stream(2)
+
+
+def windows(seed=0):
+    rows, subject = cohort(np.random.default_rng(seed), people=5, each=12, channels=2)
+    n = len(rows)
+    return WindowSet(
+        windows=rows,
+        condition=np.zeros(n, np.int8),
+        stress=np.zeros(n, bool),
+        calibration=np.zeros(n, bool),
+        subject=subject,
+        start_s=60.0 * np.arange(n),
+        channels=("heart_rate", "eda_level"),
+        rate_hz=1.0,
+        window_s=30.0,
+        stride_s=30.0,
+        scaling="public",
+        protocol="sound",
+    )
+
+
+def copies(rows, stream):
+    """Half of what it was trained on."""
+    return rows.windows[generator(stream).permutation(len(rows))[: len(rows) // 2]]
+
+
+def strangers(rows, stream):
+    """Windows of other people, whatever it was trained on."""
+    return copies(windows(seed=99), stream)
+
+
+def moments(rows, stream):
+    fitted = Moments.fit(
+        MomentsSettings(rank=4), rows.windows, rows.condition, classes=1, budget=NOT_PRIVATE, stream=stream
+    )
+    random = np.random.default_rng(integer_seed(stream))
+    return fitted.sample(
+        np.zeros(100, np.int8), random.normal(size=(100, fitted.noise_size)).astype(np.float32)
+    )
+
+
+def audited(synthesize, unit="subject", epsilon=0.5, audits=5):
+    defence = Defence(Claim("generator", epsilon, 1e-5, unit), None, audits)
+    return audit_generator(synthesize, windows(), SETTINGS, defence, STREAM)
+
+
+def test_a_generator_that_copies_is_caught_and_tells_who_is_missing():
+    """8 + 8 trainings: the ceiling is .54 at one verdict, above the claim of .5."""
+    found = audited(copies, audits=1)
+    people = found[found.record.notna() & found.failed.notna()]
+    assert list(people.record) == [f"S{i}" for i in range(5)]
+    assert people.auc.to_numpy() == pytest.approx(1.0)
+    assert people.failed.all()
+    missing = found[found.attack == "missing person"].iloc[0]
+    assert (missing.correct, missing.people) == (5, 5)
+
+
+def test_a_generator_of_strangers_is_not():
+    """Its verdicts have an error of 1 % each; the seeds are fixed."""
+    found = audited(strangers)
+    assert not found.failed.eq(True).any()
+    assert 0.3 < found.auc.iloc[0] < 0.7
+    assert found[found.attack == "missing person"].iloc[0].p > 0.01
+
+
+def test_windows_of_a_copying_generator_are_described_without_a_verdict():
+    found = audited(copies, unit="window")
+    assert list(found.attack) == ["membership", "missing person"]
+    # A member is released with probability one half, and then lies at distance 0.
+    assert found.auc.iloc[0] > 0.7
+    assert not found.get("failed", found.attack.isna()).eq(True).any()
+
+
+def test_the_moments_of_five_people_give_each_away():
+    found = audited(moments, epsilon=math.inf)
+    assert found.auc.iloc[0] > 0.7
+    assert not found.failed.eq(True).any()  # nothing is claimed
+    assert missing_person(moments, windows(), STREAM).people == 5
