@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pulseveil import job_files, store
-from pulseveil.audit.detector_job import AuditJob, audit, require_no_refutation
+from pulseveil.audit.detector_job import audit, require_no_refutation
+from pulseveil.audit.job import AuditJob
 from pulseveil.contracts import FeatureSet
 from pulseveil.errors import run_command
 

@@ -12,7 +12,8 @@ import pytest
 from pulseveil import registry, store
 from pulseveil.audit.canaries import confidence
 from pulseveil.audit.detector_audit import audit_detector
-from pulseveil.audit.detector_job import AuditJob, audit, require_no_refutation
+from pulseveil.audit.detector_job import audit, require_no_refutation
+from pulseveil.audit.job import AuditJob
 from pulseveil.audit.settings import AuditSettings
 from pulseveil.audit.trade_off import GaussianTradeOff
 from pulseveil.audit.verdict import Claim, Defence

@@ -32,7 +32,7 @@ def test_epsilon_ten_needs_the_published_number_of_canaries():
 
 
 def plain_p_value(m, r, v, epsilon, delta):
-    """The sum of Steinke et al., theorem 5.2, one term after another."""
+    """The bound of Steinke et al., section 5, one term after another."""
     right = math.exp(epsilon) / (1 + math.exp(epsilon))
     pmf = [math.comb(r, k) * right**k * (1 - right) ** (r - k) for k in range(r + 1)]
     slack = max((sum(pmf[max(v - i, 0) : v]) / i for i in range(1, m + 1)), default=0.0)

@@ -54,7 +54,9 @@ def test_convolution_as_a_matrix_product(width):
 def test_both_convolutions_agree(width):
     x, kernel = values(ROWS, 11, 6), values(width, 6, 4)
     expected = layers.conv1d(x, [kernel, tf.zeros(4)])
-    np.testing.assert_allclose(layers.conv1d_operation(x, kernel), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        layers.conv1d_operation(x, [kernel, tf.zeros(4)]), expected, rtol=1e-5, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("time", [8, 9])

@@ -12,7 +12,7 @@ from pulseveil.contracts import FeatureSet
 from pulseveil.errors import InputError
 from pulseveil.networks import training
 from pulseveil.networks.adam import start
-from pulseveil.privacy.budget import NOT_PRIVATE, Budget
+from pulseveil.privacy.budget import NOT_PRIVATE
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import keras_detectors
@@ -116,7 +116,9 @@ def test_a_training_without_dropout_is_that_of_keras(name, blocks):
     assert float(error) == pytest.approx(np.mean(errors), rel=1e-3)
     x = features(9, seed=1, bins=8).features
     found = training.probabilities(network, state.weights, x, batch_size=9)
-    np.testing.assert_allclose(found, model(x, training=False), rtol=5e-3, atol=5e-4)
+    # Adam's first steps have the size of the rate whatever the gradient: rounding, which differs between
+    # CPUs, moves weights of gradients near 0. The loss above is the sharp comparison.
+    np.testing.assert_allclose(found, model(x, training=False), atol=0.02)
 
 
 @pytest.mark.parametrize(("name", "blocks"), TWINS)
@@ -199,11 +201,9 @@ def test_too_few_bins_are_refused(name):
         fit(name, features(bins=3))
 
 
-def test_one_class_and_private_budgets_are_refused():
+def test_one_class_is_refused():
     with pytest.raises(InputError, match="found 0 of 120"):
         fit("cnn", features(share=0))
-    with pytest.raises(InputError, match="no private training"):
-        fit("cnn", features(), budget=Budget(1.0, 1e-5, "subject"))
 
 
 def test_plans_load_detectors_without_tensorflow():

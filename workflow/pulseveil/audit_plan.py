@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from pulseveil import paths, registry, stages
-from pulseveil.audit.detector_job import AuditJob
+from pulseveil.audit.job import AuditJob
 from pulseveil.naming import number_label
 from pulseveil.packs import AuditedCell
 from pulseveil.plan import Plan

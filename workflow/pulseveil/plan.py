@@ -302,7 +302,7 @@ def _check_private(group: registry.Group, model: Model, epsilon: float, unit: st
 
 
 def _check_parts(pack: DetectorPack, privacy: Privacy) -> None:
-    """A detector's budget means nothing beside windows that a generator made of the same people without one."""
+    """A detector's budget means nothing beside windows made of the same people without one."""
     if np.isinf(privacy.epsilon_detector) or pack.train == "real":
         return
     name = pack.evaluation.name

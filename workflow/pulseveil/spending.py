@@ -156,10 +156,8 @@ def _check_delta(plan: Plan) -> None:
 def _private_sizes(plan: Plan) -> Iterator[tuple[Unit, int]]:
     """(unit, people of a training) of every private cell."""
     for pack in plan.detector_packs:
-        units = {
-            p.unit for detector in pack.detectors for p in plan.privacies(pack, detector) if p.is_private
-        }
-        for unit in units:
+        privacies = (p for detector in pack.detectors for p in plan.privacies(pack, detector))
+        for unit in dict.fromkeys(p.unit for p in privacies if p.is_private):
             yield unit, max(len(fold.train_subjects) for fold in plan.detector_folds(pack))
 
 

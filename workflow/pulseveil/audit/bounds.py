@@ -66,7 +66,7 @@ class AttackCounts:
         Below the true epsilon with probability `level`: the error 1 - level is shared by the lower limit of
         the true and the upper limit of the false positive rate, each one-sided at 1 - (1 - level) / 2.
 
-        Source: Jagielski, Ullman and Oprea 2020, section 3; Nasr et al. 2021, section 4.
+        Source: Jagielski, Ullman and Oprea 2020; Nasr et al. 2021, for (epsilon, delta) and exact intervals.
         """
         true, false = self.true_positive_rate(level)[0], self.false_positive_rate(level)[1]
         if true - delta <= false:
@@ -76,7 +76,7 @@ class AttackCounts:
     def refutes(self, curve: TradeOff, level: float = LEVEL) -> bool:
         """Whether the attack is better than a trade-off curve allows; a true curve is refuted with 1 - level.
 
-        Source: Nasr et al. 2023 (Tight auditing of differentially private machine learning), section 4.
+        Source: Nasr et al. 2023, Tight auditing of differentially private machine learning.
         """
         true, false = self.true_positive_rate(level)[0], self.false_positive_rate(level)[1]
         return curve.least_false(true) > false

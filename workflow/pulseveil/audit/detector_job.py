@@ -15,7 +15,7 @@ from pulseveil.audit.bounds import Floats
 from pulseveil.audit.canaries import confidence
 from pulseveil.audit.designs import Train
 from pulseveil.audit.detector_audit import audit_detector
-from pulseveil.audit.job import AuditJob as AuditJob
+from pulseveil.audit.job import AuditJob
 from pulseveil.audit.trade_off import TradeOff, claimed_curve
 from pulseveil.audit.verdict import Claim, Defence
 from pulseveil.contracts import FeatureSet

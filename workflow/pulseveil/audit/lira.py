@@ -52,7 +52,7 @@ def label_confidence(score: NDArray[np.floating], stress: Flags) -> Floats:
 
     score (n): its probability of stress; stress (n): the labels.
 
-    Source: Carlini et al. 2022, section VI-A: this logit is close to normal, a loss is not.
+    Source: Carlini et al. 2022: this logit is close to normal, a loss is not.
     """
     certain = np.finfo(np.float32).eps
     p = np.clip(np.where(stress, score, 1 - score).astype(np.float64), certain, 1 - certain)
@@ -80,7 +80,7 @@ def margins(scores: Floats, members: Flags) -> Floats:
 
     Raises InputError where a record has fewer than 3 trainings of a side.
 
-    Source: Carlini et al. 2022, algorithm 1 and section VI-B.
+    Source: Carlini et al. 2022, algorithm 1, with a fixed variance as they advise for few models.
     """
     used = ~np.isnan(scores)
     saw, lacked = used & members, used & ~members

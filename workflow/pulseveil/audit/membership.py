@@ -26,11 +26,11 @@ def membership_rows(
     names = np.unique(record)
     design = _design(len(names), unit, settings.trainings, child(stream, "design"))
     scores = designs.train_design(train, rows, record, design, stream)
-    together = tables.descriptive_row(lira.pooled(scores, design.members))
-    if unit == "window":
-        return [together]
-    each = lira.attack_records(scores, design.members, names.tolist())
-    return [together, *tables.membership_rows(each, defence.claim, defence.audits)]
+    found = [tables.descriptive_row(lira.pooled(scores, design.members))]
+    if unit == "subject":
+        attacks = lira.attack_records(scores, design.members, names.tolist())
+        found.extend(tables.membership_rows(attacks, defence.claim, defence.audits))
+    return found
 
 
 def _records(rows: Records, unit: Unit) -> NDArray[np.str_]:

@@ -42,7 +42,7 @@ class CanaryGuesses:
         With delta 0, correct guesses are at most as many as those of randomised response. Delta adds
         2 m delta max_i P[v - i <= W < v] / i, W that binomial number and v the correct guesses of m canaries.
 
-        Source: Steinke, Nasr and Jagielski 2023, theorem 5.2 and appendix D.
+        Source: Steinke, Nasr and Jagielski 2023 (arXiv 2305.08846), section 5 and appendix D.
         """
         right = float(special.expit(epsilon))
         tail = float(stats.binom.sf(self.correct - 1, self.guesses, right))

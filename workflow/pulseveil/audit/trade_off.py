@@ -46,7 +46,7 @@ class GaussianTradeOff:
 class ProfileTradeOff:
     """The curve of pairs (epsilon, delta) that all hold: one pair, or many of an accountant.
 
-    Source: Wasserman and Zhou 2010, theorem 2.4; Dong, Roth and Su 2022, proposition 2.12.
+    Source: Wasserman and Zhou 2010; Dong, Roth and Su 2022, on the duality of both notions.
     """
 
     epsilons: tuple[float, ...]

@@ -21,7 +21,10 @@ class CNNLSTMSettings(ConvolutionalSettings):
 
 
 class CNNLSTM(NeuralDetector):
-    """The CNN's convolutions, batch-normalised, read signal by signal by two LSTM layers."""
+    """The CNN's convolutions, batch-normalised, read signal by signal by two LSTM layers.
+
+    Batch normalisation mixes records: private ones have layer normalisation in its place.
+    """
 
     name: ClassVar[str] = "cnn_lstm"
     Settings: ClassVar[type[CNNLSTMSettings]] = CNNLSTMSettings
@@ -34,3 +37,12 @@ class CNNLSTM(NeuralDetector):
 
         own = self._settings
         return convolutional.CNNLSTM(signals, bins, own.filters, own.lstm_units, own.dense_units, own.dropout)
+
+    def private_network(self, signals: int, bins: int) -> Network:
+        """The same, layer-normalised."""
+        from pulseveil.networks import convolutional
+
+        own = self._settings
+        return convolutional.LayerNormalisedCNNLSTM(
+            signals, bins, own.filters, own.lstm_units, own.dense_units, own.dropout
+        )

@@ -10,14 +10,17 @@ import numpy as np
 from pydantic import Field
 
 from pulseveil.contracts import FeatureSet
-from pulseveil.detectors import DetectorSettings, Fitted, Outputs
+from pulseveil.detectors import DetectorSettings, Fitted, Outputs, private_networks
+from pulseveil.detectors.private_networks import NoisedTraining, published_training
 from pulseveil.detectors.tabular import require_both_classes
 from pulseveil.errors import InputError
 from pulseveil.privacy.budget import Budget
+from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.randomness import Stream
 
 if TYPE_CHECKING:
     from pulseveil.networks.training import Network, Weights
+    from pulseveil.privacy.ledger import Entry
 
 
 class NeuralSettings(DetectorSettings):
@@ -27,6 +30,9 @@ class NeuralSettings(DetectorSettings):
     learning_rate: float = Field(gt=0, description="step size of Adam")
     batch_size: int = Field(50, gt=0, description="windows of a training step")
     dropout: float = Field(ge=0, lt=1, description="share of values that dropout sets to zero")
+    private: NoisedTraining | None = Field(
+        None, description="private: the training; default: the published steps, batch size and step size"
+    )
 
 
 class NeuralDetector(ABC):
@@ -35,7 +41,7 @@ class NeuralDetector(ABC):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     uses_tensorflow: ClassVar[bool] = True
-    private_units: ClassVar[frozenset[str]] = frozenset()
+    private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     trains_on: ClassVar[Literal["windows", "timeline"]] = "windows"
     fewest_bins: ClassVar[int] = 1
     # CPU seconds of one window in one epoch, at the 210 bins of the published features.
@@ -49,23 +55,33 @@ class NeuralDetector(ABC):
         """Expected CPU seconds of fitting to `rows` windows of 210 bins; fewer bins take less."""
         return settings.epochs * rows * cls.seconds_a_window
 
+    @classmethod
+    def mechanisms(cls, settings: NeuralSettings, budget: Budget) -> tuple[Mechanism, ...]:
+        """The mechanism of a private training; raises InputError where the backend cannot run it."""
+        return (private_networks.mechanism(cls.name, _training(settings, budget), budget),)
+
     @abstractmethod
     def network(self, signals: int, bins: int) -> Network:
         """The network for spectra (signals, bins)."""
 
+    def private_network(self, signals: int, bins: int) -> Network:
+        """The network of a private training, which must not mix records."""
+        return self.network(signals, bins)
+
     def fit(self, features: FeatureSet, *, budget: Budget, stream: Stream) -> Fitted:
         """Fit to the spectra of `features`.
 
-        Raises InputError for a private budget, training rows of one class, or too few bins.
+        Raises InputError for too few bins and, where not private, for training rows of one class.
         """
-        budget.refuse_private(self.name)
-        require_both_classes(self.name, features.stress)
         signals, bins = features.features.shape[1:]
         if bins < self.fewest_bins:
             raise InputError(
                 f"{self.name}: expected spectra of at least {self.fewest_bins} bins, found {bins}; "
                 "use longer windows or another detector"
             )
+        if budget.is_private:
+            return self._fit_private(features, budget, stream)
+        require_both_classes(self.name, features.stress)
         # Plans import this module; TensorFlow takes 12 s to import.
         from pulseveil.networks import training
 
@@ -81,6 +97,20 @@ class NeuralDetector(ABC):
         )
         return FittedNetwork(network, weights, self._settings.batch_size)
 
+    def _fit_private(self, features: FeatureSet, budget: Budget, stream: Stream) -> FittedNetwork:
+        network = self.private_network(*features.features.shape[1:])
+        (mechanism,) = self.mechanisms(self._settings, budget)
+        how = _training(self._settings, budget)
+        weights, entry = private_networks.fit(network, features, how, mechanism, budget, stream)
+        return FittedNetwork(network, weights, self._settings.batch_size, (entry,))
+
+
+def _training(settings: NeuralSettings, budget: Budget) -> NoisedTraining:
+    """The private training that is set, or the published one."""
+    return settings.private or published_training(
+        settings.epochs, settings.batch_size, settings.learning_rate, budget.known_population()
+    )
+
 
 @dataclass(frozen=True, eq=False)
 class FittedNetwork:
@@ -89,6 +119,7 @@ class FittedNetwork:
     network: Network
     weights: Weights
     batch_size: int
+    ledger: tuple[Entry, ...] = ()
 
     def score(self, features: FeatureSet) -> Outputs:
         """Outputs for each row of `features`; the larger of the two outputs decides."""

@@ -55,13 +55,21 @@ class Records(NamedTuple):
 def published_training(
     epochs: int, batch_size: int, learning_rate: float, population: Population
 ) -> NoisedTraining:
-    """The published number of steps and batch size, counted with the public number of windows; clip norm 1."""
+    """The published steps and batch size, counted with the public number of windows; clip norm 1."""
     steps = epochs * math.ceil(population.records("window") / batch_size)
     return NoisedTraining(steps=steps, batch_size=batch_size, learning_rate=learning_rate)
 
 
 def mechanism(name: str, training: NoisedTraining, budget: Budget) -> Mechanism:
-    """The mechanism of a training within `budget`: Poisson draws of windows, or all people in each step."""
+    """The mechanism of a training within `budget`: Poisson draws of windows, or all people in each step.
+
+    Raises InputError for a unit that the backend cannot protect.
+    """
+    if budget.backend == "tensorflow_privacy" and budget.unit == "subject":
+        raise InputError(
+            f"{name}: tensorflow-privacy clips each row of a batch, not all windows of a subject together; "
+            "use dp_backend fast for unit subject"
+        )
     n = budget.known_population().records(budget.unit)
     q = min(1.0, training.batch_size / n) if budget.unit == "window" else 1.0
     return accounting.calibrate(
@@ -83,12 +91,13 @@ def fit(
     """
     # Plans import this module: TensorFlow takes 12 s to import.
     from pulseveil.networks.training import Examples
-    from pulseveil.privacy import dpsgd, ledger
+    from pulseveil.privacy import dpsgd, ledger, library_optimizer
 
+    backend = library_optimizer if budget.backend == "tensorflow_privacy" else dpsgd
     noise = budget.noise_source()
     examples = Examples(*lay_out(features, budget.unit, budget.known_population()))
     recipe = dpsgd.Recipe(network, run, training.learning_rate, training.optimizer)
-    weights, noised = dpsgd.fit(recipe, examples, noise, stream)
+    weights, noised = backend.fit(recipe, examples, noise, stream)
     entry = ledger.settle(
         run, steps_noised=noised, delta=budget.delta, noise=noise, public_quantities=PUBLIC_QUANTITIES
     )
@@ -102,7 +111,7 @@ def lay_out(features: FeatureSet, unit: Unit, population: Population) -> Records
     person's weights are divided by the own number of windows: the record's loss is their mean.
     """
     rows = features.take(admitted_rows(features.subject, features.start_s, population))
-    people, person, windows = np.unique(rows.subject, return_inverse=True, return_counts=True)
+    _, person, windows = np.unique(rows.subject, return_inverse=True, return_counts=True)
     place = np.arange(len(rows)) - (np.cumsum(windows) - windows)[person]
     grid = (population.subjects, population.windows_per_subject)
     share = population.stress_share

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from pulseveil.networks import initial, layers
 from pulseveil.networks.layers import Drop, Parameters
+from pulseveil.networks.per_example import MixesRecords, Note, unnoted
 from pulseveil.networks.training import Tensors, Weights
 
 WIDTH = 3
@@ -23,6 +24,7 @@ CONVOLUTIONS = 4
 POOLINGS = 2
 # Two tensors a convolution; dropout layers 0 to 4 lie between them.
 _STACK = 2 * CONVOLUTIONS
+_NORMALISED = _STACK + 2
 _STACK_PLACES = 5
 
 
@@ -43,18 +45,18 @@ class CNN:
         return Weights([*_start_stack(rng, self.filters), *_start_head(rng, flat, self.units)], [])
 
     def train_logits(
-        self, weights: Weights, x: tf.Tensor, present: tf.Tensor, drop: Drop
+        self, weights: Weights, x: tf.Tensor, present: tf.Tensor, drop: Drop, note: Note = unnoted
     ) -> tuple[tf.Tensor, Tensors]:
         """Logits (n, 2) with dropout, for x (n, signals, bins); no statistics."""
-        return self._logits(weights.parameters, x, drop), []
+        return self._logits(weights.parameters, x, drop, note), []
 
     def score_logits(self, weights: Weights, x: tf.Tensor) -> tf.Tensor:
         """Logits (n, 2) of the trained network."""
-        return self._logits(weights.parameters, x, layers.keeping)
+        return self._logits(weights.parameters, x, layers.keeping, unnoted)
 
-    def _logits(self, parameters: Parameters, x: tf.Tensor, drop: Drop) -> tf.Tensor:
-        maps = _stack(x, parameters[:_STACK], drop)
-        return _head(tf.reshape(maps, (x.shape[0], -1)), parameters[_STACK:], drop, _STACK_PLACES)
+    def _logits(self, parameters: Parameters, x: tf.Tensor, drop: Drop, note: Note) -> tf.Tensor:
+        maps = _stack(x, parameters[:_STACK], drop, note)
+        return _head(tf.reshape(maps, (x.shape[0], -1)), parameters[_STACK:], drop, _STACK_PLACES, note)
 
 
 @dataclass(frozen=True)
@@ -71,49 +73,81 @@ class CNNLSTM:
 
     def start(self, rng: np.random.Generator) -> Weights:
         """Initial weights; statistics are the normalisation's running mean and variance."""
+        return Weights(self._start_parameters(rng), initial.running_moments(self.filters))
+
+    def train_logits(
+        self, weights: Weights, x: tf.Tensor, present: tf.Tensor, drop: Drop, note: Note = unnoted
+    ) -> tuple[tf.Tensor, Tensors]:
+        """Logits (n, 2) with dropout, for x (n, signals, bins), and the next running statistics.
+
+        Rows with `present (n)` 0 do not enter the statistics. Mixes records.
+        """
+        parameters = weights.parameters
+        maps = self._maps(parameters, x, drop, note)
+        note(maps, MixesRecords("batch normalisation", "use layer normalisation in private networks"))
+        normalise = layers.fused(_normalise_by_batch)
+        normal, mean, variance = normalise(maps, present, *parameters[_STACK:_NORMALISED])
+        running = layers.running_moments((weights.statistics[0], weights.statistics[1]), (mean, variance))
+        return self._remember(parameters, normal, drop, note), list(running)
+
+    def score_logits(self, weights: Weights, x: tf.Tensor) -> tf.Tensor:
+        """Logits (n, 2) of the trained network, normalised by the running statistics."""
+        parameters = weights.parameters
+        maps = self._maps(parameters, x, layers.keeping, unnoted)
+        normal = layers.batch_norm(maps, parameters[_STACK:_NORMALISED], *weights.statistics)
+        return self._remember(parameters, normal, layers.keeping, unnoted)
+
+    def _start_parameters(self, rng: np.random.Generator) -> list[initial.Array]:
         first, second = self.memory
         flat = (self.bins // 2**POOLINGS) * self.filters
-        parameters = [
+        return [
             *_start_stack(rng, self.filters),
             *initial.normalisation(self.filters),
             *initial.lstm(rng, flat, first),
             *initial.lstm(rng, first, second),
             *_start_head(rng, second, self.units),
         ]
-        return Weights(parameters, initial.running_moments(self.filters))
 
-    def train_logits(
-        self, weights: Weights, x: tf.Tensor, present: tf.Tensor, drop: Drop
-    ) -> tuple[tf.Tensor, Tensors]:
-        """Logits (n, 2) with dropout, for x (n, signals, bins), and the next running statistics.
-
-        Rows with `present (n)` 0 do not enter the statistics.
-        """
-        maps = self._maps(weights.parameters, x, drop)
-        normalise = layers.fused(_normalise_by_batch)
-        normal, mean, variance = normalise(maps, present, *weights.parameters[_STACK : _STACK + 2])
-        running = layers.running_moments((weights.statistics[0], weights.statistics[1]), (mean, variance))
-        return self._remember(weights.parameters, normal, drop), list(running)
-
-    def score_logits(self, weights: Weights, x: tf.Tensor) -> tf.Tensor:
-        """Logits (n, 2) of the trained network, normalised by the running statistics."""
-        parameters = weights.parameters
-        maps = self._maps(parameters, x, layers.keeping)
-        normal = layers.batch_norm(maps, parameters[_STACK : _STACK + 2], *weights.statistics)
-        return self._remember(parameters, normal, layers.keeping)
-
-    def _maps(self, parameters: Parameters, x: tf.Tensor, drop: Drop) -> tf.Tensor:
+    def _maps(self, parameters: Parameters, x: tf.Tensor, drop: Drop, note: Note) -> tf.Tensor:
         """Feature maps (n, signals, bins // 4, filters)."""
-        maps = _stack(x, parameters[:_STACK], drop)
+        maps = _stack(x, parameters[:_STACK], drop, note)
         return tf.reshape(maps, (*x.shape[:2], *maps.shape[1:]))
 
-    def _remember(self, parameters: Parameters, maps: tf.Tensor, drop: Drop) -> tf.Tensor:
+    def _remember(self, parameters: Parameters, maps: tf.Tensor, drop: Drop, note: Note) -> tf.Tensor:
         """Logits (n, 2) from normalised maps."""
         first, second, head = parameters[10:13], parameters[13:16], parameters[16:]
         sequence = tf.reshape(maps, (*maps.shape[:2], -1))
-        states = layers.lstm(layers.lstm(sequence, first), second)
+        states = layers.lstm(layers.lstm(sequence, first, note), second, note)
         last = drop(states[:, -1], _STACK_PLACES)
-        return _head(last, head, drop, _STACK_PLACES + 1)
+        return _head(last, head, drop, _STACK_PLACES + 1, note)
+
+
+@dataclass(frozen=True)
+class LayerNormalisedCNNLSTM(CNNLSTM):
+    """The CNN-LSTM for private trainings: no record enters another one's normalisation.
+
+    Layer normalisation over the feature maps of each bin, in the place and with the parameters of the batch
+    normalisation (Ba, Kiros and Hinton 2016, arXiv:1607.06450).
+    """
+
+    def start(self, rng: np.random.Generator) -> Weights:
+        """Initial weights; no statistics."""
+        return Weights(self._start_parameters(rng), [])
+
+    def train_logits(
+        self, weights: Weights, x: tf.Tensor, present: tf.Tensor, drop: Drop, note: Note = unnoted
+    ) -> tuple[tf.Tensor, Tensors]:
+        """Logits (n, 2) with dropout, for x (n, signals, bins); no statistics."""
+        return self._logits(weights.parameters, x, drop, note), []
+
+    def score_logits(self, weights: Weights, x: tf.Tensor) -> tf.Tensor:
+        """Logits (n, 2) of the trained network."""
+        return self._logits(weights.parameters, x, layers.keeping, unnoted)
+
+    def _logits(self, parameters: Parameters, x: tf.Tensor, drop: Drop, note: Note) -> tf.Tensor:
+        maps = self._maps(parameters, x, drop, note)
+        normal = layers.layer_norm(maps, parameters[_STACK:_NORMALISED], note)
+        return self._remember(parameters, normal, drop, note)
 
 
 def _start_stack(rng: np.random.Generator, filters: int) -> list[initial.Array]:
@@ -126,7 +160,7 @@ def _start_head(rng: np.random.Generator, inputs: int, units: tuple[int, ...]) -
     return [t for p, q in pairwise(sizes) for t in initial.dense(rng, p, q)]
 
 
-def _stack(x: tf.Tensor, parameters: Parameters, drop: Drop) -> tf.Tensor:
+def _stack(x: tf.Tensor, parameters: Parameters, drop: Drop, note: Note) -> tf.Tensor:
     """Spectra (n, signals, bins) -> feature maps (n * signals, bins // 4, filters)."""
     n, signals, bins = x.shape
     maps = tf.reshape(x, (n * signals, bins, 1))
@@ -137,22 +171,23 @@ def _stack(x: tf.Tensor, parameters: Parameters, drop: Drop) -> tf.Tensor:
         lambda z: drop(layers.max_pool(drop(z, 3), 2), 4),
     )
     for i, chain in enumerate(chains):
-        maps = _convolve(maps, parameters[2 * i : 2 * i + 2], chain)
+        maps = _convolve(maps, parameters[2 * i : 2 * i + 2], chain, note)
     return maps
 
 
-def _convolve(x: tf.Tensor, parameters: Parameters, then: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+def _convolve(
+    x: tf.Tensor, parameters: Parameters, then: Callable[[tf.Tensor], tf.Tensor], note: Note
+) -> tf.Tensor:
     """Convolution, ReLU, and what comes `then` before the next one."""
-    kernel, bias = parameters
     activate = layers.fused(lambda z, bias: then(tf.nn.relu(z + bias)))
-    return activate(layers.conv1d_operation(x, kernel), bias)
+    return activate(layers.conv1d_operation(x, parameters, note), parameters[1])
 
 
-def _head(x: tf.Tensor, parameters: Parameters, drop: Drop, place: int) -> tf.Tensor:
+def _head(x: tf.Tensor, parameters: Parameters, drop: Drop, place: int, note: Note) -> tf.Tensor:
     """Dense layers with ReLU and dropout, then the logits: x (n, p) -> (n, 2)."""
     for i in range(0, len(parameters) - 2, 2):
-        x = drop(tf.nn.relu(layers.dense(x, parameters[i : i + 2])), place + i)
-    return layers.dense(x, parameters[-2:])
+        x = drop(tf.nn.relu(layers.dense(x, parameters[i : i + 2], note)), place + i)
+    return layers.dense(x, parameters[-2:], note)
 
 
 def _normalise_by_batch(

@@ -17,6 +17,7 @@ from pulseveil.networks import initial, layers
 from pulseveil.networks.gan import LABEL_PARAMETERS, UNITS, Shape, label_channel, start_label
 from pulseveil.networks.initial import Array
 from pulseveil.networks.layers import Parameters
+from pulseveil.networks.per_example import Note, unnoted
 
 _FCN_LAYERS = ((8, 32), (5, 64), (3, 32))  # width, filters (Wang et al. 2017, arXiv:1611.06455)
 _HEADS, _HEAD_SIZE, _TOKEN_SIZE, _FEED_FORWARD, _HIDDEN = 4, 32, 32, 4, 32
@@ -27,7 +28,7 @@ class Discriminator(NamedTuple):
     """A network: `start` draws its parameters, `body` maps them and x (n, time, channels + 1) to (n, 1)."""
 
     start: Callable[[np.random.Generator, Shape], list[Array]]
-    body: Callable[[Parameters, tf.Tensor], tf.Tensor]
+    body: Callable[[Parameters, tf.Tensor, Note], tf.Tensor]
 
 
 def start_discriminator(name: str, rng: np.random.Generator, shape: Shape) -> list[Array]:
@@ -35,11 +36,13 @@ def start_discriminator(name: str, rng: np.random.Generator, shape: Shape) -> li
     return [*start_label(rng, shape), *DISCRIMINATORS[name].start(rng, shape)]
 
 
-def discriminate(name: str, parameters: Parameters, windows: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+def discriminate(
+    name: str, parameters: Parameters, windows: tf.Tensor, condition: tf.Tensor, note: Note = unnoted
+) -> tf.Tensor:
     """Logits (n) that windows (n, time, channels) of these condition codes (n) are real."""
-    label = label_channel(condition, parameters[:LABEL_PARAMETERS])
+    label = label_channel(condition, parameters[:LABEL_PARAMETERS], note)
     x = tf.concat([windows, label], axis=2)
-    return tf.squeeze(DISCRIMINATORS[name].body(parameters[LABEL_PARAMETERS:], x), axis=1)
+    return tf.squeeze(DISCRIMINATORS[name].body(parameters[LABEL_PARAMETERS:], x, note), axis=1)
 
 
 def _start_lstm(rng: np.random.Generator, shape: Shape) -> list[Array]:
@@ -50,9 +53,9 @@ def _start_lstm(rng: np.random.Generator, shape: Shape) -> list[Array]:
     ]
 
 
-def _lstm(parameters: Parameters, x: tf.Tensor) -> tf.Tensor:
-    x = layers.lstm(layers.lstm(x, parameters[:3]), parameters[3:6])
-    return layers.dense(tf.reduce_mean(x, axis=1), parameters[6:])
+def _lstm(parameters: Parameters, x: tf.Tensor, note: Note) -> tf.Tensor:
+    x = layers.lstm(layers.lstm(x, parameters[:3], note), parameters[3:6], note)
+    return layers.dense(tf.reduce_mean(x, axis=1), parameters[6:], note)
 
 
 def _start_fcn(rng: np.random.Generator, shape: Shape) -> list[Array]:
@@ -63,13 +66,13 @@ def _start_fcn(rng: np.random.Generator, shape: Shape) -> list[Array]:
     return [*parameters, *initial.dense(rng, channels, 1)]
 
 
-def _fcn(parameters: Parameters, x: tf.Tensor) -> tf.Tensor:
+def _fcn(parameters: Parameters, x: tf.Tensor, note: Note) -> tf.Tensor:
     *body, kernel, bias = parameters
     for start in range(0, len(body), 4):
-        x = layers.conv1d(x, body[start : start + 2])
+        x = layers.conv1d(x, body[start : start + 2], note)
         mean = tf.zeros_like(body[start + 1])
-        x = tf.nn.relu(layers.batch_norm(x, body[start + 2 : start + 4], mean, tf.ones_like(mean)))
-    return layers.dense(tf.reduce_mean(x, axis=1), [kernel, bias])
+        x = tf.nn.relu(layers.batch_norm(x, body[start + 2 : start + 4], mean, tf.ones_like(mean), note))
+    return layers.dense(tf.reduce_mean(x, axis=1), [kernel, bias], note)
 
 
 def _start_transformer(rng: np.random.Generator, shape: Shape) -> list[Array]:
@@ -83,18 +86,18 @@ def _start_transformer(rng: np.random.Generator, shape: Shape) -> list[Array]:
     return [*parameters, *initial.dense(rng, shape.time, _HIDDEN), *initial.dense(rng, _HIDDEN, 1)]
 
 
-def _transformer(parameters: Parameters, x: tf.Tensor) -> tf.Tensor:
+def _transformer(parameters: Parameters, x: tf.Tensor, note: Note) -> tf.Tensor:
     embed, body, head = parameters[:2], parameters[2:-4], parameters[-4:]
-    x = layers.dense(x, embed)
+    x = layers.dense(x, embed, note)
     size = len(body) // _TRANSFORMER_LAYERS
     for start in range(0, len(body), size):
-        x = _transformer_layer(body[start : start + size], x)
+        x = _transformer_layer(body[start : start + size], x, note)
     # The mean over features leaves one value a second: the head, not a position code, tells seconds apart.
-    x = tf.nn.relu(layers.dense(tf.reduce_mean(x, axis=2), head[:2]))
-    return layers.dense(x, head[2:])
+    x = tf.nn.relu(layers.dense(tf.reduce_mean(x, axis=2), head[:2], note))
+    return layers.dense(x, head[2:], note)
 
 
-def _transformer_layer(parameters: Parameters, x: tf.Tensor) -> tf.Tensor:
+def _transformer_layer(parameters: Parameters, x: tf.Tensor, note: Note) -> tf.Tensor:
     """Pre-normalised attention and feed-forward block, each with its residual."""
     before, attention, between, widen, narrow = (
         parameters[:2],
@@ -103,9 +106,9 @@ def _transformer_layer(parameters: Parameters, x: tf.Tensor) -> tf.Tensor:
         parameters[12:14],
         parameters[14:16],
     )
-    x = x + layers.self_attention(layers.layer_norm(x, before), attention)
-    inner = tf.nn.relu(layers.dense(layers.layer_norm(x, between), widen))
-    return x + layers.dense(inner, narrow)
+    x = x + layers.self_attention(layers.layer_norm(x, before, note), attention, note=note)
+    inner = tf.nn.relu(layers.dense(layers.layer_norm(x, between, note), widen, note))
+    return x + layers.dense(inner, narrow, note)
 
 
 DISCRIMINATORS: Mapping[str, Discriminator] = {

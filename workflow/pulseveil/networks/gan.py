@@ -12,6 +12,7 @@ import tensorflow as tf
 from pulseveil.networks import initial, layers
 from pulseveil.networks.initial import Array
 from pulseveil.networks.layers import Parameters
+from pulseveil.networks.per_example import Note, unnoted
 
 LABEL_PARAMETERS = 3
 NOISE_SIZE = 60
@@ -48,10 +49,10 @@ def start_label(rng: np.random.Generator, shape: Shape) -> list[Array]:
     return [table, *initial.dense(rng, shape.classes, shape.time)]
 
 
-def label_channel(condition: tf.Tensor, parameters: Parameters) -> tf.Tensor:
+def label_channel(condition: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
     """Condition codes (n) as one more channel of a window (n, time, 1)."""
     table, *to_time = parameters
-    return layers.dense(layers.embedding(condition, table), to_time)[:, :, tf.newaxis]
+    return layers.dense(layers.embedding(condition, table, note), to_time, note)[:, :, tf.newaxis]
 
 
 def start_generator(rng: np.random.Generator, shape: Shape) -> list[Array]:

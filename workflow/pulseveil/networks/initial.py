@@ -46,6 +46,12 @@ def lstm(rng: np.random.Generator, inputs: int, units: int) -> list[Array]:
     return [glorot_uniform(rng, inputs, 4 * units), orthogonal(rng, units, 4 * units), bias.reshape(-1)]
 
 
+def gru(rng: np.random.Generator, inputs: int, units: int) -> list[Array]:
+    """[kernel (inputs, 3 units), recurrent kernel (units, 3 units), bias and recurrent bias (3 units)]."""
+    biases = [np.zeros(3 * units, np.float32) for _ in range(2)]
+    return [glorot_uniform(rng, inputs, 3 * units), orthogonal(rng, units, 3 * units), *biases]
+
+
 def normalisation(features: int) -> list[Array]:
     """[gamma (features), beta (features)] of a batch or layer normalisation."""
     return [np.ones(features, np.float32), np.zeros(features, np.float32)]

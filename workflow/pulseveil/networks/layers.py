@@ -1,8 +1,9 @@
 """Layers as pure functions of tensors and parameter lists, with the conventions of Keras.
 
-Every product with a weight matrix goes through `affine`: `z = a W + b`, where `a` are the rows that meet the
-weights (inputs, patches, tokens) and `z` is the pre-activation. Parameter lists have Keras' shapes and order,
-so weights can be moved between this module and Keras; `initial` makes them.
+Every layer tells its `note` where its weights meet the data: `z = a W + b`, where `a` are the rows that meet
+the weights (inputs, patches, tokens) and `z` is the pre-activation (`per_example` makes gradients of single
+records out of that). Parameter lists have Keras' shapes and order, so weights can be moved between this
+module and Keras; `initial` makes them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TypeVar, cast
 import tensorflow as tf
 
 from pulseveil.networks import draws, recurrence
+from pulseveil.networks.per_example import MixesRecords, Note, Product, ScaleAndShift, unnoted
 
 Parameters = Sequence[tf.Tensor]
 Result = TypeVar("Result")
@@ -30,10 +32,10 @@ def affine(a: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None = None) -> tf
     return tf.reshape(z, (*_sizes(a)[:-1], features_out))
 
 
-def dense(x: tf.Tensor, parameters: Parameters) -> tf.Tensor:
+def dense(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
     """Dense layer without activation: x (..., p), parameters [kernel (p, q), bias (q)] -> (..., q)."""
     kernel, bias = parameters
-    return affine(x, kernel, bias)
+    return note(affine(x, kernel, bias), Product((x,), (kernel,), bias))
 
 
 def patches(x: tf.Tensor, width: int) -> tf.Tensor:
@@ -47,7 +49,7 @@ def patches(x: tf.Tensor, width: int) -> tf.Tensor:
     return tf.concat([padded[:, offset : offset + time] for offset in range(width)], axis=2)
 
 
-def conv1d(x: tf.Tensor, parameters: Parameters) -> tf.Tensor:
+def conv1d(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
     """Convolution over time, stride 1, padding "same", without activation, as one matrix product.
 
     x (n, time, c), parameters [kernel (width, c, q), bias (q)] -> (n, time, q). For XLA on a CPU, where
@@ -55,16 +57,39 @@ def conv1d(x: tf.Tensor, parameters: Parameters) -> tf.Tensor:
     """
     kernel, bias = parameters
     width, channels, filters = kernel.shape
-    a = patches(x, width)
-    return affine(a, tf.reshape(kernel, (width * channels, filters)), bias)
+    unfold = functools.partial(patches, width=width)
+    z = affine(unfold(x), tf.reshape(kernel, (width * channels, filters)), bias)
+    return note(z, Product((x,), (kernel,), bias, unfold))
 
 
-def conv1d_operation(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """The product of `conv1d` without bias, by TensorFlow's convolution: the faster one in a plain graph.
+def conv1d_operation(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
+    """`conv1d` by TensorFlow's convolution, the faster one in a plain graph, before its bias is added.
 
-    x (n, time, c), kernel (width, c, q) -> (n, time, q).
+    x (n, time, c), parameters as there -> (n, time, q). Who calls adds the bias, together with what follows.
     """
-    return tf.nn.conv1d(x, kernel, stride=1, padding="SAME")
+    kernel, bias = parameters
+    z = tf.nn.conv1d(x, kernel, stride=1, padding="SAME")
+    return note(z, Product((x,), (kernel,), bias, functools.partial(patches, width=kernel.shape[0])))
+
+
+def conv2d(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
+    """Convolution over two axes, stride 1, padding "same", without activation, as one matrix product.
+
+    x (n, height, width, c), parameters [kernel (rows, columns, c, q), bias (q)] -> (n, height, width, q).
+    """
+    kernel, bias = parameters
+    rows, columns, channels, filters = kernel.shape
+
+    def unfold(x: tf.Tensor) -> tf.Tensor:
+        n, height, width, _ = x.shape
+        across = patches(tf.reshape(x, (n * height, width, channels)), columns)
+        flat = tf.reshape(across, (n, height, width * columns * channels))
+        # Patches of rows: (n, height, rows * width * columns * c), of which each position takes its columns.
+        down = tf.reshape(patches(flat, rows), (n, height, rows, width, columns * channels))
+        return tf.reshape(tf.transpose(down, (0, 1, 3, 2, 4)), (n, height, width, rows * columns * channels))
+
+    z = affine(unfold(x), tf.reshape(kernel, (rows * columns * channels, filters)), bias)
+    return note(z, Product((x,), (kernel,), bias, unfold))
 
 
 def fused(chain: Callable[..., Result]) -> Callable[..., Result]:
@@ -84,7 +109,7 @@ def max_pool(x: tf.Tensor, size: int) -> tf.Tensor:
     return functools.reduce(tf.maximum, [x[:, offset:kept:size] for offset in range(size)])
 
 
-def lstm(x: tf.Tensor, parameters: Parameters) -> tf.Tensor:
+def lstm(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
     """LSTM (tanh, sigmoid gates in the order i, f, c, o) from a zero state: all hidden states.
 
     x (n, time, p), parameters [kernel (p, 4 h), recurrent kernel (h, 4 h), bias (4 h)] -> (n, time, h).
@@ -92,11 +117,30 @@ def lstm(x: tf.Tensor, parameters: Parameters) -> tf.Tensor:
     """
     kernel, recurrent_kernel, bias = parameters
     z = affine(x, kernel, bias)
-    hidden = recurrence.hidden_states(tf.transpose(z, (1, 0, 2)), recurrent_kernel)
-    return tf.transpose(hidden, (1, 0, 2))
+    hidden = tf.transpose(recurrence.lstm(tf.transpose(z, (1, 0, 2)), recurrent_kernel), (1, 0, 2))
+    note(z, Product((x, _previous(hidden)), (kernel, recurrent_kernel), bias))
+    return hidden
 
 
-def batch_moments(x: tf.Tensor, row_weight: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def gru(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
+    """GRU (tanh, sigmoid gates in the order update, reset, candidate) from a zero state: all hidden states.
+
+    x (n, time, p), parameters [kernel (p, 3 h), recurrent kernel (h, 3 h), bias (3 h), recurrent bias (3 h)]
+    -> (n, time, h). The reset gate acts on the recurrent product and its bias (Keras' `reset_after`; Keras
+    stacks the two biases).
+    """
+    kernel, recurrent_kernel, bias, recurrent_bias = parameters
+    z = affine(x, kernel, bias)
+    # The signal at the recurrent product is that at its bias, step by step.
+    offset = tf.zeros_like(z) + recurrent_bias
+    hidden = recurrence.gru(tf.transpose(z, (1, 0, 2)), tf.transpose(offset, (1, 0, 2)), recurrent_kernel)
+    hidden = tf.transpose(hidden, (1, 0, 2))
+    note(z, Product((x,), (kernel,), bias))
+    note(offset, Product((_previous(hidden),), (recurrent_kernel,), recurrent_bias))
+    return hidden
+
+
+def batch_moments(x: tf.Tensor, row_weight: tf.Tensor, note: Note = unnoted) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean (c) and variance (c) of the rows with weight 1: x (n, ..., c), row_weight (n) of 0 and 1."""
     axes = tuple(range(len(x.shape) - 1))
     weight = tf.reshape(row_weight, (-1, *(1 for _ in x.shape[1:])))
@@ -104,19 +148,27 @@ def batch_moments(x: tf.Tensor, row_weight: tf.Tensor) -> tuple[tf.Tensor, tf.Te
     count = tf.reduce_sum(row_weight) * positions
     mean = tf.reduce_sum(weight * x, axes) / count
     variance = tf.reduce_sum(weight * tf.square(x - mean), axes) / count
-    return mean, variance
+    use = MixesRecords("batch normalisation", "use layer normalisation in private networks")
+    return note(mean, use), note(variance, use)
 
 
 def batch_norm(
-    x: tf.Tensor, parameters: Parameters, mean: tf.Tensor, variance: tf.Tensor, epsilon: float = 1e-3
+    x: tf.Tensor,
+    parameters: Parameters,
+    mean: tf.Tensor,
+    variance: tf.Tensor,
+    note: Note = unnoted,
+    epsilon: float = 1e-3,
 ) -> tf.Tensor:
     """Normalise each of the last axis' c features by `mean` (c) and `variance` (c); parameters [gamma, beta].
 
     In training these are `batch_moments`, afterwards the running statistics (`running_moments`).
     """
     gamma, beta = parameters
-    scale = gamma * tf.math.rsqrt(variance + epsilon)
-    return x * scale + (beta - mean * scale)
+    unit = tf.math.rsqrt(variance + epsilon)
+    scale = gamma * unit
+    z = x * scale + (beta - mean * scale)
+    return note(z, ScaleAndShift((x - mean) * unit, gamma, beta))
 
 
 def running_moments(
@@ -127,16 +179,22 @@ def running_moments(
     return mean, variance
 
 
-def layer_norm(x: tf.Tensor, parameters: Parameters, epsilon: float = 1e-6) -> tf.Tensor:
+def layer_norm(
+    x: tf.Tensor, parameters: Parameters, note: Note = unnoted, epsilon: float = 1e-6
+) -> tf.Tensor:
     """Normalise over the last axis: x (..., c), parameters [gamma (c), beta (c)] -> (..., c)."""
     gamma, beta = parameters
     centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
     variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
-    return centred * tf.math.rsqrt(variance + epsilon) * gamma + beta
+    normal = centred * tf.math.rsqrt(variance + epsilon)
+    return note(normal * gamma + beta, ScaleAndShift(normal, gamma, beta))
 
 
 def self_attention(
-    x: tf.Tensor, parameters: Parameters, drop: Callable[[tf.Tensor], tf.Tensor] = tf.identity
+    x: tf.Tensor,
+    parameters: Parameters,
+    drop: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+    note: Note = unnoted,
 ) -> tf.Tensor:
     """Multi-head self-attention (Keras `MultiHeadAttention`): x (n, tokens, c) -> (n, tokens, c).
 
@@ -148,18 +206,21 @@ def self_attention(
 
     def project(kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         z = affine(x, tf.reshape(kernel, (features, heads * size)), tf.reshape(bias, (heads * size,)))
+        z = note(z, Product((x,), (kernel,), bias))
         return tf.transpose(tf.reshape(z, (-1, tokens, heads, size)), (0, 2, 1, 3))
 
     query, key, value = (project(*parameters[i : i + 2]) for i in (0, 2, 4))
     weights = tf.nn.softmax(tf.linalg.matmul(query * size**-0.5, key, transpose_b=True))
     mixed = tf.transpose(tf.linalg.matmul(drop(weights), value), (0, 2, 1, 3))
     a = tf.reshape(mixed, (-1, tokens, heads * size))
-    return affine(a, tf.reshape(parameters[6], (heads * size, features)), parameters[7])
+    kernel, bias = parameters[6:]
+    return note(affine(a, tf.reshape(kernel, (heads * size, features)), bias), Product((a,), (kernel,), bias))
 
 
-def embedding(codes: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
+def embedding(codes: tf.Tensor, table: tf.Tensor, note: Note = unnoted) -> tf.Tensor:
     """Rows of `table (k, c)` for `codes (...)` of 0..k-1 -> (..., c)."""
-    return tf.gather(table, codes)
+    unfold = functools.partial(tf.one_hot, depth=table.shape[0])
+    return note(tf.gather(table, codes), Product((codes,), (table,), unfold=unfold))
 
 
 def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
@@ -178,6 +239,11 @@ def dropping(rate: float, seed: tf.Tensor) -> Drop:
 def keeping(x: tf.Tensor, place: int) -> tf.Tensor:
     """No dropout: for scoring."""
     return x
+
+
+def _previous(states: tf.Tensor) -> tf.Tensor:
+    """Each step's predecessor, zero before the first: states (n, time, h)."""
+    return tf.pad(states[:, :-1], ((0, 0), (1, 0), (0, 0)))
 
 
 def _sizes(x: tf.Tensor) -> tuple[int | tf.Tensor, ...]:

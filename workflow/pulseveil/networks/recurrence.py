@@ -1,4 +1,4 @@
-"""The LSTM's recurrence with its gradient written out (back-propagation through time).
+"""The recurrences of LSTM and GRU with their gradients written out (back-propagation through time).
 
 Automatic differentiation of a loop stores and restacks every intermediate value of every step. Here the
 backward loop does one product a step, and everything that does not depend on the next step's signal is
@@ -12,7 +12,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 
-def hidden_states(z_input: tf.Tensor, recurrent_kernel: tf.Tensor) -> tf.Tensor:
+def lstm(z_input: tf.Tensor, recurrent_kernel: tf.Tensor) -> tf.Tensor:
     """Hidden states of an LSTM that starts at zero.
 
     z_input (time, n, 4 h), recurrent_kernel (h, 4 h) -> (time, n, h). `z_input` is the input's part of the
@@ -24,10 +24,10 @@ def hidden_states(z_input: tf.Tensor, recurrent_kernel: tf.Tensor) -> tf.Tensor:
     def states(
         z: tf.Tensor, kernel: tf.Tensor
     ) -> tuple[tf.Tensor, Callable[..., tuple[tf.Tensor, tf.Tensor]]]:
-        hidden, cell, gates = _forward(z, kernel)
+        hidden, cell, gates = _lstm_forward(z, kernel)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            signal = _backward(upstream, cell, gates, kernel)
+            signal = _lstm_backward(upstream, cell, gates, kernel)
             return signal, _sum_of_products(_previous(hidden), signal)
 
         return hidden, gradient
@@ -35,7 +35,7 @@ def hidden_states(z_input: tf.Tensor, recurrent_kernel: tf.Tensor) -> tf.Tensor:
     return states(z_input, recurrent_kernel)
 
 
-def _forward(z: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def _lstm_forward(z: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Hidden states and cells (time, n, h), and activated gates (time, n, 4 h)."""
     steps, units = z.shape[0], kernel.shape[0]
     zero = tf.zeros_like(z[0, :, :units])
@@ -63,7 +63,7 @@ def _forward(z: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.
     return hidden, cell, gates
 
 
-def _backward(upstream: tf.Tensor, cell: tf.Tensor, gates: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+def _lstm_backward(upstream: tf.Tensor, cell: tf.Tensor, gates: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """The signal at the gates (time, n, 4 h) from that at the hidden states (time, n, h)."""
     steps = upstream.shape[0]
     i, f, c, o = tf.split(gates, 4, axis=2)
@@ -90,6 +90,93 @@ def _backward(upstream: tf.Tensor, cell: tf.Tensor, gates: tf.Tensor, kernel: tf
         maximum_iterations=steps,
     )
     return signals.stack()
+
+
+def gru(z_input: tf.Tensor, z_offset: tf.Tensor, recurrent_kernel: tf.Tensor) -> tf.Tensor:
+    """Hidden states of a GRU that starts at zero, whose reset gate acts on the recurrent product.
+
+    z_input, z_offset (time, n, 3 h), recurrent_kernel (h, 3 h) -> (time, n, h). `z_input` is the input's part
+    of the pre-activations (x W + b) of update gate, reset gate and candidate; `z_offset` is added to the
+    recurrent product (its bias). The gradients with respect to them are the signals at the two products.
+    """
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def states(
+        z: tf.Tensor, offset: tf.Tensor, kernel: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]]:
+        hidden, gates, products = _gru_forward(z, offset, kernel)
+
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            signal, recurrent_signal = _gru_backward(upstream, hidden, gates, products, kernel)
+            return signal, recurrent_signal, _sum_of_products(_previous(hidden), recurrent_signal)
+
+        return hidden, gradient
+
+    return states(z_input, z_offset, recurrent_kernel)
+
+
+def _gru_forward(
+    z: tf.Tensor, offset: tf.Tensor, kernel: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Hidden states (time, n, h), activated gates (time, n, 3 h), and the candidates' recurrent products."""
+    steps, units = z.shape[0], kernel.shape[0]
+
+    def step(t: tf.Tensor, hidden: tf.Tensor, *kept: tf.TensorArray) -> tuple[object, ...]:
+        product = tf.linalg.matmul(hidden, kernel) + offset[t]
+        gates = tf.sigmoid(z[t, :, : 2 * units] + product[:, : 2 * units])
+        update, reset = tf.split(gates, 2, axis=1)
+        candidate = tf.tanh(z[t, :, 2 * units :] + reset * product[:, 2 * units :])
+        hidden = update * hidden + (1 - update) * candidate
+        values = (hidden, tf.concat([gates, candidate], axis=1), product[:, 2 * units :])
+        return (t + 1, hidden, *(array.write(t, value) for array, value in zip(kept, values, strict=True)))
+
+    _, _, *kept = tf.while_loop(
+        lambda t, *_: t < steps,
+        step,
+        (
+            tf.constant(0),
+            tf.zeros_like(z[0, :, :units]),
+            *(_array(steps, z, width) for width in (units, 3 * units, units)),
+        ),
+        maximum_iterations=steps,
+    )
+    hidden, gates, products = (array.stack() for array in kept)
+    return hidden, gates, products
+
+
+def _gru_backward(
+    upstream: tf.Tensor, hidden: tf.Tensor, gates: tf.Tensor, products: tf.Tensor, kernel: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The signals at the input's and the recurrent product (time, n, 3 h) from that at the hidden states."""
+    steps = upstream.shape[0]
+    update, reset, candidate = tf.split(gates, 3, axis=2)
+    to_update = (_previous(hidden) - candidate) * update * (1 - update)
+    to_candidate = (1 - update) * (1 - tf.square(candidate))
+    to_reset = to_candidate * products * reset * (1 - reset)
+    to_product = to_candidate * reset
+    transposed = tf.transpose(kernel)
+
+    def step(
+        t: tf.Tensor, d_hidden: tf.Tensor, signals: tf.TensorArray, recurrent_signals: tf.TensorArray
+    ) -> tuple[object, ...]:
+        d_hidden = d_hidden + upstream[t]
+        both = [d_hidden * to_update[t], d_hidden * to_reset[t]]
+        signal = tf.concat([*both, d_hidden * to_candidate[t]], axis=1)
+        recurrent = tf.concat([*both, d_hidden * to_product[t]], axis=1)
+        before = d_hidden * update[t] + tf.linalg.matmul(recurrent, transposed)
+        return t - 1, before, signals.write(t, signal), recurrent_signals.write(t, recurrent)
+
+    *_, signals, recurrent_signals = tf.while_loop(
+        lambda t, *_: t >= 0,
+        step,
+        (
+            tf.constant(steps - 1),
+            tf.zeros_like(upstream[0]),
+            *(_array(steps, upstream, kernel.shape[1]) for _ in range(2)),
+        ),
+        maximum_iterations=steps,
+    )
+    return signals.stack(), recurrent_signals.stack()
 
 
 def _array(steps: int, like: tf.Tensor, width: int) -> tf.TensorArray:

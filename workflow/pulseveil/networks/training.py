@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pulseveil import randomness
 from pulseveil.networks import adam, draws, layers
 from pulseveil.networks.layers import Drop
+from pulseveil.networks.per_example import Note, unnoted
 from pulseveil.randomness import Stream
 
 logger = logging.getLogger(__name__)
@@ -68,9 +69,12 @@ class Network(Hashable, Protocol):
         ...
 
     def train_logits(
-        self, weights: Weights, x: tf.Tensor, present: tf.Tensor, drop: Drop
+        self, weights: Weights, x: tf.Tensor, present: tf.Tensor, drop: Drop, note: Note = unnoted
     ) -> tuple[tf.Tensor, Tensors]:
-        """Logits (n, 2) of a training batch, and the next statistics; rows with present (n) 0 are padding."""
+        """Logits (n, 2) of a training batch, and the next statistics; rows with present (n) 0 are padding.
+
+        `note` hears of every product with a weight, for gradients of single records.
+        """
         ...
 
     def score_logits(self, weights: Weights, x: tf.Tensor) -> tf.Tensor:
@@ -203,8 +207,13 @@ def scorer(network: Network) -> Callable[[Weights, tf.Tensor], tf.Tensor]:
 
 def loss(logits: tf.Tensor, batch: Examples, present: tf.Tensor) -> tf.Tensor:
     """Weighted binary cross-entropy, averaged over the two outputs and the rows that are present (n)."""
+    return tf.reduce_sum(present * row_losses(logits, batch)) / tf.reduce_sum(present)
+
+
+def row_losses(logits: tf.Tensor, batch: Examples) -> tf.Tensor:
+    """Weighted binary cross-entropy of each row (n), averaged over the two outputs."""
     errors = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(batch.target, logits), axis=1)
-    return tf.reduce_sum(present * batch.weight * errors) / tf.reduce_sum(present)
+    return batch.weight * errors
 
 
 def _signature(network: Network, batch_size: int) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from pulseveil.networks import initial, layers
 from pulseveil.networks.layers import Drop, Parameters
+from pulseveil.networks.per_example import Note, unnoted
 from pulseveil.networks.training import Tensors, Weights
 
 # Tensors of a block: two of a normalisation, eight of attention, two of a normalisation, two dense layers.
@@ -38,14 +39,14 @@ class Transformer:
         return Weights(parameters, [])
 
     def train_logits(
-        self, weights: Weights, x: tf.Tensor, present: tf.Tensor, drop: Drop
+        self, weights: Weights, x: tf.Tensor, present: tf.Tensor, drop: Drop, note: Note = unnoted
     ) -> tuple[tf.Tensor, Tensors]:
         """Logits (n, 2) with dropout, for x (n, signals, bins); no statistics."""
-        return self._logits(weights.parameters, x, drop), []
+        return self._logits(weights.parameters, x, drop, note), []
 
     def score_logits(self, weights: Weights, x: tf.Tensor) -> tf.Tensor:
         """Logits (n, 2) of the trained network."""
-        return self._logits(weights.parameters, x, layers.keeping)
+        return self._logits(weights.parameters, x, layers.keeping, unnoted)
 
     def _start_block(self, rng: np.random.Generator) -> list[initial.Array]:
         return [
@@ -56,21 +57,21 @@ class Transformer:
             *initial.dense(rng, self.inner, self.bins),
         ]
 
-    def _logits(self, parameters: Parameters, x: tf.Tensor, drop: Drop) -> tf.Tensor:
+    def _logits(self, parameters: Parameters, x: tf.Tensor, drop: Drop, note: Note) -> tf.Tensor:
         for i in range(self.blocks):
-            x = _block(x, parameters[_BLOCK * i : _BLOCK * (i + 1)], drop, _BLOCK_PLACES * i)
+            x = _block(x, parameters[_BLOCK * i : _BLOCK * (i + 1)], drop, _BLOCK_PLACES * i, note)
         hidden, out = parameters[-4:-2], parameters[-2:]
-        pooled = tf.nn.relu(layers.dense(tf.reduce_mean(x, axis=2), hidden))
-        return layers.dense(drop(pooled, _BLOCK_PLACES * self.blocks), out)
+        pooled = tf.nn.relu(layers.dense(tf.reduce_mean(x, axis=2), hidden, note))
+        return layers.dense(drop(pooled, _BLOCK_PLACES * self.blocks), out, note)
 
 
-def _block(x: tf.Tensor, parameters: Parameters, drop: Drop, place: int) -> tf.Tensor:
+def _block(x: tf.Tensor, parameters: Parameters, drop: Drop, place: int, note: Note) -> tf.Tensor:
     """One encoder block, normalised before its two parts: x (n, signals, bins) -> the same shape."""
     before, attention, between = parameters[:2], parameters[2:10], parameters[10:12]
     narrow, widen = parameters[12:14], parameters[14:16]
     attended = layers.self_attention(
-        layers.layer_norm(x, before), attention, lambda weights: drop(weights, place)
+        layers.layer_norm(x, before, note), attention, lambda weights: drop(weights, place), note
     )
     x = x + drop(attended, place + 1)
-    inner = tf.nn.relu(layers.dense(layers.layer_norm(x, between), narrow))
-    return x + layers.dense(drop(inner, place + 2), widen)
+    inner = tf.nn.relu(layers.dense(layers.layer_norm(x, between, note), narrow, note))
+    return x + layers.dense(drop(inner, place + 2), widen, note)

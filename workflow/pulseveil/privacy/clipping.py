@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
@@ -10,7 +11,8 @@ from pulseveil.networks.per_example import Note, record_gradients
 from pulseveil.privacy.normals import standard_normals
 
 # Clipped norms stay below the clip norm in spite of rounding.
-_SLACK = 1e-6
+SLACK = 1e-6
+_LOOKED_AT = 8
 
 
 def clipped_sum(
@@ -29,7 +31,7 @@ def clipped_sum(
     gradients = record_gradients(losses, parameters, present.shape[0])
     norms = tf.sqrt(gradients.squared_norms())
     finite = tf.math.is_finite(norms)
-    weights = tf.where(finite, present * tf.minimum(1.0, clip_norm * (1 - _SLACK) / norms), 0.0)
+    weights = tf.where(finite, present * tf.minimum(1.0, clip_norm * (1 - SLACK) / norms), 0.0)
     clipped: list[tf.Tensor] = tf.cond(
         tf.reduce_all(finite),
         lambda: gradients.weighted_sum(weights),
@@ -39,13 +41,32 @@ def clipped_sum(
     return clipped
 
 
+def in_passes(
+    one_pass: Callable[[tf.Tensor], list[tf.Tensor]], parameters: Sequence[tf.Tensor], passes: tf.Tensor | int
+) -> list[tf.Tensor]:
+    """Sum of `one_pass(i)` over i = 0 .. passes - 1, each shaped as the parameters; zero for no passes.
+
+    Clipped sums of parts of a batch add up to that of the batch: parts that fit a core's cache are faster, and
+    a draw of any size takes as many of them as it needs.
+    """
+
+    def body(i: tf.Tensor, sums: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        return i + 1, [a + b for a, b in zip(sums, one_pass(i), strict=True)]
+
+    zero = [tf.zeros_like(value) for value in parameters]
+    total: list[tf.Tensor] = tf.while_loop(lambda i, _: i < passes, body, (tf.constant(0), zero))[1]
+    return total
+
+
 def add_noise(
-    sums: Sequence[tf.Tensor], seeds: tf.Tensor, deviation: tf.Tensor | float
+    sums: Sequence[tf.Tensor], seed: tf.Tensor, deviation: tf.Tensor | float
 ) -> tuple[list[tf.Tensor], tf.Tensor]:
     """`sums` plus independent normals of a standard deviation; and 1, or 0 where no noise came.
 
-    seeds (number of sums, 2) int32: never use them with other sums.
+    seed (2) int32: never use it with other sums.
     """
-    noise = [deviation * standard_normals(value.shape, seeds[i]) for i, value in enumerate(sums)]
-    came = tf.reduce_any([tf.reshape(value, (-1,))[0] != 0 for value in noise])
-    return [value + drawn for value, drawn in zip(sums, noise, strict=True)], tf.cast(came, tf.int32)
+    sizes = [math.prod(value.shape) for value in sums]
+    noise = deviation * standard_normals(sum(sizes), seed)
+    parts = tf.split(noise, sizes)
+    noised = [value + tf.reshape(part, value.shape) for value, part in zip(sums, parts, strict=True)]
+    return noised, tf.cast(tf.reduce_any(noise[:_LOOKED_AT] != 0), tf.int32)

@@ -9,13 +9,13 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from pulseveil import randomness
-from pulseveil.errors import InputError
 from pulseveil.networks import draws, layers
 from pulseveil.networks.training import Examples, Weights, row_losses
 from pulseveil.privacy import dpsgd, sampling
@@ -26,27 +26,80 @@ from pulseveil.randomness import Stream
 
 logger = logging.getLogger(__name__)
 
+_ADAM_EPSILON = 1e-7
+
 
 def fit(recipe: Recipe, examples: Examples, noise: Noise, stream: Stream) -> tuple[Weights, int]:
-    """Train from fresh weights; returns them, and how many steps the library noised: see `dpsgd.fit`.
+    """Train from fresh weights; returns them, and how many steps the library took: see `dpsgd.fit`.
 
-    Records have one row each. The library draws its noise from TensorFlow's stateful generator, which is
-    seeded from `noise` here and left with a seed of the operating system. A record whose gradient is not
-    finite spoils the model: the library clips it to a value that is not finite either.
+    Records have one row each. The library's noise is of TensorFlow's own generator, which is seeded from
+    `noise` here and by the operating system afterwards. The library does not take out a record whose gradient
+    is not finite: it spoils the model.
     """
     dpsgd.require_separate_records(recipe.network)
     started = time.monotonic()
     first_weights = recipe.network.start(randomness.generator(randomness.child(stream, "initial")))
-    fingerprint = dpsgd.fingerprint(recipe, examples, first_weights)
-    order = dpsgd.draw(recipe, noise, fingerprint).order
+    secret = dpsgd.fingerprint(recipe, examples, first_weights)
+    order = dpsgd.draw(recipe, noise, secret).order
+    # The largest draw: memory for a gradient a row is dear.
+    rows = max(1, int((order != sampling.ABSENT).sum(axis=1).max()))
     seed = tf.constant(randomness.stateless_seed(randomness.child(stream, "dropout")))
     variables = [tf.Variable(value) for value in first_weights.parameters]
-    noised = tf.Variable(0)
-    tf.random.set_seed(int(noise.generator(recipe.mechanism.name, "library", fingerprint).integers(2**62)))
-    step = _step(recipe, variables, noised)
-    for number, numbers in enumerate(order):
-        batch = _batch(examples, numbers)
-        step(batch, tf.constant(numbers != sampling.ABSENT, tf.float32), draws.child_seed(seed, number))
-    tf.random.set_seed(int.from_bytes(os.urandom(7)))
-    logger.info("%d private steps of tensorflow-privacy, %.1f s", len(order), time.monotonic() - started)
-    return Weights([tf.convert_to_tensor(value) for value in variables], []), int(noised)
+    taken = tf.Variable(0)
+    step = _step(recipe, optimizer(recipe, rows), variables, taken)
+    tf.random.set_seed(int(noise.generator(recipe.mechanism.name, "library", secret).integers(2**62)))
+    for number, drawn in enumerate(order[:, :rows]):
+        batch = Examples(*(tf.constant(values[np.maximum(drawn, 0), 0]) for values in examples))
+        present = tf.constant(drawn != sampling.ABSENT, tf.float32)
+        step(batch, present, draws.child_seed(seed, number))
+    tf.random.set_seed(int.from_bytes(os.urandom(7), "big"))
+    logger.info("%d private steps by tensorflow-privacy, %.1f s", len(order), time.monotonic() - started)
+    return Weights([value.value() for value in variables], []), int(taken)
+
+
+def optimizer(recipe: Recipe, rows: int) -> Any:
+    """The library's optimizer for batches of `rows` rows, padding included.
+
+    It divides the noised sum by the rows that it gets. Their ratio to the expected batch goes into the
+    learning rate or, since Adam's steps do not depend on the gradient's scale, into Adam's epsilon.
+    """
+    mechanism = recipe.mechanism
+    common = {
+        "l2_norm_clip": mechanism.clip_norm * (1 - SLACK),
+        "noise_multiplier": mechanism.noise_multiplier / (1 - SLACK),
+        "num_microbatches": rows,
+    }
+    ratio = rows / mechanism.expected_batch
+    library = _library()
+    if recipe.optimizer == "sgd":
+        return library.VectorizedDPKerasSGDOptimizer(**common, learning_rate=recipe.learning_rate * ratio)
+    return library.VectorizedDPKerasAdamOptimizer(
+        **common, learning_rate=recipe.learning_rate, epsilon=_ADAM_EPSILON / ratio
+    )
+
+
+def _step(
+    recipe: Recipe, dp_optimizer: Any, variables: Sequence[tf.Variable], taken: tf.Variable
+) -> Callable[[Examples, tf.Tensor, tf.Tensor], None]:
+    """One step on a batch, of which `present (rows)` are records: padding has no loss and no gradient."""
+
+    def step(batch: Examples, present: tf.Tensor, seed: tf.Tensor) -> None:
+        def losses() -> tf.Tensor:
+            parameters = [tf.convert_to_tensor(value) for value in variables]
+            drop = layers.dropping(recipe.network.dropout, seed)
+            logits, _ = recipe.network.train_logits(Weights(parameters, []), batch.x, present, drop)
+            return present * row_losses(logits, batch)
+
+        dp_optimizer.minimize(losses, variables)
+        taken.assign_add(1)
+
+    return tf.function(step, autograph=False)  # type: ignore[no-any-return]
+
+
+def _library() -> Any:
+    """The optimizers, past the package's own imports, which fail on newer TensorFlows."""
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    sys.skip_tf_privacy_import = True  # type: ignore[attr-defined]
+    from tensorflow_privacy.privacy.optimizers import dp_optimizer_keras_vectorized
+
+    return dp_optimizer_keras_vectorized

@@ -1,0 +1,158 @@
+"""Gradients of single records by book-keeping, against a plain loop over the records."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pulseveil.errors import InputError
+from pulseveil.networks import initial, layers
+from pulseveil.networks.convolutional import CNN, CNNLSTM, LayerNormalisedCNNLSTM
+from pulseveil.networks.discriminators import discriminate, start_discriminator
+from pulseveil.networks.gan import Shape
+from pulseveil.networks.per_example import record_gradients, unnoted
+from pulseveil.networks.training import Weights
+from pulseveil.networks.transformer import Transformer
+
+RECORDS = 4
+RNG = np.random.default_rng(0)
+NETWORKS = {
+    "cnn": CNN(6, 16, 5, (7, 6), 0.0),
+    "cnn_lstm": LayerNormalisedCNNLSTM(6, 16, 5, (6, 5), (7, 6), 0.0),
+    "transformer": Transformer(6, 16, 2, 2, 5, 4, 8, 0.0),
+}
+
+
+def values(*shape):
+    return tf.constant(RNG.normal(size=shape).astype(np.float32))
+
+
+LAYERS = {
+    "dense": (layers.dense, (9,), lambda: initial.dense(RNG, 9, 5)),
+    "dense per step": (layers.dense, (7, 9), lambda: initial.dense(RNG, 9, 5)),
+    # Few positions and wide inputs: the Gram form of the norm.
+    "dense, wide": (layers.dense, (2, 150), lambda: initial.dense(RNG, 150, 90)),
+    "conv1d": (layers.conv1d, (8, 3), lambda: initial.conv1d(RNG, 3, 3, 5)),
+    "conv2d": (layers.conv2d, (5, 6, 2), lambda: [values(3, 3, 2, 4), values(4)]),
+    "lstm": (layers.lstm, (6, 3), lambda: initial.lstm(RNG, 3, 4)),
+    "gru": (layers.gru, (6, 3), lambda: initial.gru(RNG, 3, 4)),
+    "layer_norm": (layers.layer_norm, (6, 5), lambda: initial.normalisation(5)),
+    "self_attention": (
+        lambda x, parameters, note: layers.self_attention(x, parameters, note=note),
+        (6, 5),
+        lambda: initial.self_attention(RNG, 5, 2, 3),
+    ),
+}
+
+
+def started(parameters):
+    """Parameters away from their first values, of which many biases are 0."""
+    return [tf.constant(value) + 0.1 * values(*value.shape) for value in parameters]
+
+
+def check(loss_of_rows, parameters, k, tolerance=1e-5):
+    """Compare with a gradient a record; `loss_of_rows(rows, note)` are the losses of these rows."""
+    found = record_gradients(lambda note: loss_of_rows(np.arange(RECORDS * k), note), parameters, RECORDS)
+    norms = found.squared_norms().numpy()
+    for record in range(RECORDS):
+        with tf.GradientTape() as tape:
+            tape.watch(parameters)
+            loss = tf.reduce_sum(loss_of_rows(np.arange(record * k, (record + 1) * k), unnoted))
+        expected = tape.gradient(loss, parameters, unconnected_gradients="zero")
+        size = np.sqrt(sum(np.sum(np.square(tf.convert_to_tensor(g))) for g in expected))
+        alone = found.weighted_sum(tf.one_hot(record, RECORDS))
+        error = np.sqrt(
+            sum(np.sum(np.square(a - tf.convert_to_tensor(e))) for a, e in zip(alone, expected, strict=True))
+        )
+        assert error < tolerance * size
+        assert np.sqrt(norms[record]) == pytest.approx(size, rel=tolerance)
+    weights = tf.constant(RNG.uniform(size=RECORDS).astype(np.float32))
+    together = found.weighted_sum(weights)
+    apart = [found.weighted_sum(weights * tf.one_hot(record, RECORDS)) for record in range(RECORDS)]
+    for value, parts in zip(together, zip(*apart, strict=True), strict=True):
+        np.testing.assert_allclose(value, sum(parts), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("name", LAYERS)
+def test_layer(name, k):
+    layer, shape, start = LAYERS[name]
+    parameters = started(start())
+    x = values(RECORDS * k, *shape)
+    # Losses that differ along all axes: a sum over them would hide a mixed-up place.
+    weight = values(*layer(x, parameters, unnoted).shape)
+
+    def losses(rows, note):
+        z = layer(tf.gather(x, rows), parameters, note)
+        loss = tf.square(z) * tf.gather(weight, rows)
+        return tf.reduce_sum(tf.reshape(loss, (len(rows), -1)), axis=1)
+
+    check(losses, parameters, k)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_embedding(k):
+    parameters = [values(3, 4)]
+    codes = tf.constant(RNG.integers(3, size=RECORDS * k).astype(np.int32))
+    weight = values(RECORDS * k, 4)
+
+    def losses(rows, note):
+        found = layers.embedding(tf.gather(codes, rows), parameters[0], note)
+        return tf.reduce_sum(tf.square(found) * tf.gather(weight, rows), axis=1)
+
+    check(losses, parameters, k)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_detector(name, k):
+    network = NETWORKS[name]
+    parameters = started(network.start(np.random.default_rng(1)).parameters)
+    x, direction = values(RECORDS * k, network.signals, network.bins), values(2)
+
+    def losses(rows, note):
+        weights = Weights(parameters, [])
+        logits, _ = network.train_logits(
+            weights, tf.gather(x, rows), tf.ones(len(rows)), layers.keeping, note
+        )
+        return tf.linalg.matvec(tf.square(logits), direction)
+
+    check(losses, parameters, k)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("name", ["lstm", "fcn", "transformer"])
+def test_discriminator(name, k):
+    shape = Shape(2, 12, 6)
+    parameters = started(start_discriminator(name, np.random.default_rng(1), shape))
+    windows = values(RECORDS * k, 12, 6)
+    condition = tf.constant(np.arange(RECORDS * k, dtype=np.int32) % 2)
+
+    def losses(rows, note):
+        return tf.nn.softplus(
+            discriminate(name, parameters, tf.gather(windows, rows), tf.gather(condition, rows), note)
+        )
+
+    check(losses, parameters, k)
+
+
+def test_a_layer_that_mixes_records_is_refused():
+    network = CNNLSTM(6, 16, 5, (6, 5), (7, 6), 0.0)
+    weights = tf.nest.map_structure(tf.constant, network.start(np.random.default_rng(1)))
+    x = values(RECORDS, 6, 16)
+
+    def losses(note):
+        logits, _ = network.train_logits(weights, x, tf.ones(RECORDS), layers.keeping, note)
+        return tf.reduce_sum(logits, axis=1)
+
+    with pytest.raises(InputError, match=r"mixes records"):
+        record_gradients(losses, weights.parameters, RECORDS)
+
+
+def test_a_weight_that_nobody_noted_is_refused():
+    parameters = [values(4, 3), values(3)]
+
+    def losses(note):
+        return tf.reduce_sum(layers.dense(values(RECORDS, 4), parameters), axis=1)
+
+    with pytest.raises(ValueError, match=r"parameter 0 .* was noted 0 times"):
+        record_gradients(losses, parameters, RECORDS)

@@ -1,0 +1,249 @@
+"""Gradients of single records by book-keeping: their norms and weighted sums from one backward pass.
+
+A layer notes where its weights meet the data: the rows `a` that met them and the result `z`. One call of
+automatic differentiation, of the summed losses with respect to all `z`, gives the signals `d = dL/dz`. The
+gradient of a record follows from its own rows of `a` and `d`, so a clipped sum needs no gradient a record and
+no second backward pass (Goodfellow 2015, arXiv:1510.01799; Bu et al. 2023, arXiv:2210.00038).
+
+A record is one or more rows of the batch, equally many for all and next to each other: a window, or all
+windows of a subject. The rows of a record are summed before anything is squared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import tensorflow as tf
+
+from pulseveil.errors import InputError
+
+Tensors = tuple[tf.Tensor, ...]
+
+# Reading and writing a gradient a record costs some thirty products of its elements (one CPU thread).
+_PRODUCTS_A_VALUE = 30
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """`z = a_1 W_1 + a_2 W_2 + ... + b` at each position: a_i (rows, ..., p_i), z (rows, ..., q).
+
+    `unfold` makes the a_i of `inputs` (patches of a convolution): only where gradients are asked for. Kernels
+    hold p_i * q values in this order, in whatever shape; the bias, where there is one, q.
+    """
+
+    inputs: Tensors
+    kernels: Tensors
+    bias: tf.Tensor | None = None
+    unfold: Callable[[tf.Tensor], tf.Tensor] = tf.identity
+
+
+@dataclass(frozen=True, eq=False)
+class ScaleAndShift:
+    """`z = gamma x + beta`, feature by feature: x and z (rows, ..., c)."""
+
+    x: tf.Tensor
+    gamma: tf.Tensor
+    beta: tf.Tensor
+
+
+@dataclass(frozen=True)
+class MixesRecords:
+    """A layer in which one record changes what another one contributes."""
+
+    layer: str
+    cure: str
+
+
+Use = Product | ScaleAndShift | MixesRecords
+
+
+class Note(Protocol):
+    """Takes note that `z` was made by `use`."""
+
+    def __call__(self, z: tf.Tensor, use: Use) -> tf.Tensor:
+        """`z`, unchanged."""
+        ...
+
+
+def unnoted(z: tf.Tensor, use: Use) -> tf.Tensor:
+    """Keeps no book: for scoring, and for trainings that need no gradients of single records."""
+    return z
+
+
+class _Part(Protocol):
+    """The gradients of some parameters, for all records."""
+
+    @property
+    def parameters(self) -> Tensors: ...
+
+    def squared_norms(self) -> tf.Tensor:
+        """Squared L2 norm of each record's gradient (records)."""
+        ...
+
+    def weighted_sum(self, weights: tf.Tensor) -> Tensors:
+        """Sum of the gradients, times weights (records): one tensor a parameter."""
+        ...
+
+    def without(self, kept: tf.Tensor) -> _Part:
+        """The same, with zero for records that are not kept (records) bool."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class RecordGradients:
+    """What is known of the gradients of all records of a batch."""
+
+    parts: tuple[_Part, ...]
+    parameters: Tensors
+
+    def squared_norms(self) -> tf.Tensor:
+        """Squared L2 norm over all parameters (records)."""
+        return tf.add_n([part.squared_norms() for part in self.parts])
+
+    def weighted_sum(self, weights: tf.Tensor) -> list[tf.Tensor]:
+        """Sum over records of weight times gradient, weights (records): shaped as the parameters."""
+        found = {
+            parameter.ref(): tf.reshape(value, parameter.shape)
+            for part in self.parts
+            for parameter, value in zip(part.parameters, part.weighted_sum(weights), strict=True)
+        }
+        return [found[parameter.ref()] for parameter in self.parameters]
+
+    def without(self, kept: tf.Tensor) -> RecordGradients:
+        """The same, with zero for records that are not kept: even where a value of theirs is not finite."""
+        return RecordGradients(tuple(part.without(kept) for part in self.parts), self.parameters)
+
+
+def record_gradients(
+    losses: Callable[[Note], tf.Tensor], parameters: Sequence[tf.Tensor], records: int
+) -> RecordGradients:
+    """Gradients of the records of a batch, where `losses(note)` runs the network on `records` * k rows.
+
+    Its result is one loss a row; the loss of a record is the sum over its k rows. Raises InputError for a
+    layer that mixes records, ValueError where a parameter is not noted exactly once.
+    """
+    book: list[tuple[tf.Tensor, Product | ScaleAndShift]] = []
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(parameters)
+
+        def note(z: tf.Tensor, use: Use) -> tf.Tensor:
+            if isinstance(use, MixesRecords):
+                raise InputError(
+                    f"{use.layer} mixes records: no single record's part can be bounded; {use.cure}"
+                )
+            book.append((z, use))
+            return z
+
+        total = tf.reduce_sum(losses(note))
+    signals = tape.gradient(total, [z for z, _ in book])
+    parts = tuple(_part(use, signal, records) for (_, use), signal in zip(book, signals, strict=True))
+    _require_each_once(parts, parameters)
+    return RecordGradients(parts, tuple(parameters))
+
+
+def _require_each_once(parts: Sequence[_Part], parameters: Sequence[tf.Tensor]) -> None:
+    noted = [parameter.ref() for part in parts for parameter in part.parameters]
+    for number, parameter in enumerate(parameters):
+        times = noted.count(parameter.ref())
+        if times != 1:
+            raise ValueError(
+                f"parameter {number} {tuple(parameter.shape)} was noted {times} times: "
+                "use each parameter in one of the layers of `networks.layers`, with its `note`"
+            )
+
+
+def _part(use: Product | ScaleAndShift, signal: tf.Tensor, records: int) -> _Part:
+    d = _by_record(signal, records)
+    if isinstance(use, ScaleAndShift):
+        x = _by_record(use.x, records)
+        gradients = (tf.reduce_sum(d * x, axis=1), tf.reduce_sum(d, axis=1))
+        return _Stacked((use.gamma, use.beta), gradients)
+    a = tuple(_by_record(use.unfold(value), records) for value in use.inputs)
+    p, q, positions = sum(value.shape[2] for value in a), d.shape[2], d.shape[1]
+    if positions**2 * (p + q) < _PRODUCTS_A_VALUE * p * q:
+        return _Factored(use.kernels, use.bias, a, d)
+    gradients = tuple(_sum_of_products(value, d) for value in a)
+    if use.bias is None:
+        return _Stacked(use.kernels, gradients)
+    return _Stacked((*use.kernels, use.bias), (*gradients, tf.reduce_sum(d, axis=1)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Stacked:
+    """One gradient a record: each (records, values of the parameter)."""
+
+    parameters: Tensors
+    gradients: Tensors
+
+    def squared_norms(self) -> tf.Tensor:
+        return tf.add_n([tf.reduce_sum(tf.square(g), axis=1) for g in self.gradients])
+
+    def weighted_sum(self, weights: tf.Tensor) -> Tensors:
+        return tuple(tf.linalg.matmul(weights[tf.newaxis], g) for g in self.gradients)
+
+    def without(self, kept: tf.Tensor) -> _Part:
+        return _Stacked(self.parameters, tuple(_kept(kept, g) for g in self.gradients))
+
+
+@dataclass(frozen=True, eq=False)
+class _Factored:
+    """Gradients of a product as their factors: inputs (records, positions, p_i), signal (.., .., q).
+
+    `|sum_t a_t d_t^T|^2 = sum_{t,s} <a_t, a_s> <d_t, d_s>`: cheap where a record has few positions. The bias
+    is the weight of one more input, which is 1 everywhere.
+    """
+
+    kernels: Tensors
+    bias: tf.Tensor | None
+    inputs: Tensors
+    signal: tf.Tensor
+
+    @property
+    def parameters(self) -> Tensors:
+        return self.kernels if self.bias is None else (*self.kernels, self.bias)
+
+    def squared_norms(self) -> tf.Tensor:
+        alike = tf.add_n([_scalar_products(a) for a in self.inputs])
+        if self.bias is not None:
+            alike = alike + 1
+        return tf.reduce_sum(alike * _scalar_products(self.signal), axis=(1, 2))
+
+    def weighted_sum(self, weights: tf.Tensor) -> Tensors:
+        signal = self.signal * weights[:, tf.newaxis, tf.newaxis]
+        rows = tf.reshape(signal, (-1, signal.shape[2]))
+        sums = tuple(
+            tf.linalg.matmul(tf.reshape(a, (-1, a.shape[2])), rows, transpose_a=True) for a in self.inputs
+        )
+        return sums if self.bias is None else (*sums, tf.reduce_sum(rows, axis=0))
+
+    def without(self, kept: tf.Tensor) -> _Part:
+        inputs = tuple(_kept(kept, a) for a in self.inputs)
+        return _Factored(self.kernels, self.bias, inputs, _kept(kept, self.signal))
+
+
+def _by_record(x: tf.Tensor, records: int) -> tf.Tensor:
+    """(rows, ..., c) -> (records, positions, c): the positions of all rows of a record."""
+    return tf.reshape(x, (records, math.prod(x.shape[:-1]) // records, x.shape[-1]))
+
+
+def _scalar_products(x: tf.Tensor) -> tf.Tensor:
+    """Scalar products of a record's positions: (records, positions, c) -> (records, positions, positions)."""
+    if x.shape[1] == 1:
+        return tf.reduce_sum(tf.square(x), axis=2, keepdims=True)
+    return tf.linalg.matmul(x, x, transpose_b=True)
+
+
+def _flat(x: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(x, (x.shape[0], -1))
+
+
+def _kept(kept: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    return tf.where(tf.reshape(kept, (-1, *(1 for _ in x.shape[1:]))), x, tf.zeros_like(x))
+
+
+def _sum_of_products(a: tf.Tensor, d: tf.Tensor) -> tf.Tensor:
+    """`sum_t a_t d_t^T` a record: a (records, positions, p), d (records, positions, q) -> (records, p q)."""
+    return _flat(tf.linalg.matmul(a, d, transpose_a=True))

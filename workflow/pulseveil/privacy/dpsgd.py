@@ -1,0 +1,264 @@
+"""DP-SGD (Abadi et al. 2016, arXiv:1607.00133) of classifiers: all steps in one compiled program.
+
+What a step sees of the data is the sum of its records' clipped gradients, plus Gaussian noise, divided by the
+expected batch. Draws, noise and divisor come from the mechanism that is accounted. Data, draws, seeds and
+scales come in as tensors, so that all folds and epsilons of a process share one compilation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from pulseveil import randomness
+from pulseveil.errors import InputError
+from pulseveil.networks import adam, draws, layers
+from pulseveil.networks.per_example import Note
+from pulseveil.networks.training import Examples, Network, Weights, row_losses
+from pulseveil.privacy import sampling
+from pulseveil.privacy.clipping import add_noise, clipped_sum, in_passes
+from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.noise import Noise
+from pulseveil.randomness import Stream
+
+logger = logging.getLogger(__name__)
+
+Optimizer = Literal["adam", "sgd"]
+Update = Callable[..., tuple[list[tf.Tensor], adam.AdamState]]
+
+# Rows that pass through a network at once (see `clipping.in_passes`).
+_ROWS_A_PASS = 25
+_SEGMENT_STEPS = 50
+_SECONDS_BETWEEN_MESSAGES = 10.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that is public of a private training."""
+
+    network: Network
+    mechanism: Mechanism
+    learning_rate: float
+    optimizer: Optimizer = "adam"
+
+
+class Scales(NamedTuple):
+    """Scalars of a step: clip norm, the noise's standard deviation, divisor of the sum, learning rate."""
+
+    clip_norm: tf.Tensor
+    noise_deviation: tf.Tensor
+    divisor: tf.Tensor
+    learning_rate: tf.Tensor
+
+
+class Chance(NamedTuple):
+    """What chance decides in some steps: record numbers (steps, room), seeds of the noise (steps, 2)."""
+
+    order: tf.Tensor
+    noise_seeds: tf.Tensor
+
+
+class State(NamedTuple):
+    """A training between two steps; `noised` counts the steps whose sum got noise."""
+
+    parameters: Sequence[tf.Tensor]
+    moments: adam.AdamState
+    noised: tf.Tensor
+
+
+Program = Callable[[State, Examples, Chance, tf.Tensor, Scales], State]
+
+
+def fit(recipe: Recipe, examples: Examples, noise: Noise, stream: Stream) -> tuple[Weights, int]:
+    """Train from fresh weights; returns them, and how many steps the program noised.
+
+    examples: arrays of the mechanism's n records with k rows each: x (n, k, signals, bins), target (n, k, 2),
+    weight (n, k). A record's loss is the weighted sum over its rows. `stream` decides first weights and
+    dropout, which need no secret; draws and noise come from `noise`. Nothing of a step is logged. Raises
+    InputError for a network that mixes records.
+    """
+    require_separate_records(recipe.network)
+    started = told = time.monotonic()
+    first_weights = recipe.network.start(randomness.generator(randomness.child(stream, "initial")))
+    state = start(first_weights)
+    chance = draw(recipe, noise, fingerprint(recipe, examples, first_weights))
+    data = Examples(*map(tf.constant, examples))
+    seed = tf.constant(randomness.stateless_seed(randomness.child(stream, "dropout")))
+    run = program(recipe.network, examples.x.shape[1], recipe.optimizer)
+    steps = recipe.mechanism.steps
+    for first in range(0, steps, _SEGMENT_STEPS):
+        segment = Chance(*(tf.constant(values[first : first + _SEGMENT_STEPS]) for values in chance))
+        state = run(state, data, segment, seed, scales(recipe))
+        if time.monotonic() - told > _SECONDS_BETWEEN_MESSAGES:
+            told = time.monotonic()
+            logger.info("private step %d of %d", min(first + _SEGMENT_STEPS, steps), steps)
+    noised = int(state.noised)
+    logger.info("%d private steps, %.1f s", steps, time.monotonic() - started)
+    return Weights(state.parameters, []), noised
+
+
+def start(weights: Weights) -> State:
+    """The state before the first step."""
+    parameters = [tf.constant(value) for value in weights.parameters]
+    return State(parameters, adam.start(parameters), tf.constant(0))
+
+
+def scales(recipe: Recipe) -> Scales:
+    """The scalars of a recipe's steps."""
+    mechanism = recipe.mechanism
+    deviation = mechanism.noise_multiplier * mechanism.clip_norm
+    values = (mechanism.clip_norm, deviation, mechanism.expected_batch, recipe.learning_rate)
+    return Scales(*(tf.constant(value, tf.float32) for value in values))
+
+
+def draw(recipe: Recipe, noise: Noise, fingerprint: str) -> Chance:
+    """Draws and noise seeds of all steps, as arrays.
+
+    They hang on the fingerprint of data and training: the same key never gives other data the same noise,
+    which would lay their difference bare.
+    """
+    mechanism = recipe.mechanism
+    order = sampling.draw(mechanism, noise.generator(mechanism.name, "draws", fingerprint))
+    seeds = noise.seeds(mechanism.name, "noise", fingerprint, shape=(mechanism.steps,))
+    return Chance(order, seeds)
+
+
+@lru_cache(maxsize=16)
+def program(network: Network, rows: int, optimizer: Optimizer) -> Program:
+    """`(state, examples, chance, dropout seed, scales) -> state` after the steps of `chance`.
+
+    A record has `rows` rows.
+    """
+    at_once = max(1, _ROWS_A_PASS // rows)
+    update = layers.fused(_update_by(optimizer))
+
+    def step(
+        state: State,
+        examples: Examples,
+        order: tf.Tensor,
+        noise_seed: tf.Tensor,
+        seed: tf.Tensor,
+        scales: Scales,
+    ) -> State:
+        padded = tf.pad(order, ((0, at_once),), constant_values=sampling.ABSENT)
+
+        def one_pass(i: tf.Tensor) -> list[tf.Tensor]:
+            numbers = tf.slice(padded, [i * at_once], [at_once])
+            batch = _rows(network, examples, numbers, rows)
+
+            def losses(note: Note) -> tf.Tensor:
+                drop = layers.dropping(network.dropout, draws.child_seed(seed, i))
+                weights, everyone = Weights(state.parameters, []), tf.ones_like(batch.weight)
+                logits, _ = network.train_logits(weights, batch.x, everyone, drop, note)
+                return row_losses(logits, batch)
+
+            present = tf.cast(numbers != sampling.ABSENT, tf.float32)
+            return clipped_sum(losses, state.parameters, present=present, clip_norm=scales.clip_norm)
+
+        drawn = tf.math.count_nonzero(order != sampling.ABSENT, dtype=tf.int32)
+        sums = in_passes(one_pass, state.parameters, (drawn + at_once - 1) // at_once)
+        after: State = update(state, sums, noise_seed, scales)
+        return after
+
+    compiled_step = tf.function(step, jit_compile=True) if network.compiles_step else step
+
+    def run(state: State, examples: Examples, chance: Chance, seed: tf.Tensor, scales: Scales) -> State:
+        def body(i: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
+            own_seed = draws.child_seed(seed, state.moments.step)
+            own_chance = (chance.order[i], chance.noise_seeds[i])
+            return i + 1, compiled_step(state, examples, *own_chance, own_seed, scales)
+
+        steps = tf.shape(chance.order)[0]
+        after: State = tf.while_loop(lambda i, _: i < steps, body, (tf.constant(0), state))[1]
+        return after
+
+    return tf.function(run, input_signature=_signature(network, rows), autograph=False)  # type: ignore[no-any-return]
+
+
+def _update_by(optimizer: Optimizer) -> Callable[[State, list[tf.Tensor], tf.Tensor, Scales], State]:
+    """The end of a step: noise on the sums, division, and a step of the optimizer."""
+
+    def update(state: State, sums: list[tf.Tensor], noise_seed: tf.Tensor, scales: Scales) -> State:
+        noised, count = add_noise(sums, noise_seed, scales.noise_deviation)
+        parameters, moments = UPDATES[optimizer](
+            state.parameters,
+            [value / scales.divisor for value in noised],
+            state.moments,
+            learning_rate=scales.learning_rate,
+        )
+        return State(parameters, moments, state.noised + count)
+
+    return update
+
+
+def require_separate_records(network: Network) -> None:
+    """Raise InputError where a row of the batch changes the outputs of another one."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3, network.signals, network.bins)).astype(np.float32)
+    other = x.copy()
+    other[2] = 3 * rng.normal(size=x.shape[1:])
+    weights = network.start(rng)
+    logits = [
+        network.train_logits(weights, tf.constant(values), tf.ones(3), layers.keeping)[0].numpy()
+        for values in (x, other)
+    ]
+    if not np.allclose(logits[0][:2], logits[1][:2], rtol=1e-3, atol=1e-5):
+        raise InputError(
+            f"{type(network).__name__} mixes records: an output depends on other rows of the batch, so no "
+            "record's part can be bounded; use layer normalisation where it normalises by the batch"
+        )
+
+
+def _descend(
+    parameters: Sequence[tf.Tensor],
+    gradients: Sequence[tf.Tensor],
+    state: adam.AdamState,
+    *,
+    learning_rate: float | tf.Tensor,
+) -> tuple[list[tf.Tensor], adam.AdamState]:
+    """A step of plain gradient descent; of the state it counts the steps only."""
+    moved = [value - learning_rate * g for value, g in zip(parameters, gradients, strict=True)]
+    return moved, state._replace(step=state.step + 1)
+
+
+UPDATES: Mapping[Optimizer, Update] = {"adam": adam.update, "sgd": _descend}
+
+
+def _signature(network: Network, rows: int) -> tuple[Any, ...]:
+    """Tensor shapes of a program: any number of records, steps and places in a step."""
+    spec = tf.TensorSpec
+    state = start(network.start(np.random.default_rng(0)))
+    chance = Chance(spec((None, None), tf.int32), spec((None, 2), tf.int32))
+    examples = Examples(
+        spec((None, rows, network.signals, network.bins)), spec((None, rows, 2)), spec((None, rows))
+    )
+    state_specs = tf.nest.map_structure(lambda value: spec(value.shape, value.dtype), state)
+    return state_specs, examples, chance, spec((2,), tf.int32), Scales(*(spec(()) for _ in Scales._fields))
+
+
+def _rows(network: Network, examples: Examples, numbers: tf.Tensor, rows: int) -> Examples:
+    """The rows of these records, one below the other; padding gets those of record 0."""
+    x, target, weight = (tf.gather(values, tf.maximum(numbers, 0)) for values in examples)
+    n = numbers.shape[0] * rows
+    return Examples(
+        tf.reshape(x, (n, network.signals, network.bins)),
+        tf.reshape(target, (n, 2)),
+        tf.reshape(weight, (n,)),
+    )
+
+
+def fingerprint(recipe: Recipe, examples: Examples, weights: Weights) -> str:
+    """A hash of all that a training's result depends on besides its noise; it is as secret as the data."""
+    digest = hashlib.sha256(repr(recipe).encode())
+    for values in (*examples, *weights.parameters):
+        digest.update(repr((values.shape, values.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
