@@ -46,8 +46,8 @@ def in_passes(
 ) -> list[tf.Tensor]:
     """Sum of `one_pass(i)` over i = 0 .. passes - 1, each shaped as the parameters; zero for no passes.
 
-    Clipped sums of parts of a batch add up to that of the batch: parts that fit a core's cache are faster, and
-    a draw of any size takes as many of them as it needs.
+    Clipped sums of parts of a batch add up to that of the batch: parts that fit a core's cache are faster,
+    and a draw of any size takes as many of them as it needs.
     """
 
     def body(i: tf.Tensor, sums: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
