@@ -16,7 +16,12 @@ def model():
     rng = np.random.default_rng(0)
     windows, codes = rng.normal(size=(90, 60, 6)).astype(np.float32), np.arange(90) % 3
     return Moments.fit(
-        MomentsSettings(rank=5, residual="white"), windows, codes, classes=3, budget=NOT_PRIVATE, stream=root_stream(0)
+        MomentsSettings(rank=5, residual="white"),
+        windows,
+        codes,
+        classes=3,
+        budget=NOT_PRIVATE,
+        stream=root_stream(0),
     )
 
 
