@@ -72,22 +72,6 @@ def test_lstm():
     assert_same_layer(layers.lstm, theirs, values(ROWS, 9, 4), parameters)
 
 
-def test_gru():
-    # Keras stacks the two biases.
-    def ours(x, parameters):
-        return layers.gru(x, [*parameters[:2], *tf.unstack(parameters[2])])
-
-    theirs = keras.layers.GRU(3, return_sequences=True, reset_after=True)
-    assert_same_layer(ours, theirs, values(ROWS, 9, 4), [values(4, 9), values(3, 9), values(2, 9)])
-
-
-@pytest.mark.parametrize("size", [(1, 3), (3, 3), (2, 5)])
-def test_convolution_over_two_axes(size):
-    parameters = [values(*size, 2, 4), values(4)]
-    theirs = keras.layers.Conv2D(4, size, padding="same")
-    assert_same_layer(layers.conv2d, theirs, values(ROWS, 5, 7, 2), parameters)
-
-
 def test_layer_norm():
     theirs = keras.layers.LayerNormalization(epsilon=1e-6)
     assert_same_layer(layers.layer_norm, theirs, values(ROWS, 6, 10), [values(10), values(10)])
