@@ -172,3 +172,10 @@ def test_published_values_stand_beside_ours(tmp_path):
     row = table(tmp_path, [scores(dict.fromkeys(WRONG, 2))], published).iloc[0]
     assert row["accuracy_minus_published"] == pytest.approx(0.9 - 0.8812)
     assert row["f1_published_minus_published"] == pytest.approx(0.9 - 0.88)
+
+
+def test_a_private_generator_alone_marks_no_row_of_real_windows(tmp_path):
+    signs = {"detector": "public_signs"}
+    mixed = {"evaluation": "augmented", "generator": "cgan", "subjects": 15, "epsilon_generator": 1}
+    rows = table(tmp_path, [scores(WRONG, **mixed), scores(WRONG, evaluation="augmented", **signs)])
+    assert rows["shows_use_of_private_data"].tolist() == ["", ""]

@@ -77,7 +77,9 @@ class _Part(Protocol):
     """The gradients of some parameters, for all records."""
 
     @property
-    def parameters(self) -> Tensors: ...
+    def parameters(self) -> Tensors:
+        """The parameters, in the order of `weighted_sum`."""
+        ...
 
     def squared_norms(self) -> tf.Tensor:
         """Squared L2 norm of each record's gradient (records)."""
@@ -179,12 +181,15 @@ class _Stacked:
     gradients: Tensors
 
     def squared_norms(self) -> tf.Tensor:
+        """Squared L2 norm of each record's gradient (records)."""
         return tf.add_n([tf.reduce_sum(tf.square(g), axis=1) for g in self.gradients])
 
     def weighted_sum(self, weights: tf.Tensor) -> Tensors:
+        """Sum of the gradients, times weights (records): (1, values) a parameter."""
         return tuple(tf.linalg.matmul(weights[tf.newaxis], g) for g in self.gradients)
 
     def without(self, kept: tf.Tensor) -> _Part:
+        """The same, with zero for records that are not kept (records) bool."""
         return _Stacked(self.parameters, tuple(_kept(kept, g) for g in self.gradients))
 
 
@@ -203,15 +208,18 @@ class _Factored:
 
     @property
     def parameters(self) -> Tensors:
+        """The kernels and, where there is one, the bias."""
         return self.kernels if self.bias is None else (*self.kernels, self.bias)
 
     def squared_norms(self) -> tf.Tensor:
+        """Squared L2 norm of each record's gradient (records)."""
         alike = tf.add_n([_scalar_products(a) for a in self.inputs])
         if self.bias is not None:
             alike = alike + 1
         return tf.reduce_sum(alike * _scalar_products(self.signal), axis=(1, 2))
 
     def weighted_sum(self, weights: tf.Tensor) -> Tensors:
+        """Sum of the gradients, times weights (records): (p_i, q) a kernel, (q) the bias."""
         signal = self.signal * weights[:, tf.newaxis, tf.newaxis]
         rows = tf.reshape(signal, (-1, signal.shape[2]))
         sums = tuple(
@@ -220,6 +228,7 @@ class _Factored:
         return sums if self.bias is None else (*sums, tf.reduce_sum(rows, axis=0))
 
     def without(self, kept: tf.Tensor) -> _Part:
+        """The same, with zero for records that are not kept (records) bool."""
         inputs = tuple(_kept(kept, a) for a in self.inputs)
         return _Factored(self.kernels, self.bias, inputs, _kept(kept, self.signal))
 

@@ -24,17 +24,18 @@ _SPREAD = 0.11
 
 def private_evaluations(main: pd.DataFrame) -> list[str]:
     """The evaluations with private cells, in table order."""
-    private = main[np.isfinite(main[_EPSILONS]).any(axis=1)]
+    private = main[main["epsilon_pld"].notna()]
     return list(private["evaluation"].unique())
 
 
 def privacy_figure(main: pd.DataFrame) -> Figure:
     """Dots and 95 % intervals over subjects by epsilon: a column a unit, a colour a model, rules as lines.
 
-    A model's epsilon is the smaller of its parts'. Models without a budget stand at the left of both units.
+    A model's epsilon is the smaller of its parts'. Others stand at the left of both units, at infinity.
     """
     names = private_evaluations(main)
-    rows = main[main["evaluation"].isin(names)].assign(epsilon=main[_EPSILONS].min(axis=1))
+    epsilon = main[_EPSILONS].min(axis=1).where(main["epsilon_pld"].notna(), np.inf)
+    rows = main[main["evaluation"].isin(names)].assign(epsilon=epsilon)
     models = rows[~rows["detector"].isin(YARDSTICKS)]
     units = list(models.loc[np.isfinite(models["epsilon"]), "unit"].unique())
     with mpl.rc_context(dict(STYLE)):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pulseveil import store
 from pulseveil.errors import InputError
@@ -108,19 +109,29 @@ def spending_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescr
     return pd.DataFrame(rows, columns=["scope", "models", "delta", "epsilon_subject"])
 
 
+def protected(keys: pd.DataFrame, description: StudyDescription) -> NDArray[np.bool_]:
+    """Which cells (rows of `keys`) are private."""
+    return np.array([is_protected(cell, description) for cell in _cells(keys)], dtype=bool)
+
+
+def is_protected(cell: Mapping[str, Any], description: StudyDescription) -> bool:
+    """Whether a cell is private: whether all of its parts that see real windows have a budget."""
+    train = "real" if cell["generator"] == NO_GENERATOR else description.evaluations[cell["evaluation"]].train
+    privacy = Privacy(cell["unit"], cell["epsilon_generator"], cell["epsilon_detector"])
+    return privacy.protects(train)
+
+
 def cell_parts(cell: Mapping[str, Any], ledgers: Ledgers, description: StudyDescription) -> Parts | None:
     """The mechanisms of a cell; None where it is not private; InputError where a ledger is missing.
 
     A private generator does not help a detector that sees real windows without a budget of its own.
     """
-    evaluation = description.evaluations[cell["evaluation"]]
-    privacy = Privacy(cell["unit"], cell["epsilon_generator"], cell["epsilon_detector"])
-    if not privacy.protects("real" if cell["generator"] == NO_GENERATOR else evaluation.train):
+    if not is_protected(cell, description):
         return None
     detector = _entries(ledgers.detectors, cell, _DETECTOR_KEYS, cell["epsilon_detector"])
     generator: tuple[Entry, ...] = ()
     if cell["generator"] != NO_GENERATOR:
-        trained = {**cell, "cohort": evaluation.cohort}
+        trained = {**cell, "cohort": description.evaluations[cell["evaluation"]].cohort}
         generator = _entries(ledgers.generators, trained, _GENERATOR_KEYS, cell["epsilon_generator"])
     entries = (*generator, *detector)
     delta = max(entry.delta for entry in entries)

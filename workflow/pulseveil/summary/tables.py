@@ -25,6 +25,7 @@ from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.differences import paired_differences, yardstick_pairs
 from pulseveil.summary.intervals import mean_intervals
 from pulseveil.summary.published import published_values
+from pulseveil.summary.spent import protected
 
 QUALITY_COLUMNS = ("cohort", "generator", "unit", "epsilon_generator", "seed", "fold")
 
@@ -49,7 +50,7 @@ def main_table(
     parts += [_yardstick_columns(cells, yardstick, stream) for yardstick in YARDSTICKS]
     table = pd.concat(parts, axis=1)
     table["better_than_majority"] = _above_zero(table, MAJORITY)
-    private = np.isfinite(table[["epsilon_generator", "epsilon_detector"]]).any(axis=1)
+    private = protected(cells.keys, description)
     table["shows_use_of_private_data"] = np.where(private, _above_zero(table, PUBLIC_SIGNS), "")
     table["generator_saw_test_subject"] = _saw_test_subject(cells.keys, description)
     if published is not None:
