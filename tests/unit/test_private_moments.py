@@ -16,12 +16,11 @@ from pulseveil.generators.private_moments import (
     ClassMoments,
     PrivateMoments,
     as_gaussian,
-    class_shares,
     contributions,
     cosines,
     window_summaries,
 )
-from pulseveil.generators.subjects import synthetic_subjects
+from pulseveil.generators.subjects import class_shares, synthetic_subjects
 from pulseveil.metrics import auroc
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population
 from pulseveil.privacy.gaussian import clip_rows

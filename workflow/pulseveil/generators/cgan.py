@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,15 @@ from pydantic import Field
 
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.errors import InputError
-from pulseveil.generators import GeneratorSettings
+from pulseveil.generators import GeneratorSettings, private_cgan
+from pulseveil.generators.private_cgan import PrivateCGAN
+from pulseveil.generators.subjects import class_shares
 from pulseveil.privacy.budget import Budget
+from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.randomness import Stream
+
+if TYPE_CHECKING:
+    from pulseveil.privacy.ledger import Entry
 
 # Examples a CPU second in whole training steps at batch 8 on one thread of a 2020s x86-64 server.
 _EXAMPLES_PER_SECOND = {"lstm": 600, "fcn": 1100, "transformer": 480}
@@ -41,6 +47,9 @@ class CGANSettings(GeneratorSettings):
     selection: Literal["last", "two_sample"] = Field(
         "last", description="parameters kept: the last, or the best by a two-sample test on training windows"
     )
+    private: PrivateCGAN = Field(
+        PrivateCGAN(), description="private: how it is trained; `steps`, `batch_size` and rate count there"
+    )
 
 
 class CGAN:
@@ -49,10 +58,15 @@ class CGAN:
     Settings: ClassVar[type[GeneratorSettings]] = CGANSettings
     version: ClassVar[int] = 1
     uses_tensorflow: ClassVar[bool] = True
-    private_units: ClassVar[frozenset[str]] = frozenset()
+    private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
 
-    def __init__(self, settings: CGANSettings, parameters: list[NDArray[np.float32]]) -> None:
-        self._settings, self._parameters = settings, parameters
+    def __init__(
+        self,
+        settings: CGANSettings,
+        parameters: list[NDArray[np.float32]],
+        ledger: tuple[Entry, ...] = (),
+    ) -> None:
+        self._settings, self._parameters, self._ledger = settings, parameters, ledger
 
     @classmethod
     def fit(
@@ -69,9 +83,15 @@ class CGAN:
     ) -> Self:
         """Train on windows (n, time, channels); a resumed training ends in the same bits as an unbroken one.
 
-        Raises InputError for a private budget, and where `output` relu could never make the windows' values.
+        Raises InputError where `output` relu could never make the windows' values (a private training does
+        not look), and for what `mechanisms` refuses.
         """
-        budget.refuse_private("cgan")
+        if budget.is_private:
+            if subject is None:
+                raise ValueError("a private training needs to know whose windows these are")
+            return cls._fit_private(
+                settings, windows, condition, subject, classes, budget, stream, checkpoint
+            )
         if settings.output == "relu" and windows.min() < 0:
             raise InputError(
                 f"cgan: output relu makes no negative values, but the windows reach {windows.min():.3g}; "
@@ -81,6 +101,67 @@ class CGAN:
         from pulseveil.generators.cgan_training import train
 
         return cls(settings, train(settings, windows, condition, classes, stream, checkpoint))
+
+    @classmethod
+    def _fit_private(
+        cls,
+        settings: CGANSettings,
+        windows: NDArray[np.float32],
+        condition: NDArray[np.int8],
+        subject: NDArray[np.str_],
+        classes: int,
+        budget: Budget,
+        stream: Stream,
+        checkpoint: Checkpoint | None,
+    ) -> Self:
+        from pulseveil.generators.cgan_training import objective_of
+        from pulseveil.networks.gan import Shape
+        from pulseveil.privacy import dpgan, ledger
+
+        private, (mechanism,) = settings.private, cls.mechanisms(settings, budget)
+        population, noise = budget.known_population(), budget.noise_source()
+        recipe = dpgan.Recipe(
+            objective_of(settings)._replace(learning_rate=private.learning_rate),
+            Shape(classes, *windows.shape[1:]),
+            mechanism,
+            private.windows_each if budget.unit == "subject" else 1,
+            private.fakes,
+            private.discriminator_steps,
+            # Without a bound the published term is in force, which has no gradient.
+            settings.diversity_bound or 0.0,
+            tuple(class_shares(classes, population.stress_share).tolist()),
+        )
+        records = private_cgan.lay_out(windows, condition, subject, budget.unit, population)
+        parameters, noised = dpgan.fit(recipe, records, noise, stream, checkpoint)
+        entry = ledger.settle(
+            mechanism,
+            steps_noised=noised,
+            delta=budget.delta,
+            noise=noise,
+            public_quantities=private_cgan.PUBLIC_QUANTITIES,
+        )
+        return cls(settings, parameters, (entry,))
+
+    @staticmethod
+    def mechanisms(settings: CGANSettings, budget: Budget) -> tuple[Mechanism, ...]:
+        """The discriminator's mechanism in a private training; the generator has none of its own.
+
+        Raises InputError for settings that look at real windows beside its noised sums.
+        """
+        return (
+            private_cgan.discriminator_mechanism(
+                settings.private,
+                budget,
+                selection=settings.selection,
+                diversity=settings.diversity,
+                bound=settings.diversity_bound,
+            ),
+        )
+
+    @property
+    def ledger(self) -> tuple[Entry, ...]:
+        """The entry of a private training; empty for others, and for models read from arrays."""
+        return self._ledger
 
     @staticmethod
     def expected_seconds(settings: CGANSettings, rows: int) -> float:

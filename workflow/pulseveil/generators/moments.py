@@ -13,6 +13,7 @@ from pulseveil.checkpoints import Checkpoint
 from pulseveil.errors import InputError
 from pulseveil.generators import GeneratorSettings, private_moments
 from pulseveil.generators.private_moments import PrivateMoments
+from pulseveil.generators.subjects import class_shares
 from pulseveil.privacy.budget import Budget
 from pulseveil.privacy.gaussian import release
 from pulseveil.privacy.mechanism import Mechanism
@@ -121,7 +122,7 @@ class Moments:
             release(records, mechanism, noise),
             private,
             mechanism,
-            private_moments.class_shares(classes, population.stress_share),
+            class_shares(classes, population.stress_share),
             windows.shape[2],
         )
         parts = private_moments.as_gaussian(released, private, windows.shape[1])

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pulseveil.generators.subjects import AMUSEMENT_SHARE
 from pulseveil.privacy import accounting
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.mechanism import Mechanism
@@ -69,14 +68,6 @@ def moments_mechanism(private: PrivateMoments, budget: Budget) -> Mechanism:
     return accounting.calibrate(
         budget, name="moments", n=n, q=1.0, room=n, steps=1, clip_norm=private.clip_norm
     )
-
-
-def class_shares(classes: int, stress_share: float) -> Array:
-    """Public shares (classes) of the condition codes, of which 1 is stress and 2, if there, amusement."""
-    rest = 1 - stress_share
-    if classes == 2:
-        return np.array([rest, stress_share])
-    return np.array([rest * (1 - AMUSEMENT_SHARE), stress_share, rest * AMUSEMENT_SHARE])
 
 
 def cosines(time: int, number: int) -> Array:

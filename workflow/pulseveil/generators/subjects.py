@@ -43,6 +43,14 @@ def published_windows(classes: int, amusement_share: float = AMUSEMENT_SHARE) ->
     return tuple(windows)
 
 
+def class_shares(classes: int, stress_share: float) -> NDArray[np.float64]:
+    """Public shares (classes) of the condition codes, of which 1 is stress and 2, if there, amusement."""
+    rest = 1 - stress_share
+    if classes == 2:
+        return np.array([rest, stress_share])
+    return np.array([rest * (1 - AMUSEMENT_SHARE), stress_share, rest * AMUSEMENT_SHARE])
+
+
 def synthetic_subjects(
     model: Generator,
     *,

@@ -6,7 +6,7 @@ non-saturating binary cross-entropy on logits, Adam for both. All random numbers
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -109,31 +109,49 @@ def step(
 ) -> tuple[State, tf.Tensor]:
     """One update of each network; losses (3): discriminator, generator, diversity term."""
 
-    def make(parameters: Parameters, z: tf.Tensor) -> tf.Tensor:
-        return generate(parameters, z, condition, leaky_slope=objective.leaky_slope, output=objective.output)
-
-    def update(
-        parameters: list[tf.Tensor], gradients: list[tf.Tensor], moments: adam.AdamState
-    ) -> tuple[list[tf.Tensor], adam.AdamState]:
-        rate, beta1 = objective.learning_rate, objective.beta1
-        return adam.update(parameters, gradients, moments, learning_rate=rate, beta1=beta1)
-
-    fake = make(state.generator, noise[0])
+    fake = make_fakes(objective, state.generator, noise[0], condition)
     with tf.GradientTape() as tape:
         tape.watch(state.discriminator)
         d_loss = discriminator_loss(objective, state.discriminator, windows, fake, condition)
     gradients = tape.gradient(d_loss, state.discriminator)
-    discriminator, discriminator_adam = update(state.discriminator, gradients, state.discriminator_adam)
+    discriminator, discriminator_adam = descend(
+        objective, state.discriminator, gradients, state.discriminator_adam
+    )
+    after = state._replace(discriminator=discriminator, discriminator_adam=discriminator_adam)
+    after, losses = update_generator(objective, after, bound, condition, noise[1])
+    return after, tf.concat([d_loss[tf.newaxis], losses], axis=0)
 
+
+def update_generator(
+    objective: Objective, state: State, bound: tf.Tensor, condition: tf.Tensor, noise: tf.Tensor
+) -> tuple[State, tf.Tensor]:
+    """One update of the generator by the discriminator alone; its loss and diversity term (2)."""
     with tf.GradientTape() as tape:
         tape.watch(state.generator)
-        fake = make(state.generator, noise[1])
-        term = objective.diversity_weight * diversity(objective.diversity, bound, fake, condition, noise[1])
-        g_loss = generator_loss(objective, discriminator, fake, condition) - term
-    gradients = tape.gradient(g_loss, state.generator)
-    generator, generator_adam = update(state.generator, gradients, state.generator_adam)
-    after = State(generator, discriminator, generator_adam, discriminator_adam)
-    return after, tf.stack([d_loss, g_loss, term])
+        fake = make_fakes(objective, state.generator, noise, condition)
+        term = objective.diversity_weight * diversity(objective.diversity, bound, fake, condition, noise)
+        loss = generator_loss(objective, state.discriminator, fake, condition) - term
+    gradients = tape.gradient(loss, state.generator)
+    generator, moments = descend(objective, state.generator, gradients, state.generator_adam)
+    return state._replace(generator=generator, generator_adam=moments), tf.stack([loss, term])
+
+
+def make_fakes(
+    objective: Objective, generator: Parameters, noise: tf.Tensor, condition: tf.Tensor
+) -> tf.Tensor:
+    """Windows (b, time, channels) of the generator in training."""
+    return generate(generator, noise, condition, leaky_slope=objective.leaky_slope, output=objective.output)
+
+
+def descend(
+    objective: Objective,
+    parameters: Sequence[tf.Tensor],
+    gradients: Sequence[tf.Tensor],
+    moments: adam.AdamState,
+) -> tuple[list[tf.Tensor], adam.AdamState]:
+    """Parameters and Adam state after one step along `gradients`."""
+    rate, beta1 = objective.learning_rate, objective.beta1
+    return adam.update(parameters, gradients, moments, learning_rate=rate, beta1=beta1)
 
 
 def discriminator_loss(
@@ -145,7 +163,7 @@ def discriminator_loss(
         objective.discriminator, parameters, both, tf.concat([condition, condition], axis=0)
     )
     is_real = tf.concat([tf.ones_like(condition), tf.zeros_like(condition)], axis=0)
-    return _cross_entropy(logits, tf.cast(is_real, tf.float32))
+    return cross_entropy(logits, tf.cast(is_real, tf.float32))
 
 
 def generator_loss(
@@ -153,7 +171,7 @@ def generator_loss(
 ) -> tf.Tensor:
     """Non-saturating loss: mean cross-entropy of fake windows with the answer "real"."""
     logits = discriminate(objective.discriminator, discriminator, fake, condition)
-    return _cross_entropy(logits, tf.ones_like(logits))
+    return cross_entropy(logits, tf.ones_like(logits))
 
 
 def diversity(
@@ -176,5 +194,6 @@ def diversity(
     return tf.math.divide_no_nan(tf.reduce_sum(same * bounded), tf.reduce_sum(same))
 
 
-def _cross_entropy(logits: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+def cross_entropy(logits: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """Mean cross-entropy of logits (n) with answers (n): 1 for real, 0 for fake."""
     return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(target, logits))

@@ -7,7 +7,6 @@ scales come in as tensors, so that all folds and epsilons of a process share one
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,8 +24,10 @@ from pulseveil.networks.per_example import Note
 from pulseveil.networks.training import Examples, Network, Weights, row_losses
 from pulseveil.privacy import sampling
 from pulseveil.privacy.clipping import add_noise, clipped_sum, in_passes
+from pulseveil.privacy.device import describe_device
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.noise import Noise
+from pulseveil.privacy.resume import digest
 from pulseveil.randomness import Stream
 
 logger = logging.getLogger(__name__)
@@ -257,8 +258,4 @@ def _rows(network: Network, examples: Examples, numbers: tf.Tensor, rows: int) -
 
 def fingerprint(recipe: Recipe, examples: Examples, weights: Weights) -> str:
     """A hash of all that a training's result depends on besides its noise; it is as secret as the data."""
-    digest = hashlib.sha256(repr(recipe).encode())
-    for values in (*examples, *weights.parameters):
-        digest.update(repr((values.shape, values.dtype.str)).encode())
-        digest.update(np.ascontiguousarray(values).tobytes())
-    return digest.hexdigest()
+    return digest((recipe, describe_device()), [*examples, *weights.parameters])

@@ -1,0 +1,149 @@
+"""How a private conditional GAN is best trained: chosen on simulated cohorts, at window level.
+
+    python tests/benchmarks/private_cgan.py [--epsilons 10 1] [--cohorts 41 42] [--only NAME ...]
+
+Each candidate learns from the windows of 14 simulated people; logistic regression learns from 28 synthetic
+subjects and is asked for the 15 people of another cohort (TSTR). Prints accuracy, stress F1 and the CPU
+seconds of a training, beside moments within the same budget and the rule of public signs. No recording of a
+real person is read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import accuracy_score, f1_score
+
+from pulseveil import registry, tensorflow_runtime
+from pulseveil.cohorts.simulated import Simulated
+from pulseveil.contracts import FeatureSet, SyntheticSet, WindowSet
+from pulseveil.features import extract_features
+from pulseveil.generators.subjects import synthetic_subjects
+from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population, Unit
+from pulseveil.privacy.noise import reproducible
+from pulseveil.randomness import child, generator, root_stream
+from pulseveil.windows import cut_windows
+
+DELTA = 1e-5
+POPULATION = Population(subjects=14, windows_per_subject=74, stress_share=0.3)
+SYNTHETIC_SUBJECTS = 28
+WESAD_S = {"baseline_s": 1180, "stress_s": 660, "amusement_s": 372}
+# The bound is the diversity of simulated windows (`typical_diversity`, cohorts 1 to 3: .42 to .46).
+COMMON = {"discriminator": "fcn", "output": "linear", "diversity": "effective", "diversity_bound": 0.45}
+
+CANDIDATES: Mapping[str, Mapping[str, Any]] = {
+    "default": {},
+    "200 steps": {"steps": 200},
+    "3000 steps": {"steps": 3000},
+    "batch 64": {"batch_size": 64},
+    "batch 512": {"batch_size": 512, "steps": 500},
+    "1 step of discriminator": {"discriminator_steps": 1},
+    "20 steps of discriminator": {"discriminator_steps": 20},
+    "rate 3e-4": {"learning_rate": 3e-4},
+    "rate 3e-3": {"learning_rate": 3e-3},
+    "clip 0.1": {"clip_norm": 0.1},
+    "fakes 256": {"fakes": 256},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--epsilons", type=float, nargs="+", default=[10.0])
+    parser.add_argument("--cohorts", type=int, nargs="+", default=[41], help="seeds of the private cohorts")
+    parser.add_argument("--only", nargs="+", default=list(CANDIDATES), choices=list(CANDIDATES))
+    parser.add_argument("--unit", choices=("subject", "window"), default="window")
+    parser.add_argument("--discriminator", choices=("lstm", "fcn", "transformer"), default="fcn")
+    options = parser.parse_args()
+    tensorflow_runtime.start(1)
+    print(f"{'cohort':<8}{'epsilon':>8}  {'candidate':<28}{'accuracy':>9}{'F1':>7}{'CPU s':>8}", flush=True)
+    for seed in options.cohorts:
+        _print(seed, 0.0, "public signs", _of_rule(seed), 0.0)
+        for epsilon in options.epsilons:
+            moments = _tstr("moments", {}, seed, epsilon, options.unit)
+            _print(seed, epsilon, "moments", *moments)
+            for name in options.only:
+                settings = COMMON | {"discriminator": options.discriminator, "private": CANDIDATES[name]}
+                _print(seed, epsilon, name, *_tstr("cgan", settings, seed, epsilon, options.unit))
+
+
+def _print(seed: int, epsilon: float, name: str, scores: tuple[float, float], seconds: float) -> None:
+    print(f"{seed:<8}{epsilon:>8g}  {name:<28}{scores[0]:>9.3f}{scores[1]:>7.3f}{seconds:>8.1f}", flush=True)
+
+
+@cache
+def _windows(seed: int, purpose: str) -> WindowSet:
+    settings = {"kind": "simulated", "subjects": 15, "seed": seed, **WESAD_S}
+    return cut_windows(
+        Simulated(Simulated.Settings.model_validate(settings)).recordings(),
+        protocol="sound",
+        channels="physiological",
+        scaling="calibration",
+        window_s=60,
+        stride_s=30 if purpose == "generator" else 60,
+        windows=purpose,
+    )
+
+
+def _features(windows: WindowSet | SyntheticSet) -> FeatureSet:
+    return extract_features(windows, protocol="sound", pairing="published")
+
+
+@cache
+def _tested(seed: int) -> FeatureSet:
+    features = _features(_windows(seed + 1000, "detector"))
+    return features.take(~features.calibration)
+
+
+def _of_rule(seed: int) -> tuple[float, float]:
+    kind = registry.load("detectors", "public_signs")
+    fitted = kind(kind.Settings()).fit(_tested(seed), budget=NOT_PRIVATE, stream=root_stream(0))
+    found, truth = fitted.score(_tested(seed)).predicted, _tested(seed).stress
+    return accuracy_score(truth, found), f1_score(truth, found)
+
+
+def _tstr(
+    kind_name: str, settings: Mapping[str, Any], seed: int, epsilon: float, unit: Unit
+) -> tuple[tuple[float, float], float]:
+    """Accuracy and stress F1 of a logistic regression of synthetic windows; CPU seconds of the generator."""
+    kind = registry.load("generators", kind_name)
+    windows = _windows(seed, "generator")
+    windows = windows.take(np.isin(windows.subject, np.unique(windows.subject)[:14]))
+    stream = child(root_stream(seed), kind_name)
+    started = time.process_time()
+    model = kind.fit(
+        kind.Settings.model_validate(settings),
+        windows.windows,
+        windows.stress.astype(np.int8),
+        classes=2,
+        budget=Budget(epsilon, DELTA, unit, POPULATION, reproducible(child(stream, "noise"))),
+        stream=stream,
+        subject=windows.subject,
+    )
+    seconds = time.process_time() - started
+    made = synthetic_subjects(model, subjects=SYNTHETIC_SUBJECTS, classes=2, stream=child(stream, "sample"))
+    form = ("channels", "rate_hz", "window_s", "stride_s", "scaling", "protocol")
+    synthetic = SyntheticSet(
+        windows=made.windows,
+        condition=made.condition,
+        stress=made.condition == 1,
+        subject=made.subject,
+        fold=np.full(len(made.subject), "all"),
+        generator=kind_name,
+        unit=unit,
+        epsilon_generator=epsilon,
+        seed=seed,
+        **{name: getattr(windows, name) for name in form},
+    )
+    detector = registry.load("detectors", "logistic")
+    fitted = detector(detector.Settings()).fit(_features(synthetic), budget=NOT_PRIVATE, stream=stream)
+    found, truth = fitted.score(_tested(seed)).predicted, _tested(seed).stress
+    return (accuracy_score(truth, found), f1_score(truth, found)), seconds
+
+
+if __name__ == "__main__":
+    main()
