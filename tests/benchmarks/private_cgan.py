@@ -26,7 +26,7 @@ from pulseveil.features import extract_features
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population, Unit
 from pulseveil.privacy.noise import reproducible
-from pulseveil.randomness import child, generator, root_stream
+from pulseveil.randomness import child, root_stream
 from pulseveil.windows import cut_windows
 
 DELTA = 1e-5
@@ -38,16 +38,15 @@ COMMON = {"discriminator": "fcn", "output": "linear", "diversity": "effective", 
 
 CANDIDATES: Mapping[str, Mapping[str, Any]] = {
     "default": {},
-    "200 steps": {"steps": 200},
+    "300 steps": {"steps": 300},
     "3000 steps": {"steps": 3000},
-    "batch 64": {"batch_size": 64},
-    "batch 512": {"batch_size": 512, "steps": 500},
+    "batch 512, 500 steps": {"batch_size": 512, "steps": 500},
     "1 step of discriminator": {"discriminator_steps": 1},
+    "2 steps of discriminator": {"discriminator_steps": 2},
     "20 steps of discriminator": {"discriminator_steps": 20},
     "rate 3e-4": {"learning_rate": 3e-4},
     "rate 3e-3": {"learning_rate": 3e-3},
     "clip 0.1": {"clip_norm": 0.1},
-    "fakes 256": {"fakes": 256},
 }
 
 

@@ -46,6 +46,7 @@ def features(n=120, *, seed=0, bins=12, share=0.3, effect=2.0) -> FeatureSet:
         start_s=60.0 * np.arange(n),
         frequency_hz=np.zeros((6, bins), np.float32),
         statistic_names=(),
+        scaling="calibration",
         protocol="sound",
     )
 

@@ -25,7 +25,7 @@ def synthetic(people):
 
 def clipped_gradients(rows, unit):
     """A slow loop over the records of `rows` at parameters 0."""
-    inputs = public_inputs(rows, MEANS, None).read(rows)
+    inputs = public_inputs(rows, MEANS).read(rows)
     records = {}
     for i, (x, stress, subject) in enumerate(zip(inputs, rows.stress, rows.subject, strict=True)):
         weight = 0.5 / SHARE if stress else 0.5 / (1 - SHARE)

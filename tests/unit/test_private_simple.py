@@ -30,7 +30,15 @@ PLAIN = Descent(steps=4, learning_rate=0.5, clip_norm=0.3, penalty=0.0, public_w
 MEANS = ("mean",)
 
 
-def features(*, people=PEOPLE, windows=WINDOWS, seed=0, effect=2.0, channels=PHYSIOLOGICAL_CHANNELS):
+def features(
+    *,
+    people=PEOPLE,
+    windows=WINDOWS,
+    seed=0,
+    effect=2.0,
+    channels=PHYSIOLOGICAL_CHANNELS,
+    scaling="calibration",
+):
     """The last quarter of each person's windows is stress, which moves skin conductance and warmth."""
     rng = np.random.default_rng(seed)
     names = statistic_names(channels)
@@ -53,6 +61,7 @@ def features(*, people=PEOPLE, windows=WINDOWS, seed=0, effect=2.0, channels=PHY
         start_s=60.0 * place,
         frequency_hz=np.zeros((6, 3), np.float32),
         statistic_names=names,
+        scaling=scaling,
         protocol="sound",
     )
 
@@ -185,7 +194,7 @@ def test_a_step_without_noise_is_not_settled(monkeypatch):
 
 def test_the_gradient_of_a_person_is_the_mean_over_the_own_windows():
     rows = features()
-    inputs = public_inputs(rows, MEANS, None).read(rows)
+    inputs = public_inputs(rows, MEANS).read(rows)
     weight = class_weights(rows.stress, SHARE)
     rng = np.random.default_rng(5)
     at = rng.normal(size=inputs.shape[1] + 1)
@@ -208,7 +217,7 @@ def test_a_step_is_the_clipped_sum_over_public_numbers_whatever_the_labels(unit)
     clip = 0.2
     training = Descent(steps=1, learning_rate=1, clip_norm=clip, penalty=0, public_weight=0)
     found = parameters(fit("logistic", rows, budget(1e12, unit), private=training, statistics=MEANS))
-    inputs = public_inputs(rows, MEANS, None).read(rows)
+    inputs = public_inputs(rows, MEANS).read(rows)
     records = {}
     for i, (x, stress, subject) in enumerate(zip(inputs, rows.stress, rows.subject, strict=True)):
         importance = 0.5 / SHARE if stress else 0.5 / (1 - SHARE)
@@ -228,7 +237,7 @@ def test_with_little_noise_the_descent_ends_in_the_optimum_of_its_penalised_loss
     training = Descent(steps=3000, learning_rate=2, clip_norm=50, penalty=0.05, public_weight=public_weight)
     allowance = budget(1e13, "window", population=Population(30, WINDOWS, SHARE))
     found = parameters(fit("logistic", rows, allowance, private=training, statistics=MEANS))
-    inputs = public_inputs(rows, MEANS, None)
+    inputs = public_inputs(rows, MEANS)
     design = np.column_stack([inputs.read(rows), np.ones(len(rows))])
     # Four of the five means have a sign; halves lie at 0.15 along each.
     public = public_weight * np.append(inputs.sign, -0.15 * 4)
@@ -274,7 +283,7 @@ def test_one_record_moves_the_clipped_sum_by_at_most_the_clip_norm(
     with_record = with_values(replace(rows, stress=stress), own, value)
 
     def clipped(given_rows):
-        inputs = public_inputs(given_rows, ("mean", "log_sd", "slope"), None).read(given_rows)
+        inputs = public_inputs(given_rows, ("mean", "log_sd", "slope")).read(given_rows)
         if query == "class_means":
             found = class_means.contributions(inputs, given_rows.stress, given_rows.subject, unit)
         else:
@@ -299,7 +308,7 @@ def test_no_weight_depends_on_how_many_windows_of_others_are_stress(unit):
     found = []
     for labels in (rows.stress, stress):
         given_rows = replace(rows, stress=labels)
-        inputs = public_inputs(given_rows, MEANS, None).read(given_rows)
+        inputs = public_inputs(given_rows, MEANS).read(given_rows)
         weight = class_weights(labels, SHARE)
         found.append(record_gradients(inputs, labels, weight, given_rows.subject, unit)(np.ones(6)))
     first = slice(1) if unit == "subject" else slice(WINDOWS)
@@ -311,7 +320,7 @@ def test_a_person_without_one_of_the_classes_adds_nothing(missing):
     rows = features()
     own = rows.subject == "S2"
     given_rows = replace(rows, stress=np.where(own, not missing, rows.stress))
-    inputs = public_inputs(given_rows, MEANS, None).read(given_rows)
+    inputs = public_inputs(given_rows, MEANS).read(given_rows)
     found = class_means.contributions(inputs, given_rows.stress, given_rows.subject, "subject")
     clipped = clip_rows(found, 1.5)
     assert (clipped[2] == 0).all()
@@ -320,7 +329,7 @@ def test_a_person_without_one_of_the_classes_adds_nothing(missing):
 
 def test_a_persons_contribution_is_the_difference_and_the_midpoint_of_the_own_class_means():
     rows = features()
-    inputs = public_inputs(rows, MEANS, None).read(rows)
+    inputs = public_inputs(rows, MEANS).read(rows)
     found = class_means.contributions(inputs, rows.stress, rows.subject, "subject")[3]
     own = inputs[rows.subject == "S3"]
     stress, rest = own[9:].mean(axis=0), own[:9].mean(axis=0)
@@ -421,7 +430,7 @@ def test_shrinkage_knows_the_variance_of_the_noise(unit, of_difference, of_midpo
 
 
 def test_shrinkage_is_the_posterior_of_a_normal_prior():
-    inputs = public_inputs(features(), ("eda_level_mean", "temperature_mean"), None)
+    inputs = public_inputs(features(), ("eda_level_mean", "temperature_mean"))
     contrast = class_means.Contrast(np.array([0.9, 0.1]), np.array([0.0, 0.3]), 0.18, 0.0225)
     found = class_means.shrunk(contrast, inputs, class_means.ClassMeansSettings())
     # Precisions 1/0.18 of the noise and 1/0.09 of the prior: two thirds prior; equal ones for the midpoint.
@@ -432,7 +441,7 @@ def test_shrinkage_is_the_posterior_of_a_normal_prior():
 @pytest.mark.parametrize("name", ["logistic", "class_means"])
 def test_both_channel_sets_and_scalings_have_public_scales(name):
     found = [
-        fit(name, features(channels=channels), budget(), scaling=scaling)
+        fit(name, features(channels=channels, scaling=scaling), budget())
         for channels in (PUBLISHED_CHANNELS, PHYSIOLOGICAL_CHANNELS)
         for scaling in ("calibration", "min-max")
     ]

@@ -27,6 +27,7 @@ def features(subject, fold="", calibration=False):
         start_s=np.zeros(n),
         frequency_hz=np.full((6, 2), np.nan, np.float32),
         statistic_names=("x",),
+        scaling="calibration",
         protocol="sound",
     )
 

@@ -3,7 +3,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from pulseveil import registry
 from pulseveil.cohorts.simulated import Simulated
@@ -19,7 +18,7 @@ from pulseveil.windows import cut_windows
 PRIVATE = Budget(0.1, 1e-5, "window")
 
 
-def rows(n=3, channels=PHYSIOLOGICAL_CHANNELS, **columns) -> FeatureSet:
+def rows(n=3, channels=PHYSIOLOGICAL_CHANNELS, scaling="calibration", **columns) -> FeatureSet:
     """Windows whose statistics are 0 but for the given columns."""
     names = statistic_names(channels)
     statistics = np.zeros((n, len(names)), np.float32)
@@ -36,6 +35,7 @@ def rows(n=3, channels=PHYSIOLOGICAL_CHANNELS, **columns) -> FeatureSet:
         start_s=60.0 * np.arange(n),
         frequency_hz=np.zeros((6, 3), np.float32),
         statistic_names=names,
+        scaling=scaling,
         protocol="sound",
     )
 
@@ -51,13 +51,13 @@ def rule(train, allowance=NOT_PRIVATE, **values):
     ("words", "sign"), [(("eda", "EDA"), 1), (("heart",), 1), (("temp", "TEMP"), -1), (("pulse",), -1)]
 )
 def test_signs_are_those_of_the_literature(channels, scaling, words, sign):
-    given = rows(2, channels)
-    fitted = rule(given, scaling=scaling)
+    given = rows(2, channels, scaling)
+    fitted = rule(given)
     known = [name for name in fitted.inputs.names if name.startswith(words)]
     for name in known:
         column = COLUMNS[scaling][name]
         values = column.centre + np.array([0.0, column.scale])
-        score = fitted.score(rows(2, channels, **{name: values})).score
+        score = fitted.score(rows(2, channels, scaling, **{name: values})).score
         assert np.sign(score[1] - score[0]) == sign, name
     assert known or channels == PUBLISHED_CHANNELS
 
@@ -108,16 +108,14 @@ def test_every_public_column_exists():
 
 def test_squashed_inputs_stay_within_one_and_are_half_way_at_one_scale():
     given = rows(heart_rate_mean=[1.0, np.inf, -1e30])
-    inputs = public_inputs(given, ("heart_rate_mean",), None)
+    inputs = public_inputs(given, ("heart_rate_mean",))
     assert inputs.read(given)[:, 0].tolist() == pytest.approx([math.tanh(0.5), 1.0, -1.0])
 
 
-def test_scaling_follows_the_protocol_unless_given():
-    paper = replace(rows(channels=PUBLISHED_CHANNELS), protocol="paper")
+def test_centres_are_those_of_the_windows_scaling():
     wanted = ("EDA_mean",)
-    assert public_inputs(paper, wanted, None).centre.tolist() == [0.5]
-    assert public_inputs(paper, wanted, "calibration").centre.tolist() == [0.0]
-    assert public_inputs(replace(paper, protocol="sound"), wanted, None).centre.tolist() == [0.0]
+    for scaling, centre in (("min-max", 0.5), ("calibration", 0.0)):
+        assert public_inputs(rows(2, PUBLISHED_CHANNELS, scaling), wanted).centre.tolist() == [centre]
 
 
 def test_statistics_of_which_nothing_is_known_are_refused():
@@ -125,8 +123,8 @@ def test_statistics_of_which_nothing_is_known_are_refused():
         rule(rows(), statistics=("maximum",))
     with pytest.raises(InputError, match="reads statistics"):
         rule(rows(), inputs="spectra")
-    with pytest.raises(ValidationError):
-        rule(rows(), scaling="public")
+    with pytest.raises(InputError, match="scaling public: nothing is publicly known"):
+        rule(rows(scaling="public"))
 
 
 def test_the_rule_beats_the_majority_on_people_it_has_never_seen():

@@ -40,6 +40,7 @@ def features(n=200, *, seed=0, subjects=4) -> FeatureSet:
         start_s=60.0 * position,
         frequency_hz=np.zeros((6, 3), np.float32),
         statistic_names=COLUMNS,
+        scaling="calibration",
         protocol="sound",
     )
 

@@ -106,6 +106,7 @@ def feature_sets(draw) -> FeatureSet:
         start_s=draw(column(n, np.float64)),
         frequency_hz=draw(blocks(6, 4)),
         statistic_names=tuple(draw(st.lists(words, min_size=k, max_size=k))),
+        scaling=draw(words),
         protocol=draw(words),
         **draw(common(n)),
     )
@@ -250,7 +251,7 @@ def test_a_record_of_another_kind_is_refused_with_the_stage_to_rerun(tmp_path):
     path = tmp_path / "s.h5"
     write_record(path, scores(), cell_hash="x")
     expected = (
-        f"{path}: expected format pulseveil-windows version 2, found pulseveil-scores version 2; "
+        f"{path}: expected format pulseveil-windows version 3, found pulseveil-scores version 3; "
         "rerun prepare_cohort"
     )
     with pytest.raises(InputError) as raised:

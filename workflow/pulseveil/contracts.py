@@ -168,6 +168,7 @@ class FeatureSet(Rows):
     start_s: NDArray[np.float64]
     frequency_hz: NDArray[np.float32]
     statistic_names: tuple[str, ...]
+    scaling: str
     protocol: str
 
     row_columns = (

@@ -60,6 +60,7 @@ def extract_features(
         subject=windows.subject,
         frequency_hz=frequency_hz.astype(np.float32),
         statistic_names=statistic_names(windows.channels),
+        scaling=windows.scaling,
         protocol=protocol,
         **_origin(windows),
     )

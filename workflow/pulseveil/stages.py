@@ -5,7 +5,7 @@ version does not. Versions of single models and cohorts stand in their own class
 """
 
 COHORT = 1
-FEATURES = 1
+FEATURES = 2
 GENERATORS = 1
 SYNTHESIS = 1
 QUALITY = 1

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pulseveil.contracts import FeatureSet, Rows, Scores, SyntheticSet, WindowSet
 from pulseveil.errors import InputError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _FORMATS: Mapping[type[Rows], tuple[str, str]] = {
     WindowSet: ("pulseveil-windows", "prepare_cohort"),
     SyntheticSet: ("pulseveil-synthetic", "synthesize"),

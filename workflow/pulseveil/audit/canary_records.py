@@ -49,6 +49,7 @@ def canary_features(
         start_s=np.tile(60.0 * np.arange(windows_each), canaries),
         frequency_hz=features.frequency_hz,
         statistic_names=features.statistic_names,
+        scaling=features.scaling,
         protocol=features.protocol,
     )
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from pulseveil.contracts import FeatureSet
 from pulseveil.detectors import Fitted
 from pulseveil.detectors.linear import PUBLIC_QUANTITIES, FittedLinear
-from pulseveil.detectors.public_knowledge import PublicInputs, Scaling, public_inputs
+from pulseveil.detectors.public_knowledge import PublicInputs, public_inputs
 from pulseveil.detectors.tabular import TabularSettings, require_both_classes, require_statistics
 from pulseveil.errors import InputError
 from pulseveil.privacy import accounting
@@ -31,7 +31,6 @@ WITHIN_VARIANCE = 0.3
 class ClassMeansSettings(TabularSettings):
     """Keys of `class_means`."""
 
-    scaling: Scaling | None = Field(None, description="scaling of the windows; default: of their protocol")
     clip_norm: float = Field(1.5, gt=0, description="private: largest norm of one record's contribution")
     shrink: bool = Field(True, description="lean on the public signs, more so where the noise is large")
     difference: float = Field(0.3, gt=0, description="expected difference of a squashed column, in its sign")
@@ -88,7 +87,7 @@ class ClassMeans:
         and, where not private, for training rows of one class.
         """
         require_statistics("class_means", self._settings)
-        inputs = public_inputs(features, self._settings.statistics, self._settings.scaling)
+        inputs = public_inputs(features, self._settings.statistics)
         if budget.is_private:
             return self._fit_private(features, inputs, budget)
         require_both_classes("class_means", features.stress)

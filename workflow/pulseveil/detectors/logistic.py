@@ -9,7 +9,7 @@ from pydantic import Field
 from pulseveil.contracts import FeatureSet
 from pulseveil.detectors import Fitted
 from pulseveil.detectors.private_logistic import Descent, chosen, descent_mechanism, fit_private
-from pulseveil.detectors.public_knowledge import Scaling, public_inputs
+from pulseveil.detectors.public_knowledge import public_inputs
 from pulseveil.detectors.tabular import (
     FittedTable,
     TabularSettings,
@@ -27,9 +27,6 @@ class LogisticSettings(TabularSettings):
 
     inverse_penalty: float = Field(0.1, gt=0, description="C of scikit-learn; smaller is smoother")
     class_weight: Literal["balanced", "none"] = Field("balanced", description="weights of the two classes")
-    scaling: Scaling | None = Field(
-        None, description="private: scaling of the windows; default: that of their protocol"
-    )
     private: Descent | None = Field(
         None, description="private: the training; default: chosen for unit and epsilon on simulated cohorts"
     )
@@ -69,7 +66,7 @@ class Logistic:
         """
         if budget.is_private:
             require_statistics("logistic", self._settings)
-            inputs = public_inputs(features, self._settings.statistics, self._settings.scaling)
+            inputs = public_inputs(features, self._settings.statistics)
             descent = self._settings.private or chosen(budget)
             balanced = self._settings.class_weight == "balanced"
             return fit_private(features, inputs, descent, budget, balanced=balanced)

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +31,6 @@ from pulseveil.contracts import FeatureSet
 from pulseveil.errors import InputError
 from pulseveil.statistics import select_columns
 
-Scaling = Literal["calibration", "min-max"]
 Array = NDArray[np.float64]
 
 
@@ -68,7 +66,7 @@ _SHARE_UP = {
 }
 _SHARE_DOWN = {"mean": PublicColumn(0.5, 0.25, -1), "slope": PublicColumn(0.0, 0.1, -1)}
 
-_BY_CHANNEL: Mapping[Scaling, Mapping[str, Mapping[str, PublicColumn]]] = {
+_BY_CHANNEL: Mapping[str, Mapping[str, Mapping[str, PublicColumn]]] = {
     "calibration": {
         "heart_rate": {"mean": PublicColumn(0.0, 1.0, 1)},
         "pulse_amplitude": {"mean": PublicColumn(0.0, 1.0, -1)},
@@ -90,7 +88,7 @@ _BY_CHANNEL: Mapping[Scaling, Mapping[str, Mapping[str, PublicColumn]]] = {
         "TEMP": _SHARE_DOWN,
     },
 }
-COLUMNS: Mapping[Scaling, Mapping[str, PublicColumn]] = {
+COLUMNS: Mapping[str, Mapping[str, PublicColumn]] = {
     scaling: {
         f"{channel}_{name}": column for channel, known in channels.items() for name, column in known.items()
     }
@@ -98,7 +96,7 @@ COLUMNS: Mapping[Scaling, Mapping[str, PublicColumn]] = {
 }
 # Where rest is 0, stress moves a squashed column by about 0.3 in its direction: the border lies half-way. In
 # shares of the own range the border is the centre itself.
-MIDPOINT: Mapping[Scaling, float] = {"calibration": 0.15, "min-max": 0.0}
+MIDPOINT: Mapping[str, float] = {"calibration": 0.15, "min-max": 0.0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,13 +120,17 @@ class PublicInputs:
         return np.tanh((values - self.centre) / (2 * self.scale))
 
 
-def public_inputs(features: FeatureSet, wanted: Sequence[str], scaling: Scaling | None) -> PublicInputs:
-    """The `wanted` statistics of `features` of which something is known; raises InputError where none is.
+def public_inputs(features: FeatureSet, wanted: Sequence[str]) -> PublicInputs:
+    """The `wanted` statistics of `features` of which something is known in the units of their scaling.
 
-    `scaling` is that of the windows; None stands for the default of their protocol.
+    Raises InputError where nothing is.
     """
-    by_default: Scaling = "min-max" if features.protocol == "paper" else "calibration"
-    known = COLUMNS[scaling or by_default]
+    if features.scaling not in COLUMNS:
+        raise InputError(
+            f"scaling {features.scaling}: nothing is publicly known of windows in these units; "
+            f"private trainings and public signs take scaling {' or '.join(COLUMNS)}"
+        )
+    known = COLUMNS[features.scaling]
     indices = select_columns(features.statistic_names, wanted).tolist()
     names = tuple(name for i in indices if (name := features.statistic_names[i]) in known)
     if not names:
@@ -142,5 +144,5 @@ def public_inputs(features: FeatureSet, wanted: Sequence[str], scaling: Scaling 
         centre=np.array([column.centre for column in columns]),
         scale=np.array([column.scale for column in columns]),
         sign=np.array([float(column.sign) for column in columns]),
-        midpoint=MIDPOINT[scaling or by_default],
+        midpoint=MIDPOINT[features.scaling],
     )

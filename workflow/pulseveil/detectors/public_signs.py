@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
-
 from pulseveil.contracts import FeatureSet
 from pulseveil.detectors import Fitted
 from pulseveil.detectors.linear import FittedLinear, public_direction
-from pulseveil.detectors.public_knowledge import Scaling, public_inputs
+from pulseveil.detectors.public_knowledge import public_inputs
 from pulseveil.detectors.tabular import TabularSettings, require_statistics
 from pulseveil.privacy.budget import Budget
 from pulseveil.privacy.mechanism import Mechanism
@@ -19,7 +17,6 @@ from pulseveil.randomness import Stream
 class PublicSignsSettings(TabularSettings):
     """Keys of `public_signs`."""
 
-    scaling: Scaling | None = Field(None, description="scaling of the windows; default: of their protocol")
 
 
 class PublicSigns:
@@ -52,5 +49,5 @@ class PublicSigns:
     def fit(self, features: FeatureSet, *, budget: Budget, stream: Stream) -> Fitted:
         """The rule for the columns of `features`, whatever its rows; raises InputError as `mechanisms`."""
         require_statistics("public_signs", self._settings)
-        inputs = public_inputs(features, self._settings.statistics, self._settings.scaling)
+        inputs = public_inputs(features, self._settings.statistics)
         return FittedLinear(inputs, *public_direction(inputs))

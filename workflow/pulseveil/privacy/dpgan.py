@@ -1,8 +1,8 @@
 """DP-SGD of a conditional GAN's discriminator; its generator sees nothing but that discriminator.
 
 A step adds the noised sum of clipped gradients of real records, divided by the expected batch, to the mean
-gradient of synthetic windows. Those need no noise: they, and their labels from public shares, are functions
-of what has been released. Programs, networks and losses are those of `networks.gan_training`.
+clipped gradient of synthetic windows. Those need no noise: they, and their labels from public shares, are
+functions of what has been released. Programs, networks and losses are those of `networks.gan_training`.
 """
 
 from __future__ import annotations
@@ -164,16 +164,17 @@ def step(
     `batch` holds the inputs of this step alone.
     """
     networks = state.networks
-    sums = real_gradients(objective.discriminator, networks.discriminator, data, batch.rows, scales.clip_norm)
+    name, parameters = objective.discriminator, networks.discriminator
+    sums = clipped_gradients(name, parameters, data, batch.rows, scales.clip_norm, answer=1.0)
     noised, count = add_noise(sums, batch.noise_seeds, scales.noise_deviation)
     fake = gan_training.make_fakes(objective, networks.generator, batch.made_from[0], batch.codes[0])
-    with tf.GradientTape() as tape:
-        tape.watch(networks.discriminator)
-        logits = discriminate(objective.discriminator, networks.discriminator, fake, batch.codes[0])
-        loss = gan_training.cross_entropy(logits, tf.zeros_like(logits))
-    of_fakes = tape.gradient(loss, networks.discriminator)
+    each = tf.range(fake.shape[0])[:, tf.newaxis]
+    # Clipped as well, though nothing asks for it: else the real windows would count for less.
+    of_fakes = clipped_gradients(
+        name, parameters, Data(fake, batch.codes[0]), each, scales.clip_norm, answer=0.0
+    )
     # Half each, as in the mean over a batch of as many real as synthetic windows.
-    gradients = [(r / scales.divisor + f) / 2 for r, f in zip(noised, of_fakes, strict=True)]
+    gradients = [(r / scales.divisor + f / fake.shape[0]) / 2 for r, f in zip(noised, of_fakes, strict=True)]
     discriminator, moments = gan_training.descend(
         objective, networks.discriminator, gradients, networks.discriminator_adam
     )
@@ -188,14 +189,16 @@ def step(
     return State(tf.cond(turn, of_generator, lambda: networks), state.noised + count)
 
 
-def real_gradients(
+def clipped_gradients(
     name: str,
     parameters: list[tf.Tensor],
     data: Data,
     rows: tf.Tensor,
     clip_norm: tf.Tensor | float,
+    *,
+    answer: float,
 ) -> list[tf.Tensor]:
-    """Sum over records of the clipped gradient of a record's mean loss, for the answer "real".
+    """Sum over records of the clipped gradient of a record's mean loss; `answer` is 1 for real, 0 for fake.
 
     rows (room, windows_each): the windows of each record; records of NOBODY add nothing.
     """
@@ -212,7 +215,7 @@ def real_gradients(
 
         def losses(note: Note) -> tf.Tensor:
             logits = discriminate(name, parameters, x, codes, note)
-            answers = tf.ones_like(logits)
+            answers = answer * tf.ones_like(logits)
             return tf.nn.sigmoid_cross_entropy_with_logits(answers, logits) / windows_each
 
         present = tf.cast(own[:, 0] != NOBODY, tf.float32)
