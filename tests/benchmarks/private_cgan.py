@@ -13,26 +13,21 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import accuracy_score, f1_score
+import simulated_cohorts
 
 from pulseveil import registry, tensorflow_runtime
-from pulseveil.cohorts.simulated import Simulated
-from pulseveil.contracts import FeatureSet, SyntheticSet, WindowSet
-from pulseveil.features import extract_features
+from pulseveil.contracts import SyntheticSet
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population, Unit
 from pulseveil.privacy.noise import reproducible
 from pulseveil.randomness import child, root_stream
-from pulseveil.windows import cut_windows
 
 DELTA = 1e-5
-POPULATION = Population(subjects=14, windows_per_subject=74, stress_share=0.3)
+POPULATION = Population(subjects=simulated_cohorts.PEOPLE, windows_per_subject=74, stress_share=0.3)
 SYNTHETIC_SUBJECTS = 28
-WESAD_S = {"baseline_s": 1180, "stress_s": 660, "amusement_s": 372}
 # The bound is the diversity of simulated windows (`typical_diversity`, cohorts 1 to 3: .42 to .46).
 COMMON = {"discriminator": "fcn", "output": "linear", "diversity": "effective", "diversity_bound": 0.45}
 
@@ -74,35 +69,12 @@ def _print(seed: int, epsilon: float, name: str, scores: tuple[float, float], se
     print(f"{seed:<8}{epsilon:>8g}  {name:<28}{scores[0]:>9.3f}{scores[1]:>7.3f}{seconds:>8.1f}", flush=True)
 
 
-@cache
-def _windows(seed: int, purpose: str) -> WindowSet:
-    settings = {"kind": "simulated", "subjects": 15, "seed": seed, **WESAD_S}
-    return cut_windows(
-        Simulated(Simulated.Settings.model_validate(settings)).recordings(),
-        protocol="sound",
-        channels="physiological",
-        scaling="calibration",
-        window_s=60,
-        stride_s=30 if purpose == "generator" else 60,
-        windows=purpose,
-    )
-
-
-def _features(windows: WindowSet | SyntheticSet) -> FeatureSet:
-    return extract_features(windows, protocol="sound", pairing="published")
-
-
-@cache
-def _tested(seed: int) -> FeatureSet:
-    features = _features(_windows(seed + 1000, "detector"))
-    return features.take(~features.calibration)
-
-
 def _of_rule(seed: int) -> tuple[float, float]:
     kind = registry.load("detectors", "public_signs")
-    fitted = kind(kind.Settings()).fit(_tested(seed), budget=NOT_PRIVATE, stream=root_stream(0))
-    found, truth = fitted.score(_tested(seed)).predicted, _tested(seed).stress
-    return accuracy_score(truth, found), f1_score(truth, found)
+    rule = kind(kind.Settings()).fit(
+        simulated_cohorts.tested(seed), budget=NOT_PRIVATE, stream=root_stream(0)
+    )
+    return simulated_cohorts.scores(rule, seed)
 
 
 def _tstr(
@@ -110,8 +82,7 @@ def _tstr(
 ) -> tuple[tuple[float, float], float]:
     """Accuracy and stress F1 of a logistic regression of synthetic windows; CPU seconds of the generator."""
     kind = registry.load("generators", kind_name)
-    windows = _windows(seed, "generator")
-    windows = windows.take(np.isin(windows.subject, np.unique(windows.subject)[:14]))
+    windows = simulated_cohorts.windows_of(seed, "generator")
     stream = child(root_stream(seed), kind_name)
     started = time.process_time()
     model = kind.fit(
@@ -139,9 +110,10 @@ def _tstr(
         **{name: getattr(windows, name) for name in form},
     )
     detector = registry.load("detectors", "logistic")
-    fitted = detector(detector.Settings()).fit(_features(synthetic), budget=NOT_PRIVATE, stream=stream)
-    found, truth = fitted.score(_tested(seed)).predicted, _tested(seed).stress
-    return (accuracy_score(truth, found), f1_score(truth, found)), seconds
+    fitted = detector(detector.Settings()).fit(
+        simulated_cohorts.features_of(synthetic), budget=NOT_PRIVATE, stream=stream
+    )
+    return simulated_cohorts.scores(fitted, seed), seconds
 
 
 if __name__ == "__main__":

@@ -124,6 +124,7 @@ class CGAN:
             objective_of(settings)._replace(learning_rate=private.learning_rate),
             Shape(classes, *windows.shape[1:]),
             mechanism,
+            private.width_divisor,
             private.windows_each if budget.unit == "subject" else 1,
             private.fakes,
             private.discriminator_steps,

@@ -37,6 +37,9 @@ class PrivateCGAN(Settings):
         5, gt=0, description="steps of the discriminator for each of the generator"
     )
     learning_rate: float = Field(1e-3, gt=0, description="Adam's rate, both networks")
+    width_divisor: int = Field(
+        4, gt=0, description="the discriminator's layers have their published widths, divided by this"
+    )
     clip_norm: float = Field(1.0, gt=0, description="largest norm of one record's gradient")
 
 

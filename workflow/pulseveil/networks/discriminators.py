@@ -25,15 +25,23 @@ _TRANSFORMER_LAYERS = 2
 
 
 class Discriminator(NamedTuple):
-    """A network: `start` draws its parameters, `body` maps them and x (n, time, channels + 1) to (n, 1)."""
+    """A network: `start` draws its parameters, `body` maps them and x (n, time, channels + 1) to (n, 1).
 
-    start: Callable[[np.random.Generator, Shape], list[Array]]
+    `start` also takes what the published widths of the layers are divided by.
+    """
+
+    start: Callable[[np.random.Generator, Shape, int], list[Array]]
     body: Callable[[Parameters, tf.Tensor, Note], tf.Tensor]
 
 
-def start_discriminator(name: str, rng: np.random.Generator, shape: Shape) -> list[Array]:
-    """First parameters of the discriminator `name` (a key of `DISCRIMINATORS`), label channel first."""
-    return [*start_label(rng, shape), *DISCRIMINATORS[name].start(rng, shape)]
+def start_discriminator(
+    name: str, rng: np.random.Generator, shape: Shape, width_divisor: int = 1
+) -> list[Array]:
+    """First parameters of the discriminator `name` (a key of `DISCRIMINATORS`), label channel first.
+
+    Its layers are as wide as the published ones, divided by `width_divisor`.
+    """
+    return [*start_label(rng, shape), *DISCRIMINATORS[name].start(rng, shape, width_divisor)]
 
 
 def discriminate(
@@ -45,11 +53,12 @@ def discriminate(
     return tf.squeeze(DISCRIMINATORS[name].body(parameters[LABEL_PARAMETERS:], x, note), axis=1)
 
 
-def _start_lstm(rng: np.random.Generator, shape: Shape) -> list[Array]:
+def _start_lstm(rng: np.random.Generator, shape: Shape, width_divisor: int) -> list[Array]:
+    units = _narrow(UNITS, width_divisor)
     return [
-        *initial.lstm(rng, shape.channels + 1, UNITS),
-        *initial.lstm(rng, UNITS, UNITS),
-        *initial.dense(rng, UNITS, 1),
+        *initial.lstm(rng, shape.channels + 1, units),
+        *initial.lstm(rng, units, units),
+        *initial.dense(rng, units, 1),
     ]
 
 
@@ -58,9 +67,10 @@ def _lstm(parameters: Parameters, x: tf.Tensor, note: Note) -> tf.Tensor:
     return layers.dense(tf.reduce_mean(x, axis=1), parameters[6:], note)
 
 
-def _start_fcn(rng: np.random.Generator, shape: Shape) -> list[Array]:
+def _start_fcn(rng: np.random.Generator, shape: Shape, width_divisor: int) -> list[Array]:
     parameters, channels = [], shape.channels + 1
-    for width, filters in _FCN_LAYERS:
+    for width, published in _FCN_LAYERS:
+        filters = _narrow(published, width_divisor)
         parameters += initial.conv1d(rng, width, channels, filters) + initial.normalisation(filters)
         channels = filters
     return [*parameters, *initial.dense(rng, channels, 1)]
@@ -75,15 +85,17 @@ def _fcn(parameters: Parameters, x: tf.Tensor, note: Note) -> tf.Tensor:
     return layers.dense(tf.reduce_mean(x, axis=1), [kernel, bias], note)
 
 
-def _start_transformer(rng: np.random.Generator, shape: Shape) -> list[Array]:
-    parameters = initial.dense(rng, shape.channels + 1, _TOKEN_SIZE)
+def _start_transformer(rng: np.random.Generator, shape: Shape, width_divisor: int) -> list[Array]:
+    widths = (_TOKEN_SIZE, _HEAD_SIZE, _FEED_FORWARD, _HIDDEN)
+    token, head, inner, hidden = (_narrow(width, width_divisor) for width in widths)
+    parameters = initial.dense(rng, shape.channels + 1, token)
     for _ in range(_TRANSFORMER_LAYERS):
-        parameters += initial.normalisation(_TOKEN_SIZE)
-        parameters += initial.self_attention(rng, _TOKEN_SIZE, _HEADS, _HEAD_SIZE)
-        parameters += initial.normalisation(_TOKEN_SIZE)
-        parameters += initial.dense(rng, _TOKEN_SIZE, _FEED_FORWARD)
-        parameters += initial.dense(rng, _FEED_FORWARD, _TOKEN_SIZE)
-    return [*parameters, *initial.dense(rng, shape.time, _HIDDEN), *initial.dense(rng, _HIDDEN, 1)]
+        parameters += initial.normalisation(token)
+        parameters += initial.self_attention(rng, token, _HEADS, head)
+        parameters += initial.normalisation(token)
+        parameters += initial.dense(rng, token, inner)
+        parameters += initial.dense(rng, inner, token)
+    return [*parameters, *initial.dense(rng, shape.time, hidden), *initial.dense(rng, hidden, 1)]
 
 
 def _transformer(parameters: Parameters, x: tf.Tensor, note: Note) -> tf.Tensor:
@@ -109,6 +121,10 @@ def _transformer_layer(parameters: Parameters, x: tf.Tensor, note: Note) -> tf.T
     x = x + layers.self_attention(layers.layer_norm(x, before, note), attention, note=note)
     inner = tf.nn.relu(layers.dense(layers.layer_norm(x, between, note), widen, note))
     return x + layers.dense(inner, narrow, note)
+
+
+def _narrow(width: int, divisor: int) -> int:
+    return max(1, width // divisor)
 
 
 DISCRIMINATORS: Mapping[str, Discriminator] = {

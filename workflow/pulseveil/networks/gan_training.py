@@ -58,10 +58,11 @@ class Batches(NamedTuple):
 Program = Callable[[State, Batches, tf.Tensor, tf.Tensor, tf.Tensor], tuple[State, tf.Tensor]]
 
 
-def start(rng: np.random.Generator, objective: Objective, shape: Shape) -> State:
-    """The state before the first step."""
+def start(rng: np.random.Generator, objective: Objective, shape: Shape, width_divisor: int = 1) -> State:
+    """The state before the first step; see `start_discriminator` for `width_divisor`."""
     generator = [tf.constant(value) for value in start_generator(rng, shape)]
-    discriminator = [tf.constant(value) for value in start_discriminator(objective.discriminator, rng, shape)]
+    first = start_discriminator(objective.discriminator, rng, shape, width_divisor)
+    discriminator = [tf.constant(value) for value in first]
     return State(generator, discriminator, adam.start(generator), adam.start(discriminator))
 
 

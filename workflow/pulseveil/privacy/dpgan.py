@@ -44,14 +44,15 @@ BLOCK_STEPS = 50
 class Recipe:
     """All that is public of a private training.
 
-    windows_each: windows drawn of each record in a step. fakes: synthetic windows of a step, labelled by
-    public `shares` of the conditions. discriminator_steps: for each step of the generator. bound: where the
-    effective diversity term ends.
+    width_divisor: of the published widths of the discriminator. windows_each: windows drawn of each record
+    in a step. fakes: synthetic windows of a step, labelled by public `shares` of the conditions.
+    discriminator_steps: for each step of the generator. bound: where the effective diversity term ends.
     """
 
     objective: Objective
     shape: Shape
     mechanism: Mechanism
+    width_divisor: int
     windows_each: int
     fakes: int
     discriminator_steps: int
@@ -108,7 +109,8 @@ def fit(
     part, and the noise, come from `noise`. Nothing of a step is logged. A state is stored every 50 steps; see
     `resume` for how a training goes on from there.
     """
-    first = gan_training.start(generator(child(stream, "parameters")), recipe.objective, recipe.shape)
+    rng = generator(child(stream, "parameters"))
+    first = gan_training.start(rng, recipe.objective, recipe.shape, recipe.width_divisor)
     secret = fingerprint(recipe, records, first)
     stored = checkpoint.load() if checkpoint is not None else None
     progress, arrays = resume.opened(stored, recipe.mechanism, secret, noise, at_risk=BLOCK_STEPS)
