@@ -33,13 +33,12 @@ COMMON = {"discriminator": "fcn", "output": "linear", "diversity": "effective", 
 
 CANDIDATES: Mapping[str, Mapping[str, Any]] = {
     "default": {},
-    "300 steps": {"steps": 300},
-    "3000 steps": {"steps": 3000},
-    "batch 512, 500 steps": {"batch_size": 512, "steps": 500},
-    "1 step of discriminator": {"discriminator_steps": 1},
+    "1000 steps, batch 128": {"steps": 1000, "batch_size": 128},
+    "500 steps, batch 512": {"steps": 500, "batch_size": 512},
     "2 steps of discriminator": {"discriminator_steps": 2},
-    "20 steps of discriminator": {"discriminator_steps": 20},
-    "rate 3e-4": {"learning_rate": 3e-4},
+    "5 steps of discriminator": {"discriminator_steps": 5},
+    "published width": {"width_divisor": 1},
+    "an eighth of the width": {"width_divisor": 8},
     "rate 3e-3": {"learning_rate": 3e-3},
     "clip 0.1": {"clip_norm": 0.1},
 }

@@ -83,7 +83,7 @@ def describe(plan: Plan) -> str:
         return ""
     lines = [
         f"planned spend of one trained model, delta {plan.study.delta:g} ({plan.study.noise} noise):",
-        f"{'evaluation':<18}{'generator':<12}{'detector':<16}{'unit':<9}{'generator':>10}{'detector':>10}"
+        f"{'evaluation':<18}{'generator':<12}{'detector':<20}{'unit':<9}{'generator':>10}{'detector':>10}"
         f"{'together':>17}",
     ]
     lines += [_line(spend) for spend in dict.fromkeys(spends)]
@@ -96,7 +96,7 @@ def _line(spend: Spend) -> str:
     both = bool(spend.generator_mechanisms and spend.detector_mechanisms)
     together = f"{spend.epsilon:.3g}" + (" (60 s)" if both and unit == "window" else "")
     return (
-        f"{spend.evaluation:<18}{spend.generator:<12}{spend.detector:<16}{unit:<9}"
+        f"{spend.evaluation:<18}{spend.generator:<12}{spend.detector:<20}{unit:<9}"
         f"{number_label(of_generator):>10}{number_label(of_detector):>10}{together:>17}"
     )
 
