@@ -1,9 +1,9 @@
 """Private training of the conditional GAN: public settings, records, and refusals.
 
 Only the discriminator sees real windows, by noised sums of clipped records; the generator learns from the
-discriminator alone. Larger batches suit the noise, and so do, where there are thousands of steps, several of the
-discriminator for one of the generator (Bie, Kamath and Zhang 2023, arXiv:2302.02936). A thousand windows buy
-hundreds of steps: there the generator needs each of them, and a narrow discriminator draws less noise
+discriminator alone. Larger batches suit the noise and, where there are thousands of steps, so do several of
+the discriminator for one of the generator (Bie, Kamath and Zhang 2023, arXiv:2302.02936). A thousand windows
+buy hundreds of steps: then the generator needs each of them, and a narrow discriminator draws less noise
 (tests/benchmarks/private_cgan.py, where nothing was better than chance at epsilon 10).
 """
 
