@@ -136,6 +136,12 @@ def test_canary_windows_are_windows_of_the_same_form():
     assert len(WindowSet.concatenate([windows, made])) == 38
     assert len(set(made.subject)) == 8
     np.testing.assert_array_equal(made.condition == 1, made.stress)
+    # A level a channel: a generator that keeps nothing else of a window keeps that.
+    spread = (made.windows - windows.windows.mean(axis=0)) / windows.windows.std(axis=0)
+    np.testing.assert_allclose(spread, np.repeat(spread[:, :1], 60, axis=1), rtol=1e-3)
+    np.testing.assert_allclose(np.abs(spread), 4.0, rtol=1e-3)
+    shared = shared_subjects(made, 4, windows.stride_s)
+    assert shared.start_s.tolist() == [0, 30, 60, 90] * 2
 
 
 def test_windows_of_different_canaries_can_share_a_made_up_person():

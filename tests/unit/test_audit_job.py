@@ -6,14 +6,16 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from pulseveil import registry, store
 from pulseveil.audit.canaries import confidence
 from pulseveil.audit.detector_audit import audit_detector
-from pulseveil.audit.detector_job import audit, require_no_refutation
-from pulseveil.audit.job import AuditJob
+from pulseveil.audit.detector_job import audit
+from pulseveil.audit.job import DetectorAuditJob
+from pulseveil.audit.refutation import require_no_refutation
 from pulseveil.audit.settings import AuditSettings
 from pulseveil.audit.trade_off import GaussianTradeOff
 from pulseveil.audit.verdict import Claim, Defence
@@ -41,22 +43,27 @@ def job(**changes):
         "epsilon_generator": math.inf,
         "seeds": (0,),
         "cohort": "simulated",
+        "generator": "none",
         "detector": "logistic",
         "kind": "logistic",
         "settings": {},
         "epsilon_detector": math.inf,
         "subjects": ("S0", "S1", "S2", "S3"),
+        "synthetic_subjects": 0,
         "audit": SMALL,
         "audits": 10,
     }
-    return AuditJob.model_validate({**values, **changes})
+    return DetectorAuditJob.model_validate({**values, **changes})
 
 
 def run_script(tmp_path, given):
     store.write_record(tmp_path / "features.h5", features(80), cell_hash="0")
-    script = [sys.executable, str(ROOT / "scripts" / "audit.py"), "features.h5", "--out", "audit.csv"]
+    script = [sys.executable, str(ROOT / "scripts" / "audit.py"), "detector", "features.h5"]
     return subprocess.run(
-        [*script, "--job", given.model_dump_json()], cwd=tmp_path, capture_output=True, text=True
+        [*script, "--out", "audit.csv", "--job", given.model_dump_json()],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
 
 
@@ -69,6 +76,32 @@ def test_a_detector_without_a_claim_is_described(unit):
     canary = table[table.attack == "canaries"].iloc[0]
     assert (canary.canaries, canary.guesses) == (120, 60)
     assert 0 <= canary.epsilon_low <= canary.epsilon_ceiling
+
+
+def test_a_detector_of_real_and_synthetic_windows_learns_from_one_release_in_every_training(monkeypatch):
+    made = features(40, seed=9)
+    names = np.array([f"SYN{i // 10}" for i in range(40)])
+    made = replace(made, subject=names, fold=np.repeat(["S0", "S1"], 20))
+    kind = registry.load("detectors", "logistic")
+    seen, fit = [], kind.fit
+
+    def spy(self, rows, **keys):
+        seen.append(rows.take(rows.fold != ""))
+        return fit(self, rows, **keys)
+
+    monkeypatch.setattr(kind, "fit", spy)
+    mixed = {
+        "generator": "moments",
+        "epsilon_generator": 8.0,
+        "generator_fold": "S1",
+        "synthetic_subjects": 1,
+    }
+    small = AuditSettings(trainings=3, runs=2, repetitions=0)
+    table = audit(job(audit=small, epsilon_detector=8.0, audits=100, **mixed), features(80), made)
+    assert set(table.generator) == {"moments"}
+    assert len(seen) == small.trained_models("detector", "subject", 4)
+    assert {tuple(np.unique(rows.subject)) for rows in seen} == {("SYN2",)}
+    assert all(len(rows) == 10 for rows in seen)
 
 
 def test_the_public_number_of_records_makes_room_for_the_canaries():

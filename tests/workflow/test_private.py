@@ -138,3 +138,72 @@ def test_secret_noise_differs_from_run_to_run(finished, runner):
     runner.snakemake(study=SMALL)
     assert leaf(runner, "inf") == leaf(finished, "inf")
     assert leaf(runner, 8) != leaf(finished, 8)
+
+
+AUDITED = PRIVATE | {
+    "name": "audited",
+    "detectors": ["logistic"],
+    "units": ["subject"],
+    "seeds": 1,
+    "folds": 2,
+    "epsilons": ["inf", 8],
+    "audit": {
+        "evaluation": ["real", "tstr", "augmented"],
+        "trainings": 3,
+        "runs": 10,
+        "repetitions": 10,
+        "released_subjects": 2,
+    },
+}
+MODEL = ["part", "generator", "detector", "epsilon_generator", "epsilon_detector"]
+
+
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory):
+    runner = Runner(tmp_path_factory.mktemp("audited"))
+    runner.snakemake(study=AUDITED)
+    return runner
+
+
+def test_a_dry_run_counts_audits_of_generators_and_detectors(runner):
+    text = runner.snakemake("-n", study=AUDITED).stderr
+    # Trainings with and without one of 4 people, canaries, and what these are compared with.
+    of_generator, of_detector = 3 * 5 + 20 + 3 + 4, 3 * 5 + 20 + 2
+    assert re.search(rf"audits +{of_generator + 3 * of_detector} +4 ", text)
+
+
+def test_every_part_that_sees_real_windows_is_audited_under_its_own_claim(attacked):
+    table = pd.read_csv(attacked.result("tables/audit.csv", "audited"))
+    inf = float("inf")
+    assert set(table[MODEL].itertuples(index=False, name=None)) == {
+        ("generator", "moments", "none", 8, inf),
+        ("detector", "none", "logistic", inf, inf),
+        ("detector", "none", "logistic", inf, 8),
+        ("detector", "moments", "logistic", 8, 8),
+    }
+    attacks = table.groupby(MODEL)["attack"].agg(set)
+    assert "missing person" in attacks["generator"].iloc[0]
+    assert all({"membership", "canaries", "repeated canary"} <= names for names in attacks)
+    judged = table[table["verdict"].notna()]
+    assert (judged["epsilon_low"] <= judged["epsilon_ceiling"]).all()
+    # Nothing is claimed without a budget; of the others none is refuted, at 5 % for all together.
+    own = table["epsilon_generator"].where(table["part"] == "generator", table["epsilon_detector"])
+    assert (table["epsilon_claimed"].dropna() == own[table["epsilon_claimed"].notna()]).all()
+    assert not judged["failed"].astype(bool).any()
+
+
+def test_the_main_table_says_which_part_was_audited(attacked):
+    main = pd.read_csv(attacked.result("tables/main.csv", "audited")).set_index("evaluation")
+    assert set(main.loc[["real"], "audited_part"]) == {"detector"}
+    assert main.loc["tstr", "audited_part"] == "generator"
+    assert main.loc["augmented", "audited_part"] in {"generator", "detector"}
+    assert (main["audit_epsilon_low"] <= main["audit_epsilon_ceiling"]).all()
+
+
+def test_an_audit_leaves_no_key_and_an_unknown_evaluation_is_refused(attacked):
+    assert not [path for path in attacked.directory.rglob("*.key") if path.is_file()]
+    missing = AUDITED | {"audit": {"evaluation": ["real", "reel"]}}
+    result = attacked.snakemake("-n", study=missing, check=False)
+    assert result.returncode != 0
+    assert "audit.evaluation" in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
-from pulseveil import registry
-from pulseveil.audit_plan import audited_cells
-from pulseveil.packs import DetectorPack, GeneratorPack
+from pulseveil import audit_plan, registry
+from pulseveil.packs import AuditedCell, DetectorPack, GeneratorPack
 from pulseveil.plan import Plan
-from pulseveil.study import Audit
 
 # Seconds on one core of a 2020s x86-64 server.
 TENSORFLOW_START = 12.0
@@ -17,6 +16,8 @@ PYTHON_START = 3.0
 # A person's labelled time is about 36 minutes in the published protocol.
 WINDOWS_PER_SUBJECT = 36
 WINDOWS_PER_SYNTHETIC_SUBJECT = 35
+# Dynamic time warping of two windows of 60 s and 6 channels.
+WARPING = 1.6e-5
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def lines(plan: Plan) -> list[Line]:
         found.append(Line("synthesize and assess", 0, jobs * 3, starts, synthesized / 3600, 0))
     found += [_detector_line(plan, name) for name in dict.fromkeys(e.name for e in study.evaluations)]
     if study.audit is not None:
-        found.append(_audit_line(plan, study.audit))
+        found.append(_audit_line(plan))
     found.append(Line("summary", 0, 1, 0, PYTHON_START / 3600, 0))
     return found
 
@@ -99,19 +100,40 @@ def _detector_line(plan: Plan, evaluation: str) -> Line:
     return Line(f"detectors: {evaluation}", runs, jobs, starts, seconds / 3600, gpu)
 
 
-def _audit_line(plan: Plan, audit: Audit) -> Line:
-    runs = jobs = starts = 0
-    seconds = 0.0
-    for cell in audited_cells(plan):
-        people = len(plan.outlines[cell.cohort])
-        kind = registry.load("detectors", plan.study.detector(cell.detector).kind)
-        trainings = audit.trainings * (people + 1 if cell.unit == "subject" else 2) + audit.runs + 1
-        rows = WINDOWS_PER_SUBJECT * people
-        fit = kind.expected_seconds(plan.study.detector(cell.detector).settings, rows)
-        start = TENSORFLOW_START if kind.uses_tensorflow else PYTHON_START
-        jobs, runs, starts = jobs + 1, runs + trainings, starts + kind.uses_tensorflow
-        seconds += start + trainings * fit
-    return Line("audits", runs, jobs, starts, seconds / 3600, 0)
+def audited_kind(plan: Plan, cell: AuditedCell) -> Any:
+    """The registered kind of an audited model."""
+    if cell.part == "generator":
+        return registry.load("generators", plan.study.generator(cell.generator).kind)
+    return registry.load("detectors", plan.study.detector(cell.detector).kind)
+
+
+def audit_seconds(plan: Plan, cell: AuditedCell) -> float:
+    """Expected CPU seconds of one audit."""
+    study, kind = plan.study, audited_kind(plan, cell)
+    people, synthetic = len(plan.outlines[cell.cohort]), audit_plan.synthetic_subjects(plan, cell)
+    beside = WINDOWS_PER_SYNTHETIC_SUBJECT * synthetic
+    if cell.part == "generator":
+        rows = 2 * WINDOWS_PER_SUBJECT * people
+        fit = kind.expected_seconds(study.generator(cell.generator).settings, rows)
+        attack = WARPING * people * rows * beside
+    else:
+        rows = WINDOWS_PER_SUBJECT * people + beside
+        fit, attack = kind.expected_seconds(study.detector(cell.detector).settings, rows), 0.0
+    start = TENSORFLOW_START if kind.uses_tensorflow else PYTHON_START
+    return float(start + audit_plan.trained_models(plan, cell) * fit + attack)
+
+
+def _audit_line(plan: Plan) -> Line:
+    cells = audit_plan.audited_cells(plan)
+    starts = sum(audited_kind(plan, cell).uses_tensorflow for cell in cells)
+    return Line(
+        "audits",
+        sum(audit_plan.trained_models(plan, cell) for cell in cells),
+        len(cells),
+        starts,
+        sum(audit_seconds(plan, cell) for cell in cells) / 3600,
+        starts * plan.study.resources.gpu,
+    )
 
 
 def describe(plan: Plan) -> str:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from pulseveil import audit_plan, costs, paths, registry, spending, stages
+from pulseveil.audit.settings import Part
 from pulseveil.errors import InputError
 from pulseveil.naming import number_label, parse_number
 from pulseveil.packs import AuditedCell, DetectorPack, GeneratorCell, GeneratorPack, Privacy
-from pulseveil.plan import Plan, make_plan
+from pulseveil.plan import NONE, Plan, make_plan
 from pulseveil.study import Study, check_study, load_yaml
 
 __all__ = ["number_label"]
@@ -123,11 +124,20 @@ def detector_job(plan: Plan, wildcards: Any, pack: DetectorPack) -> str:
     return plan.detector_job(pack, wildcards.detector, privacy).model_dump_json()
 
 
-def audit_job(plan: Plan, wildcards: Any) -> str:
-    """The AuditJob of a detector, as JSON."""
-    epsilon = parse_number(wildcards.epsilon_detector)
-    cell = AuditedCell(wildcards.cohort, wildcards.detector, wildcards.unit, epsilon)
-    return audit_plan.audit_job(plan, cell).model_dump_json()
+def audit_job(plan: Plan, wildcards: Any, part: Part) -> str:
+    """The AuditJob of a generator or detector, as JSON."""
+    return audit_plan.audit_job(plan, _audited_cell(wildcards, part)).model_dump_json()
+
+
+def audited_beside(plan: Plan, wildcards: Any) -> list[str]:
+    """The synthetic features that an audited detector learns from beside real ones: none, or of one seed."""
+    return audit_plan.synthetic_paths(plan, _audited_cell(wildcards, "detector"))
+
+
+def _audited_cell(wildcards: Any, part: Part) -> AuditedCell:
+    words = (wildcards.cohort, wildcards.generator, getattr(wildcards, "detector", NONE), wildcards.unit)
+    epsilons = (wildcards.epsilon_generator, getattr(wildcards, "epsilon_detector", "inf"))
+    return AuditedCell(part, *words, *map(parse_number, epsilons))
 
 
 def quality_arguments() -> list[str]:
@@ -167,6 +177,19 @@ def detector_resources(plan: Plan, pack: DetectorPack) -> dict[str, Any]:
     def gpu(wildcards: Any) -> int:
         kind = plan.study.detector(wildcards.detector).kind
         return plan.study.resources.gpu * int(registry.load("detectors", kind).uses_tensorflow)
+
+    return _resources(plan.study, seconds, gpu)
+
+
+def audit_resources(plan: Plan, part: Part) -> dict[str, Any]:
+    """Resources of the audit of a generator or detector."""
+
+    def seconds(wildcards: Any) -> float:
+        return costs.audit_seconds(plan, _audited_cell(wildcards, part))
+
+    def gpu(wildcards: Any) -> int:
+        kind = costs.audited_kind(plan, _audited_cell(wildcards, part))
+        return plan.study.resources.gpu * int(kind.uses_tensorflow)
 
     return _resources(plan.study, seconds, gpu)
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pulseveil.audit.settings import Part
 from pulseveil.privacy.budget import Unit
 from pulseveil.protocols import Train
 from pulseveil.study import Evaluation
@@ -40,12 +41,24 @@ class GeneratorCell(NamedTuple):
 
 
 class AuditedCell(NamedTuple):
-    """A detector that is audited: trained on all people of a cohort, many times."""
+    """A generator or detector that is audited: trained on all people of a cohort, many times.
 
+    A generator's cell has no detector. A detector's has the generator whose windows it learns from beside
+    real ones, if any. `none` and epsilon infinity stand for a part that is not there.
+    """
+
+    part: Part
     cohort: str
+    generator: str
     detector: str
     unit: Unit
-    epsilon: float
+    epsilon_generator: float
+    epsilon_detector: float
+
+    @property
+    def epsilon(self) -> float:
+        """The epsilon that the audited part claims."""
+        return self.epsilon_generator if self.part == "generator" else self.epsilon_detector
 
 
 @dataclass(frozen=True)

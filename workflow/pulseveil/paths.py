@@ -11,7 +11,14 @@ MODELS = f"results/{{study}}/generators/{_GENERATOR_AXES}.h5"
 SYNTHETIC = f"results/{{study}}/synthetic/{_GENERATOR_AXES}.h5"
 SYNTHETIC_FEATURES = f"results/{{study}}/features/{_GENERATOR_AXES}.h5"
 QUALITY = f"results/{{study}}/quality/{_GENERATOR_AXES}.csv"
-AUDIT = "results/{study}/audit/{cohort}/{detector}/unit={unit}/epsilon_detector={epsilon_detector}.csv"
+GENERATOR_AUDIT = (
+    "results/{study}/audit/generators/{cohort}/{generator}/unit={unit}/"
+    "epsilon_generator={epsilon_generator}.csv"
+)
+DETECTOR_AUDIT = (
+    "results/{study}/audit/detectors/{cohort}/{generator}/{detector}/unit={unit}/"
+    "epsilon_generator={epsilon_generator}/epsilon_detector={epsilon_detector}.csv"
+)
 SCORES = (
     "results/{study}/scores/{evaluation}/{generator}/{detector}/unit={unit}/"
     "epsilon_generator={epsilon_generator}/epsilon_detector={epsilon_detector}/"

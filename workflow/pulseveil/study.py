@@ -106,9 +106,16 @@ class Pack(Settings):
 
 
 class Audit(AuditSettings):
-    """Attacks on the detectors that an evaluation trains on real data, trained on all of its cohort."""
+    """Attacks on the models of an evaluation that see real data, trained on all of its cohort."""
 
-    evaluation: str = Field(description="whose cohort, detectors, units and epsilons are audited")
+    evaluation: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description="whose generators and detectors are audited, at their units and epsilons: a name or more"
+    )
+
+    @property
+    def evaluations(self) -> tuple[str, ...]:
+        """The names of the audited evaluations."""
+        return (self.evaluation,) if isinstance(self.evaluation, str) else self.evaluation
 
 
 class PublicConstants(Settings):
@@ -318,7 +325,7 @@ def _check_references(study: Study, source: str) -> None:
         if (evaluation.test == "transfer") != (evaluation.test_cohort is not None):
             raise InputError(f"{source}: {key}: test_cohort goes with test: transfer, and only with it")
     if study.audit is not None:
-        audited = [e.name for e in study.evaluations if e.train == "real"]
-        if study.audit.evaluation not in audited:
-            key = "audit.evaluation"
-            raise InputError(explain_choice(source, key, study.audit.evaluation, tuple(audited)))
+        for name in study.audit.evaluations:
+            if name not in taken:
+                known = tuple(e.name for e in study.evaluations)
+                raise InputError(explain_choice(source, "audit.evaluation", name, known))

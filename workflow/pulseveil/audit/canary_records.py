@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseveil.audit.bounds import Floats
+from pulseveil.audit.designs import Records
 from pulseveil.audit.lira import record_means
 from pulseveil.contracts import BASELINE, STRESS, FeatureSet, WindowSet
 from pulseveil.errors import InputError
@@ -54,13 +55,13 @@ def canary_features(
     )
 
 
-def shared_subjects(canaries: FeatureSet, windows_each: int) -> FeatureSet:
+def shared_subjects(canaries: Records, windows_each: int, stride_s: float = 60.0) -> Records:
     """Canaries of one window each, as windows of fewer made-up people who have up to `windows_each` of them.
 
     For the unit window: a training that knows how many windows a person has needs few people more.
     """
     position = np.arange(len(canaries))
-    start_s = 60.0 * (position % windows_each).astype(np.float64)
+    start_s = stride_s * (position % windows_each).astype(np.float64)
     return replace(canaries, subject=_names(position // windows_each), start_s=start_s)
 
 
@@ -78,11 +79,16 @@ def mislabelled(canaries: FeatureSet, owner: NDArray[np.str_], reference: Floats
 def canary_windows(
     windows: WindowSet, *, canaries: int, windows_each: int, radius: float, generator: np.random.Generator
 ) -> WindowSet:
-    """Canaries in the form of `windows`, for generators and their discriminators; as `canary_features`."""
+    """Canaries in the form of `windows`, for generators; as `canary_features`, with one sign a channel.
+
+    A generator that keeps little of a window keeps the level of each channel; signs that change from sample
+    to sample would leave that level where it is. Few channels have few signs, so that two canaries can be
+    alike: that weakens the attack and no more.
+    """
     owner, side = _sides(canaries, windows_each, generator)
     return replace(
         windows,
-        windows=_far_out(windows.windows, owner, side, radius, generator),
+        windows=_far_out(windows.windows, owner, side, radius, generator, (1, windows.windows.shape[2])),
         condition=np.where(side > 0, STRESS, BASELINE).astype(np.int8),
         stress=side > 0,
         calibration=np.zeros(len(side), dtype=bool),
@@ -106,9 +112,13 @@ def _far_out(
     side: NDArray[np.int64],
     radius: float,
     generator: np.random.Generator,
+    shape: tuple[int, ...] | None = None,
 ) -> NDArray[np.float32]:
-    """Rows (rows of the canaries, ...), each value `radius` standard deviations from its mean in `values`."""
-    shape = values.shape[1:]
+    """Rows (rows of the canaries, ...), each value `radius` standard deviations from its mean in `values`.
+
+    shape: of the signs of one canary, broadcast to that of a value; default: a sign for each number.
+    """
+    shape = values.shape[1:] if shape is None else shape
     signs = generator.choice([-1.0, 1.0], size=(int(owner.max()) + 1, *shape))
     offset = radius * signs[owner] * side.reshape(-1, *(1 for _ in shape))
     rows: NDArray[np.float32] = (values.mean(axis=0) + offset * values.std(axis=0)).astype(np.float32)

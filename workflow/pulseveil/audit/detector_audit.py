@@ -8,9 +8,10 @@ from itertools import count
 
 import pandas as pd
 
-from pulseveil.audit import canaries, tables
+from pulseveil.audit import canaries
 from pulseveil.audit.bounds import Floats
 from pulseveil.audit.canary_records import canary_features, mislabelled, shared_subjects
+from pulseveil.audit.canary_rows import canary_rows
 from pulseveil.audit.designs import Train
 from pulseveil.audit.membership import membership_rows
 from pulseveil.audit.settings import AuditSettings
@@ -30,29 +31,14 @@ def audit_detector(
 ) -> pd.DataFrame:
     """All audits of a detector, one row a record and attack (columns of `tables`).
 
-    `train` and `train_with_canaries` differ in the public number of records only. Of people, each one is
-    attacked and judged; of windows, which are too many for that, all of them together, without a verdict.
+    `train` and `train_with_canaries` run the same mechanism, over the public number of records and over one
+    that has room for the canaries. Of people, each one is attacked and judged; of windows, which are too many
+    for that, all of them together, without a verdict.
     """
     membership = membership_rows(train, features, settings, defence, child(stream, "membership"))
-    on_canaries = _canary_rows(train_with_canaries, features, settings, defence, child(stream, "canaries"))
+    training = partial(_canary_training, train_with_canaries, features, settings, defence.claim.unit)
+    on_canaries = canary_rows(training, settings, defence, child(stream, "canaries"))
     return pd.DataFrame([*membership, *on_canaries])
-
-
-def _canary_rows(
-    train: Train[FeatureSet], features: FeatureSet, settings: AuditSettings, defence: Defence, stream: Stream
-) -> list[tables.Row]:
-    training = partial(_canary_training, train, features, settings, defence.claim.unit)
-    guesses = canaries.audit(
-        training(settings.canaries, child(stream, "one run")),
-        canaries=settings.canaries,
-        guesses=settings.guesses,
-        runs=settings.runs,
-    )
-    rows = [*tables.guess_rows(guesses, defence.claim, defence.curve, defence.audits)]
-    if settings.repetitions:
-        counts = canaries.audit_repeatedly(training(1, child(stream, "repeated")), settings.repetitions)
-        rows.extend(tables.repetition_rows(counts, defence.claim, defence.curve, defence.audits))
-    return rows
 
 
 def _canary_training(

@@ -1,19 +1,23 @@
-"""The audits of one generator: membership of people or windows, and who is missing from a release."""
+"""The audits of one generator: membership of people or windows, canaries, who is missing from a release."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from itertools import count
 
 import numpy as np
 import pandas as pd
 
-from pulseveil.audit import tables
+from pulseveil.audit import canaries, tables
 from pulseveil.audit.bounds import Floats
+from pulseveil.audit.canary_records import canary_windows, shared_subjects
+from pulseveil.audit.canary_rows import canary_rows
 from pulseveil.audit.membership import membership_rows
+from pulseveil.audit.release_scores import release_canaries, release_scores
 from pulseveil.audit.settings import AuditSettings
 from pulseveil.audit.similarity import (
     Reidentification,
-    Windows,
     dtw_distances,
     nearness,
     reidentify_by_left_out,
@@ -21,30 +25,46 @@ from pulseveil.audit.similarity import (
 )
 from pulseveil.audit.verdict import Defence
 from pulseveil.contracts import WindowSet
-from pulseveil.randomness import Stream, child
+from pulseveil.generators.subjects import Subjects
+from pulseveil.privacy.budget import Unit
+from pulseveil.randomness import Stream, child, generator
 
-Synthesize = Callable[[WindowSet, Stream], Windows]
-"""Trains a generator on windows, with a stream of its own, and returns what it would release (m, time, c)."""
+Synthesize = Callable[[WindowSet, Stream], Subjects]
+"""Trains a generator on windows, with a stream of its own, and returns what it would release."""
 
 BAND = 10
 """Samples by which dynamic time warping may shift a window."""
 
 
 def audit_generator(
-    synthesize: Synthesize, windows: WindowSet, settings: AuditSettings, defence: Defence, stream: Stream
+    synthesize: Synthesize,
+    synthesize_with_canaries: Synthesize,
+    windows: WindowSet,
+    settings: AuditSettings,
+    defence: Defence,
+    stream: Stream,
 ) -> pd.DataFrame:
     """All audits of a generator by what it releases, one row a record and attack (columns of `tables`).
 
-    Membership: are the synthetic windows nearer to a person's when the person was trained on? Missing person:
-    of the releases that lack one person each, which one lacks whom? Two such releases differ by a swap of two
-    people; the row stands beside chance and has no verdict.
+    Both trainings run the same mechanism, over the public number of records and over one that has room for
+    the canaries. Membership: are the synthetic windows nearer to a person's when the person was trained on?
+    Missing person: of the releases that lack one person each, which one lacks whom? Two such releases differ
+    by a swap of two people; the row stands beside chance and has no verdict.
     """
 
     def train(rows: WindowSet, own: Stream) -> Callable[[WindowSet], Floats]:
         released = synthesize(rows, own)
-        return lambda asked: nearness(asked.windows, released)
+        return lambda asked: nearness(asked.windows, released.windows)
 
     rows = membership_rows(train, windows, settings, defence, child(stream, "membership"))
+    on_canaries = child(stream, "canaries")
+    without = tuple(
+        synthesize_with_canaries(windows, child(on_canaries, "without", i)) for i in range(settings.trainings)
+    )
+    training = partial(
+        _canary_training, synthesize_with_canaries, windows, without, settings, defence.claim.unit
+    )
+    rows += canary_rows(training, settings, defence, on_canaries)
     found = missing_person(synthesize, windows, child(stream, "missing person"))
     return pd.DataFrame([*rows, tables.reidentification_row("missing person", found)])
 
@@ -54,8 +74,33 @@ def missing_person(synthesize: Synthesize, windows: WindowSet, stream: Stream) -
     names = np.unique(windows.subject)
     distances = []
     for name in names.tolist():
-        released = synthesize(windows.take(windows.subject != name), child(stream, name))
+        released = synthesize(windows.take(windows.subject != name), child(stream, name)).windows
         nearest = dtw_distances(windows.windows, released, BAND)
         source = np.full(len(released), name)
         distances.append(source_distances(nearest, windows.subject, source))
     return reidentify_by_left_out(np.concatenate(distances, axis=1))
+
+
+def _canary_training(
+    synthesize: Synthesize,
+    windows: WindowSet,
+    without: tuple[Subjects, ...],
+    settings: AuditSettings,
+    unit: Unit,
+    number: int,
+    stream: Stream,
+) -> canaries.Training:
+    records = canary_windows(
+        windows,
+        canaries=number,
+        windows_each=settings.windows_each if unit == "subject" else 1,
+        radius=settings.radius,
+        generator=generator(child(stream, "records")),
+    )
+    score = release_scores(records, records.subject, without)
+    if unit == "window":
+        records = shared_subjects(records, settings.windows_each, windows.stride_s)
+    run = count()
+    return release_canaries(
+        lambda rows: synthesize(rows, child(stream, "run", next(run))), windows, records, score
+    )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from pulseveil.privacy.budget import Unit
 from pulseveil.settings import Settings
+
+Part = Literal["generator", "detector"]
+"""What is audited of a cell: each part has a claim of its own."""
 
 FEWEST_TRAININGS = 3
 """Trainings that each side needs: one is tested, and two others say how much scores vary."""
@@ -28,6 +31,11 @@ class AuditSettings(Settings):
     repetitions: int = Field(100, ge=0, description="trainings with one and the same canary, or without it")
     windows_each: int = Field(4, gt=0, description="windows of a made-up person")
     radius: float = Field(3.0, gt=0, description="standard deviations between a canary and the mean")
+    released_subjects: int = Field(
+        5,
+        gt=0,
+        description="synthetic subjects that an audited generator releases, or its evaluations' fewer",
+    )
 
     @model_validator(mode="after")
     def _few_guesses(self) -> Self:
@@ -40,6 +48,16 @@ class AuditSettings(Settings):
         return self.canaries if unit == "subject" else math.ceil(self.canaries / self.windows_each)
 
     def verdicts(self, unit: Unit, people: int, *, has_curve: bool) -> int:
-        """How many verdicts of one detector can fail a run: on canaries by epsilon and curve, on people."""
+        """How many verdicts of one model can fail a run: on canaries by epsilon and curve, on people."""
         on_canaries = (1 + has_curve) * (1 + (self.repetitions > 0))
         return on_canaries + (people if unit == "subject" else 0)
+
+    def trained_models(self, part: Part, unit: Unit, people: int) -> int:
+        """How many models the audit of one part trains on `people` people.
+
+        Generators have `trainings` releases without canaries to compare with, and one release without each
+        person; detectors have one model without canaries for each kind of canary audit.
+        """
+        membership = self.trainings * (people + 1 if unit == "subject" else 2)
+        without = self.trainings + people if part == "generator" else 1 + (self.repetitions > 0)
+        return membership + self.runs + self.repetitions + without

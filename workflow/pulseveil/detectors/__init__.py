@@ -61,7 +61,9 @@ class Detector(Protocol):
     and times only: those are fitted on the real training subjects even where others train on synthetic data.
     `version` rises whenever the same settings and stream give other scores; `private_units` are the units at
     which it has a private training, whose mechanisms follow from public constants alone. A kind without
-    private units needs neither `ledger` nor `mechanisms`.
+    private units needs neither `ledger` nor `mechanisms`. Poisson draws are set by `private.batch_size`, the
+    records that a step expects: audits scale it with the number of records. A kind that can leave `private`
+    out has a static `resolved(settings, budget)` that writes it out.
     """
 
     Settings: ClassVar[type[DetectorSettings]]

@@ -60,6 +60,11 @@ class NeuralDetector(ABC):
         """The mechanism of a private training; raises InputError where the backend cannot run it."""
         return (private_networks.mechanism(cls.name, _training(settings, budget), budget),)
 
+    @staticmethod
+    def resolved(settings: NeuralSettings, budget: Budget) -> NeuralSettings:
+        """The settings with the private training written out that they follow within `budget`."""
+        return settings.model_copy(update={"private": _training(settings, budget)})
+
     @abstractmethod
     def network(self, signals: int, bins: int) -> Network:
         """The network for spectra (signals, bins)."""

@@ -18,7 +18,6 @@ class PublicSignsSettings(TabularSettings):
     """Keys of `public_signs`."""
 
 
-
 class PublicSigns:
     """Decides for stress where the squashed statistics, each with its public sign, add up to enough.
 

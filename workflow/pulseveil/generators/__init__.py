@@ -28,7 +28,8 @@ class Generator(Protocol):
     `Settings` are its keys in the study; `version` rises whenever the same settings and stream give another
     model; `uses_tensorflow` tells the plan whether a job pays TensorFlow's start-up; `private_units` are the
     units at which it has a private training, which leaves its `ledger`, one entry a mechanism, in the model.
-    A kind without private units needs neither `ledger` nor `mechanisms`.
+    A kind without private units needs neither `ledger` nor `mechanisms`. Poisson draws are set by
+    `private.batch_size`, the records that a step expects: audits scale it with the number of records.
     """
 
     Settings: ClassVar[type[GeneratorSettings]]

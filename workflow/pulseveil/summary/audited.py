@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +14,11 @@ from pulseveil.errors import InputError
 from pulseveil.summary.cells import NO_GENERATOR, YARDSTICKS
 from pulseveil.summary.description import StudyDescription
 
-COLUMNS = ("audit_epsilon_low", "audit_epsilon_ceiling")
-_KEYS = ["cohort", "detector", "unit", "epsilon_detector"]
+COLUMNS = ("audited_part", "audit_epsilon_low", "audit_epsilon_ceiling")
+_KEYS = ["cohort", "part", "generator", "detector", "unit", "epsilon_generator", "epsilon_detector"]
+
+Key = tuple[Any, ...]
+Found = Mapping[Key, tuple[float, float]]
 
 
 def audit_table(paths: Iterable[Path]) -> pd.DataFrame:
@@ -23,19 +28,50 @@ def audit_table(paths: Iterable[Path]) -> pd.DataFrame:
 
 
 def audited_columns(keys: pd.DataFrame, audits: pd.DataFrame, description: StudyDescription) -> pd.DataFrame:
-    """The columns `COLUMNS` for each cell of `keys`: the largest bound and ceiling of all attacks.
+    """The columns `COLUMNS` for each cell of `keys`: the part that gave most away, its bound and its ceiling.
 
-    An audit belongs to the detector trained on real data of its cohort, whatever people it was tested on.
-    Bounds are at 95 % each, not corrected for their number; NaN where a cell was not audited.
+    Of a cell with private parts these are compared, else all of its parts: by the largest bound, then the
+    largest ceiling, of all attacks on that part at the cell's own unit and epsilons. An audit belongs to the
+    model trained on its cohort, whatever people that was tested on. Bounds are at 95 % each, not corrected
+    for their number; empty and NaN where no part was audited.
     """
+    found = _by_key(audits)
+    rows = [_row(cell, found, description) for cell in keys.to_dict("records")]
+    return pd.DataFrame(rows, columns=list(COLUMNS), index=keys.index)
+
+
+def _by_key(audits: pd.DataFrame) -> Found:
+    """Largest bound and ceiling of each audited model."""
     if audits.empty:
-        return pd.DataFrame(np.nan, columns=list(COLUMNS), index=keys.index)
-    found = audits.groupby(_KEYS)[["epsilon_low", "epsilon_ceiling"]].max().set_axis(list(COLUMNS), axis=1)
-    cohorts = {name: evaluation.cohort for name, evaluation in description.evaluations.items()}
-    cells = keys.assign(cohort=keys["evaluation"].map(cohorts))
-    joined = cells.join(found, on=_KEYS)[list(COLUMNS)]
-    own = (keys["generator"] == NO_GENERATOR) & ~keys["detector"].isin(YARDSTICKS)
-    return joined.where(own)
+        return {}
+    largest = audits.groupby(_KEYS)[["epsilon_low", "epsilon_ceiling"]].max()
+    pairs = zip(largest.index, largest.to_numpy(), strict=True)
+    return {key: (float(low), float(high)) for key, (low, high) in pairs}
+
+
+def _row(cell: Mapping[Any, Any], found: Found, description: StudyDescription) -> tuple[str, float, float]:
+    parts = [(key, epsilon) for key, epsilon in _parts(cell, description) if key in found]
+    private = [(key, epsilon) for key, epsilon in parts if math.isfinite(epsilon)]
+    audited = [key for key, _ in private or parts]
+    if not audited:
+        return "", np.nan, np.nan
+    most = max(audited, key=found.__getitem__)
+    return str(most[1]), *found[most]
+
+
+def _parts(cell: Mapping[Any, Any], description: StudyDescription) -> Iterator[tuple[Key, float]]:
+    """The parts of a cell that see real windows, each with the epsilon that it claims."""
+    evaluation = description.evaluations[cell["evaluation"]]
+    generator, detector, unit = cell["generator"], cell["detector"], cell["unit"]
+    of_generator, of_detector = float(cell["epsilon_generator"]), float(cell["epsilon_detector"])
+    if detector in YARDSTICKS:
+        return
+    if generator != NO_GENERATOR:
+        key = (evaluation.cohort, "generator", generator, NO_GENERATOR, unit, of_generator, math.inf)
+        yield key, of_generator
+    if generator == NO_GENERATOR or evaluation.train == "real+synthetic":
+        key = (evaluation.cohort, "detector", generator, detector, unit, of_generator, of_detector)
+        yield key, of_detector
 
 
 def _read(path: Path) -> pd.DataFrame:

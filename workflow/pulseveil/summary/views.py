@@ -97,6 +97,8 @@ def _privacy_columns(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series[str]]]
     for name, title in labels.EPSILONS.items():
         if rows[name].notna().any():
             yield title, rows[name].map(labels.epsilon)
+    if "audited_part" in rows and rows["audit_epsilon_low"].notna().any():
+        yield "Audited part", rows["audited_part"].fillna("")
     yield "Secret noise", rows["secret"]
 
 
