@@ -14,7 +14,7 @@ from pulseveil.networks.training import Weights
 from pulseveil.privacy import clipping, dpsgd, sampling
 from tests.unit import dpsgd_cases as cases
 
-MICRO_BATCH = 5
+MICRO_BATCH = 4
 
 
 def fresh_programs(patch):

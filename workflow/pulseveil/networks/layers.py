@@ -69,7 +69,8 @@ def conv1d_operation(x: tf.Tensor, parameters: Parameters, note: Note = unnoted)
     """
     kernel, bias = parameters
     z = tf.nn.conv1d(x, kernel, stride=1, padding="SAME")
-    return note(z, Product((x,), (kernel,), bias, functools.partial(patches, width=kernel.shape[0])))
+    unfold = functools.partial(patches, width=kernel.shape[0])
+    return note(z, Product((x,), (kernel,), bias, unfold, one_by_one=True))
 
 
 def conv2d(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:

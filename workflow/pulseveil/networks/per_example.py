@@ -31,13 +31,15 @@ class Product:
     """`z = a_1 W_1 + a_2 W_2 + ... + b` at each position: a_i (rows, ..., p_i), z (rows, ..., q).
 
     `unfold` makes the a_i of `inputs` (patches of a convolution): only where gradients are asked for. Kernels
-    hold p_i * q values in this order, in whatever shape; the bias, where there is one, q.
+    hold p_i * q values in this order, in whatever shape; the bias, where there is one, q. `one_by_one`: a
+    record at a time is unfolded, so that its patches stay in a core's cache: faster in a plain graph only.
     """
 
     inputs: Tensors
     kernels: Tensors
     bias: tf.Tensor | None = None
     unfold: Callable[[tf.Tensor], tf.Tensor] = tf.identity
+    one_by_one: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,14 +165,32 @@ def _part(use: Product | ScaleAndShift, signal: tf.Tensor, records: int) -> _Par
         x = _by_record(use.x, records)
         gradients = (tf.reduce_sum(d * x, axis=1), tf.reduce_sum(d, axis=1))
         return _Stacked((use.gamma, use.beta), gradients)
-    a = tuple(_by_record(use.unfold(value), records) for value in use.inputs)
-    p, q, positions = sum(value.shape[2] for value in a), d.shape[2], d.shape[1]
+    positions, q = d.shape[1:]
+    p = sum(math.prod(kernel.shape) for kernel in use.kernels) // q
     if positions**2 * (p + q) < _PRODUCTS_A_VALUE * p * q:
+        a = tuple(_by_record(use.unfold(value), records) for value in use.inputs)
         return _Factored(use.kernels, use.bias, a, d)
-    gradients = tuple(_sum_of_products(value, d) for value in a)
+    gradients = tuple(_sums_of_products(use, value, d) for value in use.inputs)
     if use.bias is None:
         return _Stacked(use.kernels, gradients)
     return _Stacked((*use.kernels, use.bias), (*gradients, tf.reduce_sum(d, axis=1)))
+
+
+def _sums_of_products(use: Product, x: tf.Tensor, d: tf.Tensor) -> tf.Tensor:
+    """`sum_t a_t d_t^T` a record, where `unfold` makes a of x.
+
+    x (rows, ...), d (records, positions, q) -> (records, p q).
+    """
+    if not use.one_by_one:
+        return _flat(tf.linalg.matmul(_by_record(use.unfold(x), d.shape[0]), d, transpose_a=True))
+
+    def of_record(rows_and_signal: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        rows, signal = rows_and_signal
+        a = use.unfold(rows)
+        return tf.linalg.matmul(tf.reshape(a, (-1, a.shape[-1])), signal, transpose_a=True)
+
+    rows = tf.reshape(x, (d.shape[0], -1, *x.shape[1:]))
+    return _flat(tf.map_fn(of_record, (rows, d), fn_output_signature=d.dtype))
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,8 +271,3 @@ def _flat(x: tf.Tensor) -> tf.Tensor:
 
 def _kept(kept: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     return tf.where(tf.reshape(kept, (-1, *(1 for _ in x.shape[1:]))), x, tf.zeros_like(x))
-
-
-def _sum_of_products(a: tf.Tensor, d: tf.Tensor) -> tf.Tensor:
-    """`sum_t a_t d_t^T` a record: a (records, positions, p), d (records, positions, q) -> (records, p q)."""
-    return _flat(tf.linalg.matmul(a, d, transpose_a=True))

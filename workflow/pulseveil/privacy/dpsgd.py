@@ -36,7 +36,7 @@ Optimizer = Literal["adam", "sgd"]
 Update = Callable[..., tuple[list[tf.Tensor], adam.AdamState]]
 
 # Rows that pass through a network at once (see `clipping.in_passes`).
-_ROWS_A_PASS = 25
+_ROWS_A_PASS = 32
 _SEGMENT_STEPS = 50
 _SECONDS_BETWEEN_MESSAGES = 10.0
 
