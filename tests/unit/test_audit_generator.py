@@ -15,7 +15,7 @@ from pulseveil.privacy.budget import NOT_PRIVATE
 from pulseveil.randomness import child, generator, root_stream
 from tests.unit.test_audit_similarity import cohort
 
-SETTINGS = AuditSettings(trainings=8, runs=10, repetitions=20)
+SETTINGS = AuditSettings(trainings=8, runs=10, repetitions=30)
 STREAM = root_stream(2)
 
 

@@ -103,10 +103,10 @@ def test_all_verdicts_of_a_study_share_one_error():
 
 
 def test_a_plan_counts_what_its_audits_train():
-    plan = audited("tstr", audit={"evaluation": "tstr", "trainings": 4, "runs": 10, "repetitions": 20})
+    plan = audited("tstr", audit={"evaluation": "tstr", "trainings": 4, "runs": 10, "repetitions": 30})
     line = next(line for line in costs.lines(plan) if line.stage == "audits")
     # Membership of 6 people (of halves), canaries, releases to compare with, one without each person.
-    of_people, of_windows = 4 * 7 + 30 + 4 + 6, 4 * 2 + 30 + 4 + 6
+    of_people, of_windows = 4 * 7 + 40 + 4 + 6, 4 * 2 + 40 + 4 + 6
     assert (line.jobs, line.runs) == (3, 2 * of_people + of_windows)
     assert line.cpu_hours > 0
 
@@ -126,3 +126,8 @@ def test_an_evaluation_that_does_not_exist_is_refused(evaluation):
 def test_an_empty_list_of_evaluations_is_refused():
     with pytest.raises(InputError, match=r"demo\.yaml: audit\.evaluation"):
         audited([])
+
+
+def test_repetitions_that_can_leave_a_side_empty_are_refused():
+    with pytest.raises(InputError, match="29 repetitions"):
+        audited("real", audit={"evaluation": "real", "repetitions": 29})

@@ -261,7 +261,7 @@ def test_arrays_round_trip_and_fewer_subjects_are_the_first_of_more(trained):
 def test_what_cannot_work_is_refused_before_training():
     windows, codes = two_levels()
     arguments = {"classes": 2, "stream": root_stream(0)}
-    with pytest.raises(InputError, match="no private training"):
+    with pytest.raises(ValueError, match="whose windows"):
         CGAN.fit(CGANSettings(), windows, codes, budget=Budget(1.0, 1e-5, "subject"), **arguments)
     with pytest.raises(InputError, match="set output: linear"):
         CGAN.fit(CGANSettings(), windows - 1, codes, budget=NOT_PRIVATE, **arguments)

@@ -160,15 +160,6 @@ def test_nothing_but_the_clipped_sums_sees_real_windows(unit):
     assert np.abs(parameters(third) - parameters(second)).max() > 1e-3
 
 
-def test_with_hardly_any_noise_the_levels_are_learnt():
-    private = {"steps": 1000, "discriminator_steps": 1, "learning_rate": 2e-3, "width_divisor": 1}
-    model = fit(people(), budget(epsilon=1e6), private=private)
-    noise = np.random.default_rng(0).normal(size=(200, model.noise_size)).astype(np.float32)
-    code = (np.arange(200) % 2).astype(np.int8)
-    level = model.sample(code, noise).mean(axis=(1, 2))
-    assert level[code == 1].mean() - level[code == 0].mean() > 1
-
-
 def test_the_ledger_counts_the_discriminators_steps():
     model = fit(people(), budget(), private={"steps": 30})
     (entry,) = model.ledger

@@ -151,7 +151,7 @@ AUDITED = PRIVATE | {
         "evaluation": ["real", "tstr", "augmented"],
         "trainings": 3,
         "runs": 10,
-        "repetitions": 10,
+        "repetitions": 30,
         "released_subjects": 2,
     },
 }
@@ -168,7 +168,7 @@ def attacked(tmp_path_factory):
 def test_a_dry_run_counts_audits_of_generators_and_detectors(runner):
     text = runner.snakemake("-n", study=AUDITED).stderr
     # Trainings with and without one of 4 people, canaries, and what these are compared with.
-    of_generator, of_detector = 3 * 5 + 20 + 3 + 4, 3 * 5 + 20 + 2
+    of_generator, of_detector = 3 * 5 + 40 + 3 + 4, 3 * 5 + 40 + 2
     assert re.search(rf"audits +{of_generator + 3 * of_detector} +4 ", text)
 
 

@@ -17,6 +17,10 @@ FEWEST_TRAININGS = 3
 """Trainings that each side needs: one is tested, and two others say how much scores vary."""
 
 
+FEWEST_REPETITIONS = 30
+"""Of so many fair coins, less than three fall on one side once in a million times."""
+
+
 class AuditSettings(Settings):
     """How much an audit trains and guesses: fixed before the first training.
 
@@ -41,6 +45,15 @@ class AuditSettings(Settings):
     def _few_guesses(self) -> Self:
         if self.guesses > self.canaries:
             raise ValueError(f"{self.guesses} guesses of {self.canaries} canaries; guess at most all of them")
+        return self
+
+    @model_validator(mode="after")
+    def _both_sides(self) -> Self:
+        if 0 < self.repetitions < FEWEST_REPETITIONS:
+            raise ValueError(
+                f"{self.repetitions} repetitions: coins decide which of them have the canary, and less than "
+                f"{FEWEST_REPETITIONS} can leave too few of a side; give more, or 0"
+            )
         return self
 
     def made_up_people(self, unit: Unit) -> int:
