@@ -14,7 +14,7 @@ from pulseveil.errors import InputError
 from pulseveil.privacy import accounting
 from pulseveil.privacy.budget import Budget, Population, Unit
 from pulseveil.privacy.mechanism import Mechanism
-from pulseveil.privacy.records import admitted_rows
+from pulseveil.privacy.records import admitted_rows, places
 from pulseveil.randomness import Stream
 from pulseveil.settings import Settings
 
@@ -111,13 +111,12 @@ def lay_out(features: FeatureSet, unit: Unit, population: Population) -> Records
     person's weights are divided by the own number of windows: the record's loss is their mean.
     """
     rows = features.take(admitted_rows(features.subject, features.start_s, population))
-    _, person, windows = np.unique(rows.subject, return_inverse=True, return_counts=True)
-    place = np.arange(len(rows)) - (np.cumsum(windows) - windows)[person]
+    person, place = places(rows.subject)
     grid = (population.subjects, population.windows_per_subject)
     share = population.stress_share
     weight = np.where(rows.stress, (1 - share) / share, 1.0)
     if unit == "subject":
-        weight = weight / windows[person]
+        weight = weight / np.bincount(person)[person]
     values = (rows.features, np.eye(2)[rows.stress.astype(int)], weight)
     laid = []
     for value in values:

@@ -19,7 +19,7 @@ from pulseveil.errors import InputError
 from pulseveil.privacy import accounting
 from pulseveil.privacy.budget import Budget, Population, Unit
 from pulseveil.privacy.mechanism import Mechanism
-from pulseveil.privacy.records import admitted_rows
+from pulseveil.privacy.records import admitted_rows, places
 from pulseveil.settings import Settings
 
 NOBODY = -1
@@ -97,8 +97,7 @@ def lay_out(
     there are more people than the public constants say.
     """
     admitted = admitted_rows(subject, np.arange(len(subject), dtype=np.float64), population)
-    _, person, counts = np.unique(subject[admitted], return_inverse=True, return_counts=True)
-    place = np.arange(len(admitted)) - (np.cumsum(counts) - counts)[person]
+    person, place = places(subject[admitted])
     # Public sizes: all folds of a study share a compilation, and none tells how many windows there are.
     size = population.records("window")
     position = person * population.windows_per_subject + place

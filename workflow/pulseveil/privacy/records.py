@@ -32,6 +32,12 @@ def admitted_rows(
     return ordered[place < population.windows_per_subject]
 
 
+def places(subject: NDArray[np.str_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Whose (n) the rows of `admitted_rows` are, people counted from 0, and which of that person's (n)."""
+    _, person, windows = np.unique(subject, return_inverse=True, return_counts=True)
+    return person, np.arange(len(subject)) - (np.cumsum(windows) - windows)[person]
+
+
 def person_means(values: Array, subject: NDArray[np.str_]) -> Array:
     """The mean row (people, d) of each person's rows of `values` (n, d), people sorted by name.
 
