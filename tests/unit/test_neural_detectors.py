@@ -213,7 +213,7 @@ import sys
 from pulseveil import registry
 for name in ("cnn", "cnn_lstm", "transformer"):
     kind = registry.load("detectors", name)
-    assert kind.expected_seconds(kind.Settings(), 495) > 10
+    assert kind.expected_seconds(kind.Settings(), 495, None) > 10
 print("tensorflow" in sys.modules)
 """
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

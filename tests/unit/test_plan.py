@@ -1,3 +1,4 @@
+import math
 import subprocess
 import sys
 import time
@@ -128,6 +129,47 @@ def test_starting_tensorflow_is_a_small_part_of_the_papers_trainings():
     plan = make_plan(read_study(ROOT / "config" / "paper.yaml"))
     for pack in plan.detector_packs:
         for detector in {"cnn", "cnn_lstm", "transformer"}.intersection(pack.detectors):
-            assert 0.1 * costs.detector_seconds(plan, detector, pack) > costs.TENSORFLOW_START
-    for pack in plan.generator_packs():
-        assert 0.1 * costs.generator_seconds(plan, "wesad", "cgan", pack) > costs.TENSORFLOW_START
+            for privacy in plan.privacies(pack, detector):
+                assert 0.1 * costs.detector_seconds(plan, detector, pack, privacy) > costs.TENSORFLOW_START
+    for cell in (cell for cell in plan.generator_cells() if cell.generator == "cgan"):
+        for pack in plan.generator_packs():
+            assert 0.1 * costs.generator_seconds(plan, cell, pack) > costs.TENSORFLOW_START
+
+
+def test_public_signs_are_refused_in_units_of_which_nothing_is_known():
+    with pytest.raises(InputError, match="public_signs: scaling public: nothing is publicly known"):
+        demo(scaling="public", detectors=["public_signs"])
+
+
+def test_private_trainings_are_refused_in_units_of_which_nothing_is_known_and_others_are_not():
+    evaluations = [{"name": "real", "cohort": "simulated", "train": "real"}]
+    keys = {"scaling": "public", "detectors": ["logistic", "forest"], "evaluations": evaluations}
+    demo(**keys)
+    private = {"epsilons": [1], "units": ["subject"], "delta": 1e-5, "detectors": ["logistic"]}
+    with pytest.raises(InputError, match="detectors: logistic: scaling public"):
+        demo(**keys | private)
+
+
+def test_a_private_training_that_sees_other_windows_is_expected_to_cost_what_these_take():
+    evaluations = [{"name": "real", "cohort": "simulated", "train": "real"}]
+    networks = [
+        {"name": name, "kind": "cnn", "settings": {"private": {"steps": steps}}}
+        for name, steps in (("short", 50), ("long", 150))
+    ]
+    plan = demo(
+        evaluations=evaluations,
+        detectors=networks,
+        epsilons=[float("inf"), 1],
+        delta=1e-5,
+        units=["subject", "window"],
+    )
+    (pack,) = plan.detector_packs
+
+    def seconds(detector, epsilon, unit="window"):
+        cell = next(p for p in plan.privacies(pack, detector) if p[::2] == (unit, epsilon))
+        return costs.detector_seconds(plan, detector, pack, cell) - costs.TENSORFLOW_START
+
+    assert seconds("long", 1) == pytest.approx(3 * seconds("short", 1))
+    assert seconds("long", math.inf, "subject") == seconds("short", math.inf, "subject")
+    # All windows in each step, instead of the published 10 passes.
+    assert seconds("short", 1, "subject") == pytest.approx(5 * seconds("short", math.inf, "subject"))

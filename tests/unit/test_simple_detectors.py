@@ -272,7 +272,7 @@ def test_yardsticks_of_the_timeline_say_so():
 @pytest.mark.parametrize("name", NAMES)
 def test_expected_cost_grows_with_the_rows(name):
     kind = registry.load("detectors", name)
-    costs = [kind.expected_seconds(kind.Settings(), rows) for rows in (100, 10_000)]
+    costs = [kind.expected_seconds(kind.Settings(), rows, None) for rows in (100, 10_000)]
     assert 0 < costs[0] <= costs[1]
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 from pulseveil import audit_plan, registry
-from pulseveil.packs import AuditedCell, DetectorPack, GeneratorPack
+from pulseveil.packs import AuditedCell, DetectorPack, GeneratorCell, GeneratorPack, Privacy
 from pulseveil.plan import Plan
+from pulseveil.privacy.budget import Unit
 
 # Seconds on one core of a 2020s x86-64 server.
 TENSORFLOW_START = 12.0
@@ -32,26 +34,29 @@ class Line:
     gpu_jobs: int
 
 
-def generator_seconds(plan: Plan, cohort: str, generator: str, pack: GeneratorPack) -> float:
+def generator_seconds(plan: Plan, cell: GeneratorCell, pack: GeneratorPack) -> float:
     """Expected CPU seconds of one generator job."""
-    model = plan.study.generator(generator)
+    model = plan.study.generator(cell.generator)
     kind = registry.load("generators", model.kind)
-    rows = [2 * WINDOWS_PER_SUBJECT * len(fold.train_subjects) for fold in plan.generator_folds(cohort)]
+    private = _private(cell.unit, cell.epsilon)
+    rows = [2 * WINDOWS_PER_SUBJECT * len(fold.train_subjects) for fold in plan.generator_folds(cell.cohort)]
     start = TENSORFLOW_START if kind.uses_tensorflow else PYTHON_START
-    return float(start + len(pack.seeds) * sum(kind.expected_seconds(model.settings, n) for n in rows))
+    seconds = sum(kind.expected_seconds(model.settings, n, private) for n in rows)
+    return float(start + len(pack.seeds) * seconds)
 
 
-def detector_seconds(plan: Plan, detector: str, pack: DetectorPack) -> float:
+def detector_seconds(plan: Plan, detector: str, pack: DetectorPack, privacy: Privacy) -> float:
     """Expected CPU seconds of one detector job."""
     model = plan.study.detector(detector)
     kind = registry.load("detectors", model.kind)
     start = TENSORFLOW_START if kind.uses_tensorflow else PYTHON_START
+    private = _private(privacy.unit, privacy.epsilon_detector)
     seconds = start
     for fold, subjects in product(plan.detector_folds(pack), pack.subjects):
         real = 0 if pack.train == "synthetic" else WINDOWS_PER_SUBJECT * len(fold.train_subjects)
         rows = real + WINDOWS_PER_SYNTHETIC_SUBJECT * subjects
         runs = len(pack.seeds) * len(pack.generators) * len(pack.noise)
-        seconds += runs * kind.expected_seconds(model.settings, rows)
+        seconds += runs * kind.expected_seconds(model.settings, rows, private)
     return float(seconds)
 
 
@@ -64,12 +69,12 @@ def lines(plan: Plan) -> list[Line]:
     packs = plan.generator_packs()
     trained = synthesized = 0.0
     runs = jobs = starts = 0
-    for cohort, generator, *_ in plan.generator_cells():
-        kind = registry.load("generators", study.generator(generator).kind)
+    for cell in plan.generator_cells():
+        kind = registry.load("generators", study.generator(cell.generator).kind)
         jobs += len(packs)
         starts += len(packs) * kind.uses_tensorflow
-        runs += study.seeds * len(plan.generator_folds(cohort))
-        trained += sum(generator_seconds(plan, cohort, generator, pack) for pack in packs)
+        runs += study.seeds * len(plan.generator_folds(cell.cohort))
+        trained += sum(generator_seconds(plan, cell, pack) for pack in packs)
         synthesized += len(packs) * (PYTHON_START * 2 + TENSORFLOW_START * kind.uses_tensorflow)
     if jobs:
         gpu = starts * study.resources.gpu
@@ -89,13 +94,13 @@ def _detector_line(plan: Plan, evaluation: str) -> Line:
         if pack.evaluation.name != evaluation:
             continue
         for detector in pack.detectors:
-            pairs = len(plan.privacies(pack, detector))
+            privacies = plan.privacies(pack, detector)
             kind = registry.load("detectors", plan.study.detector(detector).kind)
             cells = len(pack.generators) * len(pack.subjects) * len(pack.noise) * len(pack.seeds)
-            jobs += pairs
-            runs += pairs * cells * len(plan.detector_folds(pack))
-            starts += pairs * kind.uses_tensorflow
-            seconds += pairs * detector_seconds(plan, detector, pack)
+            jobs += len(privacies)
+            runs += len(privacies) * cells * len(plan.detector_folds(pack))
+            starts += len(privacies) * kind.uses_tensorflow
+            seconds += sum(detector_seconds(plan, detector, pack, privacy) for privacy in privacies)
     gpu = starts * plan.study.resources.gpu
     return Line(f"detectors: {evaluation}", runs, jobs, starts, seconds / 3600, gpu)
 
@@ -112,15 +117,20 @@ def audit_seconds(plan: Plan, cell: AuditedCell) -> float:
     study, kind = plan.study, audited_kind(plan, cell)
     people, synthetic = len(plan.outlines[cell.cohort]), audit_plan.synthetic_subjects(plan, cell)
     beside = WINDOWS_PER_SYNTHETIC_SUBJECT * synthetic
+    private = _private(cell.unit, cell.epsilon)
     if cell.part == "generator":
         rows = 2 * WINDOWS_PER_SUBJECT * people
-        fit = kind.expected_seconds(study.generator(cell.generator).settings, rows)
+        fit = kind.expected_seconds(study.generator(cell.generator).settings, rows, private)
         attack = WARPING * people * rows * beside
     else:
         rows = WINDOWS_PER_SUBJECT * people + beside
-        fit, attack = kind.expected_seconds(study.detector(cell.detector).settings, rows), 0.0
+        fit, attack = kind.expected_seconds(study.detector(cell.detector).settings, rows, private), 0.0
     start = TENSORFLOW_START if kind.uses_tensorflow else PYTHON_START
     return float(start + audit_plan.trained_models(plan, cell) * fit + attack)
+
+
+def _private(unit: Unit, epsilon: float) -> Unit | None:
+    return unit if math.isfinite(epsilon) else None
 
 
 def _audit_line(plan: Plan) -> Line:

@@ -103,9 +103,7 @@ def cohort_windows(plan: Plan) -> list[str]:
 
 def generator_job(plan: Plan, wildcards: Any, pack: GeneratorPack) -> str:
     """The GeneratorJob of a pack, as JSON."""
-    epsilon = parse_number(wildcards.epsilon_generator)
-    cell = GeneratorCell(wildcards.cohort, wildcards.generator, wildcards.unit, epsilon)
-    return plan.generator_job(cell, pack.seeds).model_dump_json()
+    return plan.generator_job(_generator_cell(wildcards), pack.seeds).model_dump_json()
 
 
 def synthesis_arguments(plan: Plan, cohort: str) -> list[str]:
@@ -116,12 +114,7 @@ def synthesis_arguments(plan: Plan, cohort: str) -> list[str]:
 
 def detector_job(plan: Plan, wildcards: Any, pack: DetectorPack) -> str:
     """The DetectorJob of a pack, as JSON."""
-    privacy = Privacy(
-        wildcards.unit,
-        parse_number(wildcards.epsilon_generator),
-        parse_number(wildcards.epsilon_detector),
-    )
-    return plan.detector_job(pack, wildcards.detector, privacy).model_dump_json()
+    return plan.detector_job(pack, wildcards.detector, _privacy(wildcards)).model_dump_json()
 
 
 def audit_job(plan: Plan, wildcards: Any, part: Part) -> str:
@@ -132,6 +125,16 @@ def audit_job(plan: Plan, wildcards: Any, part: Part) -> str:
 def audited_beside(plan: Plan, wildcards: Any) -> list[str]:
     """The synthetic features that an audited detector learns from beside real ones: none, or of one seed."""
     return audit_plan.synthetic_paths(plan, _audited_cell(wildcards, "detector"))
+
+
+def _generator_cell(wildcards: Any) -> GeneratorCell:
+    epsilon = parse_number(wildcards.epsilon_generator)
+    return GeneratorCell(wildcards.cohort, wildcards.generator, wildcards.unit, epsilon)
+
+
+def _privacy(wildcards: Any) -> Privacy:
+    epsilons = (wildcards.epsilon_generator, wildcards.epsilon_detector)
+    return Privacy(wildcards.unit, *map(parse_number, epsilons))
 
 
 def _audited_cell(wildcards: Any, part: Part) -> AuditedCell:
@@ -159,7 +162,7 @@ def generator_resources(plan: Plan, pack: GeneratorPack) -> dict[str, Any]:
     """Resources of a job of `pack`."""
 
     def seconds(wildcards: Any) -> float:
-        return costs.generator_seconds(plan, wildcards.cohort, wildcards.generator, pack)
+        return costs.generator_seconds(plan, _generator_cell(wildcards), pack)
 
     def gpu(wildcards: Any) -> int:
         kind = plan.study.generator(wildcards.generator).kind
@@ -172,7 +175,7 @@ def detector_resources(plan: Plan, pack: DetectorPack) -> dict[str, Any]:
     """Resources of a job of `pack`."""
 
     def seconds(wildcards: Any) -> float:
-        return costs.detector_seconds(plan, wildcards.detector, pack)
+        return costs.detector_seconds(plan, wildcards.detector, pack, _privacy(wildcards))
 
     def gpu(wildcards: Any) -> int:
         kind = plan.study.detector(wildcards.detector).kind

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from pulseveil import paths, registry, stages
+from pulseveil.detectors.public_knowledge import require_known
 from pulseveil.errors import InputError
 from pulseveil.jobs import DetectorJob, GeneratorJob
 from pulseveil.naming import number_label
@@ -288,6 +289,7 @@ def make_plan(study: Study) -> Plan:
             for privacy in plan.privacies(pack, detector):
                 _check_private("detectors", study.detector(detector), privacy.epsilon_detector, privacy.unit)
                 _check_parts(pack, privacy)
+                _check_public(study, detector, privacy)
     for cell in plan.generator_cells():
         _check_private("generators", study.generator(cell.generator), cell.epsilon, cell.unit)
     return plan
@@ -299,6 +301,17 @@ def _check_private(group: registry.Group, model: Model, epsilon: float, unit: st
             f"{group}: {model.name}: no private training at unit {unit} is known for kind {model.kind}; "
             f"use epsilon inf, not {number_label(epsilon)}, or give its entry `epsilons: [inf]`"
         )
+
+
+def _check_public(study: Study, detector: str, privacy: Privacy) -> None:
+    """Public signs, and private trainings that read public scales, need units of which something is known."""
+    reads = _kind("detectors", study.detector(detector)).public_knowledge
+    if reads == "never" or (reads == "private" and np.isinf(privacy.epsilon_detector)):
+        return
+    try:
+        require_known(study.scaling)
+    except InputError as error:
+        raise InputError(f"detectors: {detector}: {error}") from None
 
 
 def _check_parts(pack: DetectorPack, privacy: Privacy) -> None:

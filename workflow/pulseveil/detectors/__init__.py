@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseveil.contracts import FeatureSet
-from pulseveil.privacy.budget import Budget
+from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.randomness import Stream
 from pulseveil.settings import Settings
 
@@ -59,6 +59,7 @@ class Detector(Protocol):
 
     `trains_on` is "windows" for models of the sensor data and "timeline" for yardsticks that look at labels
     and times only: those are fitted on the real training subjects even where others train on synthetic data.
+    `public_knowledge` says when it reads public scales and signs, which are known in few units only.
     `version` rises whenever the same settings and stream give other scores; `private_units` are the units at
     which it has a private training, whose mechanisms follow from public constants alone. A kind without
     private units needs neither `ledger` nor `mechanisms`. Poisson draws are set by `private.batch_size`, the
@@ -71,12 +72,16 @@ class Detector(Protocol):
     uses_tensorflow: ClassVar[bool]
     private_units: ClassVar[frozenset[str]]
     trains_on: ClassVar[Literal["windows", "timeline"]]
+    public_knowledge: ClassVar[Literal["never", "private", "always"]]
 
     def __init__(self, settings: Any) -> None: ...
 
     @staticmethod
-    def expected_seconds(settings: Any, rows: int) -> float:
-        """Expected CPU seconds of fitting to `rows` windows: a guide, not a promise."""
+    def expected_seconds(settings: Any, rows: int, private: Unit | None) -> float:
+        """Expected CPU seconds of fitting to `rows` windows: a guide, not a promise.
+
+        private: the unit of a private training, None for others.
+        """
         ...
 
     @staticmethod

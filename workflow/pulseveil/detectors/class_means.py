@@ -60,12 +60,13 @@ class ClassMeans:
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     trains_on: ClassVar[Literal["windows", "timeline"]] = "windows"
+    public_knowledge: ClassVar[Literal["never", "private", "always"]] = "private"
 
     def __init__(self, settings: Any) -> None:
         self._settings: ClassMeansSettings = settings
 
     @staticmethod
-    def expected_seconds(settings: ClassMeansSettings, rows: int) -> float:
+    def expected_seconds(settings: ClassMeansSettings, rows: int, private: Unit | None) -> float:
         """Expected CPU seconds of fitting to `rows` windows."""
         return 0.01 + 1e-6 * rows
 

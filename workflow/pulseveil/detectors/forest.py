@@ -9,7 +9,7 @@ from pydantic import Field
 from pulseveil.contracts import FeatureSet
 from pulseveil.detectors import Fitted
 from pulseveil.detectors.tabular import FittedTable, TabularSettings, require_both_classes, table
-from pulseveil.privacy.budget import Budget
+from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.randomness import Stream, integer_seed
 
 
@@ -27,12 +27,13 @@ class Forest:
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset()
     trains_on: ClassVar[Literal["windows", "timeline"]] = "windows"
+    public_knowledge: ClassVar[Literal["never", "private", "always"]] = "never"
 
     def __init__(self, settings: Any) -> None:
         self._settings: ForestSettings = settings
 
     @staticmethod
-    def expected_seconds(settings: ForestSettings, rows: int) -> float:
+    def expected_seconds(settings: ForestSettings, rows: int, private: Unit | None) -> float:
         """Expected CPU seconds of fitting to `rows` windows."""
         seconds_a_row = 4e-4 if settings.inputs == "statistics" else 2e-3
         return settings.trees / 300 * (0.3 + seconds_a_row * rows)

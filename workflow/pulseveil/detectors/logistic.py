@@ -17,7 +17,7 @@ from pulseveil.detectors.tabular import (
     require_statistics,
     table,
 )
-from pulseveil.privacy.budget import Budget
+from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.randomness import Stream
 
@@ -44,12 +44,13 @@ class Logistic:
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     trains_on: ClassVar[Literal["windows", "timeline"]] = "windows"
+    public_knowledge: ClassVar[Literal["never", "private", "always"]] = "private"
 
     def __init__(self, settings: Any) -> None:
         self._settings: LogisticSettings = settings
 
     @staticmethod
-    def expected_seconds(settings: LogisticSettings, rows: int) -> float:
+    def expected_seconds(settings: LogisticSettings, rows: int, private: Unit | None) -> float:
         """Expected CPU seconds of fitting to `rows` windows."""
         return 0.01 + (5e-6 if settings.inputs == "statistics" else 5e-5) * rows
 

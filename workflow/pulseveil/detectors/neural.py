@@ -14,7 +14,7 @@ from pulseveil.detectors import DetectorSettings, Fitted, Outputs, private_netwo
 from pulseveil.detectors.private_networks import NoisedTraining, published_training
 from pulseveil.detectors.tabular import require_both_classes
 from pulseveil.errors import InputError
-from pulseveil.privacy.budget import Budget
+from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.randomness import Stream
 
@@ -43,6 +43,7 @@ class NeuralDetector(ABC):
     uses_tensorflow: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     trains_on: ClassVar[Literal["windows", "timeline"]] = "windows"
+    public_knowledge: ClassVar[Literal["never", "private", "always"]] = "never"
     fewest_bins: ClassVar[int] = 1
     # CPU seconds of one window in one epoch, at the 210 bins of the published features.
     seconds_a_window: ClassVar[float]
@@ -51,19 +52,22 @@ class NeuralDetector(ABC):
         self._settings = settings
 
     @classmethod
-    def expected_seconds(cls, settings: NeuralSettings, rows: int) -> float:
-        """Expected CPU seconds of fitting to `rows` windows of 210 bins; fewer bins take less."""
-        return settings.epochs * rows * cls.seconds_a_window
+    def expected_seconds(cls, settings: NeuralSettings, rows: int, private: Unit | None) -> float:
+        """Expected CPU seconds of fitting to `rows` windows of 210 bins; fewer bins or values take less."""
+        seen = float(settings.epochs * rows)
+        if private is not None:
+            seen = private_networks.expected_windows(_training(settings, rows), rows, private)
+        return seen * cls.seconds_a_window
 
     @classmethod
     def mechanisms(cls, settings: NeuralSettings, budget: Budget) -> tuple[Mechanism, ...]:
         """The mechanism of a private training; raises InputError where the backend cannot run it."""
-        return (private_networks.mechanism(cls.name, _training(settings, budget), budget),)
+        return (private_networks.mechanism(cls.name, _training(settings, _public_windows(budget)), budget),)
 
     @staticmethod
     def resolved(settings: NeuralSettings, budget: Budget) -> NeuralSettings:
         """The settings with the private training written out that they follow within `budget`."""
-        return settings.model_copy(update={"private": _training(settings, budget)})
+        return settings.model_copy(update={"private": _training(settings, _public_windows(budget))})
 
     @abstractmethod
     def network(self, signals: int, bins: int) -> Network:
@@ -105,16 +109,20 @@ class NeuralDetector(ABC):
     def _fit_private(self, features: FeatureSet, budget: Budget, stream: Stream) -> FittedNetwork:
         network = self.private_network(*features.features.shape[1:])
         (mechanism,) = self.mechanisms(self._settings, budget)
-        how = _training(self._settings, budget)
+        how = _training(self._settings, _public_windows(budget))
         weights, entry = private_networks.fit(network, features, how, mechanism, budget, stream)
         return FittedNetwork(network, weights, self._settings.batch_size, (entry,))
 
 
-def _training(settings: NeuralSettings, budget: Budget) -> NoisedTraining:
-    """The private training that is set, or the published one."""
+def _training(settings: NeuralSettings, windows: int) -> NoisedTraining:
+    """The private training that is set, or the published one on `windows` windows."""
     return settings.private or published_training(
-        settings.epochs, settings.batch_size, settings.learning_rate, budget.known_population()
+        settings.epochs, settings.batch_size, settings.learning_rate, windows
     )
+
+
+def _public_windows(budget: Budget) -> int:
+    return budget.known_population().records("window")
 
 
 @dataclass(frozen=True, eq=False)

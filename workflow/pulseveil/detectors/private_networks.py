@@ -52,12 +52,15 @@ class Records(NamedTuple):
     weight: NDArray[np.float32]
 
 
-def published_training(
-    epochs: int, batch_size: int, learning_rate: float, population: Population
-) -> NoisedTraining:
-    """The published steps and batch size, counted with the public number of windows; clip norm 1."""
-    steps = epochs * math.ceil(population.records("window") / batch_size)
+def published_training(epochs: int, batch_size: int, learning_rate: float, windows: int) -> NoisedTraining:
+    """The published steps and batch size on `windows` windows, a public number; clip norm 1."""
+    steps = epochs * math.ceil(windows / batch_size)
     return NoisedTraining(steps=steps, batch_size=batch_size, learning_rate=learning_rate)
+
+
+def expected_windows(training: NoisedTraining, windows: int, unit: Unit) -> float:
+    """How many windows a training on `windows` windows is expected to process."""
+    return training.steps * (windows if unit == "subject" else min(training.batch_size, windows))
 
 
 def mechanism(name: str, training: NoisedTraining, budget: Budget) -> Mechanism:

@@ -120,16 +120,21 @@ class PublicInputs:
         return np.tanh((values - self.centre) / (2 * self.scale))
 
 
+def require_known(scaling: str) -> None:
+    """Raises InputError where nothing is publicly known of windows in the units of `scaling`."""
+    if scaling not in COLUMNS:
+        raise InputError(
+            f"scaling {scaling}: nothing is publicly known of windows in these units; "
+            f"private trainings and public signs take scaling {' or '.join(COLUMNS)}"
+        )
+
+
 def public_inputs(features: FeatureSet, wanted: Sequence[str]) -> PublicInputs:
     """The `wanted` statistics of `features` of which something is known in the units of their scaling.
 
     Raises InputError where nothing is.
     """
-    if features.scaling not in COLUMNS:
-        raise InputError(
-            f"scaling {features.scaling}: nothing is publicly known of windows in these units; "
-            f"private trainings and public signs take scaling {' or '.join(COLUMNS)}"
-        )
+    require_known(features.scaling)
     known = COLUMNS[features.scaling]
     indices = select_columns(features.statistic_names, wanted).tolist()
     names = tuple(name for i in indices if (name := features.statistic_names[i]) in known)

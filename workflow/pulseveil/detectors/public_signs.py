@@ -9,7 +9,7 @@ from pulseveil.detectors import Fitted
 from pulseveil.detectors.linear import FittedLinear, public_direction
 from pulseveil.detectors.public_knowledge import public_inputs
 from pulseveil.detectors.tabular import TabularSettings, require_statistics
-from pulseveil.privacy.budget import Budget
+from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.randomness import Stream
 
@@ -30,12 +30,13 @@ class PublicSigns:
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     trains_on: ClassVar[Literal["windows", "timeline"]] = "timeline"
+    public_knowledge: ClassVar[Literal["never", "private", "always"]] = "always"
 
     def __init__(self, settings: Any) -> None:
         self._settings: PublicSignsSettings = settings
 
     @staticmethod
-    def expected_seconds(settings: PublicSignsSettings, rows: int) -> float:
+    def expected_seconds(settings: PublicSignsSettings, rows: int, private: Unit | None) -> float:
         """Expected CPU seconds of fitting to `rows` windows."""
         return 0.001
 

@@ -17,7 +17,7 @@ from pulseveil.detectors import DetectorSettings, Fitted, Outputs
 from pulseveil.detectors.schedules import SCHEDULES, Schedule
 from pulseveil.detectors.tabular import require_both_classes
 from pulseveil.errors import InputError
-from pulseveil.privacy.budget import Budget
+from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.randomness import Stream, integer_seed
 
@@ -51,12 +51,13 @@ class Majority:
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     trains_on: ClassVar[Literal["windows", "timeline"]] = "timeline"
+    public_knowledge: ClassVar[Literal["never", "private", "always"]] = "never"
 
     def __init__(self, settings: Any) -> None:
         self._settings: MajoritySettings = settings
 
     @staticmethod
-    def expected_seconds(settings: MajoritySettings, rows: int) -> float:
+    def expected_seconds(settings: MajoritySettings, rows: int, private: Unit | None) -> float:
         """Expected CPU seconds of fitting to `rows` windows."""
         return 0.001
 
@@ -113,12 +114,13 @@ class ElapsedTime:
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     trains_on: ClassVar[Literal["windows", "timeline"]] = "timeline"
+    public_knowledge: ClassVar[Literal["never", "private", "always"]] = "never"
 
     def __init__(self, settings: Any) -> None:
         self._settings: ElapsedTimeSettings = settings
 
     @staticmethod
-    def expected_seconds(settings: ElapsedTimeSettings, rows: int) -> float:
+    def expected_seconds(settings: ElapsedTimeSettings, rows: int, private: Unit | None) -> float:
         """Expected CPU seconds of fitting to `rows` windows."""
         return settings.trees / 300 * (0.3 + 1.5e-4 * rows)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseveil.checkpoints import Checkpoint
-from pulseveil.privacy.budget import Budget
+from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.randomness import Stream
 from pulseveil.settings import Settings
 
@@ -80,8 +80,11 @@ class Generator(Protocol):
         ...
 
     @staticmethod
-    def expected_seconds(settings: Any, rows: int) -> float:
-        """Expected CPU seconds of fitting to `rows` windows: a guide, not a promise."""
+    def expected_seconds(settings: Any, rows: int, private: Unit | None) -> float:
+        """Expected CPU seconds of fitting to `rows` windows: a guide, not a promise.
+
+        private: the unit of a private training, None for others.
+        """
         ...
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:

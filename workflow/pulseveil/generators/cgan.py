@@ -14,7 +14,7 @@ from pulseveil.errors import InputError
 from pulseveil.generators import GeneratorSettings, private_cgan
 from pulseveil.generators.private_cgan import PrivateCGAN
 from pulseveil.generators.subjects import class_shares
-from pulseveil.privacy.budget import Budget
+from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.randomness import Stream
 
@@ -165,9 +165,12 @@ class CGAN:
         return self._ledger
 
     @staticmethod
-    def expected_seconds(settings: CGANSettings, rows: int) -> float:
+    def expected_seconds(settings: CGANSettings, rows: int, private: Unit | None) -> float:
         """Expected CPU seconds of a training; the number of windows does not matter."""
-        return settings.steps * settings.batch_size / _EXAMPLES_PER_SECOND[settings.discriminator]
+        examples = float(settings.steps * settings.batch_size)
+        if private is not None:
+            examples = private_cgan.expected_examples(settings.private, rows, private)
+        return examples / _EXAMPLES_PER_SECOND[settings.discriminator]
 
     @property
     def noise_size(self) -> int:

@@ -14,7 +14,7 @@ from pulseveil.errors import InputError
 from pulseveil.generators import GeneratorSettings, private_moments
 from pulseveil.generators.private_moments import PrivateMoments
 from pulseveil.generators.subjects import class_shares
-from pulseveil.privacy.budget import Budget
+from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.gaussian import release
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.records import admitted_rows
@@ -147,7 +147,7 @@ class Moments:
         return self._ledger
 
     @staticmethod
-    def expected_seconds(settings: MomentsSettings, rows: int) -> float:
+    def expected_seconds(settings: MomentsSettings, rows: int, private: Unit | None) -> float:
         """Expected CPU seconds of fitting to `rows` windows."""
         return 0.2 + 4e-4 * rows
 

@@ -84,6 +84,12 @@ def discriminator_mechanism(
     )
 
 
+def expected_examples(private: PrivateCGAN, windows: int, unit: Unit) -> float:
+    """How many windows, real and synthetic, a training on `windows` windows is expected to process."""
+    real = windows if unit == "subject" else min(private.batch_size, windows)
+    return private.steps * (real + private.fakes)
+
+
 def lay_out(
     windows: NDArray[np.float32],
     condition: NDArray[np.int8],
