@@ -4,7 +4,7 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pulseveil import job_files, store
+from pulseveil import interruption, job_files, store
 from pulseveil.contracts import FeatureSet
 from pulseveil.detector_runs import Data, synthetic_features, train_detectors
 from pulseveil.errors import run_command
@@ -30,10 +30,11 @@ def main() -> None:
         store.read_record(options.test, FeatureSet),
         synthetic_features(job, options.synthetic),
     )
-    trained = train_detectors(job, data, *job_files.stores(job.study))
-    for path, (_, scores, cell_hash) in zip(options.out, trained, strict=True):
-        store.write_record(path, scores, cell_hash=cell_hash)
-        job_files.write_sidecar(path, job.study, started)
+    with interruption.listening() as told:
+        trained = train_detectors(job, data, *job_files.stores(job.study), told)
+        for path, (_, scores, cell_hash) in zip(options.out, trained, strict=True):
+            store.write_record(path, scores, cell_hash=cell_hash)
+            job_files.write_sidecar(path, job.study, started)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pulseveil import job_files, store
+from pulseveil import interruption, job_files, store
 from pulseveil.contracts import WindowSet
 from pulseveil.errors import run_command
 from pulseveil.generator_runs import train_generators
@@ -22,10 +22,11 @@ def main() -> None:
     job = job_files.read_job(options.job, GeneratorJob)
     job_files.check_outputs(options.out, len(job.seeds))
     windows = store.read_record(options.windows, WindowSet)
-    trained = train_generators(job, windows, *job_files.stores(job.study))
-    for path, (_, models, cell_hash) in zip(options.out, trained, strict=True):
-        store.write_models(path, models, cell_hash=cell_hash)
-        job_files.write_sidecar(path, job.study, started)
+    with interruption.listening() as told:
+        trained = train_generators(job, windows, *job_files.stores(job.study), told)
+        for path, (_, models, cell_hash) in zip(options.out, trained, strict=True):
+            store.write_models(path, models, cell_hash=cell_hash)
+            job_files.write_sidecar(path, job.study, started)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ import tensorflow as tf
 import tf_keras as keras
 
 from pulseveil import randomness, registry, tensorflow_runtime
+from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import FeatureSet
 from pulseveil.errors import InputError
+from pulseveil.interruption import Interrupted
 from pulseveil.networks import training
 from pulseveil.networks.adam import start
 from pulseveil.privacy.budget import NOT_PRIVATE
@@ -56,8 +58,9 @@ def detector(name, **settings):
     return kind(kind.Settings(**settings))
 
 
-def fit(name, given, *, budget=NOT_PRIVATE, stream=STREAM, **settings):
-    return detector(name, **(SMALL[name] | settings)).fit(given, budget=budget, stream=stream)
+def fit(name, given, *, budget=NOT_PRIVATE, stream=STREAM, checkpoint=None, **settings):
+    kind = detector(name, **(SMALL[name] | settings))
+    return kind.fit(given, budget=budget, stream=stream, checkpoint=checkpoint)
 
 
 def start_weights(network):
@@ -224,3 +227,20 @@ def test_the_number_of_threads_cannot_change_once_tensorflow_runs():
     tf.zeros(1)
     with pytest.raises(RuntimeError, match="cannot be modified after initialization"):
         tensorflow_runtime.start(tf.config.threading.get_intra_op_parallelism_threads() + 1)
+
+
+def test_an_interrupted_training_ends_in_the_bits_of_an_unbroken_one(tmp_path):
+    given = features()
+    told = iter([False, True])
+    with pytest.raises(Interrupted, match="after step 100"):
+        fit("cnn", given, checkpoint=Checkpoint(tmp_path / "s.npz", "cell", 50, lambda: next(told)))
+    resumed = fit("cnn", given, checkpoint=Checkpoint(tmp_path / "s.npz", "cell", 50)).score(given)
+    unbroken = fit("cnn", given).score(given)
+    np.testing.assert_array_equal(resumed.score, unbroken.score)
+    # Not from the beginning: with fewer steps ahead than were done, another state ends elsewhere.
+    altered = Checkpoint(tmp_path / "s.npz", "cell", 50)
+    step, arrays, _ = altered.load()
+    altered.save(
+        step, {name: value * 2 if value.dtype.kind == "f" else value for name, value in arrays.items()}
+    )
+    assert not np.array_equal(fit("cnn", given, checkpoint=altered).score(given).score, unbroken.score)

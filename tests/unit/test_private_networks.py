@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from pulseveil import registry
+from pulseveil.checkpoints import Checkpoint
 from pulseveil.detectors.private_networks import lay_out
 from pulseveil.errors import InputError
+from pulseveil.interruption import Interrupted
 from pulseveil.privacy.budget import Budget, Population
 from pulseveil.privacy.noise import reproducible
 from pulseveil.randomness import root_stream
@@ -30,12 +32,12 @@ def rows():
     return replace(given, features=spectra)
 
 
-def fit(name, given, epsilon=8.0, unit="subject", backend="fast", **training):
+def fit(name, given, epsilon=8.0, unit="subject", backend="fast", checkpoint=None, **training):
     kind = registry.load("detectors", name)
     known = {key: value for key, value in SMALL[name].items() if key in kind.Settings.model_fields}
     settings = kind.Settings.model_validate({**known, "private": TRAINING | training})
     budget = Budget(epsilon, 1e-5, unit, POPULATION, reproducible(root_stream(1)), backend)
-    return kind(settings).fit(given, budget=budget, stream=root_stream(2))
+    return kind(settings).fit(given, budget=budget, stream=root_stream(2), checkpoint=checkpoint)
 
 
 @pytest.mark.parametrize(
@@ -95,3 +97,23 @@ def test_records_and_weights_do_not_depend_on_other_people():
             assert before.x.shape == after.x.shape
             for value, same in zip(before, after, strict=True):
                 np.testing.assert_array_equal(value[:kept], same[:kept])
+
+
+def test_an_interrupted_training_replays_its_noise_or_counts_what_was_lost(tmp_path):
+    given, training = rows(), {"unit": "window", "steps": 130}
+
+    def interrupted(path):
+        with pytest.raises(Interrupted, match="after step 50"):
+            fit("cnn", given, checkpoint=Checkpoint(path, "cell", 1000, lambda: True), **training)
+        return Checkpoint(path, "cell", 1000)
+
+    resumed = fit("cnn", given, checkpoint=interrupted(tmp_path / "same.npz"), **training)
+    unbroken = fit("cnn", given, **training)
+    np.testing.assert_array_equal(resumed.score(given).score, unbroken.score(given).score)
+    assert resumed.ledger == unbroken.ledger
+    changed = replace(given, features=given.features + np.float32(0.01))
+    checkpoint = interrupted(tmp_path / "changed.npz")
+    other = fit("cnn", changed, checkpoint=checkpoint, **training)
+    assert other.ledger[0].steps_noised == other.ledger[0].steps_accounted == 130
+    step, arrays, _ = checkpoint.load()
+    assert (step, arrays["__lost__"], arrays["__attempt__"]) == (50, 50, 1)

@@ -1,45 +1,93 @@
-"""Resumable trainings: the latest whole state of a training, and nothing else."""
+"""Resumable trainings: the latest whole state of a training, the one before it, and nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import os
+import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseveil.interruption import Interrupted, Told, never
 from pulseveil.store import atomic_path
+
+logger = logging.getLogger(__name__)
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class Stored(NamedTuple):
+    """A training's state after `step` steps; `older`: a later one was stored and cannot be read."""
+
+    step: int
+    arrays: dict[str, NDArray[Any]]
+    older: bool
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A file that holds a training's state every `every` steps; `cell_hash` keeps other trainings away.
 
-    A file of another cell, or one that cannot be read, is ignored: the training starts over.
+    The state before it is kept beside it, for the case that the file is damaged. Files of another cell are
+    ignored: the training starts over. `told` says whether the job must end.
     """
 
     path: Path
     cell_hash: str
     every: int
+    told: Told = never
 
-    def save(self, step: int, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Replace the stored state by that after `step` steps."""
-        with atomic_path(self.path) as temporary, open(temporary, "wb") as handle:
-            np.savez(handle, __step__=step, __cell__=self.cell_hash, **arrays)  # type: ignore[arg-type]
+    @property
+    def previous(self) -> Path:
+        """Where the state before the latest one lies."""
+        return self.path.with_name(f"{self.path.name}.previous")
 
-    def load(self) -> tuple[int, dict[str, NDArray[Any]]] | None:
-        """(steps done, state), or None when there is nothing to resume."""
+    def keep(self, before: int, done: int, state: Callable[[], Arrays]) -> None:
+        """Store the state after `done` steps where a multiple of `every` lies between `before` and it.
+
+        Raises Interrupted, with the state stored, once the job was told to end.
+        """
+        told = self.told()
+        if told or done // self.every > before // self.every:
+            self.save(done, state())
+        if told:
+            raise Interrupted(f"told to end: state stored after step {done}")
+
+    def save(self, step: int, arrays: Arrays) -> None:
+        """Store the state after `step` steps as the latest one."""
+        with atomic_path(self.path) as temporary:
+            with open(temporary, "wb") as handle:
+                np.savez(handle, __step__=step, __cell__=self.cell_hash, **arrays)  # type: ignore[arg-type]
+            if self.path.exists():
+                os.replace(self.path, self.previous)
+
+    def load(self) -> Stored | None:
+        """The latest state that can be read, or None where there is nothing to resume."""
+        latest = self._read(self.path)
+        if latest is not None:
+            return Stored(*latest, older=False)
+        before = self._read(self.previous)
+        if before is None:
+            return None
+        logger.warning("%s cannot be read: the state before it is used, of step %d", self.path, before[0])
+        return Stored(*before, older=True)
+
+    def clear(self) -> None:
+        """Remove the stored states once the training is finished."""
+        self.path.unlink(missing_ok=True)
+        self.previous.unlink(missing_ok=True)
+
+    def _read(self, path: Path) -> tuple[int, dict[str, NDArray[Any]]] | None:
         try:
-            with np.load(self.path, allow_pickle=False) as stored:
+            with np.load(path, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, EOFError, KeyError):
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
             return None
         if str(arrays.pop("__cell__", "")) != self.cell_hash:
             return None
         return int(arrays.pop("__step__")), arrays
-
-    def clear(self) -> None:
-        """Remove the stored state once the training is finished."""
-        self.path.unlink(missing_ok=True)

@@ -14,12 +14,17 @@ from typing import Any
 import numpy as np
 
 from pulseveil import protocols, provenance, randomness, registry, releases, store, tensorflow_runtime
+from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import FeatureSet, Scores
+from pulseveil.interruption import Interrupted, Told, never
 from pulseveil.jobs import DetectorJob
 from pulseveil.protocols import ALL, Fold
 from pulseveil.runs import Journal, RunStore, content_hash
 
 logger = logging.getLogger(__name__)
+
+# The networks' states are large and their steps short: half a minute of the largest network on one core.
+CHECKPOINT_STEPS = 500
 
 Keys = Mapping[str, Any]
 
@@ -48,16 +53,19 @@ def synthetic_features(job: DetectorJob, files: Sequence[Path]) -> Callable[[str
 
 
 def train_detectors(
-    job: DetectorJob, data: Data, runs: RunStore, journal: Journal
+    job: DetectorJob, data: Data, runs: RunStore, journal: Journal, told: Told = never
 ) -> Iterator[tuple[Keys, Scores, str]]:
-    """Train and test what `runs` does not have yet; yields (run keys, Scores of all folds, hash) a cell."""
+    """Train and test what `runs` does not have yet; yields (run keys, Scores of all folds, hash) a cell.
+
+    Raises Interrupted, with what is done stored, once the job was `told` to end.
+    """
     kind = registry.load("detectors", job.kind)
     if kind.uses_tensorflow:
         tensorflow_runtime.start(job.threads)
     detector = kind(kind.Settings.model_validate(job.settings))
     for keys in job.cells():
         logger.info("%s", ", ".join(f"{name} {value}" for name, value in keys.items()))
-        hashes = [_run(job, detector, keys, fold, data, runs, journal) for fold in job.folds]
+        hashes = [_run(job, detector, keys, fold, data, runs, journal, told) for fold in job.folds]
         parts = [store.read_record(runs.path(run_hash), Scores) for run_hash in hashes]
         yield keys, _together(parts), provenance.cell_hash({"runs": hashes})
 
@@ -69,7 +77,14 @@ def _together(parts: Sequence[Scores]) -> Scores:
 
 
 def _run(
-    job: DetectorJob, detector: Any, keys: Keys, fold: Fold, data: Data, runs: RunStore, journal: Journal
+    job: DetectorJob,
+    detector: Any,
+    keys: Keys,
+    fold: Fold,
+    data: Data,
+    runs: RunStore,
+    journal: Journal,
+    told: Told,
 ) -> str:
     synthetic = None if job.train == "real" else data.synthetic(keys["generator"], keys["seed"])
     train = protocols.training_rows(
@@ -84,13 +99,19 @@ def _run(
     run_hash = _run_hash(job, detector, keys, fold, train, test)
     if runs.has(run_hash):
         return run_hash
+    if told():
+        raise Interrupted(f"told to end before seed {keys['seed']}, fold {fold.name}")
     started = time.monotonic()
     stream = job.stream(keys, fold.name)
     noisy = protocols.with_input_noise(train, keys["noise"], randomness.child(stream, "input_noise"))
     budget = job.budget(job.epsilon_detector, fold)
     fit_stream = randomness.child(stream, "fit")
-    with releases.with_noise(budget, job.noise_mode, runs.key_path(run_hash), fit_stream) as budget:
-        fitted = detector.fit(noisy, budget=budget, stream=fit_stream)
+    checkpoint = Checkpoint(runs.checkpoint_path(run_hash), run_hash, CHECKPOINT_STEPS, told)
+    resumes = checkpoint.load() is not None
+    with releases.with_noise(
+        budget, job.noise_mode, runs.key_path(run_hash), fit_stream, resumes=resumes
+    ) as budget:
+        fitted = detector.fit(noisy, budget=budget, stream=fit_stream, checkpoint=checkpoint)
         inputs = {**keys, "fold": fold.name, "settings": releases.settings_hash(job.settings)}
         ledger = releases.closed_ledger(fitted.ledger, budget, inputs) if budget.is_private else ()
     outputs = fitted.score(test)
@@ -107,6 +128,7 @@ def _run(
         ledger=np.array(ledger, dtype=np.str_),
     )
     store.write_record(runs.path(run_hash), scores, cell_hash=run_hash)
+    checkpoint.clear()
     journal.append("detector", run_hash, time.monotonic() - started, {**keys, "fold": fold.name})
     return run_hash
 

@@ -1,9 +1,14 @@
-"""The one error that a user sees as a sentence instead of a traceback."""
+"""The errors that a user sees as a sentence instead of a traceback."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+
+from pulseveil.interruption import Interrupted
+
+# "Temporary failure, try again" of sysexits.h.
+INTERRUPTED_CODE = 75
 
 
 class InputError(ValueError):
@@ -11,9 +16,15 @@ class InputError(ValueError):
 
 
 def run_command(main: Callable[[], None]) -> None:
-    """Run a script's `main`; bad input ends in one line on stderr and exit code 2, without a traceback."""
+    """Run a script's `main`: bad input ends in one line on stderr and exit code 2, without a traceback.
+
+    A job that was told to end leaves with exit code 75: run again, it goes on.
+    """
     try:
         main()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except Interrupted as interrupted:
+        print(f"interrupted: {interrupted}", file=sys.stderr)
+        raise SystemExit(INTERRUPTED_CODE) from None

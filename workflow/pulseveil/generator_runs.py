@@ -15,6 +15,7 @@ from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import STRESS, SyntheticSet, WindowSet
 from pulseveil.errors import InputError
 from pulseveil.generators.subjects import synthetic_subjects
+from pulseveil.interruption import Interrupted, Told, never
 from pulseveil.jobs import GeneratorJob
 from pulseveil.privacy.budget import Budget
 from pulseveil.protocols import Fold
@@ -26,12 +27,15 @@ CHECKPOINT_STEPS = 1000
 
 
 def train_generators(
-    job: GeneratorJob, windows: WindowSet, runs: RunStore, journal: Journal
+    job: GeneratorJob, windows: WindowSet, runs: RunStore, journal: Journal, told: Told = never
 ) -> Iterator[tuple[int, store.Models, str]]:
-    """Train what `runs` does not have yet, each run stored as it ends; yields (seed, models, hash)."""
+    """Train what `runs` does not have yet, each run stored as it ends; yields (seed, models, hash).
+
+    Raises Interrupted, with what is done stored, once the job was `told` to end.
+    """
     _start(job)
     for seed in job.seeds:
-        hashes = [_train_fold(job, fold, seed, windows, runs, journal) for fold in job.folds]
+        hashes = [_train_fold(job, fold, seed, windows, runs, journal, told) for fold in job.folds]
         parts = [store.read_models(runs.path(run_hash)) for run_hash in hashes]
         arrays = {fold: values for part in parts for fold, values in part.arrays.items()}
         ledgers = {fold: entries for part in parts for fold, entries in part.ledgers.items()}
@@ -90,7 +94,13 @@ def _start(job: GeneratorJob) -> Any:
 
 
 def _train_fold(
-    job: GeneratorJob, fold: Fold, seed: int, windows: WindowSet, runs: RunStore, journal: Journal
+    job: GeneratorJob,
+    fold: Fold,
+    seed: int,
+    windows: WindowSet,
+    runs: RunStore,
+    journal: Journal,
+    told: Told,
 ) -> str:
     kind = registry.load("generators", job.kind)
     settings = kind.Settings.model_validate(job.settings)
@@ -101,10 +111,12 @@ def _train_fold(
     run_hash = _run_hash(job, settings, fold, seed, rows)
     if runs.has(run_hash):
         return run_hash
+    if told():
+        raise Interrupted(f"told to end before seed {seed}, fold {fold.name}")
     logger.info("train %s, seed %d, fold %s: %d windows", job.generator, seed, fold.name, len(rows))
     started = time.monotonic()
     path = runs.path(run_hash)
-    checkpoint = Checkpoint(path.with_suffix(".checkpoint.npz"), run_hash, CHECKPOINT_STEPS)
+    checkpoint = Checkpoint(runs.checkpoint_path(run_hash), run_hash, CHECKPOINT_STEPS, told)
     stream = job.stream("generator", fold.name, seed)
     budget = job.budget(job.epsilon_generator, fold)
     resumes = checkpoint.load() is not None

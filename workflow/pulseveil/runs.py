@@ -28,6 +28,10 @@ class RunStore:
         """Where the secret key of the run of that hash lies while it is trained privately."""
         return self.folder / "keys" / f"{run_hash}.key"
 
+    def checkpoint_path(self, run_hash: str) -> Path:
+        """Where the state of the run of that hash lies while it is trained."""
+        return self.path(run_hash).with_suffix(".checkpoint.npz")
+
     def has(self, run_hash: str) -> bool:
         """Whether the run is finished."""
         return self.path(run_hash).exists()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import FeatureSet
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.randomness import Stream
@@ -89,6 +90,16 @@ class Detector(Protocol):
         """The mechanisms of a private training, calibrated to `budget`; asked only at `private_units`."""
         ...
 
-    def fit(self, features: FeatureSet, *, budget: Budget, stream: Stream) -> Fitted:
-        """Fit to the rows of `features` and their `stress`."""
+    def fit(
+        self,
+        features: FeatureSet,
+        *,
+        budget: Budget,
+        stream: Stream,
+        checkpoint: Checkpoint | None = None,
+    ) -> Fitted:
+        """Fit to the rows of `features` and their `stress`.
+
+        Trainings of minutes go on from `checkpoint`, where it holds a state, to the bits of an unbroken one.
+        """
         ...

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import FeatureSet
 from pulseveil.detectors import Fitted
 from pulseveil.detectors.linear import PUBLIC_QUANTITIES, FittedLinear
@@ -81,7 +82,14 @@ class ClassMeans:
             ),
         )
 
-    def fit(self, features: FeatureSet, *, budget: Budget, stream: Stream) -> Fitted:
+    def fit(
+        self,
+        features: FeatureSet,
+        *,
+        budget: Budget,
+        stream: Stream,
+        checkpoint: Checkpoint | None = None,
+    ) -> Fitted:
         """Fit to the rows of `features`; apart from privacy noise deterministic, so `stream` is not used.
 
         Raises InputError for inputs without public scales, for more people than the public constants say

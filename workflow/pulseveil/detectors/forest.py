@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import FeatureSet
 from pulseveil.detectors import Fitted
 from pulseveil.detectors.tabular import FittedTable, TabularSettings, require_both_classes, table
@@ -38,7 +39,14 @@ class Forest:
         seconds_a_row = 4e-4 if settings.inputs == "statistics" else 2e-3
         return settings.trees / 300 * (0.3 + seconds_a_row * rows)
 
-    def fit(self, features: FeatureSet, *, budget: Budget, stream: Stream) -> Fitted:
+    def fit(
+        self,
+        features: FeatureSet,
+        *,
+        budget: Budget,
+        stream: Stream,
+        checkpoint: Checkpoint | None = None,
+    ) -> Fitted:
         """Fit to the rows of `features`; raises InputError for a private budget or rows of one class."""
         # Plans import this module; scikit-learn takes seconds to import.
         from sklearn.ensemble import RandomForestClassifier

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import FeatureSet
 from pulseveil.detectors import Fitted
 from pulseveil.detectors.private_logistic import Descent, chosen, descent_mechanism, fit_private
@@ -60,7 +61,14 @@ class Logistic:
         require_statistics("logistic", settings)
         return (descent_mechanism(settings.private or chosen(budget), budget),)
 
-    def fit(self, features: FeatureSet, *, budget: Budget, stream: Stream) -> Fitted:
+    def fit(
+        self,
+        features: FeatureSet,
+        *,
+        budget: Budget,
+        stream: Stream,
+        checkpoint: Checkpoint | None = None,
+    ) -> Fitted:
         """Fit to the rows of `features`; apart from privacy noise deterministic, so `stream` is not used.
 
         Raises InputError for training rows of one class; a private training does not look.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import FeatureSet
 from pulseveil.detectors import DetectorSettings, Fitted, Outputs, private_networks
 from pulseveil.detectors.private_networks import NoisedTraining, published_training
@@ -39,7 +40,7 @@ class NeuralDetector(ABC):
     """A network with two sigmoid outputs, not stress and stress; Adam on class-weighted windows."""
 
     name: ClassVar[str]
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     uses_tensorflow: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     trains_on: ClassVar[Literal["windows", "timeline"]] = "windows"
@@ -77,7 +78,14 @@ class NeuralDetector(ABC):
         """The network of a private training, which must not mix records."""
         return self.network(signals, bins)
 
-    def fit(self, features: FeatureSet, *, budget: Budget, stream: Stream) -> Fitted:
+    def fit(
+        self,
+        features: FeatureSet,
+        *,
+        budget: Budget,
+        stream: Stream,
+        checkpoint: Checkpoint | None = None,
+    ) -> Fitted:
         """Fit to the spectra of `features`.
 
         Raises InputError for too few bins and, where not private, for training rows of one class.
@@ -89,7 +97,7 @@ class NeuralDetector(ABC):
                 "use longer windows or another detector"
             )
         if budget.is_private:
-            return self._fit_private(features, budget, stream)
+            return self._fit_private(features, budget, stream, checkpoint)
         require_both_classes(self.name, features.stress)
         # Plans import this module; TensorFlow takes 12 s to import.
         from pulseveil.networks import training
@@ -103,14 +111,17 @@ class NeuralDetector(ABC):
             batch_size=self._settings.batch_size,
             learning_rate=self._settings.learning_rate,
             stream=stream,
+            checkpoint=checkpoint,
         )
         return FittedNetwork(network, weights, self._settings.batch_size)
 
-    def _fit_private(self, features: FeatureSet, budget: Budget, stream: Stream) -> FittedNetwork:
+    def _fit_private(
+        self, features: FeatureSet, budget: Budget, stream: Stream, checkpoint: Checkpoint | None
+    ) -> FittedNetwork:
         network = self.private_network(*features.features.shape[1:])
         (mechanism,) = self.mechanisms(self._settings, budget)
         how = _training(self._settings, _public_windows(budget))
-        weights, entry = private_networks.fit(network, features, how, mechanism, budget, stream)
+        weights, entry = private_networks.fit(network, features, how, mechanism, budget, stream, checkpoint)
         return FittedNetwork(network, weights, self._settings.batch_size, (entry,))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import FeatureSet
 from pulseveil.errors import InputError
 from pulseveil.privacy import accounting
@@ -87,6 +88,7 @@ def fit(
     run: Mechanism,
     budget: Budget,
     stream: Stream,
+    checkpoint: Checkpoint | None,
 ) -> tuple[Weights, Entry]:
     """Train on the rows of `features` that the public constants admit, by the mechanism `run`.
 
@@ -96,11 +98,13 @@ def fit(
     from pulseveil.networks.training import Examples
     from pulseveil.privacy import dpsgd, ledger, library_optimizer
 
-    backend = library_optimizer if budget.backend == "tensorflow_privacy" else dpsgd
     noise = budget.noise_source()
     examples = Examples(*lay_out(features, budget.unit, budget.known_population()))
     recipe = dpsgd.Recipe(network, run, training.learning_rate, training.optimizer)
-    weights, noised = backend.fit(recipe, examples, noise, stream)
+    if budget.backend == "tensorflow_privacy":
+        weights, noised = library_optimizer.fit(recipe, examples, noise, stream)
+    else:
+        weights, noised = dpsgd.fit(recipe, examples, noise, stream, checkpoint)
     entry = ledger.settle(
         run, steps_noised=noised, delta=budget.delta, noise=noise, public_quantities=PUBLIC_QUANTITIES
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import FeatureSet
 from pulseveil.detectors import Fitted
 from pulseveil.detectors.linear import FittedLinear, public_direction
@@ -46,7 +47,14 @@ class PublicSigns:
         require_statistics("public_signs", settings)
         return ()
 
-    def fit(self, features: FeatureSet, *, budget: Budget, stream: Stream) -> Fitted:
+    def fit(
+        self,
+        features: FeatureSet,
+        *,
+        budget: Budget,
+        stream: Stream,
+        checkpoint: Checkpoint | None = None,
+    ) -> Fitted:
         """The rule for the columns of `features`, whatever its rows; raises InputError as `mechanisms`."""
         require_statistics("public_signs", self._settings)
         inputs = public_inputs(features, self._settings.statistics)

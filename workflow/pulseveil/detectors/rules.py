@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import FeatureSet
 from pulseveil.detectors import DetectorSettings, Fitted, Outputs
 from pulseveil.detectors.schedules import SCHEDULES, Schedule
@@ -66,7 +67,14 @@ class Majority:
         """None: a protocol costs nothing; raises InputError where labels would be counted."""
         return _no_mechanisms("majority", settings)
 
-    def fit(self, features: FeatureSet, *, budget: Budget, stream: Stream) -> Fitted:
+    def fit(
+        self,
+        features: FeatureSet,
+        *,
+        budget: Budget,
+        stream: Stream,
+        checkpoint: Checkpoint | None = None,
+    ) -> Fitted:
         """Count the labels of `features` or of the protocol.
 
         Raises InputError where a private budget or no rows forbid to count labels.
@@ -129,7 +137,14 @@ class ElapsedTime:
         """None: a protocol costs nothing; raises InputError where labels would be learnt from."""
         return _no_mechanisms("elapsed_time", settings)
 
-    def fit(self, features: FeatureSet, *, budget: Budget, stream: Stream) -> Fitted:
+    def fit(
+        self,
+        features: FeatureSet,
+        *,
+        budget: Budget,
+        stream: Stream,
+        checkpoint: Checkpoint | None = None,
+    ) -> Fitted:
         """Fit to times and labels, or take the times of the protocol.
 
         Raises InputError where a private budget, rows of one class or synthetic rows forbid to learn.

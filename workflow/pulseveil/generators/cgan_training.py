@@ -6,6 +6,7 @@ Imports TensorFlow, so `cgan` imports this module only where it trains.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from pulseveil.generators.cgan import CGANSettings
 from pulseveil.networks import gan_training
 from pulseveil.networks.gan import NOISE_SIZE, Shape, sampler
 from pulseveil.networks.gan_training import Batches, Objective, State
+from pulseveil.networks.states import from_arrays, to_arrays
 from pulseveil.quality import two_sample_score
 from pulseveil.randomness import Stream, child, generator
 
@@ -74,8 +76,9 @@ def train(
         if settings.selection == "two_sample":
             best = _better(best, state, settings, data)
         _report(before, done, settings.steps, losses)
-        if checkpoint is not None and done // checkpoint.every > before // checkpoint.every:
-            checkpoint.save(done, gan_training.to_arrays(state) | _best_arrays(best))
+        if checkpoint is not None:
+            arrays = partial(_arrays, state, best)
+            checkpoint.keep(before, done, arrays)
     return best.parameters if best is not None else [value.numpy() for value in state.generator]
 
 
@@ -121,20 +124,21 @@ def _restored(state: State, checkpoint: Checkpoint | None) -> tuple[int, State, 
     stored = checkpoint.load() if checkpoint is not None else None
     if stored is None:
         return 0, state, None
-    done, arrays = stored
+    done, arrays, _ = stored
     best = None
     if "best_score" in arrays:
         parameters = [arrays[f"best_{i:03d}"] for i in range(len(state.generator))]
         best = Best(float(arrays["best_score"]), parameters)
     logger.info("cgan: continue after step %d", done)
-    return done, gan_training.from_arrays(state, arrays), best
+    return done, from_arrays(state, arrays), best
 
 
-def _best_arrays(best: Best | None) -> dict[str, NDArray[Any]]:
+def _arrays(state: State, best: Best | None) -> dict[str, NDArray[Any]]:
+    arrays = to_arrays(state)
     if best is None:
-        return {}
+        return arrays
     named = {f"best_{i:03d}": value for i, value in enumerate(best.parameters)}
-    return {"best_score": np.array(best.score), **named}
+    return {**arrays, "best_score": np.array(best.score), **named}
 
 
 def _better(best: Best | None, state: State, settings: CGANSettings, data: Data) -> Best:

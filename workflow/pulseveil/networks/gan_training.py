@@ -6,13 +6,12 @@ non-saturating binary cross-entropy on logits, Adam for both. All random numbers
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from pulseveil.networks import adam
 from pulseveil.networks.discriminators import discriminate, start_discriminator
@@ -64,18 +63,6 @@ def start(rng: np.random.Generator, objective: Objective, shape: Shape, width_di
     first = start_discriminator(objective.discriminator, rng, shape, width_divisor)
     discriminator = [tf.constant(value) for value in first]
     return State(generator, discriminator, adam.start(generator), adam.start(discriminator))
-
-
-def to_arrays(state: State) -> dict[str, NDArray[Any]]:
-    """The state as named arrays."""
-    return {f"state_{i:03d}": value.numpy() for i, value in enumerate(tf.nest.flatten(state))}
-
-
-def from_arrays(like: State, arrays: Mapping[str, NDArray[Any]]) -> State:
-    """The state whose `to_arrays` these are; `like` is any state of the same objective and shape."""
-    leaves = [tf.constant(arrays[f"state_{i:03d}"]) for i in range(len(tf.nest.flatten(like)))]
-    restored: State = tf.nest.pack_sequence_as(like, leaves)
-    return restored
 
 
 @lru_cache(maxsize=16)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Hashable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -17,9 +17,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from pulseveil import randomness
+from pulseveil.checkpoints import Checkpoint
 from pulseveil.networks import adam, draws, layers
 from pulseveil.networks.layers import Drop
 from pulseveil.networks.per_example import Note, unnoted
+from pulseveil.networks.states import from_arrays, to_arrays
 from pulseveil.randomness import Stream
 
 logger = logging.getLogger(__name__)
@@ -109,8 +111,12 @@ def fit(
     batch_size: int,
     learning_rate: float,
     stream: Stream,
+    checkpoint: Checkpoint | None = None,
 ) -> Weights:
-    """Train from fresh weights on x (n, signals, bins) and stress (n), which must hold both classes."""
+    """Train from fresh weights on x (n, signals, bins) and stress (n), which must hold both classes.
+
+    Goes on from `checkpoint` where it holds a state: order and dropout are keyed by the step.
+    """
     started = time.monotonic()
     rng = randomness.generator(randomness.child(stream, "initial"))
     weights = tf.nest.map_structure(tf.constant, network.start(rng))
@@ -121,13 +127,19 @@ def fit(
         tf.constant(x), tf.one_hot(tf.cast(stress, tf.int32), 2), tf.constant(class_weights(stress))
     )
     run = program(network, batch_size, learning_rate)
-    told = started
-    for first in range(0, len(order), _SEGMENT_STEPS):
-        state, error = run(state, examples, tf.constant(order[first : first + _SEGMENT_STEPS]), seed)
+    told, done, error = started, 0, tf.constant(0.0)
+    stored = checkpoint.load() if checkpoint is not None else None
+    if stored is not None:
+        done, state = stored.step, from_arrays(state, stored.arrays)
+        logger.info("continue after step %d of %d", done, len(order))
+    while done < len(order):
+        before, done = done, min((done // _SEGMENT_STEPS + 1) * _SEGMENT_STEPS, len(order))
+        state, error = run(state, examples, tf.constant(order[before:done]), seed)
         if time.monotonic() - told > _SECONDS_BETWEEN_MESSAGES:
             told = time.monotonic()
-            done = min(first + _SEGMENT_STEPS, len(order))
             logger.info("step %d of %d, loss %.4f", done, len(order), error)
+        if checkpoint is not None:
+            checkpoint.keep(before, done, partial(to_arrays, state))
     seconds = time.monotonic() - started
     logger.info("%d windows, %d epochs: loss %.4f, %.1f s", len(x), epochs, error, seconds)
     return state.weights

@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple
+from functools import lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -24,20 +24,19 @@ from pulseveil.networks.discriminators import discriminate
 from pulseveil.networks.gan import NOISE_SIZE, Shape
 from pulseveil.networks.gan_training import Objective
 from pulseveil.networks.per_example import Note
-from pulseveil.privacy import resume, sampling
+from pulseveil.networks.states import from_arrays, to_arrays
+from pulseveil.privacy import sampling
 from pulseveil.privacy.clipping import add_noise, clipped_sum, in_passes
 from pulseveil.privacy.device import describe_device
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.noise import Noise
-from pulseveil.privacy.resume import Progress
+from pulseveil.privacy.resume import BLOCK_STEPS, Advance, Course, Resumable, digest
 from pulseveil.randomness import Stream, child, generator
 
 logger = logging.getLogger(__name__)
 
 # Rows that pass through the discriminator at once (see `clipping.in_passes`).
 _ROWS_A_PASS = 32
-# Steps in one call of the compiled program, between two checkpoints: as many can get lost at most.
-BLOCK_STEPS = 50
 
 
 @dataclass(frozen=True)
@@ -106,35 +105,31 @@ def fit(
     """The generator's parameters, and how many steps were noised, lost ones included.
 
     `stream` decides first parameters and synthetic windows, which need no secret; which real windows take
-    part, and the noise, come from `noise`. Nothing of a step is logged. A state is stored every 50 steps; see
-    `resume` for how a training goes on from there.
+    part, and the noise, come from `noise`. Nothing of a step is logged. See
+    `resume` for how an interrupted training goes on.
     """
     rng = generator(child(stream, "parameters"))
     first = gan_training.start(rng, recipe.objective, recipe.shape, recipe.width_divisor)
     secret = fingerprint(recipe, records, first)
-    stored = checkpoint.load() if checkpoint is not None else None
-    progress, arrays = resume.opened(stored, recipe.mechanism, secret, noise, at_risk=BLOCK_STEPS)
-    state = State(first, tf.constant(0))
-    if arrays is not None:
-        state = State(gan_training.from_arrays(first, arrays), tf.constant(arrays["noised"], tf.int32))
-        logger.info("cgan: continue after private step %d", progress.done)
-    if checkpoint is not None and arrays is not None:
-        _save(checkpoint, state, progress, secret, noise)
-    draws = _draws(recipe, records, noise, secret, progress.attempt)
     data = Data(tf.constant(records.windows), tf.constant(records.condition))
     run, steps = program(recipe.objective, recipe.discriminator_steps), recipe.mechanism.steps
-    while progress.spent < steps:
-        block = progress.done // BLOCK_STEPS
-        start = block * BLOCK_STEPS
-        last = min(start + BLOCK_STEPS, steps - progress.lost)
-        batches = _batches(recipe, draws, stream, block)
-        bounds = (tf.constant(step - start) for step in (progress.done, last))
-        state = run(state, data, batches, scales(recipe), *bounds)
-        progress = Progress(last, progress.lost, progress.attempt)
-        if checkpoint is not None:
-            _save(checkpoint, state, progress, secret, noise)
-        logger.info("cgan: private step %d of %d", last, steps)
-    return [value.numpy() for value in state.networks.generator], int(state.noised) + progress.lost
+
+    def begin(attempt: int) -> Advance[State]:
+        draws = _draws(recipe, records, noise, secret, attempt)
+
+        def advance(state: State, first: int, last: int) -> State:
+            block = first // BLOCK_STEPS
+            bounds = (tf.constant(step - block * BLOCK_STEPS) for step in (first, last))
+            after = run(state, data, _batches(recipe, draws, stream, block), scales(recipe), *bounds)
+            logger.info("cgan: private step %d of %d", last, steps)
+            return after
+
+        return advance
+
+    start = State(first, tf.constant(0))
+    course = Course(start, partial(from_arrays, start), to_arrays, begin)
+    state, lost = Resumable(recipe.mechanism, secret, noise, checkpoint).train(course)
+    return [value.numpy() for value in state.networks.generator], int(state.noised) + lost
 
 
 @lru_cache(maxsize=16)
@@ -237,7 +232,7 @@ def scales(recipe: Recipe) -> Scales:
 def fingerprint(recipe: Recipe, records: Records, first: gan_training.State) -> str:
     """A hash of all that a training's result depends on besides its noise; it is as secret as the data."""
     arrays = (records.windows, records.condition, records.rows)
-    return resume.digest(
+    return digest(
         (recipe, describe_device()), [*arrays, *(value.numpy() for value in tf.nest.flatten(first))]
     )
 
@@ -265,9 +260,3 @@ def _batches(
     made_from = rng.standard_normal((*shape, NOISE_SIZE), dtype=np.float32)
     rows, seeds = (values[block * BLOCK_STEPS : (block + 1) * BLOCK_STEPS] for values in draws)
     return Batches(*map(tf.constant, (rows, seeds, codes, made_from)))
-
-
-def _save(checkpoint: Checkpoint, state: State, progress: Progress, secret: str, noise: Noise) -> None:
-    arrays: dict[str, NDArray[Any]] = gan_training.to_arrays(state.networks)
-    arrays["noised"] = state.noised.numpy()
-    checkpoint.save(progress.done, resume.sealed(arrays, progress, secret, noise))

@@ -11,23 +11,25 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from pulseveil import randomness
+from pulseveil.checkpoints import Checkpoint
 from pulseveil.errors import InputError
 from pulseveil.networks import adam, draws, layers
 from pulseveil.networks.per_example import Note
+from pulseveil.networks.states import from_arrays, to_arrays
 from pulseveil.networks.training import Examples, Network, Weights, row_losses
 from pulseveil.privacy import sampling
 from pulseveil.privacy.clipping import add_noise, clipped_sum, in_passes
 from pulseveil.privacy.device import describe_device
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.noise import Noise
-from pulseveil.privacy.resume import digest
+from pulseveil.privacy.resume import Advance, Course, Resumable, digest
 from pulseveil.randomness import Stream
 
 logger = logging.getLogger(__name__)
@@ -37,7 +39,6 @@ Update = Callable[..., tuple[list[tf.Tensor], adam.AdamState]]
 
 # Rows that pass through a network at once (see `clipping.in_passes`).
 _ROWS_A_PASS = 32
-_SEGMENT_STEPS = 50
 _SECONDS_BETWEEN_MESSAGES = 10.0
 
 
@@ -78,32 +79,43 @@ class State(NamedTuple):
 Program = Callable[[State, Examples, Chance, tf.Tensor, Scales], State]
 
 
-def fit(recipe: Recipe, examples: Examples, noise: Noise, stream: Stream) -> tuple[Weights, int]:
-    """Train from fresh weights; returns them, and how many steps the program noised.
+def fit(
+    recipe: Recipe, examples: Examples, noise: Noise, stream: Stream, checkpoint: Checkpoint | None = None
+) -> tuple[Weights, int]:
+    """Train from fresh weights; returns them, and how many steps were noised, lost ones included.
 
     examples: arrays of the mechanism's n records with k rows each: x (n, k, signals, bins), target (n, k, 2),
     weight (n, k). A record's loss is the weighted sum over its rows. `stream` decides first weights and
-    dropout, which need no secret; draws and noise come from `noise`. Nothing of a step is logged. Raises
-    InputError for a network that mixes records.
+    dropout, which need no secret; draws and noise come from `noise`. Nothing of a step is logged. See
+    `resume` for how an interrupted training goes on. Raises InputError for a network that mixes records.
     """
     require_separate_records(recipe.network)
     started = told = time.monotonic()
     first_weights = recipe.network.start(randomness.generator(randomness.child(stream, "initial")))
-    state = start(first_weights)
-    chance = draw(recipe, noise, fingerprint(recipe, examples, first_weights))
+    secret = fingerprint(recipe, examples, first_weights)
     data = Examples(*map(tf.constant, examples))
     seed = tf.constant(randomness.stateless_seed(randomness.child(stream, "dropout")))
-    run = program(recipe.network, examples.x.shape[1], recipe.optimizer)
-    steps = recipe.mechanism.steps
-    for first in range(0, steps, _SEGMENT_STEPS):
-        segment = Chance(*(tf.constant(values[first : first + _SEGMENT_STEPS]) for values in chance))
-        state = run(state, data, segment, seed, scales(recipe))
-        if time.monotonic() - told > _SECONDS_BETWEEN_MESSAGES:
-            told = time.monotonic()
-            logger.info("private step %d of %d", min(first + _SEGMENT_STEPS, steps), steps)
-    noised = int(state.noised)
+    run, steps = program(recipe.network, examples.x.shape[1], recipe.optimizer), recipe.mechanism.steps
+
+    def begin(attempt: int) -> Advance[State]:
+        chance = draw(recipe, noise, secret, attempt)
+
+        def advance(state: State, first: int, last: int) -> State:
+            nonlocal told
+            block = Chance(*(tf.constant(values[first:last]) for values in chance))
+            after = run(state, data, block, seed, scales(recipe))
+            if time.monotonic() - told > _SECONDS_BETWEEN_MESSAGES:
+                told = time.monotonic()
+                logger.info("private step %d of %d", last, steps)
+            return after
+
+        return advance
+
+    state = start(first_weights)
+    course = Course(state, partial(from_arrays, state), to_arrays, begin)
+    state, lost = Resumable(recipe.mechanism, secret, noise, checkpoint).train(course)
     logger.info("%d private steps, %.1f s", steps, time.monotonic() - started)
-    return Weights(state.parameters, []), noised
+    return Weights(state.parameters, []), int(state.noised) + lost
 
 
 def start(weights: Weights) -> State:
@@ -120,15 +132,16 @@ def scales(recipe: Recipe) -> Scales:
     return Scales(*(tf.constant(value, tf.float32) for value in values))
 
 
-def draw(recipe: Recipe, noise: Noise, fingerprint: str) -> Chance:
-    """Draws and noise seeds of all steps, as arrays.
+def draw(recipe: Recipe, noise: Noise, fingerprint: str, attempt: int = 0) -> Chance:
+    """Draws and noise seeds of all steps of an attempt, as arrays.
 
     They hang on the fingerprint of data and training: the same key never gives other data the same noise,
     which would lay their difference bare.
     """
     mechanism = recipe.mechanism
-    order = sampling.draw(mechanism, noise.generator(mechanism.name, "draws", fingerprint))
-    seeds = noise.seeds(mechanism.name, "noise", fingerprint, shape=(mechanism.steps,))
+    path = (mechanism.name, fingerprint, attempt)
+    order = sampling.draw(mechanism, noise.generator(*path, "draws"))
+    seeds = noise.seeds(*path, "noise", shape=(mechanism.steps,))
     return Chance(order, seeds)
 
 

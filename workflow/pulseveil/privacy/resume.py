@@ -7,17 +7,29 @@ equal noise give their difference away. Otherwise the lost steps stay spent, and
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseveil.checkpoints import Checkpoint
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.noise import Noise
 
+logger = logging.getLogger(__name__)
+
 Arrays = Mapping[str, NDArray[Any]]
+State = TypeVar("State")
+Advance = Callable[[State, int, int], State]
+"""`(state, first, last) -> state` after the steps first..last-1."""
+
+BLOCK_STEPS = 50
+"""Steps between two stored states: as many can get lost at most."""
+
 _SEAL, _LOST, _ATTEMPT = "__seal__", "__lost__", "__attempt__"
 
 
@@ -38,6 +50,69 @@ class Progress:
         return self.done + self.lost
 
 
+@dataclass(frozen=True)
+class Course(Generic[State]):
+    """What a private training does with its state.
+
+    restored: the state that named arrays hold; arrays: those of a state. begin: how to advance with the noise
+    of an attempt.
+    """
+
+    first: State
+    restored: Callable[[Arrays], State]
+    arrays: Callable[[State], Arrays]
+    begin: Callable[[int], Advance[State]]
+
+
+@dataclass(frozen=True)
+class Resumable:
+    """What decides whether an interrupted training may replay its noise, and where its state is kept."""
+
+    mechanism: Mechanism
+    fingerprint: str
+    noise: Noise
+    checkpoint: Checkpoint | None
+
+    def train(self, course: Course[State]) -> tuple[State, int]:
+        """The state after the mechanism's steps, and how many of those were lost on the way.
+
+        The state is stored after each block of steps. Raises Interrupted once the job was told to end.
+        """
+        state, (progress, kept) = course.first, self._opened()
+        if kept is not None:
+            state = course.restored(kept)
+            logger.info("continue after private step %d", progress.done)
+            self._save(progress, course, state)
+        advance = course.begin(progress.attempt)
+        while progress.spent < self.mechanism.steps:
+            first = progress.done
+            block_end = (first // BLOCK_STEPS + 1) * BLOCK_STEPS
+            last = min(block_end, self.mechanism.steps - progress.lost)
+            state = advance(state, first, last)
+            progress = replace(progress, done=last)
+            if self.checkpoint is not None:
+                each_block = replace(self.checkpoint, every=BLOCK_STEPS)
+                each_block.keep(first, last, partial(self._sealed, progress, course, state))
+        return state, progress.lost
+
+    def _opened(self) -> tuple[Progress, dict[str, NDArray[Any]] | None]:
+        stored = self.checkpoint.load() if self.checkpoint is not None else None
+        if stored is None:
+            return Progress(), None
+        # Where the latest state is damaged, so much more may have run since the one before it.
+        at_risk = BLOCK_STEPS * (2 if stored.older else 1)
+        return opened(
+            (stored.step, stored.arrays), self.mechanism, self.fingerprint, self.noise, at_risk=at_risk
+        )
+
+    def _sealed(self, progress: Progress, course: Course[State], state: State) -> Arrays:
+        return sealed(course.arrays(state), progress, self.fingerprint, self.noise)
+
+    def _save(self, progress: Progress, course: Course[State], state: State) -> None:
+        if self.checkpoint is not None:
+            self.checkpoint.save(progress.done, self._sealed(progress, course, state))
+
+
 def sealed(state: Arrays, progress: Progress, fingerprint: str, noise: Noise) -> dict[str, NDArray[Any]]:
     """What a checkpoint keeps of a state: the arrays, and a seal that only the training's key can make."""
     kept = {**state, _LOST: np.array(progress.lost), _ATTEMPT: np.array(progress.attempt)}
@@ -45,15 +120,13 @@ def sealed(state: Arrays, progress: Progress, fingerprint: str, noise: Noise) ->
 
 
 def opened(
-    stored: tuple[int, Arrays] | None, mechanism: Mechanism, fingerprint: str, noise: Noise, *, at_risk: int
-) -> tuple[Progress, dict[str, NDArray[Any]] | None]:
-    """Where to go on from what a checkpoint holds, with the state's arrays; the beginning where it is None.
+    stored: tuple[int, Arrays], mechanism: Mechanism, fingerprint: str, noise: Noise, *, at_risk: int
+) -> tuple[Progress, dict[str, NDArray[Any]]]:
+    """Where to go on from what a checkpoint holds, with the state's arrays.
 
     stored: steps done and the arrays of `sealed`. at_risk: the most steps that can have run after a state was
     stored. A seal that does not fit (other data, settings, program, device or state) counts them as lost.
     """
-    if stored is None:
-        return Progress(), None
     done, kept = stored
     state = {name: value for name, value in kept.items() if name not in (_SEAL, _LOST, _ATTEMPT)}
     progress = Progress(done, int(kept[_LOST]), int(kept[_ATTEMPT]))
