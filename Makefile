@@ -1,4 +1,4 @@
-# Every target below sets up $(VENV) by itself: only python3 (3.11 or 3.12) and pip must be there.
+# Every target below but system sets up $(VENV) by itself: only python3 (3.11 or 3.12) and pip must be there.
 #   make demo PYTHON=python3.12                     another interpreter
 #   make demo LOCK=envs/lock-gpu-py311.txt          with the CUDA libraries
 #   make test PYTEST_ARGS="-x tests/unit"           fewer tests
@@ -17,7 +17,7 @@ INSTALLED := $(VENV)/.installed$(addprefix -,$(notdir $(PYTHON)) $(notdir $(LOCK
 INSTALLED := $(subst $() -,-,$(INSTALLED))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dryrun test test-all lint schema lock wheelhouse clean
+.PHONY: help demo dryrun system test test-all lint schema lock wheelhouse clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -31,6 +31,21 @@ demo: $(INSTALLED) ## the demo study: simulated people, from recordings to table
 
 dryrun: $(INSTALLED) ## the demo's plan; runs nothing
 	snakemake --dry-run
+
+SYSTEM_PACKAGES = mariadb-server munge slurm-client slurm-wlm-basic-plugins slurmctld slurmd slurmdbd
+
+system: ## SLURM and MariaDB from Debian's packages, for the tests on a cluster; needs root
+	@set -e; \
+	if ! command -v apt-get >/dev/null; then \
+	    echo "make system: no apt-get here; install yourself: $(SYSTEM_PACKAGES)" >&2; exit 1; fi; \
+	found=$$(dpkg-query --show --showformat='$${db:Status-Status}\n' $(SYSTEM_PACKAGES) 2>/dev/null \
+	    | grep --count --line-regexp installed || true); \
+	if [ "$$found" -eq $(words $(SYSTEM_PACKAGES)) ]; then exit 0; fi; \
+	if [ "$$(id -u)" -ne 0 ]; then \
+	    echo "make system: needs root to install: $(SYSTEM_PACKAGES)" >&2; exit 1; fi; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	apt-get --quiet --quiet update; \
+	apt-get --quiet --quiet --yes install --no-install-recommends $(SYSTEM_PACKAGES)
 
 test: $(INSTALLED) ## all tests but the slow ones
 	pytest -m "not slow" $(PYTEST_ARGS)

@@ -47,12 +47,12 @@ def test_another_python_or_lock_is_installed(tmp_path: Path) -> None:
 
 def test_help_lists_every_target() -> None:
     listed = [line.split()[0] for line in run("make", "help").stdout.splitlines()]
-    assert {*TARGETS, "clean"} <= set(listed)
+    assert {*TARGETS, "clean", "system"} <= set(listed)
 
 
 def test_targets_named_in_the_readme_exist() -> None:
     named = re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert {"demo", "dryrun"} <= set(named) <= {*TARGETS, "clean"}
+    assert {"demo", "dryrun"} <= set(named) <= {*TARGETS, "clean", "system"}
 
 
 def test_clean_keeps_results_and_environment(tmp_path: Path) -> None:
@@ -64,13 +64,13 @@ def test_clean_keeps_results_and_environment(tmp_path: Path) -> None:
     assert left == {"results", "results/paper", ".venv", ".venv/lib", ".venv/lib/__pycache__", "scripts"}
 
 
-@pytest.mark.parametrize(("lint", "test", "stages"), [(0, 0, 2), (0, 1, 2), (1, 0, 1)])
+@pytest.mark.parametrize(("lint", "test", "stages"), [(0, 0, 3), (0, 1, 3), (1, 0, 1)])
 def test_continuous_integration_fails_with_its_first_failing_stage(
     tmp_path: Path, lint: int, test: int, stages: int
 ) -> None:
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci")
-    (tmp_path / "Makefile").write_text(f"lint:\n\texit {lint}\ntest:\n\texit {test}\n")
+    (tmp_path / "Makefile").write_text(f"lint:\n\texit {lint}\nsystem:\n\ttrue\ntest:\n\texit {test}\n")
     done = run(tmp_path / ".ci" / "run", cwd=tmp_path.parent)
     assert bool(done.returncode) == bool(lint or test)
     assert len(re.findall(r"^== make \w+: exit code \d+ after \d+ s$", done.stdout, re.MULTILINE)) == stages

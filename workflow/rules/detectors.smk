@@ -50,6 +50,7 @@ for pack in PLAN.detector_packs:
         params:
             script=SCRIPTS / "train_detectors.py",
             job=lambda wildcards, pack=pack: dag.detector_job(PLAN, wildcards, pack),
+        # A cluster tells all processes of a job to end: the script stores its state, the others wait for it.
         shell:
-            "python {params.script} --train {input.train} --test {input.test} --synthetic {input.synthetic}"
+            "trap '' TERM; python {params.script} --train {input.train} --test {input.test} --synthetic {input.synthetic}"
             " --job {params.job:q} --out {output} 2>&1 | tee {log}"

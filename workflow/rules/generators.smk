@@ -20,8 +20,9 @@ for pack in PLAN.generator_packs():
         params:
             script=SCRIPTS / "train_generator.py",
             job=lambda wildcards, pack=pack: dag.generator_job(PLAN, wildcards, pack),
+        # A cluster tells all processes of a job to end: the script stores its state, the others wait for it.
         shell:
-            "python {params.script} {input} --job {params.job:q} --out {output} 2>&1 | tee {log}"
+            "trap '' TERM; python {params.script} {input} --job {params.job:q} --out {output} 2>&1 | tee {log}"
 
     rule:
         name:

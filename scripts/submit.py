@@ -1,0 +1,87 @@
+"""Run a study by a controller that needs nobody logged in: as a job of the cluster, or in the background.
+
+    python scripts/submit.py --configfile config/paper.yaml --check     can this cluster run it?
+    python scripts/submit.py --configfile config/paper.yaml             submit it
+    python scripts/submit.py --configfile config/paper.yaml --status    how far it is
+    python scripts/submit.py --configfile config/paper.yaml --cancel    end it and its jobs
+
+Without SLURM the controller is a process of this machine. Arguments after `--` go to Snakemake.
+"""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from pulseveil.cluster import controllers, doctor, jobs, status, submission
+from pulseveil.cluster.controller import Patience
+from pulseveil.cluster.doctor import Setup
+from pulseveil.cluster.submission import ControllerJob, Place
+from pulseveil.errors import run_command
+from pulseveil.plan import Plan, make_plan
+from pulseveil.study import load_yaml, read_study
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--configfile", type=Path, default=PROJECT / "config" / "demo.yaml", help="the study")
+    parser.add_argument("--profile", type=Path, help="default: profiles/slurm; local without SLURM")
+    parser.add_argument("--directory", type=Path, default=Path.cwd(), help="where results/ is")
+    parser.add_argument("--minutes", type=int, default=Place.minutes, help="time limit of the controller")
+    parser.add_argument("--partition", default="", help="of the controller's job; default: the cluster's")
+    parser.add_argument("--account", default="", help="of the controller's job")
+    parser.add_argument(
+        "--grace",
+        type=float,
+        default=Patience.grace,
+        help="seconds for running jobs when it ends",
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--check", action="store_true", help="examine the cluster, with one small job")
+    what.add_argument("--status", action="store_true", help="show how far the study is")
+    what.add_argument("--cancel", action="store_true", help="end the controller and its jobs")
+    parser.add_argument("snakemake", nargs="*", help="more arguments of Snakemake, after --")
+    options = parser.parse_args()
+    plan = make_plan(read_study(options.configfile))
+    directory, study = options.directory.resolve(), plan.study.name
+    if options.check:
+        findings = list(doctor.examine(_setup(plan, directory, options), jobs.own_environment()))
+        Console().print(doctor.render(findings), highlight=False)
+        raise SystemExit(any(finding.state == "wrong" for finding in findings))
+    if options.status:
+        status.show(Console(), plan, directory)
+    elif options.cancel:
+        print(controllers.cancel(study, directory))
+    else:
+        cluster = jobs.has_slurm()
+        profile = options.profile or PROJECT / "profiles" / ("slurm" if cluster else "local")
+        arguments = submission.snakemake_arguments(
+            PROJECT / "Snakefile", profile, options.configfile, options.snakemake
+        )
+        job = ControllerJob(study, arguments, directory, cluster, Patience(grace=options.grace))
+        place = Place(options.minutes, options.partition, options.account)
+        print(submission.submit(job, place))
+
+
+def _setup(plan: Plan, directory: Path, options: argparse.Namespace) -> Setup:
+    """What the study asks of the cluster, by its own resources and the profile's keys."""
+    resources = plan.study.resources
+    profile = load_yaml((options.profile or PROJECT / "profiles" / "slurm") / "config.yaml")
+    return Setup(
+        directory,
+        gpus=min(resources.gpu, 1),
+        minutes=resources.runtime,
+        mem_mb=resources.mem_mb,
+        jobs=int(profile["jobs"]),
+        status_command=str(profile["slurm-status-command"]),
+        partition=options.partition,
+        account=options.account,
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)

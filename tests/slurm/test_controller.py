@@ -1,0 +1,237 @@
+"""The controller on a real cluster: killed, told to end, side by side, and requeued in mid-study.
+
+The study is a Snakefile of jobs that sleep; each writes down when it starts and ends.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+
+import pytest
+
+from pulseveil.cluster import controllers, submission
+from pulseveil.cluster.controller import Patience
+from pulseveil.cluster.submission import ControllerJob, Place
+from tests.slurm.cluster import wait_until
+from tests.slurm.conftest import ROOT, OnCluster
+
+STEPS = 4
+SNAKEFILE = """
+STUDY = config["study"]
+rule all:
+    input: expand("results/{study}/last.txt", study=STUDY)
+rule step:
+    output: "results/{study}/step{i}.txt"
+    resources: mem_mb=300, runtime=5
+    shell:
+        "echo start $(date +%s.%N) >> {wildcards.study}.step{wildcards.i}.log; sleep 3;"
+        " echo end $(date +%s.%N) >> {wildcards.study}.step{wildcards.i}.log; echo {wildcards.i} > {output}"
+rule last:
+    input: expand("results/{study}/step{i}.txt", study=STUDY, i=range(config["steps"]))
+    output: "results/{study}/last.txt"
+    resources: mem_mb=300, runtime=5
+    shell: "cat {input} > {output}"
+"""
+STUCK = (
+    SNAKEFILE
+    + """
+import time
+from pathlib import Path
+if Path("stuck").exists():
+    Path("stuck").unlink()
+    time.sleep(600)
+"""
+)
+CONTROL = """
+import json, logging, signal, sys
+from pathlib import Path
+from pulseveil.cluster.controller import Controller, Patience, listening
+from pulseveil.cluster.submission import ControllerJob
+logging.basicConfig(level=logging.INFO)
+study, patience, arguments = json.loads(sys.argv[1])
+run = ControllerJob(study, tuple(arguments), Path.cwd(), True, Patience()).run()
+controller = Controller(run, Patience(**patience), restarts=1)
+stop, drain = controller.stop, controller.drain
+with listening({signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGUSR2: drain}):
+    sys.exit(controller.control())
+"""
+PATIENCE = {"grace": 30, "cancelled": 30, "leaving": 20}
+
+
+def arguments(study: str, jobs: int = 2, steps: int = STEPS) -> list[str]:
+    """Snakemake's arguments for one of the sleeping studies."""
+    profiles = ROOT / "profiles"
+    return [
+        *("--snakefile", "Snakefile", "--profile", str(profiles / "slurm")),
+        *("--workflow-profile", str(profiles / "default"), "--config", f"study={study}", f"steps={steps}"),
+        *("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5", "--jobs", str(jobs)),
+    ]
+
+
+def start(
+    place: OnCluster, study: str = "one", snakefile: str = SNAKEFILE, **patience: float
+) -> subprocess.Popen[str]:
+    """A controller, running; what it says goes to a file."""
+    (place.directory / "Snakefile").write_text(snakefile)
+    job = json.dumps([study, PATIENCE | patience, arguments(study)])
+    with open(place.directory / f"{study}.controller.log", "a") as log:
+        return subprocess.Popen(
+            [sys.executable, "-c", CONTROL, job],
+            env=place.environment,
+            cwd=place.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            text=True,
+        )
+
+
+def said(place: OnCluster, study: str = "one") -> str:
+    return (place.directory / f"{study}.controller.log").read_text()
+
+
+def steps(place: OnCluster, study: str = "one") -> dict[str, list[tuple[str, float]]]:
+    """The starts and ends of each step, in order of time."""
+    found = defaultdict(list)
+    for path in sorted(place.directory.glob(f"{study}.step*.log")):
+        for line in path.read_text().splitlines():
+            what, when = line.split()
+            found[path.name].append((what, float(when)))
+    return dict(found)
+
+
+def ended(place: OnCluster, study: str = "one") -> int:
+    return sum(what == "end" for events in steps(place, study).values() for what, _ in events)
+
+
+def names(place: OnCluster) -> list[str]:
+    return place.cluster.squeue("--noheader", "--format", "%j")
+
+
+def finish(place: OnCluster, process: subprocess.Popen[str], seconds: float, study: str = "one") -> None:
+    try:
+        code = process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        pytest.fail(f"not finished after {seconds} s:\n{said(place, study)}")
+    assert code == 0, said(place, study)
+    assert (place.directory / "results" / study / "last.txt").read_text().split() == list(
+        map(str, range(STEPS))
+    )
+
+
+def test_after_kill_9_nothing_is_left_and_finished_work_is_not_redone(on_cluster: OnCluster) -> None:
+    process = start(on_cluster)
+    wait_until(lambda: said(on_cluster).count("Finished jobid") >= 1, 120, "a finished job")
+    in_queue = names(on_cluster)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    wait_until(lambda: not names(on_cluster), 30, "the end of all jobs")
+    finish(on_cluster, start(on_cluster), 180)
+    kinds = [[what for what, _ in events] for events in steps(on_cluster).values()]
+    again = [events for events in kinds if events.count("start") > 1]
+    # A job can be killed between its last word and Snakemake's note of it: such a one is done once more.
+    assert len(again) <= len(in_queue), kinds
+    once_at_a_time = (["start", "end"], ["start", "start", "end"], ["start", "end", "start", "end"])
+    assert all(events in once_at_a_time for events in kinds), kinds
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_controller_and_its_jobs(on_cluster: OnCluster, number: signal.Signals) -> None:
+    process = start(on_cluster)
+    wait_until(lambda: bool(steps(on_cluster)), 60, "a running step")
+    process.send_signal(number)
+    assert process.wait(timeout=60) == 130, said(on_cluster)
+    assert not names(on_cluster)
+    # Nobody goes on behind our back.
+    time.sleep(6)
+    assert not names(on_cluster)
+    assert not (on_cluster.directory / ".snakemake" / "controller-one.json").exists()
+
+
+def test_a_drained_controller_lets_running_jobs_end_and_submits_no_more(on_cluster: OnCluster) -> None:
+    process = start(on_cluster)
+    wait_until(lambda: bool(steps(on_cluster)), 60, "a running step")
+    process.send_signal(signal.SIGUSR2)
+    assert process.wait(timeout=90) == 130, said(on_cluster)
+    kinds = [[what for what, _ in events] for events in steps(on_cluster).values()]
+    assert kinds
+    assert all(events == ["start", "end"] for events in kinds), kinds
+    assert len(kinds) < STEPS
+    finish(on_cluster, start(on_cluster), 120)
+
+
+def test_two_studies_side_by_side_do_not_touch_each_other(on_cluster: OnCluster) -> None:
+    first = start(on_cluster, "one")
+    second = start(on_cluster, "one_more")
+    wait_until(lambda: bool(steps(on_cluster, "one") and steps(on_cluster, "one_more")), 90, "steps of both")
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(timeout=60) == 130
+    left = names(on_cluster)
+    assert all(name.startswith("pulseveil-one_more_") for name in left), left
+    finish(on_cluster, second, 180, "one_more")
+    assert all(
+        [what for what, _ in events] == ["start", "end"] for events in steps(on_cluster, "one_more").values()
+    )
+
+
+def test_a_second_controller_of_a_study_is_refused(on_cluster: OnCluster) -> None:
+    first = start(on_cluster)
+    wait_until((on_cluster.directory / ".snakemake" / "controller-one.json").exists, 30, "the lease")
+    second = start(on_cluster)
+    assert second.wait(timeout=30) != 0
+    assert "study one is controlled by process" in said(on_cluster)
+    assert first.poll() is None
+    first.send_signal(signal.SIGTERM)
+    first.wait(timeout=60)
+
+
+def test_a_snakemake_that_waits_for_nothing_is_started_again(on_cluster: OnCluster) -> None:
+    (on_cluster.directory / "stuck").touch()
+    process = start(on_cluster, snakefile=STUCK, silence=40)
+    finish(on_cluster, process, 180)
+    assert "Snakemake is silent for" in said(on_cluster)
+    assert all([what for what, _ in events] == ["start", "end"] for events in steps(on_cluster).values())
+
+
+def enter(place: OnCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a user of the cluster has: its commands, the directory, and a study in it."""
+    for name, value in (place.cluster.environment | {"PYTHONPATH": str(ROOT / "workflow")}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(place.directory)
+    (place.directory / "Snakefile").write_text(SNAKEFILE)
+
+
+def test_a_submitted_controller_is_requeued_at_its_time_limit_and_goes_on(
+    on_cluster: OnCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(on_cluster, monkeypatch)
+    number = 12
+    patience = Patience(grace=10, cancelled=10, leaving=5)
+    job = ControllerJob("one", tuple(arguments("one", 1, number)), on_cluster.directory, True, patience)
+    print(submission.submit(job, Place(minutes=3, mem_mb=700)))
+    found = controllers.controller("one", on_cluster.directory)
+    assert found is not None
+    wait_until(lambda: not names(on_cluster), 500, "the end of the controller")
+    (words,) = (on_cluster.directory / ".snakemake" / "controller" / "one").glob("*_log.err")
+    text = words.read_text()
+    assert f"Requeued job {found.job}" in text
+    assert text.count("start: ") >= 2
+    assert len(list((on_cluster.directory / "results" / "one").glob("step*.txt"))) == number, text
+    kinds = [[what for what, _ in events] for events in steps(on_cluster).values()]
+    assert all(events == ["start", "end"] for events in kinds), kinds
+
+
+def test_a_submitted_controller_is_cancelled_with_its_jobs(
+    on_cluster: OnCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(on_cluster, monkeypatch)
+    job = ControllerJob("one", tuple(arguments("one")), on_cluster.directory, True, Patience())
+    submission.submit(job, Place(minutes=60, mem_mb=700))
+    wait_until(lambda: bool(steps(on_cluster)), 60, "a running step")
+    said = controllers.cancel("one", on_cluster.directory, patience_s=60)
+    assert said.startswith("study one: ended its controller: job")
+    assert not names(on_cluster)

@@ -1,0 +1,1 @@
+"""Running a study on a SLURM cluster: nothing here knows what a study computes."""

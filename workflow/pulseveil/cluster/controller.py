@@ -1,0 +1,218 @@
+"""One Snakemake process over a study, which is never left alone.
+
+It starts on clean ground (no jobs, locks or half-written files of a run that was killed), is stopped and
+started again when it waits for jobs that nobody runs, and leaves no job behind when it ends, however it ends.
+What it had trained is stored: the next start goes on from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pulseveil import paths
+from pulseveil.cluster import jobs, lease
+
+logger = logging.getLogger(__name__)
+
+Wish = Literal["go on", "drain", "stop"]
+
+_TICK_S = 0.5
+_STOPPED_CODE = 130
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a controller waits, in seconds.
+
+    silence: for a word of Snakemake while no job of the study is in the queue; more than its longest pause
+    between two looks at the queue. grace: for running jobs once nothing new is submitted. cancelled: for
+    cancelled jobs to end; they store their state first. leaving: for Snakemake to end by itself.
+    """
+
+    silence: float = 400
+    grace: float = 600
+    cancelled: float = 180
+    leaving: float = 60
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is controlled: Snakemake's arguments for a study, run in `directory`.
+
+    cluster: whether its jobs go to SLURM.
+    """
+
+    study: str
+    arguments: tuple[str, ...]
+    directory: Path
+    cluster: bool
+    environment: Mapping[str, str]
+
+
+@dataclass
+class Controller:
+    """Runs Snakemake until the study is done, or it is told to drain or to stop."""
+
+    run: Run
+    patience: Patience = field(default_factory=Patience)
+    restarts: int = 5
+    _wish: Wish = "go on"
+    _heard: float = 0.0
+
+    def control(self) -> int:
+        """Snakemake's exit code, or 130 where the controller was told to drain or stop.
+
+        Raises InputError where another controller holds the study.
+        """
+        directory = self.run.directory
+        with lease.held(self.run.study, directory):
+            for _ in range(self.restarts + 1):
+                self._clear()
+                code = self._watched(self._start())
+                self._clear()
+                if code is not None:
+                    return code if self._wish == "go on" else _STOPPED_CODE
+                if self._wish != "go on":
+                    return _STOPPED_CODE
+            logger.error("Snakemake fell silent %d times; see its logs", self.restarts + 1)
+            return 1
+
+    def drain(self) -> None:
+        """Submit nothing new and, once the running jobs have ended or the grace is over, end."""
+        if self._wish == "go on":
+            self._wish = "drain"
+
+    def stop(self) -> None:
+        """Cancel all jobs and end."""
+        self._wish = "stop"
+
+    def _start(self) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "pulseveil.cluster.bound", str(os.getpid()), *self.run.arguments]
+        if self.run.cluster:
+            command += ["--slurm-jobname-prefix", jobs.prefix(self.run.study)]
+        logger.info("start: %s", " ".join(command))
+        return subprocess.Popen(
+            command,
+            cwd=self.run.directory,
+            env=dict(self.run.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # Ctrl-C comes to this process alone, which passes it on in its own way.
+            start_new_session=True,
+        )
+
+    def _watched(self, process: subprocess.Popen[str]) -> int | None:
+        """The exit code of Snakemake, or None where it was stopped because it had fallen silent."""
+        self._heard = time.monotonic()
+        reader = threading.Thread(target=self._relay, args=(process,), daemon=True)
+        reader.start()
+        told_at: float | None = None
+        silent = False
+        while process.poll() is None:
+            now = time.monotonic()
+            if self._wish == "drain" and told_at is None:
+                logger.info("drain: nothing new is submitted; %.0f s for what runs", self.patience.grace)
+                process.send_signal(signal.SIGTERM)
+                told_at = now
+            if told_at is not None and now - told_at > self.patience.grace:
+                self._wish = "stop"
+            silent = self._wish == "go on" and self._is_silent(now)
+            if self._wish == "stop" or silent:
+                self._end(process)
+                break
+            time.sleep(_TICK_S)
+        _end_group(process)
+        reader.join(timeout=self.patience.leaving)
+        return None if silent else process.returncode
+
+    def _relay(self, process: subprocess.Popen[str]) -> None:
+        """Print what Snakemake says, and remember when it last said something."""
+        for line in process.stdout or ():
+            self._heard = time.monotonic()
+            sys.stderr.write(line)
+            sys.stderr.flush()
+
+    def _is_silent(self, now: float) -> bool:
+        """Whether Snakemake says nothing although no job of the study is left that it could wait for."""
+        if not self.run.cluster or now - self._heard < self.patience.silence:
+            return False
+        if self._jobs() != ():
+            # Asked again only after as much time: squeue is shared by everybody.
+            self._heard = now
+            return False
+        logger.warning(
+            "no job is in the queue, and Snakemake is silent for %.0f s: restart", now - self._heard
+        )
+        return True
+
+    def _end(self, process: subprocess.Popen[str]) -> None:
+        """End Snakemake; its jobs are cancelled at once, as it may be asleep between two looks at them."""
+        process.send_signal(signal.SIGINT)
+        if self.run.cluster:
+            self._cancel()
+        try:
+            process.wait(timeout=self.patience.leaving)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _clear(self) -> None:
+        """No job and no lock of the study is left."""
+        if self.run.cluster:
+            self._cancel()
+        for lock in (self.run.directory / ".snakemake" / "locks").glob("*.lock"):
+            if _is_of(self.run.study, lock):
+                lock.unlink(missing_ok=True)
+
+    def _cancel(self) -> None:
+        run = self.run
+        cancelled = jobs.cancel(run.study, run.directory, run.environment, patience_s=self.patience.cancelled)
+        for job in cancelled:
+            logger.info("cancelled job %s (%s, %s)", job.number, job.state, job.comment or job.name)
+
+    def _jobs(self) -> tuple[jobs.Job, ...] | None:
+        """The study's jobs in the queue; None where squeue does not answer."""
+        try:
+            found = jobs.in_queue(self.run.environment)
+        except subprocess.CalledProcessError:
+            return None
+        return jobs.of_study(found, self.run.study, self.run.directory)
+
+
+@contextmanager
+def listening(actions: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
+    """Within the block each of these signals calls its action."""
+    before = {
+        number: signal.signal(number, lambda number, _: actions[signal.Signals(number)]())
+        for number in actions
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end_group(process: subprocess.Popen[str]) -> None:
+    """End what Snakemake has left running: an sbatch that waits for SLURM would submit its job later."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _is_of(study: str, lock: Path) -> bool:
+    """Whether a lock of Snakemake names files of the study: other studies in the directory keep theirs."""
+    own = f"{paths.results(study)}/"
+    return any(line.startswith(own) for line in lock.read_text().splitlines())

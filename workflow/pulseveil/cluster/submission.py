@@ -1,0 +1,124 @@
+"""The controller as a job of its own, so that nobody has to stay logged in (submitit)."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import submitit
+
+from pulseveil.cluster import commands, controllers, jobs
+from pulseveil.cluster.controller import Controller, Patience, Run, listening
+from pulseveil.errors import InputError
+
+_TICK_S = 1.0
+# As long as the study takes: each requeue counts as one.
+_MOST_TIMEOUTS = 1000
+# SLURM may send its signal up to a minute early.
+_EARLY_S = 60
+
+
+@dataclass
+class ControllerJob:
+    """Controls a study within a job; before the job's time limit it drains and is requeued.
+
+    submitit calls it, and `checkpoint` when the signal comes; the start after that goes on with the study.
+    """
+
+    study: str
+    arguments: tuple[str, ...]
+    directory: Path
+    cluster: bool
+    patience: Patience
+
+    def __call__(self) -> int:
+        """Control the study to its end; the exit code."""
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+        self._controller = Controller(self.run(), self.patience)
+        codes: list[int] = []
+        # In a thread, so that `checkpoint`, called by a signal in this one, can wait for its end.
+        self._thread = threading.Thread(target=lambda: codes.append(self._controller.control()))
+        stop = self._controller.stop
+        with listening({signal.SIGTERM: stop, signal.SIGINT: stop}):
+            self._thread.start()
+            while self._thread.is_alive():
+                self._thread.join(_TICK_S)
+        return codes[0] if codes else 1
+
+    def run(self) -> Run:
+        """What is controlled, in an environment whose commands of SLURM outlast its outages."""
+        environment, arguments = jobs.own_environment(), self.arguments
+        if self.cluster:
+            folder = self.directory / ".snakemake" / "commands"
+            environment = commands.install(folder, environment=environment)
+            asked = ("--slurm-status-command", commands.status_command(environment))
+            arguments = (*asked, *arguments)
+        return Run(self.study, arguments, self.directory, self.cluster, environment)
+
+    def checkpoint(self, *_: Any, **__: Any) -> submitit.helpers.DelayedSubmission:
+        """Called by submitit before the time limit: drain, and have this job requeued."""
+        self._controller.drain()
+        self._thread.join()
+        return submitit.helpers.DelayedSubmission(
+            ControllerJob(self.study, self.arguments, self.directory, self.cluster, self.patience)
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the controller's job runs: minutes of its time limit, partition and account (empty: default)."""
+
+    minutes: int = 24 * 60
+    partition: str = ""
+    account: str = ""
+    mem_mb: int = 4000
+
+
+def submit(job: ControllerJob, place: Place) -> str:
+    """Submit the controller, to SLURM or as a background process of this machine; a line on where it is.
+
+    Raises InputError where the study has a controller already.
+    """
+    folder = job.directory / ".snakemake" / "controller" / job.study
+    controllers.require_none(job.study, job.directory)
+    if not job.cluster:
+        local = submitit.LocalExecutor(folder)
+        local.update_parameters(timeout_min=place.minutes)
+        started = local.submit(job)
+        return f"controller: process {started.job_id}; its words are in {started.paths.stderr}"
+    patience = job.patience
+    delay = patience.grace + patience.cancelled + patience.leaving + _EARLY_S
+    if delay > 60 * place.minutes / 2:
+        raise InputError(
+            f"--minutes {place.minutes}: the controller needs {delay / 60:.0f} of them to end in good order; "
+            "give it at least twice as many, or a shorter --grace"
+        )
+    executor = submitit.SlurmExecutor(folder, max_num_timeout=_MOST_TIMEOUTS)
+    executor.update_parameters(
+        job_name=jobs.controller_name(job.study),
+        time=place.minutes,
+        mem=f"{place.mem_mb}MB",
+        cpus_per_task=1,
+        signal_delay_s=int(delay),
+        additional_parameters={"requeue": True, "chdir": str(job.directory)},
+        **{name: getattr(place, name) for name in ("partition", "account") if getattr(place, name)},
+    )
+    submitted = executor.submit(job)
+    return f"controller: job {submitted.job_id}; its words are in {submitted.paths.stderr}"
+
+
+def snakemake_arguments(
+    snakefile: Path, profile: Path, configfile: Path, more: Sequence[str]
+) -> tuple[str, ...]:
+    """Snakemake's arguments, with paths that hold in any directory."""
+    files = (("--snakefile", snakefile), ("--profile", profile), ("--configfile", configfile))
+    return (*(word for name, path in files for word in (name, str(path.resolve()))), *more)
