@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from pulseveil.cluster.controller import Controller, Patience, Run, listening
 from pulseveil.errors import InputError
 
 _TICK_S = 1.0
+_STANDARD = (0, 1, 2)
 # As long as the study takes: each requeue counts as one.
 _MOST_TIMEOUTS = 1000
 # SLURM may send its signal up to a minute early.
@@ -93,7 +96,8 @@ def submit(job: ControllerJob, place: Place) -> str:
     if not job.cluster:
         local = submitit.LocalExecutor(folder)
         local.update_parameters(timeout_min=place.minutes)
-        started = local.submit(job)
+        with _detached():
+            started = local.submit(job)
         return f"controller: process {started.job_id}; its words are in {started.paths.stderr}"
     patience = job.patience
     delay = patience.grace + patience.cancelled + patience.leaving + _EARLY_S
@@ -114,6 +118,24 @@ def submit(job: ControllerJob, place: Place) -> str:
     )
     submitted = executor.submit(job)
     return f"controller: job {submitted.job_id}; its words are in {submitted.paths.stderr}"
+
+
+@contextmanager
+def _detached() -> Iterator[None]:
+    """Within the block, new processes outlive this one's terminal and hold none of its pipes open."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    kept = [os.dup(number) for number in _STANDARD]
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in _STANDARD:
+        os.dup2(nothing, number)
+    try:
+        yield
+    finally:
+        for number, own in zip(_STANDARD, kept, strict=True):
+            os.dup2(own, number)
+            os.close(own)
+        os.close(nothing)
+        signal.signal(signal.SIGHUP, before)
 
 
 def snakemake_arguments(
