@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pulseveil import job_files, store
 from pulseveil.assessment import assess
+from pulseveil.atomic import atomic_path
 from pulseveil.contracts import SyntheticSet, WindowSet
 from pulseveil.errors import run_command
 from pulseveil.stages import QUALITY
@@ -27,7 +28,7 @@ def main() -> None:
     for i, path in enumerate(options.synthetic):
         models = store.read_models(options.models[i])
         table = assess(models, store.read_record(path, SyntheticSet), windows)
-        with store.atomic_path(options.out[i]) as temporary:
+        with atomic_path(options.out[i]) as temporary:
             table.to_csv(temporary, index=False)
         job_files.write_sidecar(options.out[i], models.description["job"]["study"], started)
 

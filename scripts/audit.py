@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from pulseveil import job_files, store
+from pulseveil.atomic import atomic_path
 from pulseveil.audit import detector_job, generator_job
 from pulseveil.audit.job import DetectorAuditJob, GeneratorAuditJob
 from pulseveil.audit.refutation import require_no_refutation
@@ -28,7 +29,7 @@ def main() -> None:
     job_files.log_progress()
     table, study = _audit(options)
     require_no_refutation(table)
-    with store.atomic_path(options.out) as temporary:
+    with atomic_path(options.out) as temporary:
         table.to_csv(temporary, index=False)
     job_files.write_sidecar(options.out, study, started)
 

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from pulseveil import dag
+from pulseveil.atomic import atomic_path
 from pulseveil.errors import run_command
 from pulseveil.plan import make_plan
-from pulseveil.store import atomic_path
 from pulseveil.study import read_study
 
 

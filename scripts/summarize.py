@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pulseveil import job_files, paths, store
+from pulseveil import job_files, paths
+from pulseveil.atomic import atomic_path
 from pulseveil.errors import InputError, run_command
 from pulseveil.plan import make_plan
 from pulseveil.study import Study, check_study, read_study
@@ -39,7 +40,7 @@ def main() -> None:
     table = options.results / paths.results(plan.study.name) / "tables" / "main.txt"
     console = Console(width=WIDTH, record=True)
     console.print(terminal_summary(summary.main, summary.files), highlight=False)
-    with store.atomic_path(table) as temporary:
+    with atomic_path(table) as temporary:
         console.save_text(str(temporary))
 
 

@@ -18,6 +18,8 @@ from pulseveil.cluster.submission import ControllerJob, Place
 from tests.slurm.cluster import wait_until
 from tests.slurm.conftest import ROOT, OnCluster
 
+pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
+
 STEPS = 4
 SNAKEFILE = """
 STUDY = config["study"]

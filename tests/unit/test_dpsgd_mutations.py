@@ -222,10 +222,10 @@ def with_a_fingerprint_without_weights(patch):
 def with_draws_of_the_key_alone(patch):
     """Noise hangs on the data, draws do not."""
 
-    def draw(recipe, noise, fingerprint):
+    def draw(recipe, noise, fingerprint, attempt=0):
         run = recipe.mechanism
-        order = sampling.draw(run, noise.generator(run.name, "draws"))
-        return dpsgd.Chance(order, noise.seeds(run.name, "noise", fingerprint, shape=(run.steps,)))
+        order = sampling.draw(run, noise.generator(run.name, attempt, "draws"))
+        return dpsgd.Chance(order, noise.seeds(run.name, fingerprint, attempt, "noise", shape=(run.steps,)))
 
     patch.setattr(dpsgd, "draw", draw)
 

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from pulseveil.atomic import atomic_path
 from pulseveil.contracts import CHANNEL_SETS, FeatureSet, Scores, SyntheticSet, WindowSet
 from pulseveil.errors import InputError
 from pulseveil.store import (
     Models,
-    atomic_path,
     read_cell_hash,
     read_models,
     read_record,

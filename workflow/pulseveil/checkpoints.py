@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseveil.atomic import atomic_path
 from pulseveil.interruption import Interrupted, Told, never
-from pulseveil.store import atomic_path
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pulseveil.atomic import atomic_path
 from pulseveil.contracts import SyntheticSet
-from pulseveil.store import atomic_path
 
 
 def export_csv(path: Path, synthetic: SyntheticSet) -> None:

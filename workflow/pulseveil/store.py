@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -15,6 +13,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseveil.atomic import atomic_path
 from pulseveil.contracts import FeatureSet, Rows, Scores, SyntheticSet, WindowSet
 from pulseveil.errors import InputError
 
@@ -33,24 +32,6 @@ _CHUNK_BYTES = 1 << 20
 
 Record = TypeVar("Record", bound=Rows)
 Arrays = Mapping[str, NDArray[Any]]
-
-
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that is fsynced and renamed onto it when the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def write_record(path: Path, record: Rows, *, cell_hash: str) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pulseveil.atomic import atomic_path
 from pulseveil.naming import number_label
-from pulseveil.store import atomic_path
 from pulseveil.summary import labels
 from pulseveil.summary.views import NOT_BETTER
 

@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pulseveil.store import atomic_path
+from pulseveil.atomic import atomic_path
 
 # Okabe and Ito 2008: told apart with any form of colour blindness. Yellow is left out: too light on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
