@@ -104,11 +104,11 @@ class OnCluster:
         where = ("-s", str(snakefile), "--directory", str(self.directory))
         return self.start(sys.executable, "-m", "snakemake", *where, *profile, *default, *sooner, *arguments)
 
-    def study(self, values: dict[str, object]) -> subprocess.Popen[str]:
-        """A study of PulseVeil, running."""
+    def study(self, values: dict[str, object], *targets: str) -> subprocess.Popen[str]:
+        """A study of PulseVeil, running: all of it, or the files named."""
         path = self.directory / "study.yaml"
         path.write_text(yaml.safe_dump(values))
-        return self.snakemake(ROOT / "Snakefile", "--configfile", str(path))
+        return self.snakemake(ROOT / "Snakefile", *targets, "--configfile", str(path))
 
 
 def finished(process: subprocess.Popen[str], *, seconds: float) -> subprocess.CompletedProcess[str]:

@@ -1,14 +1,7 @@
-"""The controller on a real cluster: killed, told to end, side by side, and requeued in mid-study.
+"""The controller on a real cluster: killed, told to end, side by side, and requeued in mid-study."""
 
-The study is a Snakefile of jobs that sleep; each writes down when it starts and ends.
-"""
-
-import json
 import signal
-import subprocess
-import sys
 import time
-from collections import defaultdict
 
 import pytest
 
@@ -17,26 +10,10 @@ from pulseveil.cluster.controller import Patience
 from pulseveil.cluster.submission import ControllerJob, Place
 from tests.slurm.cluster import wait_until
 from tests.slurm.conftest import ROOT, OnCluster
+from tests.slurm.sleeping import SNAKEFILE, STEPS, arguments, finish, names, once, said, start, steps
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
 
-STEPS = 4
-SNAKEFILE = """
-STUDY = config["study"]
-rule all:
-    input: expand("results/{study}/last.txt", study=STUDY)
-rule step:
-    output: "results/{study}/step{i}.txt"
-    resources: mem_mb=300, runtime=5
-    shell:
-        "echo start $(date +%s.%N) >> {wildcards.study}.step{wildcards.i}.log; sleep 3;"
-        " echo end $(date +%s.%N) >> {wildcards.study}.step{wildcards.i}.log; echo {wildcards.i} > {output}"
-rule last:
-    input: expand("results/{study}/step{i}.txt", study=STUDY, i=range(config["steps"]))
-    output: "results/{study}/last.txt"
-    resources: mem_mb=300, runtime=5
-    shell: "cat {input} > {output}"
-"""
 STUCK = (
     SNAKEFILE
     + """
@@ -47,82 +24,6 @@ if Path("stuck").exists():
     time.sleep(600)
 """
 )
-CONTROL = """
-import json, logging, signal, sys
-from pathlib import Path
-from pulseveil.cluster.controller import Controller, Patience, listening
-from pulseveil.cluster.submission import ControllerJob
-logging.basicConfig(level=logging.INFO)
-study, patience, arguments = json.loads(sys.argv[1])
-run = ControllerJob(study, tuple(arguments), Path.cwd(), True, Patience()).run()
-controller = Controller(run, Patience(**patience), restarts=1)
-stop, drain = controller.stop, controller.drain
-with listening({signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGUSR2: drain}):
-    sys.exit(controller.control())
-"""
-PATIENCE = {"grace": 30, "cancelled": 30, "leaving": 20}
-
-
-def arguments(study: str, jobs: int = 2, steps: int = STEPS) -> list[str]:
-    """Snakemake's arguments for one of the sleeping studies."""
-    profiles = ROOT / "profiles"
-    return [
-        *("--snakefile", "Snakefile", "--profile", str(profiles / "slurm")),
-        *("--workflow-profile", str(profiles / "default"), "--config", f"study={study}", f"steps={steps}"),
-        *("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5", "--jobs", str(jobs)),
-    ]
-
-
-def start(
-    place: OnCluster, study: str = "one", snakefile: str = SNAKEFILE, **patience: float
-) -> subprocess.Popen[str]:
-    """A controller, running; what it says goes to a file."""
-    (place.directory / "Snakefile").write_text(snakefile)
-    job = json.dumps([study, PATIENCE | patience, arguments(study)])
-    with open(place.directory / f"{study}.controller.log", "a") as log:
-        return subprocess.Popen(
-            [sys.executable, "-c", CONTROL, job],
-            env=place.environment,
-            cwd=place.directory,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            text=True,
-        )
-
-
-def said(place: OnCluster, study: str = "one") -> str:
-    return (place.directory / f"{study}.controller.log").read_text()
-
-
-def steps(place: OnCluster, study: str = "one") -> dict[str, list[tuple[str, float]]]:
-    """The starts and ends of each step, in order of time."""
-    found = defaultdict(list)
-    for path in sorted(place.directory.glob(f"{study}.step*.log")):
-        for line in path.read_text().splitlines():
-            what, when = line.split()
-            found[path.name].append((what, float(when)))
-    return dict(found)
-
-
-def ended(place: OnCluster, study: str = "one") -> int:
-    return sum(what == "end" for events in steps(place, study).values() for what, _ in events)
-
-
-def names(place: OnCluster) -> list[str]:
-    return place.cluster.squeue("--noheader", "--format", "%j")
-
-
-def finish(place: OnCluster, process: subprocess.Popen[str], seconds: float, study: str = "one") -> None:
-    try:
-        code = process.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        pytest.fail(f"not finished after {seconds} s:\n{said(place, study)}")
-    assert code == 0, said(place, study)
-    assert (place.directory / "results" / study / "last.txt").read_text().split() == list(
-        map(str, range(STEPS))
-    )
 
 
 def test_after_kill_9_nothing_is_left_and_finished_work_is_not_redone(on_cluster: OnCluster) -> None:
@@ -175,9 +76,7 @@ def test_two_studies_side_by_side_do_not_touch_each_other(on_cluster: OnCluster)
     left = names(on_cluster)
     assert all(name.startswith("pulseveil-one_more_") for name in left), left
     finish(on_cluster, second, 180, "one_more")
-    assert all(
-        [what for what, _ in events] == ["start", "end"] for events in steps(on_cluster, "one_more").values()
-    )
+    assert once(on_cluster, "one_more")
 
 
 def test_a_second_controller_of_a_study_is_refused(on_cluster: OnCluster) -> None:
@@ -196,7 +95,7 @@ def test_a_snakemake_that_waits_for_nothing_is_started_again(on_cluster: OnClust
     process = start(on_cluster, snakefile=STUCK, silence=40)
     finish(on_cluster, process, 180)
     assert "Snakemake is silent for" in said(on_cluster)
-    assert all([what for what, _ in events] == ["start", "end"] for events in steps(on_cluster).values())
+    assert once(on_cluster)
 
 
 def enter(place: OnCluster, monkeypatch: pytest.MonkeyPatch) -> None:

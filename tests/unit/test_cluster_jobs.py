@@ -15,11 +15,11 @@ from pulseveil.errors import InputError
 
 RUN = "0b6f3a52-6c6e-4f0c-8d24-3f0b7a0c1b2d"
 # Lines of squeue 22.05 in the format of `in_queue`.
-QUEUE = f"""1016|RUNNING|pulseveil-light_{RUN}|/tmp/c1|rule_prepare_cohort_wildcards_simulated_generator
-1017|PENDING|pulseveil-light_{RUN}|/tmp/c2|rule_prepare_cohort_wildcards_simulated_detector
-1018|RUNNING|pulseveil-light_2_{RUN}|/tmp/c1|rule_step_wildcards_a|b
-1019|RUNNING|pulseveil-controller-light|/tmp/c1|(null)
-1020|RUNNING|{RUN}|/tmp/c1|(null)
+QUEUE = f"""1016|RUNNING|1-02:03:04|gres:gpu:2|None|pulseveil-light_{RUN}|/tmp/c1|rule_step_wildcards_one
+1017|PENDING|0:00|N/A|JobHeldUser|pulseveil-light_{RUN}|/tmp/c2|rule_prepare_cohort_wildcards_simulated_detector
+1018|RUNNING|12:30|gres:gpu:a100:1|None|pulseveil-light_2_{RUN}|/tmp/c1|rule_step_wildcards_a|b
+1019|RUNNING|7:05|gres:gpu|None|pulseveil-controller-light|/tmp/c1|(null)
+1020|PENDING|INVALID|N/A|launch failed requeued held|{RUN}|/tmp/c1|(null)
 """
 
 
@@ -28,7 +28,25 @@ def test_lines_of_squeue_become_jobs():
     assert [job.number for job in found] == ["1016", "1017", "1018", "1019", "1020"]
     assert found[0].directory == Path("/tmp/c1")
     assert found[2].comment == "rule_step_wildcards_a|b"
+    assert [job.used_s for job in found] == [93784, 0, 750, 425, 0]
+    assert [job.gpus for job in found] == [2, 0, 1, 1, 0]
     assert jobs.parse_queue("\n") == ()
+
+
+def test_held_jobs_are_named_with_the_cure():
+    words = jobs.describe_held(jobs.parse_queue(QUEUE))
+    assert "1017 (JobHeldUser), 1020 (launch failed requeued held)" in words
+    assert words.endswith("scontrol release 1017,1020")
+    assert jobs.describe_held(jobs.parse_queue(QUEUE)[:1]) == ""
+
+
+def test_what_cancelled_jobs_had_worked_for_is_told():
+    found = jobs.parse_queue(QUEUE)
+    assert jobs.describe_lost([found[1], found[4]]) == ""
+    # 1,563 minutes 4 s with two GPUs, and 12.5 minutes with one.
+    assert jobs.describe_lost([found[0], found[2]]).startswith(
+        "cancelled 2 running jobs after 1575.6 minutes of work and 3138.6 GPU minutes: lost, but for"
+    )
 
 
 def test_a_study_has_its_own_jobs_in_its_own_directory_only():
@@ -112,5 +130,5 @@ def test_a_damaged_lease_holds_nobody_up(tmp_path, content):
 
 
 def test_run_ids_are_those_of_the_executor():
-    (job,) = jobs.parse_queue(f"1|RUNNING|pulseveil-a_{uuid.uuid4()}|{os.sep}|(null)")
+    (job,) = jobs.parse_queue(f"1|RUNNING|0:01|N/A|None|pulseveil-a_{uuid.uuid4()}|{os.sep}|(null)")
     assert jobs.of_study([job], "a", Path(os.sep)) == (job,)

@@ -69,6 +69,7 @@ class Controller:
     restarts: int = 5
     _wish: Wish = "go on"
     _heard: float = 0.0
+    _cancelled: list[jobs.Job] = field(default_factory=list)
 
     def control(self) -> int:
         """Snakemake's exit code, or 130 where the controller was told to drain or stop.
@@ -77,16 +78,10 @@ class Controller:
         """
         directory = self.run.directory
         with lease.held(self.run.study, directory):
-            for _ in range(self.restarts + 1):
-                self._clear()
-                code = self._watched(self._start())
-                self._clear()
-                if code is not None:
-                    return code if self._wish == "go on" else _STOPPED_CODE
-                if self._wish != "go on":
-                    return _STOPPED_CODE
-            logger.error("Snakemake fell silent %d times; see its logs", self.restarts + 1)
-            return 1
+            code = self._until_it_ends()
+        if lost := jobs.describe_lost(self._cancelled):
+            logger.info("%s", lost)
+        return code
 
     def drain(self) -> None:
         """Submit nothing new and, once the running jobs have ended or the grace is over, end."""
@@ -96,6 +91,19 @@ class Controller:
     def stop(self) -> None:
         """Cancel all jobs and end."""
         self._wish = "stop"
+
+    def _until_it_ends(self) -> int:
+        """The exit code of the first Snakemake that does not fall silent."""
+        for _ in range(self.restarts + 1):
+            self._clear()
+            code = self._watched(self._start())
+            self._clear()
+            if code is not None:
+                return code if self._wish == "go on" else _STOPPED_CODE
+            if self._wish != "go on":
+                return _STOPPED_CODE
+        logger.error("Snakemake fell silent %d times; see its logs", self.restarts + 1)
+        return 1
 
     def _start(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "pulseveil.cluster.bound", str(os.getpid()), *self.run.arguments]
@@ -149,9 +157,12 @@ class Controller:
         """Whether Snakemake says nothing although no job of the study is left that it could wait for."""
         if not self.run.cluster or now - self._heard < self.patience.silence:
             return False
-        if self._jobs() != ():
+        queued = self._jobs()
+        if queued != ():
             # Asked again only after as much time: squeue is shared by everybody.
             self._heard = now
+            if held := jobs.describe_held(queued or ()):
+                logger.warning("%s", held)
             return False
         logger.warning(
             "no job is in the queue, and Snakemake is silent for %.0f s: restart", now - self._heard
@@ -180,6 +191,7 @@ class Controller:
     def _cancel(self) -> None:
         run = self.run
         cancelled = jobs.cancel(run.study, run.directory, run.environment, patience_s=self.patience.cancelled)
+        self._cancelled += cancelled
         for job in cancelled:
             logger.info("cancelled job %s (%s, %s)", job.number, job.state, job.comment or job.name)
 

@@ -13,7 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 
 _KEPT = "SLURM_CONF"
-_FORMAT = "%i|%T|%j|%Z|%k"
+# The comment comes last: wildcards may hold the bar.
+_FORMAT = "%i|%T|%M|%b|%r|%j|%Z|%k"
 _RUN = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _LONGEST_PREFIX = 50
 _POLL_S = 1.0
@@ -21,13 +22,24 @@ _POLL_S = 1.0
 
 @dataclass(frozen=True)
 class Job:
-    """One job in the queue; `comment` tells rule and wildcards."""
+    """One job in the queue; `comment` tells rule and wildcards.
+
+    used_s: seconds since its start. gpus: on its node. reason: why it does not run.
+    """
 
     number: str
     state: str
     name: str
     directory: Path
     comment: str
+    used_s: float = 0.0
+    gpus: int = 0
+    reason: str = ""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it waits until somebody lets it go: held by hand, or by SLURM after a failed start."""
+        return self.reason.startswith("JobHeld") or "held" in self.reason.split()
 
 
 def prefix(study: str) -> str:
@@ -60,10 +72,33 @@ def own_environment() -> dict[str, str]:
 
 def parse_queue(text: str) -> tuple[Job, ...]:
     """The jobs of squeue's lines in the format of `in_queue`."""
-    rows = (line.split("|", 4) for line in text.splitlines() if line.strip())
+    rows = (line.split("|", 7) for line in text.splitlines() if line.strip())
     return tuple(
-        Job(number, state, name, Path(folder), comment) for number, state, name, folder, comment in rows
+        Job(number, state, name, Path(folder), comment, _seconds(used), _gpus(gres), reason)
+        for number, state, used, gres, reason, name, folder, comment in rows
     )
+
+
+def describe_lost(cancelled: Sequence[Job]) -> str:
+    """What cancelled jobs had worked for, in a line; empty where none had begun."""
+    begun = [job for job in cancelled if job.used_s > 0]
+    minutes = sum(job.used_s for job in begun) / 60
+    gpu_minutes = sum(job.used_s * job.gpus for job in begun) / 60
+    count = f"{len(begun)} running job{'s' if len(begun) > 1 else ''}"
+    return (
+        f"cancelled {count} after {minutes:.1f} minutes of work and {gpu_minutes:.1f} GPU minutes: "
+        "lost, but for finished runs and stored states of trainings"
+        if begun
+        else ""
+    )
+
+
+def describe_held(queued: Sequence[Job]) -> str:
+    """The jobs that are held, with the cure; empty where none is."""
+    held = [job for job in queued if job.is_held]
+    named = ", ".join(f"{job.number} ({job.reason})" for job in held)
+    numbers = ",".join(job.number for job in held)
+    return f"held, see their reasons: {named}; let them go with: scontrol release {numbers}" if held else ""
 
 
 def of_study(jobs: Sequence[Job], study: str, directory: Path) -> tuple[Job, ...]:
@@ -95,3 +130,21 @@ def cancel(study: str, directory: Path, environment: Mapping[str, str], *, patie
             numbers = ", ".join(job.number for job in left)
             raise TimeoutError(f"jobs {numbers} are still there {patience_s:.0f} s after they were cancelled")
     return list(found)
+
+
+def _seconds(used: str) -> float:
+    """Seconds of squeue's `[days-][[hours:]minutes:]seconds`; 0 of a word like INVALID."""
+    days, _, clock = used.rpartition("-")
+    try:
+        parts = [int(part) for part in clock.split(":")]
+        units = (1.0, 60.0, 3600.0)
+        seconds = sum(part * unit for part, unit in zip(reversed(parts), units, strict=False))
+        return int(days or 0) * 86400.0 + seconds
+    except ValueError:
+        return 0.0
+
+
+def _gpus(gres: str) -> int:
+    """The GPUs among generic resources like "gres:gpu:a100:2" (squeue: per node); 0 of "N/A"."""
+    found = re.search(r"\bgpu(?::[A-Za-z][^:,]*)?(?::(\d+))?(?=[,(]|$)", gres)
+    return int(found[1] or 1) if found else 0

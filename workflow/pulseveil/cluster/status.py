@@ -46,9 +46,8 @@ def view(plan: Plan, directory: Path) -> RenderableType:
     for stage in stages:
         counts = (stage.done, stage.planned, stage.running, stage.waiting, stage.failed)
         table.add_row(stage.name, *map(str, counts))
-    parts: list[RenderableType] = [Text(_controller(study, directory)), table, _best(plan, directory)]
-    spent = spending.describe(plan)
-    return Group(*parts, Text(spent)) if spent else Group(*parts)
+    words = [text for text in (jobs.describe_held(queued), spending.describe(plan)) if text]
+    return Group(Text(_controller(study, directory)), table, _best(plan, directory), *map(Text, words))
 
 
 def _controller(study: str, directory: Path) -> str:

@@ -1,0 +1,111 @@
+"""A study of jobs that sleep, under a controller: each job writes down when it starts and ends."""
+
+import json
+import subprocess
+import sys
+from collections import defaultdict
+
+import pytest
+
+from tests.slurm.conftest import ROOT, OnCluster
+
+STEPS = 4
+SNAKEFILE = """
+STUDY = config["study"]
+rule all:
+    input: expand("results/{study}/last.txt", study=STUDY)
+rule step:
+    output: "results/{study}/step{i}.txt"
+    resources: mem_mb=300, runtime=5
+    shell:
+        "echo start $(date +%s.%N) >> {wildcards.study}.step{wildcards.i}.log; sleep 3;"
+        " echo end $(date +%s.%N) >> {wildcards.study}.step{wildcards.i}.log; echo {wildcards.i} > {output}"
+rule last:
+    input: expand("results/{study}/step{i}.txt", study=STUDY, i=range(config["steps"]))
+    output: "results/{study}/last.txt"
+    resources: mem_mb=300, runtime=5
+    shell: "cat {input} > {output}"
+"""
+CONTROL = """
+import json, logging, signal, sys
+from pathlib import Path
+from pulseveil.cluster.controller import Controller, Patience, listening
+from pulseveil.cluster.submission import ControllerJob
+logging.basicConfig(level=logging.INFO)
+study, patience, arguments = json.loads(sys.argv[1])
+run = ControllerJob(study, tuple(arguments), Path.cwd(), True, Patience()).run()
+controller = Controller(run, Patience(**patience), restarts=1)
+stop, drain = controller.stop, controller.drain
+with listening({signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGUSR2: drain}):
+    sys.exit(controller.control())
+"""
+PATIENCE = {"grace": 30, "cancelled": 30, "leaving": 20}
+
+
+def arguments(study: str, jobs: int = 2, steps: int = STEPS) -> list[str]:
+    """Snakemake's arguments for one of the sleeping studies."""
+    profiles = ROOT / "profiles"
+    return [
+        *("--snakefile", "Snakefile", "--profile", str(profiles / "slurm")),
+        *("--workflow-profile", str(profiles / "default"), "--config", f"study={study}", f"steps={steps}"),
+        *("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5", "--jobs", str(jobs)),
+    ]
+
+
+def start(
+    place: OnCluster, study: str = "one", snakefile: str = SNAKEFILE, jobs: int = 2, **patience: float
+) -> subprocess.Popen[str]:
+    """A controller, running; what it says goes to a file."""
+    (place.directory / "Snakefile").write_text(snakefile)
+    job = json.dumps([study, PATIENCE | patience, arguments(study, jobs)])
+    with open(place.directory / f"{study}.controller.log", "a") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", CONTROL, job],
+            env=place.environment,
+            cwd=place.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            text=True,
+            start_new_session=True,
+        )
+    place.started.append(process)
+    return process
+
+
+def said(place: OnCluster, study: str = "one") -> str:
+    """What the controller has said so far."""
+    return (place.directory / f"{study}.controller.log").read_text()
+
+
+def steps(place: OnCluster, study: str = "one") -> dict[str, list[tuple[str, float]]]:
+    """The starts and ends of each step, in order of time."""
+    found = defaultdict(list)
+    for path in sorted(place.directory.glob(f"{study}.step*.log")):
+        for line in path.read_text().splitlines():
+            what, when = line.split()
+            found[path.name].append((what, float(when)))
+    return dict(found)
+
+
+def names(place: OnCluster) -> list[str]:
+    """The names of all jobs in the queue."""
+    return place.cluster.squeue("--noheader", "--format", "%j")
+
+
+def finish(place: OnCluster, process: subprocess.Popen[str], seconds: float, study: str = "one") -> None:
+    """Wait for the controller's end: good, with the result of all steps."""
+    try:
+        code = process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        pytest.fail(f"not finished after {seconds} s:\n{said(place, study)}")
+    assert code == 0, said(place, study)
+    assert (place.directory / "results" / study / "last.txt").read_text().split() == list(
+        map(str, range(STEPS))
+    )
+
+
+def once(place: OnCluster, study: str = "one") -> bool:
+    """Whether each step was started and ended once."""
+    return all([what for what, _ in events] == ["start", "end"] for events in steps(place, study).values())

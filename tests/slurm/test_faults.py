@@ -1,0 +1,167 @@
+"""What clusters do to the jobs of a study: each fault on a real cluster, through profiles/slurm.
+
+Each test prints how long the study took from the end of the fault to its own end (pytest -rP).
+"""
+
+import time
+
+import pytest
+
+from pulseveil import paths
+from tests.slurm.cluster import wait_until
+from tests.slurm.conftest import OnCluster, finished
+from tests.slurm.sleeping import STEPS, finish, names, once, start, steps
+from tests.workflow.conftest import Runner
+from tests.workflow.test_interruption import STUDY, models
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
+
+HUNGRY = """
+rule made:
+    output:
+        "made.txt",
+    resources:
+        mem_mb=lambda wildcards, attempt: 700 * attempt,
+        runtime=5,
+    shell:
+        "echo start >> starts; python3 -c 'import time; held = bytearray(900 << 20); time.sleep(4)';"
+        " echo done > {output}"
+"""
+
+
+def test_a_job_above_its_memory_runs_again_with_more(on_cluster: OnCluster) -> None:
+    here = on_cluster.directory
+    (here / "Snakefile").write_text(HUNGRY)
+    run = on_cluster.snakemake(here / "Snakefile")
+    wait_until(lambda: "FAILED|700M" in ends(on_cluster), 90, "the end of a job above its memory")
+    since = time.monotonic()
+    done = finished(run, seconds=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ends(on_cluster) == ["COMPLETED|1400M", "FAILED|700M"]
+    assert (here / "made.txt").read_text() == "done\n"
+    assert (here / "starts").read_text().split() == ["start", "start"]
+    print(f"memory: finished {time.monotonic() - since:.0f} s after the kill")
+
+
+def ends(place: OnCluster) -> list[str]:
+    """State and memory of each job of this directory."""
+    lines = place.cluster.squeue("--states=all", "--format=%T|%m|%Z")
+    return sorted(line.rpartition("|")[0] for line in lines if line.endswith(f"|{place.directory}"))
+
+
+def test_a_training_at_its_time_limit_goes_on_to_the_same_model(
+    on_cluster: OnCluster, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    model = paths.MODELS.format(
+        study=STUDY["name"],
+        cohort="simulated",
+        generator="cgan",
+        unit="subject",
+        epsilon_generator="inf",
+        seed=0,
+    )
+    local = Runner(tmp_path_factory.mktemp("local"))
+    local.snakemake(model, study=STUDY)
+
+    run = on_cluster.study(STUDY, model)
+    wait_until(lambda: "cgan: step" in logs(on_cluster), 200, "a training")
+    (job,) = on_cluster.cluster.squeue("--states=R", "--format=%A", "--name", run_id(on_cluster))
+    on_cluster.cluster.run("scontrol", "update", f"JobId={job}", "EndTime=now")
+    wait_until(lambda: states(on_cluster, job) == ["TIMEOUT"], 90, "the time limit")
+    since = time.monotonic()
+    done = finished(run, seconds=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # It is shorter than its cadence: what it goes on from was stored when SLURM told it to end.
+    assert "cgan: continue after step" in logs(on_cluster)
+    expected, found = models(local.directory / model), models(on_cluster.directory / model)
+    assert expected.keys() == found.keys()
+    assert all((expected[name] == found[name]).all() for name in expected)
+    print(f"time limit: finished {time.monotonic() - since:.0f} s after it")
+
+
+def states(place: OnCluster, job: str) -> list[str]:
+    """The state of one job."""
+    return place.cluster.squeue("--states=all", "--jobs", job, "--format=%T")
+
+
+def run_id(place: OnCluster) -> str:
+    """The name of the jobs of this directory's last run."""
+    lines = place.cluster.squeue("--states=all", "--format=%j|%Z")
+    return [line.partition("|")[0] for line in lines if line.endswith(f"|{place.directory}")][-1]
+
+
+def logs(place: OnCluster) -> str:
+    """The logs of all trainings."""
+    return "".join(path.read_text() for path in (place.directory / "logs").rglob("*.log"))
+
+
+PREEMPTED = """
+rule all:
+    input: "scavenge.txt", "scavenge_cancel.txt"
+rule made:
+    output: "{partition}.txt"
+    resources:
+        mem_mb=1000,
+        runtime=5,
+        slurm_partition=lambda wildcards: wildcards.partition,
+    threads: 16
+    shell:
+        "echo start $(date +%s.%N) >> {wildcards.partition}.starts; test -e again || sleep 600;"
+        " echo done > {output}"
+"""
+
+
+def test_preempted_jobs_run_again(on_cluster: OnCluster) -> None:
+    here, cluster = on_cluster.directory, on_cluster.cluster
+    (here / "Snakefile").write_text(PREEMPTED)
+    run = on_cluster.snakemake(here / "Snakefile")
+    kinds = ("scavenge", "scavenge_cancel")
+    wait_until(lambda: all((here / f"{kind}.starts").exists() for kind in kinds), 90, "both jobs")
+    (here / "again").touch()
+    stronger = ("--partition=cpu", "--exclusive", "--nodes=2", "--output=/dev/null")
+    # Preempted jobs of both kinds leave; the one that is requeued waits until the stronger one has ended.
+    cluster.run("sbatch", *stronger, "--wrap", "sleep 5")
+    since = time.monotonic()
+    done = finished(run, seconds=200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for kind in kinds:
+        assert (here / f"{kind}.txt").read_text() == "done\n"
+        assert len((here / f"{kind}.starts").read_text().splitlines()) == 2
+    lines = cluster.squeue("--states=all", "--format=%P|%T|%Z")
+    found = sorted(line.rpartition("|")[0] for line in lines if line.endswith(f"|{here}"))
+    # Requeued: the same job. Cancelled: another one, submitted by Snakemake.
+    assert found == ["scavenge_cancel|COMPLETED", "scavenge_cancel|PREEMPTED", "scavenge|COMPLETED"]
+    print(f"preemption: finished {time.monotonic() - since:.0f} s after it")
+
+
+def test_a_study_outlasts_a_minute_without_squeue(on_cluster: OnCluster) -> None:
+    process = start(on_cluster)
+    wait_until(lambda: bool(steps(on_cluster)), 60, "a running step")
+    # What the controller knows is on disk by then.
+    time.sleep(6)
+    on_cluster.cluster.kill_daemon("slurmctld")
+    time.sleep(60)
+    on_cluster.cluster.start_daemon("slurmctld")
+    since = time.monotonic()
+    finish(on_cluster, process, 200)
+    assert once(on_cluster)
+    print(f"squeue: finished {time.monotonic() - since:.0f} s after it came back")
+
+
+def test_a_study_outlasts_a_full_queue_and_a_minute_without_sacct(on_accounting_cluster: OnCluster) -> None:
+    here, cluster = on_accounting_cluster, on_accounting_cluster.cluster
+    limit = ("sacctmgr", "--immediate", "modify", "user", "root", "set")
+    cluster.run(*limit, "maxsubmitjobs=2")
+    try:
+        process = start(here, jobs=STEPS)
+        wait_until(lambda: bool(steps(here)), 60, "a running step")
+        assert len(names(here)) <= 2
+        cluster.stop_daemon("slurmdbd")
+        time.sleep(60)
+        cluster.start_daemon("slurmdbd")
+        since = time.monotonic()
+        finish(here, process, 200)
+    finally:
+        cluster.run(*limit, "maxsubmitjobs=-1")
+    assert once(here)
+    print(f"sacct: finished {time.monotonic() - since:.0f} s after it came back")
