@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from pulseveil import costs
 from pulseveil.cluster import controllers, doctor, jobs, status, submission
 from pulseveil.cluster.controller import Patience
 from pulseveil.cluster.doctor import Setup
@@ -74,12 +75,14 @@ def _setup(plan: Plan, directory: Path, options: argparse.Namespace) -> Setup:
     return Setup(
         directory,
         gpus=min(resources.gpu, 1),
-        minutes=resources.runtime,
+        minutes=costs.longest_limit_minutes(plan),
         mem_mb=resources.mem_mb,
         jobs=int(profile["jobs"]),
         status_command=str(profile["slurm-status-command"]),
         partition=options.partition,
         account=options.account,
+        tries=int(profile.get("retries", 0)) + 1,
+        latency_wait_s=int(profile.get("latency-wait", Setup.latency_wait_s)),
     )
 
 

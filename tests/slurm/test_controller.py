@@ -1,5 +1,6 @@
 """The controller on a real cluster: killed, told to end, side by side, and requeued in mid-study."""
 
+import re
 import signal
 import time
 
@@ -49,6 +50,7 @@ def test_a_signal_ends_the_controller_and_its_jobs(on_cluster: OnCluster, number
     process.send_signal(number)
     assert process.wait(timeout=60) == 130, said(on_cluster)
     assert not names(on_cluster)
+    assert re.search(r"cancelled \d+ running jobs? after [\d.]+ minutes of work", said(on_cluster))
     # Nobody goes on behind our back.
     time.sleep(6)
     assert not names(on_cluster)
@@ -70,7 +72,7 @@ def test_a_drained_controller_lets_running_jobs_end_and_submits_no_more(on_clust
 def test_two_studies_side_by_side_do_not_touch_each_other(on_cluster: OnCluster) -> None:
     first = start(on_cluster, "one")
     second = start(on_cluster, "one_more")
-    wait_until(lambda: bool(steps(on_cluster, "one") and steps(on_cluster, "one_more")), 90, "steps of both")
+    wait_until(lambda: bool(steps(on_cluster, "one") and steps(on_cluster, "one_more")), 200, "steps of both")
     first.send_signal(signal.SIGTERM)
     assert first.wait(timeout=60) == 130
     left = names(on_cluster)
@@ -110,12 +112,15 @@ def test_a_submitted_controller_is_requeued_at_its_time_limit_and_goes_on(
     on_cluster: OnCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     enter(on_cluster, monkeypatch)
-    number = 12
+    number = 5
     patience = Patience(grace=10, cancelled=10, leaving=5)
     job = ControllerJob("one", tuple(arguments("one", 1, number)), on_cluster.directory, True, patience)
     print(submission.submit(job, Place(minutes=3, mem_mb=700)))
     found = controllers.controller("one", on_cluster.directory)
     assert found is not None
+    wait_until(lambda: bool(steps(on_cluster)), 120, "a running step")
+    # Its limit is near: SLURM warns it now, 85 s before.
+    on_cluster.cluster.run("scontrol", "update", f"JobId={found.job}", "EndTime=now+100")
     wait_until(lambda: not names(on_cluster), 500, "the end of the controller")
     (words,) = (on_cluster.directory / ".snakemake" / "controller" / "one").glob("*_log.err")
     text = words.read_text()

@@ -206,6 +206,8 @@ def test_no_default_partition() -> None:
     [
         ({}, "up to 64000 MB"),
         ({"mem_mb": 64001}, "have 64000 MB"),
+        ({"mem_mb": 21333, "tries": 3}, "a job asks for 21333 MB, its last try for 63999 MB"),
+        ({"mem_mb": 21334, "tries": 3}, "have 64000 MB"),
         ({"gpus": 1}, "no node of cpu has a GPU"),
         ({"gpus": 1, "partition": "short"}, "up to 32000 MB on a node with a GPU"),
         ({"partition": "old"}, "no node of old is in service: no nodes"),
@@ -222,6 +224,15 @@ def test_time_limit_names_partitions_that_are_long_enough() -> None:
     verdict = diagnosis.time_limit(planned(partition="short"), partitions)
     assert verdict.state == "wrong"
     assert verdict.mend.endswith("another partition: cpu.")
+
+
+def test_the_last_try_must_fit_into_the_time_limit() -> None:
+    partitions = inventory.partitions(PARTITIONS)
+    limit = int(next(p.minutes for p in partitions if p.name == "short") or 0)
+    assert diagnosis.time_limit(planned(partition="short", minutes=limit), partitions).state == "ok"
+    verdict = diagnosis.time_limit(planned(partition="short", minutes=limit, tries=3), partitions)
+    assert (verdict.state, f"its last try for {3 * limit} min" in verdict.found) == ("wrong", True)
+    assert "retries in profiles/slurm/config.yaml" in verdict.mend
 
 
 @pytest.mark.parametrize(

@@ -173,3 +173,17 @@ def test_a_private_training_that_sees_other_windows_is_expected_to_cost_what_the
     assert seconds("long", math.inf, "subject") == seconds("short", math.inf, "subject")
     # All windows in each step, instead of the published 10 passes.
     assert seconds("short", 1, "subject") == pytest.approx(5 * seconds("short", math.inf, "subject"))
+
+
+def test_the_longest_time_limit_is_that_of_the_longest_job():
+    plan = demo()
+    assert costs.longest_limit_minutes(plan) == plan.study.resources.runtime
+    longer = demo(generators=[{"name": "cgan", "settings": {"steps": 400_000}}, "moments"])
+    (pack,) = longer.generator_packs()
+    seconds = [costs.generator_seconds(longer, cell, pack) for cell in longer.generator_cells()]
+    assert costs.longest_limit_minutes(longer) == round(3 * max(seconds) / 60) > 60
+    faster = demo(
+        generators=[{"name": "cgan", "settings": {"steps": 400_000}}, "moments"],
+        resources={"gpu": 1, "gpu_speedup": 4, "runtime": 1},
+    )
+    assert costs.longest_limit_minutes(faster) == round(3 * max(seconds) / 60 / 4)

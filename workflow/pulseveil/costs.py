@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -58,6 +59,31 @@ def detector_seconds(plan: Plan, detector: str, pack: DetectorPack, privacy: Pri
         runs = len(pack.seeds) * len(pack.generators) * len(pack.noise)
         seconds += runs * kind.expected_seconds(model.settings, rows, private)
     return float(seconds)
+
+
+def limit_minutes(plan: Plan, seconds: float, gpu: int) -> int:
+    """The time limit of a job's first try: three times what is expected, and the study's least at least."""
+    resources = plan.study.resources
+    return max(resources.runtime, round(seconds / (resources.gpu_speedup if gpu else 1) / 20))
+
+
+def longest_limit_minutes(plan: Plan) -> int:
+    """The longest time limit that a job of the study asks for at its first try."""
+    return max(limit_minutes(plan, seconds, plan.study.resources.gpu * gpu) for seconds, gpu in _jobs(plan))
+
+
+def _jobs(plan: Plan) -> Iterator[tuple[float, bool]]:
+    """The expected CPU seconds of each training job and audit, and whether a GPU would help it."""
+    for cell, seeds in product(plan.generator_cells(), plan.generator_packs()):
+        kind = registry.load("generators", plan.study.generator(cell.generator).kind)
+        yield generator_seconds(plan, cell, seeds), kind.uses_tensorflow
+    for pack in plan.detector_packs:
+        for detector in pack.detectors:
+            kind = registry.load("detectors", plan.study.detector(detector).kind)
+            for privacy in plan.privacies(pack, detector):
+                yield detector_seconds(plan, detector, pack, privacy), kind.uses_tensorflow
+    for audited in audit_plan.audited_cells(plan):
+        yield audit_seconds(plan, audited), audited_kind(plan, audited).uses_tensorflow
 
 
 def lines(plan: Plan) -> list[Line]:

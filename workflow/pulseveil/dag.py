@@ -15,7 +15,7 @@ from pulseveil.errors import InputError
 from pulseveil.naming import number_label, parse_number
 from pulseveil.packs import AuditedCell, DetectorPack, GeneratorCell, GeneratorPack, Privacy
 from pulseveil.plan import NONE, Plan, make_plan
-from pulseveil.study import Study, check_study, load_yaml
+from pulseveil.study import check_study, load_yaml
 
 __all__ = ["number_label"]
 
@@ -153,9 +153,9 @@ def study_json(plan: Plan) -> str:
     return json.dumps(plan.study.model_dump(mode="json", exclude_none=True))
 
 
-def resources(study: Study) -> dict[str, Any]:
+def resources(plan: Plan) -> dict[str, Any]:
     """Resources of a job that trains no network; memory and time grow with each retry."""
-    return _resources(study, lambda wildcards: 0.0, lambda wildcards: 0)
+    return _resources(plan, lambda wildcards: 0.0, lambda wildcards: 0)
 
 
 def generator_resources(plan: Plan, pack: GeneratorPack) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def generator_resources(plan: Plan, pack: GeneratorPack) -> dict[str, Any]:
         kind = plan.study.generator(wildcards.generator).kind
         return plan.study.resources.gpu * int(registry.load("generators", kind).uses_tensorflow)
 
-    return _resources(plan.study, seconds, gpu)
+    return _resources(plan, seconds, gpu)
 
 
 def detector_resources(plan: Plan, pack: DetectorPack) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def detector_resources(plan: Plan, pack: DetectorPack) -> dict[str, Any]:
         kind = plan.study.detector(wildcards.detector).kind
         return plan.study.resources.gpu * int(registry.load("detectors", kind).uses_tensorflow)
 
-    return _resources(plan.study, seconds, gpu)
+    return _resources(plan, seconds, gpu)
 
 
 def audit_resources(plan: Plan, part: Part) -> dict[str, Any]:
@@ -194,13 +194,14 @@ def audit_resources(plan: Plan, part: Part) -> dict[str, Any]:
         kind = costs.audited_kind(plan, _audited_cell(wildcards, part))
         return plan.study.resources.gpu * int(kind.uses_tensorflow)
 
-    return _resources(plan.study, seconds, gpu)
+    return _resources(plan, seconds, gpu)
 
 
-def _resources(study: Study, seconds: Any, gpu: Any) -> dict[str, Any]:
-    least = study.resources
+def _resources(plan: Plan, seconds: Any, gpu: Any) -> dict[str, Any]:
     return {
-        "mem_mb": lambda wildcards, attempt: least.mem_mb * attempt,
-        "runtime": lambda wildcards, attempt: attempt * max(least.runtime, round(seconds(wildcards) / 20)),
+        "mem_mb": lambda wildcards, attempt: plan.study.resources.mem_mb * attempt,
+        "runtime": lambda wildcards, attempt: (
+            attempt * costs.limit_minutes(plan, seconds(wildcards), gpu(wildcards))
+        ),
         "gpu": gpu,
     }

@@ -139,6 +139,11 @@ class Resources(Settings):
     gpu: Literal[0, 1] = Field(0, description="GPUs for a job that trains a network")
     mem_mb: int = Field(4000, gt=0, description="memory of a job in MB")
     runtime: int = Field(30, gt=0, description="least wall time of a job in minutes")
+    gpu_speedup: float = Field(
+        1.0,
+        gt=0,
+        description="times that a GPU trains faster than one core, by your guess: for time limits only",
+    )
 
 
 class Study(Settings):

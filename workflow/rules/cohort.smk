@@ -12,7 +12,7 @@ rule prepare_cohort:
         f"benchmarks/{STUDY.name}/prepare_cohort/{{cohort}}.{{windows}}.tsv"
     threads: STUDY.threads
     resources:
-        **dag.resources(STUDY),
+        **dag.resources(PLAN),
     params:
         script=SCRIPTS / "prepare_cohort.py",
         job=lambda wildcards: dag.cohort_arguments(
@@ -34,7 +34,7 @@ rule extract_features:
         f"benchmarks/{STUDY.name}/extract_features/{{cohort}}.tsv"
     threads: STUDY.threads
     resources:
-        **dag.resources(STUDY),
+        **dag.resources(PLAN),
     params:
         script=SCRIPTS / "extract_features.py",
         job=dag.feature_arguments(PLAN),

@@ -39,7 +39,7 @@ for pack in PLAN.generator_packs():
             f"benchmarks/{STUDY.name}/synthesize/{GENERATOR_LOG}.{pack.name}.tsv"
         threads: STUDY.threads
         resources:
-            **dag.resources(STUDY),
+            **dag.resources(PLAN),
         params:
             script=SCRIPTS / "synthesize.py",
             job=lambda wildcards: dag.synthesis_arguments(PLAN, wildcards.cohort),
@@ -66,7 +66,7 @@ for pack in PLAN.generator_packs():
             f"benchmarks/{STUDY.name}/extract_features/{GENERATOR_LOG}.{pack.name}.tsv"
         threads: STUDY.threads
         resources:
-            **dag.resources(STUDY),
+            **dag.resources(PLAN),
         params:
             script=SCRIPTS / "extract_features.py",
             job=dag.feature_arguments(PLAN),
@@ -92,7 +92,7 @@ for pack in PLAN.generator_packs():
             f"benchmarks/{STUDY.name}/assess_quality/{GENERATOR_LOG}.{pack.name}.tsv"
         threads: STUDY.threads
         resources:
-            **dag.resources(STUDY),
+            **dag.resources(PLAN),
         params:
             script=SCRIPTS / "assess_quality.py",
             job=dag.quality_arguments(),

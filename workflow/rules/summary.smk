@@ -39,7 +39,7 @@ rule summarize:
         f"benchmarks/{STUDY.name}/summarize.tsv"
     threads: STUDY.threads
     resources:
-        **dag.resources(STUDY),
+        **dag.resources(PLAN),
     params:
         script=SCRIPTS / "summarize.py",
         study=dag.study_json(PLAN),

@@ -93,10 +93,14 @@ def nodes(setup: Setup, partitions: Sequence[Partition], groups: Sequence[NodeGr
         return Verdict("wrong", f"no node of {where} has a GPU", mend)
     most = max(g.mem_mb for g in fitting)
     with_gpu = " with a GPU" if setup.gpus else ""
-    if most < setup.mem_mb:
-        mend = f"Set resources.mem_mb to at most {most} in the study, or name a partition with larger nodes."
-        return Verdict("wrong", f"nodes{with_gpu} have {most} MB; a job asks for {setup.mem_mb} MB", mend)
-    return Verdict("ok", f"up to {most} MB on a node{with_gpu}; a job asks for {setup.mem_mb} MB")
+    asked = f"a job asks for {setup.mem_mb} MB{_at_last(setup, 'MB', setup.mem_mb)}"
+    if most < setup.mem_mb * setup.tries:
+        mend = (
+            f"Set resources.mem_mb to at most {most // setup.tries} in the study{_fewer(setup)},"
+            " or name a partition with larger nodes."
+        )
+        return Verdict("wrong", f"nodes{with_gpu} have {most} MB; {asked}", mend)
+    return Verdict("ok", f"up to {most} MB on a node{with_gpu}; {asked}")
 
 
 def time_limit(setup: Setup, partitions: Sequence[Partition]) -> Verdict:
@@ -106,12 +110,25 @@ def time_limit(setup: Setup, partitions: Sequence[Partition]) -> Verdict:
         return Verdict("unknown", "the time limit is not readable", "Compare it by hand: `sinfo -o '%R %l'`.")
     limit = max(limits)
     text = "no limit" if math.isinf(limit) else f"{limit:g} min"
-    found = f"{text}; the longest job asks for {setup.minutes} min"
-    if limit >= setup.minutes:
+    needed = setup.minutes * setup.tries
+    found = f"{text}; the longest job asks for {setup.minutes} min{_at_last(setup, 'min', setup.minutes)}"
+    if limit >= needed:
         return Verdict("ok", found)
-    longer = [p.name for p in partitions if (p.minutes or 0) >= setup.minutes and p.state == "UP"]
+    longer = [p.name for p in partitions if (p.minutes or 0) >= needed and p.state == "UP"]
     choice = f", or name another partition: {', '.join(longer)}" if longer else ""
-    return Verdict("wrong", found, f"Set resources.runtime in the study to less{choice}.")
+    less = "Set resources.runtime, or the seeds of a job (pack), to less in the study"
+    faster = ", or resources.gpu_speedup to more" if setup.gpus else ""
+    return Verdict("wrong", found, f"{less}{faster}{_fewer(setup)}{choice}.")
+
+
+def _at_last(setup: Setup, unit: str, first: int) -> str:
+    """What the last try of a job asks for, which is what must fit: else it would wait for ever."""
+    return f", its last try for {first * setup.tries} {unit}" if setup.tries > 1 else ""
+
+
+def _fewer(setup: Setup) -> str:
+    """Another cure for a last try that does not fit."""
+    return f", or retries in {_PROFILE} to less" if setup.tries > 1 else ""
 
 
 def submission(reply: Reply, accounts: Sequence[str]) -> Verdict:

@@ -10,8 +10,9 @@ from pathlib import Path
 class Setup:
     """The plan that a cluster is examined for.
 
-    directory: where the study runs. gpus: of a job, 0 or 1. minutes: time limit of the longest job.
-    mem_mb: memory of a job. jobs: the most in the queue at a time. status_command: squeue or sacct.
+    directory: where the study runs. gpus: of a job, 0 or 1. minutes: time limit of the longest job at its
+    first try. mem_mb: memory of a job at its first try; tries: the last of so many asks for as many times
+    both. jobs: the most in the queue at a time. status_command: squeue or sacct.
     partition, account: empty for the cluster's default. pause_s: the longest time between two looks at the
     queue. latency_wait_s: how long a file of an ended job is waited for.
     """
@@ -24,6 +25,7 @@ class Setup:
     status_command: str
     partition: str = ""
     account: str = ""
+    tries: int = 1
     pause_s: int = 180
     latency_wait_s: int = 60
 
