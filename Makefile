@@ -47,11 +47,16 @@ system: ## SLURM and MariaDB from Debian's packages, for the tests on a cluster;
 	apt-get --quiet --quiet update; \
 	apt-get --quiet --quiet --yes install --no-install-recommends $(SYSTEM_PACKAGES)
 
+# Tests on a cluster wait most of their time: several clusters stand side by side.
+CLUSTERS ?= 4
+
 test: $(INSTALLED) ## all tests but the slow ones
-	pytest -m "not slow" $(PYTEST_ARGS)
+	pytest -m "not slow and not slurm" $(PYTEST_ARGS)
+	pytest -m "slurm and not slow" -n $(CLUSTERS) --dist worksteal $(or $(PYTEST_ARGS),tests/slurm)
 
 test-all: $(INSTALLED) ## all tests
-	pytest $(PYTEST_ARGS)
+	pytest -m "not slurm" $(PYTEST_ARGS)
+	pytest -m slurm -n $(CLUSTERS) --dist worksteal $(or $(PYTEST_ARGS),tests/slurm)
 
 lint: $(INSTALLED) ## style, types and workflow checks
 	ruff check .

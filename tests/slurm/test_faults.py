@@ -3,12 +3,14 @@
 Each test prints how long the study took from the end of the fault to its own end (pytest -rP).
 """
 
+import signal
 import time
+from pathlib import Path
 
 import pytest
 
 from pulseveil import paths
-from tests.slurm.cluster import wait_until
+from tests.slurm.cluster import kill, process_ids, wait_until
 from tests.slurm.conftest import OnCluster, finished
 from tests.slurm.sleeping import STEPS, finish, names, once, start, steps
 from tests.workflow.conftest import Runner
@@ -64,19 +66,35 @@ def test_a_training_at_its_time_limit_goes_on_to_the_same_model(
     local.snakemake(model, study=STUDY)
 
     run = on_cluster.study(STUDY, model)
-    wait_until(lambda: "cgan: step" in logs(on_cluster), 200, "a training")
+    wait_until(lambda: "train cgan" in logs(on_cluster, "logs"), 200, "a training")
+    # SLURM looks at limits every 30 s: the training stands still until SLURM wakes it up and tells it to end.
+    kill(processes(on_cluster, "train_generator.py"), signal.SIGSTOP)
     (job,) = on_cluster.cluster.squeue("--states=R", "--format=%A", "--name", run_id(on_cluster))
     on_cluster.cluster.run("scontrol", "update", f"JobId={job}", "EndTime=now")
-    wait_until(lambda: states(on_cluster, job) == ["TIMEOUT"], 90, "the time limit")
+    wait_until(lambda: states(on_cluster, job) == ["TIMEOUT"], 120, "the time limit")
     since = time.monotonic()
+    assert "interrupted: told to end: state stored after step" in logs(on_cluster, ".snakemake/slurm_logs")
     done = finished(run, seconds=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    # It is shorter than its cadence: what it goes on from was stored when SLURM told it to end.
-    assert "cgan: continue after step" in logs(on_cluster)
+    assert "cgan: continue after step" in logs(on_cluster, "logs")
     expected, found = models(local.directory / model), models(on_cluster.directory / model)
     assert expected.keys() == found.keys()
     assert all((expected[name] == found[name]).all() for name in expected)
     print(f"time limit: finished {time.monotonic() - since:.0f} s after it")
+
+
+def processes(place: OnCluster, script: str) -> list[int]:
+    """The processes of Python that run a script in this directory."""
+    found = []
+    for pid in process_ids():
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+            here = Path(f"/proc/{pid}/cwd").readlink() == place.directory
+        except OSError:
+            continue
+        if here and words[0].endswith("python") and any(word.endswith(script) for word in words[1:2]):
+            found.append(pid)
+    return found
 
 
 def states(place: OnCluster, job: str) -> list[str]:
@@ -90,9 +108,9 @@ def run_id(place: OnCluster) -> str:
     return [line.partition("|")[0] for line in lines if line.endswith(f"|{place.directory}")][-1]
 
 
-def logs(place: OnCluster) -> str:
-    """The logs of all trainings."""
-    return "".join(path.read_text() for path in (place.directory / "logs").rglob("*.log"))
+def logs(place: OnCluster, folder: str) -> str:
+    """All logs under a folder."""
+    return "".join(path.read_text() for path in (place.directory / folder).rglob("*.log"))
 
 
 PREEMPTED = """

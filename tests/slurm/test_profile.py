@@ -1,5 +1,6 @@
 """A study through profiles/slurm, on a cluster without accounting."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,26 @@ def test_a_study_gives_the_same_bytes_as_on_one_machine(on_cluster: OnCluster, t
     done = finished(on_cluster.study(STUDY), seconds=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(on_cluster.cluster.squeue("--states=CD", "--format=%Z|%A")) > 5
-    expected, found = results(local.directory), results(on_cluster.directory)
-    assert {"results/light/tables/main.csv", "results/light/report.html"} <= expected.keys()
+    check_same(local.directory, on_cluster.directory, "light")
+
+
+@pytest.mark.slow
+def test_the_demo_gives_the_same_bytes_as_on_one_machine(on_cluster: OnCluster, tmp_path_factory) -> None:
+    demo = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())
+    local = Runner(tmp_path_factory.mktemp("local"))
+    begin = time.monotonic()
+    local.snakemake(study=demo)
+    between = time.monotonic()
+    done = finished(on_cluster.study(demo), seconds=1200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    check_same(local.directory, on_cluster.directory, "demo")
+    print(f"demo: {between - begin:.0f} s here, {time.monotonic() - between:.0f} s through SLURM")
+
+
+def check_same(local: Path, cluster: Path, study: str) -> None:
+    """The results of both directories are the same bytes, and they are many."""
+    expected, found = results(local), results(cluster)
+    assert {f"results/{study}/tables/main.csv", f"results/{study}/report.html"} <= expected.keys()
     assert sum(name.endswith(".h5") for name in expected) > 5
     assert [name for name in expected if expected[name] != found.get(name)] == []
 
