@@ -11,6 +11,7 @@ from pulseveil import costs
 from pulseveil.errors import InputError
 from pulseveil.plan import make_plan
 from pulseveil.study import check_study, read_study
+from tests.benchmarks.scale import full_paper
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,6 +42,23 @@ def test_the_published_scenarios_have_the_published_number_of_trainings():
     assert counts["tstr"] == 3 * 7 * 10
     assert counts["augmented"] == 3 * 7 * 10 * 15
     assert sum(line.jobs for line in costs.lines(plan)) <= 2000
+
+
+def test_the_full_paper_needs_at_most_two_thousand_jobs():
+    plan = make_plan(check_study(full_paper(), "full paper"))
+    assert {privacy.unit for pack in plan.detector_packs for privacy in plan.privacies(pack, "cnn")} == {
+        "subject",
+        "window",
+    }
+    assert sum(line.runs for line in costs.lines(plan) if line.stage.startswith("detectors")) > 99_000
+    assert sum(line.jobs for line in costs.lines(plan)) <= 2000
+
+
+def test_jobs_of_the_full_paper_can_stay_as_many_with_more_seeds():
+    pack = {"detector_seeds": 50, "generator_seeds": 10}
+    plans = [make_plan(check_study(values, "x")) for values in (full_paper(), full_paper(10, **pack))]
+    first, second = (sum(line.jobs for line in costs.lines(plan)) for plan in plans)
+    assert first == second
 
 
 def test_packs_hold_every_cell_once():
@@ -114,6 +132,18 @@ def test_a_hundred_thousand_runs_are_planned_quickly_without_tensorflow():
     subprocess.run([sys.executable, "-c", code], check=True)
     # The benchmark measures; this only catches a plan that went quadratic.
     assert time.monotonic() - started < 60
+
+
+def test_a_job_that_reads_the_plan_again_computes_no_noise():
+    # Each job reads the Snakefile: seconds of accounting there are seconds of every job.
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from pulseveil import dag; from pulseveil.study import load_yaml\n"
+        f"study = Path({str(ROOT / 'config' / 'private.yaml')!r})\n"
+        "dag.from_config(load_yaml(study), sources=[str(study)], demo=study)\n"
+        "assert 'dp_accounting' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_transfer_trains_on_one_cohort_and_tests_on_the_other():

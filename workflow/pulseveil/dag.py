@@ -31,21 +31,19 @@ def from_config(config: Mapping[str, Any], *, sources: Sequence[str], demo: Path
     Raises InputError for anything wrong in it.
     """
     if "cohorts" in config:
-        return _checked(dict(config), ", ".join(sources) or "config")
+        return make_plan(check_study(dict(config), ", ".join(sources) or "config"))
     if sources:
         raise InputError(f"{', '.join(sources)}: cohorts: this key is missing; a study names at least one")
     values = {**load_yaml(demo), **config}
-    return _checked(values, f"{demo.name} with --config")
-
-
-def _checked(values: Mapping[str, Any], source: str) -> Plan:
-    plan = make_plan(check_study(values, source))
-    spending.check(plan)
-    return plan
+    return make_plan(check_study(values, f"{demo.name} with --config"))
 
 
 def describe(plan: Plan) -> str:
-    """What a plan will cost in hours and, where it is private, in epsilon."""
+    """What a plan will cost in hours and, where it is private, in epsilon.
+
+    Raises InputError for a spend that is refused. Whoever starts a run asks this once: each job reads the
+    Snakefile again, and planning the noise takes seconds.
+    """
     return "\n\n".join(text for text in (costs.describe(plan), spending.describe(plan)) if text)
 
 

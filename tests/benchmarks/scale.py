@@ -1,0 +1,121 @@
+"""What a dry run of the full paper costs, and of studies with 10 and 100 times its seeds.
+
+    python tests/benchmarks/scale.py [--factors 1 10 100] [--detector-seeds 5] [--generator-seeds 1] [--shard]
+
+The full paper is config/paper.yaml with budgets and units for all models that have a private training. With
+--shard, one part of each study: one generator, one epsilon and one detector. Prints runs and jobs, wall and
+CPU seconds and peak memory of `snakemake --dry-run`; one that takes 10 CPU minutes or 8 GB is ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from pulseveil import costs
+from pulseveil.plan import Plan, make_plan
+from pulseveil.study import Pack, check_study
+
+ROOT = Path(__file__).resolve().parents[2]
+BUDGETS = {"epsilons": ["inf", 10, 1, 0.1], "units": ["subject", "window"]}
+# Forests and spectra have no private training.
+NOT_PRIVATE = ("forest", "logistic_spectra")
+CPU_S = 600
+MEMORY_BYTES = 8 * 10**9
+
+
+class DryRun(NamedTuple):
+    """What a dry run printed and took; jobs is None where it was ended before its end."""
+
+    jobs: int | None
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+
+
+def full_paper(factor: int = 1, **pack: int) -> dict[str, Any]:
+    """The values of the full paper's study, with so many times its seeds."""
+    values = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text()) | BUDGETS
+    entries = [{"name": d} if isinstance(d, str) else d for d in values["detectors"]]
+    detectors = [d | {"epsilons": ["inf"]} if d["name"] in NOT_PRIVATE else d for d in entries]
+    return values | {"detectors": detectors, "seeds": values["seeds"] * factor, "pack": pack}
+
+
+def shard(values: Mapping[str, Any]) -> dict[str, Any]:
+    """One shard of a study, whose name and seeds it keeps: its files are some of the whole study's."""
+    parts = {"generators": values["generators"][:1], "detectors": values["detectors"][:1], "epsilons": [10]}
+    return {**values, **parts}
+
+
+def runs(plan: Plan) -> int:
+    """Trained and tested detectors of a plan."""
+    return sum(line.runs for line in costs.lines(plan) if line.stage.startswith("detectors"))
+
+
+def dry_run(values: Mapping[str, Any]) -> DryRun:
+    """A dry run of a study in an empty directory."""
+    with tempfile.TemporaryDirectory() as directory:
+        study = Path(directory) / "study.yaml"
+        study.write_text(yaml.safe_dump(dict(values)))
+        command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--dry-run"]
+        command += ["--quiet", "rules", "reason", "--directory", directory, "--configfile", str(study)]
+        with (Path(directory) / "printed").open("w+") as printed:
+            started = time.perf_counter()
+            process = subprocess.Popen(
+                command, cwd=ROOT, stdout=printed, stderr=subprocess.STDOUT, preexec_fn=_limit
+            )
+            _, _, used = os.wait4(process.pid, 0)
+            wall_s = time.perf_counter() - started
+            printed.seek(0)
+            total = re.search(r"^total +(\d+)$", printed.read(), re.MULTILINE)
+    # One of the total is the target, which is no job of the cluster.
+    jobs = int(total[1]) - 1 if total else None
+    return DryRun(jobs, wall_s, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+def _limit() -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument(
+        "--factors", type=int, nargs="+", default=[1, 10, 100], help="times the paper's seeds"
+    )
+    parser.add_argument("--detector-seeds", type=int, default=Pack().detector_seeds, help="of a detector job")
+    parser.add_argument(
+        "--generator-seeds", type=int, default=Pack().generator_seeds, help="of a generator job"
+    )
+    parser.add_argument("--shard", action="store_true", help="measure one part of each study")
+    options = parser.parse_args()
+    pack = {"detector_seeds": options.detector_seeds, "generator_seeds": options.generator_seeds}
+    print(
+        f"{'factor':>6}{'seeds':>7}{'runs':>12}{'jobs':>8}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}", flush=True
+    )
+    for factor in options.factors:
+        whole = full_paper(factor, **pack)
+        values = shard(whole) if options.shard else whole
+        count = runs(make_plan(check_study(values, "full paper")))
+        found = dry_run(values)
+        jobs = "ended" if found.jobs is None else found.jobs
+        print(
+            f"{factor:>6}{values['seeds']:>7}{count:>12,}{jobs:>8}{found.wall_s:>9.1f}{found.cpu_s:>9.1f}"
+            f"{found.peak_mb:>9.0f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
