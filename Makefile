@@ -49,14 +49,24 @@ system: ## SLURM and MariaDB from Debian's packages, for the tests on a cluster;
 
 # Tests on a cluster wait most of their time: several clusters stand side by side.
 CLUSTERS ?= 4
+define RUN_TESTS
+pytest -m "not slurm $(1)"
+pytest -m "slurm $(1)" -n $(CLUSTERS) --dist worksteal tests/slurm
+endef
 
 test: $(INSTALLED) ## all tests but the slow ones
-	pytest -m "not slow and not slurm" $(PYTEST_ARGS)
-	pytest -m "slurm and not slow" -n $(CLUSTERS) --dist worksteal $(or $(PYTEST_ARGS),tests/slurm)
+ifeq ($(PYTEST_ARGS),)
+	$(call RUN_TESTS,and not slow)
+else
+	pytest -m "not slow" $(PYTEST_ARGS)
+endif
 
 test-all: $(INSTALLED) ## all tests
-	pytest -m "not slurm" $(PYTEST_ARGS)
-	pytest -m slurm -n $(CLUSTERS) --dist worksteal $(or $(PYTEST_ARGS),tests/slurm)
+ifeq ($(PYTEST_ARGS),)
+	$(call RUN_TESTS)
+else
+	pytest $(PYTEST_ARGS)
+endif
 
 lint: $(INSTALLED) ## style, types and workflow checks
 	ruff check .

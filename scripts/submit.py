@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pulseveil import costs
+from pulseveil import costs, spending
 from pulseveil.cluster import controllers, doctor, jobs, status, submission
 from pulseveil.cluster.controller import Patience
 from pulseveil.cluster.doctor import Setup
@@ -58,6 +58,7 @@ def main() -> None:
     elif options.cancel:
         print(controllers.cancel(study, directory))
     else:
+        spending.check(plan)
         cluster = jobs.has_slurm()
         profile = options.profile or PROJECT / "profiles" / ("slurm" if cluster else "local")
         arguments = submission.snakemake_arguments(
