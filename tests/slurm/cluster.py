@@ -183,6 +183,10 @@ class Cluster:
         """Stop all daemons and running jobs."""
         for name in self.shape.node_names:
             self.kill_node(name)
+        # A cancelled job has KillWait seconds to end: longer than a cluster may last.
+        own = f"SLURM_CONF={self.directory / 'slurm.conf'}"
+        environments = {pid: environment_of(pid) for pid in process_ids()}
+        kill([pid for pid, words in environments.items() if own in words and _is_job(words)])
         for name in ("slurmctld", "slurmdbd", "mariadbd", "munged"):
             self._stop(name, signal.SIGTERM)
 
@@ -474,3 +478,7 @@ class Cluster:
 
 def _options(values: dict[str, object]) -> list[str]:
     return [f"--{name}={value}" for name, value in values.items()]
+
+
+def _is_job(environment: list[str]) -> bool:
+    return any(variable.startswith("SLURM_JOB_ID=") for variable in environment)

@@ -110,7 +110,8 @@ def test_exactly_its_files_are_written_and_the_same_bytes_twice(done, tmp_path):
     published = read_published(ROOT / "config" / "published.csv")
     again = summarize(study, paths[::-1], tmp_path / "results", published=published).files
     written = [path for path in (tmp_path / "results").rglob("*") if path.is_file()]
-    assert [path.name for path in again] == [*TABLES, *FIGURES, "report.html"]
+    compared = ("reproduction.csv", "reproduction.html")
+    assert [path.name for path in again] == [*TABLES, compared[0], *FIGURES, compared[1], "report.html"]
     assert sorted(written) == sorted(again)
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(again, done.files, strict=True))
 

@@ -20,6 +20,7 @@ rule summarize:
             "quality.csv",
             "spending.csv",
             "audit.csv",
+            "reproduction.csv",
         ),
         ledger=f"results/{STUDY.name}/ledger.json",
         statement=f"results/{STUDY.name}/statement.txt",
@@ -33,6 +34,7 @@ rule summarize:
             "per_subject.svg",
         ),
         report=f"results/{STUDY.name}/report.html",
+        reproduction=f"results/{STUDY.name}/reproduction.html",
     log:
         f"logs/{STUDY.name}/summarize.log",
     benchmark:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pulseveil.errors import InputError
 from pulseveil.summary.cells import NO_GENERATOR
@@ -29,7 +30,7 @@ _COLUMNS = (
     "accuracy_sd_runs",
     "f1_sd_runs",
 )
-_MATCH = [
+MATCH = [
     "scenario",
     "train",
     "test",
@@ -62,16 +63,9 @@ def published_values(
     Columns: published_scenario, published_accuracy, published_accuracy_sd, published_f1 (the published
     two-column F1), published_f1_sd, published_equals_majority ("yes", "no" or "").
     """
-    wanted = keys[list(CELL)].copy()
-    for name in ("train", "test"):
-        wanted[name] = [getattr(description.evaluations[e], name) for e in wanted["evaluation"]]
-    wanted["scenario"] = [description.repeats_published(e) for e in wanted["evaluation"]]
-    real = wanted["generator"] == NO_GENERATOR
-    wanted.loc[real, "epsilon_generator"] = np.inf
-    wanted.loc[real, "subjects"] = 0
-    found = wanted.merge(published, on=_MATCH, how="left", validate="many_to_one")
+    wanted = as_published(keys, description)
+    found = wanted.merge(published, on=MATCH, how="left", validate="many_to_one")
     accuracy = found["accuracy_mean"].to_numpy()
-    equal = np.where(np.isclose(accuracy, MAJORITY_SHARE, atol=5e-5, rtol=0), "yes", "no")
     return pd.DataFrame(
         {
             "published_scenario": np.where(np.isnan(accuracy), "", found["scenario"].fillna("")),
@@ -79,7 +73,25 @@ def published_values(
             "published_accuracy_sd": found["accuracy_sd_runs"],
             "published_f1": found["f1_mean"],
             "published_f1_sd": found["f1_sd_runs"],
-            "published_equals_majority": np.where(np.isnan(accuracy), "", equal),
+            "published_equals_majority": equals_majority(found["accuracy_mean"]),
         },
         index=keys.index,
     )
+
+
+def as_published(keys: pd.DataFrame, description: StudyDescription) -> pd.DataFrame:
+    """Our cells under the keys `MATCH` of the published ones; `scenario` is None where none is repeated."""
+    wanted = keys[list(CELL)].copy()
+    for name in ("train", "test"):
+        wanted[name] = [getattr(description.evaluations[e], name) for e in wanted["evaluation"]]
+    wanted["scenario"] = [description.repeats_published(e) for e in wanted["evaluation"]]
+    real = wanted["generator"] == NO_GENERATOR
+    wanted.loc[real, "epsilon_generator"] = np.inf
+    wanted.loc[real, "subjects"] = 0
+    return wanted
+
+
+def equals_majority(accuracy: pd.Series[float]) -> NDArray[np.str_]:
+    """Whether a published accuracy is the share of windows without stress: "yes", "no", or "" without one."""
+    equal = np.where(np.isclose(accuracy, MAJORITY_SHARE, atol=5e-5, rtol=0), "yes", "no")
+    return np.where(np.isnan(accuracy), "", equal)

@@ -23,6 +23,7 @@ from pulseveil.summary.figures import main_figure, reference_rows, subject_figur
 from pulseveil.summary.palette import save
 from pulseveil.summary.privacy_figure import privacy_figure, private_evaluations
 from pulseveil.summary.report import Picture, render_report
+from pulseveil.summary.reproduction import reproduction_page, reproduction_table
 from pulseveil.summary.spent import Ledgers, privacy_table, read_ledgers, spending_table
 from pulseveil.summary.tables import main_table, quality_table
 from pulseveil.summary.views import printed_table
@@ -71,10 +72,16 @@ def summarize(
     tables.append(out_dir / "tables" / "audit.csv")
     _LOG.info("figures")
     pictures, figures = _write_figures(out_dir / "figures", main, cells)
-    report = out_dir / "report.html"
+    pages = [out_dir / "report.html"]
     page = render_report(description, main, quality, pictures, results.digest, told)
-    formats.write_text(report, page)
-    return Summary(main, (*tables, *figures, report))
+    formats.write_text(pages[0], page)
+    if published is not None:
+        compared = reproduction_table(main, description, published)
+        formats.write_csv(out_dir / "tables" / "reproduction.csv", compared)
+        tables.append(out_dir / "tables" / "reproduction.csv")
+        pages.insert(0, out_dir / "reproduction.html")
+        formats.write_text(pages[0], reproduction_page(compared, description))
+    return Summary(main, (*tables, *figures, *pages))
 
 
 def _write_tables(
