@@ -16,8 +16,8 @@ from pulseveil.summary.published import MATCH, as_published, equals_majority
 
 Verdict = Literal["reproduced", "not reproduced", "not defined", "not run"]
 
-# Two published cells of one setting differ by .018 (scenarios 2 and 3: TSTR, CNN-LSTM, 15 subjects, cGAN): none
-# can come nearer to the study than it comes to itself.
+# Two published cells of one setting differ by .018 (scenarios 2 and 3: TSTR, CNN-LSTM, 15 subjects, cGAN):
+# none can come nearer to the study than it comes to itself.
 TOLERANCE = 0.02
 _OURS = ["accuracy", "accuracy_low", "accuracy_high", "n_seeds"]
 _CONSTANT = "the published value is the share of windows without stress, which never answering 'stress' gives"
