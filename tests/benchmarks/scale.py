@@ -2,8 +2,8 @@
 
     python tests/benchmarks/scale.py [--factors 1 10 100] [--detector-seeds 5] [--generator-seeds 1] [--shard]
 
-The full paper is config/paper.yaml with budgets and units for all models that have a private training. With
---shard, one part of each study: one generator, one epsilon and one detector. Prints runs and jobs, wall and
+The full paper is config/paper.yaml. With --shard, one part of each study: one evaluation, generator, epsilon
+and detector. Prints runs and jobs, wall and
 CPU seconds and peak memory of `snakemake --dry-run`; one that takes 10 CPU minutes or 8 GB is ended.
 """
 
@@ -28,9 +28,6 @@ from pulseveil.plan import Plan, make_plan
 from pulseveil.study import Pack, check_study
 
 ROOT = Path(__file__).resolve().parents[2]
-BUDGETS = {"epsilons": ["inf", 10, 1, 0.1], "units": ["subject", "window"]}
-# Forests and spectra have no private training.
-NOT_PRIVATE = ("forest", "logistic_spectra")
 CPU_S = 600
 MEMORY_BYTES = 8 * 10**9
 
@@ -45,17 +42,16 @@ class DryRun(NamedTuple):
 
 
 def full_paper(factor: int = 1, **pack: int) -> dict[str, Any]:
-    """The values of the full paper's study, with so many times its seeds."""
-    values = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text()) | BUDGETS
-    entries = [{"name": d} if isinstance(d, str) else d for d in values["detectors"]]
-    detectors = [d | {"epsilons": ["inf"]} if d["name"] in NOT_PRIVATE else d for d in entries]
-    return values | {"detectors": detectors, "seeds": values["seeds"] * factor, "pack": pack}
+    """The values of the paper's study, with so many times its seeds."""
+    values: dict[str, Any] = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())
+    return values | {"seeds": values["seeds"] * factor, "pack": pack}
 
 
 def shard(values: Mapping[str, Any]) -> dict[str, Any]:
     """One shard of a study, whose name and seeds it keeps: its files are some of the whole study's."""
-    parts = {"generators": values["generators"][:1], "detectors": values["detectors"][:1], "epsilons": [10]}
-    return {**values, **parts}
+    (tstr,) = [evaluation for evaluation in values["evaluations"] if evaluation["name"] == "tstr"]
+    parts = {"generators": values["generators"][:1], "detectors": values["detectors"][:1]}
+    return {**values, **parts, "evaluations": [tstr | {"epsilon_generator": [10]}]}
 
 
 def runs(plan: Plan) -> int:

@@ -11,6 +11,7 @@ from pulseveil import costs
 from pulseveil.errors import InputError
 from pulseveil.plan import make_plan
 from pulseveil.study import check_study, read_study
+from pulseveil.summary.published import read_published
 from tests.benchmarks.scale import full_paper
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,24 +38,18 @@ def test_the_published_scenarios_have_the_published_number_of_trainings():
     plan = make_plan(read_study(ROOT / "config" / "paper.yaml"))
     networks = plan.runs().query("detector in ['cnn', 'cnn_lstm', 'transformer'] and generator != 'moments'")
     counts = networks.groupby("evaluation").size()
-    # One LOSO row at epsilon inf: 3 detectors x 10 runs x 15 folds; TSTR trains once for all subjects.
-    assert counts["real"] == 3 * 10 * 15
-    assert counts["tstr"] == 3 * 7 * 10
+    # 3 detectors x 10 runs x 15 folds, without a budget and with 3 at 2 units; TSTR trains once for all.
+    assert counts["real"] == 3 * 10 * 15 * (1 + 2 * 3)
+    assert counts["tstr_15"] == 3 * 10
+    assert counts["tstr"] == 3 * 7 * 10 * (1 + 2 * 3)
     assert counts["augmented"] == 3 * 7 * 10 * 15
+    assert counts["noised"] == 25 * 10 * 15
+    # Generator and detector with the same epsilon, in the published unit.
+    assert counts["private_100"] == counts["private_15"] == 3 * 10 * 15 * 4
     assert sum(line.jobs for line in costs.lines(plan)) <= 2000
 
 
-def test_the_full_paper_needs_at_most_two_thousand_jobs():
-    plan = make_plan(check_study(full_paper(), "full paper"))
-    assert {privacy.unit for pack in plan.detector_packs for privacy in plan.privacies(pack, "cnn")} == {
-        "subject",
-        "window",
-    }
-    assert sum(line.runs for line in costs.lines(plan) if line.stage.startswith("detectors")) > 99_000
-    assert sum(line.jobs for line in costs.lines(plan)) <= 2000
-
-
-def test_jobs_of_the_full_paper_can_stay_as_many_with_more_seeds():
+def test_jobs_of_the_paper_can_stay_as_many_with_more_seeds():
     pack = {"detector_seeds": 50, "generator_seeds": 10}
     plans = [make_plan(check_study(values, "x")) for values in (full_paper(), full_paper(10, **pack))]
     first, second = (sum(line.jobs for line in costs.lines(plan)) for plan in plans)
@@ -217,3 +212,40 @@ def test_the_longest_time_limit_is_that_of_the_longest_job():
         resources={"gpu": 1, "gpu_speedup": 4, "runtime": 1},
     )
     assert costs.longest_limit_minutes(faster) == round(3 * max(seconds) / 60 / 4)
+
+
+def test_the_papers_cells_are_all_published_cells_but_those_of_two_other_generators():
+    plan = make_plan(read_study(ROOT / "config" / "paper.yaml"))
+    published = read_published(ROOT / "config" / "published.csv")
+    wanted = published[~published["generator"].isin(["timegan", "dgan"])]
+    scenarios = {e.name: e.published for e in plan.study.evaluations}
+    cells = plan.cells.assign(scenario=plan.cells["evaluation"].map(scenarios))
+    real = cells["generator"] == "none"
+    cells.loc[real, "epsilon_generator"] = "inf"
+    keys = ["scenario", "generator", "detector", "epsilon_generator", "epsilon_detector", "subjects", "noise"]
+    for name in ("epsilon_generator", "epsilon_detector", "noise"):
+        cells[name] = cells[name].astype(float)
+    found = wanted.merge(cells[keys].drop_duplicates(), on=keys)
+    assert len(found) == len(wanted) == 184 - 3 - 3 - 6 - 3
+
+
+def test_equal_pairs_of_budgets_in_one_unit():
+    pairs = [(math.inf, math.inf), (10.0, 10.0), (1.0, 1.0)]
+    budgets = ["inf", 10, 1]
+    evaluation = {
+        "name": "both",
+        "cohort": "simulated",
+        "train": "real+synthetic",
+        "epsilon_generator": budgets,
+        "epsilon_detector": budgets,
+        "epsilon_pairs": "equal",
+        "units": ["window"],
+    }
+    keys = {"delta": 1e-5, "units": ["subject", "window"], "generators": ["moments"]}
+    plan = demo(evaluations=[evaluation], detectors=["logistic"], **keys)
+    (pack,) = plan.detector_packs
+    found = plan.privacies(pack, "logistic")
+    assert [(p.epsilon_generator, p.epsilon_detector) for p in found] == pairs
+    assert {p.unit for p in found if p.is_private} == {"window"}
+    with pytest.raises(InputError, match=r"evaluations\[0\].units"):
+        demo(evaluations=[evaluation], detectors=["logistic"], **keys | {"units": ["subject"]})

@@ -109,7 +109,7 @@ class Plan:
         if pack.timeline:
             return (Privacy(first, np.inf, np.inf),)
         evaluation, model = pack.evaluation, self.study.detector(detector)
-        units = self.study.units
+        units = _chosen(self.study.units, evaluation.units)
         of_generator: tuple[float, ...] = (np.inf,)
         if pack.train != "real":
             generator = self.study.generator(pack.generators[0])
@@ -118,7 +118,9 @@ class Plan:
         default = self.study.epsilons if evaluation.train == "real" else (np.inf,)
         of_detector = _chosen(evaluation.epsilon_detector or default, model.epsilons)
         axes = product(_chosen(units, model.units), of_generator, of_detector)
-        found = (Privacy(*values) for values in axes)
+        found = [Privacy(*values) for values in axes]
+        if evaluation.epsilon_pairs == "equal":
+            found = [p for p in found if p.epsilon_generator == p.epsilon_detector]
         return tuple(dict.fromkeys(p if p.is_private else p._replace(unit=first) for p in found))
 
     def generator_job(self, cell: GeneratorCell, seeds: tuple[int, ...]) -> GeneratorJob:

@@ -90,6 +90,12 @@ class Evaluation(Settings):
     epsilon_detector: tuple[Epsilon, ...] | None = Field(
         None, min_length=1, description="default: the study's epsilons for `real`, else inf"
     )
+    units: tuple[Unit, ...] | None = Field(
+        None, min_length=1, description="of the study's units, those of its private cells; default: all"
+    )
+    epsilon_pairs: Literal["all", "equal"] = Field(
+        "all", description="of the budgets of generator and detector: all pairs, or only those of equal ones"
+    )
     input_noise: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         (0.0,), min_length=1, description="scales of Laplace noise added to the training features"
     )
@@ -323,6 +329,9 @@ def _check_references(study: Study, source: str) -> None:
             for value in getattr(evaluation, group) or ():
                 if value not in allowed:
                     raise InputError(explain_choice(source, f"{key}.{group}", value, tuple(allowed)))
+        for unit in evaluation.units or ():
+            if unit not in study.units:
+                raise InputError(explain_choice(source, f"{key}.units", unit, study.units))
         if evaluation.train != "real" and not (evaluation.generators or names["generators"]):
             raise InputError(
                 f"{source}: {key}: train {evaluation.train} needs generators; add one to the study"
