@@ -39,7 +39,7 @@ def main() -> None:
     )
     table = options.results / paths.results(plan.study.name) / "tables" / "main.txt"
     console = Console(width=WIDTH, record=True)
-    console.print(terminal_summary(summary.main, summary.files), highlight=False)
+    console.print(terminal_summary(summary.main, summary.files, summary.note), highlight=False)
     with atomic_path(table) as temporary:
         console.save_text(str(temporary))
 

@@ -51,10 +51,10 @@ def run(script, *arguments, cwd):
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
-def printed(main, files=()):
+def printed(main, files=(), note=""):
     console = Console(width=110, file=StringIO())
     with console.capture() as captured:
-        console.print(terminal_summary(main, files))
+        console.print(terminal_summary(main, files, note))
     return captured.get()
 
 
@@ -114,6 +114,17 @@ def test_exactly_its_files_are_written_and_the_same_bytes_twice(done, tmp_path):
     assert [path.name for path in again] == [*TABLES, compared[0], *FIGURES, compared[1], "report.html"]
     assert sorted(written) == sorted(again)
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(again, done.files, strict=True))
+
+
+def test_a_note_stands_above_every_table(tmp_path):
+    files = write(tmp_path / "scores", list(records()))
+    study = StudyDescription.model_validate(description(note="Not a result: 3 < 10 passes."))
+    published = read_published(ROOT / "config" / "published.csv")
+    found = summarize(study, files, tmp_path / "results", published=published)
+    assert "Not a result: 3 $<$ 10 passes." in (tmp_path / "results/tables/main.tex").read_text()
+    for page in ("tables/main.html", "report.html", "reproduction.html"):
+        assert "Not a result: 3 &lt; 10 passes." in (tmp_path / "results" / page).read_text()
+    assert printed(found.main, found.files, found.note).startswith("Not a result: 3 < 10 passes.")
 
 
 def test_an_axis_and_a_budget_add_their_figures(tmp_path):

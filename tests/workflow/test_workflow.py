@@ -39,7 +39,7 @@ def test_root_workflow_and_module_plan_the_same_jobs(runner):
     assert sum(root.values()) > 10
 
 
-@pytest.mark.parametrize("name", ["demo", "paper", "sound"])
+@pytest.mark.parametrize("name", ["demo", "paper", "paper-quick", "sound"])
 def test_a_dry_run_needs_no_recordings_and_prints_the_plan(runner, name):
     result = runner.snakemake("-n", "--quiet", "--configfile", str(ROOT / "config" / f"{name}.yaml"))
     assert f"study {name}" in result.stderr

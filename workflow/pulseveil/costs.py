@@ -190,4 +190,4 @@ def describe(plan: Plan) -> str:
     ]
     study = plan.study
     title = f"study {study.name}: protocol {study.protocol}, {study.seeds} seeds, root seed {study.seed}"
-    return "\n".join([title, header, *body])
+    return "\n".join([title, *filter(None, [study.note]), header, *body])

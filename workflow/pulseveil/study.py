@@ -177,6 +177,7 @@ class Study(Settings):
     generator_shared: bool = Field(
         description="one generator for all folds (it saw the test subject); default: true in `paper`"
     )
+    note: str = Field("", description="printed with the plan and above all tables, such as 'not a result'")
     epsilons: tuple[Epsilon, ...] = Field((math.inf,), min_length=1, description="privacy budgets; inf: none")
     delta: Positive = Field(1e-5, lt=1, description="delta of every budget")
     units: tuple[Unit, ...] = Field(

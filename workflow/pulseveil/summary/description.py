@@ -54,6 +54,7 @@ class StudyDescription(Settings):
     cohorts: Mapping[str, CohortDescription] = Field(min_length=1)
     evaluations: Mapping[str, EvaluationDescription] = Field(min_length=1)
     seeds: int
+    note: str = ""
     plan: Mapping[str, Any] = {}
     quality: tuple[str, ...] = ()
     models: tuple[str, ...] = ()

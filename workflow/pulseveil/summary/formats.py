@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape as html_escape
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def latex(printed: pd.DataFrame, caption: str, label: str) -> str:
     )
 
 
-def html(printed: pd.DataFrame, name: str) -> str:
+def html(printed: pd.DataFrame, name: str, caption: str = "") -> str:
     """A printed table as an HTML fragment; marked rows are grey, the first row of a block has a rule."""
     block = printed[printed.columns[0]]
     starts = np.where(block != block.shift(), "first", "")
@@ -79,6 +80,8 @@ def html(printed: pd.DataFrame, name: str) -> str:
     styler = printed.style.hide(axis="index").set_uuid(name).format(escape="html")
     styler = styler.set_td_classes(pd.DataFrame(dict.fromkeys(printed.columns, classes)))
     styler = styler.set_table_styles(_ROW_STYLES).set_table_attributes('class="printed"')
+    if caption:
+        styler = styler.set_caption(html_escape(caption))
     return styler.to_html(cell_ids=False)
 
 

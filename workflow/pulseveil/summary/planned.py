@@ -38,6 +38,7 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
             for e in study.evaluations
         },
         seeds=study.seeds,
+        note=study.note,
         plan={"runs": sum(line.runs for line in lines), "jobs": sum(line.jobs for line in lines)},
         quality=tuple(str(folder / path) for path in plan.generator_paths(paths.QUALITY)),
         models=tuple(str(folder / path) for path in plan.generator_paths(paths.MODELS)),

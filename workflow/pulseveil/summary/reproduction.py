@@ -62,6 +62,7 @@ def reproduction_page(table: pd.DataFrame, description: StudyDescription) -> str
     )
     return environment.from_string(source).render(
         study=description.study,
+        note=description.note,
         seeds=description.seeds,
         tolerance=TOLERANCE,
         counts=table["verdict"].value_counts().to_dict(),

@@ -36,9 +36,10 @@ _STREAM: Stream = child(root_stream(0), "summary")
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """What was written: the main table, and all files in the order of reading."""
+    """What was written: the main table with the study's note, and all files in the order of reading."""
 
     main: pd.DataFrame
+    note: str
     files: tuple[Path, ...]
 
 
@@ -81,7 +82,7 @@ def summarize(
         tables.append(out_dir / "tables" / "reproduction.csv")
         pages.insert(0, out_dir / "reproduction.html")
         formats.write_text(pages[0], reproduction_page(compared, description))
-    return Summary(main, (*tables, *figures, *pages))
+    return Summary(main, description.note, (*tables, *figures, *pages))
 
 
 def _write_tables(
@@ -94,8 +95,9 @@ def _write_tables(
 ) -> list[Path]:
     printed = printed_table(main)
     formats.write_csv(folder / "main.csv", main)
-    formats.write_text(folder / "main.tex", formats.latex(printed, _CAPTION, f"tab:{description.study}"))
-    formats.write_text(folder / "main.html", formats.html(printed, "main") + "\n")
+    caption = " ".join(filter(None, [description.note, _CAPTION]))
+    formats.write_text(folder / "main.tex", formats.latex(printed, caption, f"tab:{description.study}"))
+    formats.write_text(folder / "main.html", formats.html(printed, "main", description.note) + "\n")
     formats.write_csv(folder / "per_subject.csv", results.per_subject)
     formats.write_csv(folder / "differences.csv", differences_table(cells, description, _STREAM))
     formats.write_csv(folder / "quality.csv", quality)

@@ -21,8 +21,10 @@ _SHORT_AXES = {"epsilon_generator": "ε gen", "epsilon_detector": "ε det", "sub
 _DISPENSABLE = ("AUROC", "stress F1 [95 %]", "published")
 
 
-def terminal_summary(main: pd.DataFrame, files: Iterable[Path]) -> RenderableType:
+def terminal_summary(main: pd.DataFrame, files: Iterable[Path], note: str = "") -> RenderableType:
     """The main columns of the table, one block an evaluation, within `WIDTH` columns; then the files.
+
+    `note`: of the study, printed first.
 
     Names are those of the study file; an evaluation with many axes leaves out columns that do not fit.
     """
@@ -34,7 +36,8 @@ def terminal_summary(main: pd.DataFrame, files: Iterable[Path]) -> RenderableTyp
     notes = Text("\n".join(_notes(rows)), style="dim")
     listed = Text("\n".join(["", *(str(path) for path in files)]), no_wrap=True, overflow="ignore")
     spaced = [part for block in blocks for part in (block, Text())]
-    return Group(*spaced, notes, listed)
+    first = [Text(note, style="bold yellow"), Text()] if note else []
+    return Group(*first, *spaced, notes, listed)
 
 
 def _columns(rows: pd.DataFrame) -> pd.DataFrame:
