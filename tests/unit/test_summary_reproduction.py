@@ -18,7 +18,7 @@ PUBLISHED = read_published(Path(__file__).resolve().parents[2] / "config" / "pub
 
 def compared(*cells, **study):
     """The comparison of a main table with these cells; each names its accuracy."""
-    values = {"accuracy_low": 0.5, "accuracy_high": 1.0, "n_seeds": 3}
+    values = {"accuracy_low": 0.5, "accuracy_high": 1.0, "n_seeds": 3, "n_subjects": 15}
     main = pd.DataFrame([{**KEYS, **values, **cell} for cell in cells]).drop(columns="seed")
     main = main.astype({"epsilon_generator": float, "epsilon_detector": float, "noise": float})
     described = StudyDescription.model_validate(description(**study))
@@ -72,6 +72,13 @@ def test_a_private_cell_stands_beside_the_published_one_but_is_not_held_against_
     assert "neither the sensitivity nor the draws" in found["reason"]
     both = row(table, "6-LOSO_cGAN_priv", "cnn", epsilon_generator=1.0, epsilon_detector=1.0)
     assert re.search("no noise.*neither the sensitivity.*one part of two", both["reason"])
+
+
+def test_a_mean_over_fewer_people_is_no_verdict():
+    table, _ = compared({"accuracy": 0.8812, "n_subjects": 3})
+    found = row(table, "1-LOSO_15real", "cnn")
+    assert (found["ours"], found["verdict"]) == (0.8812, "not run")
+    assert found["reason"] == "ours tested 3 of the 15 people"
 
 
 def test_the_constant_answer_is_named():

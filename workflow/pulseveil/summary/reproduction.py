@@ -19,7 +19,8 @@ Verdict = Literal["reproduced", "not reproduced", "not defined", "not run"]
 # Two published cells of one setting differ by .018 (scenarios 2 and 3: TSTR, CNN-LSTM, 15 subjects, cGAN):
 # none can come nearer to the study than it comes to itself.
 TOLERANCE = 0.02
-_OURS = ["accuracy", "accuracy_low", "accuracy_high", "n_seeds"]
+PEOPLE = 15
+_OURS = ["accuracy", "accuracy_low", "accuracy_high", "n_seeds", "n_subjects"]
 _CONSTANT = "the published value is the share of windows without stress, which never answering 'stress' gives"
 _ONE_CLASS = "the published detectors saw windows without stress only: no task that ours could repeat"
 _GENERATOR = "the published generator was given no noise, so its epsilon is no guarantee; ours is noised"
@@ -32,7 +33,7 @@ def reproduction_table(
 ) -> pd.DataFrame:
     """One row a published cell, with our value where this study has it.
 
-    Columns: those of `MATCH`, published, ours, low, high (our 95 % interval over subjects), seeds,
+    Columns: those of `MATCH`, published, ours, low, high (our 95 % interval over subjects), seeds, people,
     difference, verdict, equals_majority, reason.
 
     Published budgets protect a window: of our private cells, those of unit window stand beside them.
@@ -47,6 +48,7 @@ def reproduction_table(
         low=found["accuracy_low"],
         high=found["accuracy_high"],
         seeds=found["n_seeds"].astype("Int64"),
+        people=found["n_subjects"].astype("Int64"),
         difference=found["accuracy"] - found["accuracy_mean"],
         equals_majority=equals_majority(found["accuracy_mean"]),
     )
@@ -79,6 +81,9 @@ def _judge(row: Mapping[Hashable, Any]) -> tuple[Verdict, str]:
     difference = row["difference"]
     if np.isnan(difference):
         return "not run", told
+    if row["people"] < PEOPLE:
+        few = f"ours tested {row['people']} of the {PEOPLE} people"
+        return "not run", f"{few}; {told}" if told else few
     if abs(difference) <= TOLERANCE:
         return "reproduced", told
     way = "below" if difference < 0 else "above"
@@ -112,6 +117,7 @@ def _printed(rows: pd.DataFrame) -> Iterable[dict[str, str]]:
             "published": labels.number(row["published"]) + (" =" if row["equals_majority"] == "yes" else ""),
             "ours [95 %]": labels.with_interval(row["ours"], row["low"], row["high"]),
             "seeds": "" if pd.isna(row["seeds"]) else str(row["seeds"]),
+            "people": "" if pd.isna(row["people"]) else str(row["people"]),
             "difference": labels.signed(row["difference"]),
             "verdict": row["verdict"],
             "reason": row["reason"],
