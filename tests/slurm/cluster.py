@@ -424,14 +424,14 @@ class Cluster:
         yield "PriorityType=priority/basic"
         yield "PreemptType=preempt/partition_prio"
         yield "PreemptMode=REQUEUE"
-        # Time for a training to store its state; 30 s by default.
-        yield "KillWait=20"
+        # Time for a training to store its state: SLURM's default.
+        yield "KillWait=30"
         yield "CompleteWait=0"
         yield "InactiveLimit=0"
         yield "SlurmdTimeout=10"
         yield "MessageTimeout=10"
         yield "BatchStartTimeout=10"
-        yield "UnkillableStepTimeout=30"
+        yield "UnkillableStepTimeout=60"
         yield "ReturnToService=2"
         yield "MinJobAge=300"
         if shape.accounting:

@@ -66,7 +66,7 @@ def test_a_training_at_its_time_limit_goes_on_to_the_same_model(
     local.snakemake(model, study=STUDY)
 
     run = on_cluster.study(STUDY, model)
-    wait_until(lambda: "train cgan" in logs(on_cluster, "logs"), 200, "a training")
+    wait_until(lambda: "cgan: step" in logs(on_cluster, "logs"), 300, "a training")
     # SLURM looks at limits every 30 s: the training stands still until SLURM wakes it up and tells it to end.
     kill(processes(on_cluster, "train_generator.py"), signal.SIGSTOP)
     (job,) = on_cluster.cluster.squeue("--states=R", "--format=%A", "--name", run_id(on_cluster))
