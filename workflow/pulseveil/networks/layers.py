@@ -134,8 +134,8 @@ def gru(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor
     z = affine(x, kernel, bias)
     # The signal at the recurrent product is that at its bias, step by step.
     offset = tf.zeros_like(z) + recurrent_bias
-    hidden = recurrence.gru(tf.transpose(z, (1, 0, 2)), tf.transpose(offset, (1, 0, 2)), recurrent_kernel)
-    hidden = tf.transpose(hidden, (1, 0, 2))
+    hidden = recurrence.gru(tf.transpose(z, (1, 2, 0)), tf.transpose(offset, (1, 2, 0)), recurrent_kernel)
+    hidden = tf.transpose(hidden, (2, 0, 1))
     note(z, Product((x,), (kernel,), bias))
     note(offset, Product((_previous(hidden),), (recurrent_kernel,), recurrent_bias))
     return hidden

@@ -1,0 +1,88 @@
+"""Joint training steps of TimeGAN with the published sizes: compiled loop against a plain tf-keras loop.
+
+    python tests/benchmarks/timegan.py
+
+One thread, one process, the two loops in turns; CPU seconds, so that other work on the machine matters less.
+The phases before the joint one are timed too.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests import keras_timegan
+
+from pulseveil.networks import timegan_training
+from pulseveil.networks.timegan_training import DRAWS, Batches
+
+SIZES = {"channels": 6, "hidden": 10, "depth": 3}
+TIME, BATCH = 60, 128
+
+
+def batches(phase, steps):
+    rng = np.random.default_rng(0)
+    shape = (steps, DRAWS[phase], BATCH, TIME, SIZES["channels"])
+    noise = (steps, DRAWS[phase] if phase == "joint" else 0, *shape[2:])
+    windows = rng.uniform(size=shape).astype(np.float32)
+    return Batches(tf.constant(windows), tf.constant(rng.normal(size=noise).astype(np.float32)))
+
+
+def ours(phase, steps):
+    program = timegan_training.program(phase, 1e-3)
+    state = timegan_training.start(np.random.default_rng(0), **SIZES)
+    data = batches(phase, steps)
+
+    def run(steps):
+        nonlocal state
+        state, losses = program(state, data, tf.constant(steps))
+        losses.numpy()
+
+    return run
+
+
+def plain(steps):
+    networks = {name: keras_timegan.network(name, time=TIME, **SIZES) for name in keras_timegan.NETWORKS}
+    update = tf.function(keras_timegan.Step(networks).update)
+    data = batches("joint", steps)
+
+    def run(steps):
+        for i in range(steps):
+            losses = update(data.windows[i], data.noise[i])
+        losses.numpy()
+
+    return run
+
+
+def cpu_seconds(function, *arguments):
+    start = time.process_time()
+    function(*arguments)
+    return time.process_time() - start
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    steps = arguments.steps
+    loops = {phase: ours(phase, steps) for phase in DRAWS} | {"joint in Keras": plain(steps)}
+    first = {name: cpu_seconds(run, 1) for name, run in loops.items()}
+    seconds = {name: [] for name in loops}
+    for _ in range(arguments.rounds):
+        for name, run in loops.items():
+            seconds[name].append(cpu_seconds(run, steps) / steps)
+    medians = {name: np.median(values) for name, values in seconds.items()}
+    for name, value in medians.items():
+        print(f"{name:14} {value:7.4f} CPU s a step   first step {first[name]:5.1f} CPU s", flush=True)
+    print(f"the compiled joint step is {medians['joint in Keras'] / medians['joint']:.2f} times as fast")
+
+
+if __name__ == "__main__":
+    main()

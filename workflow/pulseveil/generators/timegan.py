@@ -1,0 +1,188 @@
+"""TimeGAN, one for each condition (Yoon, Jarrett and van der Schaar, NeurIPS 2019); not private."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pulseveil.checkpoints import Checkpoint
+from pulseveil.contracts import STRESS
+from pulseveil.errors import InputError
+from pulseveil.generators import GeneratorSettings
+from pulseveil.privacy.budget import Budget, Unit
+from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.randomness import Stream
+
+if TYPE_CHECKING:
+    from pulseveil.privacy.ledger import Entry
+
+# CPU seconds of a step with the published sizes on one thread of a 2020s x86-64 server, and of compiling.
+_EMBEDDING_SECONDS, _SUPERVISED_SECONDS, _JOINT_SECONDS = 0.02, 0.009, 0.2
+_COMPILE_SECONDS = 35
+_PUBLISHED_CELLS = 128 * 10  # batch size times hidden units
+
+
+class TimeGANSettings(GeneratorSettings):
+    """Settings of `timegan`; the defaults are the published ones, but for the conditions that it learns."""
+
+    training: Literal["each_class", "published"] = Field(
+        "each_class",
+        description="one model for each condition; or, as published, one of windows without stress for all: "
+        "what is labelled stress is then made by a model that saw none",
+    )
+    hidden: int = Field(10, gt=0, description="units of each GRU layer and of the latent sequences")
+    layers: int = Field(3, gt=1, description="GRU layers of each network; the supervisor has one fewer")
+    embedding_steps: int = Field(2000, gt=0, description="updates of embedder and recovery on their own")
+    supervised_steps: int = Field(1000, gt=0, description="updates of the supervisor on its own")
+    joint_steps: int = Field(
+        6000, gt=0, description="joint steps: two updates of the other networks, one of the discriminator"
+    )
+    batch_size: int = Field(128, gt=1, description="real windows in an update")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's rate, all networks")
+
+
+class Scale(NamedTuple):
+    """Least value and range of each channel (channels) of the windows that a model learns from."""
+
+    least: NDArray[np.float32]
+    span: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, windows: NDArray[np.float32]) -> Self:
+        """The scale of windows (n, time, channels)."""
+        least, largest = windows.min(axis=(0, 1)), windows.max(axis=(0, 1))
+        return cls(least, np.where(largest > least, largest - least, np.float32(1)))
+
+    def to_unit(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Windows in [0, 1]."""
+        return (windows - self.least) / self.span
+
+    def undo(self, unit: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Windows whose `to_unit` these are."""
+        return unit * self.span + self.least
+
+
+class TimeGAN:
+    """Trained networks that make windows, and each model's scale.
+
+    Arrays have a leading axis of models: one for each condition code, or a single one.
+    """
+
+    Settings: ClassVar[type[GeneratorSettings]] = TimeGANSettings
+    version: ClassVar[int] = 1
+    uses_tensorflow: ClassVar[bool] = True
+    private_units: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(
+        self,
+        settings: TimeGANSettings,
+        parameters: Mapping[str, NDArray[np.float32]],
+        scale: Scale,
+        time: int,
+    ) -> None:
+        self._settings, self._parameters, self._scale, self._time = settings, parameters, scale, time
+
+    @classmethod
+    def fit(
+        cls,
+        settings: TimeGANSettings,
+        windows: NDArray[np.float32],
+        condition: NDArray[np.int8],
+        *,
+        classes: int,
+        budget: Budget,
+        stream: Stream,
+        checkpoint: Checkpoint | None = None,
+        subject: NDArray[np.str_] | None = None,
+    ) -> Self:
+        """Train on windows (n, time, channels); a resumed training ends in the same bits as an unbroken one.
+
+        Raises InputError for a private budget, and where a model has fewer than two windows to learn from.
+        """
+        budget.refuse_private("timegan")
+        # Plans import this module for its settings: what imports TensorFlow, for seconds, is imported here.
+        from pulseveil.generators.timegan_training import train
+
+        parts = _training_windows(settings, windows, condition, classes)
+        scales = [Scale.of(rows) for rows in parts.values()]
+        units = {name: scale.to_unit(rows) for (name, rows), scale in zip(parts.items(), scales, strict=True)}
+        parameters = train(settings, units, stream, checkpoint)
+        least, span = (np.stack(part) for part in zip(*scales, strict=True))
+        return cls(settings, parameters, Scale(least, span), windows.shape[1])
+
+    @staticmethod
+    def mechanisms(settings: TimeGANSettings, budget: Budget) -> tuple[Mechanism, ...]:
+        """None: raises InputError, as no private training is known."""
+        budget.refuse_private("timegan")
+        return ()
+
+    @property
+    def ledger(self) -> tuple[Entry, ...]:
+        """Always empty."""
+        return ()
+
+    @staticmethod
+    def expected_seconds(settings: TimeGANSettings, rows: int, private: Unit | None) -> float:
+        """Expected CPU seconds of a training for two conditions; the number of windows does not matter."""
+        steps = (
+            settings.embedding_steps * _EMBEDDING_SECONDS
+            + settings.supervised_steps * _SUPERVISED_SECONDS
+            + settings.joint_steps * _JOINT_SECONDS
+        )
+        models = 2 if settings.training == "each_class" else 1
+        cells = settings.batch_size * settings.hidden / _PUBLISHED_CELLS
+        return settings.layers / 3 * (_COMPILE_SECONDS + models * cells * steps)
+
+    @property
+    def noise_size(self) -> int:
+        """Standard normal numbers that one window is made from: one for each of its values."""
+        return self._time * int(self._scale.least.shape[1])
+
+    def sample(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Windows (n, time, channels) of the codes `condition` (n), made from noise (n, noise_size)."""
+        from pulseveil.networks.timegan import SAMPLING_NETWORKS, parameter_names, sampler
+
+        models, channels = self._scale.least.shape
+        shaped = noise.reshape(len(noise), self._time, channels)
+        # All rows by all models: a product's rounding depends on its number of rows.
+        made = []
+        for model in range(models):
+            networks = [
+                [self._parameters[name][model] for name in parameter_names(network, self._settings.layers)]
+                for network in SAMPLING_NETWORKS
+            ]
+            scale = Scale(*(values[model] for values in self._scale))
+            made.append(scale.undo(sampler()(networks, shaped).numpy()))
+        chosen = condition if self._settings.training == "each_class" else np.zeros_like(condition)
+        return np.stack(made)[chosen, np.arange(len(chosen))]
+
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """Parameters (models, ...) by name, the models' scales (models, channels), a window's length."""
+        return {**self._parameters, **self._scale._asdict(), "time": np.array(self._time)}
+
+    @classmethod
+    def from_arrays(cls, settings: TimeGANSettings, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """The generator whose `arrays()` these are."""
+        parameters = {name: value for name, value in arrays.items() if name not in (*Scale._fields, "time")}
+        return cls(settings, parameters, Scale(arrays["least"], arrays["span"]), int(arrays["time"]))
+
+
+def _training_windows(
+    settings: TimeGANSettings, windows: NDArray[np.float32], condition: NDArray[np.int8], classes: int
+) -> dict[str, NDArray[np.float32]]:
+    """The windows that each model learns from, by the model's name."""
+    if settings.training == "published":
+        parts = {"not stress": windows[condition != STRESS]}
+    else:
+        parts = {f"condition {code}": windows[condition == code] for code in range(classes)}
+    for name, rows in parts.items():
+        if len(rows) < 2:
+            raise InputError(
+                f"timegan: {name} has {len(rows)} windows, at least 2 are needed; train on more subjects "
+                "or set another number of classes"
+            )
+    return parts
