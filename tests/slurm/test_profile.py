@@ -102,7 +102,6 @@ rule made:
 """
 
 
-@pytest.mark.slow
 def test_a_job_of_a_dead_node_runs_again_on_another_one(on_cluster: OnCluster) -> None:
     here, cluster = on_cluster.directory, on_cluster.cluster
     (here / "Snakefile").write_text(LONG_JOB)
