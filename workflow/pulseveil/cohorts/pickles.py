@@ -30,6 +30,7 @@ class _Dtype:
         self._order = {"|": "="}.get(state[1], state[1])
 
     def values(self, raw: bytes | str) -> NDArray[Any]:
+        """The numbers (n) of this type in `raw`; raises ValueError where its bytes do not fill whole numbers."""
         # Python 2 wrote bytes that come back as text, one character a byte.
         content = raw.encode("latin1") if isinstance(raw, str) else raw
         return np.frombuffer(content, np.dtype(self._order + self._name))
@@ -76,6 +77,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         self._path = path
 
     def find_class(self, module: str, name: str) -> Any:
+        """What stands for an admitted class of the file; raises InputError for all others."""
         try:
             return _ADMITTED[module, name]
         except KeyError:

@@ -7,15 +7,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 
 from pulseveil.provenance import describe_run
-from pulseveil.summary import labels
+from pulseveil.summary import labels, pages
 from pulseveil.summary.cells import MAJORITY
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.formats import html
@@ -74,12 +72,9 @@ def render_report(
 
     Times and machine are left out: the same scores give the same page.
     """
-    source = files("pulseveil.summary").joinpath("report.html.jinja").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
     run = describe_run(description.study, datetime.now(UTC))
-    return environment.from_string(source).render(
+    return pages.render(
+        "report.html.jinja",
         description=description,
         plan=plan_rows(description),
         evaluations=_plain_html(_evaluations(description)),

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
-from importlib.resources import files
 from typing import Any, Literal
 
-import jinja2
 import numpy as np
 import pandas as pd
 
-from pulseveil.summary import labels
+from pulseveil.summary import labels, pages
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.published import MATCH, as_published, equals_majority
 
@@ -58,11 +56,8 @@ def reproduction_table(
 
 def reproduction_page(table: pd.DataFrame, description: StudyDescription) -> str:
     """The table as one HTML page: counts first, then a section a scenario."""
-    source = files("pulseveil.summary").joinpath("reproduction.html.jinja").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    return environment.from_string(source).render(
+    return pages.render(
+        "reproduction.html.jinja",
         study=description.study,
         note=description.note,
         seeds=description.seeds,

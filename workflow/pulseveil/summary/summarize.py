@@ -73,16 +73,16 @@ def summarize(
     tables.append(out_dir / "tables" / "audit.csv")
     _LOG.info("figures")
     pictures, figures = _write_figures(out_dir / "figures", main, cells)
-    pages = [out_dir / "report.html"]
+    written = [out_dir / "report.html"]
     page = render_report(description, main, quality, pictures, results.digest, told)
-    formats.write_text(pages[0], page)
+    formats.write_text(written[0], page)
     if published is not None:
         compared = reproduction_table(main, description, published)
         formats.write_csv(out_dir / "tables" / "reproduction.csv", compared)
         tables.append(out_dir / "tables" / "reproduction.csv")
-        pages.insert(0, out_dir / "reproduction.html")
-        formats.write_text(pages[0], reproduction_page(compared, description))
-    return Summary(main, description.note, (*tables, *figures, *pages))
+        written.insert(0, out_dir / "reproduction.html")
+        formats.write_text(written[0], reproduction_page(compared, description))
+    return Summary(main, description.note, (*tables, *figures, *written))
 
 
 def _write_tables(
