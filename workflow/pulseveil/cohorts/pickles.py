@@ -30,7 +30,7 @@ class _Dtype:
         self._order = {"|": "="}.get(state[1], state[1])
 
     def values(self, raw: bytes | str) -> NDArray[Any]:
-        """The numbers (n) of this type in `raw`; raises ValueError where its bytes do not fill whole numbers."""
+        """The numbers (n) of this type in `raw`; raises ValueError where bytes are left over."""
         # Python 2 wrote bytes that come back as text, one character a byte.
         content = raw.encode("latin1") if isinstance(raw, str) else raw
         return np.frombuffer(content, np.dtype(self._order + self._name))
