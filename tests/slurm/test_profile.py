@@ -34,7 +34,6 @@ def test_a_study_gives_the_same_bytes_as_on_one_machine(on_cluster: OnCluster, t
     check_same(local.directory, on_cluster.directory, "light")
 
 
-@pytest.mark.slow
 def test_the_demo_gives_the_same_bytes_as_on_one_machine(on_cluster: OnCluster, tmp_path_factory) -> None:
     demo = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())
     local = Runner(tmp_path_factory.mktemp("local"))
