@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pulseveil import dag
+from pulseveil import dag, hours
 from pulseveil.atomic import atomic_path
 from pulseveil.errors import run_command
 from pulseveil.plan import make_plan
@@ -14,9 +14,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", type=Path, help="study file (YAML)")
     parser.add_argument("--runs", type=Path, help="also write every detector run as a CSV table")
+    parser.add_argument(
+        "--measured", action="store_true", help="print instead the planned hours beside those of a run here"
+    )
+    parser.add_argument("--directory", type=Path, default=Path(), help="folder that holds benchmarks/")
     options = parser.parse_args()
     plan = make_plan(read_study(options.study))
-    print(dag.describe(plan))
+    print(hours.describe(hours.hours(plan, options.directory)) if options.measured else dag.describe(plan))
     if options.runs:
         with atomic_path(options.runs) as path:
             plan.runs().to_csv(path, index=False)

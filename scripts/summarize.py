@@ -3,15 +3,19 @@
 import argparse
 import json
 import logging
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 
-from pulseveil import job_files, paths
+from pulseveil import hours, job_files, paths, store
 from pulseveil.atomic import atomic_path
 from pulseveil.errors import InputError, run_command
 from pulseveil.plan import make_plan
+from pulseveil.provenance import describe_run
 from pulseveil.study import Study, check_study, read_study
+from pulseveil.summary import crate
+from pulseveil.summary.formats import write_csv
 from pulseveil.summary.planned import describe
 from pulseveil.summary.published import read_published
 from pulseveil.summary.summarize import summarize
@@ -30,18 +34,23 @@ def main() -> None:
     options = parser.parse_args()
     job_files.log_progress()
     logging.getLogger("fontTools").setLevel(logging.WARNING)
+    started = datetime.now(UTC)
     plan = make_plan(read_study(options.configfile) if options.configfile else from_json(options.study))
+    folder = options.results / paths.results(plan.study.name)
+    scores = [options.results / path for path in plan.scores_paths()]
     summary = summarize(
-        describe(plan, options.results),
-        [options.results / path for path in plan.scores_paths()],
-        options.results / paths.results(plan.study.name),
-        published=read_published(options.published),
+        describe(plan, options.results), scores, folder, published=read_published(options.published)
     )
-    table = options.results / paths.results(plan.study.name) / "tables" / "main.txt"
     console = Console(width=WIDTH, record=True)
     console.print(terminal_summary(summary.main, summary.files, summary.note), highlight=False)
-    with atomic_path(table) as temporary:
+    with atomic_path(folder / "tables" / "main.txt") as temporary:
         console.save_text(str(temporary))
+    write_csv(folder / "hours.csv", hours.hours(plan, options.results))
+    store.write_json(folder / "study.json", crate.settings_file(plan.study))
+    added = [folder / name for name in ("tables/main.txt", "hours.csv", "study.json")]
+    files = [*summary.files, *added, *scores]
+    run = describe_run(plan.study.name, started)
+    store.write_json(folder / crate.NAME, crate.crate(plan.study, folder, files, run))
 
 
 def from_json(text: str) -> Study:

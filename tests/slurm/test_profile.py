@@ -15,13 +15,16 @@ pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
 STUDY = LIGHT | {"detectors": ["logistic"], "seeds": 1}
 
 
+TIMED = {"journal.jsonl", "hours.csv", "ro-crate-metadata.json"}
+
+
 def results(directory: Path) -> dict[str, bytes]:
-    """All results but those that say when and where they were made."""
+    """All results but those that say when and where they were made, or how long that took."""
     files = [path for path in (directory / "results").rglob("*") if path.is_file()]
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in files
-        if path.name != "journal.jsonl" and not path.name.endswith(".provenance.json")
+        if path.name not in TIMED and not path.name.endswith(".provenance.json")
     }
 
 

@@ -157,9 +157,10 @@ def test_starting_tensorflow_is_a_small_part_of_the_papers_trainings():
         for detector in {"cnn", "cnn_lstm", "transformer"}.intersection(pack.detectors):
             for privacy in plan.privacies(pack, detector):
                 assert 0.1 * costs.detector_seconds(plan, detector, pack, privacy) > costs.TENSORFLOW_START
-    for cell in (cell for cell in plan.generator_cells() if cell.generator == "cgan"):
-        for pack in plan.generator_packs():
-            assert 0.1 * costs.generator_seconds(plan, cell, pack) > costs.TENSORFLOW_START
+    # Private trainings of generators are short: a few hundred steps.
+    (cell,) = [c for c in plan.generator_cells() if c.generator == "cgan" and math.isinf(c.epsilon)]
+    for pack in plan.generator_packs():
+        assert 0.1 * costs.generator_seconds(plan, cell, pack) > costs.TENSORFLOW_START
 
 
 def test_public_signs_are_refused_in_units_of_which_nothing_is_known():

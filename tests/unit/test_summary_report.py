@@ -60,9 +60,12 @@ def printed(main, files=(), note=""):
 
 def test_the_report_loads_nothing_from_elsewhere(done):
     page = done.files[-1].read_text()
-    sources = re.findall(r'(?:src|href)="([^"]{0,40})', page)
+    sources = re.findall(r'src="([^"]{0,40})', page)
     assert sources
     assert all(source.startswith("data:image/svg+xml;base64,") for source in sources)
+    places = re.findall(r'href="([^"]+)"', page)
+    assert all(place.startswith("#") and f'id="{place[1:]}"' in page for place in places)
+    assert not re.findall(r"@import|url\(|<script|<link", page)
     images = re.findall(r"base64,([A-Za-z0-9+/=]+)", page)
     assert [base64.b64decode(image)[:5] for image in images] == [b"<?xml", b"<?xml"]
 
@@ -72,6 +75,46 @@ def test_the_report_tells_what_was_repaired_and_what_to_beware_of(done):
     assert "EDA gap of 3 s filled; clock set back" in page
     assert "one generator was trained on all subjects" in page
     assert "Sensors 2024, 24(10), 3052" in page
+
+
+def test_the_report_has_all_its_parts(done):
+    page = done.files[-1].read_text()
+    parts = re.findall(r'<h2 id="(\w+)">', page)
+    assert parts == ["plan", "results", "figures", "privacy", "published", "cohorts", "provenance"]
+    assert re.findall(r'<a href="#(\w+)">', page) == parts
+    assert "ro-crate-metadata.json" in page
+
+
+def test_the_report_holds_the_reproduction_page(done):
+    report, page = done.files[-1].read_text(), done.files[-2].read_text()
+    assert done.files[-2].name == "reproduction.html"
+    # The cell of 1-LOSO_15real: .875 here, .881 published.
+    rows = [line for line in page.splitlines() if line.startswith("<tr class=")]
+    assert len(rows) > 100
+    assert set(rows) <= set(report.splitlines())
+
+
+def test_a_study_that_repeats_no_published_cell_says_so(tmp_path):
+    study = StudyDescription.model_validate(description(protocol="sound", scaling="calibration"))
+    published = read_published(ROOT / "config" / "published.csv")
+    files = summarize(
+        study, write(tmp_path, [constant_scores(WESAD)]), tmp_path / "results", published=published
+    ).files
+    assert "No cell of this study repeats a published one" in files[-1].read_text()
+    assert "<details>" not in files[-1].read_text()
+
+
+def test_planned_hours_are_summed_and_a_guess_is_called_one(tmp_path):
+    stages = [
+        {"stage": "train", "runs": 1500, "jobs": 10, "cpu_hours": 20, "gpu_jobs": 10, "gpu_hours": 1},
+        {"stage": "summary", "runs": 0, "jobs": 1, "cpu_hours": 0.5},
+    ]
+    keys = {"stages": stages, "gpu_speedup": 20}
+    study = StudyDescription.model_validate(description(**keys))
+    page = summarize(study, write(tmp_path, [constant_scores(WESAD)]), tmp_path / "results").files[-1]
+    (total,) = re.findall(r'<tr class="all">(.*)</tr>', page.read_text())
+    assert re.findall(r"<td>(.*?)</td>", total) == ["all", "1,500", "11", "20.5", "10", "1.0"]
+    assert re.search(r"guess that it trains\s+20 times faster", page.read_text())
 
 
 def test_caveats_that_do_not_apply_are_left_out(done):

@@ -121,6 +121,6 @@ def test_the_page_counts_and_shows_every_row():
     for verdict, count in counts.items():
         assert Cells(page).found.count(verdict) == count
         assert f"<b>{count} {verdict}</b>" in page
-    assert page.count("<h2>") == 9
+    assert page.count("<h3>") == 9
     assert "<b>1 reproduced</b>" in page
     assert "http" not in page.replace("https://doi.org", "")

@@ -1,8 +1,16 @@
+import hashlib
+import json
 import re
 import shutil
+from urllib.parse import unquote
 
+import pandas as pd
 import pytest
 
+from pulseveil import costs, hours, paths
+from pulseveil.plan import make_plan
+from pulseveil.study import check_study
+from tests.crates import broken_requirements
 from tests.workflow.conftest import LIGHT, ROOT, Runner
 
 pytestmark = pytest.mark.workflow
@@ -46,16 +54,46 @@ def test_a_dry_run_needs_no_recordings_and_prints_the_plan(runner, name):
     assert re.search(r"stage +runs +jobs", result.stderr)
 
 
-def test_a_run_leaves_tables_figures_report_and_a_second_run_does_nothing(finished_light):
+def test_a_run_leaves_tables_figures_report_and_a_second_run_does_nothing(finished_light, tmp_path):
     for name in ("tables/main.csv", "tables/main.tex", "tables/main.html", "figures/main.png", "report.html"):
         assert finished_light.result(name).stat().st_size > 100
     before = finished_light.trained()
     again = finished_light.snakemake(study=LIGHT)
     assert "Nothing to be done" in again.stdout + again.stderr
     assert finished_light.trained() == before
+    assert broken_requirements(finished_light.result(""), tmp_path) == []
     # generators: 2 seeds x 4 folds; detectors: 2 evaluations x 2 kinds x 2 seeds x 4 folds
     assert sum(run["stage"] == "generator" for run in before) == 8
     assert sum(run["stage"] == "detector" for run in before) == 32
+
+
+def test_every_planned_job_leaves_its_benchmark_and_no_other_does(finished_light):
+    plan = make_plan(check_study(LIGHT, "light"))
+    planned = {paths.benchmark("light", job.rule, job.name) for job in costs.jobs(plan)}
+    folder = finished_light.directory
+    assert {path.relative_to(folder) for path in folder.glob("benchmarks/**/*.tsv")} == planned
+    measured = hours.hours(plan, folder)
+    assert measured["measured_jobs"].tolist() == measured["jobs"].tolist()
+    # The summary's own file is written after its end.
+    written = pd.read_csv(finished_light.result("hours.csv"))
+    assert written["measured_jobs"].sum() == written["jobs"].sum() - 1
+
+
+def test_the_crate_lists_what_the_study_leaves(finished_light):
+    metadata = json.loads(finished_light.result("ro-crate-metadata.json").read_text())
+    listed = {unquote(e["@id"]): e["sha256"] for e in metadata["@graph"] if e["@type"] == "File"}
+    results = finished_light.result("")
+    inner = ("windows", "features", "generators", "synthetic", "quality", ".runs")
+    left = {
+        path.relative_to(results).as_posix()
+        for path in results.rglob("*")
+        if path.is_file() and path.relative_to(results).parts[0] not in inner
+    }
+    sidecars = {name for name in left if name.endswith(".provenance.json")}
+    assert left - sidecars - {"journal.jsonl", "ro-crate-metadata.json"} == listed.keys()
+    for name, digest in listed.items():
+        assert hashlib.sha256((results / name).read_bytes()).hexdigest() == digest
+    assert str(finished_light.directory) not in json.dumps(metadata)
 
 
 def test_another_directory_gives_the_same_bytes(finished_light, runner):

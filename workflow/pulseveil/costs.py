@@ -3,29 +3,57 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 from pulseveil import audit_plan, registry
+from pulseveil.features import PAPER_BINS, spectrum_bins
+from pulseveil.naming import number_label
 from pulseveil.packs import AuditedCell, DetectorPack, GeneratorCell, GeneratorPack, Privacy
 from pulseveil.plan import Plan
 from pulseveil.privacy.budget import Unit
 
-# Seconds on one core of a 2020s x86-64 server.
-TENSORFLOW_START = 12.0
-PYTHON_START = 3.0
+# Seconds on one core of a 2020s x86-64 server; starting TensorFlow counts the first compilation too.
+TENSORFLOW_START = 8.0
+PYTHON_START = 0.5
+SCIKIT_LEARN_IMPORT = 1.0
 # A person's labelled time is about 36 minutes in the published protocol.
 WINDOWS_PER_SUBJECT = 36
 WINDOWS_PER_SYNTHETIC_SUBJECT = 35
 # Dynamic time warping of two windows of 60 s and 6 channels.
 WARPING = 1.6e-5
+# Recordings of one person into windows, one real window in the quality of one model, one file of scores.
+PREPARATION = 0.15
+QUALITY = 1.1e-3
+SUMMARY_START, SCORES = 3.5, 0.02
+
+
+@dataclass(frozen=True)
+class Job:
+    """A planned job.
+
+    `rule` and `name` say where its log and benchmark lie, `stage` is its line of the printed plan, `model`
+    the generator or detector that it serves, if any. `gpu`: whether a GPU would help it.
+    """
+
+    stage: str
+    rule: str
+    name: str
+    model: str
+    seconds: float
+    runs: int = 0
+    starts_tensorflow: bool = False
+    gpu: bool = False
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the printed plan: a stage, its runs and jobs, and what they are expected to cost."""
+    """One line of the printed plan: a stage, its runs and jobs, and what they are expected to cost.
+
+    `cpu_hours` counts every job on one core. `gpu_hours` are those of its GPU jobs, by the study's guess.
+    """
 
     stage: str
     runs: int
@@ -33,32 +61,35 @@ class Line:
     tensorflow_starts: int
     cpu_hours: float
     gpu_jobs: int
+    gpu_hours: float
 
 
 def generator_seconds(plan: Plan, cell: GeneratorCell, pack: GeneratorPack) -> float:
     """Expected CPU seconds of one generator job."""
-    model = plan.study.generator(cell.generator)
-    kind = registry.load("generators", model.kind)
+    model, kind = plan.study.generator(cell.generator), _kind(plan, "generators", cell.generator)
     private = _private(cell.unit, cell.epsilon)
     rows = [2 * WINDOWS_PER_SUBJECT * len(fold.train_subjects) for fold in plan.generator_folds(cell.cohort)]
-    start = TENSORFLOW_START if kind.uses_tensorflow else PYTHON_START
     seconds = sum(kind.expected_seconds(model.settings, n, private) for n in rows)
-    return float(start + len(pack.seeds) * seconds)
+    return float(_start(kind.uses_tensorflow) + len(pack.seeds) * seconds)
 
 
 def detector_seconds(plan: Plan, detector: str, pack: DetectorPack, privacy: Privacy) -> float:
     """Expected CPU seconds of one detector job."""
-    model = plan.study.detector(detector)
-    kind = registry.load("detectors", model.kind)
-    start = TENSORFLOW_START if kind.uses_tensorflow else PYTHON_START
+    model, kind = plan.study.detector(detector), _kind(plan, "detectors", detector)
     private = _private(privacy.unit, privacy.epsilon_detector)
-    seconds = start
+    seconds = 0.0
     for fold, subjects in product(plan.detector_folds(pack), pack.subjects):
         real = 0 if pack.train == "synthetic" else WINDOWS_PER_SUBJECT * len(fold.train_subjects)
         rows = real + WINDOWS_PER_SYNTHETIC_SUBJECT * subjects
         runs = len(pack.seeds) * len(pack.generators) * len(pack.noise)
         seconds += runs * kind.expected_seconds(model.settings, rows, private)
-    return float(seconds)
+    return float(_detector_start(kind) + _share_of_bins(plan, kind) * seconds)
+
+
+def _share_of_bins(plan: Plan, kind: Any) -> float:
+    """Networks take time by the bins that they read; their expected seconds are those of the published."""
+    share = spectrum_bins(plan.study.protocol, plan.study.window_s) / PAPER_BINS
+    return share if kind.uses_tensorflow else 1.0
 
 
 def limit_minutes(plan: Plan, seconds: float, gpu: int) -> int:
@@ -69,73 +100,133 @@ def limit_minutes(plan: Plan, seconds: float, gpu: int) -> int:
 
 def longest_limit_minutes(plan: Plan) -> int:
     """The longest time limit that a job of the study asks for at its first try."""
-    return max(limit_minutes(plan, seconds, plan.study.resources.gpu * gpu) for seconds, gpu in _jobs(plan))
+    gpu = plan.study.resources.gpu
+    return max(limit_minutes(plan, job.seconds, gpu * job.gpu) for job in jobs(plan))
 
 
-def _jobs(plan: Plan) -> Iterator[tuple[float, bool]]:
-    """The expected CPU seconds of each training job and audit, and whether a GPU would help it."""
-    for cell, seeds in product(plan.generator_cells(), plan.generator_packs()):
-        kind = registry.load("generators", plan.study.generator(cell.generator).kind)
-        yield generator_seconds(plan, cell, seeds), kind.uses_tensorflow
-    for pack in plan.detector_packs:
-        for detector in pack.detectors:
-            kind = registry.load("detectors", plan.study.detector(detector).kind)
-            for privacy in plan.privacies(pack, detector):
-                yield detector_seconds(plan, detector, pack, privacy), kind.uses_tensorflow
-    for audited in audit_plan.audited_cells(plan):
-        yield audit_seconds(plan, audited), audited_kind(plan, audited).uses_tensorflow
+def jobs(plan: Plan) -> Iterator[Job]:
+    """Every job of a study, in the order in which they can run."""
+    yield from _cohort_jobs(plan)
+    yield from _generator_jobs(plan)
+    yield from _detector_jobs(plan)
+    yield from _audit_jobs(plan)
+    yield Job("summary", "summarize", "", "", SUMMARY_START + SCORES * len(plan.cells))
 
 
 def lines(plan: Plan) -> list[Line]:
     """The expected work of a study, a line for each stage."""
-    study = plan.study
-    light = len(study.cohorts) * 2
-    cohorts = len({cell[0] for cell in plan.generator_cells()})
-    found = [Line("cohorts and features", 0, light + cohorts, 0, (light + cohorts) * PYTHON_START / 3600, 0)]
-    packs = plan.generator_packs()
-    trained = synthesized = 0.0
-    runs = jobs = starts = 0
-    for cell in plan.generator_cells():
-        kind = registry.load("generators", study.generator(cell.generator).kind)
-        jobs += len(packs)
-        starts += len(packs) * kind.uses_tensorflow
-        runs += study.seeds * len(plan.generator_folds(cell.cohort))
-        trained += sum(generator_seconds(plan, cell, pack) for pack in packs)
-        synthesized += len(packs) * (PYTHON_START * 2 + TENSORFLOW_START * kind.uses_tensorflow)
-    if jobs:
-        gpu = starts * study.resources.gpu
-        found.append(Line("train generators", runs, jobs, starts, trained / 3600, gpu))
-        found.append(Line("synthesize and assess", 0, jobs * 3, starts, synthesized / 3600, 0))
-    found += [_detector_line(plan, name) for name in dict.fromkeys(e.name for e in study.evaluations)]
-    if study.audit is not None:
-        found.append(_audit_line(plan))
-    found.append(Line("summary", 0, 1, 0, PYTHON_START / 3600, 0))
-    return found
+    stages: dict[str, list[Job]] = {}
+    for job in jobs(plan):
+        stages.setdefault(job.stage, []).append(job)
+    return [_line(plan, stage, found) for stage, found in stages.items()]
 
 
-def _detector_line(plan: Plan, evaluation: str) -> Line:
-    runs = jobs = starts = 0
-    seconds = 0.0
+def _line(plan: Plan, stage: str, found: Iterable[Job]) -> Line:
+    found, resources = list(found), plan.study.resources
+    on_gpu = [job for job in found if job.gpu and resources.gpu]
+    return Line(
+        stage,
+        sum(job.runs for job in found),
+        len(found),
+        sum(job.starts_tensorflow for job in found),
+        sum(job.seconds for job in found) / 3600,
+        len(on_gpu),
+        sum(job.seconds for job in on_gpu) / 3600 / resources.gpu_speedup,
+    )
+
+
+def _cohort_jobs(plan: Plan) -> Iterator[Job]:
+    stage, packs = "cohorts and features", plan.detector_packs
+    learnt = dict.fromkeys(cell.cohort for cell in plan.generator_cells())
+    windows = [*((c, "detector") for c in plan.study.cohorts), *((c, "generator") for c in learnt)]
+    for cohort, kind in windows:
+        seconds = PYTHON_START + PREPARATION * len(plan.outlines[cohort])
+        yield Job(stage, "prepare_cohort", f"{cohort}.{kind}", "", seconds)
+    tested = [pack.evaluation.test_cohort or pack.evaluation.cohort for pack in packs]
+    for cohort in dict.fromkeys([*(pack.evaluation.cohort for pack in packs), *tested]):
+        yield Job(stage, "extract_features", cohort, "", PYTHON_START)
+
+
+def _generator_jobs(plan: Plan) -> Iterator[Job]:
+    cells = [(cell, pack) for cell in plan.generator_cells() for pack in plan.generator_packs()]
+    for cell, pack in cells:
+        tensorflow = _kind(plan, "generators", cell.generator).uses_tensorflow
+        yield Job(
+            "train generators",
+            "train_generator",
+            _name(cell, pack),
+            cell.generator,
+            generator_seconds(plan, cell, pack),
+            runs=len(pack.seeds) * len(plan.generator_folds(cell.cohort)),
+            starts_tensorflow=tensorflow,
+            gpu=tensorflow,
+        )
+    for cell, pack in cells:
+        tensorflow = _kind(plan, "generators", cell.generator).uses_tensorflow
+        people = sum(len(fold.train_subjects) for fold in plan.generator_folds(cell.cohort))
+        compared = len(pack.seeds) * 2 * WINDOWS_PER_SUBJECT * people
+        for rule, seconds, starts in (
+            ("synthesize", _start(tensorflow), tensorflow),
+            ("extract_features", PYTHON_START, False),
+            ("assess_quality", PYTHON_START + QUALITY * compared, False),
+        ):
+            name = _name(cell, pack)
+            yield Job("synthesize and assess", rule, name, cell.generator, seconds, starts_tensorflow=starts)
+
+
+def _name(cell: GeneratorCell, pack: GeneratorPack) -> str:
+    return f"{cell.cohort}.{cell.generator}.{cell.unit}.{number_label(cell.epsilon)}.{pack.name}"
+
+
+def _detector_jobs(plan: Plan) -> Iterator[Job]:
     for pack in plan.detector_packs:
-        if pack.evaluation.name != evaluation:
-            continue
+        cells = len(pack.generators) * len(pack.subjects) * len(pack.noise) * len(pack.seeds)
+        runs = cells * len(plan.detector_folds(pack))
         for detector in pack.detectors:
-            privacies = plan.privacies(pack, detector)
-            kind = registry.load("detectors", plan.study.detector(detector).kind)
-            cells = len(pack.generators) * len(pack.subjects) * len(pack.noise) * len(pack.seeds)
-            jobs += len(privacies)
-            runs += len(privacies) * cells * len(plan.detector_folds(pack))
-            starts += len(privacies) * kind.uses_tensorflow
-            seconds += sum(detector_seconds(plan, detector, pack, privacy) for privacy in privacies)
-    gpu = starts * plan.study.resources.gpu
-    return Line(f"detectors: {evaluation}", runs, jobs, starts, seconds / 3600, gpu)
+            tensorflow = _kind(plan, "detectors", detector).uses_tensorflow
+            for privacy in plan.privacies(pack, detector):
+                yield Job(
+                    f"detectors: {pack.evaluation.name}",
+                    "train_detectors",
+                    f"{pack.name}/{detector}.{_axes(privacy)}",
+                    detector,
+                    detector_seconds(plan, detector, pack, privacy),
+                    runs=runs,
+                    starts_tensorflow=tensorflow,
+                    gpu=tensorflow,
+                )
+
+
+def _axes(cell: Privacy | AuditedCell) -> str:
+    return f"{cell.unit}.{number_label(cell.epsilon_generator)}.{number_label(cell.epsilon_detector)}"
+
+
+def _audit_jobs(plan: Plan) -> Iterator[Job]:
+    for cell in audit_plan.audited_cells(plan):
+        tensorflow = audited_kind(plan, cell).uses_tensorflow
+        if cell.part == "generator":
+            model = cell.generator
+            name = f"{cell.cohort}.{model}.{cell.unit}.{number_label(cell.epsilon_generator)}"
+        else:
+            model = cell.detector
+            name = f"{cell.cohort}.{cell.generator}.{model}.{_axes(cell)}"
+        yield Job(
+            "audits",
+            f"audit_{cell.part}",
+            name,
+            model,
+            audit_seconds(plan, cell),
+            runs=audit_plan.trained_models(plan, cell),
+            starts_tensorflow=tensorflow,
+            gpu=tensorflow,
+        )
 
 
 def audited_kind(plan: Plan, cell: AuditedCell) -> Any:
     """The registered kind of an audited model."""
     if cell.part == "generator":
-        return registry.load("generators", plan.study.generator(cell.generator).kind)
-    return registry.load("detectors", plan.study.detector(cell.detector).kind)
+        return _kind(plan, "generators", cell.generator)
+    return _kind(plan, "detectors", cell.detector)
 
 
 def audit_seconds(plan: Plan, cell: AuditedCell) -> float:
@@ -147,11 +238,13 @@ def audit_seconds(plan: Plan, cell: AuditedCell) -> float:
     if cell.part == "generator":
         rows = 2 * WINDOWS_PER_SUBJECT * people
         fit = kind.expected_seconds(study.generator(cell.generator).settings, rows, private)
+        start = _start(kind.uses_tensorflow)
         attack = WARPING * people * rows * beside
     else:
         rows = WINDOWS_PER_SUBJECT * people + beside
         fit, attack = kind.expected_seconds(study.detector(cell.detector).settings, rows, private), 0.0
-    start = TENSORFLOW_START if kind.uses_tensorflow else PYTHON_START
+        fit *= _share_of_bins(plan, kind)
+        start = _detector_start(kind)
     return float(start + audit_plan.trained_models(plan, cell) * fit + attack)
 
 
@@ -159,35 +252,43 @@ def _private(unit: Unit, epsilon: float) -> Unit | None:
     return unit if math.isfinite(epsilon) else None
 
 
-def _audit_line(plan: Plan) -> Line:
-    cells = audit_plan.audited_cells(plan)
-    starts = sum(audited_kind(plan, cell).uses_tensorflow for cell in cells)
-    return Line(
-        "audits",
-        sum(audit_plan.trained_models(plan, cell) for cell in cells),
-        len(cells),
-        starts,
-        sum(audit_seconds(plan, cell) for cell in cells) / 3600,
-        starts * plan.study.resources.gpu,
-    )
+def _kind(plan: Plan, group: registry.Group, name: str) -> Any:
+    """The registered kind of a model of the study."""
+    model = plan.study.generator(name) if group == "generators" else plan.study.detector(name)
+    return registry.load(group, model.kind)
+
+
+def _detector_start(kind: Any) -> float:
+    if kind.uses_tensorflow or kind.trains_on == "timeline":
+        return _start(kind.uses_tensorflow)
+    return PYTHON_START + SCIKIT_LEARN_IMPORT
+
+
+def _start(uses_tensorflow: bool) -> float:
+    return TENSORFLOW_START if uses_tensorflow else PYTHON_START
 
 
 def describe(plan: Plan) -> str:
-    """The plan as a plain table: runs, jobs, starts of TensorFlow, expected CPU hours, GPU jobs."""
-    rows = lines(plan)
-    header = f"{'stage':<34}{'runs':>9}{'jobs':>7}{'TensorFlow':>12}{'CPU hours':>11}{'GPU jobs':>10}"
-    total = Line(
-        "all",
-        sum(r.runs for r in rows),
-        sum(r.jobs for r in rows),
-        sum(r.tensorflow_starts for r in rows),
-        sum(r.cpu_hours for r in rows),
-        sum(r.gpu_jobs for r in rows),
-    )
+    """The plan as a plain table: runs, jobs, starts of TensorFlow, expected hours on CPU and on GPU."""
+    study, rows = plan.study, lines(plan)
+    total = _line(plan, "all", jobs(plan))
+    header = f"{'stage':<34}{'runs':>9}{'jobs':>7}{'TensorFlow':>12}"
+    header += f"{'CPU hours':>11}{'GPU jobs':>10}{'GPU hours':>11}"
     body = [
-        f"{r.stage:<34}{r.runs:>9}{r.jobs:>7}{r.tensorflow_starts:>12}{r.cpu_hours:>11.2f}{r.gpu_jobs:>10}"
+        f"{r.stage:<34}{r.runs:>9}{r.jobs:>7}{r.tensorflow_starts:>12}{r.cpu_hours:>11.2f}"
+        f"{r.gpu_jobs:>10}{r.gpu_hours:>11.2f}"
         for r in [*rows, total]
     ]
-    study = plan.study
     title = f"study {study.name}: protocol {study.protocol}, {study.seeds} seeds, root seed {study.seed}"
-    return "\n".join([title, *filter(None, [study.note]), header, *body])
+    return "\n".join([title, *filter(None, [study.note]), header, *body, *_on_gpu(plan, total)])
+
+
+def _on_gpu(plan: Plan, total: Line) -> Iterator[str]:
+    """What the hours on a GPU rest on, where there are any."""
+    if total.gpu_jobs:
+        speedup = plan.study.resources.gpu_speedup
+        yield (
+            "CPU hours: all jobs on one core each. GPU hours: the GPU jobs on a GPU instead, by the guess\n"
+            f"that it trains {speedup:g} times faster than a core (resources.gpu_speedup: not measured, for "
+            "time limits only)."
+        )

@@ -66,6 +66,11 @@ def extract_features(
     )
 
 
+def spectrum_bins(protocol: Protocol, window_s: int) -> int:
+    """How many bins the spectra of a study's windows have; these are at 1 Hz in both protocols."""
+    return PAPER_BINS if protocol == "paper" else window_s // 4 + 1
+
+
 def feature_settings(protocol: Protocol, pairing: Pairing) -> dict[str, Any]:
     """What features depend on beside the windows, for the cell hash; `pairing` only where it matters."""
     settings: dict[str, Any] = {"stage": "features", "version": FEATURES, "protocol": protocol}

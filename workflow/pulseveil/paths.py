@@ -38,6 +38,12 @@ def results(study: str) -> Path:
     return Path("results") / study
 
 
+def benchmark(study: str, rule: str, name: str) -> Path:
+    """Where Snakemake writes what a job took; `name` is empty for the one job of a rule."""
+    folder = Path("benchmarks") / study
+    return folder / rule / f"{name}.tsv" if name else folder / f"{rule}.tsv"
+
+
 def run_store(study: str) -> Path:
     """Finished runs by cell hash, so that no finished training is ever repeated."""
     return results(study) / ".runs"

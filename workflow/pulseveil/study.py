@@ -178,6 +178,9 @@ class Study(Settings):
         description="one generator for all folds (it saw the test subject); default: true in `paper`"
     )
     note: str = Field("", description="printed with the plan and above all tables, such as 'not a result'")
+    license: Annotated[str, Field(pattern=r"^[A-Za-z0-9.+-]+$")] = Field(
+        "MIT", description="SPDX identifier of the licence of the study's results"
+    )
     epsilons: tuple[Epsilon, ...] = Field((math.inf,), min_length=1, description="privacy budgets; inf: none")
     delta: Positive = Field(1e-5, lt=1, description="delta of every budget")
     units: tuple[Unit, ...] = Field(

@@ -35,6 +35,10 @@ rule summarize:
         ),
         report=f"results/{STUDY.name}/report.html",
         reproduction=f"results/{STUDY.name}/reproduction.html",
+        settings=f"results/{STUDY.name}/study.json",
+        # What was measured and when: these two differ from run to run.
+        hours=f"results/{STUDY.name}/hours.csv",
+        crate=f"results/{STUDY.name}/ro-crate-metadata.json",
     log:
         f"logs/{STUDY.name}/summarize.log",
     benchmark:

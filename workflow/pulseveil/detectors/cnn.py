@@ -33,7 +33,7 @@ class CNN(NeuralDetector):
     name: ClassVar[str] = "cnn"
     Settings: ClassVar[type[CNNSettings]] = CNNSettings
     fewest_bins: ClassVar[int] = 4
-    seconds_a_window: ClassVar[float] = 3.6e-3
+    seconds_a_window: ClassVar[float] = 2.6e-3
 
     def network(self, signals: int, bins: int) -> Network:
         """The network for spectra (signals, bins)."""

@@ -29,7 +29,7 @@ class CNNLSTM(NeuralDetector):
     name: ClassVar[str] = "cnn_lstm"
     Settings: ClassVar[type[CNNLSTMSettings]] = CNNLSTMSettings
     fewest_bins: ClassVar[int] = 4
-    seconds_a_window: ClassVar[float] = 4.0e-3
+    seconds_a_window: ClassVar[float] = 3.0e-3
 
     def network(self, signals: int, bins: int) -> Network:
         """The network for spectra (signals, bins)."""

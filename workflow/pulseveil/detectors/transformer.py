@@ -30,7 +30,7 @@ class Transformer(NeuralDetector):
 
     name: ClassVar[str] = "transformer"
     Settings: ClassVar[type[TransformerSettings]] = TransformerSettings
-    seconds_a_window: ClassVar[float] = 3.9e-3
+    seconds_a_window: ClassVar[float] = 2.8e-3
 
     def network(self, signals: int, bins: int) -> Network:
         """The network for spectra (signals, bins)."""

@@ -149,7 +149,7 @@ class Moments:
     @staticmethod
     def expected_seconds(settings: MomentsSettings, rows: int, private: Unit | None) -> float:
         """Expected CPU seconds of fitting to `rows` windows."""
-        return 0.2 + 4e-4 * rows
+        return 0.05 + 8e-5 * rows
 
     @property
     def noise_size(self) -> int:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pulseveil.privacy.ledger import Entry
 
 # CPU seconds of a step with the published sizes on one thread of a 2020s x86-64 server, and of compiling.
-_EMBEDDING_SECONDS, _SUPERVISED_SECONDS, _JOINT_SECONDS = 0.02, 0.009, 0.2
-_COMPILE_SECONDS = 35
+_EMBEDDING_SECONDS, _SUPERVISED_SECONDS, _JOINT_SECONDS = 0.014, 0.0066, 0.14
+_COMPILE_SECONDS = 25
 _PUBLISHED_CELLS = 128 * 10  # batch size times hidden units
 
 

@@ -44,6 +44,17 @@ class EvaluationDescription(Settings):
         return self.train != "real" and self.generator_shared and self.tested_cohort == self.cohort
 
 
+class StageDescription(Settings):
+    """One line of the printed plan: what a stage was expected to take."""
+
+    stage: str
+    runs: int
+    jobs: int
+    cpu_hours: float
+    gpu_jobs: int = 0
+    gpu_hours: float = 0.0
+
+
 class StudyDescription(Settings):
     """A study as its summary shows it."""
 
@@ -56,6 +67,8 @@ class StudyDescription(Settings):
     seeds: int
     note: str = ""
     plan: Mapping[str, Any] = {}
+    stages: tuple[StageDescription, ...] = ()
+    gpu_speedup: float = 1.0
     quality: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     audits: tuple[str, ...] = ()

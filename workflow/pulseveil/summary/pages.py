@@ -10,8 +10,15 @@ import jinja2
 
 def render(template: str, **values: Any) -> str:
     """A template of `pulseveil.summary` with its values, escaped; raises UndefinedError for one left out."""
-    source = files("pulseveil.summary").joinpath(template).read_text(encoding="utf-8")
     environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FunctionLoader(_source),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
-    return environment.from_string(source).render(**values)
+    return environment.get_template(template).render(**values)
+
+
+def _source(template: str) -> str:
+    return files("pulseveil.summary").joinpath(template).read_text(encoding="utf-8")

@@ -12,7 +12,12 @@ from pulseveil import audit_plan, costs, paths, store
 from pulseveil.plan import Plan
 from pulseveil.privacy.statement import Setting
 from pulseveil.study import Evaluation
-from pulseveil.summary.description import CohortDescription, EvaluationDescription, StudyDescription
+from pulseveil.summary.description import (
+    CohortDescription,
+    EvaluationDescription,
+    StageDescription,
+    StudyDescription,
+)
 
 
 def describe(plan: Plan, folder: Path) -> StudyDescription:
@@ -40,6 +45,18 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
         seeds=study.seeds,
         note=study.note,
         plan={"runs": sum(line.runs for line in lines), "jobs": sum(line.jobs for line in lines)},
+        stages=tuple(
+            StageDescription(
+                stage=line.stage,
+                runs=line.runs,
+                jobs=line.jobs,
+                cpu_hours=line.cpu_hours,
+                gpu_jobs=line.gpu_jobs,
+                gpu_hours=line.gpu_hours,
+            )
+            for line in lines
+        ),
+        gpu_speedup=study.resources.gpu_speedup,
         quality=tuple(str(folder / path) for path in plan.generator_paths(paths.QUALITY)),
         models=tuple(str(folder / path) for path in plan.generator_paths(paths.MODELS)),
         audits=tuple(str(folder / path) for path in audit_plan.audit_paths(plan)),

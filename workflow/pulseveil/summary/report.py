@@ -15,8 +15,10 @@ import pandas as pd
 from pulseveil.provenance import describe_run
 from pulseveil.summary import labels, pages
 from pulseveil.summary.cells import MAJORITY
-from pulseveil.summary.description import StudyDescription
+from pulseveil.summary.contents import DESCRIPTIONS
+from pulseveil.summary.description import StageDescription, StudyDescription
 from pulseveil.summary.formats import html
+from pulseveil.summary.reproduction import page_values
 from pulseveil.summary.tables import QUALITY_COLUMNS
 from pulseveil.summary.views import has_published, printed_table
 
@@ -60,10 +62,20 @@ class Picture:
     caption: str
 
 
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """The tables of a study: main, quality, spending, audits and, where it was compared, reproduction."""
+
+    main: pd.DataFrame
+    quality: pd.DataFrame
+    spending: pd.DataFrame
+    audits: pd.DataFrame
+    compared: pd.DataFrame | None
+
+
 def render_report(
     description: StudyDescription,
-    main: pd.DataFrame,
-    quality: pd.DataFrame,
+    findings: Findings,
     pictures: Sequence[Picture],
     digest: str,
     privacy: str,
@@ -72,20 +84,30 @@ def render_report(
 
     Times and machine are left out: the same scores give the same page.
     """
+    main, compared = findings.main, findings.compared
+    reproduction: Mapping[str, Any] = {"scenarios": []}
+    if compared is not None and compared["ours"].notna().any():
+        reproduction = page_values(compared, description)
     run = describe_run(description.study, datetime.now(UTC))
     return pages.render(
         "report.html.jinja",
         description=description,
         plan=plan_rows(description),
         evaluations=_plain_html(_evaluations(description)),
+        hours=stage_rows(description),
+        gpu_speedup=_speedup(description),
         main=html(printed_table(main), "main"),
-        quality=_quality(quality),
+        quality=_quality(findings.quality),
+        spending=_readable_table(findings.spending),
+        audits=_readable_table(findings.audits),
         cohorts={name: _cohort(cohort.summary) for name, cohort in description.cohorts.items()},
         pictures=[(_data_uri(picture.path), picture.caption) for picture in pictures],
         caveats=caveats(description, main),
         versions={"pulseveil revision": run["git"] or "unknown", "python": run["python"], **run["packages"]},
         digest=digest,
         privacy=privacy,
+        files=DESCRIPTIONS,
+        **reproduction,
     )
 
 
@@ -115,6 +137,40 @@ def plan_rows(description: StudyDescription) -> list[tuple[str, str]]:
         **{str(key).capitalize(): value for key, value in description.plan.items()},
     }
     return [(name, f"{value:,}" if isinstance(value, int) else str(value)) for name, value in rows.items()]
+
+
+def stage_rows(description: StudyDescription) -> list[dict[str, str]]:
+    """The expected hours of each stage and of all, as text; GPU columns only where a GPU is asked for."""
+    stages = description.stages
+    if not stages:
+        return []
+    total = StageDescription(
+        stage="all",
+        runs=sum(stage.runs for stage in stages),
+        jobs=sum(stage.jobs for stage in stages),
+        cpu_hours=sum(stage.cpu_hours for stage in stages),
+        gpu_jobs=sum(stage.gpu_jobs for stage in stages),
+        gpu_hours=sum(stage.gpu_hours for stage in stages),
+    )
+    digits = 4 if total.cpu_hours < 1 else 1
+    rows = []
+    for stage in (*stages, total):
+        row = {"Stage": stage.stage, "Runs": f"{stage.runs:,}", "Jobs": f"{stage.jobs:,}"}
+        row["Expected CPU hours"] = f"{stage.cpu_hours:,.{digits}f}"
+        if total.gpu_jobs:
+            row |= {"GPU jobs": f"{stage.gpu_jobs:,}", "GPU hours": f"{stage.gpu_hours:,.{digits}f}"}
+        rows.append(row)
+    return rows
+
+
+def _speedup(description: StudyDescription) -> str:
+    """The study's guess of how much faster a GPU trains; empty where no job asks for one."""
+    asks = any(stage.gpu_jobs for stage in description.stages)
+    return f"{description.gpu_speedup:g}" if asks else ""
+
+
+def _readable_table(table: pd.DataFrame) -> str:
+    return "" if table.empty else _plain_html(table.rename(columns=labels.evaluation))
 
 
 def _evaluations(description: StudyDescription) -> pd.DataFrame:

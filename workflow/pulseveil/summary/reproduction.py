@@ -56,15 +56,18 @@ def reproduction_table(
 
 def reproduction_page(table: pd.DataFrame, description: StudyDescription) -> str:
     """The table as one HTML page: counts first, then a section a scenario."""
-    return pages.render(
-        "reproduction.html.jinja",
-        study=description.study,
-        note=description.note,
-        seeds=description.seeds,
-        tolerance=TOLERANCE,
-        counts=table["verdict"].value_counts().to_dict(),
-        scenarios=[(name, list(_printed(rows))) for name, rows in table.groupby("scenario", sort=True)],
-    )
+    values = page_values(table, description)
+    return pages.render("reproduction.html.jinja", study=description.study, note=description.note, **values)
+
+
+def page_values(table: pd.DataFrame, description: StudyDescription) -> dict[str, Any]:
+    """What the templates of the table need."""
+    return {
+        "seeds": description.seeds,
+        "tolerance": TOLERANCE,
+        "counts": table["verdict"].value_counts().to_dict(),
+        "scenarios": [(name, list(_printed(rows))) for name, rows in table.groupby("scenario", sort=True)],
+    }
 
 
 def _judge(row: Mapping[Hashable, Any]) -> tuple[Verdict, str]:

@@ -22,7 +22,7 @@ from pulseveil.summary.differences import differences_table
 from pulseveil.summary.figures import main_figure, reference_rows, subject_figure
 from pulseveil.summary.palette import save
 from pulseveil.summary.privacy_figure import privacy_figure, private_evaluations
-from pulseveil.summary.report import Picture, render_report
+from pulseveil.summary.report import Findings, Picture, render_report
 from pulseveil.summary.reproduction import reproduction_page, reproduction_table
 from pulseveil.summary.spent import Ledgers, privacy_table, read_ledgers, spending_table
 from pulseveil.summary.tables import main_table, quality_table
@@ -74,10 +74,10 @@ def summarize(
     _LOG.info("figures")
     pictures, figures = _write_figures(out_dir / "figures", main, cells)
     written = [out_dir / "report.html"]
-    page = render_report(description, main, quality, pictures, results.digest, told)
-    formats.write_text(written[0], page)
-    if published is not None:
-        compared = reproduction_table(main, description, published)
+    compared = None if published is None else reproduction_table(main, description, published)
+    findings = Findings(main, quality, spending, audits, compared)
+    formats.write_text(written[0], render_report(description, findings, pictures, results.digest, told))
+    if compared is not None:
         formats.write_csv(out_dir / "tables" / "reproduction.csv", compared)
         tables.append(out_dir / "tables" / "reproduction.csv")
         written.insert(0, out_dir / "reproduction.html")

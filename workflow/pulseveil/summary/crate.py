@@ -1,0 +1,240 @@
+"""The results of a study as an RO-Crate: what its files are, what made them, and from what.
+
+RO-Crate 1.1 with the profile Process Run Crate 0.5 (Leo et al., PLOS ONE 2024, 19(9):e0309210): one run of
+the workflow is the action whose results are the files. It tells when that was, so it is outside the byte
+contract, like the provenance beside each file. Recordings, windows, features and models are no part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rocrate.model import ContextEntity, File
+from rocrate.rocrate import ROCrate
+
+import pulseveil
+from pulseveil.provenance import file_hash
+from pulseveil.study import Study
+from pulseveil.summary.contents import DESCRIPTIONS
+
+NAME = "ro-crate-metadata.json"
+PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
+# RO-Crate 1.1 has no word for a checksum; this is the one of the Workflow Run profiles.
+_TERMS = {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}
+_FORMATS = {
+    ".csv": "text/csv",
+    ".h5": "application/x-hdf5",
+    ".html": "text/html",
+    ".json": "application/json",
+    ".pdf": "application/pdf",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".tex": "application/x-tex",
+    ".txt": "text/plain",
+}
+_HOMES = {
+    "Python": "https://www.python.org/",
+    "numpy": "https://numpy.org/",
+    "scipy": "https://scipy.org/",
+    "pandas": "https://pandas.pydata.org/",
+    "tensorflow": "https://www.tensorflow.org/",
+    "tf-keras": "https://github.com/keras-team/tf-keras",
+    "scikit-learn": "https://scikit-learn.org/",
+    "neurokit2": "https://github.com/neuropsychology/NeuroKit",
+}
+_DEVELOPERS = "#developers"
+_SOFTWARE = "#pulseveil"
+_MIT = "https://spdx.org/licenses/MIT"
+_STUDY = "https://doi.org/10.3390/s24103052"
+_WESAD = "https://doi.org/10.1145/3242969.3242985"
+
+
+class Article(NamedTuple):
+    """A published article: title, authors, year and journal or proceedings."""
+
+    title: str
+    authors: tuple[str, ...]
+    year: str
+    journal: str
+
+
+_ARTICLES = {
+    _STUDY: Article(
+        "Generating Synthetic Health Sensor Data for Privacy-Preserving Wearable Stress Detection",
+        ("Lucas Lange", "Nils Wenzlitschke", "Erhard Rahm"),
+        "2024",
+        "Sensors 24(10), 3052",
+    ),
+    _WESAD: Article(
+        "Introducing WESAD, a Multimodal Dataset for Wearable Stress and Affect Detection",
+        ("Philip Schmidt", "Attila Reiss", "Robert Duerichen", "Claus Marberger", "Kristof Van Laerhoven"),
+        "2018",
+        "Proceedings of the 20th ACM International Conference on Multimodal Interaction, pages 400-408",
+    ),
+}
+
+
+def crate(study: Study, folder: Path, files: Sequence[Path], run: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata of a study's results in `folder`, as JSON-LD: `files` with their sizes and sha256.
+
+    `run`: versions and times, as `describe_run` gives them. Raises ValueError for a file outside `folder`.
+    """
+    found = ROCrate(gen_preview=False, version="1.1")
+    found.metadata.extra_terms |= _TERMS
+    _add_licences(found, study)
+    _add_articles(found, study)
+    sources = [_source(found, name, settings.kind) for name, settings in study.cohort_settings.items()]
+    listed = {path.relative_to(folder).as_posix(): path for path in files}
+    entities = {name: _file(found, name, path) for name, path in listed.items()}
+    software = _software(found, run)
+    settings = [entity for name, entity in entities.items() if name == "study.json"]
+    action = _add(
+        found,
+        "#run",
+        "CreateAction",
+        name=f"Run of the study {study.name}",
+        description="From recordings to tables, figures and report. Planned by study.json.",
+        instrument=software,
+        object=[*settings, *sources],
+        result=[entity for name, entity in entities.items() if name != "study.json"],
+        endTime=run["finished"],
+    )
+    _describe(
+        found.root_dataset,
+        name=f"Results of the PulseVeil study {study.name}",
+        description=_description(study),
+        datePublished=run["finished"],
+        license={"@id": _licence(study.license)},
+        conformsTo=_add(found, PROFILE, "CreativeWork", name="Process Run Crate", version="0.5"),
+        citation={"@id": _STUDY},
+        isBasedOn=sources,
+        mentions=action,
+    )
+    metadata: dict[str, Any] = found.metadata.generate()
+    return metadata
+
+
+def settings_file(study: Study) -> dict[str, Any]:
+    """The settings of a study, as JSON values, without the places of its recordings."""
+    settings = study.model_dump(mode="json", exclude_none=True)
+    for name, cohort in study.cohort_settings.items():
+        places = [key for key, value in cohort.model_dump().items() if isinstance(value, Path)]
+        settings["cohorts"][name] = {
+            key: value for key, value in settings["cohorts"][name].items() if key not in places
+        }
+    return settings
+
+
+def _description(study: Study) -> str:
+    sentences = [
+        study.note,
+        f"Stress detection from wrist recordings by protocol {study.protocol}.",
+        "Scores, tables and figures on real recordings are outside any privacy guarantee; statement.txt says "
+        "what is protected. The recordings are not part of this data set.",
+    ]
+    return " ".join(filter(None, sentences))
+
+
+def _file(found: ROCrate, name: str, path: Path) -> Any:
+    properties = {
+        "name": name,
+        "encodingFormat": _FORMATS.get(path.suffix, "application/octet-stream"),
+        "contentSize": str(path.stat().st_size),
+        "sha256": file_hash(path),
+    }
+    if name.startswith("scores/"):
+        properties["description"] = "Scores of the tested windows of one cell and seed."
+    elif name in DESCRIPTIONS:
+        properties["description"] = DESCRIPTIONS[name]
+    return found.add(File(found, source=path, dest_path=name, properties=properties))
+
+
+def _software(found: ROCrate, run: Mapping[str, Any]) -> Any:
+    """PulseVeil, the packages that it used, and who made it."""
+    versions = {"Python": run["python"], **run["packages"]}
+    packages = [
+        _add(found, home, "SoftwareApplication", name=name, softwareVersion=versions[name], url=home)
+        for name, home in _HOMES.items()
+        if name in versions
+    ]
+    revision = {"identifier": f"git commit {run['git']}"} if run["git"] else {}
+    return _add(
+        found,
+        _SOFTWARE,
+        "SoftwareApplication",
+        name="PulseVeil",
+        description="A Snakemake workflow over generators, detectors, evaluations, seeds and folds.",
+        softwareVersion=pulseveil.__version__,
+        license={"@id": _MIT},
+        creator=_add(found, _DEVELOPERS, "Organization", name="The PulseVeil developers"),
+        softwareRequirements=packages,
+        **revision,
+    )
+
+
+def _source(found: ROCrate, name: str, kind: str) -> Any:
+    """The recordings of a cohort: described, not included."""
+    known: dict[str, dict[str, Any]] = {
+        "wesad": {
+            "name": "WESAD: wearable stress and affect detection",
+            "citation": {"@id": _WESAD},
+            "license": "Its providers allow scientific, non-commercial use that gives them credit.",
+        },
+        "simulated": {
+            "name": f"Simulated cohort {name}",
+            "description": "Recordings of people who do not exist, made by PulseVeil from study.json.",
+            "license": {"@id": _MIT},
+        },
+    }
+    unknown = {
+        "name": f"Cohort {name}",
+        "description": f"Recordings of kind {kind}, read from the place that the study names.",
+        "license": "That of its owners; it is not known to PulseVeil.",
+    }
+    return _add(found, f"#cohort-{name}", "Dataset", **known.get(kind, unknown))
+
+
+def _add_licences(found: ROCrate, study: Study) -> None:
+    for name in sorted({study.license, "MIT"}):
+        _add(
+            found,
+            _licence(name),
+            "CreativeWork",
+            name=name,
+            description=f"The licence with the SPDX identifier {name}.",
+        )
+
+
+def _licence(name: str) -> str:
+    return f"https://spdx.org/licenses/{name}"
+
+
+def _add_articles(found: ROCrate, study: Study) -> None:
+    kinds = {settings.kind for settings in study.cohort_settings.values()}
+    for identifier in (_STUDY, *([_WESAD] if "wesad" in kinds else [])):
+        article = _ARTICLES[identifier]
+        authors = [_add(found, f"#{name.replace(' ', '-')}", "Person", name=name) for name in article.authors]
+        _add(
+            found,
+            identifier,
+            "ScholarlyArticle",
+            name=article.title,
+            author=authors,
+            datePublished=article.year,
+            publisher=article.journal,
+        )
+
+
+def _add(found: ROCrate, entity_id: str, kind: str, /, **properties: Any) -> Any:
+    """Add a contextual entity."""
+    entity = found.add(ContextEntity(found, entity_id, properties={"@type": kind}))
+    _describe(entity, **properties)
+    return entity
+
+
+def _describe(entity: Any, /, **properties: Any) -> None:
+    """Set properties; entities among the values become references, a list of one is that one."""
+    for name, value in properties.items():
+        entity[name] = value[0] if isinstance(value, list) and len(value) == 1 else value
