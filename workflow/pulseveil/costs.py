@@ -21,6 +21,8 @@ WINDOWS_PER_SUBJECT = 36
 WINDOWS_PER_SYNTHETIC_SUBJECT = 35
 # Dynamic time warping of two windows of 60 s and 6 channels.
 WARPING = 1.6e-5
+# All measures of the synthetic windows of one fold and seed, and their floors.
+ASSESSMENT = 5.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ def generator_seconds(plan: Plan, cell: GeneratorCell, pack: GeneratorPack) -> f
     start = TENSORFLOW_START if kind.uses_tensorflow else PYTHON_START
     seconds = sum(kind.expected_seconds(model.settings, n, private) for n in rows)
     return float(start + len(pack.seeds) * seconds)
+
+
+def assessment_seconds(plan: Plan, cohort: str, pack: GeneratorPack) -> float:
+    """Expected CPU seconds of one quality job."""
+    return PYTHON_START + ASSESSMENT * len(pack.seeds) * len(plan.generator_folds(cohort))
 
 
 def detector_seconds(plan: Plan, detector: str, pack: DetectorPack, privacy: Privacy) -> float:
@@ -73,10 +80,11 @@ def longest_limit_minutes(plan: Plan) -> int:
 
 
 def _jobs(plan: Plan) -> Iterator[tuple[float, bool]]:
-    """The expected CPU seconds of each training job and audit, and whether a GPU would help it."""
+    """Expected CPU seconds of each training, quality job and audit, and whether a GPU would help it."""
     for cell, seeds in product(plan.generator_cells(), plan.generator_packs()):
         kind = registry.load("generators", plan.study.generator(cell.generator).kind)
         yield generator_seconds(plan, cell, seeds), kind.uses_tensorflow
+        yield assessment_seconds(plan, cell.cohort, seeds), False
     for pack in plan.detector_packs:
         for detector in pack.detectors:
             kind = registry.load("detectors", plan.study.detector(detector).kind)
@@ -102,6 +110,7 @@ def lines(plan: Plan) -> list[Line]:
         runs += study.seeds * len(plan.generator_folds(cell.cohort))
         trained += sum(generator_seconds(plan, cell, pack) for pack in packs)
         synthesized += len(packs) * (PYTHON_START * 2 + TENSORFLOW_START * kind.uses_tensorflow)
+        synthesized += sum(assessment_seconds(plan, cell.cohort, pack) for pack in packs)
     if jobs:
         gpu = starts * study.resources.gpu
         found.append(Line("train generators", runs, jobs, starts, trained / 3600, gpu))

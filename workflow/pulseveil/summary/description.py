@@ -57,6 +57,7 @@ class StudyDescription(Settings):
     note: str = ""
     plan: Mapping[str, Any] = {}
     quality: tuple[str, ...] = ()
+    portraits: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     audits: tuple[str, ...] = ()
     privacy: Setting = Setting()

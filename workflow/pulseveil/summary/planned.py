@@ -41,6 +41,7 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
         note=study.note,
         plan={"runs": sum(line.runs for line in lines), "jobs": sum(line.jobs for line in lines)},
         quality=tuple(str(folder / path) for path in plan.generator_paths(paths.QUALITY)),
+        portraits=tuple(str(folder / path) for path in plan.portrait_paths()),
         models=tuple(str(folder / path) for path in plan.generator_paths(paths.MODELS)),
         audits=tuple(str(folder / path) for path in audit_plan.audit_paths(plan)),
         privacy=_privacy(plan),

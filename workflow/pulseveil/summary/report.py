@@ -17,7 +17,7 @@ from pulseveil.summary import labels, pages
 from pulseveil.summary.cells import MAJORITY
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.formats import html
-from pulseveil.summary.tables import QUALITY_COLUMNS
+from pulseveil.summary.quality import printed_quality
 from pulseveil.summary.views import has_published, printed_table
 
 _TRAINS_ON = {
@@ -65,6 +65,7 @@ def render_report(
     main: pd.DataFrame,
     quality: pd.DataFrame,
     pictures: Sequence[Picture],
+    quality_pictures: Sequence[Picture],
     digest: str,
     privacy: str,
 ) -> str:
@@ -79,9 +80,10 @@ def render_report(
         plan=plan_rows(description),
         evaluations=_plain_html(_evaluations(description)),
         main=html(printed_table(main), "main"),
-        quality=_quality(quality),
+        quality="" if quality.empty else _plain_html(printed_quality(quality)),
+        quality_pictures=[_embedded(picture) for picture in quality_pictures],
         cohorts={name: _cohort(cohort.summary) for name, cohort in description.cohorts.items()},
-        pictures=[(_data_uri(picture.path), picture.caption) for picture in pictures],
+        pictures=[_embedded(picture) for picture in pictures],
         caveats=caveats(description, main),
         versions={"pulseveil revision": run["git"] or "unknown", "python": run["python"], **run["packages"]},
         digest=digest,
@@ -144,17 +146,6 @@ def _cohort(rows: Sequence[Mapping[str, Any]]) -> str:
     return _plain_html(pd.DataFrame([dict(row) for row in rows]).rename(columns=labels.evaluation))
 
 
-def _quality(rows: pd.DataFrame) -> str:
-    """Means over folds and seeds; tables/quality.csv has the single rows."""
-    if rows.empty:
-        return ""
-    keys = [name for name in QUALITY_COLUMNS if name in rows and name not in ("seed", "fold")]
-    means = (
-        rows.drop(columns=["seed", "fold"], errors="ignore").groupby(keys, sort=False).mean(numeric_only=True)
-    )
-    return _plain_html(means.reset_index().rename(columns=labels.evaluation))
-
-
 def _plain_html(table: pd.DataFrame) -> str:
     return table.map(_readable).to_html(index=False, border=0, classes="printed", justify="unset")
 
@@ -169,5 +160,7 @@ def _readable(value: Any) -> str:
     return str(value)
 
 
-def _data_uri(path: Path) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
+def _embedded(picture: Picture) -> tuple[str, str]:
+    """The picture as a data address, and its caption."""
+    content = base64.b64encode(picture.path.read_bytes()).decode()
+    return f"data:image/svg+xml;base64,{content}", picture.caption
