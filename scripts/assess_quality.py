@@ -4,8 +4,8 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pulseveil import job_files, store
-from pulseveil.assessment import assess
+from pulseveil import job_files, provenance, store
+from pulseveil.assessment import assess, portrait
 from pulseveil.atomic import atomic_path
 from pulseveil.contracts import SyntheticSet, WindowSet
 from pulseveil.errors import run_command
@@ -18,6 +18,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, nargs="+", required=True, help="their model files, same order")
     parser.add_argument("--windows", type=Path, required=True, help="windows that generators learned from")
     parser.add_argument("--out", type=Path, nargs="+", required=True, help="one CSV file for each input")
+    parser.add_argument("--portrait", type=Path, nargs="*", default=[], help="what figures show of the first")
     parser.add_argument("--version", type=int, default=QUALITY, help="version of this stage in the plan")
     options = parser.parse_args()
     started = datetime.now(UTC)
@@ -27,10 +28,20 @@ def main() -> None:
     windows = store.read_record(options.windows, WindowSet)
     for i, path in enumerate(options.synthetic):
         models = store.read_models(options.models[i])
-        table = assess(models, store.read_record(path, SyntheticSet), windows)
+        synthetic = store.read_record(path, SyntheticSet)
+        table = assess(models, synthetic, windows)
         with atomic_path(options.out[i]) as temporary:
             table.to_csv(temporary, index=False)
         job_files.write_sidecar(options.out[i], models.description["job"]["study"], started)
+        for out in options.portrait if i == 0 else []:
+            settings = {
+                "synthetic": store.read_cell_hash(path),
+                "windows": store.read_cell_hash(options.windows),
+                "version": options.version,
+            }
+            record = portrait(models, synthetic, windows)
+            store.write_record(out, record, cell_hash=provenance.cell_hash(settings))
+            job_files.write_sidecar(out, models.description["job"]["study"], started)
 
 
 if __name__ == "__main__":

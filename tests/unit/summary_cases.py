@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from pulseveil.contracts import Scores
+from pulseveil.contracts import Portrait, Scores
 from pulseveil.naming import number_label, parse_number
 from pulseveil.privacy import accounting, ledger
 from pulseveil.privacy.budget import Budget
@@ -75,6 +76,52 @@ def write_generator(folder: Path, **keys: Any) -> str:
     keys = {"cohort": "wesad", "generator": "cgan", "unit": "subject", "seed": 0, **keys}
     path = folder / f"{keys['generator']}-{keys['unit']}-{number_label(keys['epsilon_generator'])}.h5"
     write_models(path, Models({}, {}, {"S2": ledger_of(keys, "epsilon_generator")}), cell_hash="made up")
+    return str(path)
+
+
+def write_quality(path: Path, values: Sequence[float], **columns: str) -> str:
+    """A quality file with one row a value, of as many folds; floors are .1 above the values; its path."""
+    keys = {"cohort": "wesad", "generator": "cgan", "unit": "subject", "epsilon_generator": "inf", "seed": 0}
+    what = {"measure": "two_sample_1nn", "signal": "all", "condition": "all", **columns}
+    numbers = [
+        {"value": v, "low": v - 0.2, "high": v + 0.2, "floor": v + 0.1, "floor_low": v, "floor_high": v + 0.3}
+        for v in values
+    ]
+    rows = [
+        {**keys, "fold": f"S{i}", **what, **number, "held_out": np.nan} for i, number in enumerate(numbers)
+    ]
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return str(path)
+
+
+def write_portrait(path: Path, epsilon: str = "inf", generator: str = "cgan") -> str:
+    """A portrait of made-up windows; its path."""
+    rng = np.random.default_rng(0)
+    edges = np.linspace(-1, 1, 6)
+    portrait = Portrait(
+        channels=("EDA", "TEMP"),
+        edges=np.stack([edges, edges]),
+        real_density=rng.uniform(size=(2, 2, 5)),
+        synthetic_density=rng.uniform(size=(2, 2, 5)),
+        frequency_hz=np.linspace(0.1, 0.5, 5),
+        real_power=rng.uniform(size=(2, 5)),
+        synthetic_power=rng.uniform(size=(2, 5)),
+        real_correlation=np.eye(3),
+        synthetic_correlation=np.eye(3),
+        explained=np.array([0.4, 0.2]),
+        real_components=rng.normal(size=(8, 2)).astype(np.float32),
+        synthetic_components=rng.normal(size=(8, 2)).astype(np.float32),
+        real_neighbours=rng.normal(size=(8, 2)).astype(np.float32),
+        synthetic_neighbours=rng.normal(size=(8, 2)).astype(np.float32),
+        real_stress=np.arange(8) < 3,
+        synthetic_stress=np.arange(8) < 4,
+        scaling="min-max",
+        keys={
+            "cohort": "wesad", "generator": generator, "unit": "subject",
+            "epsilon_generator": epsilon, "seed": 0, "fold": "S2",
+        },
+    )  # fmt: skip
+    write_record(path, portrait, cell_hash="made up")
     return str(path)
 
 

@@ -14,7 +14,16 @@ from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.published import read_published
 from pulseveil.summary.summarize import summarize
 from pulseveil.summary.terminal import terminal_summary
-from tests.unit.summary_cases import WESAD, constant_scores, description, scores, write, write_generator
+from tests.unit.summary_cases import (
+    WESAD,
+    constant_scores,
+    description,
+    scores,
+    write,
+    write_generator,
+    write_portrait,
+    write_quality,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = ["main.csv", "main.tex", "main.html", "per_subject.csv", "differences.csv", "quality.csv"]
@@ -191,13 +200,17 @@ def test_a_missing_score_file_is_named(tmp_path):
         summarize(study, [tmp_path / "nowhere.h5"], tmp_path)
 
 
-def test_quality_is_shown_as_means_over_folds_and_seeds(tmp_path):
-    rows = "generator,epsilon_generator,seed,fold,two_sample_1nn\ncgan,inf,0,S2,0.75\ncgan,inf,1,S3,0.5\n"
-    (tmp_path / "quality.csv").write_text(rows)
-    study = StudyDescription.model_validate(description(quality=[str(tmp_path / "quality.csv")]))
+def test_quality_is_shown_with_its_floor_and_its_figure(tmp_path):
+    quality = [write_quality(tmp_path / "q.csv", [0.75, 0.5])]
+    portraits = [write_portrait(tmp_path / f"{epsilon}.h5", epsilon) for epsilon in ("1", "inf", "8")]
+    study = StudyDescription.model_validate(description(quality=quality, portraits=portraits))
     files = summarize(study, write(tmp_path, list(records())), tmp_path / "results").files
-    assert "<td>0.625</td>" in files[-1].read_text()
-    assert (tmp_path / "results" / "tables" / "quality.csv").read_text() == rows
+    page = files[-1].read_text()
+    assert "<td>0.625 (0.725)</td>" in page
+    assert "outside the guarantee" in page
+    figures = [path.name for path in files if "quality_" in path.name]
+    assert figures == [f"quality_wesad_cgan.{kind}" for kind in ("pdf", "png", "svg")]
+    assert page.count("data:image/svg+xml") == 2 + 1
 
 
 def test_compare_sets_the_same_cells_side_by_side(done, tmp_path):

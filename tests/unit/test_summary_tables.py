@@ -8,7 +8,7 @@ from pulseveil.randomness import root_stream
 from pulseveil.summary.cells import arrange
 from pulseveil.summary.collect import collect
 from pulseveil.summary.description import EvaluationDescription, StudyDescription
-from pulseveil.summary.tables import main_table, quality_table
+from pulseveil.summary.tables import main_table
 from tests.unit.summary_cases import constant_scores, description, scores, write
 
 STREAM = root_stream(0)
@@ -139,25 +139,6 @@ def test_table_order_is_that_of_the_study_with_yardsticks_last(tmp_path):
 def test_scores_of_another_study_are_refused(tmp_path):
     with pytest.raises(InputError, match="evaluation 'elsewhere': the description has only real"):
         table(tmp_path, [scores(WRONG, evaluation="elsewhere")])
-
-
-def test_quality_files_are_put_together(tmp_path):
-    (tmp_path / "a.csv").write_text("generator,seed,two_sample\ncgan,0,0.9\n")
-    (tmp_path / "b.json").write_text('[{"generator": "moments", "seed": 0, "two_sample": 0.8}]')
-    rows = quality_table([tmp_path / "a.csv", tmp_path / "b.json"])
-    assert rows["two_sample"].tolist() == [0.9, 0.8]
-
-
-def test_without_quality_files_there_is_a_header_only():
-    rows = quality_table([])
-    assert rows.empty
-    assert "generator" in rows
-
-
-def test_a_broken_quality_file_is_named(tmp_path):
-    (tmp_path / "q.json").write_text("{")
-    with pytest.raises(InputError, match=r"q\.json: not a quality table"):
-        quality_table([tmp_path / "q.json"])
 
 
 def test_published_values_stand_beside_ours(tmp_path):

@@ -55,7 +55,8 @@ def test_a_dry_run_needs_no_recordings_and_prints_the_plan(runner, name):
 
 
 def test_a_run_leaves_tables_figures_report_and_a_second_run_does_nothing(finished_light, tmp_path):
-    for name in ("tables/main.csv", "tables/main.tex", "tables/main.html", "figures/main.png", "report.html"):
+    names = ["tables/main.csv", "tables/main.tex", "tables/main.html", "tables/quality.csv", "report.html"]
+    for name in [*names, "figures/main.png", "figures/quality_simulated_moments.png"]:
         assert finished_light.result(name).stat().st_size > 100
     before = finished_light.trained()
     again = finished_light.snakemake(study=LIGHT)

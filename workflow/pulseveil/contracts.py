@@ -216,6 +216,36 @@ class Scores(Rows):
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Portrait:
+    """What the quality figures of one generator show: summaries of real and of synthetic windows.
+
+    c channels in the study's units, two classes (not stress, stress). edges (c, bins + 1); densities
+    (2, c, bins); frequency_hz (f); powers (c, f) in squared units per Hz; correlations (c + 1, c + 1), last
+    the label; points (n, 2) on the real principal components and on a t-SNE map, with the stress (n) of each;
+    explained (2): shares of variance. `keys`: cohort, generator, unit, epsilon_generator, seed, fold.
+    """
+
+    channels: tuple[str, ...]
+    edges: NDArray[np.float64]
+    real_density: NDArray[np.float64]
+    synthetic_density: NDArray[np.float64]
+    frequency_hz: NDArray[np.float64]
+    real_power: NDArray[np.float64]
+    synthetic_power: NDArray[np.float64]
+    real_correlation: NDArray[np.float64]
+    synthetic_correlation: NDArray[np.float64]
+    explained: NDArray[np.float64]
+    real_components: NDArray[np.float32]
+    synthetic_components: NDArray[np.float32]
+    real_neighbours: NDArray[np.float32]
+    synthetic_neighbours: NDArray[np.float32]
+    real_stress: NDArray[np.bool_]
+    synthetic_stress: NDArray[np.bool_]
+    scaling: str
+    keys: Mapping[str, str | int]
+
+
 def _same(left: object, right: object) -> bool:
     if isinstance(left, np.ndarray) and left.dtype.kind == "f":
         return np.array_equal(left, np.asarray(right), equal_nan=True)

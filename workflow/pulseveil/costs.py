@@ -24,10 +24,11 @@ WINDOWS_PER_SUBJECT = 36
 WINDOWS_PER_SYNTHETIC_SUBJECT = 35
 # Dynamic time warping of two windows of 60 s and 6 channels.
 WARPING = 1.6e-5
-# Recordings of one person into windows, one real window in the quality of one model, one file of scores.
+# Recordings of one person into windows, one file of scores.
 PREPARATION = 0.15
-QUALITY = 1.1e-3
 SUMMARY_START, SCORES = 3.5, 0.02
+# All measures of the synthetic windows of one fold and seed, and their floors.
+ASSESSMENT = 5.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,13 @@ def generator_seconds(plan: Plan, cell: GeneratorCell, pack: GeneratorPack) -> f
     rows = [2 * WINDOWS_PER_SUBJECT * len(fold.train_subjects) for fold in plan.generator_folds(cell.cohort)]
     seconds = sum(kind.expected_seconds(model.settings, n, private) for n in rows)
     return float(_start(kind.uses_tensorflow) + len(pack.seeds) * seconds)
+
+
+def assessment_seconds(plan: Plan, cohort: str, pack: GeneratorPack) -> float:
+    """Expected CPU seconds of one quality job."""
+    return (
+        PYTHON_START + SCIKIT_LEARN_IMPORT + ASSESSMENT * len(pack.seeds) * len(plan.generator_folds(cohort))
+    )
 
 
 def detector_seconds(plan: Plan, detector: str, pack: DetectorPack, privacy: Privacy) -> float:
@@ -163,12 +171,10 @@ def _generator_jobs(plan: Plan) -> Iterator[Job]:
         )
     for cell, pack in cells:
         tensorflow = _kind(plan, "generators", cell.generator).uses_tensorflow
-        people = sum(len(fold.train_subjects) for fold in plan.generator_folds(cell.cohort))
-        compared = len(pack.seeds) * 2 * WINDOWS_PER_SUBJECT * people
         for rule, seconds, starts in (
             ("synthesize", _start(tensorflow), tensorflow),
             ("extract_features", PYTHON_START, False),
-            ("assess_quality", PYTHON_START + QUALITY * compared, False),
+            ("assess_quality", assessment_seconds(plan, cell.cohort, pack), False),
         ):
             name = _name(cell, pack)
             yield Job("synthesize and assess", rule, name, cell.generator, seconds, starts_tensorflow=starts)

@@ -146,6 +146,21 @@ def quality_arguments() -> list[str]:
     return ["--version", str(stages.QUALITY)]
 
 
+def portrait_output(plan: Plan, pack: GeneratorPack) -> list[str]:
+    """The file for the figures of a generator, which the job of its first seed writes; else none."""
+    return [paths.fill(paths.PORTRAIT, study=plan.study.name)] if 0 in pack.seeds else []
+
+
+def quality_figures(plan: Plan) -> list[str]:
+    """The figure files of quality: a page a cohort and generator."""
+    names = dict.fromkeys(
+        paths.QUALITY_FIGURE.format(cohort=cell.cohort, generator=cell.generator)
+        for cell in plan.generator_cells()
+    )
+    folder = paths.results(plan.study.name) / "figures"
+    return [str(folder / f"{name}.{suffix}") for name in names for suffix in ("pdf", "png", "svg")]
+
+
 def study_json(plan: Plan) -> str:
     """The whole study, as JSON that `check_study` reads back."""
     return json.dumps(plan.study.model_dump(mode="json", exclude_none=True))
@@ -167,6 +182,15 @@ def generator_resources(plan: Plan, pack: GeneratorPack) -> dict[str, Any]:
         return plan.study.resources.gpu * int(registry.load("generators", kind).uses_tensorflow)
 
     return _resources(plan, seconds, gpu)
+
+
+def quality_resources(plan: Plan, pack: GeneratorPack) -> dict[str, Any]:
+    """Resources of the quality job of `pack`."""
+
+    def seconds(wildcards: Any) -> float:
+        return costs.assessment_seconds(plan, wildcards.cohort, pack)
+
+    return _resources(plan, seconds, lambda wildcards: 0)
 
 
 def detector_resources(plan: Plan, pack: DetectorPack) -> dict[str, Any]:

@@ -11,6 +11,11 @@ MODELS = f"results/{{study}}/generators/{_GENERATOR_AXES}.h5"
 SYNTHETIC = f"results/{{study}}/synthetic/{_GENERATOR_AXES}.h5"
 SYNTHETIC_FEATURES = f"results/{{study}}/features/{_GENERATOR_AXES}.h5"
 QUALITY = f"results/{{study}}/quality/{_GENERATOR_AXES}.csv"
+PORTRAIT = (
+    "results/{study}/quality/{cohort}/{generator}/unit={unit}/"
+    "epsilon_generator={epsilon_generator}/portrait.h5"
+)
+QUALITY_FIGURE = "quality_{cohort}_{generator}"
 GENERATOR_AUDIT = (
     "results/{study}/audit/generators/{cohort}/{generator}/unit={unit}/"
     "epsilon_generator={epsilon_generator}.csv"

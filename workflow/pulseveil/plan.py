@@ -213,6 +213,10 @@ class Plan:
             for seed in range(self.study.seeds)
         ]
 
+    def portrait_paths(self) -> list[str]:
+        """The file for the figures of every generator cell."""
+        return list(dict.fromkeys(self.generator_paths(paths.PORTRAIT)))
+
     def _packs(self, evaluation: Evaluation) -> Iterator[DetectorPack]:
         chosen = [self.study.detector(name) for name in evaluation.detectors or ()] or self.study.detectors
         timeline = tuple(m.name for m in chosen if _kind("detectors", m).trains_on == "timeline")

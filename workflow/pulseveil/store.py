@@ -14,15 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseveil.atomic import atomic_path
-from pulseveil.contracts import FeatureSet, Rows, Scores, SyntheticSet, WindowSet
+from pulseveil.contracts import FeatureSet, Portrait, Rows, Scores, SyntheticSet, WindowSet
 from pulseveil.errors import InputError
 
 FORMAT_VERSION = 3
-_FORMATS: Mapping[type[Rows], tuple[str, str]] = {
+_FORMATS: Mapping[type[Any], tuple[str, str]] = {
     WindowSet: ("pulseveil-windows", "prepare_cohort"),
     SyntheticSet: ("pulseveil-synthetic", "synthesize"),
     FeatureSet: ("pulseveil-features", "extract_features"),
     Scores: ("pulseveil-scores", "train_detectors"),
+    Portrait: ("pulseveil-portrait", "assess_quality"),
 }
 _MODEL_FORMAT = "pulseveil-models"
 _LEDGER = "ledger"
@@ -30,11 +31,11 @@ _LEDGER = "ledger"
 _LAYOUT = "earliest"
 _CHUNK_BYTES = 1 << 20
 
-Record = TypeVar("Record", bound=Rows)
+Record = TypeVar("Record", bound=Rows | Portrait)
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def write_record(path: Path, record: Rows, *, cell_hash: str) -> None:
+def write_record(path: Path, record: Rows | Portrait, *, cell_hash: str) -> None:
     """Write a record of `contracts`: arrays as root datasets, all else as attributes."""
     with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=_LAYOUT) as file:
         _write_attributes(file, {"format": _FORMATS[type(record)][0], "cell_hash": cell_hash})
@@ -63,7 +64,7 @@ def read_record(path: Path, kind: type[Record]) -> Record:
     return kind(**values)
 
 
-def record_kind(path: Path) -> type[Rows]:
+def record_kind(path: Path) -> type[Rows | Portrait]:
     """The class of the record in a file, by its `format`; raises InputError when it holds none."""
     try:
         with h5py.File(path, "r") as file:

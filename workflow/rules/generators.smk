@@ -85,17 +85,20 @@ for pack in PLAN.generator_packs():
                 paths.SYNTHETIC, study=STUDY.name, seed=pack.seeds, allow_missing=True
             ),
         output:
-            expand(paths.QUALITY, study=STUDY.name, seed=pack.seeds, allow_missing=True),
+            tables=expand(
+                paths.QUALITY, study=STUDY.name, seed=pack.seeds, allow_missing=True
+            ),
+            portrait=dag.portrait_output(PLAN, pack),
         log:
             f"logs/{STUDY.name}/assess_quality/{GENERATOR_LOG}.{pack.name}.log",
         benchmark:
             f"benchmarks/{STUDY.name}/assess_quality/{GENERATOR_LOG}.{pack.name}.tsv"
         threads: STUDY.threads
         resources:
-            **dag.resources(PLAN),
+            **dag.quality_resources(PLAN, pack),
         params:
             script=SCRIPTS / "assess_quality.py",
             job=dag.quality_arguments(),
         shell:
             "python {params.script} {input.synthetic} --models {input.models} --windows {input.windows}"
-            " {params.job:q} --out {output} 2>&1 | tee {log}"
+            " {params.job:q} --out {output.tables} --portrait {output.portrait} 2>&1 | tee {log}"

@@ -5,6 +5,7 @@ rule summarize:
     input:
         scores=PLAN.scores_paths(),
         quality=PLAN.generator_paths(paths.QUALITY),
+        portraits=PLAN.portrait_paths(),
         models=PLAN.generator_paths(paths.MODELS),
         windows=dag.cohort_windows(PLAN),
         audits=audit_plan.audit_paths(PLAN),
@@ -33,6 +34,7 @@ rule summarize:
             "per_subject.png",
             "per_subject.svg",
         ),
+        quality_figures=dag.quality_figures(PLAN),
         report=f"results/{STUDY.name}/report.html",
         reproduction=f"results/{STUDY.name}/reproduction.html",
         settings=f"results/{STUDY.name}/study.json",

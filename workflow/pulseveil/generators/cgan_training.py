@@ -19,7 +19,7 @@ from pulseveil.networks import gan_training
 from pulseveil.networks.gan import NOISE_SIZE, Shape, sampler
 from pulseveil.networks.gan_training import Batches, Objective, State
 from pulseveil.networks.states import from_arrays, to_arrays
-from pulseveil.quality import two_sample_score
+from pulseveil.quality.two_sample import two_sample_score
 from pulseveil.randomness import Stream, child, generator
 
 logger = logging.getLogger(__name__)

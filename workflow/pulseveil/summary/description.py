@@ -70,6 +70,7 @@ class StudyDescription(Settings):
     stages: tuple[StageDescription, ...] = ()
     gpu_speedup: float = 1.0
     quality: tuple[str, ...] = ()
+    portraits: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     audits: tuple[str, ...] = ()
     privacy: Setting = Setting()

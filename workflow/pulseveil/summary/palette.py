@@ -18,6 +18,11 @@ _DETECTORS = ("cnn", "cnn_lstm", "transformer", "logistic", "forest")
 _GENERATORS = ("cgan", "moments", "dgan", "timegan")
 INK = "#333333"
 GREY = "#777777"
+LIGHT_GREY = "#C8C8C8"
+# Synthetic windows beside grey real ones: of the least private generator, of the most private one.
+SYNTHETIC = (_COLOURS[0], _COLOURS[1])
+# From orange over white to purple: told apart with any form of colour blindness.
+DIVERGING = "PuOr_r"
 YARDSTICK_LINE: Mapping[str, Any] = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 1.2, "zorder": 1}
 
 STYLE: Mapping[str, Any] = {

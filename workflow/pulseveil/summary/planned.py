@@ -58,6 +58,7 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
         ),
         gpu_speedup=study.resources.gpu_speedup,
         quality=tuple(str(folder / path) for path in plan.generator_paths(paths.QUALITY)),
+        portraits=tuple(str(folder / path) for path in plan.portrait_paths()),
         models=tuple(str(folder / path) for path in plan.generator_paths(paths.MODELS)),
         audits=tuple(str(folder / path) for path in audit_plan.audit_paths(plan)),
         privacy=_privacy(plan),

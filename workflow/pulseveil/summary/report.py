@@ -18,8 +18,8 @@ from pulseveil.summary.cells import MAJORITY
 from pulseveil.summary.contents import DESCRIPTIONS
 from pulseveil.summary.description import StageDescription, StudyDescription
 from pulseveil.summary.formats import html
+from pulseveil.summary.quality import printed_quality
 from pulseveil.summary.reproduction import page_values
-from pulseveil.summary.tables import QUALITY_COLUMNS
 from pulseveil.summary.views import has_published, printed_table
 
 _TRAINS_ON = {
@@ -77,6 +77,7 @@ def render_report(
     description: StudyDescription,
     findings: Findings,
     pictures: Sequence[Picture],
+    quality_pictures: Sequence[Picture],
     digest: str,
     privacy: str,
 ) -> str:
@@ -97,11 +98,12 @@ def render_report(
         hours=stage_rows(description),
         gpu_speedup=_speedup(description),
         main=html(printed_table(main), "main"),
-        quality=_quality(findings.quality),
+        quality="" if findings.quality.empty else _plain_html(printed_quality(findings.quality)),
+        quality_pictures=[_embedded(picture) for picture in quality_pictures],
         spending=_readable_table(findings.spending),
         audits=_readable_table(findings.audits),
         cohorts={name: _cohort(cohort.summary) for name, cohort in description.cohorts.items()},
-        pictures=[(_data_uri(picture.path), picture.caption) for picture in pictures],
+        pictures=[_embedded(picture) for picture in pictures],
         caveats=caveats(description, main),
         versions={"pulseveil revision": run["git"] or "unknown", "python": run["python"], **run["packages"]},
         digest=digest,
@@ -200,17 +202,6 @@ def _cohort(rows: Sequence[Mapping[str, Any]]) -> str:
     return _plain_html(pd.DataFrame([dict(row) for row in rows]).rename(columns=labels.evaluation))
 
 
-def _quality(rows: pd.DataFrame) -> str:
-    """Means over folds and seeds; tables/quality.csv has the single rows."""
-    if rows.empty:
-        return ""
-    keys = [name for name in QUALITY_COLUMNS if name in rows and name not in ("seed", "fold")]
-    means = (
-        rows.drop(columns=["seed", "fold"], errors="ignore").groupby(keys, sort=False).mean(numeric_only=True)
-    )
-    return _plain_html(means.reset_index().rename(columns=labels.evaluation))
-
-
 def _plain_html(table: pd.DataFrame) -> str:
     return table.map(_readable).to_html(index=False, border=0, classes="printed", justify="unset")
 
@@ -225,5 +216,7 @@ def _readable(value: Any) -> str:
     return str(value)
 
 
-def _data_uri(path: Path) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
+def _embedded(picture: Picture) -> tuple[str, str]:
+    """The picture as a data address, and its caption."""
+    content = base64.b64encode(picture.path.read_bytes()).decode()
+    return f"data:image/svg+xml;base64,{content}", picture.caption

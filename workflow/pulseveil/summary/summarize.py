@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +22,12 @@ from pulseveil.summary.differences import differences_table
 from pulseveil.summary.figures import main_figure, reference_rows, subject_figure
 from pulseveil.summary.palette import save
 from pulseveil.summary.privacy_figure import privacy_figure, private_evaluations
+from pulseveil.summary.quality import quality_table
+from pulseveil.summary.quality_figures import quality_figure, quality_pages
 from pulseveil.summary.report import Findings, Picture, render_report
 from pulseveil.summary.reproduction import reproduction_page, reproduction_table
 from pulseveil.summary.spent import Ledgers, privacy_table, read_ledgers, spending_table
-from pulseveil.summary.tables import main_table, quality_table
+from pulseveil.summary.tables import main_table
 from pulseveil.summary.views import printed_table
 
 _LOG = logging.getLogger(__name__)
@@ -73,10 +75,13 @@ def summarize(
     tables.append(out_dir / "tables" / "audit.csv")
     _LOG.info("figures")
     pictures, figures = _write_figures(out_dir / "figures", main, cells)
+    shown, pages = _write_quality_figures(out_dir / "figures", map(Path, description.portraits))
+    figures += pages
     written = [out_dir / "report.html"]
     compared = None if published is None else reproduction_table(main, description, published)
     findings = Findings(main, quality, spending, audits, compared)
-    formats.write_text(written[0], render_report(description, findings, pictures, results.digest, told))
+    page = render_report(description, findings, pictures, shown, results.digest, told)
+    formats.write_text(written[0], page)
     if compared is not None:
         formats.write_csv(out_dir / "tables" / "reproduction.csv", compared)
         tables.append(out_dir / "tables" / "reproduction.csv")
@@ -146,3 +151,11 @@ def _write_figures(folder: Path, main: pd.DataFrame, cells: Cells) -> tuple[list
         drawn.append(("privacy", privacy_figure(main), caption))
     files = [path for name, figure, _ in drawn for path in save(figure, folder, name)]
     return [Picture(folder / f"{name}.svg", caption) for name, _, caption in drawn], files
+
+
+def _write_quality_figures(folder: Path, portraits: Iterable[Path]) -> tuple[list[Picture], list[Path]]:
+    shown, files = [], []
+    for page in quality_pages(portraits):
+        files += save(quality_figure(page), folder, page.name)
+        shown.append(Picture(folder / f"{page.name}.svg", page.caption))
+    return shown, files

@@ -1,16 +1,11 @@
-"""The tables of a study: main table, per-subject table, quality table."""
+"""The tables of a study: main table and per-subject table."""
 
 from __future__ import annotations
-
-import json
-from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pulseveil.errors import InputError
 from pulseveil.randomness import Stream
 from pulseveil.summary.cells import (
     HEADLINES,
@@ -26,8 +21,6 @@ from pulseveil.summary.differences import paired_differences, yardstick_pairs
 from pulseveil.summary.intervals import mean_intervals
 from pulseveil.summary.published import published_values
 from pulseveil.summary.spent import protected
-
-QUALITY_COLUMNS = ("cohort", "generator", "unit", "epsilon_generator", "seed", "fold")
 
 
 def main_table(
@@ -63,27 +56,6 @@ def main_table(
 def per_subject_table(results: Results) -> pd.DataFrame:
     """One row a run and tested subject, with all metrics."""
     return results.per_subject
-
-
-def quality_table(paths: Iterable[Path]) -> pd.DataFrame:
-    """How like the real windows the synthetic ones are: the rows of all quality files (CSV, or JSON records).
-
-    Without files the table is empty and has its key columns only.
-    """
-    parts = [_read_quality(path) for path in paths]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(QUALITY_COLUMNS))
-
-
-def _read_quality(path: Path) -> pd.DataFrame:
-    try:
-        if path.suffix == ".csv":
-            return pd.read_csv(path)
-        records = json.loads(path.read_text())
-        return pd.DataFrame(records if isinstance(records, list) else [records])
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; rerun assess_quality") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not a quality table ({error}); rerun assess_quality") from None
 
 
 def _counts(results: Results, keys: pd.DataFrame) -> pd.DataFrame:

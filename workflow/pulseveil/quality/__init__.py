@@ -1,0 +1,1 @@
+"""How like real windows synthetic ones are: measures, each with its floor between real people."""

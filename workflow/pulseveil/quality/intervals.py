@@ -1,0 +1,81 @@
+"""A measure with its interval over the people whose windows were compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulseveil.randomness import Stream, generator
+
+Array = NDArray[np.float64]
+
+_RESAMPLES = 499
+_BATCH = 50
+
+
+class Estimate(NamedTuple):
+    """A value and the ends of its 95 % interval, NaN where none is defined."""
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+
+
+def by_subject(values: NDArray[np.floating], subject: NDArray[np.str_]) -> Array:
+    """Sums (subjects, ...) of values (n, ...) over the windows of each subject."""
+    names, group = np.unique(subject, return_inverse=True)
+    members = (group == np.arange(len(names))[:, np.newaxis]).astype(np.float64)
+    return np.tensordot(members, values.astype(np.float64), axes=1)
+
+
+def over_subjects(sums: Array, statistic: Callable[[Array], Array], stream: Stream) -> Estimate:
+    """A statistic of sums over subjects (subjects, ...), and its percentile interval when they are resampled.
+
+    `statistic` takes totals (..., k) of the sums (subjects, k). Windows of one person are alike: people, not
+    windows, are drawn. A distance has a bias: people drawn twice differ more from the rest than people do, so
+    that near the floor the interval can lie above the value.
+    """
+    from scipy.stats import bootstrap
+
+    people = len(sums)
+    flat = sums.reshape(people, -1)
+    value = float(statistic(flat.sum(axis=0)))
+    if people < 2:
+        return Estimate(value)
+
+    def of_drawn(drawn: NDArray[np.intp], axis: int) -> Array:
+        return statistic(flat[drawn].sum(axis=axis - 1))
+
+    found: Any = bootstrap(
+        (np.arange(people),),
+        of_drawn,
+        n_resamples=_RESAMPLES,
+        batch=_BATCH,
+        vectorized=True,
+        method="percentile",
+        random_state=generator(stream),
+    ).confidence_interval
+    return Estimate(value, float(found.low), float(found.high))
+
+
+def mean(values: NDArray[np.floating], subject: NDArray[np.str_], stream: Stream) -> Estimate:
+    """The mean of values (n) over windows, with its interval over the people `subject` (n)."""
+    return over_subjects(_sums_and_counts(values, subject), _ratio, stream)
+
+
+def distance_from_half(values: NDArray[np.floating], subject: NDArray[np.str_], stream: Stream) -> Estimate:
+    """How far the mean of values (n) is from one half, with its interval over the people `subject` (n)."""
+    sums = _sums_and_counts(values, subject)
+    return over_subjects(sums, lambda totals: np.abs(_ratio(totals) - 0.5), stream)
+
+
+def _sums_and_counts(values: NDArray[np.floating], subject: NDArray[np.str_]) -> Array:
+    return by_subject(np.stack([values, np.ones(len(values))], axis=1), subject)
+
+
+def _ratio(totals: Array) -> Array:
+    return np.asarray(totals[..., 0] / totals[..., 1])
