@@ -7,6 +7,7 @@ PYTHON ?=
 LOCK ?=
 CORES ?= 2
 PYTEST_ARGS ?=
+APP_ARGS ?=
 SNAKEFILES = $(wildcard Snakefile workflow/Snakefile workflow/rules/*.smk)
 
 SHELL := /bin/bash
@@ -17,7 +18,7 @@ INSTALLED := $(VENV)/.installed$(addprefix -,$(notdir $(PYTHON)) $(notdir $(LOCK
 INSTALLED := $(subst $() -,-,$(INSTALLED))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dryrun system test test-all lint schema lock wheelhouse clean
+.PHONY: help demo dryrun app system test test-all lint schema lock wheelhouse clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -32,9 +33,13 @@ demo: $(INSTALLED) ## the demo study: simulated people, from recordings to table
 dryrun: $(INSTALLED) ## the demo's plan; runs nothing
 	snakemake --dry-run
 
-SYSTEM_PACKAGES = mariadb-server munge slurm-client slurm-wlm-basic-plugins slurmctld slurmd slurmdbd
+app: $(INSTALLED) ## the front end in the browser: synthetic data from trained models; APP_ARGS="--port 8600"
+	python -m pulseveil.app $(APP_ARGS)
 
-system: ## SLURM and MariaDB from Debian's packages, for the tests on a cluster; needs root
+SYSTEM_PACKAGES = chromium chromium-driver \
+    mariadb-server munge slurm-client slurm-wlm-basic-plugins slurmctld slurmd slurmdbd
+
+system: ## SLURM, MariaDB and Chromium from Debian's packages, for tests on a cluster and in a browser; needs root
 	@set -e; \
 	if ! command -v apt-get >/dev/null; then \
 	    echo "make system: no apt-get here; install yourself: $(SYSTEM_PACKAGES)" >&2; exit 1; fi; \

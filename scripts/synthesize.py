@@ -5,9 +5,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pulseveil import job_files, provenance, store
+from pulseveil.cards.facts import gather
+from pulseveil.cards.markdown import write_cards
 from pulseveil.errors import InputError, run_command
 from pulseveil.export import export_csv
 from pulseveil.generator_runs import synthesize
+
+MADE = {"drawn by": "scripts/synthesize.py, subjects of the published size, from the seeds of the study"}
 
 
 def main() -> None:
@@ -19,7 +23,9 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, nargs="+", required=True, help="one HDF5 file for each model file"
     )
-    parser.add_argument("--csv", type=Path, nargs="+", default=[], help="also write CSV, one row a second")
+    parser.add_argument(
+        "--csv", type=Path, nargs="+", default=[], help="also write CSV, one row a second, with its cards"
+    )
     parser.add_argument("--version", type=int, default=1, help="version of this stage, part of the cell hash")
     options = parser.parse_args()
     started = datetime.now(UTC)
@@ -41,6 +47,8 @@ def main() -> None:
         job_files.write_sidecar(options.out[i], models.description["job"]["study"], started)
         if options.csv:
             export_csv(options.csv[i], synthetic)
+            facts = gather(path, models, tuple(models.arrays))
+            write_cards(options.csv[i], facts, synthetic, MADE)
 
 
 if __name__ == "__main__":

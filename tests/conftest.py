@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import small_models
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -16,3 +18,12 @@ def recordings() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return folder
+
+
+@pytest.fixture(scope="session")
+def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with results/ of two small studies, one private and one rehearsal; copy before changing it."""
+    path = tmp_path_factory.mktemp("models")
+    small_models.train(path)
+    small_models.train(path, small_models.REHEARSAL)
+    return path

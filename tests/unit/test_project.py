@@ -14,7 +14,7 @@ import yaml
 import pulseveil
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGETS = ("demo", "dryrun", "test", "test-all", "lint", "schema", "lock", "wheelhouse")
+TARGETS = ("demo", "dryrun", "app", "test", "test-all", "lint", "schema", "lock", "wheelhouse")
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 
 

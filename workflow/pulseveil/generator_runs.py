@@ -19,6 +19,7 @@ from pulseveil.interruption import Interrupted, Told, never
 from pulseveil.jobs import GeneratorJob
 from pulseveil.privacy.budget import Budget
 from pulseveil.protocols import Fold
+from pulseveil.randomness import Stream
 from pulseveil.runs import Journal, RunStore, content_hash
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,12 @@ def train_generators(
         parts = [store.read_models(runs.path(run_hash)) for run_hash in hashes]
         arrays = {fold: values for part in parts for fold, values in part.arrays.items()}
         ledgers = {fold: entries for part in parts for fold, entries in part.ledgers.items()}
-        description = {"job": job.model_dump(mode="json"), "seed": seed, "form": _form(windows)}
+        description = {
+            "job": job.model_dump(mode="json"),
+            "seed": seed,
+            "form": _form(windows),
+            "trained_stride_s": windows.stride_s,
+        }
         yield seed, store.Models(arrays, description, ledgers), _models_hash(hashes, ledgers)
 
 
@@ -53,25 +59,41 @@ def synthesize(models: store.Models, subjects: int) -> SyntheticSet:
     """`subjects` synthetic subjects from the model of each fold; fewer are a prefix of more."""
     job = GeneratorJob.model_validate(models.description["job"])
     seed = int(models.description["seed"])
+    return SyntheticSet.concatenate(
+        [
+            synthesize_fold(models, fold, subjects=subjects, stream=job.stream("sample", fold, seed))
+            for fold in models.arrays
+        ]
+    )
+
+
+def synthesize_fold(
+    models: store.Models,
+    fold: str,
+    *,
+    subjects: int,
+    stream: Stream,
+    windows_per_condition: Sequence[int] | None = None,
+) -> SyntheticSet:
+    """`subjects` synthetic subjects from the model of one fold, as `synthetic_subjects` draws them."""
+    job = GeneratorJob.model_validate(models.description["job"])
+    seed = int(models.description["seed"])
     kind = _start(job)
-    settings = kind.Settings.model_validate(job.settings)
-    parts = {}
-    for fold, arrays in models.arrays.items():
-        logger.info("synthesize %s, seed %d, fold %s: %d subjects", job.generator, seed, fold, subjects)
-        parts[fold] = synthetic_subjects(
-            kind.from_arrays(settings, arrays),
-            subjects=subjects,
-            classes=job.classes,
-            stream=job.stream("sample", fold, seed),
-        )
-    condition = np.concatenate([part.condition for part in parts.values()])
+    logger.info("synthesize %s, seed %d, fold %s: %d subjects", job.generator, seed, fold, subjects)
+    made = synthetic_subjects(
+        kind.from_arrays(kind.Settings.model_validate(job.settings), models.arrays[fold]),
+        subjects=subjects,
+        classes=job.classes,
+        stream=stream,
+        windows_per_condition=windows_per_condition,
+    )
     form = models.description["form"]
     return SyntheticSet(
-        windows=np.concatenate([part.windows for part in parts.values()]),
-        condition=condition,
-        stress=condition == STRESS,
-        subject=np.concatenate([part.subject for part in parts.values()]),
-        fold=np.repeat(list(parts), [len(part.subject) for part in parts.values()]),
+        windows=made.windows,
+        condition=made.condition,
+        stress=made.condition == STRESS,
+        subject=made.subject,
+        fold=np.full(len(made.subject), fold),
         generator=job.generator,
         unit=job.unit,
         epsilon_generator=job.epsilon_generator,

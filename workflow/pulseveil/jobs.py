@@ -50,9 +50,13 @@ class Job(Settings):
 
 
 class GeneratorJob(Job):
-    """Train one generator for each fold and seed; a fold's `train_subjects` are all that it may see."""
+    """Train one generator for each fold and seed; a fold's `train_subjects` are all that it may see.
+
+    `cohort_kind` is for the cards; it is empty in models of older versions.
+    """
 
     cohort: str
+    cohort_kind: str = ""
     generator: str
     kind: str
     settings: Mapping[str, Any]

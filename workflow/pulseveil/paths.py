@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 WINDOWS = "results/{study}/windows/{cohort}/{windows}.h5"
@@ -36,6 +37,13 @@ def fill(template: str, **words: str) -> str:
     for word, value in words.items():
         template = template.replace(f"{{{word}}}", value)
     return template
+
+
+def words(template: str, path: Path) -> tuple[Path, dict[str, str]] | None:
+    """The folder above `results`, and the words that make `path` from a template; None if none do."""
+    pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(template))
+    found = re.search(rf"(?:^|/){pattern}$", path.as_posix())
+    return (Path(path.as_posix()[: found.start()] or "."), found.groupdict()) if found else None
 
 
 def results(study: str) -> Path:

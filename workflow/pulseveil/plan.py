@@ -130,6 +130,7 @@ class Plan:
             **self._job(seeds, cell.unit, cell.epsilon, self.study.stride_s.generator),
             versions=(stages.GENERATORS, _kind("generators", model).version),
             cohort=cell.cohort,
+            cohort_kind=self.study.cohort_settings[cell.cohort].kind,
             generator=cell.generator,
             kind=model.kind,
             settings=model.settings.model_dump(mode="json"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -16,10 +17,20 @@ class CohortSettings(Settings):
     kind: str
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Whose recordings a kind of cohort reads: what they are, how to cite them, and on which terms."""
+
+    source: str
+    citation: str
+    terms: str
+
+
 class Cohort(Protocol):
     """A source of recordings.
 
-    `Settings` names its keys in the study; `version` rises whenever the recordings it returns change.
+    `Settings` names its keys in the study; `version` rises whenever the recordings it returns change;
+    `origin`, which may be left out, goes onto the cards of what is made from them.
     """
 
     Settings: ClassVar[type[CohortSettings]]

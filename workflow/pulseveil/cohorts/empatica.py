@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pulseveil.cohorts import CohortSettings
+from pulseveil.cohorts import CohortSettings, Origin
 from pulseveil.cohorts.e4 import LAYOUTS, read_export, sparse_beats
 from pulseveil.cohorts.exports import Location, locate, unclaimed
 from pulseveil.cohorts.intervals import Labels, condition_order, place_intervals, read_labels
@@ -36,6 +36,12 @@ class Empatica:
 
     Settings: ClassVar[type[CohortSettings]] = EmpaticaSettings
     version: ClassVar[int] = 1
+    origin: ClassVar[Origin] = Origin(
+        source="exports of Empatica E4 wristbands with a file of labelled intervals",
+        citation="the owner of the recordings says how to cite them",
+        terms="Those of the recordings: the consent of the people and the agreement with their owner. "
+        "Stress-Predict (Iqbal et al., Sensors 2022, 22(21):8135) is under the MIT licence.",
+    )
 
     def __init__(self, settings: CohortSettings) -> None:
         assert isinstance(settings, EmpaticaSettings)

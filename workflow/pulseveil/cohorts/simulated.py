@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from pulseveil.cohorts import CohortSettings
+from pulseveil.cohorts import CohortSettings, Origin
 from pulseveil.contracts import CONDITIONS, Recording
 from pulseveil.randomness import child, root_stream
 
@@ -36,6 +36,11 @@ class Simulated:
 
     Settings: ClassVar[type[CohortSettings]] = SimulatedSettings
     version: ClassVar[int] = 1
+    origin: ClassVar[Origin] = Origin(
+        source="people of a physiological simulator (pulseveil.cohorts.simulator): nobody was recorded",
+        citation="PulseVeil, CITATION.cff",
+        terms="None: no recording was used. This is a rehearsal and says nothing of any person.",
+    )
 
     def __init__(self, settings: CohortSettings) -> None:
         assert isinstance(settings, SimulatedSettings)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil.cohorts import CohortSettings
+from pulseveil.cohorts import CohortSettings, Origin
 from pulseveil.cohorts.irregularities import describe_signals
 from pulseveil.cohorts.pickles import load_arrays
 from pulseveil.contracts import (
@@ -59,6 +59,15 @@ class Wesad:
 
     Settings: ClassVar[type[CohortSettings]] = WesadSettings
     version: ClassVar[int] = 1
+    origin: ClassVar[Origin] = Origin(
+        source="WESAD, wrist recordings (Empatica E4) of 15 people in a laboratory",
+        citation="P. Schmidt, A. Reiss, R. Duerichen, C. Marberger, K. Van Laerhoven, Introducing WESAD, a "
+        "multimodal dataset for wearable stress and affect detection, ICMI 2018, "
+        "https://doi.org/10.1145/3242969.3242985",
+        terms="Its readme asks for this reference in publications and names no licence: research use with "
+        "citation. The terms of the place that you took it from hold too. Nothing here licenses the "
+        "recordings again.",
+    )
 
     def __init__(self, settings: CohortSettings) -> None:
         assert isinstance(settings, WesadSettings)

@@ -16,6 +16,7 @@ from pulseveil.atomic import atomic_path
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _DETECTORS = ("cnn", "cnn_lstm", "transformer", "logistic", "forest")
 _GENERATORS = ("cgan", "moments", "dgan", "timegan")
+_CLASSES = ("baseline", "stress", "amusement")
 INK = "#333333"
 GREY = "#777777"
 LIGHT_GREY = "#C8C8C8"
@@ -62,6 +63,12 @@ def detector_colours(detectors: Iterable[str]) -> dict[str, str]:
 def generator_colours(generators: Iterable[str]) -> dict[str, str]:
     """A colour a generator; black where no generator is used."""
     return {**_colours(generators, _GENERATORS), "none": "#000000"}
+
+
+def class_colours(classes: Iterable[str]) -> dict[str, str]:
+    """A colour a class; whatever is not stress looks like rest."""
+    known = dict(zip(_CLASSES, _COLOURS, strict=False))
+    return {name: known.get(name, _COLOURS[0]) for name in classes}
 
 
 def _colours(names: Iterable[str], known: tuple[str, ...]) -> dict[str, str]:

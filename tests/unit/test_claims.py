@@ -1,0 +1,138 @@
+"""A claim needs a ledger that is whole, of this very training, secret, and within its budget."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pulseveil import claims, paths, store
+from pulseveil.claims import judge, trained_setting
+from pulseveil.jobs import GeneratorJob
+from pulseveil.privacy import ledger
+from pulseveil.privacy.statement import Setting, statement
+
+
+def model_path(folder, study="small", epsilon="8"):
+    words = {"study": study, "cohort": "people", "generator": "moments", "unit": "subject"}
+    return folder / paths.fill(paths.MODELS, **words, epsilon_generator=epsilon, seed="0")
+
+
+@pytest.fixture
+def models(models_folder):
+    return store.read_models(model_path(models_folder))
+
+
+def with_entries(models, change, fold="S1"):
+    """The models with `change` applied to the list of JSON values of one fold's ledger."""
+    values = change([json.loads(text) for text in models.ledgers[fold]])
+    entries = np.array([json.dumps(value) for value in values], dtype=np.str_)
+    return replace(models, ledgers={**models.ledgers, fold: entries})
+
+
+def with_job(models, **changed):
+    description = {**models.description, "job": {**models.description["job"], **changed}}
+    return replace(models, description=description)
+
+
+def test_a_private_training_may_claim_its_budget_and_says_what_it_protects(models):
+    claim = judge(models, ["S1"])
+    assert claim.is_private
+    assert claim.headline == "private: epsilon 8, delta 1e-05, for one whole person"
+    # 2192 public seconds of a person, windows every 30 s.
+    setting = Setting(protocol="sound", window_s=60, strides_s=(30, 30), labelled_s=2192)
+    assert claim.statement == statement([ledger.from_json(t) for t in models.ledgers["S1"]], setting)
+
+
+def test_the_statement_knows_how_a_person_became_windows(models):
+    setting = trained_setting(models, GeneratorJob.model_validate(models.description["job"]), folds=1)
+    # 2192 s and windows of 60 s every 30 s: 74 windows of a person, 4 that any minute can touch.
+    assert (setting.person_windows(30), setting.piece_windows(30)) == (74, 4)
+    assert setting.protocol == "sound"
+
+
+def test_several_folds_compose_in_the_statement(models):
+    three = replace(models, ledgers={fold: models.ledgers[fold] for fold in ("S1", "S2")})
+    assert judge(three, ["S1", "S2"]).is_private
+    assert "each person in 1 models" in judge(three, ["S1", "S2"]).statement
+
+
+@pytest.mark.parametrize(
+    ("study", "epsilon", "reason"),
+    [
+        ("small", "inf", "it was trained without a privacy budget"),
+        ("rehearsal", "8", "its noise is reproducible: whoever has the seeds can take it away"),
+    ],
+)
+def test_without_budget_or_secret_there_is_no_claim(models_folder, study, epsilon, reason):
+    claim = judge(store.read_models(model_path(models_folder, study, epsilon)), ["S1"])
+    assert claim.reason == reason
+    assert claim.headline == f"NOT PRIVATE: {reason}"
+    assert claim.statement.startswith("NOT PRIVATE: ")
+
+
+def less_noise(values):
+    """An honest ledger of a training with half of the noise: its own epsilons are right, and larger."""
+    entry = ledger.from_json(json.dumps(values[0]))
+    mechanism = replace(entry.as_mechanism(), noise_multiplier=entry.noise_multiplier / 2)
+    weaker = ledger.settle(
+        mechanism, steps_noised=entry.steps_noised, delta=entry.delta, noise=Secret, public_quantities=()
+    )
+    return [json.loads(ledger.to_json(replace(weaker, inputs=entry.inputs)))]
+
+
+class Secret:
+    secret = True
+
+
+FORGERIES = {
+    "missing": (lambda v: [], "the ledger of fold S1 is missing"),
+    "not an entry": (lambda v: [{"epsilon": 8}], "its ledger cannot be used"),
+    "steps": (lambda v: [v[0] | {"steps_noised": 0}], "its ledger cannot be used"),
+    "public noise": (lambda v: [v[0] | {"secret_noise": False}], "its noise is reproducible"),
+    "public draws": (lambda v: [v[0] | {"secret_masks": False}], "its noise is reproducible"),
+    "of another fold": (
+        lambda v: [v[0] | {"inputs": v[0]["inputs"] | {"fold": "S2"}}],
+        "its ledger is of another training: fold is not S1",
+    ),
+    "of other settings": (
+        lambda v: [v[0] | {"inputs": v[0]["inputs"] | {"settings": "0" * 16}}],
+        "its ledger is of another training: settings",
+    ),
+    "of two trainings": (
+        lambda v: [v[0], v[0] | {"inputs": v[0]["inputs"] | {"release": "f" * 16}}],
+        "its ledger mixes several trainings",
+    ),
+    "twice": (lambda v: [v[0], v[0]], "its ledger does not hold the mechanisms of its plan"),
+    "less noise": (less_noise, "its ledger does not hold the mechanisms of its plan"),
+    "other delta": (lambda v: [v[0] | {"delta": 1e-3}], "its ledger is not at delta 1e-05"),
+    "smaller epsilon": (lambda v: [v[0] | {"epsilon_pld": 1.0}], "its ledger cannot be used"),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_ledger_that_does_not_speak_for_the_model_is_refused(models, forgery):
+    change, reason = FORGERIES[forgery]
+    claim = judge(with_entries(models, change), ["S1"])
+    assert not claim.is_private
+    assert claim.reason.startswith(reason)
+    # The other fold has its own, good ledger; both together are as bad as the worse.
+    assert judge(models, ["S2"]).is_private
+    assert judge(with_entries(models, change), ["S2", "S1"]).reason == claim.reason
+
+
+def test_a_smaller_budget_than_the_ledger_spent_is_refused(models):
+    assert not judge(with_job(models, epsilon_generator="1"), ["S1"]).is_private
+
+
+def test_what_cannot_be_stated_is_not_claimed(models, monkeypatch):
+    def fails(*_):
+        raise ValueError("a must be greater than b")
+
+    monkeypatch.setattr(claims, "statement", fails)
+    claim = judge(models, ["S1"])
+    assert claim.reason == "its ledger cannot be composed (a must be greater than b)"
+
+
+def test_models_of_a_kind_that_is_not_installed_claim_nothing(models):
+    assert "not installed" in judge(with_job(models, kind="elsewhere"), ["S1"]).reason

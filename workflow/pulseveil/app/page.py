@@ -1,0 +1,214 @@
+"""The page, run by Streamlit: choose a model, draw, look, download. All it does is done by its neighbours."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from pulseveil.app import catalogue, export, figures, synthesis
+from pulseveil.app.catalogue import ModelFile, TrainedModel
+from pulseveil.app.synthesis import Made, Request
+from pulseveil.cards.markdown import model_card
+from pulseveil.errors import InputError
+from pulseveil.protocols import ALL
+
+NO_MODELS = """
+No trained generators below `{folder}/results`. Train some first, in the folder of the project:
+
+```sh
+.venv/bin/snakemake --cores 2
+.venv/bin/snakemake --cores 2 --configfile config/private.yaml
+```
+
+The first command runs the demo (`make demo`), whose models are not private; the second one trains private
+models on the WESAD recordings. Then load this page again.
+"""
+# Less margin, and small letters for the statement, whose tables are 108 letters wide.
+STYLE = """<style>
+[data-testid="stMainBlockContainer"] {padding: 3rem 2.5rem}
+.st-key-statement code {font-size: 0.7rem}
+</style>"""
+OF_WINDOWS = " One window only: a minute touches several and a person has many, see the statement."
+FORMS: dict[str, export.Form] = {"CSV": "csv", "HDF5": "h5"}
+
+
+def main() -> None:
+    """Lay out the page."""
+    st.set_page_config(page_title="PulseVeil", layout="wide")
+    st.html(STYLE)
+    st.title("PulseVeil: synthetic wearable data")
+    folder = _folder()
+    try:
+        files = catalogue.find_models(folder)
+        if files:
+            _show(files)
+        else:
+            st.info(NO_MODELS.format(folder=folder))
+    except InputError as error:
+        st.error(str(error))
+
+
+def _folder() -> Path:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--folder", type=Path, default=Path())
+    return Path(parser.parse_args().folder)
+
+
+def _show(files: tuple[ModelFile, ...]) -> None:
+    file, fold = _choose(files)
+    trained = _open(file, fold, file.path.stat().st_mtime_ns)
+    confirmed = _privacy(trained, f"{file.path}:{fold}")
+    if not (trained.facts.claim.is_private or confirmed):
+        st.info("Nothing is drawn from this model before that is confirmed.")
+        return
+    request = _ask(trained)
+    made = _made(trained, request, confirmed, (str(file.path), file.path.stat().st_mtime_ns, fold))
+    if made is not None:
+        _results(made, confirmed)
+
+
+@st.cache_resource(max_entries=20, ttl=60, show_spinner="Reading the model and checking its ledger")
+def _open(file: ModelFile, fold: str, written_ns: int) -> TrainedModel:
+    """The model, read and judged again when its file was written anew (`written_ns`), or after a minute."""
+    return catalogue.open_model(file, fold)
+
+
+@st.cache_data(max_entries=100, show_spinner=False)
+def _folds(file: ModelFile, written_ns: int) -> tuple[str, ...]:
+    return catalogue.fold_names(file)
+
+
+def _choose(files: tuple[ModelFile, ...]) -> tuple[ModelFile, str]:
+    """One model file and fold, chosen step by step in the side bar."""
+    with st.sidebar:
+        st.header("Trained model")
+        study = st.selectbox("Study", _unique(file.study for file in files), key="study")
+        files = tuple(file for file in files if file.study == study)
+        model = st.selectbox("Generator", _unique(file.model for file in files), key="model")
+        files = tuple(file for file in files if file.model == model)
+        budget = st.selectbox("Privacy budget", _unique(file.budget for file in files), key="budget")
+        files = tuple(file for file in files if file.budget == budget)
+        seed = st.selectbox("Seed of the training", _unique(file.seed for file in files), key="training")
+        file = next(file for file in files if file.seed == seed)
+        names = _folds(file, file.path.stat().st_mtime_ns)
+        fold = st.selectbox("Learned from", names, format_func=_fold_label, key="fold")
+        st.caption(
+            "The figures of this page show synthetic data and ranges from the literature only. No recording "
+            "is read here. Quality and audit numbers on the cards were measured by the study on its own data."
+        )
+    return file, str(fold)
+
+
+def _privacy(trained: TrainedModel, identity: str) -> bool:
+    """What the model may claim; returns whether somebody confirmed that it may not."""
+    claim = trained.facts.claim
+    headline = f"{claim.headline[0].upper()}{claim.headline[1:]}."
+    confirmed = False
+    if claim.is_private:
+        st.success(
+            f"**{headline}** Drawing more from this model spends nothing more; data of several models of the "
+            "same people add up." + (OF_WINDOWS if claim.unit == "window" else "")
+        )
+    else:
+        st.error(
+            f"**{headline}** Its synthetic data may show single people of its training data. They must be "
+            "treated like the recordings themselves."
+        )
+        confirmed = st.checkbox(
+            "I know that this model is not private, and that its export will say so.",
+            key=f"confirm {identity}",
+        )
+    with st.expander("Privacy statement of this model", expanded=False, key="statement"):
+        st.code(claim.statement.strip(), language=None, wrap_lines=True)
+    return confirmed
+
+
+def _ask(trained: TrainedModel) -> Request:
+    """The numbers of a request, unchecked."""
+    classes = trained.facts.classes
+    usual = synthesis.usual_request(len(classes))
+    st.subheader("What to draw")
+    columns = st.columns(3 + len(classes))
+    subjects = columns[0].number_input("Subjects", value=usual.subjects, step=1, key="subjects")
+    windows = columns[1].number_input("Windows a subject", value=usual.windows, step=1, key="windows")
+    seed = columns[2].number_input("Seed", value=usual.seed, step=1, key="seed")
+    percent = [
+        column.number_input(f"% {name}", value=round(100 * share), step=1, key=f"share {name}")
+        for column, name, share in zip(columns[3:], classes, usual.shares, strict=True)
+    ]
+    return Request(int(subjects), int(windows), tuple(value / 100 for value in percent), int(seed))
+
+
+def _made(trained: TrainedModel, request: Request, confirmed: bool, model: tuple[Any, ...]) -> Made | None:
+    """What the button draws; what was drawn from another model or request is forgotten."""
+    identity = (*model, request)
+    if st.button("Generate", type="primary", key="generate"):
+        st.session_state.pop("made", None)
+        with st.spinner("Drawing"):
+            made = synthesis.make(trained, request, confirmed_not_private=confirmed)
+        st.session_state["made"] = (identity, made)
+    known, made_before = st.session_state.get("made", (None, None))
+    return made_before if known == identity else None
+
+
+def _results(made: Made, confirmed: bool) -> None:
+    synthetic = made.synthetic
+    st.subheader(f"Synthetic subjects: {made.request.subjects}, windows: {len(synthetic)}")
+    choice, button = st.columns([1, 3], vertical_alignment="bottom")
+    form = FORMS[str(choice.radio("Format", list(FORMS), horizontal=True, key="form"))]
+    # All that the bytes below depend on: with it, they are made once.
+    identity = f"{export.cell_hash(made)} {made.trained.facts.claim.headline}"
+    file = _file(identity, form, confirmed, made)
+    button.download_button(
+        f"Download {file.name}", file.content, file.name, "application/zip", key="download", on_click="ignore"
+    )
+    st.caption("The zip file holds the data, data card, model card, privacy statement and ledger.")
+    names = ("Signals", "Distributions", "Data card", "Model card")
+    signals, distributions, of_data, of_model = st.tabs(names)
+    with signals:
+        st.image(_signals(identity, made))
+    with distributions:
+        st.image(_distributions(identity, made))
+        st.caption(
+            "Means of synthetic windows. Ranges and directions come from the literature, not from recordings."
+        )
+    with of_data:
+        st.markdown(_demoted(export.preview(made)))
+    with of_model:
+        st.markdown(_demoted(model_card(made.trained.facts)))
+
+
+@st.cache_data(max_entries=4, show_spinner="Writing")
+def _file(identity: str, form: export.Form, confirmed: bool, _made: Made) -> export.Export:
+    return export.export(_made, form, confirmed_not_private=confirmed)
+
+
+@st.cache_data(max_entries=20, show_spinner="Drawing")
+def _signals(identity: str, _made: Made) -> bytes:
+    return figures.png(figures.signals_figure(_made))
+
+
+@st.cache_data(max_entries=20, show_spinner="Drawing")
+def _distributions(identity: str, _made: Made) -> bytes:
+    return figures.png(figures.distributions_figure(_made))
+
+
+def _demoted(card: str) -> str:
+    """A card with headings that are smaller than those of the page."""
+    return re.sub(r"^(#+ )", r"##\1", card, flags=re.MULTILINE)
+
+
+def _unique(values: Any) -> list[Any]:
+    return list(dict.fromkeys(values))
+
+
+def _fold_label(fold: str) -> str:
+    return "all people of the cohort" if fold == ALL else f"all people but {fold}"
+
+
+if __name__ == "__main__":
+    main()

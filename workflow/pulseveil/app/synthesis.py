@@ -1,0 +1,116 @@
+"""Synthetic subjects on request: checked numbers in, the same windows out for the same seed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from pulseveil import registry
+from pulseveil.app.catalogue import TrainedModel
+from pulseveil.cards.facts import class_names
+from pulseveil.contracts import SyntheticSet
+from pulseveil.errors import InputError
+from pulseveil.generator_runs import synthesize_fold
+from pulseveil.generators.subjects import class_shares
+from pulseveil.randomness import child
+
+MOST_SUBJECTS = 1000
+MOST_WINDOWS = 500
+# Of all subjects together: about 100 MB of CSV.
+MOST_IN_ALL = 20_000
+MOST_SEED = 2**32 - 1
+# The published front end: 36 windows of which 30 % are stress.
+WINDOWS, STRESS_SHARE = 36, 0.3
+
+
+@dataclass(frozen=True)
+class Request:
+    """`subjects` synthetic subjects of `windows` windows each; `shares` of the classes, by code, sum to 1."""
+
+    subjects: int
+    windows: int
+    shares: tuple[float, ...]
+    seed: int
+
+    def check(self, classes: int) -> None:
+        """Raise InputError, naming the number, unless a generator of `classes` classes can make this."""
+        _check_whole("number of subjects", self.subjects, 1, MOST_SUBJECTS)
+        _check_whole("windows of a subject", self.windows, 1, MOST_WINDOWS)
+        _check_whole("seed", self.seed, 0, MOST_SEED)
+        if self.subjects * self.windows > MOST_IN_ALL:
+            raise InputError(
+                f"windows in all: expected at most {MOST_IN_ALL}, found {self.subjects} subjects x "
+                f"{self.windows} windows = {self.subjects * self.windows}; ask for fewer"
+            )
+        names = class_names(classes)
+        if len(self.shares) != classes:
+            raise InputError(f"class shares: expected {', '.join(names)}; found {len(self.shares)}")
+        for name, share in zip(names, self.shares, strict=True):
+            if not (math.isfinite(share) and 0 <= share <= 1):
+                raise InputError(f"share of {name}: expected 0 to 100 %, found {100 * share:g} %")
+        total = math.fsum(self.shares)
+        if not math.isclose(total, 1, abs_tol=1e-6):
+            raise InputError(f"class shares: expected 100 % together, found {100 * total:g} %")
+
+    def windows_per_condition(self) -> tuple[int, ...]:
+        """Windows of each class code: whole numbers nearest to the shares, by largest remainders."""
+        exact = np.array(self.shares) * self.windows
+        counts = np.floor(exact).astype(int)
+        missing = self.windows - int(counts.sum())
+        first = np.argsort(counts - exact, kind="stable")[:missing]
+        counts[first] += 1
+        return tuple(counts.tolist())
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What was drawn, from which model, on which request."""
+
+    trained: TrainedModel
+    request: Request
+    synthetic: SyntheticSet
+
+
+def usual_request(classes: int) -> Request:
+    """The request of the published front end: one subject, 36 windows, 30 % stress; in whole percent."""
+    percent = np.round(100 * class_shares(classes, STRESS_SHARE)).astype(int)
+    percent[0] += 100 - percent.sum()
+    return Request(1, WINDOWS, tuple((percent / 100).tolist()), 0)
+
+
+def make(trained: TrainedModel, request: Request, *, confirmed_not_private: bool = False) -> Made:
+    """Draw the synthetic subjects of a request; fewer subjects are the first of more.
+
+    Raises InputError for numbers out of bounds, and for a model that is not private unless it was confirmed.
+    """
+    require_confirmation(trained, confirmed_not_private)
+    job = trained.job
+    request.check(job.classes)
+    if job.kind not in registry.names("generators"):
+        raise InputError(
+            f"generators of kind {job.kind!r} are not installed here; install what provides them"
+        )
+    # A branch of its own: nothing that the study itself draws is drawn here again.
+    stream = job.stream("front end", trained.fold, trained.facts.seed)
+    synthetic = synthesize_fold(
+        trained.models,
+        trained.fold,
+        subjects=request.subjects,
+        stream=child(stream, request.seed),
+        windows_per_condition=request.windows_per_condition(),
+    )
+    return Made(trained, request, synthetic)
+
+
+def require_confirmation(trained: TrainedModel, confirmed_not_private: bool) -> None:
+    """Raise InputError for a model that is not private unless somebody has confirmed to know it."""
+    claim = trained.facts.claim
+    if not claim.is_private and not confirmed_not_private:
+        raise InputError(f"this model is not private: {claim.reason}; confirm that you know it")
+
+
+def _check_whole(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InputError(f"{name}: expected a whole number from {low} to {high}, found {value}")
