@@ -340,6 +340,14 @@ def test_a_whole_study_of_both_units_fits_into_time_and_memory():
     assert time.process_time() - started < 5
 
 
+def test_a_large_group_at_little_noise_has_the_bound_of_full_batches():
+    """All 74 windows of a person, in 50 steps: there dp-accounting ends in an error of rounding."""
+    run = sampled(1.866, steps=50, q=500 / 1036, n=1036)
+    found = epsilon_of_groups([(run, 74)], 1e-5)
+    assert found == pytest.approx(epsilon_of_groups([(full_batch(1.866, 50, n=1036), 74)], 1e-5))
+    assert found > epsilon_of_groups([(run, 4)], 1e-5)
+
+
 def test_planning_without_epsilon_imports_neither_dp_accounting_nor_scipy():
     code = (
         "import sys, pulseveil.privacy.accounting\n"

@@ -29,6 +29,7 @@ GOLDEN = {
     "spectra sound": ((2,), -1.1847770692243984),
     "statistics paper": ((2,), 0.10368233734206053),
     "statistics sound": ((2,), -0.04615286369079083),
+    "generator autoencoder": ((1, 1, 1), 0.05644176181742483),
     "generator moments": ((1, 1, 2), -0.20614988964138642),
     "generator cgan": ((1, 1, 1), 0.03920565799647552),
     "detector class_means": ((1, 1), 0.22746080509692246),
@@ -44,6 +45,7 @@ GOLDEN = {
 }
 
 SMALL = {
+    "autoencoder": {"steps": 20},
     "cgan": {"steps": 20, "output": "linear"},
     "cnn": {"epochs": 2},
     "cnn_lstm": {"epochs": 2},
@@ -129,7 +131,7 @@ NAMES = [
         for stage in ("windows", "spectra", "statistics")
         for protocol in ("paper", "sound")
     ),
-    *(f"generator {name}" for name in ("moments", "cgan")),
+    *(f"generator {name}" for name in ("autoencoder", "moments", "cgan")),
     *(f"detector {name}" for name in registry.names("detectors")),
     "quality",
 ]

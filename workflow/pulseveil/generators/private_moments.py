@@ -78,19 +78,40 @@ def cosines(time: int, number: int) -> Array:
     return basis
 
 
+def slow_and_rest(
+    windows: NDArray[np.floating], coefficients: int, centre: float, unit: float
+) -> tuple[Array, Array]:
+    """Slow cosine coefficients (n, channels, c) of windows (n, time, channels), and log rests (n, channels).
+
+    In public units, artefacts cut to the public range. The rest is the deviation that the cosines leave.
+    """
+    units = np.clip((windows.astype(np.float64) - centre) / unit, -RANGE, RANGE)
+    basis = cosines(units.shape[1], coefficients)
+    found = np.einsum("ntk,ct->nkc", units, basis) / units.shape[1]
+    energy = np.square(units).mean(axis=1) - np.square(found).sum(axis=2)
+    return found, np.log(np.sqrt(np.maximum(energy, LEAST_REST**2)))
+
+
+def rest_shares(time: int, known: int) -> tuple[Array, float]:
+    """Shares of the rest's energy of the drawn cosines from number `known` on, and of the white remainder.
+
+    Energy over all cosines from the known ones on, up to the fastest that `time` samples can show.
+    """
+    drawn = min(COSINES, time)
+    energy = 1 / np.square(np.arange(known, max(time, drawn + 1)))
+    share: Array = energy / energy.sum()
+    return share[: drawn - known], float(share[drawn - known :].sum())
+
+
 def window_summaries(windows: NDArray[np.floating], private: PrivateMoments) -> Array:
     """Summaries (n, channels * (2 c + 1)) of windows (n, time, channels): means, squares, log rests.
 
     All three are weighted, so that no kind takes up the clip norm alone.
     """
-    units = np.clip((windows.astype(np.float64) - private.centre) / private.unit, -RANGE, RANGE)
-    basis = cosines(units.shape[1], private.coefficients)
-    found = np.einsum("ntk,ct->nkc", units, basis) / units.shape[1]
-    energy = np.square(units).mean(axis=1) - np.square(found).sum(axis=2)
-    log_rest = np.log(np.sqrt(np.maximum(energy, LEAST_REST**2)))
+    found, log_rest = slow_and_rest(windows, private.coefficients, private.centre, private.unit)
     parts = (
-        found.reshape(len(units), -1),
-        SQUARE_WEIGHT * np.square(found).reshape(len(units), -1),
+        found.reshape(len(found), -1),
+        SQUARE_WEIGHT * np.square(found).reshape(len(found), -1),
         LOG_WEIGHT * (log_rest - LOG_REST),
     )
     return np.hstack(parts)
@@ -147,16 +168,14 @@ def as_gaussian(moments: ClassMoments, private: PrivateMoments, time: int) -> tu
     drawn = min(COSINES, time)
     basis = cosines(time, drawn)
     mean = private.centre + private.unit * np.einsum("kcj,jt->ktc", moments.mean, basis[:known])
-    # Energy over all cosines above the known ones, up to the fastest that the samples can show.
-    energy = 1 / np.square(np.arange(known, max(time, drawn + 1)))
-    share = energy / energy.sum()
+    share, white_share = rest_shares(time, known)
     rest = np.exp(2 * moments.log_rest)[:, :, np.newaxis]
-    spectrum = np.concatenate([moments.variance, rest * share[: drawn - known]], axis=2)
+    spectrum = np.concatenate([moments.variance, rest * share], axis=2)
     scaled = private.unit * np.einsum("kcj,jt->kcjt", np.sqrt(spectrum), basis)
     factors = np.zeros((classes, channels, drawn, time, channels))
     for channel in range(channels):
         factors[:, channel, :, :, channel] = scaled[:, channel]
-    white = private.unit * np.sqrt(rest[:, :, 0] * share[drawn - known :].sum())
+    white = private.unit * np.sqrt(rest[:, :, 0] * white_share)
     residual = np.broadcast_to(white[:, np.newaxis], mean.shape)
     return (
         mean.reshape(classes, -1),

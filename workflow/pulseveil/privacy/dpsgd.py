@@ -1,4 +1,4 @@
-"""DP-SGD (Abadi et al. 2016, arXiv:1607.00133) of classifiers: all steps in one compiled program.
+"""DP-SGD (Abadi et al. 2016, arXiv:1607.00133): all steps in one compiled program.
 
 What a step sees of the data is the sum of its records' clipped gradients, plus Gaussian noise, divided by the
 expected batch. Draws, noise and divisor come from the mechanism that is accounted. Data, draws, seeds and
@@ -21,9 +21,10 @@ from pulseveil import randomness
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.errors import InputError
 from pulseveil.networks import adam, draws, layers
+from pulseveil.networks.learner import Learner, as_learner, seeds_of
 from pulseveil.networks.per_example import Note
 from pulseveil.networks.states import from_arrays, to_arrays
-from pulseveil.networks.training import Examples, Network, Weights, row_losses
+from pulseveil.networks.training import Examples, Network, Weights
 from pulseveil.privacy import sampling
 from pulseveil.privacy.clipping import add_noise, clipped_sum, in_passes
 from pulseveil.privacy.device import describe_device
@@ -44,9 +45,12 @@ _SECONDS_BETWEEN_MESSAGES = 10.0
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that is public of a private training."""
+    """All that is public of a private training.
 
-    network: Network
+    network: of a classifier, which learns by the classifiers' loss, or one that brings a loss of its own.
+    """
+
+    network: Network | Learner
     mechanism: Mechanism
     learning_rate: float
     optimizer: Optimizer = "adam"
@@ -84,10 +88,11 @@ def fit(
 ) -> tuple[Weights, int]:
     """Train from fresh weights; returns them, and how many steps were noised, lost ones included.
 
-    examples: arrays of the mechanism's n records with k rows each: x (n, k, signals, bins), target (n, k, 2),
-    weight (n, k). A record's loss is the weighted sum over its rows. `stream` decides first weights and
-    dropout, which need no secret; draws and noise come from `noise`. Nothing of a step is logged. See
-    `resume` for how an interrupted training goes on. Raises InputError for a network that mixes records.
+    examples: arrays of the mechanism's n records with k rows each: x (n, k, *inputs), target (n, k, targets),
+    weight (n, k); of classifiers, inputs are (signals, bins) and targets 2. A record's loss is the weighted
+    sum over its rows. `stream` decides first weights and the training's own chance (dropout, latent values),
+    which need no secret; draws and noise come from `noise`. Nothing of a step is logged. See `resume` for how
+    an interrupted training goes on. Raises InputError for a network that mixes records.
     """
     require_separate_records(recipe.network)
     started = told = time.monotonic()
@@ -146,11 +151,13 @@ def draw(recipe: Recipe, noise: Noise, fingerprint: str, attempt: int = 0) -> Ch
 
 
 @lru_cache(maxsize=16)
-def program(network: Network, rows: int, optimizer: Optimizer) -> Program:
+def program(network: Network | Learner, rows: int, optimizer: Optimizer) -> Program:
     """`(state, examples, chance, dropout seed, scales) -> state` after the steps of `chance`.
 
-    A record has `rows` rows.
+    A record has `rows` rows. Noise of deviation 0 and an infinite clip norm make the training of a model
+    without privacy.
     """
+    learner = as_learner(network)
     at_once = max(1, _ROWS_A_PASS // rows)
     update = layers.fused(_update_by(optimizer))
 
@@ -166,13 +173,11 @@ def program(network: Network, rows: int, optimizer: Optimizer) -> Program:
 
         def one_pass(i: tf.Tensor) -> list[tf.Tensor]:
             numbers = tf.slice(padded, [i * at_once], [at_once])
-            batch = _rows(network, examples, numbers, rows)
+            batch = _rows(learner, examples, numbers, rows)
+            seeds = seeds_of(seed, i, numbers, rows)
 
             def losses(note: Note) -> tf.Tensor:
-                drop = layers.dropping(network.dropout, draws.child_seed(seed, i))
-                weights, everyone = Weights(state.parameters, []), tf.ones_like(batch.weight)
-                logits, _ = network.train_logits(weights, batch.x, everyone, drop, note)
-                return row_losses(logits, batch)
+                return learner.row_losses(Weights(state.parameters, []), batch, seeds, note)
 
             present = tf.cast(numbers != sampling.ABSENT, tf.float32)
             return clipped_sum(losses, state.parameters, present=present, clip_norm=scales.clip_norm)
@@ -182,7 +187,7 @@ def program(network: Network, rows: int, optimizer: Optimizer) -> Program:
         after: State = update(state, sums, noise_seed, scales)
         return after
 
-    compiled_step = tf.function(step, jit_compile=True) if network.compiles_step else step
+    compiled_step = tf.function(step, jit_compile=True) if learner.compiles_step else step
 
     def run(state: State, examples: Examples, chance: Chance, seed: tf.Tensor, scales: Scales) -> State:
         def body(i: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
@@ -194,7 +199,7 @@ def program(network: Network, rows: int, optimizer: Optimizer) -> Program:
         after: State = tf.while_loop(lambda i, _: i < steps, body, (tf.constant(0), state))[1]
         return after
 
-    return tf.function(run, input_signature=_signature(network, rows), autograph=False)  # type: ignore[no-any-return]
+    return tf.function(run, input_signature=_signature(learner, rows), autograph=False)  # type: ignore[no-any-return]
 
 
 def _update_by(optimizer: Optimizer) -> Callable[[State, list[tf.Tensor], tf.Tensor, Scales], State]:
@@ -213,18 +218,20 @@ def _update_by(optimizer: Optimizer) -> Callable[[State, list[tf.Tensor], tf.Ten
     return update
 
 
-def require_separate_records(network: Network) -> None:
-    """Raise InputError where a row of the batch changes the outputs of another one."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(3, network.signals, network.bins)).astype(np.float32)
+def require_separate_records(network: Network | Learner) -> None:
+    """Raise InputError where a row of the batch changes the loss of another one."""
+    learner, rng = as_learner(network), np.random.default_rng(0)
+    x = rng.normal(size=(3, *learner.inputs)).astype(np.float32)
     other = x.copy()
     other[2] = 3 * rng.normal(size=x.shape[1:])
-    weights = network.start(rng)
-    logits = [
-        network.train_logits(weights, tf.constant(values), tf.ones(3), layers.keeping)[0].numpy()
+    target = tf.one_hot([0, 1, 0], learner.targets)
+    weights = tf.nest.map_structure(tf.constant, learner.start(rng))
+    seeds = seeds_of(tf.constant([0, 0]), 0, tf.range(3), 1)
+    losses = [
+        learner.row_losses(weights, Examples(tf.constant(values), target, tf.ones(3)), seeds).numpy()
         for values in (x, other)
     ]
-    if not np.allclose(logits[0][:2], logits[1][:2], rtol=1e-3, atol=1e-5):
+    if not np.allclose(losses[0][:2], losses[1][:2], rtol=1e-3, atol=1e-5):
         raise InputError(
             f"{type(network).__name__} mixes records: an output depends on other rows of the batch, so no "
             "record's part can be bounded; use layer normalisation where it normalises by the batch"
@@ -246,25 +253,25 @@ def _descend(
 UPDATES: Mapping[Optimizer, Update] = {"adam": adam.update, "sgd": _descend}
 
 
-def _signature(network: Network, rows: int) -> tuple[Any, ...]:
+def _signature(learner: Learner, rows: int) -> tuple[Any, ...]:
     """Tensor shapes of a program: any number of records, steps and places in a step."""
     spec = tf.TensorSpec
-    state = start(network.start(np.random.default_rng(0)))
+    state = start(learner.start(np.random.default_rng(0)))
     chance = Chance(spec((None, None), tf.int32), spec((None, 2), tf.int32))
     examples = Examples(
-        spec((None, rows, network.signals, network.bins)), spec((None, rows, 2)), spec((None, rows))
+        spec((None, rows, *learner.inputs)), spec((None, rows, learner.targets)), spec((None, rows))
     )
     state_specs = tf.nest.map_structure(lambda value: spec(value.shape, value.dtype), state)
     return state_specs, examples, chance, spec((2,), tf.int32), Scales(*(spec(()) for _ in Scales._fields))
 
 
-def _rows(network: Network, examples: Examples, numbers: tf.Tensor, rows: int) -> Examples:
+def _rows(learner: Learner, examples: Examples, numbers: tf.Tensor, rows: int) -> Examples:
     """The rows of these records, one below the other; padding gets those of record 0."""
     x, target, weight = (tf.gather(values, tf.maximum(numbers, 0)) for values in examples)
     n = numbers.shape[0] * rows
     return Examples(
-        tf.reshape(x, (n, network.signals, network.bins)),
-        tf.reshape(target, (n, 2)),
+        tf.reshape(x, (n, *learner.inputs)),
+        tf.reshape(target, (n, learner.targets)),
         tf.reshape(weight, (n,)),
     )
 

@@ -16,8 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 from pulseveil import randomness
-from pulseveil.networks import draws, layers
-from pulseveil.networks.training import Examples, Weights, row_losses
+from pulseveil.networks import draws
+from pulseveil.networks.learner import as_learner, seeds_of
+from pulseveil.networks.training import Examples, Weights
 from pulseveil.privacy import dpsgd, sampling
 from pulseveil.privacy.clipping import SLACK
 from pulseveil.privacy.dpsgd import Recipe
@@ -51,7 +52,7 @@ def fit(recipe: Recipe, examples: Examples, noise: Noise, stream: Stream) -> tup
     for number, drawn in enumerate(order[:, :rows]):
         batch = Examples(*(tf.constant(values[np.maximum(drawn, 0), 0]) for values in examples))
         present = tf.constant(drawn != sampling.ABSENT, tf.float32)
-        step(batch, present, draws.child_seed(seed, number))
+        step(batch, present, tf.constant(drawn), draws.child_seed(seed, number))
     tf.random.set_seed(int.from_bytes(os.urandom(7), "big"))
     logger.info("%d private steps by tensorflow-privacy, %.1f s", len(order), time.monotonic() - started)
     return Weights([value.value() for value in variables], []), int(taken)
@@ -80,15 +81,14 @@ def optimizer(recipe: Recipe, rows: int) -> Any:
 
 def _step(
     recipe: Recipe, dp_optimizer: Any, variables: Sequence[tf.Variable], taken: tf.Variable
-) -> Callable[[Examples, tf.Tensor, tf.Tensor], None]:
+) -> Callable[[Examples, tf.Tensor, tf.Tensor, tf.Tensor], None]:
     """One step on a batch, of which `present (rows)` are records: padding has no loss and no gradient."""
+    learner = as_learner(recipe.network)
 
-    def step(batch: Examples, present: tf.Tensor, seed: tf.Tensor) -> None:
+    def step(batch: Examples, present: tf.Tensor, records: tf.Tensor, seed: tf.Tensor) -> None:
         def losses() -> tf.Tensor:
-            parameters = [tf.convert_to_tensor(value) for value in variables]
-            drop = layers.dropping(recipe.network.dropout, seed)
-            logits, _ = recipe.network.train_logits(Weights(parameters, []), batch.x, present, drop)
-            return present * row_losses(logits, batch)
+            weights = Weights([tf.convert_to_tensor(value) for value in variables], [])
+            return present * learner.row_losses(weights, batch, seeds_of(seed, 0, records, 1))
 
         dp_optimizer.minimize(losses, variables)
         taken.assign_add(1)

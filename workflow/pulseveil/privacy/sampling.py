@@ -16,10 +16,15 @@ def draw(mechanism: Mechanism, rng: np.random.Generator) -> NDArray[np.int32]:
     Each of the n records is in each step with probability q, independently of all else (Poisson sampling); a
     draw above the room is cut to a uniformly random subset. With q = 1 each step holds all records.
     """
-    order = np.full((mechanism.steps, mechanism.room), ABSENT, np.int32)
+    return draws(rng, n=mechanism.n, q=mechanism.q, room=mechanism.room, steps=mechanism.steps)
+
+
+def draws(rng: np.random.Generator, *, n: int, q: float, room: int, steps: int) -> NDArray[np.int32]:
+    """The draws (steps, room) of `draw`, where there is no mechanism: for models without privacy."""
+    order = np.full((steps, room), ABSENT, np.int32)
     for row in order:
-        drawn = np.flatnonzero(rng.random(mechanism.n) < mechanism.q)
-        if len(drawn) > mechanism.room:
-            drawn = rng.permutation(drawn)[: mechanism.room]
+        drawn = np.flatnonzero(rng.random(n) < q)
+        if len(drawn) > room:
+            drawn = rng.permutation(drawn)[:room]
         row[: len(drawn)] = drawn
     return order

@@ -22,6 +22,7 @@ _NAMES: Mapping[str, str] = {
     "timegan": "TimeGAN",
     "dgan": "DGAN",
     "moments": "Moments",
+    "autoencoder": "Autoencoder",
     "none": "",
 }
 AXES: Mapping[str, str] = {

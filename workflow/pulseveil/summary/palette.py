@@ -15,7 +15,7 @@ from pulseveil.atomic import atomic_path
 # Okabe and Ito 2008: told apart with any form of colour blindness. Yellow is left out: too light on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _DETECTORS = ("cnn", "cnn_lstm", "transformer", "logistic", "forest")
-_GENERATORS = ("cgan", "moments", "dgan", "timegan")
+_GENERATORS = ("cgan", "moments", "dgan", "timegan", "autoencoder")
 _CLASSES = ("baseline", "stress", "amusement")
 INK = "#333333"
 GREY = "#777777"
