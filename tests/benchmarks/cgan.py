@@ -1,15 +1,20 @@
 """Whole training steps of the conditional GAN at batch 8: compiled loop against a plain tf-keras loop.
 
     python tests/benchmarks/cgan.py --discriminator lstm fcn transformer
+    python tests/benchmarks/cgan.py --discriminator lstm fcn --models 4 15 [--threads 2]
 
-One thread, one process, the two loops in turns; examples per CPU second (real windows), so that other work on
-the machine matters less. `published` makes the three generator calls of the published step, `lean` one.
+One process, the loops in turns; examples (real windows) of all models per CPU second, so that other work on
+the machine matters less, and per second of the clock, for several threads. `published` makes the three
+generator calls of the published step, `lean` one. `axis` trains that many models side by side in one program;
+the last lines set whole trainings against as many Keras trainings one after the other, each with its own
+first step.
 """
 
 import argparse
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -21,10 +26,18 @@ from pulseveil.networks import gan_training
 from pulseveil.networks.gan import Shape
 
 BATCH = 8
+PUBLISHED_STEPS = 57_120
 
 
-def batches(steps):
-    rng = np.random.default_rng(0)
+class Seconds(NamedTuple):
+    """Of one core's work, and of the clock."""
+
+    cpu: float
+    wall: float
+
+
+def batches(steps, seed=0):
+    rng = np.random.default_rng(seed)
     return gan_training.Batches(
         tf.constant(rng.uniform(size=(steps, BATCH, 60, 6)).astype(np.float32)),
         tf.constant(rng.integers(0, 2, (steps, BATCH)).astype(np.int32)),
@@ -32,22 +45,27 @@ def batches(steps):
     )
 
 
-def ours(discriminator, data):
+def ours(discriminator, steps, models=1):
     objective = gan_training.Objective(discriminator, 2e-4, 0.5, "published", 8.0, "relu", 0.3)
     program = gan_training.program(objective)
-    state = gan_training.start(np.random.default_rng(0), objective, Shape(2, 60, 6))
+    seeds = range(models)
+    starts = [gan_training.start(np.random.default_rng(i), objective, Shape(2, 60, 6)) for i in seeds]
+    state = gan_training.side_by_side(starts)
+    data = gan_training.batches_side_by_side([batches(steps, seed) for seed in seeds])
+    bound = tf.constant(1.0) if models == 1 else tf.ones(models)
 
     def run(steps):
         nonlocal state
-        state, losses = program(state, data, tf.constant(1.0), tf.constant(0), tf.constant(steps))
+        state, losses = program(state, data, bound, tf.constant(0), tf.constant(steps))
         losses.numpy()
 
     return run
 
 
-def plain(discriminator, data, extra_calls):
+def plain(discriminator, steps, extra_calls):
     networks = keras_cgan.generator(2), keras_cgan.discriminator(discriminator, 2)
     step = tf.function(keras_cgan.Step(*networks, extra_calls=extra_calls).update)
+    data = batches(steps)
 
     def run(steps):
         for i in range(steps):
@@ -57,43 +75,67 @@ def plain(discriminator, data, extra_calls):
     return run
 
 
-def cpu_seconds(function, *arguments):
-    start = time.process_time()
+def seconds(function, *arguments):
+    cpu, wall = time.process_time(), time.monotonic()
     function(*arguments)
-    return time.process_time() - start
+    return Seconds(time.process_time() - cpu, time.monotonic() - wall)
 
 
-def compare(discriminator, steps, rounds):
-    data = batches(steps)
+def compare(discriminator, steps, rounds, models):
     loops = {
-        "compiled": ours(discriminator, data),
-        "published": plain(discriminator, data, True),
-        "lean": plain(discriminator, data, False),
+        "compiled": (ours(discriminator, steps), 1),
+        **{f"axis of {n}": (ours(discriminator, steps, n), n) for n in models},
+        "published": (plain(discriminator, steps, True), 1),
+        "lean": (plain(discriminator, steps, False), 1),
     }
-    first = {name: cpu_seconds(run, 1) for name, run in loops.items()}
-    seconds = {name: [] for name in loops}
+    first = {name: seconds(run, 1) for name, (run, _) in loops.items()}
+    taken = {name: [] for name in loops}
     for _ in range(rounds):
-        for name, run in loops.items():
-            seconds[name].append(cpu_seconds(run, steps))
-    rate = {name: BATCH * steps / np.median(values) for name, values in seconds.items()}
-    for name in loops:
+        for name, (run, n) in loops.items():
+            taken[name].append(np.array(seconds(run, steps)) / (n * steps))
+    # Seconds of a model's step.
+    each = {name: Seconds(*np.median(values, axis=0)) for name, values in taken.items()}
+    for name, value in each.items():
         print(
-            f"{discriminator:12} {name:10} {rate[name]:8.0f} examples/CPU s   "
-            f"compiled {rate['compiled'] / rate[name]:5.2f} times that   first step {first[name]:5.1f} CPU s",
+            f"{discriminator:12} {name:10} {BATCH / value.cpu:8.0f} examples/CPU s {BATCH / value.wall:8.0f} "
+            f"examples/s   CPU time {value.cpu / each['compiled'].cpu:5.2f} times the compiled loop's   "
+            f"first step {first[name].cpu:5.1f} CPU s",
             flush=True,
         )
+    for n in models:
+        for measure in Seconds._fields:
+            print_totals(discriminator, n, measure, first, each)
+
+
+def print_totals(discriminator, models, measure, first, each):
+    """Whole trainings: Keras compiles each, the compiled loop once for all that follow each other."""
+    steps = models * PUBLISHED_STEPS
+
+    def total(name, compilations):
+        return compilations * getattr(first[name], measure) + steps * getattr(each[name], measure)
+
+    keras = total("published", models)
+    alone, axis = total("compiled", 1), total(f"axis of {models}", 1)
+    print(
+        f"{discriminator:12} {models} trainings of {PUBLISHED_STEPS} steps, {measure} time: Keras "
+        f"{keras / 3600:.1f} h; compiled, one after the other, {keras / alone:.2f} times as fast; "
+        f"side by side {keras / axis:.2f} times",
+        flush=True,
+    )
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--discriminator", nargs="+", default=["lstm"])
+    parser.add_argument("--models", nargs="*", type=int, default=[], help="models side by side")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     for discriminator in arguments.discriminator:
-        compare(discriminator, arguments.steps, arguments.rounds)
+        compare(discriminator, arguments.steps, arguments.rounds, arguments.models)
 
 
 if __name__ == "__main__":

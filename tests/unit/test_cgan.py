@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.errors import InputError
+from pulseveil.generators import TrainingSet
 from pulseveil.generators.cgan import CGAN, CGANSettings
 from pulseveil.generators.cgan_training import (
     Data,
@@ -18,7 +19,7 @@ from pulseveil.generators.cgan_training import (
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.networks import discriminators, gan, gan_training
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget
-from pulseveil.randomness import root_stream
+from pulseveil.randomness import child, generator, root_stream
 from tests import keras_cgan
 
 SHAPE = gan.Shape(2, 60, 6)
@@ -215,6 +216,114 @@ def test_folds_of_any_size_share_one_compilation():
     before = program.experimental_get_tracing_count()
     fit(3, n=193, seed=1)
     assert program.experimental_get_tracing_count() == before
+
+
+MODELS = 3
+
+
+def alone_and_together(objective):
+    """States of three models and the inputs of a step of each, and the same side by side."""
+    starts = [gan_training.start(np.random.default_rng(i), objective, SHAPE) for i in range(MODELS)]
+    alone = [batch(seed=i) for i in range(MODELS)]
+    windows, codes, noise = zip(*alone, strict=True)
+    together = (tf.stack(windows), tf.stack(codes), tf.stack(noise, axis=1))
+    return starts, alone, gan_training.side_by_side(starts), together
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_discriminators_of_models_side_by_side_see_their_own_windows(name):
+    objective = objective_of(CGANSettings(discriminator=name))
+    starts, alone, state, (windows, codes, _) = alone_and_together(objective)
+    with tf.GradientTape() as tape:
+        tape.watch(state.discriminator)
+        losses = gan_training.discriminator_loss(
+            objective, state.discriminator, windows, tf.reverse(windows, [2]), codes
+        )
+    gradients = tape.gradient(losses, state.discriminator)
+    for i, (own, (real, code, _)) in enumerate(zip(starts, alone, strict=True)):
+        with tf.GradientTape() as tape:
+            tape.watch(own.discriminator)
+            loss = gan_training.discriminator_loss(
+                objective, own.discriminator, real, tf.reverse(real, [1]), code
+            )
+        np.testing.assert_allclose(losses[i], loss, rtol=1e-6)
+        expected = flat(tape.gradient(loss, own.discriminator))
+        found = flat([gradient[i] for gradient in gradients])
+        np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max(), rtol=1e-4)
+
+
+def test_models_side_by_side_have_diversity_bounds_of_their_own():
+    objective = objective_of(CGANSettings(discriminator="fcn", diversity="effective"))
+    starts, alone, state, together = alone_and_together(objective)
+    bounds = [0.001, 0.002, 100.0]
+    bound = tf.constant(bounds)
+    after, losses = gan_training.update_generator(objective, state, bound, together[1], together[2][1])
+    assert losses.shape == (2, MODELS)
+    np.testing.assert_allclose(losses[1, :2], 8 * np.array(bounds[:2]), rtol=1e-3)
+    for i, (own, (_, codes, noise)) in enumerate(zip(starts, alone, strict=True)):
+        inputs = (tf.constant(bounds[i]), codes, noise[1])
+        alone_after, alone_losses = gan_training.update_generator(objective, own, *inputs)
+        np.testing.assert_allclose(losses[:, i], alone_losses, rtol=1e-5)
+        # Adam's first average is a tenth of the gradient or so, whatever its size.
+        found = flat([value[i] for value in after.generator_adam.first])
+        expected = flat(alone_after.generator_adam.first)
+        np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max(), rtol=1e-3)
+
+
+def parts(count=MODELS):
+    """Training sets of unequal numbers of windows, each with its own stream."""
+    sets = []
+    for seed, n in list(enumerate((150, 180, 193)))[:count]:
+        windows, codes = two_levels(n)
+        sets.append(TrainingSet(windows, codes, root_stream(seed)))
+    return sets
+
+
+def fit_together(steps, checkpoint=None, count=MODELS, **settings):
+    settings = CGANSettings(steps=steps, **SHORT, **settings)
+    return CGAN.fit_together(settings, parts(count), classes=2, checkpoint=checkpoint)
+
+
+def test_a_model_among_others_is_the_one_that_is_trained_alone():
+    for seed, (model, part) in enumerate(zip(fit_together(20), parts(), strict=True)):
+        start = flat(
+            gan_training.start(
+                generator(child(root_stream(seed), "parameters")), objective_of(CGANSettings(**SHORT)), SHAPE
+            ).generator
+        )
+        alone = flat(fit(20, n=len(part.windows), seed=seed).arrays().values())
+        difference = np.abs(flat(model.arrays().values()) - alone)
+        assert difference.mean() < 1e-4 * np.abs(alone - start).mean()
+
+
+def test_one_model_together_is_trained_by_the_program_of_one_alone():
+    (model,) = fit_together(20, count=1)
+    assert_equal_arrays(model, fit(20, n=150))
+
+
+def test_models_together_resume_to_the_last_bit(tmp_path):
+    path = tmp_path / "state.npz"
+    with pytest.raises(Interrupted):
+        fit_together(260, Failing(path, "cell", 250), selection="two_sample")
+    resumed = fit_together(260, Checkpoint(path, "cell", 250), selection="two_sample")
+    unbroken = fit_together(260, selection="two_sample")
+    for model, other in zip(resumed, unbroken, strict=True):
+        assert_equal_arrays(model, other)
+
+
+def test_each_model_keeps_its_own_best(tmp_path):
+    path = tmp_path / "state.npz"
+    fit_together(250, Checkpoint(path, "cell", 250), selection="two_sample")
+    checkpoint = Checkpoint(path, "cell", 250)
+    stored = checkpoint.load()
+    # The second model's generator at this time is perfect, the others' have failed.
+    arrays = dict(stored.arrays)
+    scores = np.array([2.0, 0.5, 2.0])
+    checkpoint.save(stored.step, {**arrays, "best_score": scores})
+    models = fit_together(260, Checkpoint(path, "cell", 1000), selection="two_sample")
+    first = arrays["best_012"]
+    kept = [np.array_equal(model.arrays()["output_bias"], first[i]) for i, model in enumerate(models)]
+    assert kept == [False, True, False]
 
 
 def test_every_pass_over_the_windows_is_a_fresh_order_and_blocks_continue_it():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from pulseveil import provenance, registry, releases, store, tensorflow_runtime
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import STRESS, SyntheticSet, WindowSet
 from pulseveil.errors import InputError
+from pulseveil.generators import FitsTogether, TrainingSet
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.interruption import Interrupted, Told, never
 from pulseveil.jobs import GeneratorJob
@@ -27,6 +28,15 @@ logger = logging.getLogger(__name__)
 CHECKPOINT_STEPS = 1000
 
 
+class _Run(NamedTuple):
+    """One training of a job: its fold and seed, the windows that it may see, and its hash."""
+
+    fold: Fold
+    seed: int
+    rows: WindowSet
+    hash: str
+
+
 def train_generators(
     job: GeneratorJob, windows: WindowSet, runs: RunStore, journal: Journal, told: Told = never
 ) -> Iterator[tuple[int, store.Models, str]]:
@@ -34,9 +44,15 @@ def train_generators(
 
     Raises Interrupted, with what is done stored, once the job was `told` to end.
     """
-    _start(job)
+    kind = _start(job)
+    rows = {fold.name: _training_windows(fold, windows) for fold in job.folds}
+    planned = {seed: [_run(job, fold, seed, rows[fold.name]) for fold in job.folds] for seed in job.seeds}
+    if _trains_together(kind, job):
+        train_together(job, [run for of_seed in planned.values() for run in of_seed], runs, journal, told)
     for seed in job.seeds:
-        hashes = [_train_fold(job, fold, seed, windows, runs, journal, told) for fold in job.folds]
+        for run in planned[seed]:
+            _train(job, run, runs, journal, told)
+        hashes = [run.hash for run in planned[seed]]
         parts = [store.read_models(runs.path(run_hash)) for run_hash in hashes]
         arrays = {fold: values for part in parts for fold, values in part.arrays.items()}
         ledgers = {fold: entries for part in parts for fold, entries in part.ledgers.items()}
@@ -115,29 +131,80 @@ def _start(job: GeneratorJob) -> Any:
     return kind
 
 
-def _train_fold(
-    job: GeneratorJob,
-    fold: Fold,
-    seed: int,
-    windows: WindowSet,
-    runs: RunStore,
-    journal: Journal,
-    told: Told,
-) -> str:
+def _trains_together(kind: Any, job: GeneratorJob) -> bool:
+    """Whether the job's models train in one program: on a GPU, which a single one leaves idle.
+
+    A CPU is busy with one: there several take no less time (tests/benchmarks/cgan.py), and lose more when the
+    job is ended. Private trainings are always alone, each with its own secret key and ledger.
+    """
+    several = len(job.seeds) * len(job.folds) > 1
+    return (
+        several
+        and not np.isfinite(job.epsilon_generator)
+        and isinstance(kind, FitsTogether)
+        and tensorflow_runtime.has_gpu()
+    )
+
+
+def train_together(
+    job: GeneratorJob, planned: Sequence[_Run], runs: RunStore, journal: Journal, told: Told
+) -> None:
+    """Train all `planned` runs in one program where `runs` lacks any, and store those that it lacks.
+
+    Which runs share the program is decided by the job alone, not by what is stored already, so that a run's
+    rounding does not depend on what was interrupted before.
+    """
+    if all(runs.has(run.hash) for run in planned):
+        return
+    if told():
+        raise Interrupted(f"told to end before {len(planned)} models of {job.generator}")
+    logger.info("train %s: %d models in one program", job.generator, len(planned))
+    started = time.monotonic()
     kind = registry.load("generators", job.kind)
-    settings = kind.Settings.model_validate(job.settings)
+    together = provenance.cell_hash({"runs": [run.hash for run in planned]})
+    checkpoint = Checkpoint(runs.checkpoint_path(together), together, CHECKPOINT_STEPS, told)
+    models = kind.fit_together(
+        kind.Settings.model_validate(job.settings),
+        [
+            TrainingSet(
+                run.rows.windows,
+                condition_codes(run.rows, job.classes),
+                job.stream("generator", run.fold.name, run.seed),
+            )
+            for run in planned
+        ],
+        classes=job.classes,
+        checkpoint=checkpoint,
+    )
+    seconds = (time.monotonic() - started) / len(planned)
+    for run, model in zip(planned, models, strict=True):
+        if not runs.has(run.hash):
+            _store(job, run, model.arrays(), {}, seconds, runs, journal)
+    checkpoint.clear()
+
+
+def _training_windows(fold: Fold, windows: WindowSet) -> WindowSet:
     missing = set(fold.train_subjects) - set(windows.subject)
     if missing:
         raise InputError(f"fold {fold.name}: no windows of subject {min(missing)}; rerun prepare_cohort")
-    rows = windows.take(np.isin(windows.subject, fold.train_subjects))
-    run_hash = _run_hash(job, settings, fold, seed, rows)
+    return windows.take(np.isin(windows.subject, fold.train_subjects))
+
+
+def _run(job: GeneratorJob, fold: Fold, seed: int, rows: WindowSet) -> _Run:
+    settings = registry.load("generators", job.kind).Settings.model_validate(job.settings)
+    return _Run(fold, seed, rows, _run_hash(job, settings, fold, seed, rows))
+
+
+def _train(job: GeneratorJob, run: _Run, runs: RunStore, journal: Journal, told: Told) -> None:
+    """Train a run on its own where `runs` does not have it."""
+    fold, seed, rows, run_hash = run
     if runs.has(run_hash):
-        return run_hash
+        return
     if told():
         raise Interrupted(f"told to end before seed {seed}, fold {fold.name}")
     logger.info("train %s, seed %d, fold %s: %d windows", job.generator, seed, fold.name, len(rows))
     started = time.monotonic()
-    path = runs.path(run_hash)
+    kind = registry.load("generators", job.kind)
     checkpoint = Checkpoint(runs.checkpoint_path(run_hash), run_hash, CHECKPOINT_STEPS, told)
     stream = job.stream("generator", fold.name, seed)
     budget = job.budget(job.epsilon_generator, fold)
@@ -146,7 +213,7 @@ def _train_fold(
         budget, job.noise_mode, runs.key_path(run_hash), stream, resumes=resumes
     ) as budget:
         model = kind.fit(
-            settings,
+            kind.Settings.model_validate(job.settings),
             rows.windows,
             condition_codes(rows, job.classes),
             classes=job.classes,
@@ -156,10 +223,23 @@ def _train_fold(
             subject=rows.subject,
         )
         ledgers = _ledgers(job, fold, seed, model, budget)
-    store.write_models(path, store.Models({fold.name: model.arrays()}, {}, ledgers), cell_hash=run_hash)
+    _store(job, run, model.arrays(), ledgers, time.monotonic() - started, runs, journal)
     checkpoint.clear()
-    journal.append("generator", run_hash, time.monotonic() - started, {**job.keys(seed), "fold": fold.name})
-    return run_hash
+
+
+def _store(
+    job: GeneratorJob,
+    run: _Run,
+    arrays: Mapping[str, NDArray[Any]],
+    ledgers: dict[str, NDArray[np.str_]],
+    seconds: float,
+    runs: RunStore,
+    journal: Journal,
+) -> None:
+    """Store a trained run, and say in the journal that it was trained."""
+    models = store.Models({run.fold.name: arrays}, {}, ledgers)
+    store.write_models(runs.path(run.hash), models, cell_hash=run.hash)
+    journal.append("generator", run.hash, seconds, {**job.keys(run.seed), "fold": run.fold.name})
 
 
 def _ledgers(

@@ -20,3 +20,10 @@ def start(threads: int) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
+
+
+def has_gpu() -> bool:
+    """Whether TensorFlow computes on a GPU; imports it."""
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))

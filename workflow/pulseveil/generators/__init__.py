@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,31 @@ if TYPE_CHECKING:
 
 class GeneratorSettings(Settings):
     """Base of all generators' settings."""
+
+
+class TrainingSet(NamedTuple):
+    """What one of several models learns: windows (n, time, channels), their codes (n), its random numbers."""
+
+    windows: NDArray[np.float32]
+    condition: NDArray[np.int8]
+    stream: Stream
+
+
+@runtime_checkable
+class FitsTogether(Protocol):
+    """A kind of generator that can also train many models in one program, which fills a GPU."""
+
+    @classmethod
+    def fit_together(
+        cls,
+        settings: Any,
+        parts: Sequence[TrainingSet],
+        *,
+        classes: int,
+        checkpoint: Checkpoint | None = None,
+    ) -> list[Self]:
+        """One model a part, none of them private: those of `fit` but for rounding."""
+        ...
 
 
 class Generator(Protocol):

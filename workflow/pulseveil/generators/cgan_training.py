@@ -1,11 +1,13 @@
-"""A training of the conditional GAN from first parameters to last: random numbers, checkpoints, selection.
+"""Trainings of conditional GANs from first parameters to last: random numbers, checkpoints, selection.
 
-Imports TensorFlow, so `cgan` imports this module only where it trains.
+Models of one kind train alone or side by side; each has its own windows and random numbers, which do not
+depend on its company. Imports TensorFlow, so `cgan` imports this module only where it trains.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -49,37 +51,35 @@ class Best(NamedTuple):
 
 
 def train(
-    settings: CGANSettings,
-    windows: NDArray[np.float32],
-    condition: NDArray[np.int8],
-    classes: int,
-    stream: Stream,
-    checkpoint: Checkpoint | None,
-) -> Parameters:
-    """The trained generator's parameters; continues from `checkpoint` where it holds a state.
+    settings: CGANSettings, models: Sequence[Data], classes: int, checkpoint: Checkpoint | None
+) -> list[Parameters]:
+    """The trained generators' parameters, one a model; continues from `checkpoint` where it holds a state.
 
     All random numbers are keyed by the step, so interruptions change nothing.
     """
-    data = Data(windows, condition.astype(np.int32), stream)
     objective = objective_of(settings)
-    shape = Shape(classes, *windows.shape[1:])
-    state = gan_training.start(generator(child(stream, "parameters")), objective, shape)
-    done, state, best = _restored(state, checkpoint)
+    shape = Shape(classes, *models[0].windows.shape[1:])
+    starts = [gan_training.start(generator(child(m.stream, "parameters")), objective, shape) for m in models]
+    done, state, best = _restored(gan_training.side_by_side(starts), len(models), checkpoint)
     program = gan_training.program(objective)
-    bound = tf.constant(settings.diversity_bound or typical_diversity(data), tf.float32)
+    bounds = [np.float32(settings.diversity_bound or typical_diversity(data)) for data in models]
+    bound = tf.constant(_joined(bounds))
     while done < settings.steps:
         block, before = done // _BLOCK_STEPS, done
-        batches = draw_batches(data, block, settings.batch_size)
+        drawn = [draw_batches(data, block, settings.batch_size) for data in models]
+        batches = gan_training.batches_side_by_side(drawn)
         done = min((block + 1) * _BLOCK_STEPS, settings.steps)
         first, last = (tf.constant(step - block * _BLOCK_STEPS) for step in (before, done))
         state, losses = program(state, batches, bound, first, last)
         if settings.selection == "two_sample":
-            best = _better(best, state, settings, data)
+            parameters = _each(state.generator, len(models))
+            best = [_better(*one, settings) for one in zip(best, parameters, models, strict=True)]
         _report(before, done, settings.steps, losses)
         if checkpoint is not None:
             arrays = partial(_arrays, state, best)
             checkpoint.keep(before, done, arrays)
-    return best.parameters if best is not None else [value.numpy() for value in state.generator]
+    last_ones = ([value.numpy() for value in values] for values in _each(state.generator, len(models)))
+    return [b.parameters if b is not None else values for b, values in zip(best, last_ones, strict=True)]
 
 
 def objective_of(settings: CGANSettings) -> Objective:
@@ -120,28 +120,42 @@ def shuffled_rows(n: int, first: int, count: int, stream: Stream) -> NDArray[np.
     return np.concatenate(orders)[start : start + count]
 
 
-def _restored(state: State, checkpoint: Checkpoint | None) -> tuple[int, State, Best | None]:
+def _joined(values: Sequence[Any]) -> NDArray[Any]:
+    """One array of all models' values, models first; a single model's has no such axis."""
+    return np.asarray(values[0]) if len(values) == 1 else np.stack(values)
+
+
+def _each(parameters: Sequence[Any], models: int) -> list[list[Any]]:
+    """The parameters of each model out of those of all."""
+    return [list(parameters)] if models == 1 else [[value[i] for value in parameters] for i in range(models)]
+
+
+def _restored(
+    state: State, models: int, checkpoint: Checkpoint | None
+) -> tuple[int, State, Sequence[Best | None]]:
     stored = checkpoint.load() if checkpoint is not None else None
     if stored is None:
-        return 0, state, None
+        return 0, state, [None] * models
     done, arrays, _ = stored
-    best = None
+    best: Sequence[Best | None] = [None] * models
     if "best_score" in arrays:
-        parameters = [arrays[f"best_{i:03d}"] for i in range(len(state.generator))]
-        best = Best(float(arrays["best_score"]), parameters)
+        parameters = _each([arrays[f"best_{i:03d}"] for i in range(len(state.generator))], models)
+        scores = np.atleast_1d(arrays["best_score"])
+        best = [Best(float(score), values) for score, values in zip(scores, parameters, strict=True)]
     logger.info("cgan: continue after step %d", done)
     return done, from_arrays(state, arrays), best
 
 
-def _arrays(state: State, best: Best | None) -> dict[str, NDArray[Any]]:
-    arrays = to_arrays(state)
-    if best is None:
+def _arrays(state: State, best: Sequence[Best | None]) -> dict[str, NDArray[Any]]:
+    arrays, found = to_arrays(state), [one for one in best if one is not None]
+    if not found:
         return arrays
-    named = {f"best_{i:03d}": value for i, value in enumerate(best.parameters)}
-    return {**arrays, "best_score": np.array(best.score), **named}
+    parameters = zip(*(one.parameters for one in found), strict=True)
+    named = {f"best_{i:03d}": _joined(values) for i, values in enumerate(parameters)}
+    return {**arrays, "best_score": _joined([one.score for one in found]), **named}
 
 
-def _better(best: Best | None, state: State, settings: CGANSettings, data: Data) -> Best:
+def _better(best: Best | None, parameters: Sequence[tf.Tensor], data: Data, settings: CGANSettings) -> Best:
     """The better of two generators: the one whose windows are the harder to tell from training windows.
 
     The published criterion (two nearest neighbours), with the same noise and rows each time.
@@ -149,15 +163,15 @@ def _better(best: Best | None, state: State, settings: CGANSettings, data: Data)
     rng = generator(child(data.stream, "selection"))
     noise = rng.standard_normal((_SELECTION_ROWS, NOISE_SIZE), dtype=np.float32)
     condition = rng.choice(data.condition, _SELECTION_ROWS)
-    made = sampler(settings.leaky_slope, settings.output)(state.generator, noise, condition).numpy()
+    made = sampler(settings.leaky_slope, settings.output)(parameters, noise, condition).numpy()
     score = two_sample_score(data.windows, made, child(data.stream, "rows"), _SELECTION_NEIGHBOURS)
     if best is not None and abs(best.score - 0.5) <= abs(score - 0.5):
         return best
-    return Best(score, [value.numpy() for value in state.generator])
+    return Best(score, [value.numpy() for value in parameters])
 
 
 def _report(before: int, done: int, steps: int, losses: tf.Tensor) -> None:
-    """Log the losses some twenty times a training."""
+    """Log each model's losses some twenty times a training."""
     if done * _PROGRESS_LINES // steps > before * _PROGRESS_LINES // steps:
-        values = [float(value) for value in losses]
-        logger.info("cgan: step %d of %d, losses %.3f %.3f, diversity term %.3f", done, steps, *values)
+        for values in losses.numpy().reshape(len(losses), -1).T:
+            logger.info("cgan: step %d of %d, losses %.3f %.3f, diversity term %.3f", done, steps, *values)

@@ -27,7 +27,8 @@ _TRANSFORMER_LAYERS = 2
 class Discriminator(NamedTuple):
     """A network: `start` draws its parameters, `body` maps them and x (n, time, channels + 1) to (n, 1).
 
-    `start` also takes what the published widths of the layers are divided by.
+    `start` also takes what the published widths of the layers are divided by. Parameters and x of several
+    models have these in front.
     """
 
     start: Callable[[np.random.Generator, Shape, int], list[Array]]
@@ -47,10 +48,13 @@ def start_discriminator(
 def discriminate(
     name: str, parameters: Parameters, windows: tf.Tensor, condition: tf.Tensor, note: Note = unnoted
 ) -> tf.Tensor:
-    """Logits (n) that windows (n, time, channels) of these condition codes (n) are real."""
+    """Logits (n) that windows (n, time, channels) of these condition codes (n) are real.
+
+    All of them and the parameters have models in front where several are asked at once.
+    """
     label = label_channel(condition, parameters[:LABEL_PARAMETERS], note)
-    x = tf.concat([windows, label], axis=2)
-    return tf.squeeze(DISCRIMINATORS[name].body(parameters[LABEL_PARAMETERS:], x, note), axis=1)
+    x = tf.concat([windows, label], axis=-1)
+    return tf.squeeze(DISCRIMINATORS[name].body(parameters[LABEL_PARAMETERS:], x, note), axis=-1)
 
 
 def _start_lstm(rng: np.random.Generator, shape: Shape, width_divisor: int) -> list[Array]:
@@ -64,7 +68,7 @@ def _start_lstm(rng: np.random.Generator, shape: Shape, width_divisor: int) -> l
 
 def _lstm(parameters: Parameters, x: tf.Tensor, note: Note) -> tf.Tensor:
     x = layers.lstm(layers.lstm(x, parameters[:3], note), parameters[3:6], note)
-    return layers.dense(tf.reduce_mean(x, axis=1), parameters[6:], note)
+    return layers.dense(tf.reduce_mean(x, axis=-2), parameters[6:], note)
 
 
 def _start_fcn(rng: np.random.Generator, shape: Shape, width_divisor: int) -> list[Array]:
@@ -82,7 +86,7 @@ def _fcn(parameters: Parameters, x: tf.Tensor, note: Note) -> tf.Tensor:
         x = layers.conv1d(x, body[start : start + 2], note)
         mean = tf.zeros_like(body[start + 1])
         x = tf.nn.relu(layers.batch_norm(x, body[start + 2 : start + 4], mean, tf.ones_like(mean), note))
-    return layers.dense(tf.reduce_mean(x, axis=1), [kernel, bias], note)
+    return layers.dense(tf.reduce_mean(x, axis=-2), [kernel, bias], note)
 
 
 def _start_transformer(rng: np.random.Generator, shape: Shape, width_divisor: int) -> list[Array]:
@@ -105,7 +109,7 @@ def _transformer(parameters: Parameters, x: tf.Tensor, note: Note) -> tf.Tensor:
     for start in range(0, len(body), size):
         x = _transformer_layer(body[start : start + size], x, note)
     # The mean over features leaves one value a second: the head, not a position code, tells seconds apart.
-    x = tf.nn.relu(layers.dense(tf.reduce_mean(x, axis=2), head[:2], note))
+    x = tf.nn.relu(layers.dense(tf.reduce_mean(x, axis=-1), head[:2], note))
     return layers.dense(x, head[2:], note)
 
 

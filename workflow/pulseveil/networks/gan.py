@@ -50,9 +50,9 @@ def start_label(rng: np.random.Generator, shape: Shape) -> list[Array]:
 
 
 def label_channel(condition: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
-    """Condition codes (n) as one more channel of a window (n, time, 1)."""
+    """Condition codes (models, n) as one more channel of a window (models, n, time, 1)."""
     table, *to_time = parameters
-    return layers.dense(layers.embedding(condition, table, note), to_time, note)[:, :, tf.newaxis]
+    return layers.dense(layers.embedding(condition, table, note), to_time, note)[..., tf.newaxis]
 
 
 def start_generator(rng: np.random.Generator, shape: Shape) -> list[Array]:
@@ -69,13 +69,16 @@ def start_generator(rng: np.random.Generator, shape: Shape) -> list[Array]:
 def generate(
     parameters: Parameters, noise: tf.Tensor, condition: tf.Tensor, *, leaky_slope: float, output: Output
 ) -> tf.Tensor:
-    """Windows (n, time, channels) from standard normal noise (n, 60) and condition codes (n)."""
+    """Windows (n, time, channels) from standard normal noise (n, 60) and condition codes (n).
+
+    All three and the parameters have models in front where several are asked at once.
+    """
     label, spread = parameters[:LABEL_PARAMETERS], parameters[3:5]
     first, second, to_channels = parameters[5:8], parameters[8:11], parameters[11:13]
-    time, channels = label[1].shape[1], to_channels[0].shape[1]
+    time, channels = label[1].shape[-1], to_channels[0].shape[-1]
     signal = tf.nn.leaky_relu(layers.dense(noise, spread), alpha=leaky_slope)
-    signal = tf.reshape(signal, (-1, time, channels))
-    x = tf.concat([signal, label_channel(condition, label)], axis=2)
+    signal = tf.reshape(signal, (*noise.shape[:-1], time, channels))
+    x = tf.concat([signal, label_channel(condition, label)], axis=-1)
     x = layers.lstm(layers.lstm(x, first), second)
     x = layers.dense(x, to_channels)
     return tf.nn.relu(x) if output == "relu" else x

@@ -2,6 +2,9 @@
 
 A step is one update of the discriminator, then one of the generator, on the same real windows (batch b):
 non-saturating binary cross-entropy on logits, Adam for both. All random numbers come in as arguments.
+
+Several models train in one program where they are set side by side: parameters, windows, conditions, noise,
+bounds and losses then have an axis of models in front of the shapes below, and no model meets another's data.
 """
 
 from __future__ import annotations
@@ -46,7 +49,8 @@ class Batches(NamedTuple):
     """Inputs of a number of steps.
 
     windows (steps, b, time, channels) float32, condition (steps, b) int32, noise (steps, 2, b, size) float32:
-    standard normals, first for the discriminator's and then for the generator's update.
+    standard normals, first for the discriminator's and then for the generator's update. Models come after the
+    steps (and the 2).
     """
 
     windows: tf.Tensor
@@ -65,12 +69,30 @@ def start(rng: np.random.Generator, objective: Objective, shape: Shape, width_di
     return State(generator, discriminator, adam.start(generator), adam.start(discriminator))
 
 
+def side_by_side(starts: Sequence[State]) -> State:
+    """States before the first step of several models as one; that of a single model as it is."""
+    if len(starts) == 1:
+        return starts[0]
+    networks = ([start.generator for start in starts], [start.discriminator for start in starts])
+    generator, discriminator = ([tf.stack(values) for values in zip(*all_, strict=True)] for all_ in networks)
+    return State(generator, discriminator, adam.start(generator), adam.start(discriminator))
+
+
+def batches_side_by_side(batches: Sequence[Batches]) -> Batches:
+    """The batches of several models, equally many and large, as one; those of a single model as they are."""
+    if len(batches) == 1:
+        return batches[0]
+    windows, condition, noise = zip(*batches, strict=True)
+    return Batches(tf.stack(windows, axis=1), tf.stack(condition, axis=1), tf.stack(noise, axis=2))
+
+
 @lru_cache(maxsize=16)
 def program(objective: Objective) -> Program:
     """Compiled `(state, batches, bound, first, last) -> (state, mean losses (3))`.
 
-    Runs the steps first..last-1 of `batches`; `bound` is where the effective diversity term ends. Folds and
-    seeds whose batches have equal shapes share one compilation.
+    Runs the steps first..last-1 of `batches`; `bound` is where the effective diversity term ends, one number
+    a model. Losses of several models are (3, models). Folds and seeds whose batches have equal shapes share
+    one compilation.
     """
 
     @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
@@ -81,7 +103,8 @@ def program(objective: Objective) -> Program:
             state, losses = step(objective, state, bound, *(values[i] for values in batches))
             return i + 1, state, total + losses
 
-        _, state, total = tf.while_loop(lambda i, *_: i < last, body, (first, state, tf.zeros(3)))
+        losses = tf.zeros((3, *bound.shape))
+        _, state, total = tf.while_loop(lambda i, *_: i < last, body, (first, state, losses))
         return state, total / tf.cast(last - first, tf.float32)
 
     return run  # type: ignore[no-any-return]
@@ -146,11 +169,11 @@ def discriminator_loss(
     objective: Objective, parameters: Parameters, real: tf.Tensor, fake: tf.Tensor, condition: tf.Tensor
 ) -> tf.Tensor:
     """Mean cross-entropy of real (b, time, channels) against fake windows, all in one pass."""
-    both = tf.concat([real, fake], axis=0)
+    both = tf.concat([real, fake], axis=-3)
     logits = discriminate(
-        objective.discriminator, parameters, both, tf.concat([condition, condition], axis=0)
+        objective.discriminator, parameters, both, tf.concat([condition, condition], axis=-1)
     )
-    is_real = tf.concat([tf.ones_like(condition), tf.zeros_like(condition)], axis=0)
+    is_real = tf.concat([tf.ones_like(condition), tf.zeros_like(condition)], axis=-1)
     return cross_entropy(logits, tf.cast(is_real, tf.float32))
 
 
@@ -172,16 +195,18 @@ def diversity(
     conditions. `effective` has its gradient, between windows of one condition and up to the bound: without
     one, the term wins over the discriminator and the windows grow without end.
     """
-    half = fake.shape[0] // 2
-    between = tf.reduce_mean(tf.abs(fake[:half] - fake[half:]), axis=(1, 2))
-    apart = tf.reduce_mean(tf.abs(noise[:half] - noise[half:]), axis=1)
+    first, second = tf.split(fake, 2, axis=-3)
+    between = tf.reduce_mean(tf.abs(first - second), axis=(-2, -1))
+    first, second = tf.split(noise, 2, axis=-2)
+    apart = tf.reduce_mean(tf.abs(first - second), axis=-1)
     if kind == "published":
-        return tf.stop_gradient(tf.reduce_mean(between) / tf.reduce_mean(apart))
-    same = tf.cast(tf.equal(condition[:half], condition[half:]), tf.float32)
-    bounded = tf.minimum(between / apart, bound)
-    return tf.math.divide_no_nan(tf.reduce_sum(same * bounded), tf.reduce_sum(same))
+        return tf.stop_gradient(tf.reduce_mean(between, axis=-1) / tf.reduce_mean(apart, axis=-1))
+    first, second = tf.split(condition, 2, axis=-1)
+    same = tf.cast(tf.equal(first, second), tf.float32)
+    bounded = tf.minimum(between / apart, bound[..., tf.newaxis])
+    return tf.math.divide_no_nan(tf.reduce_sum(same * bounded, axis=-1), tf.reduce_sum(same, axis=-1))
 
 
 def cross_entropy(logits: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Mean cross-entropy of logits (n) with answers (n): 1 for real, 0 for fake."""
-    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(target, logits))
+    """Mean cross-entropy of logits (n) with answers (n), for each model: 1 for real, 0 for fake."""
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(target, logits), axis=-1)

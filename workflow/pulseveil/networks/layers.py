@@ -4,6 +4,10 @@ Every layer tells its `note` where its weights meet the data: `z = a W + b`, whe
 the weights (inputs, patches, tokens) and `z` is the pre-activation (`per_example` makes gradients of single
 records out of that). Parameter lists have Keras' shapes and order, so weights can be moved between this
 module and Keras; `initial` makes them.
+
+The parameters of several models may come side by side: with an axis of models in front of Keras' shapes. The
+data then have that axis in front of the shapes below too, and each model meets its own (not so in `conv2d`,
+`conv1d_operation`, `max_pool`, `gru` and `batch_moments`). Notes are for single models.
 """
 
 from __future__ import annotations
@@ -24,11 +28,11 @@ Drop = Callable[[tf.Tensor, int], tf.Tensor]
 
 
 def affine(a: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
-    """`a W + b` over the last axis: a (..., p), kernel (p, q), bias (q) -> z (..., q)."""
-    features_in, features_out = kernel.shape
-    z = tf.linalg.matmul(tf.reshape(a, (-1, features_in)), kernel)
+    """`a W + b` over the last axis: a (..., p), kernel (p, q), bias (q) -> z (..., q), all with models."""
+    *models, features_in, features_out = kernel.shape
+    z = tf.linalg.matmul(tf.reshape(a, (*models, -1, features_in)), kernel)
     if bias is not None:
-        z = tf.nn.bias_add(z, bias)
+        z = z + bias[..., tf.newaxis, :] if models else tf.nn.bias_add(z, bias)
     return tf.reshape(z, (*_sizes(a)[:-1], features_out))
 
 
@@ -39,14 +43,14 @@ def dense(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tens
 
 
 def patches(x: tf.Tensor, width: int) -> tf.Tensor:
-    """The `width` neighbours of each position, zero outside: x (n, time, c) -> (n, time, width * c).
+    """The `width` neighbours of each position, zero outside: x (..., time, c) -> (..., time, width * c).
 
     Aligned as Keras' padding "same" at stride 1: (width - 1) // 2 zeros before the first position.
     """
-    time = x.shape[1]
+    time = x.shape[-2]
     before = (width - 1) // 2
-    padded = tf.pad(x, ((0, 0), (before, width - 1 - before), (0, 0)))
-    return tf.concat([padded[:, offset : offset + time] for offset in range(width)], axis=2)
+    padded = tf.pad(x, (*[(0, 0)] * (len(x.shape) - 2), (before, width - 1 - before), (0, 0)))
+    return tf.concat([padded[..., offset : offset + time, :] for offset in range(width)], axis=-1)
 
 
 def conv1d(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
@@ -56,9 +60,9 @@ def conv1d(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Ten
     TensorFlow's convolution is some twenty times slower than this.
     """
     kernel, bias = parameters
-    width, channels, filters = kernel.shape
+    *models, width, channels, filters = kernel.shape
     unfold = functools.partial(patches, width=width)
-    z = affine(unfold(x), tf.reshape(kernel, (width * channels, filters)), bias)
+    z = affine(unfold(x), tf.reshape(kernel, (*models, width * channels, filters)), bias)
     return note(z, Product((x,), (kernel,), bias, unfold))
 
 
@@ -118,7 +122,10 @@ def lstm(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tenso
     """
     kernel, recurrent_kernel, bias = parameters
     z = affine(x, kernel, bias)
-    hidden = tf.transpose(recurrence.lstm(tf.transpose(z, (1, 0, 2)), recurrent_kernel), (1, 0, 2))
+    before = tuple(range(len(z.shape) - 2))
+    time, features = len(before), len(before) + 1
+    hidden = recurrence.lstm(tf.transpose(z, (time, *before, features)), recurrent_kernel)
+    hidden = tf.transpose(hidden, (*(axis + 1 for axis in before), 0, features))
     note(z, Product((x, _previous(hidden)), (kernel, recurrent_kernel), bias))
     return hidden
 
@@ -165,7 +172,7 @@ def batch_norm(
 
     In training these are `batch_moments`, afterwards the running statistics (`running_moments`).
     """
-    gamma, beta = parameters
+    gamma, beta, mean, variance = (_by_feature(value, x) for value in (*parameters, mean, variance))
     unit = tf.math.rsqrt(variance + epsilon)
     scale = gamma * unit
     z = x * scale + (beta - mean * scale)
@@ -184,7 +191,7 @@ def layer_norm(
     x: tf.Tensor, parameters: Parameters, note: Note = unnoted, epsilon: float = 1e-6
 ) -> tf.Tensor:
     """Normalise over the last axis: x (..., c), parameters [gamma (c), beta (c)] -> (..., c)."""
-    gamma, beta = parameters
+    gamma, beta = (_by_feature(value, x) for value in parameters)
     centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
     variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
     normal = centred * tf.math.rsqrt(variance + epsilon)
@@ -202,26 +209,29 @@ def self_attention(
     Parameters: [kernel (c, heads, size), bias (heads, size)] of query, key and value, then
     [kernel (heads, size, c), bias (c)] of the output. `drop` acts on the attention weights.
     """
-    heads, size = parameters[1].shape
-    tokens, features = x.shape[1:]
+    *models, heads, size = parameters[1].shape
+    *rows, features = _sizes(x)
 
     def project(kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-        z = affine(x, tf.reshape(kernel, (features, heads * size)), tf.reshape(bias, (heads * size,)))
+        flat = tf.reshape(kernel, (*models, features, heads * size))
+        z = affine(x, flat, tf.reshape(bias, (*models, heads * size)))
         z = note(z, Product((x,), (kernel,), bias))
-        return tf.transpose(tf.reshape(z, (-1, tokens, heads, size)), (0, 2, 1, 3))
+        return _heads_and_tokens(tf.reshape(z, (*rows, heads, size)))
 
     query, key, value = (project(*parameters[i : i + 2]) for i in (0, 2, 4))
     weights = tf.nn.softmax(tf.linalg.matmul(query * size**-0.5, key, transpose_b=True))
-    mixed = tf.transpose(tf.linalg.matmul(drop(weights), value), (0, 2, 1, 3))
-    a = tf.reshape(mixed, (-1, tokens, heads * size))
+    mixed = _heads_and_tokens(tf.linalg.matmul(drop(weights), value))
+    a = tf.reshape(mixed, (*rows, heads * size))
     kernel, bias = parameters[6:]
-    return note(affine(a, tf.reshape(kernel, (heads * size, features)), bias), Product((a,), (kernel,), bias))
+    z = affine(a, tf.reshape(kernel, (*models, heads * size, features)), bias)
+    return note(z, Product((a,), (kernel,), bias))
 
 
 def embedding(codes: tf.Tensor, table: tf.Tensor, note: Note = unnoted) -> tf.Tensor:
     """Rows of `table (k, c)` for `codes (...)` of 0..k-1 -> (..., c)."""
-    unfold = functools.partial(tf.one_hot, depth=table.shape[0])
-    return note(tf.gather(table, codes), Product((codes,), (table,), unfold=unfold))
+    *models, depth, _ = table.shape
+    unfold = functools.partial(tf.one_hot, depth=depth)
+    return note(tf.gather(table, codes, batch_dims=len(models)), Product((codes,), (table,), unfold=unfold))
 
 
 def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
@@ -243,8 +253,22 @@ def keeping(x: tf.Tensor, place: int) -> tf.Tensor:
 
 
 def _previous(states: tf.Tensor) -> tf.Tensor:
-    """Each step's predecessor, zero before the first: states (n, time, h)."""
-    return tf.pad(states[:, :-1], ((0, 0), (1, 0), (0, 0)))
+    """Each step's predecessor, zero before the first: states (..., time, h)."""
+    return tf.pad(states[..., :-1, :], (*[(0, 0)] * (len(states.shape) - 2), (1, 0), (0, 0)))
+
+
+def _by_feature(value: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """`value` (models, c) with the axes that it lacks to meet x (models, ..., c)."""
+    *models, features = value.shape
+    return (
+        tf.reshape(value, (*models, *[1] * (len(x.shape) - len(models) - 1), features)) if models else value
+    )
+
+
+def _heads_and_tokens(x: tf.Tensor) -> tf.Tensor:
+    """(..., tokens, heads, size) -> (..., heads, tokens, size), and back."""
+    rank = len(x.shape)
+    return tf.transpose(x, (*range(rank - 3), rank - 2, rank - 3, rank - 1))
 
 
 def _sizes(x: tf.Tensor) -> tuple[int | tf.Tensor, ...]:

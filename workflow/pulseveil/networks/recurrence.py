@@ -15,9 +15,10 @@ import tensorflow as tf
 def lstm(z_input: tf.Tensor, recurrent_kernel: tf.Tensor) -> tf.Tensor:
     """Hidden states of an LSTM that starts at zero.
 
-    z_input (time, n, 4 h), recurrent_kernel (h, 4 h) -> (time, n, h). `z_input` is the input's part of the
-    gates' pre-activations (x W + b), gates in the order i, f, c, o. The gradient with respect to it is the
-    signal at the gates, from which all weight gradients follow.
+    z_input (time, models, n, 4 h), recurrent_kernel (models, h, 4 h) -> (time, models, n, h), with or without
+    the axes of models. `z_input` is the input's part of the gates' pre-activations (x W + b), gates in the
+    order i, f, c, o. The gradient with respect to it is the signal at the gates, from which all weight
+    gradients follow.
     """
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
@@ -36,16 +37,16 @@ def lstm(z_input: tf.Tensor, recurrent_kernel: tf.Tensor) -> tf.Tensor:
 
 
 def _lstm_forward(z: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Hidden states and cells (time, n, h), and activated gates (time, n, 4 h)."""
-    steps, units = z.shape[0], kernel.shape[0]
-    zero = tf.zeros_like(z[0, :, :units])
+    """Hidden states and cells (time, models, n, h), and activated gates (time, models, n, 4 h)."""
+    steps, units = z.shape[0], kernel.shape[-2]
+    zero = tf.zeros_like(z[0, ..., :units])
     # sigmoid(x) = tanh(x / 2) / 2 + 1 / 2: one tanh over all four gates is one vectorised operation.
     scale = tf.repeat(tf.constant([0.5, 0.5, 1, 0.5], z.dtype), units)
     offset = tf.repeat(tf.constant([0.5, 0.5, 0, 0.5], z.dtype), units)
 
     def step(t: tf.Tensor, hidden: tf.Tensor, cell: tf.Tensor, *kept: tf.TensorArray) -> tuple[object, ...]:
         activated = tf.tanh((z[t] + tf.linalg.matmul(hidden, kernel)) * scale) * scale + offset
-        i, f, c, o = tf.split(activated, 4, axis=1)
+        i, f, c, o = tf.split(activated, 4, axis=-1)
         cell = f * cell + i * c
         hidden = o * tf.tanh(cell)
         written = [
@@ -64,14 +65,14 @@ def _lstm_forward(z: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor
 
 
 def _lstm_backward(upstream: tf.Tensor, cell: tf.Tensor, gates: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """The signal at the gates (time, n, 4 h) from that at the hidden states (time, n, h)."""
+    """The signal at the gates (time, models, n, 4 h) from that at the hidden states (time, models, n, h)."""
     steps = upstream.shape[0]
-    i, f, c, o = tf.split(gates, 4, axis=2)
+    i, f, c, o = tf.split(gates, 4, axis=-1)
     tanh_cell = tf.tanh(cell)
     to_cell = o * (1 - tf.square(tanh_cell))
     to_i, to_f, to_c = c * i * (1 - i), _previous(cell) * f * (1 - f), i * (1 - tf.square(c))
     to_o = tanh_cell * o * (1 - o)
-    transposed = tf.transpose(kernel)
+    transposed = tf.linalg.matrix_transpose(kernel)
 
     def step(
         t: tf.Tensor, d_hidden: tf.Tensor, d_cell: tf.Tensor, signals: tf.TensorArray
@@ -79,14 +80,14 @@ def _lstm_backward(upstream: tf.Tensor, cell: tf.Tensor, gates: tf.Tensor, kerne
         d_hidden = d_hidden + upstream[t]
         d_cell = d_cell + d_hidden * to_cell[t]
         parts = [d_cell * to_i[t], d_cell * to_f[t], d_cell * to_c[t], d_hidden * to_o[t]]
-        signal = tf.concat(parts, axis=1)
+        signal = tf.concat(parts, axis=-1)
         return t - 1, tf.linalg.matmul(signal, transposed), d_cell * f[t], signals.write(t, signal)
 
     zero = tf.zeros_like(upstream[0])
     *_, signals = tf.while_loop(
         lambda t, *_: t >= 0,
         step,
-        (tf.constant(steps - 1), zero, zero, _array(steps, upstream, kernel.shape[1])),
+        (tf.constant(steps - 1), zero, zero, _array(steps, upstream, kernel.shape[-1])),
         maximum_iterations=steps,
     )
     return signals.stack()
@@ -184,7 +185,7 @@ def _gru_backward(
 
 
 def _array(steps: int, like: tf.Tensor, width: int) -> tf.TensorArray:
-    return tf.TensorArray(like.dtype, steps, element_shape=(like.shape[1], width))
+    return tf.TensorArray(like.dtype, steps, element_shape=(*like.shape[1:-1], width))
 
 
 def _previous(states: tf.Tensor) -> tf.Tensor:
@@ -193,9 +194,17 @@ def _previous(states: tf.Tensor) -> tf.Tensor:
 
 
 def _sum_of_products(a: tf.Tensor, d: tf.Tensor) -> tf.Tensor:
-    """Sum of the outer products of all rows: a (time, n, p), d (time, n, q) -> (p, q)."""
-    rows, signals = (tf.reshape(value, (-1, value.shape[2])) for value in (a, d))
+    """Sum of the outer products of all rows: a (time, models, n, p), d (.., n, q) -> (models, p, q)."""
+    rows, signals = (_by_model(value) for value in (a, d))
     return tf.linalg.matmul(rows, signals, transpose_a=True)
+
+
+def _by_model(values: tf.Tensor) -> tf.Tensor:
+    """(time, models, n, p) -> (models, time n, p)."""
+    _, *models, _, width = values.shape
+    axes = tuple(range(1, len(models) + 1))
+    last = len(models) + 1
+    return tf.reshape(tf.transpose(values, (*axes, 0, last, last + 1)), (*models, -1, width))
 
 
 def _sum_over_records(a: tf.Tensor, d: tf.Tensor) -> tf.Tensor:
