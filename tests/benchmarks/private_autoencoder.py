@@ -26,7 +26,8 @@ from pulseveil.contracts import SyntheticSet
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population, Unit
 from pulseveil.privacy.noise import reproducible
-from pulseveil.quality import logistic_two_sample
+from pulseveil.quality.samples import Pair, Sample
+from pulseveil.quality.two_sample import logistic
 from pulseveil.randomness import child, root_stream
 
 DELTA = 1e-5
@@ -144,8 +145,11 @@ def _tstr(
     fitted = detector(detector.Settings()).fit(
         simulated_cohorts.features_of(synthetic), budget=NOT_PRIVATE, stream=stream
     )
-    two = logistic_two_sample(windows.windows, made.windows, child(stream, "two samples"))
-    return *simulated_cohorts.scores(fitted, seed), two, seconds
+    sides = (Sample(side.windows, side.stress, side.subject) for side in (windows, synthetic))
+    told_apart = logistic(Pair(*sides), child(stream, "two samples"))
+    if told_apart is None:
+        raise ValueError("two people on each side are needed")
+    return *simulated_cohorts.scores(fitted, seed), told_apart.correct.mean(), seconds
 
 
 if __name__ == "__main__":

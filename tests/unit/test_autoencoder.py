@@ -25,7 +25,8 @@ from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population
 from pulseveil.privacy.device import describe_device
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.noise import reproducible
-from pulseveil.quality import logistic_two_sample
+from pulseveil.quality.samples import Pair, Sample
+from pulseveil.quality.two_sample import logistic
 from pulseveil.randomness import child, root_stream, stateless_seed
 from pulseveil.windows import cut_windows
 from tests.unit import dpsgd_cases as cases
@@ -430,8 +431,10 @@ def test_trained_windows_teach_stress_and_are_more_like_real_ones():
         train = extract_features(synthetic, protocol="sound", pairing="intended")
         fitted = Logistic(LogisticSettings()).fit(train, budget=NOT_PRIVATE, stream=root_stream(0))
         # Of stress alone: the mean over both conditions is about right before anything is learnt.
-        stress = made.windows[made.condition == 1]
-        two = logistic_two_sample(real.windows[real.stress], stress, root_stream(0))
+        sides = (
+            Sample(side.windows, side.stress, side.subject).take(side.stress) for side in (real, synthetic)
+        )
+        two = logistic(Pair(*sides), root_stream(0)).correct.mean()
         return auroc(test.stress, fitted.score(test).score), two
 
     untrained = scores(NOT_PRIVATE, steps=1, learning_rate=1e-6)

@@ -9,13 +9,9 @@ from pulseveil.checkpoints import Checkpoint
 from pulseveil.errors import InputError
 from pulseveil.generators import TrainingSet
 from pulseveil.generators.cgan import CGAN, CGANSettings
-from pulseveil.generators.cgan_training import (
-    Data,
-    draw_batches,
-    objective_of,
-    shuffled_rows,
-    typical_diversity,
-)
+from pulseveil.generators.cgan_training import Data, draw_batches, objective_of
+from pulseveil.generators.diversity import typical_diversity
+from pulseveil.generators.passes import shuffled_rows
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.networks import discriminators, gan, gan_training
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget
@@ -175,7 +171,7 @@ def test_the_bound_is_the_diversity_of_the_training_windows():
     codes = np.arange(400, dtype=np.int32) % 2
     windows = (10.0 * codes[:, np.newaxis, np.newaxis] + rng.normal(size=(400, 60, 6))).astype(np.float32)
     # Within a condition the windows are standard normal, as the noise is.
-    assert typical_diversity(Data(windows, codes, root_stream(0))) == pytest.approx(1, abs=0.01)
+    assert typical_diversity(windows, codes, root_stream(0)) == pytest.approx(1, abs=0.01)
 
 
 class Interrupted(Exception):

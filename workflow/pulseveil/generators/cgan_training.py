@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.generators.cgan import CGANSettings
+from pulseveil.generators.diversity import typical_diversity
+from pulseveil.generators.passes import shuffled_rows
 from pulseveil.networks import gan_training
 from pulseveil.networks.gan import NOISE_SIZE, Shape, sampler
 from pulseveil.networks.gan_training import Batches, Objective, State
@@ -31,7 +33,6 @@ Parameters = list[NDArray[np.float32]]
 _BLOCK_STEPS = 250  # steps in one call of the compiled program, and in one draw of random numbers
 _SELECTION_ROWS = 512
 _SELECTION_NEIGHBOURS = 2
-_DIVERSITY_PAIRS = 2000
 _PROGRESS_LINES = 20
 
 
@@ -62,7 +63,7 @@ def train(
     starts = [gan_training.start(generator(child(m.stream, "parameters")), objective, shape) for m in models]
     done, state, best = _restored(gan_training.side_by_side(starts), len(models), checkpoint)
     program = gan_training.program(objective)
-    bounds = [np.float32(settings.diversity_bound or typical_diversity(data)) for data in models]
+    bounds = [np.float32(settings.diversity_bound or typical_diversity(*data)) for data in models]
     bound = tf.constant(_joined(bounds))
     while done < settings.steps:
         block, before = done // _BLOCK_STEPS, done
@@ -87,18 +88,6 @@ def objective_of(settings: CGANSettings) -> Objective:
     return Objective(**{name: getattr(settings, name) for name in Objective._fields})
 
 
-def typical_diversity(data: Data) -> float:
-    """The diversity term (`gan_training.diversity`) that the training windows themselves would have.
-
-    Mean absolute difference of 2,000 random pairs of one condition, over that of standard normal noise.
-    """
-    rng = generator(child(data.stream, "diversity"))
-    first, second = rng.integers(len(data.windows), size=(2, _DIVERSITY_PAIRS))
-    same = data.condition[first] == data.condition[second]
-    difference = np.abs(data.windows[first[same]] - data.windows[second[same]])
-    return float(difference.mean() / (2 / np.sqrt(np.pi)))
-
-
 def draw_batches(data: Data, block: int, batch_size: int) -> Batches:
     """Inputs of the steps of a block: windows in passes over freshly shuffled rows, and noise.
 
@@ -110,14 +99,6 @@ def draw_batches(data: Data, block: int, batch_size: int) -> Batches:
     rng = generator(child(data.stream, "noise", block))
     noise = rng.standard_normal((_BLOCK_STEPS, 2, batch_size, NOISE_SIZE), dtype=np.float32)
     return Batches(*map(tf.constant, (data.windows[rows], data.condition[rows], noise)))
-
-
-def shuffled_rows(n: int, first: int, count: int, stream: Stream) -> NDArray[np.intp]:
-    """Entries first..first+count-1 of an endless sequence of random orders of 0..n-1."""
-    passes = range(first // n, (first + count - 1) // n + 1)
-    orders = [generator(child(stream, "order", number)).permutation(n) for number in passes]
-    start = first - passes[0] * n
-    return np.concatenate(orders)[start : start + count]
 
 
 def _joined(values: Sequence[Any]) -> NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import STRESS
 from pulseveil.errors import InputError
 from pulseveil.generators import GeneratorSettings
+from pulseveil.generators.unit_scale import Scale
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.randomness import Stream
@@ -43,27 +44,6 @@ class TimeGANSettings(GeneratorSettings):
     )
     batch_size: int = Field(128, gt=1, description="real windows in an update")
     learning_rate: float = Field(1e-3, gt=0, description="Adam's rate, all networks")
-
-
-class Scale(NamedTuple):
-    """Least value and range of each channel (channels) of the windows that a model learns from."""
-
-    least: NDArray[np.float32]
-    span: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, windows: NDArray[np.float32]) -> Self:
-        """The scale of windows (n, time, channels)."""
-        least, largest = windows.min(axis=(0, 1)), windows.max(axis=(0, 1))
-        return cls(least, np.where(largest > least, largest - least, np.float32(1)))
-
-    def to_unit(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Windows in [0, 1]."""
-        return (windows - self.least) / self.span
-
-    def undo(self, unit: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Windows whose `to_unit` these are."""
-        return unit * self.span + self.least
 
 
 class TimeGAN:

@@ -15,7 +15,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from pulseveil.checkpoints import Checkpoint
-from pulseveil.generators.cgan_training import Data, shuffled_rows, typical_diversity
+from pulseveil.generators.diversity import ROWS, warn_of_collapse
+from pulseveil.generators.passes import shuffled_rows
 from pulseveil.generators.timegan import TimeGANSettings
 from pulseveil.networks import timegan, timegan_training
 from pulseveil.networks.states import from_arrays, to_arrays
@@ -26,8 +27,6 @@ logger = logging.getLogger(__name__)
 
 _BLOCK_STEPS = 50  # steps in one call of the compiled program, and in one draw of random numbers
 _PROGRESS_LINES = 20  # in each phase
-_DIVERSITY_ROWS = 512
-_LEAST_DIVERSITY = 0.1
 
 
 class Block(NamedTuple):
@@ -131,19 +130,11 @@ def _report(block: Block, steps: int, losses: tf.Tensor) -> None:
 
 def _look_at_diversity(name: str, state: State, windows: NDArray[np.float32], stream: Stream) -> None:
     """Warn where a model's windows are all nearly the same one."""
-    shape = (_DIVERSITY_ROWS, *windows.shape[1:])
+    shape = (ROWS, *windows.shape[1:])
     noise = generator(child(stream, "noise")).standard_normal(shape, dtype=np.float32)
     networks = [getattr(state, network).parameters for network in timegan.SAMPLING_NETWORKS]
     made = timegan.sampler()(networks, noise).numpy()
-    of_made, of_windows = (
-        typical_diversity(Data(rows, np.zeros(len(rows), np.int32), stream)) for rows in (made, windows)
-    )
-    if of_made < _LEAST_DIVERSITY * of_windows:
-        logger.warning(
-            "timegan: %s: mode collapse: its windows are %.2f times as diverse as those it learnt from",
-            name,
-            of_made / of_windows,
-        )
+    warn_of_collapse(f"timegan: {name}", made, windows, stream)
 
 
 def _sampling_parameters(settings: TimeGANSettings, states: list[State]) -> dict[str, NDArray[np.float32]]:

@@ -1,4 +1,4 @@
-"""Initial parameters of the layers, drawn as Keras draws them but from NumPy generators."""
+"""Initial parameters of the layers, drawn as Keras (one: PyTorch) draws them but from NumPy generators."""
 
 from __future__ import annotations
 
@@ -27,6 +27,12 @@ def orthogonal(rng: np.random.Generator, rows: int, columns: int) -> Array:
     q, r = np.linalg.qr(normal)
     q *= np.sign(np.diag(r))
     return (q if rows >= columns else q.T).astype(np.float32)
+
+
+def fan_in_uniform(rng: np.random.Generator, fan_in: int, *shape: int) -> Array:
+    """Uniform within 1 / sqrt(fan_in): PyTorch's rule for dense layers and, by their units, LSTMs."""
+    limit = 1 / math.sqrt(fan_in)
+    return rng.uniform(-limit, limit, shape).astype(np.float32)
 
 
 def dense(rng: np.random.Generator, inputs: int, outputs: int) -> list[Array]:

@@ -50,11 +50,12 @@ class Budget:
         """Whether the training must be differentially private."""
         return math.isfinite(self.epsilon)
 
-    def refuse_private(self, model: str) -> None:
-        """Raise InputError when a model without a private training is asked for one."""
+    def refuse_private(self, model: str, why: str = "") -> None:
+        """Raise InputError when a model without a private training is asked for one; `why` it has none."""
         if self.is_private:
+            reason = f" ({why})" if why else ""
             raise InputError(
-                f"{model}: no private training is known for it; use epsilon inf, not {self.epsilon}"
+                f"{model}: no private training is known for it{reason}; use epsilon inf, not {self.epsilon}"
             )
 
     def known_population(self) -> Population:

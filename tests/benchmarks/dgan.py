@@ -1,0 +1,98 @@
+"""Training steps of DGAN with the published sizes: compiled passes against a plain tf-keras loop.
+
+    python tests/benchmarks/dgan.py
+
+One thread, one process, the two loops in turns; CPU seconds, so that other work on the machine matters less.
+A pass over the 1,083 published windows is one step of 1,000 and one of 83.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests import keras_dgan
+
+from pulseveil.networks import dgan_training
+from pulseveil.networks.dgan import Shape
+from pulseveil.networks.dgan_training import Draws, Objective, Rows
+
+ROWS, BATCH = 1083, 1000
+SHAPE = Shape(
+    steps=1, values=420, codes=0, noise=10, units=100, discriminator_units=200, discriminator_layers=5
+)
+
+
+def data(passes):
+    rng = np.random.default_rng(0)
+    windows = rng.uniform(size=(ROWS, SHAPE.values)).astype(np.float32)
+    order = np.stack([rng.permutation(ROWS) for _ in range(passes)]).astype(np.int32)
+    noise = rng.normal(size=(passes, ROWS, SHAPE.steps, SHAPE.noise)).astype(np.float32)
+    place = rng.uniform(size=(passes, ROWS)).astype(np.float32)
+    rows = Rows(tf.constant(windows), tf.zeros((ROWS, 0)))
+    return rows, Draws(*map(tf.constant, (order, noise, place)))
+
+
+def ours(passes):
+    program = dgan_training.program(Objective(1e-4, 0.5, "each_window", 10.0), BATCH)
+    state = dgan_training.start(np.random.default_rng(0), SHAPE)
+    rows, draws = data(passes)
+
+    def run(passes):
+        nonlocal state
+        state, losses = program(state, rows, draws, tf.constant(0), tf.constant(passes))
+        losses.numpy()
+
+    return run
+
+
+def plain(passes):
+    generator = keras_dgan.generator(steps=SHAPE.steps, noise=SHAPE.noise, units=SHAPE.units, values=420)
+    discriminator = keras_dgan.discriminator(
+        inputs=420, units=SHAPE.discriminator_units, layers=SHAPE.discriminator_layers
+    )
+    update = tf.function(keras_dgan.Step(generator, discriminator).update)
+    rows, draws = data(passes)
+
+    def run(passes):
+        for i in range(passes):
+            for part in (slice(0, BATCH), slice(BATCH, ROWS)):
+                windows = tf.gather(rows.windows, draws.order[i, part])
+                losses = update(windows, draws.noise[i, part], draws.place[i, part])
+        losses.numpy()
+
+    return run
+
+
+def cpu_seconds(function, *arguments):
+    start = time.process_time()
+    function(*arguments)
+    return time.process_time() - start
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--passes", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    passes = arguments.passes
+    loops = {"compiled": ours(passes), "in Keras": plain(passes)}
+    first = {name: cpu_seconds(run, 1) for name, run in loops.items()}
+    seconds = {name: [] for name in loops}
+    for _ in range(arguments.rounds):
+        for name, run in loops.items():
+            seconds[name].append(cpu_seconds(run, passes) / passes)
+    medians = {name: np.median(values) for name, values in seconds.items()}
+    for name, value in medians.items():
+        print(f"{name:9} {value:7.4f} CPU s a pass   first pass {first[name]:5.1f} CPU s", flush=True)
+    print(f"the compiled pass is {medians['in Keras'] / medians['compiled']:.2f} times as fast")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""The two networks of DGAN and its losses (Lin et al., IMC 2020; WGAN-GP: Gulrajani et al., NeurIPS 2017).
+
+DoppelGANger as the published study uses it: without attributes, an LSTM each of whose steps makes a stretch
+of the window, and a discriminator that sees the whole window at once. First parameters are drawn as PyTorch
+draws them, where that study's program comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from pulseveil.networks import initial, layers
+from pulseveil.networks.initial import Array
+from pulseveil.networks.layers import Parameters
+
+Penalty = Literal["each_window", "published"]
+GENERATOR_PARAMETERS = (
+    "lstm_kernel",
+    "lstm_recurrent_kernel",
+    "lstm_bias",
+    "output_kernel",
+    "output_bias",
+)
+_LSTM_PARAMETERS = 3
+_NORM_FLOOR = 1e-8  # added to a squared norm, whose root has no gradient at 0
+
+
+class Shape(NamedTuple):
+    """Sizes of the data and of both networks.
+
+    A window is `steps` stretches of `values` numbers; `codes` numbers tell its condition to both networks (0
+    where none is told); `noise` numbers enter a step of the generator's LSTM.
+    """
+
+    steps: int
+    values: int
+    codes: int
+    noise: int
+    units: int
+    discriminator_units: int
+    discriminator_layers: int
+
+
+def start_generator(rng: np.random.Generator, shape: Shape) -> list[Array]:
+    """Parameters of `generate`, in the order of `GENERATOR_PARAMETERS`."""
+    gates, units = 4 * shape.units, shape.units
+    kernel = initial.fan_in_uniform(rng, units, shape.noise + shape.codes, gates)
+    recurrent = initial.fan_in_uniform(rng, units, units, gates)
+    # PyTorch's layer has two biases, which are added.
+    bias = initial.fan_in_uniform(rng, units, 2, gates).sum(axis=0)
+    return [kernel, recurrent, bias, *_start_dense(rng, units, shape.values)]
+
+
+def start_discriminator(rng: np.random.Generator, shape: Shape) -> list[Array]:
+    """Parameters of `criticise`: kernel and bias of each layer."""
+    hidden = [shape.discriminator_units] * shape.discriminator_layers
+    widths = [shape.steps * shape.values + shape.codes, *hidden, 1]
+    return [value for inputs, outputs in pairwise(widths) for value in _start_dense(rng, inputs, outputs)]
+
+
+def _start_dense(rng: np.random.Generator, inputs: int, outputs: int) -> list[Array]:
+    return [
+        initial.fan_in_uniform(rng, inputs, inputs, outputs),
+        initial.fan_in_uniform(rng, inputs, outputs),
+    ]
+
+
+def generate(parameters: Parameters, noise: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
+    """Flat windows (n, steps * values) in (0, 1) from normal noise (n, steps, p) and codes (n, k)."""
+    told = tf.repeat(codes[:, tf.newaxis], noise.shape[1], axis=1)
+    hidden = layers.lstm(tf.concat([noise, told], axis=2), parameters[:_LSTM_PARAMETERS])
+    made = tf.sigmoid(layers.dense(hidden, parameters[_LSTM_PARAMETERS:]))
+    return tf.reshape(made, (-1, made.shape[1] * made.shape[2]))
+
+
+def criticise(x: tf.Tensor, parameters: Parameters) -> tf.Tensor:
+    """Scores (n) of flat windows with their codes, x (n, d): higher for real ones."""
+    *hidden, last = _by_layer(parameters)
+    for layer in hidden:
+        x = tf.nn.relu(layers.dense(x, layer))
+    return layers.dense(x, last)[:, 0]
+
+
+def input_gradients(x: tf.Tensor, parameters: Parameters) -> tf.Tensor:
+    """The gradient of each row's score with respect to that row: x (n, d) -> (n, d).
+
+    Written out: a ReLU network is linear around each row, by the products of its kernels over the units that
+    are active there. Its own gradient with respect to the parameters then needs no second tape.
+    """
+    *hidden, (last, _) = _by_layer(parameters)
+    active = []
+    for kernel, bias in hidden:
+        z = layers.affine(x, kernel, bias)
+        active.append(tf.cast(z > 0, z.dtype))
+        x = tf.nn.relu(z)
+    signal = tf.transpose(last)
+    for (kernel, _), on in zip(reversed(hidden), reversed(active), strict=True):
+        signal = tf.linalg.matmul(signal * on, kernel, transpose_b=True)
+    return signal
+
+
+def gradient_penalty(kind: Penalty, gradients: tf.Tensor) -> tf.Tensor:
+    """Mean squared distance of the norms of the gradients (n, d) from 1.
+
+    `published`: the distance of one norm, of all gradients of the batch together. That study's program sums
+    their squares over the batch, so that those of single windows are driven to 1 / sqrt(n).
+    """
+    squares = tf.reduce_sum(tf.square(gradients), axis=1)
+    if kind == "published":
+        squares = tf.reduce_sum(squares)
+    return tf.reduce_mean(tf.square(tf.sqrt(squares + _NORM_FLOOR) - 1))
+
+
+def discriminator_loss(real: tf.Tensor, made: tf.Tensor) -> tf.Tensor:
+    """Loss of the discriminator, without its penalty, by the scores (n) of real and of made windows."""
+    return tf.reduce_mean(made) - tf.reduce_mean(real)
+
+
+def generator_loss(made: tf.Tensor) -> tf.Tensor:
+    """Loss of the generator by the scores (n) of its windows."""
+    return -tf.reduce_mean(made)
+
+
+@lru_cache(maxsize=1)
+def sampler() -> Callable[[Parameters, tf.Tensor, tf.Tensor], tf.Tensor]:
+    """`generate` as a compiled program: one compilation for all models of equal sizes and numbers of rows."""
+    compiled: Callable[..., tf.Tensor] = tf.function(generate, autograph=False)
+    return compiled
+
+
+def _by_layer(parameters: Parameters) -> Sequence[tuple[tf.Tensor, tf.Tensor]]:
+    return list(zip(parameters[::2], parameters[1::2], strict=True))

@@ -1,0 +1,170 @@
+"""Training of DGAN: many passes over the windows in one compiled program, as a pure function of the state.
+
+A step is one update of the discriminator, then one of the generator by the same made windows. All random
+numbers come in as arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from pulseveil.networks import adam, dgan
+from pulseveil.networks.dgan import Penalty, Shape
+
+LOSSES = ("discriminator", "penalty", "generator")
+_EPSILON = 1e-8  # Adam's, in the published program
+
+
+class Objective(NamedTuple):
+    """What a training minimises and how; each has its own compiled program."""
+
+    learning_rate: float
+    beta1: float
+    penalty: Penalty
+    penalty_weight: float
+
+
+class State(NamedTuple):
+    """Both networks' parameters and Adam states."""
+
+    generator: list[tf.Tensor]
+    discriminator: list[tf.Tensor]
+    generator_adam: adam.AdamState
+    discriminator_adam: adam.AdamState
+
+
+class Rows(NamedTuple):
+    """All training windows: flat in [0, 1], windows (n, steps * values), and their codes (n, k), float32."""
+
+    windows: tf.Tensor
+    codes: tf.Tensor
+
+
+class Draws(NamedTuple):
+    """Random numbers of a number of passes over n windows.
+
+    order (passes, n) int32: the rows in their order in each pass; noise (passes, n, steps, p): standard
+    normal; place (passes, n): uniform on [0, 1), where between a made and a real window the penalty looks.
+    """
+
+    order: tf.Tensor
+    noise: tf.Tensor
+    place: tf.Tensor
+
+
+Program = Callable[[State, Rows, Draws, tf.Tensor, tf.Tensor], tuple[State, tf.Tensor]]
+
+
+def start(rng: np.random.Generator, shape: Shape) -> State:
+    """The state before the first step."""
+    generator = [tf.constant(value) for value in dgan.start_generator(rng, shape)]
+    discriminator = [tf.constant(value) for value in dgan.start_discriminator(rng, shape)]
+    return State(generator, discriminator, adam.start(generator), adam.start(discriminator))
+
+
+@lru_cache(maxsize=16)
+def program(objective: Objective, batch_size: int) -> Program:
+    """Compiled `(state, rows, draws, first, last) -> (state, mean LOSSES)`: the passes first..last - 1.
+
+    A pass that does not end with a full batch ends with a smaller one: the program holds a step of each size
+    and is compiled for each number of rows, rather than filling the last batch up.
+    """
+
+    @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
+    def run(
+        state: State, rows: Rows, draws: Draws, first: tf.Tensor, last: tf.Tensor
+    ) -> tuple[State, tf.Tensor]:
+        def body(i: tf.Tensor, state: State, total: tf.Tensor) -> tuple[tf.Tensor, State, tf.Tensor]:
+            own = Draws(*(values[i] for values in draws))
+            state, losses = one_pass(objective, batch_size, state, rows, own)
+            return i + 1, state, total + losses
+
+        begin = (first, state, tf.zeros(len(LOSSES)))
+        _, state, total = tf.while_loop(lambda i, *_: i < last, body, begin)
+        return state, total / tf.cast(last - first, tf.float32)
+
+    return run  # type: ignore[no-any-return]
+
+
+def one_pass(
+    objective: Objective, batch_size: int, state: State, rows: Rows, draws: Draws
+) -> tuple[State, tf.Tensor]:
+    """The state after a pass over all rows in batches, by `draws` of one pass; mean LOSSES of its steps."""
+    full, rest = divmod(draws.order.shape[0], batch_size)
+    batches = Draws(*(_in_batches(values, full, batch_size) for values in draws))
+
+    def body(i: tf.Tensor, state: State, total: tf.Tensor) -> tuple[tf.Tensor, State, tf.Tensor]:
+        state, losses = _batch(objective, state, rows, Draws(*(values[i] for values in batches)))
+        return i + 1, state, total + losses
+
+    begin = (tf.constant(0), state, tf.zeros(len(LOSSES)))
+    _, state, total = tf.while_loop(lambda i, *_: i < full, body, begin)
+    if rest:
+        state, losses = _batch(objective, state, rows, Draws(*(values[-rest:] for values in draws)))
+        total += losses
+    return state, total / (full + (rest > 0))
+
+
+def step(
+    objective: Objective, state: State, rows: Rows, noise: tf.Tensor, place: tf.Tensor
+) -> tuple[State, tf.Tensor]:
+    """One update of each network by a batch of rows, noise (b, steps, p) and place (b); LOSSES (3)."""
+    with tf.GradientTape() as tape:
+        tape.watch(state.generator)
+        made = dgan.generate(state.generator, noise, rows.codes)
+        with tape.stop_recording():
+            state, losses = update_discriminator(objective, state, rows, made, place)
+        told = tf.concat([made, rows.codes], axis=1)
+        loss = dgan.generator_loss(dgan.criticise(told, state.discriminator))
+    gradients = tape.gradient(loss, state.generator)
+    generator, moments = _descend(objective, state.generator, gradients, state.generator_adam)
+    after = state._replace(generator=generator, generator_adam=moments)
+    return after, tf.concat([losses, loss[tf.newaxis]], axis=0)
+
+
+def update_discriminator(
+    objective: Objective, state: State, rows: Rows, made: tf.Tensor, place: tf.Tensor
+) -> tuple[State, tf.Tensor]:
+    """One update of the discriminator by real and made windows (b, d); its loss and the penalty in it (2)."""
+    between = made + place[:, tf.newaxis] * (rows.windows - made)
+    real, fake, mixed = (tf.concat([x, rows.codes], axis=1) for x in (rows.windows, made, between))
+    with tf.GradientTape() as tape:
+        tape.watch(state.discriminator)
+        scores = dgan.criticise(tf.concat([real, fake], axis=0), state.discriminator)
+        # A code is told, not made: the penalty looks at the window's part of the gradient.
+        gradients = dgan.input_gradients(mixed, state.discriminator)[:, : made.shape[1]]
+        penalty = objective.penalty_weight * dgan.gradient_penalty(objective.penalty, gradients)
+        loss = dgan.discriminator_loss(*tf.split(scores, 2)) + penalty
+    changes = tape.gradient(loss, state.discriminator, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    discriminator, moments = _descend(objective, state.discriminator, changes, state.discriminator_adam)
+    after = state._replace(discriminator=discriminator, discriminator_adam=moments)
+    return after, tf.stack([loss, penalty])
+
+
+def _batch(objective: Objective, state: State, rows: Rows, draws: Draws) -> tuple[State, tf.Tensor]:
+    """The step of one batch, whose draws these are."""
+    own = Rows(*(tf.gather(values, draws.order) for values in rows))
+    return step(objective, state, own, draws.noise, draws.place)
+
+
+def _in_batches(values: tf.Tensor, batches: int, batch_size: int) -> tf.Tensor:
+    """The first rows of values (n, ...) as (batches, batch_size, ...)."""
+    return tf.reshape(values[: batches * batch_size], (batches, batch_size, *values.shape[1:]))
+
+
+def _descend(
+    objective: Objective, parameters: list[tf.Tensor], gradients: list[tf.Tensor], moments: adam.AdamState
+) -> tuple[list[tf.Tensor], adam.AdamState]:
+    return adam.update(
+        parameters,
+        gradients,
+        moments,
+        learning_rate=objective.learning_rate,
+        beta1=objective.beta1,
+        epsilon=_EPSILON,
+    )
