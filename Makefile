@@ -52,10 +52,12 @@ system: ## SLURM, MariaDB and Chromium from Debian's packages, for tests on a cl
 	apt-get --quiet --quiet update; \
 	apt-get --quiet --quiet --yes install --no-install-recommends $(SYSTEM_PACKAGES)
 
-# Tests on a cluster wait most of their time: several clusters stand side by side.
+# A file of tests stays in one process, with what its tests share. Tests on a cluster wait most of their time: several
+# clusters stand side by side.
+WORKERS ?= 2
 CLUSTERS ?= 4
 define RUN_TESTS
-pytest -m "not slurm $(1)"
+pytest -m "not slurm $(1)" -n $(WORKERS) --dist loadfile
 pytest -m "slurm $(1)" -n $(CLUSTERS) --dist worksteal tests/slurm
 endef
 

@@ -90,10 +90,11 @@ def test_a_card_of_several_folds_describes_their_column_and_composes_them(models
 
 
 def test_quality_is_taken_as_the_study_wrote_it(copy):
-    wide = pd.read_csv(copy / paths.fill(paths.QUALITY, **WORDS, epsilon_generator="8"))
-    row = wide[wide["fold"] == "S1"].iloc[0]
-    assert f"{row['two_sample_1nn']:.4g}" in card_of(copy)
-    assert f"{wide[wide['fold'] == 'S2'].iloc[0]['two_sample_1nn']:.4g}" not in card_of(copy)
+    written = pd.read_csv(copy / paths.fill(paths.QUALITY, **WORDS, epsilon_generator="8"))
+    told_apart = written[written["measure"] == "two_sample_1nn"].set_index("fold")
+    row = f"| two_sample_1nn | all | all | {told_apart.loc['S1', 'value']:.4g} |"
+    assert row in card_of(copy)
+    assert f"{told_apart.loc['S2', 'low']:.4g} | {told_apart.loc['S2', 'high']:.4g}" not in card_of(copy)
     long = "study,fold,measure,value,floor\nsmall,S1,a|b,0.123456,0.5\nsmall,S2,c,0.777,0.5\n"
     (copy / paths.fill(paths.QUALITY, **WORDS, epsilon_generator="8")).write_text(long)
     card = card_of(copy)

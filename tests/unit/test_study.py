@@ -33,7 +33,10 @@ def test_studies_of_the_project_are_valid_and_survive_a_round_trip(name):
         (changed(epsilons=["1e-3", -1]), ["epsilons[1]", "found -1"]),
         (changed(epsilons=[]), ["epsilons", "empty list"]),
         (changed(evaluations=[]), ["evaluations", "empty list"]),
-        (changed(generators=["cgann"]), ["generators[0].kind", "cgan, moments", "did you mean 'cgan'"]),
+        (
+            changed(generators=["cgann"]),
+            ["generators[0].kind", "one of autoencoder, cgan, dgan, moments", "did you mean 'cgan'"],
+        ),
         (changed(detectors=["logistik"]), ["detectors[0].kind", "did you mean 'logistic'"]),
         (
             changed(generators=[{"name": "cgan", "settings": {"stepps": 3}}, "moments"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -90,9 +91,10 @@ def fit(
     stream: Stream,
     checkpoint: Checkpoint | None,
 ) -> tuple[Weights, Entry]:
-    """Train on the rows of `features` that the public constants admit, by the mechanism `run`.
+    """Train on the real rows of `features` that the public constants admit, and on all synthetic ones.
 
-    Raises InputError where there are more people than those say, or the network mixes records.
+    `run` is the mechanism of the real ones. Raises InputError where there are more people than the constants
+    say, or the network mixes records.
     """
     # Plans import this module: TensorFlow takes 12 s to import.
     from pulseveil.networks.training import Examples
@@ -100,7 +102,8 @@ def fit(
 
     noise = budget.noise_source()
     examples = Examples(*lay_out(features, budget.unit, budget.known_population()))
-    recipe = dpsgd.Recipe(network, run, training.learning_rate, training.optimizer)
+    released = len(examples.x) - run.n
+    recipe = dpsgd.Recipe(network, run, training.learning_rate, training.optimizer, released)
     if budget.backend == "tensorflow_privacy":
         weights, noised = library_optimizer.fit(recipe, examples, noise, stream)
     else:
@@ -112,11 +115,23 @@ def fit(
 
 
 def lay_out(features: FeatureSet, unit: Unit, population: Population) -> Records:
-    """The admitted rows of `features` as records, in public numbers.
+    """The admitted real rows of `features` as records, in public numbers, and then the synthetic ones.
 
     Weights balance the classes at the public share of stress: 1 for rest, (1 - share) / share for stress. A
-    person's weights are divided by the own number of windows: the record's loss is their mean.
+    person's weights are divided by the own number of windows: the record's loss is their mean. A synthetic
+    person has as many windows as a real one at most, a synthetic window its own record.
     """
+    real, released = (features.take(rows) for rows in (features.fold == "", features.fold != ""))
+    parts = [_records(real, unit, population)]
+    if len(released):
+        made = replace(population, subjects=len(np.unique(released.subject)))
+        laid = _records(released, unit, made)
+        parts.append(laid if unit == "subject" else Records(*(v[laid.weight[:, 0] > 0] for v in laid)))
+    return Records(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+
+def _records(features: FeatureSet, unit: Unit, population: Population) -> Records:
+    """Rows of `features` as the records of a population; free places have weight 0."""
     rows = features.take(admitted_rows(features.subject, features.start_s, population))
     person, place = places(rows.subject)
     grid = (population.subjects, population.windows_per_subject)

@@ -48,12 +48,20 @@ class Recipe:
     """All that is public of a private training.
 
     network: of a classifier, which learns by the classifiers' loss, or one that brings a loss of its own.
+    released_records: how many records follow those of the mechanism that a private generator made. They are
+    drawn and clipped alike, but need no noise: their sum is a function of what has been released.
     """
 
     network: Network | Learner
     mechanism: Mechanism
     learning_rate: float
     optimizer: Optimizer = "adam"
+    released_records: int = 0
+
+    @property
+    def expected_batch(self) -> float:
+        """The expected number of records in a step, released ones included: the divisor of its sum."""
+        return self.mechanism.expected_batch + self.mechanism.q * self.released_records
 
 
 class Scales(NamedTuple):
@@ -88,11 +96,12 @@ def fit(
 ) -> tuple[Weights, int]:
     """Train from fresh weights; returns them, and how many steps were noised, lost ones included.
 
-    examples: arrays of the mechanism's n records with k rows each: x (n, k, *inputs), target (n, k, targets),
-    weight (n, k); of classifiers, inputs are (signals, bins) and targets 2. A record's loss is the weighted
-    sum over its rows. `stream` decides first weights and the training's own chance (dropout, latent values),
-    which need no secret; draws and noise come from `noise`. Nothing of a step is logged. See `resume` for how
-    an interrupted training goes on. Raises InputError for a network that mixes records.
+    examples: arrays of the mechanism's n records, and then of the released ones, with k rows each: x (n, k,
+    *inputs), target (n, k, targets), weight (n, k); of classifiers, inputs are (signals, bins) and targets 2.
+    A record's loss is the weighted sum over its rows. `stream` decides first weights and the training's own
+    chance (dropout, latent values), which need no secret; draws and noise come from `noise`. Nothing of a
+    step is logged. See `resume` for how an interrupted training goes on. Raises InputError for a network that
+    mixes records.
     """
     require_separate_records(recipe.network)
     started = told = time.monotonic()
@@ -133,7 +142,7 @@ def scales(recipe: Recipe) -> Scales:
     """The scalars of a recipe's steps."""
     mechanism = recipe.mechanism
     deviation = mechanism.noise_multiplier * mechanism.clip_norm
-    values = (mechanism.clip_norm, deviation, mechanism.expected_batch, recipe.learning_rate)
+    values = (mechanism.clip_norm, deviation, recipe.expected_batch, recipe.learning_rate)
     return Scales(*(tf.constant(value, tf.float32) for value in values))
 
 
@@ -146,6 +155,9 @@ def draw(recipe: Recipe, noise: Noise, fingerprint: str, attempt: int = 0) -> Ch
     mechanism = recipe.mechanism
     path = (mechanism.name, fingerprint, attempt)
     order = sampling.draw(mechanism, noise.generator(*path, "draws"))
+    if recipe.released_records:
+        rng = noise.generator(*path, "released draws")
+        order = sampling.with_released(order, mechanism, recipe.released_records, rng)
     seeds = noise.seeds(*path, "noise", shape=(mechanism.steps,))
     return Chance(order, seeds)
 

@@ -70,7 +70,7 @@ def optimizer(recipe: Recipe, rows: int) -> Any:
         "noise_multiplier": mechanism.noise_multiplier / (1 - SLACK),
         "num_microbatches": rows,
     }
-    ratio = rows / mechanism.expected_batch
+    ratio = rows / recipe.expected_batch
     library = _library()
     if recipe.optimizer == "sgd":
         return library.VectorizedDPKerasSGDOptimizer(**common, learning_rate=recipe.learning_rate * ratio)

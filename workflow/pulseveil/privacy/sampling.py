@@ -28,3 +28,15 @@ def draws(rng: np.random.Generator, *, n: int, q: float, room: int, steps: int) 
             drawn = rng.permutation(drawn)[:room]
         row[: len(drawn)] = drawn
     return order
+
+
+def with_released(
+    order: NDArray[np.int32], mechanism: Mechanism, released: int, rng: np.random.Generator
+) -> NDArray[np.int32]:
+    """The draws `order` (steps, room), and beside them `released` further records, each drawn with q too.
+
+    Those are numbered from the mechanism's n upwards. No draw is cut for them.
+    """
+    drawn = draws(rng, n=released, q=mechanism.q, room=released, steps=mechanism.steps)
+    both = np.hstack([order, np.where(drawn == ABSENT, ABSENT, drawn + mechanism.n)])
+    return np.take_along_axis(both, np.argsort(both == ABSENT, axis=1, kind="stable"), axis=1)
