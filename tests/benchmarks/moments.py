@@ -12,10 +12,11 @@ import argparse
 
 import numpy as np
 from sklearn.metrics import accuracy_score, f1_score
+from tests.synthetic_sets import as_set
 
 from pulseveil import randomness
 from pulseveil.cohorts.simulated import Simulated
-from pulseveil.contracts import FeatureSet, SyntheticSet, WindowSet
+from pulseveil.contracts import FeatureSet, WindowSet
 from pulseveil.detectors.logistic import Logistic, LogisticSettings
 from pulseveil.features import extract_features
 from pulseveil.generators.moments import Moments, MomentsSettings
@@ -72,21 +73,8 @@ def left_out_answers(
             stream=stream,
         )
         made = synthetic_subjects(model, subjects=SYNTHETIC_SUBJECTS, classes=2, stream=stream)
-        form = {
-            name: getattr(windows, name)
-            for name in ("channels", "rate_hz", "window_s", "stride_s", "scaling", "protocol")
-        }
-        synthetic = SyntheticSet(
-            windows=made.windows,
-            condition=made.condition,
-            stress=made.condition == 1,
-            subject=made.subject,
-            fold=np.full(len(made.subject), person),
-            generator="moments",
-            unit="subject",
-            epsilon_generator=np.inf,
-            seed=seed,
-            **form,
+        synthetic = as_set(
+            made, windows, generator="moments", unit="subject", epsilon=np.inf, seed=seed, fold=person
         )
         features = extract_features(synthetic, protocol="sound", pairing="published")
         fitted = Logistic(LogisticSettings()).fit(features, budget=NOT_PRIVATE, stream=stream)

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import simulated_cohorts
+from tests.synthetic_sets import as_set
 
 from pulseveil import registry, tensorflow_runtime
-from pulseveil.contracts import SyntheticSet
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population, Unit
 from pulseveil.privacy.noise import reproducible
@@ -95,19 +95,7 @@ def _tstr(
     )
     seconds = time.process_time() - started
     made = synthetic_subjects(model, subjects=SYNTHETIC_SUBJECTS, classes=2, stream=child(stream, "sample"))
-    form = ("channels", "rate_hz", "window_s", "stride_s", "scaling", "protocol")
-    synthetic = SyntheticSet(
-        windows=made.windows,
-        condition=made.condition,
-        stress=made.condition == 1,
-        subject=made.subject,
-        fold=np.full(len(made.subject), "all"),
-        generator=kind_name,
-        unit=unit,
-        epsilon_generator=epsilon,
-        seed=seed,
-        **{name: getattr(windows, name) for name in form},
-    )
+    synthetic = as_set(made, windows, generator=kind_name, unit=unit, epsilon=epsilon, seed=seed)
     detector = registry.load("detectors", "logistic")
     fitted = detector(detector.Settings()).fit(
         simulated_cohorts.features_of(synthetic), budget=NOT_PRIVATE, stream=stream

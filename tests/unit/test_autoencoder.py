@@ -7,7 +7,6 @@ from scipy import stats
 
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.cohorts.simulated import Simulated
-from pulseveil.contracts import SyntheticSet
 from pulseveil.detectors.logistic import Logistic, LogisticSettings
 from pulseveil.errors import InputError
 from pulseveil.features import extract_features
@@ -29,6 +28,7 @@ from pulseveil.quality.samples import Pair, Sample
 from pulseveil.quality.two_sample import logistic
 from pulseveil.randomness import child, root_stream, stateless_seed
 from pulseveil.windows import cut_windows
+from tests.synthetic_sets import as_set
 from tests.unit import dpsgd_cases as cases
 from tests.unit import test_dpsgd_mutations as mutations
 from tests.unit.dpsgd_cases import STREAM, flat
@@ -415,19 +415,7 @@ def test_trained_windows_teach_stress_and_are_more_like_real_ones():
             subject=real.subject,
         )
         made = synthetic_subjects(model, subjects=20, classes=2, stream=root_stream(4))
-        form = ("channels", "rate_hz", "window_s", "stride_s", "scaling", "protocol")
-        synthetic = SyntheticSet(
-            windows=made.windows,
-            condition=made.condition,
-            stress=made.condition == 1,
-            subject=made.subject,
-            fold=np.full(len(made.subject), "all"),
-            generator="autoencoder",
-            unit="window",
-            epsilon_generator=10.0,
-            seed=0,
-            **{name: getattr(real, name) for name in form},
-        )
+        synthetic = as_set(made, real, generator="autoencoder", unit="window", epsilon=10.0)
         train = extract_features(synthetic, protocol="sound", pairing="intended")
         fitted = Logistic(LogisticSettings()).fit(train, budget=NOT_PRIVATE, stream=root_stream(0))
         # Of stress alone: the mean over both conditions is about right before anything is learnt.

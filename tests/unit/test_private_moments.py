@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from pulseveil.cohorts.simulated import Simulated
-from pulseveil.contracts import SyntheticSet
 from pulseveil.detectors.logistic import Logistic, LogisticSettings
 from pulseveil.errors import InputError
 from pulseveil.features import extract_features
@@ -27,6 +26,7 @@ from pulseveil.privacy.gaussian import clip_rows
 from pulseveil.privacy.noise import reproducible
 from pulseveil.randomness import root_stream
 from pulseveil.windows import cut_windows
+from tests.synthetic_sets import as_set
 
 PEOPLE, WINDOWS, SHARE = 6, 10, 0.3
 POPULATION = Population(PEOPLE, WINDOWS, SHARE)
@@ -255,23 +255,7 @@ def test_a_detector_of_private_windows_of_whole_persons_knows_stress_in_stranger
     allowance = budget(10.0, population=Population(15, 41, 0.29))
     model = fit((real.windows, real.stress.astype(np.int8), real.subject), allowance)
     made = synthetic_subjects(model, subjects=20, classes=2, stream=root_stream(4))
-    synthetic = SyntheticSet(
-        windows=made.windows,
-        condition=made.condition,
-        stress=made.condition == 1,
-        subject=made.subject,
-        fold=np.full(len(made.subject), "all"),
-        channels=real.channels,
-        rate_hz=real.rate_hz,
-        window_s=60.0,
-        stride_s=60.0,
-        scaling=real.scaling,
-        protocol=real.protocol,
-        generator="moments",
-        unit="subject",
-        epsilon_generator=10.0,
-        seed=0,
-    )
+    synthetic = as_set(made, real, generator="moments", unit="subject", epsilon=10.0)
     train = extract_features(synthetic, protocol="sound", pairing="intended")
     test = extract_features(cohort(302, 60, "detector"), protocol="sound", pairing="intended")
     score = (
