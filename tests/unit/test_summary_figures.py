@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from pulseveil.randomness import root_stream
 from pulseveil.summary.axis_figures import StudyAxis, axis_figure, study_axes
@@ -90,3 +91,16 @@ def test_the_same_table_gives_the_same_bytes(small, tmp_path):
         first, second = ((tmp_path / folder / f"main.{suffix}").read_bytes() for folder in ("a", "b"))
         assert first == second
         assert len(first) > 5000
+
+
+def test_a_saved_layout_is_in_round_numbers(tmp_path):
+    figure = Figure(figsize=(4.1, 3.3), layout="constrained")
+    upper, lower = figure.subfigures(2, 1, height_ratios=(3, 1.7))
+    for part in (upper, lower):
+        for panel in part.subplots(1, 3):
+            panel.set_ylabel("a label")
+    save(figure, tmp_path, "laid out", formats=("svg",))
+    boxes = [*(axes.get_position() for axes in figure.axes), upper.bbox_relative, lower.bbox_relative]
+    bounds = np.array([box.bounds for box in boxes])
+    np.testing.assert_allclose(bounds, np.round(bounds, 5), rtol=0, atol=1e-12)
+    assert 0.1 < bounds[0, 2] < 0.33

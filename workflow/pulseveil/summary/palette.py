@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox, BboxBase
 
 from pulseveil.atomic import atomic_path
 
@@ -48,6 +49,8 @@ STYLE: Mapping[str, Any] = {
     "svg.hashsalt": "pulseveil",
     "pdf.fonttype": 42,
 }
+# Of a figure's width: a hundredth of a point.
+_PLACES = 5
 _METADATA: Mapping[str, Mapping[str, None]] = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     "png": {"Software": None},
@@ -89,9 +92,30 @@ def save(
     """Write a figure in all formats, without dates or versions in the files."""
     paths = [folder / f"{name}.{suffix}" for suffix in formats]
     with mpl.rc_context(dict(STYLE)):
+        _settle(figure)
         for path, suffix in zip(paths, formats, strict=True):
             with atomic_path(path) as temporary:
                 figure.savefig(
                     temporary, format=suffix, dpi=200, metadata=dict(_METADATA[suffix]), facecolor="white"
                 )
     return paths
+
+
+def _settle(figure: Figure) -> None:
+    """Lay the figure out for good, in round numbers: the solver's last digits differ from run to run."""
+    if figure.get_layout_engine() is None:
+        return
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for part in figure.subfigs:
+        # Matplotlib has no public way to move a part; its own layout engines use this one.
+        place = Bbox.from_bounds(*_rounded(part.bbox_relative))
+        part._redo_transform_rel_fig(bbox=place)  # type: ignore[attr-defined]
+    for axes in figure.axes:
+        axes.set_position(_rounded(axes.get_position()))
+
+
+def _rounded(box: BboxBase) -> tuple[float, float, float, float]:
+    """Left, bottom, width and height."""
+    left, bottom, width, height = (round(value, _PLACES) for value in box.bounds)
+    return left, bottom, width, height

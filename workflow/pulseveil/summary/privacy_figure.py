@@ -17,6 +17,7 @@ from pulseveil.summary.palette import GREY, INK, STYLE, detector_colours, open_a
 
 _METRICS = ("accuracy", "f1")
 _EPSILONS = ["epsilon_generator", "epsilon_detector"]
+_LEGEND_INCHES = 2.1
 _PANEL_INCHES = (2.9, 1.55)
 _UNITS = {"subject": "protects a person", "window": "protects one window"}
 _SPREAD = 0.11
@@ -39,13 +40,14 @@ def privacy_figure(main: pd.DataFrame) -> Figure:
     models = rows[~rows["detector"].isin(YARDSTICKS)]
     units = list(models.loc[np.isfinite(models["epsilon"]), "unit"].unique())
     with mpl.rc_context(dict(STYLE)):
-        width = 0.9 + _PANEL_INCHES[0] * len(units)
+        width = max(0.9 + _PANEL_INCHES[0] * len(units), 4.4)
         height = 0.5 + len(names) * (0.6 + _PANEL_INCHES[1] * len(_METRICS))
-        figure = Figure(figsize=(max(width, 4.4), height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
         parts = figure.subfigures(len(names) + 1, 1, height_ratios=[*[1.0] * len(names), 0.14], squeeze=False)
         for (part,), name in zip(parts, names, strict=False):
             _draw(part, name, rows[rows["evaluation"] == name], units)
-        parts[-1, 0].legend(handles=_legend(models, rows), loc="center", ncols=3)
+        columns = max(1, int(width / _LEGEND_INCHES))
+        parts[-1, 0].legend(handles=_legend(models, rows), loc="center", ncols=columns)
     return figure
 
 

@@ -67,8 +67,9 @@ def quality_figure(page: QualityPage) -> Figure:
     """The page as a figure, as wide as a page of a paper."""
     channels = len(page.portraits[0].channels)
     with mpl.rc_context(dict(STYLE)):
-        heights = [2.3, 1.5, 2.5, 2.0, 0.3]
-        figure = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
+        heights = [2.4, 1.5, 2.6, 2.0, 0.3]
+        # No layout engine: its solver rounds differently from run to run, and so would the files' bytes.
+        figure = Figure(figsize=(_WIDTH, sum(heights)))
         rows = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
         _distributions(rows[0], page.portraits, channels)
         _spectra(rows[1], page.portraits, channels)
@@ -97,7 +98,8 @@ def _signal(name: str) -> str:
 
 
 def _distributions(part: SubFigure, portraits: Sequence[Portrait], channels: int) -> None:
-    panels = part.subplots(len(_CONDITIONS), channels, squeeze=False, sharex="col")
+    room = {"left": 0.035, "right": 0.995, "bottom": 0.2, "top": 0.8, "wspace": 0.08, "hspace": 0.12}
+    panels = part.subplots(len(_CONDITIONS), channels, squeeze=False, sharex="col", gridspec_kw=room)
     for row, condition in enumerate(_CONDITIONS):
         for i, panel in enumerate(panels[row]):
             real = portraits[0]
@@ -110,12 +112,13 @@ def _distributions(part: SubFigure, portraits: Sequence[Portrait], channels: int
         panels[row, 0].set_ylabel(condition, fontsize=8)
     for panel, name in zip(panels[0], portraits[0].channels, strict=True):
         panel.set_title(_signal(name), fontsize=8)
-    part.supxlabel(f"signal, scaled: {portraits[0].scaling}", fontsize=8)
+    part.supxlabel(f"signal, scaled: {portraits[0].scaling}", fontsize=8, y=0.05)
     _head(part, "Distributions (density)")
 
 
 def _spectra(part: SubFigure, portraits: Sequence[Portrait], channels: int) -> None:
-    panels = part.subplots(1, channels, squeeze=False)[0]
+    room = {"left": 0.06, "right": 0.985, "bottom": 0.28, "top": 0.7, "wspace": 0.4}
+    panels = part.subplots(1, channels, squeeze=False, gridspec_kw=room)[0]
     for i, panel in enumerate(panels):
         real = portraits[0]
         panel.plot(real.frequency_hz, _decibel(real.real_power[i]), color=GREY, linewidth=1.8)
@@ -129,7 +132,7 @@ def _spectra(part: SubFigure, portraits: Sequence[Portrait], channels: int) -> N
         panel.set_xticks([0, real.frequency_hz[-1]])
         panel.xaxis.set_major_formatter("{x:.2g}")
     panels[0].set_ylabel("dB", fontsize=8)
-    part.supxlabel("frequency, Hz", fontsize=8)
+    part.supxlabel("frequency, Hz", fontsize=8, y=0.05)
     _head(part, "Mean power spectra")
 
 
@@ -140,7 +143,8 @@ def _correlations(part: SubFigure, portraits: Sequence[Portrait]) -> None:
         matrices.append((_named(portrait), portrait.synthetic_correlation))
         title = f"ε = {labels.level(_epsilon(portrait))} {labels.MINUS} real"
         matrices.append((title, portrait.synthetic_correlation - portrait.real_correlation))
-    panels = part.subplots(1, len(matrices), squeeze=False)[0]
+    room = {"left": 0.11, "right": 0.945, "bottom": 0.34, "top": 0.82, "wspace": 0.05}
+    panels = part.subplots(1, len(matrices), squeeze=False, gridspec_kw=room)[0]
     for panel, (title, matrix) in zip(panels, matrices, strict=True):
         image = panel.imshow(matrix, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto")
         panel.set_title(title, fontsize=8)
@@ -149,21 +153,22 @@ def _correlations(part: SubFigure, portraits: Sequence[Portrait]) -> None:
         panel.grid(visible=False)
         panel.tick_params(length=0, pad=1.5)
         panel.spines[:].set_visible(False)
-    bar = part.colorbar(image, ax=list(panels), shrink=0.75, aspect=18, pad=0.01, ticks=[-1, 0, 1])
+    bar = part.colorbar(image, cax=part.add_axes((0.955, 0.4, 0.01, 0.36)), ticks=[-1, 0, 1])
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=_SMALL, length=0)
     _head(part, "Correlations over all samples")
 
 
 def _maps(part: SubFigure, portraits: Sequence[Portrait]) -> None:
-    panels = part.subplots(1, 2 * len(portraits), squeeze=False)[0]
+    room = {"left": 0.035, "right": 0.995, "bottom": 0.12, "top": 0.78, "wspace": 0.12}
+    panels = part.subplots(1, 2 * len(portraits), squeeze=False, gridspec_kw=room)[0]
     for i, (portrait, colour) in enumerate(zip(portraits, SYNTHETIC, strict=False)):
         components, neighbours = panels[2 * i : 2 * i + 2]
         _points(components, portrait, portrait.real_components, portrait.synthetic_components, colour)
         _points(neighbours, portrait, portrait.real_neighbours, portrait.synthetic_neighbours, colour)
         shares = [f"PC{j} ({share:.0%})" for j, share in enumerate(portrait.explained.tolist(), 1)]
-        components.set_xlabel(shares[0], fontsize=7.5)
-        components.set_ylabel(shares[1], fontsize=7.5)
+        components.set_xlabel(shares[0], fontsize=7.5, labelpad=2)
+        components.set_ylabel(shares[1], fontsize=7.5, labelpad=2)
         components.set_title(f"PCA, {_named(portrait)}", fontsize=8)
         neighbours.set_title(f"t-SNE, {_named(portrait)}", fontsize=8)
     _head(part, "Maps of windows")
