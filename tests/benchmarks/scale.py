@@ -50,8 +50,10 @@ def full_paper(factor: int = 1, **pack: int) -> dict[str, Any]:
 def shard(values: Mapping[str, Any]) -> dict[str, Any]:
     """One shard of a study, whose name and seeds it keeps: its files are some of the whole study's."""
     (tstr,) = [evaluation for evaluation in values["evaluations"] if evaluation["name"] == "tstr"]
-    parts = {"generators": values["generators"][:1], "detectors": values["detectors"][:1]}
-    return {**values, **parts, "evaluations": [tstr | {"epsilon_generator": [10]}]}
+    first = values["generators"][0]
+    parts = {"generators": [first], "detectors": values["detectors"][:1]}
+    own = tstr | {"generators": [first["name"]], "epsilon_generator": [10]}
+    return {**values, **parts, "evaluations": [own]}
 
 
 def runs(plan: Plan) -> int:
