@@ -9,10 +9,11 @@ for each) without a residual and with a white one. The setting's default was cho
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 
 import numpy as np
 from sklearn.metrics import accuracy_score, f1_score
-from tests.synthetic_sets import as_set
 
 from pulseveil import randomness
 from pulseveil.cohorts.simulated import Simulated
@@ -23,6 +24,9 @@ from pulseveil.generators.moments import Moments, MomentsSettings
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.privacy.budget import NOT_PRIVATE
 from pulseveil.windows import cut_windows
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.synthetic_sets import as_set
 
 SYNTHETIC_SUBJECTS = 28
 

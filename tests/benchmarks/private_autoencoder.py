@@ -14,18 +14,14 @@ No recording of a real person is read.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import simulated_cohorts
-from tests.synthetic_sets import as_set
 
-from pulseveil import registry, tensorflow_runtime
-from pulseveil.generators.subjects import synthetic_subjects
-from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population, Unit
-from pulseveil.privacy.noise import reproducible
+from pulseveil import tensorflow_runtime
+from pulseveil.privacy.budget import Budget, Population, Unit
 from pulseveil.quality.samples import Pair, Sample
 from pulseveil.quality.two_sample import logistic
 from pulseveil.randomness import child, root_stream
@@ -85,7 +81,8 @@ def main() -> None:
 
 def _compare(unit: Unit, epsilon: float, cohorts: list[int], only: list[str] | None) -> None:
     candidates = NOT_PRIVATE_CANDIDATES if np.isinf(epsilon) else PRIVATE_CANDIDATES
-    _print(unit, epsilon, "public signs", [(*_of_rule(seed), np.nan, 0.0) for seed in cohorts])
+    signs = [(*simulated_cohorts.of_rule(seed), np.nan, 0.0) for seed in cohorts]
+    _print(unit, epsilon, "public signs", signs)
     _print(unit, epsilon, "moments", [_tstr("moments", {}, seed, epsilon, unit) for seed in cohorts])
     for name, settings in candidates.items():
         if only is None or name in only:
@@ -101,43 +98,17 @@ def _print(unit: str, epsilon: float, name: str, found: list[tuple[float, float,
     print(f"{unit:<9}{epsilon:>8g}  {name:<26}{numbers}", flush=True)
 
 
-def _of_rule(seed: int) -> tuple[float, float]:
-    kind = registry.load("detectors", "public_signs")
-    rule = kind(kind.Settings()).fit(
-        simulated_cohorts.tested(seed), budget=NOT_PRIVATE, stream=root_stream(0)
-    )
-    return simulated_cohorts.scores(rule, seed)
-
-
 def _tstr(
     kind_name: str, settings: Mapping[str, Any], seed: int, epsilon: float, unit: Unit
 ) -> tuple[float, float, float, float]:
     """Accuracy and stress F1 of logistic regression on synthetic windows, two-sample score, CPU seconds."""
-    kind = registry.load("generators", kind_name)
-    windows = simulated_cohorts.windows_of(seed, "generator")
-    stream = child(root_stream(seed), kind_name)
-    started = time.process_time()
-    model = kind.fit(
-        kind.Settings.model_validate(settings),
-        windows.windows,
-        windows.stress.astype(np.int8),
-        classes=2,
-        budget=Budget(epsilon, DELTA, unit, POPULATION, reproducible(child(stream, "noise"))),
-        stream=stream,
-        subject=windows.subject,
-    )
-    seconds = time.process_time() - started
-    made = synthetic_subjects(model, subjects=SYNTHETIC_SUBJECTS, classes=2, stream=child(stream, "sample"))
-    synthetic = as_set(made, windows, generator=kind_name, unit=unit, epsilon=epsilon, seed=seed)
-    detector = registry.load("detectors", "logistic")
-    fitted = detector(detector.Settings()).fit(
-        simulated_cohorts.features_of(synthetic), budget=NOT_PRIVATE, stream=stream
-    )
-    sides = (Sample(side.windows, side.stress, side.subject) for side in (windows, synthetic))
-    told_apart = logistic(Pair(*sides), child(stream, "two samples"))
+    budget = Budget(epsilon, DELTA, unit, POPULATION)
+    found = simulated_cohorts.tstr(kind_name, settings, seed, budget, SYNTHETIC_SUBJECTS)
+    sides = (Sample(side.windows, side.stress, side.subject) for side in (found.windows, found.synthetic))
+    told_apart = logistic(Pair(*sides), child(root_stream(seed), kind_name, "two samples"))
     if told_apart is None:
         raise ValueError("two people on each side are needed")
-    return *simulated_cohorts.scores(fitted, seed), told_apart.correct.mean(), seconds
+    return *found.scores, told_apart.correct.mean(), found.seconds
 
 
 if __name__ == "__main__":

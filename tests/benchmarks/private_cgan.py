@@ -11,19 +11,13 @@ real person is read.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import simulated_cohorts
-from tests.synthetic_sets import as_set
 
-from pulseveil import registry, tensorflow_runtime
-from pulseveil.generators.subjects import synthetic_subjects
-from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population, Unit
-from pulseveil.privacy.noise import reproducible
-from pulseveil.randomness import child, root_stream
+from pulseveil import tensorflow_runtime
+from pulseveil.privacy.budget import Budget, Population, Unit
 
 DELTA = 1e-5
 POPULATION = Population(subjects=simulated_cohorts.PEOPLE, windows_per_subject=74, stress_share=0.3)
@@ -55,7 +49,7 @@ def main() -> None:
     tensorflow_runtime.start(1)
     print(f"{'cohort':<8}{'epsilon':>8}  {'candidate':<28}{'accuracy':>9}{'F1':>7}{'CPU s':>8}", flush=True)
     for seed in options.cohorts:
-        _print(seed, 0.0, "public signs", _of_rule(seed), 0.0)
+        _print(seed, 0.0, "public signs", simulated_cohorts.of_rule(seed), 0.0)
         for epsilon in options.epsilons:
             moments = _tstr("moments", {}, seed, epsilon, options.unit)
             _print(seed, epsilon, "moments", *moments)
@@ -68,39 +62,13 @@ def _print(seed: int, epsilon: float, name: str, scores: tuple[float, float], se
     print(f"{seed:<8}{epsilon:>8g}  {name:<28}{scores[0]:>9.3f}{scores[1]:>7.3f}{seconds:>8.1f}", flush=True)
 
 
-def _of_rule(seed: int) -> tuple[float, float]:
-    kind = registry.load("detectors", "public_signs")
-    rule = kind(kind.Settings()).fit(
-        simulated_cohorts.tested(seed), budget=NOT_PRIVATE, stream=root_stream(0)
-    )
-    return simulated_cohorts.scores(rule, seed)
-
-
 def _tstr(
     kind_name: str, settings: Mapping[str, Any], seed: int, epsilon: float, unit: Unit
 ) -> tuple[tuple[float, float], float]:
     """Accuracy and stress F1 of a logistic regression of synthetic windows; CPU seconds of the generator."""
-    kind = registry.load("generators", kind_name)
-    windows = simulated_cohorts.windows_of(seed, "generator")
-    stream = child(root_stream(seed), kind_name)
-    started = time.process_time()
-    model = kind.fit(
-        kind.Settings.model_validate(settings),
-        windows.windows,
-        windows.stress.astype(np.int8),
-        classes=2,
-        budget=Budget(epsilon, DELTA, unit, POPULATION, reproducible(child(stream, "noise"))),
-        stream=stream,
-        subject=windows.subject,
-    )
-    seconds = time.process_time() - started
-    made = synthetic_subjects(model, subjects=SYNTHETIC_SUBJECTS, classes=2, stream=child(stream, "sample"))
-    synthetic = as_set(made, windows, generator=kind_name, unit=unit, epsilon=epsilon, seed=seed)
-    detector = registry.load("detectors", "logistic")
-    fitted = detector(detector.Settings()).fit(
-        simulated_cohorts.features_of(synthetic), budget=NOT_PRIVATE, stream=stream
-    )
-    return simulated_cohorts.scores(fitted, seed), seconds
+    budget = Budget(epsilon, DELTA, unit, POPULATION)
+    found = simulated_cohorts.tstr(kind_name, settings, seed, budget, SYNTHETIC_SUBJECTS)
+    return found.scores, found.seconds
 
 
 if __name__ == "__main__":

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.metrics import accuracy_score, f1_score
 
+from pulseveil import registry
 from pulseveil.cohorts.simulated import Simulated
 from pulseveil.contracts import FeatureSet, SyntheticSet, WindowSet
 from pulseveil.detectors import Fitted
 from pulseveil.features import extract_features
+from pulseveil.generators.subjects import synthetic_subjects
+from pulseveil.privacy.budget import NOT_PRIVATE, Budget
+from pulseveil.privacy.noise import reproducible
+from pulseveil.randomness import child, root_stream
 from pulseveil.windows import cut_windows
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.synthetic_sets import as_set
 
 WESAD_S = {"baseline_s": 1180, "stress_s": 660, "amusement_s": 372}
 PEOPLE = 14
@@ -54,3 +68,42 @@ def scores(fitted: Fitted, seed: int) -> tuple[float, float]:
     """Accuracy and stress F1 on `tested`."""
     found, truth = fitted.score(tested(seed)).predicted, tested(seed).stress
     return accuracy_score(truth, found), f1_score(truth, np.asarray(found), zero_division=0)
+
+
+def of_rule(seed: int) -> tuple[float, float]:
+    """Accuracy and stress F1 of the public signs on the tested people of a cohort."""
+    kind = registry.load("detectors", "public_signs")
+    return scores(kind(kind.Settings()).fit(tested(seed), budget=NOT_PRIVATE, stream=root_stream(0)), seed)
+
+
+class Taught(NamedTuple):
+    """A generator's windows beside those it learned from, what a detector learns from them, CPU seconds."""
+
+    windows: WindowSet
+    synthetic: SyntheticSet
+    scores: tuple[float, float]
+    seconds: float
+
+
+def tstr(kind_name: str, settings: Mapping[str, Any], seed: int, budget: Budget, subjects: int) -> Taught:
+    """Accuracy and stress F1 of a logistic regression of synthetic windows; the noise comes from the seed."""
+    kind, detector = registry.load("generators", kind_name), registry.load("detectors", "logistic")
+    windows = windows_of(seed, "generator")
+    stream = child(root_stream(seed), kind_name)
+    started = time.process_time()
+    model = kind.fit(
+        kind.Settings.model_validate(settings),
+        windows.windows,
+        windows.stress.astype(np.int8),
+        classes=2,
+        budget=replace(budget, noise=reproducible(child(stream, "noise"))),
+        stream=stream,
+        subject=windows.subject,
+    )
+    seconds = time.process_time() - started
+    made = synthetic_subjects(model, subjects=subjects, classes=2, stream=child(stream, "sample"))
+    synthetic = as_set(
+        made, windows, generator=kind_name, unit=budget.unit, epsilon=budget.epsilon, seed=seed
+    )
+    fitted = detector(detector.Settings()).fit(features_of(synthetic), budget=NOT_PRIVATE, stream=stream)
+    return Taught(windows, synthetic, scores(fitted, seed), seconds)
