@@ -5,14 +5,17 @@ import tensorflow as tf
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.errors import InputError
 from pulseveil.generators.cgan import CGAN, CGANSettings
-from pulseveil.generators.private_cgan import NOBODY, PrivateCGAN, drawn_rows, lay_out
+from pulseveil.generators.private_gan import PrivateGAN
 from pulseveil.networks import gan, gan_training
+from pulseveil.networks.adversaries import Real
 from pulseveil.networks.discriminators import discriminate
+from pulseveil.networks.gan_adversaries import ConditionalAdversaries
 from pulseveil.networks.gan_training import Objective
 from pulseveil.privacy import dpgan
 from pulseveil.privacy.budget import Budget, Population
 from pulseveil.privacy.device import describe_device
 from pulseveil.privacy.noise import reproducible
+from pulseveil.privacy.record_windows import NOBODY, drawn_rows, lay_out
 from pulseveil.randomness import root_stream
 
 PEOPLE, WINDOWS, SHARE = 5, 8, 0.25
@@ -38,7 +41,7 @@ def fit(data, allowance, checkpoint=None, private=None, **settings):
     windows, code, subject = data
     private = {"steps": 110, "batch_size": 16, "fakes": 8, "windows_each": 3} | (private or {})
     return CGAN.fit(
-        CGANSettings(**SETTINGS, **settings, private=PrivateCGAN(**private)),
+        CGANSettings(**SETTINGS, **settings, private=PrivateGAN(**private)),
         windows,
         code,
         classes=2,
@@ -78,10 +81,22 @@ def objective(discriminator="lstm"):
     return Objective(discriminator, 1e-3, 0.5, "published", 8.0, "linear", 0.3)
 
 
+def adversaries(discriminator="lstm"):
+    return ConditionalAdversaries(objective(discriminator), SHAPE, 1, 0.0)
+
+
+def real_losses(name, discriminator, data):
+    def losses(numbers, note):
+        real = Real(tf.gather(data.windows, numbers), tf.gather(data.condition, numbers))
+        return adversaries(name).real_losses(discriminator, real, None, note)
+
+    return losses
+
+
 @pytest.mark.parametrize("name", ["lstm", "fcn", "transformer"])
 def test_clipped_gradients_equal_a_plain_loop_over_records(name):
     windows, code, _ = people()
-    data = dpgan.Data(tf.constant(windows), tf.constant(code.astype(np.int32)))
+    data = Real(tf.constant(windows), tf.constant(code.astype(np.int32)))
     start = gan_training.start(np.random.default_rng(0), objective(name), SHAPE)
     rows = np.array([[3, 7, 3], [NOBODY] * 3, [39, 1, 0], [12, 13, 14]] + [[NOBODY] * 3] * 3, np.int32)
     expected = [np.zeros(value.shape) for value in start.discriminator]
@@ -98,7 +113,9 @@ def test_clipped_gradients_equal_a_plain_loop_over_records(name):
         for total, gradient in zip(expected, gradients, strict=True):
             total += gradient * min(1, clip_norm / norms[-1])
     assert max(norms) > clip_norm, "nothing was clipped"
-    found = dpgan.clipped_gradients(name, start.discriminator, data, tf.constant(rows), clip_norm, answer=1.0)
+    found = dpgan.clipped_gradients(
+        real_losses(name, start.discriminator, data), start.discriminator, tf.constant(rows), clip_norm
+    )
     for total, value in zip(expected, found, strict=True):
         np.testing.assert_allclose(value, total, rtol=2e-5, atol=1e-7)
 
@@ -106,16 +123,16 @@ def test_clipped_gradients_equal_a_plain_loop_over_records(name):
 def test_a_step_is_half_real_over_expected_batch_half_fake_mean():
     """Without noise, read off the averages of Adam after its first step: half of the gradient (beta1 .5)."""
     windows, code, _ = people()
-    data = dpgan.Data(tf.constant(windows), tf.constant(code.astype(np.int32)))
+    data = Real(tf.constant(windows), tf.constant(code.astype(np.int32)))
     start = gan_training.start(np.random.default_rng(0), objective(), SHAPE)
     rng = np.random.default_rng(1)
     rows = tf.constant([[0], [9], [NOBODY]], tf.int32)
     codes = tf.constant(rng.integers(2, size=(2, 4)), tf.int32)
     made_from = tf.constant(rng.normal(size=(2, 4, gan.NOISE_SIZE)), tf.float32)
-    batch = dpgan.Batches(rows, tf.constant([1, 2]), codes, made_from)
+    batch = dpgan.Batches(rows, tf.constant([1, 2]), codes, made_from, tf.zeros(4))
     expected_batch = 2.5
-    scales = dpgan.Scales(*(tf.constant(value) for value in (1e9, 0.0, expected_batch, 0.0)))
-    after = dpgan.step(objective(), 5, dpgan.State(start, tf.constant(0)), data, batch, scales)
+    scales = dpgan.Scales(*(tf.constant(value) for value in (1e9, 0.0, expected_batch)))
+    after = dpgan.step(adversaries(), 5, dpgan.State(start, tf.constant(0)), data, batch, scales)
     fake = gan.generate(start.generator, made_from[0], codes[0], leaky_slope=0.3, output="linear")
     with tf.GradientTape() as tape:
         tape.watch(start.discriminator)
@@ -124,27 +141,33 @@ def test_a_step_is_half_real_over_expected_batch_half_fake_mean():
         loss = tf.reduce_sum(tf.math.softplus(-real)) / expected_batch
         loss = (loss + tf.reduce_mean(tf.math.softplus(synthetic))) / 2
     gradients = map(tf.convert_to_tensor, tape.gradient(loss, start.discriminator))
-    for first_moment, gradient in zip(after.networks.discriminator_adam.first, gradients, strict=True):
+    for first_moment, gradient in zip(after.players.discriminator_adam.first, gradients, strict=True):
         np.testing.assert_allclose(first_moment, 0.5 * gradient, rtol=1e-4, atol=1e-8)
     assert after.noised.numpy() == 0, "no noise came, so none is counted"
-    for value, before in zip(after.networks.generator, start.generator, strict=True):
+    for value, before in zip(after.players.generator, start.generator, strict=True):
         np.testing.assert_array_equal(value, before)
-    turn = dpgan.step(objective(), 1, dpgan.State(start, tf.constant(0)), data, batch, scales)
-    assert any(np.any(a != b) for a, b in zip(turn.networks.generator, start.generator, strict=True))
+    turn = dpgan.step(adversaries(), 1, dpgan.State(start, tf.constant(0)), data, batch, scales)
+    assert any(np.any(a != b) for a, b in zip(turn.players.generator, start.generator, strict=True))
 
 
 def test_a_step_without_any_record_is_noised_all_the_same():
     windows, code, _ = people()
-    data = dpgan.Data(tf.constant(windows), tf.constant(code.astype(np.int32)))
+    data = Real(tf.constant(windows), tf.constant(code.astype(np.int32)))
     start = gan_training.start(np.random.default_rng(0), objective("fcn"), SHAPE)
     nobody = tf.fill((3, 1), NOBODY)
-    sums = dpgan.clipped_gradients("fcn", start.discriminator, data, nobody, 1.0, answer=1.0)
+    sums = dpgan.clipped_gradients(
+        real_losses("fcn", start.discriminator, data), start.discriminator, nobody, 1.0
+    )
     assert all(np.all(value == 0) for value in sums)
     batch = dpgan.Batches(
-        nobody, tf.constant([1, 2]), tf.zeros((2, 4), tf.int32), tf.zeros((2, 4, gan.NOISE_SIZE))
+        nobody,
+        tf.constant([1, 2]),
+        tf.zeros((2, 4), tf.int32),
+        tf.zeros((2, 4, gan.NOISE_SIZE)),
+        tf.zeros(4),
     )
-    scales = dpgan.Scales(*(tf.constant(value) for value in (1.0, 1.0, 1.0, 0.0)))
-    after = dpgan.step(objective("fcn"), 5, dpgan.State(start, tf.constant(0)), data, batch, scales)
+    scales = dpgan.Scales(*(tf.constant(value) for value in (1.0, 1.0, 1.0)))
+    after = dpgan.step(adversaries("fcn"), 5, dpgan.State(start, tf.constant(0)), data, batch, scales)
     assert after.noised.numpy() == 1
 
 
@@ -235,9 +258,8 @@ def test_free_places_are_nobody():
 
 
 def test_synthetic_labels_come_from_public_shares():
-    recipe = dpgan.Recipe(
-        objective(), SHAPE, CGAN.mechanisms(CGANSettings(), budget())[0], 4, 1, 64, 5, 0.0, (0.75, 0.25)
-    )
+    (mechanism,) = CGAN.mechanisms(CGANSettings(), budget())
+    recipe = dpgan.Recipe(adversaries(), mechanism, 1, 64, 5, (0.75, 0.25))
     draws = np.zeros((50, 4, 1), np.int32), np.zeros((50, 2), np.int32)
     codes = dpgan._batches(recipe, draws, root_stream(0), 0).codes.numpy()
     assert codes.shape == (50, 2, 64)

@@ -11,9 +11,8 @@ from pydantic import Field
 
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.errors import InputError
-from pulseveil.generators import GeneratorSettings, TrainingSet, private_cgan
-from pulseveil.generators.private_cgan import PrivateCGAN
-from pulseveil.generators.subjects import class_shares
+from pulseveil.generators import GeneratorSettings, TrainingSet, private_gan
+from pulseveil.generators.private_gan import PrivateGAN
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.randomness import Stream
@@ -25,6 +24,12 @@ if TYPE_CHECKING:
 _EXAMPLES_PER_SECOND = {"lstm": 900, "fcn": 1700, "transformer": 680}
 # The large batches of a private training take less time an example, and so do its narrow layers.
 _LARGE_BATCHES = 1.5
+_PUBLIC_QUANTITIES = (
+    "number of people",
+    "windows of a person",
+    "shares of the conditions",
+    "diversity bound",
+)
 
 
 class CGANSettings(GeneratorSettings):
@@ -49,8 +54,8 @@ class CGANSettings(GeneratorSettings):
     selection: Literal["last", "two_sample"] = Field(
         "last", description="parameters kept: the last, or the best by a two-sample test on training windows"
     )
-    private: PrivateCGAN = Field(
-        PrivateCGAN(), description="private: how it is trained; `steps`, `batch_size` and rate count there"
+    private: PrivateGAN = Field(
+        PrivateGAN(), description="private: how it is trained; `steps`, `batch_size` and rate count there"
     )
 
 
@@ -138,31 +143,30 @@ class CGAN:
         checkpoint: Checkpoint | None,
     ) -> Self:
         from pulseveil.generators.cgan_training import objective_of
+        from pulseveil.generators.private_gan_training import train_privately
         from pulseveil.networks.gan import Shape
-        from pulseveil.privacy import dpgan, ledger
+        from pulseveil.networks.gan_adversaries import ConditionalAdversaries
 
         private, (mechanism,) = settings.private, cls.mechanisms(settings, budget)
-        population, noise = budget.known_population(), budget.noise_source()
-        recipe = dpgan.Recipe(
+        adversaries = ConditionalAdversaries(
             objective_of(settings)._replace(learning_rate=private.learning_rate),
             Shape(classes, *windows.shape[1:]),
-            mechanism,
             private.width_divisor,
-            private.windows_each if budget.unit == "subject" else 1,
-            private.fakes,
-            private.discriminator_steps,
             # Without a bound the published term is in force, which has no gradient.
             settings.diversity_bound or 0.0,
-            tuple(class_shares(classes, population.stress_share).tolist()),
         )
-        records = private_cgan.lay_out(windows, condition, subject, budget.unit, population)
-        parameters, noised = dpgan.fit(recipe, records, noise, stream, checkpoint)
-        entry = ledger.settle(
-            mechanism,
-            steps_noised=noised,
-            delta=budget.delta,
-            noise=noise,
-            public_quantities=private_cgan.PUBLIC_QUANTITIES,
+        parameters, entry = train_privately(
+            adversaries,
+            windows,
+            condition,
+            subject,
+            private=private,
+            mechanism=mechanism,
+            classes=classes,
+            budget=budget,
+            stream=stream,
+            checkpoint=checkpoint,
+            public_quantities=_PUBLIC_QUANTITIES,
         )
         return cls(settings, parameters, (entry,))
 
@@ -172,15 +176,17 @@ class CGAN:
 
         Raises InputError for settings that look at real windows beside its noised sums.
         """
-        return (
-            private_cgan.discriminator_mechanism(
-                settings.private,
-                budget,
-                selection=settings.selection,
-                diversity=settings.diversity,
-                bound=settings.diversity_bound,
-            ),
-        )
+        if settings.selection != "last":
+            raise InputError(
+                f"cgan: selection {settings.selection} compares with real windows, at no noise; "
+                "private: use selection last"
+            )
+        if settings.diversity == "effective" and settings.diversity_bound is None:
+            raise InputError(
+                "cgan: diversity effective takes its bound from the training windows, at no noise; "
+                "private: give diversity_bound, for example from simulated cohorts"
+            )
+        return (private_gan.discriminator_mechanism("cgan", settings.private, budget),)
 
     @property
     def ledger(self) -> tuple[Entry, ...]:
@@ -194,7 +200,7 @@ class CGAN:
         if private is None:
             return settings.steps * settings.batch_size / rate
         rate *= _LARGE_BATCHES * settings.private.width_divisor
-        return private_cgan.expected_examples(settings.private, rows, private) / rate
+        return private_gan.expected_examples(settings.private, rows, private) / rate
 
     @property
     def noise_size(self) -> int:

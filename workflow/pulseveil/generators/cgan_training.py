@@ -20,8 +20,9 @@ from pulseveil.generators.cgan import CGANSettings
 from pulseveil.generators.diversity import typical_diversity
 from pulseveil.generators.passes import shuffled_rows
 from pulseveil.networks import gan_training
+from pulseveil.networks.adversaries import Players
 from pulseveil.networks.gan import NOISE_SIZE, Shape, sampler
-from pulseveil.networks.gan_training import Batches, Objective, State
+from pulseveil.networks.gan_training import Batches, Objective
 from pulseveil.networks.states import from_arrays, to_arrays
 from pulseveil.quality.two_sample import two_sample_score
 from pulseveil.randomness import Stream, child, generator
@@ -112,8 +113,8 @@ def _each(parameters: Sequence[Any], models: int) -> list[list[Any]]:
 
 
 def _restored(
-    state: State, models: int, checkpoint: Checkpoint | None
-) -> tuple[int, State, Sequence[Best | None]]:
+    state: Players, models: int, checkpoint: Checkpoint | None
+) -> tuple[int, Players, Sequence[Best | None]]:
     stored = checkpoint.load() if checkpoint is not None else None
     if stored is None:
         return 0, state, [None] * models
@@ -127,7 +128,7 @@ def _restored(
     return done, from_arrays(state, arrays), best
 
 
-def _arrays(state: State, best: Sequence[Best | None]) -> dict[str, NDArray[Any]]:
+def _arrays(state: Players, best: Sequence[Best | None]) -> dict[str, NDArray[Any]]:
     arrays, found = to_arrays(state), [one for one in best if one is not None]
     if not found:
         return arrays

@@ -17,8 +17,9 @@ from pulseveil.checkpoints import Checkpoint
 from pulseveil.generators.dgan import DGANSettings
 from pulseveil.generators.passes import shuffled_rows
 from pulseveil.networks import dgan_training
+from pulseveil.networks.adversaries import Players
 from pulseveil.networks.dgan import GENERATOR_PARAMETERS, Shape
-from pulseveil.networks.dgan_training import LOSSES, Draws, Objective, Rows, State
+from pulseveil.networks.dgan_training import LOSSES, Draws, Objective, Rows
 from pulseveil.networks.states import from_arrays, to_arrays
 from pulseveil.randomness import Stream, child, generator
 
@@ -92,7 +93,7 @@ def draw_passes(n: int, shape: Shape, block: int, stream: Stream) -> Draws:
     )
 
 
-def _restored(state: State, checkpoint: Checkpoint | None) -> tuple[int, State]:
+def _restored(state: Players, checkpoint: Checkpoint | None) -> tuple[int, Players]:
     stored = checkpoint.load() if checkpoint is not None else None
     if stored is None:
         return 0, state

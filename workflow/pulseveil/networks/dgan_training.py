@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from pulseveil.networks import adam, dgan
+from pulseveil.networks.adversaries import Players, start_players
 from pulseveil.networks.dgan import Penalty, Shape
 
 LOSSES = ("discriminator", "penalty", "generator")
@@ -27,15 +28,6 @@ class Objective(NamedTuple):
     beta1: float
     penalty: Penalty
     penalty_weight: float
-
-
-class State(NamedTuple):
-    """Both networks' parameters and Adam states."""
-
-    generator: list[tf.Tensor]
-    discriminator: list[tf.Tensor]
-    generator_adam: adam.AdamState
-    discriminator_adam: adam.AdamState
 
 
 class Rows(NamedTuple):
@@ -57,14 +49,12 @@ class Draws(NamedTuple):
     place: tf.Tensor
 
 
-Program = Callable[[State, Rows, Draws, tf.Tensor, tf.Tensor], tuple[State, tf.Tensor]]
+Program = Callable[[Players, Rows, Draws, tf.Tensor, tf.Tensor], tuple[Players, tf.Tensor]]
 
 
-def start(rng: np.random.Generator, shape: Shape) -> State:
+def start(rng: np.random.Generator, shape: Shape) -> Players:
     """The state before the first step."""
-    generator = [tf.constant(value) for value in dgan.start_generator(rng, shape)]
-    discriminator = [tf.constant(value) for value in dgan.start_discriminator(rng, shape)]
-    return State(generator, discriminator, adam.start(generator), adam.start(discriminator))
+    return start_players(dgan.start_generator(rng, shape), dgan.start_discriminator(rng, shape))
 
 
 @lru_cache(maxsize=16)
@@ -77,9 +67,9 @@ def program(objective: Objective, batch_size: int) -> Program:
 
     @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
     def run(
-        state: State, rows: Rows, draws: Draws, first: tf.Tensor, last: tf.Tensor
-    ) -> tuple[State, tf.Tensor]:
-        def body(i: tf.Tensor, state: State, total: tf.Tensor) -> tuple[tf.Tensor, State, tf.Tensor]:
+        state: Players, rows: Rows, draws: Draws, first: tf.Tensor, last: tf.Tensor
+    ) -> tuple[Players, tf.Tensor]:
+        def body(i: tf.Tensor, state: Players, total: tf.Tensor) -> tuple[tf.Tensor, Players, tf.Tensor]:
             own = Draws(*(values[i] for values in draws))
             state, losses = one_pass(objective, batch_size, state, rows, own)
             return i + 1, state, total + losses
@@ -92,13 +82,13 @@ def program(objective: Objective, batch_size: int) -> Program:
 
 
 def one_pass(
-    objective: Objective, batch_size: int, state: State, rows: Rows, draws: Draws
-) -> tuple[State, tf.Tensor]:
+    objective: Objective, batch_size: int, state: Players, rows: Rows, draws: Draws
+) -> tuple[Players, tf.Tensor]:
     """The state after a pass over all rows in batches, by `draws` of one pass; mean LOSSES of its steps."""
     full, rest = divmod(draws.order.shape[0], batch_size)
     batches = Draws(*(_in_batches(values, full, batch_size) for values in draws))
 
-    def body(i: tf.Tensor, state: State, total: tf.Tensor) -> tuple[tf.Tensor, State, tf.Tensor]:
+    def body(i: tf.Tensor, state: Players, total: tf.Tensor) -> tuple[tf.Tensor, Players, tf.Tensor]:
         state, losses = _batch(objective, state, rows, Draws(*(values[i] for values in batches)))
         return i + 1, state, total + losses
 
@@ -111,8 +101,8 @@ def one_pass(
 
 
 def step(
-    objective: Objective, state: State, rows: Rows, noise: tf.Tensor, place: tf.Tensor
-) -> tuple[State, tf.Tensor]:
+    objective: Objective, state: Players, rows: Rows, noise: tf.Tensor, place: tf.Tensor
+) -> tuple[Players, tf.Tensor]:
     """One update of each network by a batch of rows, noise (b, steps, p) and place (b); LOSSES (3)."""
     with tf.GradientTape() as tape:
         tape.watch(state.generator)
@@ -128,8 +118,8 @@ def step(
 
 
 def update_discriminator(
-    objective: Objective, state: State, rows: Rows, made: tf.Tensor, place: tf.Tensor
-) -> tuple[State, tf.Tensor]:
+    objective: Objective, state: Players, rows: Rows, made: tf.Tensor, place: tf.Tensor
+) -> tuple[Players, tf.Tensor]:
     """One update of the discriminator by real and made windows (b, d); its loss and the penalty in it (2)."""
     between = made + place[:, tf.newaxis] * (rows.windows - made)
     real, fake, mixed = (tf.concat([x, rows.codes], axis=1) for x in (rows.windows, made, between))
@@ -146,7 +136,7 @@ def update_discriminator(
     return after, tf.stack([loss, penalty])
 
 
-def _batch(objective: Objective, state: State, rows: Rows, draws: Draws) -> tuple[State, tf.Tensor]:
+def _batch(objective: Objective, state: Players, rows: Rows, draws: Draws) -> tuple[Players, tf.Tensor]:
     """The step of one batch, whose draws these are."""
     own = Rows(*(tf.gather(values, draws.order) for values in rows))
     return step(objective, state, own, draws.noise, draws.place)

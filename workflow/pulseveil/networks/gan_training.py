@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from pulseveil.networks import adam
+from pulseveil.networks.adversaries import Players, start_players
 from pulseveil.networks.discriminators import discriminate, start_discriminator
 from pulseveil.networks.gan import Output, Shape, generate, start_generator
 from pulseveil.networks.layers import Parameters
@@ -36,15 +37,6 @@ class Objective(NamedTuple):
     leaky_slope: float
 
 
-class State(NamedTuple):
-    """Both networks' parameters and Adam states."""
-
-    generator: list[tf.Tensor]
-    discriminator: list[tf.Tensor]
-    generator_adam: adam.AdamState
-    discriminator_adam: adam.AdamState
-
-
 class Batches(NamedTuple):
     """Inputs of a number of steps.
 
@@ -58,24 +50,23 @@ class Batches(NamedTuple):
     noise: tf.Tensor
 
 
-Program = Callable[[State, Batches, tf.Tensor, tf.Tensor, tf.Tensor], tuple[State, tf.Tensor]]
+Program = Callable[[Players, Batches, tf.Tensor, tf.Tensor, tf.Tensor], tuple[Players, tf.Tensor]]
 
 
-def start(rng: np.random.Generator, objective: Objective, shape: Shape, width_divisor: int = 1) -> State:
+def start(rng: np.random.Generator, objective: Objective, shape: Shape, width_divisor: int = 1) -> Players:
     """The state before the first step; see `start_discriminator` for `width_divisor`."""
-    generator = [tf.constant(value) for value in start_generator(rng, shape)]
-    first = start_discriminator(objective.discriminator, rng, shape, width_divisor)
-    discriminator = [tf.constant(value) for value in first]
-    return State(generator, discriminator, adam.start(generator), adam.start(discriminator))
+    generator = start_generator(rng, shape)
+    discriminator = start_discriminator(objective.discriminator, rng, shape, width_divisor)
+    return start_players(generator, discriminator)
 
 
-def side_by_side(starts: Sequence[State]) -> State:
-    """States before the first step of several models as one; that of a single model as it is."""
+def side_by_side(starts: Sequence[Players]) -> Players:
+    """Players before the first step of several models as one; that of a single model as it is."""
     if len(starts) == 1:
         return starts[0]
     networks = ([start.generator for start in starts], [start.discriminator for start in starts])
     generator, discriminator = ([tf.stack(values) for values in zip(*all_, strict=True)] for all_ in networks)
-    return State(generator, discriminator, adam.start(generator), adam.start(discriminator))
+    return start_players(generator, discriminator)
 
 
 def batches_side_by_side(batches: Sequence[Batches]) -> Batches:
@@ -97,9 +88,9 @@ def program(objective: Objective) -> Program:
 
     @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
     def run(
-        state: State, batches: Batches, bound: tf.Tensor, first: tf.Tensor, last: tf.Tensor
-    ) -> tuple[State, tf.Tensor]:
-        def body(i: tf.Tensor, state: State, total: tf.Tensor) -> tuple[tf.Tensor, State, tf.Tensor]:
+        state: Players, batches: Batches, bound: tf.Tensor, first: tf.Tensor, last: tf.Tensor
+    ) -> tuple[Players, tf.Tensor]:
+        def body(i: tf.Tensor, state: Players, total: tf.Tensor) -> tuple[tf.Tensor, Players, tf.Tensor]:
             state, losses = step(objective, state, bound, *(values[i] for values in batches))
             return i + 1, state, total + losses
 
@@ -112,12 +103,12 @@ def program(objective: Objective) -> Program:
 
 def step(
     objective: Objective,
-    state: State,
+    state: Players,
     bound: tf.Tensor,
     windows: tf.Tensor,
     condition: tf.Tensor,
     noise: tf.Tensor,
-) -> tuple[State, tf.Tensor]:
+) -> tuple[Players, tf.Tensor]:
     """One update of each network; losses (3): discriminator, generator, diversity term."""
 
     fake = make_fakes(objective, state.generator, noise[0], condition)
@@ -134,8 +125,8 @@ def step(
 
 
 def update_generator(
-    objective: Objective, state: State, bound: tf.Tensor, condition: tf.Tensor, noise: tf.Tensor
-) -> tuple[State, tf.Tensor]:
+    objective: Objective, state: Players, bound: tf.Tensor, condition: tf.Tensor, noise: tf.Tensor
+) -> tuple[Players, tf.Tensor]:
     """One update of the generator by the discriminator alone; its loss and diversity term (2)."""
     with tf.GradientTape() as tape:
         tape.watch(state.generator)

@@ -1,8 +1,8 @@
-"""DP-SGD of a conditional GAN's discriminator; its generator sees nothing but that discriminator.
+"""DP-SGD of a GAN's discriminator; its generator sees nothing but that discriminator.
 
 A step adds the noised sum of clipped gradients of real records, divided by the expected batch, to the mean
 clipped gradient of synthetic windows. Those need no noise: they, and their labels from public shares, are
-functions of what has been released. Programs, networks and losses are those of `networks.gan_training`.
+functions of what has been released. Networks and losses are those of the `Adversaries`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from pulseveil.checkpoints import Checkpoint
-from pulseveil.generators.private_cgan import NOBODY, Records, drawn_rows
-from pulseveil.networks import gan_training
-from pulseveil.networks.discriminators import discriminate
-from pulseveil.networks.gan import NOISE_SIZE, Shape
-from pulseveil.networks.gan_training import Objective
+from pulseveil.networks.adversaries import Adversaries, Made, Players, Real
 from pulseveil.networks.per_example import Note
 from pulseveil.networks.states import from_arrays, to_arrays
 from pulseveil.privacy import sampling
@@ -30,6 +26,7 @@ from pulseveil.privacy.clipping import add_noise, clipped_sum, in_passes
 from pulseveil.privacy.device import describe_device
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.noise import Noise
+from pulseveil.privacy.record_windows import NOBODY, Records, drawn_rows
 from pulseveil.privacy.resume import BLOCK_STEPS, Advance, Course, Resumable, digest
 from pulseveil.randomness import Stream, child, generator
 
@@ -43,60 +40,50 @@ _ROWS_A_PASS = 32
 class Recipe:
     """All that is public of a private training.
 
-    width_divisor: of the published widths of the discriminator. windows_each: windows drawn of each record
-    in a step. fakes: synthetic windows of a step, labelled by public `shares` of the conditions.
-    discriminator_steps: for each step of the generator. bound: where the effective diversity term ends.
+    windows_each: windows drawn of each record in a step. fakes: synthetic windows of a step, labelled by
+    public `shares` of the conditions. discriminator_steps: for each step of the generator.
     """
 
-    objective: Objective
-    shape: Shape
+    adversaries: Adversaries
     mechanism: Mechanism
-    width_divisor: int
     windows_each: int
     fakes: int
     discriminator_steps: int
-    bound: float
     shares: tuple[float, ...]
 
 
 class State(NamedTuple):
     """A training between two steps; `noised` counts the steps whose sum got noise."""
 
-    networks: gan_training.State
+    players: Players
     noised: tf.Tensor
-
-
-class Data(NamedTuple):
-    """Real windows (m, time, channels) and their condition codes (m)."""
-
-    windows: tf.Tensor
-    condition: tf.Tensor
 
 
 class Batches(NamedTuple):
     """Inputs of a number of steps.
 
     rows (steps, room, windows_each) int32: real windows of each record, NOBODY where there is none;
-    noise_seeds (steps, 2) int32; codes (steps, 2, fakes) int32 and made_from (steps, 2, fakes, size) float32
-    of synthetic windows, first for the discriminator and then for the generator.
+    noise_seeds (steps, 2) int32; codes (steps, 2, fakes) int32 and made_from (steps, 2, fakes, ...) float32
+    of synthetic windows, first for the discriminator and then for the generator; place (steps, fakes) on
+    [0, 1) of the former (see `Made`).
     """
 
     rows: tf.Tensor
     noise_seeds: tf.Tensor
     codes: tf.Tensor
     made_from: tf.Tensor
+    place: tf.Tensor
 
 
 class Scales(NamedTuple):
-    """Scalars of a step: clip norm, the noise's standard deviation, divisor of the sum, diversity bound."""
+    """Scalars of a step: clip norm, the noise's standard deviation, divisor of the sum."""
 
     clip_norm: tf.Tensor
     noise_deviation: tf.Tensor
     divisor: tf.Tensor
-    bound: tf.Tensor
 
 
-Program = Callable[[State, Data, Batches, Scales, tf.Tensor, tf.Tensor], State]
+Program = Callable[[State, Real, Batches, Scales, tf.Tensor, tf.Tensor], State]
 
 
 def fit(
@@ -108,11 +95,10 @@ def fit(
     part, and the noise, come from `noise`. Nothing of a step is logged. See
     `resume` for how an interrupted training goes on.
     """
-    rng = generator(child(stream, "parameters"))
-    first = gan_training.start(rng, recipe.objective, recipe.shape, recipe.width_divisor)
+    first = recipe.adversaries.start(generator(child(stream, "parameters")))
     secret = fingerprint(recipe, records, first)
-    data = Data(tf.constant(records.windows), tf.constant(records.condition))
-    run, steps = program(recipe.objective, recipe.discriminator_steps), recipe.mechanism.steps
+    data = Real(tf.constant(records.windows), tf.constant(records.condition))
+    run, steps = program(recipe.adversaries, recipe.discriminator_steps), recipe.mechanism.steps
 
     def begin(attempt: int) -> Advance[State]:
         draws = _draws(recipe, records, noise, secret, attempt)
@@ -121,7 +107,7 @@ def fit(
             block = first // BLOCK_STEPS
             bounds = (tf.constant(step - block * BLOCK_STEPS) for step in (first, last))
             after = run(state, data, _batches(recipe, draws, stream, block), scales(recipe), *bounds)
-            logger.info("cgan: private step %d of %d", last, steps)
+            logger.info("private step %d of %d", last, steps)
             return after
 
         return advance
@@ -129,11 +115,11 @@ def fit(
     start = State(first, tf.constant(0))
     course = Course(start, partial(from_arrays, start), to_arrays, begin)
     state, lost = Resumable(recipe.mechanism, secret, noise, checkpoint).train(course)
-    return [value.numpy() for value in state.networks.generator], int(state.noised) + lost
+    return [value.numpy() for value in state.players.generator], int(state.noised) + lost
 
 
 @lru_cache(maxsize=16)
-def program(objective: Objective, discriminator_steps: int) -> Program:
+def program(adversaries: Adversaries, discriminator_steps: int) -> Program:
     """Compiled `(state, data, batches, scales, first, last) -> state` after steps first..last-1 of `batches`.
 
     Folds, seeds and epsilons of equal sizes share one compilation.
@@ -141,11 +127,11 @@ def program(objective: Objective, discriminator_steps: int) -> Program:
 
     @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
     def run(
-        state: State, data: Data, batches: Batches, scales: Scales, first: tf.Tensor, last: tf.Tensor
+        state: State, data: Real, batches: Batches, scales: Scales, first: tf.Tensor, last: tf.Tensor
     ) -> State:
         def body(i: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
             batch = Batches(*(values[i] for values in batches))
-            return i + 1, step(objective, discriminator_steps, state, data, batch, scales)
+            return i + 1, step(adversaries, discriminator_steps, state, data, batch, scales)
 
         after: State = tf.while_loop(lambda i, _: i < last, body, (first, state))[1]
         return after
@@ -154,50 +140,59 @@ def program(objective: Objective, discriminator_steps: int) -> Program:
 
 
 def step(
-    objective: Objective, discriminator_steps: int, state: State, data: Data, batch: Batches, scales: Scales
+    adversaries: Adversaries,
+    discriminator_steps: int,
+    state: State,
+    data: Real,
+    batch: Batches,
+    scales: Scales,
 ) -> State:
     """One step of the discriminator and, after each `discriminator_steps` of them, one of the generator.
 
     `batch` holds the inputs of this step alone.
     """
-    networks = state.networks
-    name, parameters = objective.discriminator, networks.discriminator
-    sums = clipped_gradients(name, parameters, data, batch.rows, scales.clip_norm, answer=1.0)
-    noised, count = add_noise(sums, batch.noise_seeds, scales.noise_deviation)
-    fake = gan_training.make_fakes(objective, networks.generator, batch.made_from[0], batch.codes[0])
-    each = tf.range(fake.shape[0])[:, tf.newaxis]
+    players = state.players
+    windows = adversaries.make(players.generator, batch.made_from[0], batch.codes[0])
+    made = Made(windows, batch.codes[0], batch.place)
+    count = windows.shape[0]
+
+    def of_real(numbers: tf.Tensor, note: Note) -> tf.Tensor:
+        real = Real(*(tf.gather(values, numbers) for values in data))
+        # By its number a window meets the same made one whoever else is drawn.
+        beside = Made(*(tf.gather(values, numbers % count) for values in made))
+        return adversaries.real_losses(players.discriminator, real, beside, note)
+
+    def of_made(numbers: tf.Tensor, note: Note) -> tf.Tensor:
+        own = Made(*(tf.gather(values, numbers) for values in made))
+        return adversaries.made_losses(players.discriminator, own, note)
+
+    sums = clipped_gradients(of_real, players.discriminator, batch.rows, scales.clip_norm)
+    noised, noised_steps = add_noise(sums, batch.noise_seeds, scales.noise_deviation)
+    each = tf.range(count)[:, tf.newaxis]
     # Clipped as well, though nothing asks for it: else the real windows would count for less.
-    of_fakes = clipped_gradients(
-        name, parameters, Data(fake, batch.codes[0]), each, scales.clip_norm, answer=0.0
-    )
+    of_fakes = clipped_gradients(of_made, players.discriminator, each, scales.clip_norm)
     # Half each, as in the mean over a batch of as many real as synthetic windows.
-    gradients = [(r / scales.divisor + f / fake.shape[0]) / 2 for r, f in zip(noised, of_fakes, strict=True)]
-    discriminator, moments = gan_training.descend(
-        objective, networks.discriminator, gradients, networks.discriminator_adam
+    gradients = [(r / scales.divisor + f / count) / 2 for r, f in zip(noised, of_fakes, strict=True)]
+    players = adversaries.update_discriminator(players, gradients)
+    turn = tf.equal(players.discriminator_adam.step % discriminator_steps, 0)
+    players = tf.cond(
+        turn,
+        lambda: adversaries.update_generator(players, batch.codes[1], batch.made_from[1]),
+        lambda: players,
     )
-    networks = networks._replace(discriminator=discriminator, discriminator_adam=moments)
-
-    def of_generator() -> gan_training.State:
-        inputs = (scales.bound, batch.codes[1], batch.made_from[1])
-        after, _ = gan_training.update_generator(objective, networks, *inputs)
-        return after
-
-    turn = tf.equal(moments.step % discriminator_steps, 0)
-    return State(tf.cond(turn, of_generator, lambda: networks), state.noised + count)
+    return State(players, state.noised + noised_steps)
 
 
 def clipped_gradients(
-    name: str,
+    losses: Callable[[tf.Tensor, Note], tf.Tensor],
     parameters: list[tf.Tensor],
-    data: Data,
     rows: tf.Tensor,
     clip_norm: tf.Tensor | float,
-    *,
-    answer: float,
 ) -> list[tf.Tensor]:
-    """Sum over records of the clipped gradient of a record's mean loss; `answer` is 1 for real, 0 for fake.
+    """Sum over records of the clipped gradient of a record's mean loss.
 
-    rows (room, windows_each): the windows of each record; records of NOBODY add nothing.
+    losses(numbers, note): of the windows of these numbers (m). rows (room, windows_each): the windows of each
+    record; records of NOBODY add nothing.
     """
     windows_each = rows.shape[1]
     at_once = max(1, _ROWS_A_PASS // windows_each)
@@ -208,15 +203,13 @@ def clipped_gradients(
     def one_pass(i: tf.Tensor) -> list[tf.Tensor]:
         own = tf.slice(padded, [i * at_once, 0], [at_once, windows_each])
         numbers = tf.reshape(tf.maximum(own, 0), (at_once * windows_each,))
-        x, codes = tf.gather(data.windows, numbers), tf.gather(data.condition, numbers)
-
-        def losses(note: Note) -> tf.Tensor:
-            logits = discriminate(name, parameters, x, codes, note)
-            answers = answer * tf.ones_like(logits)
-            return tf.nn.sigmoid_cross_entropy_with_logits(answers, logits) / windows_each
-
         present = tf.cast(own[:, 0] != NOBODY, tf.float32)
-        return clipped_sum(losses, parameters, present=present, clip_norm=clip_norm)
+        return clipped_sum(
+            lambda note: losses(numbers, note) / windows_each,
+            parameters,
+            present=present,
+            clip_norm=clip_norm,
+        )
 
     return in_passes(one_pass, parameters, (used + at_once - 1) // at_once)
 
@@ -225,11 +218,11 @@ def scales(recipe: Recipe) -> Scales:
     """The scalars of a recipe's steps."""
     mechanism = recipe.mechanism
     deviation = mechanism.noise_multiplier * mechanism.clip_norm
-    values = (mechanism.clip_norm, deviation, mechanism.expected_batch, recipe.bound)
+    values = (mechanism.clip_norm, deviation, mechanism.expected_batch)
     return Scales(*(tf.constant(value, tf.float32) for value in values))
 
 
-def fingerprint(recipe: Recipe, records: Records, first: gan_training.State) -> str:
+def fingerprint(recipe: Recipe, records: Records, first: Players) -> str:
     """A hash of all that a training's result depends on besides its noise; it is as secret as the data."""
     arrays = (records.windows, records.condition, records.rows)
     return digest(
@@ -257,6 +250,7 @@ def _batches(
     rng = generator(child(stream, "fakes", block))
     shape = (BLOCK_STEPS, 2, recipe.fakes)
     codes = rng.choice(len(recipe.shares), size=shape, p=recipe.shares).astype(np.int32)
-    made_from = rng.standard_normal((*shape, NOISE_SIZE), dtype=np.float32)
+    made_from = rng.standard_normal((*shape, *recipe.adversaries.noise_shape), dtype=np.float32)
+    place = rng.random((BLOCK_STEPS, recipe.fakes), dtype=np.float32)
     rows, seeds = (values[block * BLOCK_STEPS : (block + 1) * BLOCK_STEPS] for values in draws)
-    return Batches(*map(tf.constant, (rows, seeds, codes, made_from)))
+    return Batches(*map(tf.constant, (rows, seeds, codes, made_from, place)))
