@@ -1,4 +1,4 @@
-"""What a private training needs of a generator and a discriminator, whose networks and losses are their own."""
+"""What a private training needs of a generator and a discriminator: their networks and their losses."""
 
 from __future__ import annotations
 
