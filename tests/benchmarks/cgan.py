@@ -12,28 +12,20 @@ first step.
 
 import argparse
 import sys
-import time
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests import keras_cgan
+from tests.turns import Seconds, in_turns, one_process
 
 from pulseveil.networks import gan_training
 from pulseveil.networks.gan import Shape
 
 BATCH = 8
 PUBLISHED_STEPS = 57_120
-
-
-class Seconds(NamedTuple):
-    """Of one core's work, and of the clock."""
-
-    cpu: float
-    wall: float
 
 
 def batches(steps, seed=0):
@@ -75,44 +67,35 @@ def plain(discriminator, steps, extra_calls):
     return run
 
 
-def seconds(function, *arguments):
-    cpu, wall = time.process_time(), time.monotonic()
-    function(*arguments)
-    return Seconds(time.process_time() - cpu, time.monotonic() - wall)
-
-
 def compare(discriminator, steps, rounds, models):
+    at_once = {"compiled": 1, "published": 1, "lean": 1} | {f"axis of {n}": n for n in models}
     loops = {
-        "compiled": (ours(discriminator, steps), 1),
-        **{f"axis of {n}": (ours(discriminator, steps, n), n) for n in models},
-        "published": (plain(discriminator, steps, True), 1),
-        "lean": (plain(discriminator, steps, False), 1),
+        "compiled": ours(discriminator, steps),
+        **{f"axis of {n}": ours(discriminator, steps, n) for n in models},
+        "published": plain(discriminator, steps, True),
+        "lean": plain(discriminator, steps, False),
     }
-    first = {name: seconds(run, 1) for name, (run, _) in loops.items()}
-    taken = {name: [] for name in loops}
-    for _ in range(rounds):
-        for name, (run, n) in loops.items():
-            taken[name].append(np.array(seconds(run, steps)) / (n * steps))
+    timed = in_turns(loops, steps, rounds)
     # Seconds of a model's step.
-    each = {name: Seconds(*np.median(values, axis=0)) for name, values in taken.items()}
+    each = {name: Seconds(*(np.array(step) / at_once[name])) for name, (_, step) in timed.items()}
     for name, value in each.items():
         print(
             f"{discriminator:12} {name:10} {BATCH / value.cpu:8.0f} examples/CPU s {BATCH / value.wall:8.0f} "
             f"examples/s   CPU time {value.cpu / each['compiled'].cpu:5.2f} times the compiled loop's   "
-            f"first step {first[name].cpu:5.1f} CPU s",
+            f"first step {timed[name].first.cpu:5.1f} CPU s",
             flush=True,
         )
     for n in models:
         for measure in Seconds._fields:
-            print_totals(discriminator, n, measure, first, each)
+            print_totals(discriminator, n, measure, timed, each)
 
 
-def print_totals(discriminator, models, measure, first, each):
+def print_totals(discriminator, models, measure, timed, each):
     """Whole trainings: Keras compiles each, the compiled loop once for all that follow each other."""
     steps = models * PUBLISHED_STEPS
 
     def total(name, compilations):
-        return compilations * getattr(first[name], measure) + steps * getattr(each[name], measure)
+        return compilations * getattr(timed[name].first, measure) + steps * getattr(each[name], measure)
 
     keras = total("published", models)
     alone, axis = total("compiled", 1), total(f"axis of {models}", 1)
@@ -132,8 +115,7 @@ def main():
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    one_process(arguments.threads)
     for discriminator in arguments.discriminator:
         compare(discriminator, arguments.steps, arguments.rounds, arguments.models)
 

@@ -8,7 +8,6 @@ A pass over the 1,083 published windows is one step of 1,000 and one of 83.
 
 import argparse
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ import tensorflow as tf
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests import keras_dgan
+from tests.turns import in_turns, one_process
 
 from pulseveil.networks import dgan_training
 from pulseveil.networks.dgan import Shape
@@ -68,30 +68,18 @@ def plain(passes):
     return run
 
 
-def cpu_seconds(function, *arguments):
-    start = time.process_time()
-    function(*arguments)
-    return time.process_time() - start
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--passes", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    one_process()
     passes = arguments.passes
-    loops = {"compiled": ours(passes), "in Keras": plain(passes)}
-    first = {name: cpu_seconds(run, 1) for name, run in loops.items()}
-    seconds = {name: [] for name in loops}
-    for _ in range(arguments.rounds):
-        for name, run in loops.items():
-            seconds[name].append(cpu_seconds(run, passes) / passes)
-    medians = {name: np.median(values) for name, values in seconds.items()}
-    for name, value in medians.items():
-        print(f"{name:9} {value:7.4f} CPU s a pass   first pass {first[name]:5.1f} CPU s", flush=True)
-    print(f"the compiled pass is {medians['in Keras'] / medians['compiled']:.2f} times as fast")
+    timed = in_turns({"compiled": ours(passes), "in Keras": plain(passes)}, passes, arguments.rounds)
+    for name, (first, each) in timed.items():
+        print(f"{name:9} {each.cpu:7.4f} CPU s a pass   first pass {first.cpu:5.1f} CPU s", flush=True)
+    ratio = timed["in Keras"].step.cpu / timed["compiled"].step.cpu
+    print(f"the compiled pass is {ratio:.2f} times as fast")
 
 
 if __name__ == "__main__":

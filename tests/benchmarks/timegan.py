@@ -9,7 +9,6 @@ which share one compilation, against as many Keras trainings, each with its own 
 
 import argparse
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ import tensorflow as tf
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests import keras_timegan
+from tests.turns import in_turns, one_process
 
 from pulseveil.networks import timegan_training
 from pulseveil.networks.timegan_training import DRAWS, Batches
@@ -60,35 +60,24 @@ def plain(steps):
     return run
 
 
-def cpu_seconds(function, *arguments):
-    start = time.process_time()
-    function(*arguments)
-    return time.process_time() - start
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--models", type=int, default=15)
     arguments = parser.parse_args()
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    steps = arguments.steps
+    one_process()
+    steps, models = arguments.steps, arguments.models
     loops = {phase: ours(phase, steps) for phase in DRAWS} | {"joint in Keras": plain(steps)}
-    first = {name: cpu_seconds(run, 1) for name, run in loops.items()}
-    seconds = {name: [] for name in loops}
-    for _ in range(arguments.rounds):
-        for name, run in loops.items():
-            seconds[name].append(cpu_seconds(run, steps) / steps)
-    medians = {name: np.median(values) for name, values in seconds.items()}
-    for name, value in medians.items():
-        print(f"{name:14} {value:7.4f} CPU s a step   first step {first[name]:5.1f} CPU s", flush=True)
-    print(f"the compiled joint step is {medians['joint in Keras'] / medians['joint']:.2f} times as fast")
-    models = arguments.models
+    timed = in_turns(loops, steps, arguments.rounds)
+    for name, (first, each) in timed.items():
+        print(f"{name:14} {each.cpu:7.4f} CPU s a step   first step {first.cpu:5.1f} CPU s", flush=True)
+    ratio = timed["joint in Keras"].step.cpu / timed["joint"].step.cpu
+    print(f"the compiled joint step is {ratio:.2f} times as fast")
     compilations = {"joint": 1, "joint in Keras": models}
     ours_all, keras_all = (
-        n * first[name] + models * PUBLISHED_STEPS * medians[name] for name, n in compilations.items()
+        n * timed[name].first.cpu + models * PUBLISHED_STEPS * timed[name].step.cpu
+        for name, n in compilations.items()
     )
     print(
         f"{models} times {PUBLISHED_STEPS} joint steps: {keras_all / ours_all:.2f} times as fast as in Keras"

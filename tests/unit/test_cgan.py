@@ -363,6 +363,13 @@ def test_arrays_round_trip_and_fewer_subjects_are_the_first_of_more(trained):
     np.testing.assert_array_equal(few, many[: len(few)])
 
 
+def test_mode_collapse_is_warned_of(caplog):
+    # A generator that was hardly trained makes windows that are all alike.
+    fit(1)
+    assert "cgan: condition 0: mode collapse" in caplog.text
+    assert "cgan: condition 1: mode collapse" in caplog.text
+
+
 def test_what_cannot_work_is_refused_before_training():
     windows, codes = two_levels()
     arguments = {"classes": 2, "stream": root_stream(0)}

@@ -12,10 +12,11 @@ from pydantic import Field
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.errors import InputError
 from pulseveil.generators import GeneratorSettings, TrainingSet, private_gan
+from pulseveil.generators.diversity import ROWS, warn_of_collapse
 from pulseveil.generators.private_gan import PrivateGAN
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.mechanism import Mechanism
-from pulseveil.randomness import Stream
+from pulseveil.randomness import Stream, child, generator
 
 if TYPE_CHECKING:
     from pulseveil.privacy.ledger import Entry
@@ -116,7 +117,7 @@ class CGAN:
 
         Several models' sums round differently than a single one's: a model's parameters after 20 steps are
         those of training it alone but for 1 in 10,000 of the way that they went. Rounding grows with the
-        steps, as that of another CPU does.
+        steps, as that of another CPU does. Warns of mode collapse.
         """
         for part in parts:
             if settings.output == "relu" and part.windows.min() < 0:
@@ -127,8 +128,11 @@ class CGAN:
         # Plans import this module for its settings: what imports TensorFlow, for seconds, is imported here.
         from pulseveil.generators.cgan_training import Data, train
 
-        models = [Data(part.windows, part.condition.astype(np.int32), part.stream) for part in parts]
-        return [cls(settings, parameters) for parameters in train(settings, models, classes, checkpoint)]
+        data = [Data(part.windows, part.condition.astype(np.int32), part.stream) for part in parts]
+        models = [cls(settings, parameters) for parameters in train(settings, data, classes, checkpoint)]
+        for model, part in zip(models, parts, strict=True):
+            model._look_at_samples(part)
+        return models
 
     @classmethod
     def _fit_private(
@@ -216,6 +220,16 @@ class CGAN:
         run = sampler(self._settings.leaky_slope, self._settings.output)
         windows: NDArray[np.float32] = run(self._parameters, noise, condition.astype(np.int32)).numpy()
         return windows
+
+    def _look_at_samples(self, learnt_from: TrainingSet) -> None:
+        """Warn where windows of a condition are nearly all the same one."""
+        stream = child(learnt_from.stream, "samples")
+        shape = (ROWS, self.noise_size)
+        noise = generator(child(stream, "noise")).standard_normal(shape, dtype=np.float32)
+        for code in np.unique(learnt_from.condition):
+            made = self.sample(np.full(ROWS, code, np.int8), noise)
+            real = learnt_from.windows[learnt_from.condition == code]
+            warn_of_collapse(f"cgan: condition {code}", made, real, stream)
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """The generator network's parameters by name."""
