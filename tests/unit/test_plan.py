@@ -30,6 +30,24 @@ def test_the_demo_has_one_scores_file_a_cell_and_seed():
     assert len(plan.runs()) == 3 * len(plan.cells)
 
 
+def test_quality_of_the_first_seeds_alone():
+    plan = demo(seeds=5, pack={"generator_seeds": 2}, quality_seeds=3)
+    assert [(pack.name, pack.seeds) for pack in plan.generator_packs()] == [
+        ("seeds_0", (0, 1)),
+        ("seeds_1", (2, 3)),
+        ("seeds_2", (4,)),
+    ]
+    assert [(pack.name, pack.seeds) for pack in plan.quality_packs()] == [
+        ("seeds_0", (0, 1)),
+        ("seeds_1", (2,)),
+    ]
+    cells = len(plan.generator_cells())
+    assert len(plan.quality_paths()) == 3 * cells
+    assert sum(job.rule == "assess_quality" for job in costs.jobs(plan)) == 2 * cells
+    # More than there are is all of them.
+    assert demo(quality_seeds=9).quality_paths() == demo().quality_paths()
+
+
 def test_the_demo_starts_tensorflow_at_most_six_times():
     assert sum(line.tensorflow_starts for line in costs.lines(demo())) <= 6
 

@@ -174,10 +174,12 @@ def _generator_jobs(plan: Plan) -> Iterator[Job]:
         for rule, seconds, starts in (
             ("synthesize", _start(tensorflow), tensorflow),
             ("extract_features", PYTHON_START, False),
-            ("assess_quality", assessment_seconds(plan, cell.cohort, pack), False),
         ):
             name = _name(cell, pack)
             yield Job("synthesize and assess", rule, name, cell.generator, seconds, starts_tensorflow=starts)
+    for cell, pack in product(plan.generator_cells(), plan.quality_packs()):
+        seconds = assessment_seconds(plan, cell.cohort, pack)
+        yield Job("synthesize and assess", "assess_quality", _name(cell, pack), cell.generator, seconds)
 
 
 def _name(cell: GeneratorCell, pack: GeneratorPack) -> str:

@@ -7,7 +7,7 @@ pack depends on the study alone, so that two machines plan the same jobs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby, product
 from typing import Any
@@ -43,6 +43,14 @@ class Plan:
         """The packs of each generator of the study."""
         blocks = _blocks(range(self.study.seeds), self.study.pack.generator_seeds)
         return tuple(GeneratorPack(f"seeds_{i}", seeds) for i, seeds in enumerate(blocks))
+
+    def quality_packs(self) -> tuple[GeneratorPack, ...]:
+        """The same packs with the seeds alone whose quality is assessed; none without any."""
+        seeds = range(self._quality_seeds)
+        cut = (
+            replace(pack, seeds=tuple(s for s in pack.seeds if s in seeds)) for pack in self.generator_packs()
+        )
+        return tuple(pack for pack in cut if pack.seeds)
 
     def generator_cells(self) -> tuple[GeneratorCell, ...]:
         """Every generator that an evaluation needs."""
@@ -199,8 +207,8 @@ class Plan:
             for row in self.cells.drop(columns=["pack", "folds"]).to_dict("records")
         ]
 
-    def generator_paths(self, template: str) -> list[str]:
-        """The file of `template` for every generator cell and seed."""
+    def generator_paths(self, template: str, seeds: int | None = None) -> list[str]:
+        """The file of `template` for every generator cell and each of the first `seeds`; default: all."""
         return [
             template.format(
                 study=self.study.name,
@@ -211,8 +219,16 @@ class Plan:
                 seed=seed,
             )
             for cell in self.generator_cells()
-            for seed in range(self.study.seeds)
+            for seed in range(self.study.seeds if seeds is None else seeds)
         ]
+
+    def quality_paths(self) -> list[str]:
+        """Every file of a generator's quality."""
+        return self.generator_paths(paths.QUALITY, self._quality_seeds)
+
+    @property
+    def _quality_seeds(self) -> int:
+        return min(self.study.quality_seeds or self.study.seeds, self.study.seeds)
 
     def portrait_paths(self) -> list[str]:
         """The file for the figures of every generator cell."""

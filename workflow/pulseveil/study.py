@@ -190,6 +190,9 @@ class Study(Settings):
         math.inf, description="the most that generator and detector of a cell may spend together"
     )
     public: PublicConstants = PublicConstants()
+    quality_seeds: int | None = Field(
+        None, gt=0, description="seeds whose synthetic windows are compared with real ones; default: all"
+    )
     audit: Audit | None = Field(None, description="what an attacker tries; default: no audit")
     noise: NoiseMode = Field(
         "secret", description="privacy noise from a secret key, or reproducible and then not private"

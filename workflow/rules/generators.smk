@@ -73,6 +73,9 @@ for pack in PLAN.generator_packs():
         shell:
             "python {params.script} {input} {params.job:q} --out {output} 2>&1 | tee {log}"
 
+
+for pack in PLAN.quality_packs():
+
     rule:
         name:
             f"assess_quality_{pack.name}"

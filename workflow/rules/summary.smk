@@ -4,7 +4,7 @@
 rule summarize:
     input:
         scores=PLAN.scores_paths(),
-        quality=PLAN.generator_paths(paths.QUALITY),
+        quality=PLAN.quality_paths(),
         portraits=PLAN.portrait_paths(),
         models=PLAN.generator_paths(paths.MODELS),
         windows=dag.cohort_windows(PLAN),

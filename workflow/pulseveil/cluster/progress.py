@@ -80,7 +80,7 @@ def planned_files(plan: Plan) -> dict[str, Sequence[str]]:
         ],
         "generators": plan.generator_paths(paths.MODELS),
         "synthetic data": plan.generator_paths(paths.SYNTHETIC),
-        "quality": plan.generator_paths(paths.QUALITY),
+        "quality": plan.quality_paths(),
         "detectors": plan.scores_paths(),
         "audits": audit_plan.audit_paths(plan),
         "summary": [str(paths.results(study) / "report.html")],

@@ -57,7 +57,7 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
             for line in lines
         ),
         gpu_speedup=study.resources.gpu_speedup,
-        quality=tuple(str(folder / path) for path in plan.generator_paths(paths.QUALITY)),
+        quality=tuple(str(folder / path) for path in plan.quality_paths()),
         portraits=tuple(str(folder / path) for path in plan.portrait_paths()),
         models=tuple(str(folder / path) for path in plan.generator_paths(paths.MODELS)),
         audits=tuple(str(folder / path) for path in audit_plan.audit_paths(plan)),
