@@ -3,8 +3,8 @@
     python tests/benchmarks/scale.py [--factors 1 10 100] [--detector-seeds 5] [--generator-seeds 1] [--shard]
 
 The full paper is config/paper.yaml. With --shard, one part of each study: one evaluation, generator, epsilon
-and detector. Prints runs and jobs, wall and
-CPU seconds and peak memory of `snakemake --dry-run`; one that takes 10 CPU minutes or 8 GB is ended.
+and detector. Prints runs and jobs, wall and CPU seconds and peak memory of `snakemake --dry-run`; one that
+takes longer than --cpu-minutes or more than --gigabytes is ended.
 """
 
 from __future__ import annotations
@@ -28,8 +28,18 @@ from pulseveil.plan import Plan, make_plan
 from pulseveil.study import Pack, check_study
 
 ROOT = Path(__file__).resolve().parents[2]
-CPU_S = 600
-MEMORY_BYTES = 8 * 10**9
+
+
+class Limit(NamedTuple):
+    """The most that a dry run may take."""
+
+    cpu_s: int
+    memory_bytes: int
+
+    def impose(self) -> None:
+        """On the process that calls this."""
+        resource.setrlimit(resource.RLIMIT_CPU, (self.cpu_s, self.cpu_s))
+        resource.setrlimit(resource.RLIMIT_AS, (self.memory_bytes, self.memory_bytes))
 
 
 class DryRun(NamedTuple):
@@ -61,7 +71,7 @@ def runs(plan: Plan) -> int:
     return sum(line.runs for line in costs.lines(plan) if line.stage.startswith("detectors"))
 
 
-def dry_run(values: Mapping[str, Any]) -> DryRun:
+def dry_run(values: Mapping[str, Any], limit: Limit) -> DryRun:
     """A dry run of a study in an empty directory."""
     with tempfile.TemporaryDirectory() as directory:
         study = Path(directory) / "study.yaml"
@@ -71,7 +81,7 @@ def dry_run(values: Mapping[str, Any]) -> DryRun:
         with (Path(directory) / "printed").open("w+") as printed:
             started = time.perf_counter()
             process = subprocess.Popen(
-                command, cwd=ROOT, stdout=printed, stderr=subprocess.STDOUT, preexec_fn=_limit
+                command, cwd=ROOT, stdout=printed, stderr=subprocess.STDOUT, preexec_fn=limit.impose
             )
             _, _, used = os.wait4(process.pid, 0)
             wall_s = time.perf_counter() - started
@@ -80,11 +90,6 @@ def dry_run(values: Mapping[str, Any]) -> DryRun:
     # One of the total is the target, which is no job of the cluster.
     jobs = int(total[1]) - 1 if total else None
     return DryRun(jobs, wall_s, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
-
-
-def _limit() -> None:
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 
 
 def main() -> None:
@@ -97,7 +102,10 @@ def main() -> None:
         "--generator-seeds", type=int, default=Pack().generator_seeds, help="of a generator job"
     )
     parser.add_argument("--shard", action="store_true", help="measure one part of each study")
+    parser.add_argument("--cpu-minutes", type=int, default=10, help="where a dry run is ended")
+    parser.add_argument("--gigabytes", type=int, default=8, help="where a dry run is ended")
     options = parser.parse_args()
+    limit = Limit(options.cpu_minutes * 60, options.gigabytes * 10**9)
     pack = {"detector_seeds": options.detector_seeds, "generator_seeds": options.generator_seeds}
     print(
         f"{'factor':>6}{'seeds':>7}{'runs':>12}{'jobs':>8}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}", flush=True
@@ -106,7 +114,7 @@ def main() -> None:
         whole = full_paper(factor, **pack)
         values = shard(whole) if options.shard else whole
         count = runs(make_plan(check_study(values, "full paper")))
-        found = dry_run(values)
+        found = dry_run(values, limit)
         jobs = "ended" if found.jobs is None else found.jobs
         print(
             f"{factor:>6}{values['seeds']:>7}{count:>12,}{jobs:>8}{found.wall_s:>9.1f}{found.cpu_s:>9.1f}"
