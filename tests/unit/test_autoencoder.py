@@ -12,6 +12,7 @@ from pulseveil.errors import InputError
 from pulseveil.features import extract_features
 from pulseveil.generators import autoencoder_training
 from pulseveil.generators.autoencoder import Autoencoder, AutoencoderSettings
+from pulseveil.generators.labelled_records import lay_out
 from pulseveil.generators.private_autoencoder import PrivateAutoencoder
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.generators.window_values import WindowValues
@@ -277,12 +278,12 @@ def test_records_are_public_numbers_of_windows_with_public_weights():
     code[7] = 0
     values = WindowValues(TIME, CHANNELS, 2, 0.0, 1.0).of(windows)
     longer = [np.concatenate([part, part[:2]]) for part in (values, code, subject)]
-    rows = autoencoder_training.lay_out(NETWORK, *longer, "window", POPULATION)
+    rows = lay_out(*longer, NETWORK.classes, "window", POPULATION)
     assert rows.x.shape == (PEOPLE * WINDOWS, 1, 9)
     assert (rows.weight[40:] == 0).all()
     np.testing.assert_array_equal(rows.x[:40, 0], values)
     np.testing.assert_allclose(rows.weight[:10, 0], [1 / 1.4] * 8 + [1 / 0.6] * 2, rtol=1e-6)
-    of_people = autoencoder_training.lay_out(NETWORK, *longer, "subject", POPULATION)
+    of_people = lay_out(*longer, NETWORK.classes, "subject", POPULATION)
     assert of_people.x.shape == (PEOPLE, WINDOWS, 9)
     np.testing.assert_allclose(of_people.weight[1:4].sum(axis=1), 1.0, rtol=1e-6)
 

@@ -113,3 +113,39 @@ run_command(main)
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (75, "interrupted: state stored after step 7\n")
+
+
+def test_parts_share_a_file_and_keep_their_own_states(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "s.npz", "cell", 250)
+    first, second = checkpoint.part("first"), checkpoint.part("second")
+    assert first.load() is None
+    first.keep(0, 7, lambda: STATE)
+    assert second.load() is None
+    second.keep(0, 3, lambda: {"a": np.zeros(2)})
+    (step, arrays, older), (other_step, other, _) = first.load(), second.load()
+    assert (step, older, set(arrays), other_step, set(other)) == (7, False, {"a", "b"}, 3, {"a"})
+    np.testing.assert_array_equal(arrays["b"], STATE["b"])
+    first.save(9, {})
+    assert (first.load().step, set(first.load().arrays), second.load().step) == (9, set(), 3)
+
+
+def test_a_part_stays_an_older_one_after_another_part_was_stored(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "s.npz", "cell", 250)
+    first, second = checkpoint.part("first"), checkpoint.part("second")
+    first.save(7, STATE)
+    second.save(50, STATE)
+    second.save(100, STATE)
+    checkpoint.path.write_bytes(b"damaged")
+    assert (second.load().step, second.load().older) == (50, True)
+    first.save(7, STATE)
+    assert (second.load().step, second.load().older, first.load().older) == (50, True, False)
+    assert set(second.load().arrays) == set(STATE)
+    second.save(100, STATE)
+    assert not second.load().older
+
+
+def test_a_part_that_is_told_to_end_leaves_its_state(tmp_path):
+    part = Checkpoint(tmp_path / "s.npz", "cell", 250, lambda: True).part("first")
+    with pytest.raises(Interrupted, match="state of first stored after step 10"):
+        part.keep(0, 10, lambda: STATE)
+    assert part.load().step == 10

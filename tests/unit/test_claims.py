@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pulseveil import claims, paths, store
+from pulseveil import claims, paths, releases, store
 from pulseveil.claims import judge, trained_setting
+from pulseveil.generators.timegan import TimeGAN, TimeGANSettings
 from pulseveil.jobs import GeneratorJob
 from pulseveil.privacy import ledger
+from pulseveil.privacy.noise import Noise
 from pulseveil.privacy.statement import Setting, statement
 
 
@@ -136,3 +138,34 @@ def test_what_cannot_be_stated_is_not_claimed(models, monkeypatch):
 
 def test_models_of_a_kind_that_is_not_installed_claim_nothing(models):
     assert "not installed" in judge(with_job(models, kind="elsewhere"), ["S1"]).reason
+
+
+def test_two_mechanisms_of_one_training_are_claimed_together_and_not_one_alone(models):
+    """A ledger with the plan's mechanisms speaks for the model; with one of them it does not."""
+    kind = {"kind": "timegan", "settings": {"training": "each_class"}}
+    told = with_job(models, **kind)
+    job = GeneratorJob.model_validate(told.description["job"])
+    fold = next(fold for fold in job.folds if fold.name == "S1")
+    mechanisms = TimeGAN.mechanisms(TimeGANSettings(), job.budget(job.epsilon_generator, fold))
+
+    def entries(kept):
+        def change(values):
+            inputs = values[0]["inputs"] | {"settings": releases.settings_hash(job.settings)}
+            found = []
+            for mechanism in mechanisms[:kept]:
+                entry = ledger.settle(
+                    mechanism,
+                    steps_noised=mechanism.steps,
+                    delta=job.delta,
+                    noise=Noise(bytes(32), secret=True),
+                    public_quantities=(),
+                )
+                found.append(json.loads(ledger.to_json(replace(entry, inputs=inputs))))
+            return found
+
+        return with_entries(told, change)
+
+    claim = judge(entries(2), ["S1"])
+    assert claim.is_private, claim.reason
+    assert "embedder + discriminator" in claim.statement
+    assert judge(entries(1), ["S1"]).reason == "its ledger does not hold the mechanisms of its plan"

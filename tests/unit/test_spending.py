@@ -44,6 +44,16 @@ def test_parts_on_windows_compose_through_any_60_s():
     assert re.search(r"window +8 +1 +\d+(\.\d+)? \(60 s\)", spending.describe(plan(units=["window"])))
 
 
+@pytest.mark.parametrize("unit", ["subject", "window"])
+def test_mechanisms_of_one_training_share_its_budget(unit):
+    """A private TimeGAN has two; a dry run says what both spend together."""
+    alone = STUDY["evaluations"][0] | {"train": "synthetic", "epsilon_generator": [8]}
+    del alone["epsilon_detector"]
+    (spend,) = spending.planned(plan(units=[unit], generators=["timegan"], evaluations=[alone]))
+    assert [mechanism.name for mechanism in spend.generator_mechanisms] == ["embedder", "discriminator"]
+    assert 0.99 * 8 < spend.epsilon <= 8
+
+
 def test_the_total_is_a_limit():
     (spend,) = spending.planned(plan())
     assert spending.check(plan(epsilon_total=spend.epsilon * 1.001))

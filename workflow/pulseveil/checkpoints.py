@@ -6,7 +6,7 @@ import logging
 import os
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,8 @@ from pulseveil.interruption import Interrupted, Told, never
 logger = logging.getLogger(__name__)
 
 Arrays = Mapping[str, NDArray[Any]]
+
+_STEP, _OLDER = "__step__", "__older__"
 
 
 class Stored(NamedTuple):
@@ -62,7 +64,7 @@ class Checkpoint:
         """Store the state after `step` steps as the latest one."""
         with atomic_path(self.path) as temporary:
             with open(temporary, "wb") as handle:
-                np.savez(handle, __step__=step, __cell__=self.cell_hash, **arrays)  # type: ignore[arg-type]
+                np.savez(handle, **{_STEP: step, "__cell__": self.cell_hash}, **arrays)  # type: ignore[arg-type]
             if self.path.exists():
                 os.replace(self.path, self.previous)
 
@@ -82,6 +84,10 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
         self.previous.unlink(missing_ok=True)
 
+    def part(self, name: str) -> Part:
+        """The checkpoint of one of several trainings that follow each other and share this file."""
+        return Part(self.path, self.cell_hash, self.every, self.told, whole=self, name=name)
+
     def _read(self, path: Path) -> tuple[int, dict[str, NDArray[Any]]] | None:
         try:
             with np.load(path, allow_pickle=False) as stored:
@@ -90,4 +96,47 @@ class Checkpoint:
             return None
         if str(arrays.pop("__cell__", "")) != self.cell_hash:
             return None
-        return int(arrays.pop("__step__")), arrays
+        return int(arrays.pop(_STEP)), arrays
+
+
+@dataclass(frozen=True)
+class Part(Checkpoint):
+    """The state of the training `name`, in the file of the checkpoint `whole` beside those of other parts.
+
+    Each call of `keep` stores the state, so that the file holds the end of a part while a later one trains.
+    """
+
+    whole: Checkpoint = field(kw_only=True)
+    name: str = field(kw_only=True)
+
+    def keep(self, before: int, done: int, state: Callable[[], Arrays]) -> None:
+        """Store the state after `done` steps; raises Interrupted once the job was told to end."""
+        self.save(done, state())
+        if self.told():
+            raise Interrupted(f"told to end: state of {self.name} stored after step {done}")
+
+    def save(self, step: int, arrays: Arrays) -> None:
+        """Store the state after `step` steps; those of the other parts stay as they are."""
+        stored = self.whole.load()
+        others = {} if stored is None else self._others(stored)
+        named = {self._own(key): value for key, value in {**arrays, _STEP: np.array(step)}.items()}
+        self.whole.save(step, {**others, **named})
+
+    def load(self) -> Stored | None:
+        """The latest state of this part that can be read, or None where there is none."""
+        stored = self.whole.load()
+        if stored is None or self._own(_STEP) not in stored.arrays:
+            return None
+        own = self._own("")
+        arrays = {key.removeprefix(own): value for key, value in stored.arrays.items() if key.startswith(own)}
+        older = stored.older or arrays.pop(_OLDER, None) is not None
+        return Stored(int(arrays.pop(_STEP)), arrays, older)
+
+    def _own(self, key: str) -> str:
+        return f"{self.name}.{key}"
+
+    def _others(self, stored: Stored) -> dict[str, NDArray[Any]]:
+        """The arrays of other parts; they stay older ones though the file that held later ones is gone."""
+        found = {key: value for key, value in stored.arrays.items() if not key.startswith(self._own(""))}
+        steps = [key for key in found if key.endswith(f".{_STEP}")] if stored.older else []
+        return found | {key.removesuffix(_STEP) + _OLDER: np.array(True) for key in steps}

@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 
 from pulseveil import randomness
 from pulseveil.checkpoints import Checkpoint
+from pulseveil.generators.labelled_records import lay_out
 from pulseveil.generators.private_autoencoder import PUBLIC_QUANTITIES, PrivateAutoencoder
-from pulseveil.generators.subjects import class_shares
 from pulseveil.networks.autoencoder import Autoencoder
 from pulseveil.networks.states import from_arrays, to_arrays
 from pulseveil.networks.training import Examples
 from pulseveil.privacy import dpsgd, ledger, sampling
-from pulseveil.privacy.budget import Budget, Population, Unit
+from pulseveil.privacy.budget import Budget
 from pulseveil.privacy.mechanism import Mechanism
-from pulseveil.privacy.records import admitted_rows, places
 from pulseveil.randomness import Stream
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ def train_privately(
     where there are more people than the public constants say.
     """
     noise = budget.noise_source()
-    examples = lay_out(network, values, condition, subject, budget.unit, budget.known_population())
+    examples = lay_out(values, condition, subject, network.classes, budget.unit, budget.known_population())
     recipe = dpsgd.Recipe(network, mechanism, private.learning_rate, private.optimizer)
     weights, noised = dpsgd.fit(recipe, examples, noise, stream, checkpoint)
     entry = ledger.settle(
@@ -112,34 +111,6 @@ def train_privately(
         public_quantities=PUBLIC_QUANTITIES,
     )
     return [np.asarray(value) for value in weights.parameters], entry
-
-
-def lay_out(
-    network: Autoencoder,
-    values: NDArray[np.float32],
-    condition: NDArray[np.int8],
-    subject: NDArray[np.str_],
-    unit: Unit,
-    population: Population,
-) -> Examples:
-    """Admitted rows as records, in public numbers: x (n, k, values), target (n, k, classes), weight (n, k).
-
-    Free places have weight 0. Weights make conditions count alike at their public shares; a person's are
-    divided by the own number of windows, so that the record's loss is a mean.
-    """
-    rows = admitted_rows(subject, np.arange(len(subject), dtype=np.float64), population)
-    person, place = places(subject[rows])
-    shares = class_shares(network.classes, population.stress_share)
-    weight = 1 / (network.classes * shares[condition[rows]])
-    if unit == "subject":
-        weight = weight / np.bincount(person)[person]
-    grid = (population.subjects, population.windows_per_subject)
-    laid = []
-    for value in (values[rows], np.eye(network.classes)[condition[rows]], weight):
-        array = np.zeros((*grid, *value.shape[1:]), np.float32)
-        array[person, place] = value
-        laid.append(array if unit == "subject" else array.reshape(-1, 1, *value.shape[1:]))
-    return Examples(*laid)
 
 
 def _windows_as_records(

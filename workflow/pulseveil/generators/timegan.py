@@ -1,4 +1,4 @@
-"""TimeGAN, one for each condition (Yoon, Jarrett and van der Schaar, NeurIPS 2019); not private."""
+"""TimeGAN (Yoon, Jarrett and van der Schaar, NeurIPS 2019): one for each condition or, private, for all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pydantic import Field
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import STRESS
 from pulseveil.errors import InputError
-from pulseveil.generators import GeneratorSettings
+from pulseveil.generators import GeneratorSettings, private_gan
+from pulseveil.generators.private_timegan import PrivateTimeGAN, expected_embedded, timegan_mechanisms
 from pulseveil.generators.unit_scale import Scale
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.mechanism import Mechanism
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _EMBEDDING_SECONDS, _SUPERVISED_SECONDS, _JOINT_SECONDS = 0.014, 0.0066, 0.14
 _COMPILE_SECONDS = 25
 _PUBLISHED_CELLS = 128 * 10  # batch size times hidden units
+# The same of a window in a private step, and of compiling (default sizes: 40 s in all).
+_PRIVATE_WINDOW_SECONDS, _PRIVATE_COMPILE_SECONDS = 1.3e-4, 22
 
 
 class TimeGANSettings(GeneratorSettings):
@@ -44,18 +47,23 @@ class TimeGANSettings(GeneratorSettings):
     )
     batch_size: int = Field(128, gt=1, description="real windows in an update")
     learning_rate: float = Field(1e-3, gt=0, description="Adam's rate, all networks")
+    private: PrivateTimeGAN = Field(
+        PrivateTimeGAN(),
+        description="private: how it is trained; of the keys above, only `hidden` and `layers` count there",
+    )
 
 
 class TimeGAN:
     """Trained networks that make windows, and each model's scale.
 
-    Arrays have a leading axis of models: one for each condition code, or a single one.
+    Arrays have a leading axis of models: one for each condition code, or a single one. A private model is a
+    single one, whose networks are told the condition.
     """
 
     Settings: ClassVar[type[GeneratorSettings]] = TimeGANSettings
     version: ClassVar[int] = 1
     uses_tensorflow: ClassVar[bool] = True
-    private_units: ClassVar[frozenset[str]] = frozenset()
+    private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
 
     def __init__(
         self,
@@ -63,8 +71,10 @@ class TimeGAN:
         parameters: Mapping[str, NDArray[np.float32]],
         scale: Scale,
         time: int,
+        ledger: tuple[Entry, ...] = (),
     ) -> None:
         self._settings, self._parameters, self._scale, self._time = settings, parameters, scale, time
+        self._ledger = ledger
 
     @classmethod
     def fit(
@@ -81,9 +91,15 @@ class TimeGAN:
     ) -> Self:
         """Train on windows (n, time, channels); a resumed training ends in the same bits as an unbroken one.
 
-        Raises InputError for a private budget, and where a model has fewer than two windows to learn from.
+        Raises InputError where a model has fewer than two windows to learn from (a private training does not
+        look), and for what `mechanisms` refuses.
         """
-        budget.refuse_private("timegan")
+        if budget.is_private:
+            if subject is None:
+                raise ValueError("a private training needs to know whose windows these are")
+            return cls._fit_private(
+                settings, windows, condition, subject, classes, budget, stream, checkpoint
+            )
         # Plans import this module for its settings: what imports TensorFlow, for seconds, is imported here.
         from pulseveil.generators.timegan_training import train
 
@@ -94,20 +110,63 @@ class TimeGAN:
         least, span = (np.stack(part) for part in zip(*scales, strict=True))
         return cls(settings, parameters, Scale(least, span), windows.shape[1])
 
+    @classmethod
+    def _fit_private(
+        cls,
+        settings: TimeGANSettings,
+        windows: NDArray[np.float32],
+        condition: NDArray[np.int8],
+        subject: NDArray[np.str_],
+        classes: int,
+        budget: Budget,
+        stream: Stream,
+        checkpoint: Checkpoint | None,
+    ) -> Self:
+        from pulseveil.generators.private_timegan_training import train_privately
+        from pulseveil.networks.private_timegan import Sizes
+
+        private, (time, channels) = settings.private, windows.shape[1:]
+        scale = Scale.public(private.least, private.greatest, channels)
+        parameters, entries = train_privately(
+            Sizes(time, channels, classes, settings.hidden, settings.layers),
+            np.clip(scale.to_unit(windows), 0, 1),
+            condition,
+            subject,
+            private=private,
+            mechanisms=cls.mechanisms(settings, budget),
+            budget=budget,
+            stream=stream,
+            checkpoint=checkpoint,
+        )
+        one = {name: value[np.newaxis] for name, value in parameters.items()}
+        return cls(settings, one, Scale(*(values[np.newaxis] for values in scale)), time, entries)
+
     @staticmethod
-    def mechanisms(settings: TimeGANSettings, budget: Budget) -> tuple[Mechanism, ...]:
-        """None: raises InputError, as no private training is known."""
-        budget.refuse_private("timegan")
-        return ()
+    def mechanisms(settings: TimeGANSettings, budget: Budget) -> tuple[Mechanism, Mechanism]:
+        """The mechanisms of a private training: of embedder, recovery and supervisor; of the discriminator.
+
+        Raises InputError for the published training, whose one model sees no stress.
+        """
+        if settings.training == "published":
+            raise InputError(
+                "timegan: training published makes stress by a model that saw none; private: use training "
+                "each_class, which is one model there, told the condition"
+            )
+        return timegan_mechanisms(settings.private, budget)
 
     @property
     def ledger(self) -> tuple[Entry, ...]:
-        """Always empty."""
-        return ()
+        """The entries of a private training; empty for others, and for models read from arrays."""
+        return self._ledger
 
     @staticmethod
     def expected_seconds(settings: TimeGANSettings, rows: int, private: Unit | None) -> float:
-        """Expected CPU seconds of a training for two conditions; the number of windows does not matter."""
+        """Expected CPU seconds of a training for two conditions.
+
+        The number of windows matters to a private training of people alone.
+        """
+        if private is not None:
+            return _private_seconds(settings, rows, private)
         steps = (
             settings.embedding_steps * _EMBEDDING_SECONDS
             + settings.supervised_steps * _SUPERVISED_SECONDS
@@ -124,21 +183,41 @@ class TimeGAN:
 
     def sample(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
         """Windows (n, time, channels) of the codes `condition` (n), made from noise (n, noise_size)."""
-        from pulseveil.networks.timegan import SAMPLING_NETWORKS, parameter_names, sampler
+        from pulseveil.networks.timegan import sampler
 
         models, channels = self._scale.least.shape
         shaped = noise.reshape(len(noise), self._time, channels)
+        if self._classes_told:
+            return self._sample_told(condition, shaped)
         # All rows by all models: a product's rounding depends on its number of rows.
         made = []
         for model in range(models):
-            networks = [
-                [self._parameters[name][model] for name in parameter_names(network, self._settings.layers)]
-                for network in SAMPLING_NETWORKS
-            ]
             scale = Scale(*(values[model] for values in self._scale))
-            made.append(scale.undo(sampler()(networks, shaped).numpy()))
+            made.append(scale.undo(sampler()(self._networks(model), shaped).numpy()))
         chosen = condition if self._settings.training == "each_class" else np.zeros_like(condition)
         return np.stack(made)[chosen, np.arange(len(chosen))]
+
+    @property
+    def _classes_told(self) -> int:
+        """Condition codes that the networks are told: 0 where each condition has a model of its own."""
+        return int(self._parameters["generator_gru_1_kernel"].shape[1] - self._scale.least.shape[1])
+
+    def _sample_told(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The same by the one model that is told the condition, from noise (n, time, channels)."""
+        from pulseveil.networks.private_timegan import sampler
+
+        told = np.eye(self._classes_told, dtype=np.float32)[condition]
+        scale = Scale(*(values[0] for values in self._scale))
+        return scale.undo(sampler()(self._networks(0), noise, told).numpy())
+
+    def _networks(self, model: int) -> list[list[NDArray[np.float32]]]:
+        """Parameters of what makes a model's windows, network by network."""
+        from pulseveil.networks.timegan import SAMPLING_NETWORKS, parameter_names
+
+        return [
+            [self._parameters[name][model] for name in parameter_names(network, self._settings.layers)]
+            for network in SAMPLING_NETWORKS
+        ]
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """Parameters (models, ...) by name, the models' scales (models, channels), a window's length."""
@@ -149,6 +228,15 @@ class TimeGAN:
         """The generator whose `arrays()` these are."""
         parameters = {name: value for name, value in arrays.items() if name not in (*Scale._fields, "time")}
         return cls(settings, parameters, Scale(arrays["least"], arrays["span"]), int(arrays["time"]))
+
+
+def _private_seconds(settings: TimeGANSettings, rows: int, unit: Unit) -> float:
+    """Expected CPU seconds of a private training on `rows` windows."""
+    private = settings.private
+    seen = expected_embedded(private, rows, unit)
+    seen += private_gan.expected_examples(private.adversarial, rows, unit)
+    steps = settings.hidden / 10 * seen * _PRIVATE_WINDOW_SECONDS
+    return settings.layers / 3 * (_PRIVATE_COMPILE_SECONDS + steps)
 
 
 def _training_windows(

@@ -23,11 +23,12 @@ NETWORKS = ("embedder", "recovery", "generator", "supervisor", "discriminator")
 SAMPLING_NETWORKS = ("generator", "supervisor", "recovery")
 
 _GRU_PARAMETERS = ("kernel", "recurrent_kernel", "bias", "recurrent_bias")
-_RECONSTRUCTION_WEIGHT = 10.0
+GRU_ARRAYS = len(_GRU_PARAMETERS)
+RECONSTRUCTION_WEIGHT = 10.0
 _SUPERVISED_WEIGHT = 100.0
 _MOMENT_WEIGHT = 100.0
 _EMBEDDER_SUPERVISED_WEIGHT = 0.1
-_RAW_WEIGHT = 1.0  # gamma: of what the generator makes before the supervisor
+RAW_WEIGHT = 1.0  # gamma: of what the generator makes before the supervisor
 
 
 def recurrent_layers(network: str, depth: int) -> int:
@@ -43,10 +44,13 @@ def parameter_names(network: str, depth: int) -> list[str]:
 
 
 def start_network(
-    rng: np.random.Generator, network: str, *, channels: int, hidden: int, depth: int
+    rng: np.random.Generator, network: str, *, channels: int, hidden: int, depth: int, told: int = 0
 ) -> list[Array]:
-    """Parameters of one of `NETWORKS`, in the order of `parameter_names`."""
-    inputs = channels if network in ("embedder", "generator") else hidden
+    """Parameters of one of `NETWORKS`, in the order of `parameter_names`.
+
+    told: values that the network is told at each step beside its sequence.
+    """
+    inputs = told + (channels if network in ("embedder", "generator") else hidden)
     outputs = {"recovery": channels, "discriminator": 1}.get(network, hidden)
     widths = [inputs] + [hidden] * recurrent_layers(network, depth)
     recurrent = [initial.gru(rng, *sizes) for sizes in pairwise(widths)]
@@ -76,8 +80,8 @@ def _gru(x: tf.Tensor, parameters: Parameters) -> tf.Tensor:
 def logits(x: tf.Tensor, parameters: Parameters) -> tf.Tensor:
     """A stack of GRU layers and a dense layer at each step: x (time, p, n) -> (time, q, n)."""
     *recurrent, kernel, bias = parameters
-    for first in range(0, len(recurrent), len(_GRU_PARAMETERS)):
-        x = _gru(x, recurrent[first : first + len(_GRU_PARAMETERS)])
+    for first in range(0, len(recurrent), GRU_ARRAYS):
+        x = _gru(x, recurrent[first : first + GRU_ARRAYS])
     return _affine(x, kernel, bias)
 
 
@@ -127,7 +131,7 @@ def moment_loss(made: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
 
 def reconstruction_loss(windows: tf.Tensor, recovered: tf.Tensor) -> tf.Tensor:
     """Loss of embedder and recovery before joint training, both arguments of one shape."""
-    return _RECONSTRUCTION_WEIGHT * tf.sqrt(mean_square(windows, recovered))
+    return RECONSTRUCTION_WEIGHT * tf.sqrt(mean_square(windows, recovered))
 
 
 def embedder_loss(reconstruction: tf.Tensor, supervised: tf.Tensor) -> tf.Tensor:
@@ -137,13 +141,13 @@ def embedder_loss(reconstruction: tf.Tensor, supervised: tf.Tensor) -> tf.Tensor
 
 def generator_loss(fake: tf.Tensor, raw: tf.Tensor, supervised: tf.Tensor, moments: tf.Tensor) -> tf.Tensor:
     """Loss of generator and supervisor; logits (time, 1, n) of both, and of the generator's `raw` alone."""
-    adversarial = cross_entropy(fake, 1.0) + _RAW_WEIGHT * cross_entropy(raw, 1.0)
+    adversarial = cross_entropy(fake, 1.0) + RAW_WEIGHT * cross_entropy(raw, 1.0)
     return adversarial + _SUPERVISED_WEIGHT * tf.sqrt(supervised) + _MOMENT_WEIGHT * moments
 
 
 def discriminator_loss(real: tf.Tensor, fake: tf.Tensor, raw: tf.Tensor) -> tf.Tensor:
     """Loss of the discriminator by its logits (time, 1, n) of real sequences and both kinds of made ones."""
-    return cross_entropy(real, 1.0) + cross_entropy(fake, 0.0) + _RAW_WEIGHT * cross_entropy(raw, 0.0)
+    return cross_entropy(real, 1.0) + cross_entropy(fake, 0.0) + RAW_WEIGHT * cross_entropy(raw, 0.0)
 
 
 def cross_entropy(values: tf.Tensor, answer: float) -> tf.Tensor:

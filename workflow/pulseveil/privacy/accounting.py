@@ -50,15 +50,28 @@ class _Composition(NamedTuple):
 
 
 def calibrate(
-    budget: Budget, *, name: str, n: int, q: float, room: int, steps: int, clip_norm: float
+    budget: Budget,
+    *,
+    name: str,
+    n: int,
+    q: float,
+    room: int,
+    steps: int,
+    clip_norm: float,
+    beside: Sequence[Mechanism] = (),
 ) -> Mechanism:
     """The mechanism with the least noise that keeps to a private budget's (epsilon, delta).
 
-    Its epsilon is at most the budget's, and at least 99.5 % of it. Full batches are solved exactly.
+    `beside`: mechanisms that meet the same people in the same training, and share the budget. The epsilon of
+    all together is at most the budget's, and at least 99.5 % of it. Full batches are solved exactly. Raises
+    ValueError where `beside` leaves nothing of the budget.
     """
     if not budget.is_private:
         raise ValueError(f"mechanism {name}: there is no noise for epsilon {budget.epsilon}")
-    multiplier = _least_noise(budget.epsilon, budget.delta, n, q, room, steps)
+    others = _compose(_ones(beside))
+    if _epsilon(others, "REPLACE_SPECIAL", budget.delta) >= budget.epsilon:
+        raise ValueError(f"mechanism {name}: what runs beside it spends all of epsilon {budget.epsilon}")
+    multiplier = _least_noise(budget.epsilon, budget.delta, n, q, room, steps, others)
     return Mechanism(name, budget.unit, n, q, room, steps, clip_norm, multiplier)
 
 
@@ -269,17 +282,25 @@ def _gaussian_epsilon(mu: float, delta: float) -> float:
 
 
 @lru_cache(maxsize=1024)
-def _least_noise(epsilon: float, delta: float, n: int, q: float, room: int, steps: int) -> float:
+def _least_noise(
+    epsilon: float, delta: float, n: int, q: float, room: int, steps: int, others: _Composition
+) -> float:
     from scipy.optimize import brentq
 
     # The root finder is exact to 1e-12: the factor keeps epsilon on the safe side.
-    full_batch = float(_library().get_sigma_gaussian(epsilon, delta)) * math.sqrt(steps) * (1 + 1e-9)
-    if q == 1:
+    sigma = float(_library().get_sigma_gaussian(epsilon, delta)) * (1 + 1e-9)
+    # Gaussian mechanisms compose to one of the root of the sum of squared mu, of which `others` have theirs.
+    full_batch = math.sqrt(steps) / math.sqrt(1 / sigma**2 - others.mu**2)
+    if q == 1 and not others.sampled:
         return full_batch
 
     def excess(multiplier: float) -> float:
-        drawn = (_Steps(n, q, min(room, n), multiplier, group=1, times=steps),)
-        return _epsilon(_Composition(0.0, drawn), "REPLACE_SPECIAL", delta) - epsilon
+        if q == 1:
+            mu = math.hypot(others.mu, math.sqrt(steps) / multiplier)
+            return _epsilon(others._replace(mu=mu), "REPLACE_SPECIAL", delta) - epsilon
+        own = _Steps(n, q, min(room, n), multiplier, group=1, times=steps)
+        together = tuple(sorted((*others.sampled, own)))
+        return _epsilon(others._replace(sampled=together), "REPLACE_SPECIAL", delta) - epsilon
 
     # Downwards from enough noise: the losses of far too little noise would not fit into memory.
     enough = full_batch

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil.checkpoints import Checkpoint
+from pulseveil.checkpoints import Checkpoint, Part
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.noise import Noise
 
@@ -82,6 +82,9 @@ class Resumable:
         if kept is not None:
             state = course.restored(kept)
             logger.info("continue after private step %d", progress.done)
+            self._save(progress, course, state)
+        elif isinstance(self.checkpoint, Part):
+            # Parts before it keep the key: without this state, steps before the next could be lost uncounted.
             self._save(progress, course, state)
         advance = course.begin(progress.attempt)
         while progress.spent < self.mechanism.steps:
