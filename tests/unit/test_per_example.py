@@ -117,6 +117,51 @@ def test_embedding():
     check(losses, parameters)
 
 
+def transposed_losses(p, q, positions, uses):
+    """Losses in which a kernel (p, q) meets the data as a dense layer's and, `uses` times, transposed."""
+    parameters = [values(p, q), values(q)]
+    x, u, weight = values(ROWS, positions, p), values(2, ROWS, positions, q), values(ROWS, positions, p)
+
+    def losses(rows, note):
+        z = layers.dense(tf.gather(x, rows), parameters, note)
+        # What meets the kernel transposed depends on the kernel, as a gradient does.
+        own = [tf.sin(z) * tf.gather(u[i], rows) for i in range(uses)]
+        back = [layers.transposed(value, parameters[0], note) for value in own]
+        total = tf.add_n([tf.square(value) for value in back]) * tf.gather(weight, rows)
+        return tf.reduce_sum(tf.square(z), axis=(1, 2)) + tf.reduce_sum(total, axis=(1, 2))
+
+    return losses, parameters
+
+
+# Few positions and wide sides: factors are kept; many and narrow ones: a gradient a record.
+@pytest.mark.parametrize(("p", "q", "positions"), [(40, 30, 1), (4, 3, 5)])
+@pytest.mark.parametrize("uses", [1, 2])
+def test_a_kernel_that_is_met_again_transposed(p, q, positions, uses):
+    losses, parameters = transposed_losses(p, q, positions, uses)
+    check(losses, parameters)
+
+
+def test_a_kernel_that_is_met_transposed_only():
+    kernel, u, weight = values(5, 4), values(ROWS, 4), values(ROWS, 5)
+
+    def losses(rows, note):
+        z = layers.transposed(tf.gather(u, rows), kernel, note)
+        return tf.reduce_sum(tf.square(z) * tf.gather(weight, rows), axis=1)
+
+    check(losses, [kernel])
+
+
+def test_a_kernel_of_two_layers_is_refused_beside_a_transposed_use_as_well():
+    parameters = [values(3, 3), values(3)]
+
+    def losses(note):
+        x = layers.dense(layers.dense(values(RECORDS, 3), parameters, note), parameters, note)
+        return tf.reduce_sum(layers.transposed(x, parameters[0], note), axis=1)
+
+    with pytest.raises(ValueError, match=r"parameter 0 .* was noted 2 times"):
+        record_gradients(losses, parameters, RECORDS)
+
+
 @pytest.mark.parametrize(
     ("name", "ks"),
     [

@@ -1,4 +1,4 @@
-"""DGAN: DoppelGANger (Lin et al., IMC 2020) as the published study uses it; not private."""
+"""DGAN: DoppelGANger (Lin et al., IMC 2020) as the published study uses it, and with a private training."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from pydantic import Field
 
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.errors import InputError
-from pulseveil.generators import GeneratorSettings
+from pulseveil.generators import GeneratorSettings, private_gan
 from pulseveil.generators.diversity import ROWS, warn_of_collapse
 from pulseveil.generators.label_signals import first_fitting, label_signals, label_values
+from pulseveil.generators.private_dgan import PUBLIC_QUANTITIES, PrivateDGAN
+from pulseveil.generators.public_range import in_range
 from pulseveil.generators.unit_scale import Scale
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.randomness import Stream, child, generator
 
 if TYPE_CHECKING:
+    from pulseveil.generators.dgan_training import Examples
     from pulseveil.privacy.ledger import Entry
 
 logger = logging.getLogger(__name__)
@@ -28,11 +31,9 @@ logger = logging.getLogger(__name__)
 # CPU seconds of 1,000 windows in a step with the published sizes on one thread of a 2020s x86-64 server, and
 # of compiling.
 _SECONDS_PER_1000_WINDOWS, _COMPILE_SECONDS = 0.035, 6
+# Those of a private training with 50 units a layer, a quarter of the published ones.
+_PRIVATE_SECONDS_PER_1000_WINDOWS, _PRIVATE_COMPILE_SECONDS = 0.02, 6
 _WARNED_SHARE = 0.05
-_NOT_PRIVATE = (
-    "its gradient penalty is taken between real and made windows, and a bound on what one record adds to it "
-    "is not proven here; generators cgan and moments can be private"
-)
 
 
 class DGANSettings(GeneratorSettings):
@@ -71,6 +72,10 @@ class DGANSettings(GeneratorSettings):
     )
     learning_rate: float = Field(1e-4, gt=0, description="Adam's rate, both networks")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient")
+    private: PrivateDGAN = Field(
+        PrivateDGAN(),
+        description="private: how it is trained; `steps`, `batch_size` and rate count there, `epochs` do not",
+    )
 
 
 class DGAN:
@@ -79,7 +84,7 @@ class DGAN:
     Settings: ClassVar[type[GeneratorSettings]] = DGANSettings
     version: ClassVar[int] = 1
     uses_tensorflow: ClassVar[bool] = True
-    private_units: ClassVar[frozenset[str]] = frozenset()
+    private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
 
     def __init__(
         self,
@@ -87,8 +92,10 @@ class DGAN:
         parameters: Mapping[str, NDArray[np.float32]],
         scale: Scale,
         time: int,
+        ledger: tuple[Entry, ...] = (),
     ) -> None:
-        self._settings, self._parameters, self._scale, self._time = settings, parameters, scale, time
+        self._settings, self._parameters, self._ledger = settings, parameters, ledger
+        self._scale, self._time = scale, time
 
     @classmethod
     def fit(
@@ -105,39 +112,89 @@ class DGAN:
     ) -> Self:
         """Train on windows (n, time, channels); a resumed training ends in the same bits as an unbroken one.
 
-        Warns of mode collapse, and where a condition is hardly ever made. Raises InputError for a private
-        budget, for a condition with fewer than two windows and a `sample_length` that does not divide `time`.
+        Warns of mode collapse, and where a condition is hardly ever made. Raises InputError for a condition
+        with fewer than two windows (a private training does neither: it would tell of real windows), for a
+        `sample_length` that does not divide `time`, and for what `mechanisms` refuses.
         """
-        cls.mechanisms(settings, budget)
-        _check(settings, windows, condition, classes)
+        _check_length(settings, windows.shape[1])
+        if budget.is_private:
+            if subject is None:
+                raise ValueError("a private training needs to know whose windows these are")
+            return cls._fit_private(
+                settings, windows, condition, subject, classes, budget, stream, checkpoint
+            )
+        _check_conditions(condition, classes)
         # Plans import this module for its settings: what imports TensorFlow, for seconds, is imported here.
-        from pulseveil.generators.dgan_training import Examples, train
+        from pulseveil.generators.dgan_training import train
 
-        scale, time = Scale.of(windows), windows.shape[1]
-        signals, codes = scale.to_unit(windows), np.zeros((len(windows), 0), np.float32)
-        if settings.labels == "channel":
-            signals = np.concatenate([signals, label_signals(condition, classes, time)], axis=2)
-        else:
-            codes = _one_hot(condition, classes)
-        parameters = train(settings, Examples(signals, codes), stream, checkpoint)
-        model = cls(settings, parameters, scale, time)
+        scale = Scale.of(windows)
+        examples = _examples(settings, scale.to_unit(windows), condition, classes)
+        parameters = train(settings, examples, stream, checkpoint)
+        model = cls(settings, parameters, scale, windows.shape[1])
         model._look_at_samples(windows, condition, classes, child(stream, "samples"))
         return model
 
+    @classmethod
+    def _fit_private(
+        cls,
+        settings: DGANSettings,
+        windows: NDArray[np.float32],
+        condition: NDArray[np.int8],
+        subject: NDArray[np.str_],
+        classes: int,
+        budget: Budget,
+        stream: Stream,
+        checkpoint: Checkpoint | None,
+    ) -> Self:
+        from pulseveil.generators.dgan_training import private_adversaries
+        from pulseveil.generators.private_gan_training import train_privately
+        from pulseveil.networks.dgan import GENERATOR_PARAMETERS
+
+        private, (mechanism,) = settings.private, cls.mechanisms(settings, budget)
+        scale = private.scale(windows.shape[2])
+        examples = _examples(settings, in_range(scale, windows), condition, classes)
+        parameters, entry = train_privately(
+            private_adversaries(settings, examples),
+            examples.signals.reshape(len(windows), -1),
+            condition,
+            subject,
+            private=private,
+            mechanism=mechanism,
+            classes=classes,
+            budget=budget,
+            stream=stream,
+            checkpoint=checkpoint,
+            public_quantities=PUBLIC_QUANTITIES,
+        )
+        named = dict(zip(GENERATOR_PARAMETERS, parameters, strict=True))
+        return cls(settings, named, scale, windows.shape[1], (entry,))
+
     @staticmethod
     def mechanisms(settings: DGANSettings, budget: Budget) -> tuple[Mechanism, ...]:
-        """None: raises InputError, as no private training is known."""
-        budget.refuse_private("dgan", _NOT_PRIVATE)
-        return ()
+        """The discriminator's mechanism in a private training; the generator has none of its own.
+
+        Labels may be a channel: then they are part of the record and clipped with it, and how often a
+        condition is made is learnt from the noised sums like everything else. Raises InputError for a
+        penalty that mixes records.
+        """
+        if settings.penalty == "published":
+            raise InputError(
+                "dgan: penalty published adds up the gradients of all windows of a batch, so that no single "
+                "record's part can be bounded; private: use penalty each_window"
+            )
+        return (private_gan.discriminator_mechanism("dgan", settings.private, budget),)
 
     @property
     def ledger(self) -> tuple[Entry, ...]:
-        """Always empty."""
-        return ()
+        """The entry of a private training; empty for others, and for models read from arrays."""
+        return self._ledger
 
     @staticmethod
     def expected_seconds(settings: DGANSettings, rows: int, private: Unit | None) -> float:
         """Expected CPU seconds of a training on `rows` windows of the published size."""
+        if private is not None:
+            seen = private_gan.expected_examples(settings.private, rows, private)
+            return _PRIVATE_COMPILE_SECONDS + seen / 1000 * _PRIVATE_SECONDS_PER_1000_WINDOWS
         return _COMPILE_SECONDS + settings.epochs * rows / 1000 * _SECONDS_PER_1000_WINDOWS
 
     @property
@@ -223,9 +280,19 @@ def _one_hot(condition: NDArray[np.int8], classes: int) -> NDArray[np.float32]:
     return codes
 
 
-def _check(
-    settings: DGANSettings, windows: NDArray[np.float32], condition: NDArray[np.int8], classes: int
-) -> None:
+def _examples(
+    settings: DGANSettings, signals: NDArray[np.float32], condition: NDArray[np.int8], classes: int
+) -> Examples:
+    """What a training sees of signals (n, time, channels) in [0, 1] and their codes (n)."""
+    from pulseveil.generators.dgan_training import Examples
+
+    if settings.labels == "conditional":
+        return Examples(signals, _one_hot(condition, classes))
+    labels = label_signals(condition, classes, signals.shape[1])
+    return Examples(np.concatenate([signals, labels], axis=2), np.zeros((len(signals), 0), np.float32))
+
+
+def _check_conditions(condition: NDArray[np.int8], classes: int) -> None:
     for code in range(classes):
         found = int(np.sum(condition == code))
         if found < 2:
@@ -233,7 +300,10 @@ def _check(
                 f"dgan: condition {code} has {found} windows, at least 2 are needed; train on more subjects "
                 "or set another number of classes"
             )
-    time, length = windows.shape[1], settings.sample_length
+
+
+def _check_length(settings: DGANSettings, time: int) -> None:
+    length = settings.sample_length
     if length is not None and time % length:
         raise InputError(
             f"dgan: sample_length {length} does not divide a window's {time} values; set one of its "

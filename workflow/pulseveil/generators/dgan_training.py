@@ -1,4 +1,4 @@
-"""A training of DGAN from first parameters to last: random numbers, checkpoints.
+"""A training of DGAN from first parameters to last: random numbers, checkpoints; what a private one needs.
 
 Imports TensorFlow, so `dgan` imports this module only where it trains.
 """
@@ -19,6 +19,7 @@ from pulseveil.generators.passes import shuffled_rows
 from pulseveil.networks import dgan_training
 from pulseveil.networks.adversaries import Players
 from pulseveil.networks.dgan import GENERATOR_PARAMETERS, Shape
+from pulseveil.networks.dgan_adversaries import DGANAdversaries
 from pulseveil.networks.dgan_training import LOSSES, Draws, Objective, Rows
 from pulseveil.networks.states import from_arrays, to_arrays
 from pulseveil.randomness import Stream, child, generator
@@ -63,6 +64,15 @@ def train(
 def objective_of(settings: DGANSettings) -> Objective:
     """The part of the settings that is compiled into the program."""
     return Objective(**{name: getattr(settings, name) for name in Objective._fields})
+
+
+def private_adversaries(settings: DGANSettings, examples: Examples) -> DGANAdversaries:
+    """The networks and losses of a private training on such examples."""
+    private, shape = settings.private, shape_of(settings, examples)
+    return DGANAdversaries(
+        objective_of(settings)._replace(learning_rate=private.learning_rate),
+        shape._replace(discriminator_units=max(1, shape.discriminator_units // private.width_divisor)),
+    )
 
 
 def shape_of(settings: DGANSettings, examples: Examples) -> Shape:

@@ -4,7 +4,7 @@ Only the discriminator sees real windows, by noised sums of clipped records; the
 discriminator alone. Larger batches suit the noise and, where there are thousands of steps, so do several of
 the discriminator for one of the generator (Bie, Kamath and Zhang 2023, arXiv:2302.02936). A thousand windows
 buy hundreds of steps: then the generator needs each of them, and a narrow discriminator draws less noise
-(tests/benchmarks/private_cgan.py, where nothing was better than chance at epsilon 10).
+(tests/benchmarks/private_gans.py, where nothing was better than chance at epsilon 10).
 """
 
 from __future__ import annotations

@@ -4,24 +4,22 @@ The first trains embedder, recovery and supervisor; they are released, and give 
 hidden sequence, from that window alone. The second trains the discriminator of those sequences; the generator
 learns from it and from the released supervisor. Both meet the same people and share the budget.
 
-On simulated people no setting that was tried comes near the public signs (tests/benchmarks/private_cgan.py).
+On simulated people no setting that was tried comes near the public signs (tests/benchmarks/private_gans.py).
 Noise is not the only reason: with the default steps both conditions come out alike at epsilon 1000, too.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Self
 
-import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from pulseveil.errors import InputError
 from pulseveil.generators.private_gan import PrivateGAN
+from pulseveil.generators.public_range import PublicRange
 from pulseveil.privacy import accounting
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.mechanism import Mechanism
-from pulseveil.settings import Settings
 
 PUBLIC_QUANTITIES = (
     "number of people",
@@ -31,7 +29,7 @@ PUBLIC_QUANTITIES = (
 )
 
 
-class PrivateTimeGAN(Settings):
+class PrivateTimeGAN(PublicRange):
     """How a private TimeGAN is trained: one model, told the condition."""
 
     embedder_steps: int = Field(200, gt=0, description="noised steps of embedder, recovery and supervisor")
@@ -56,24 +54,6 @@ class PrivateTimeGAN(Settings):
     supervised_weight: float = Field(
         1.0, ge=0, description="weight of the supervised loss of generated sequences"
     )
-    least: float | tuple[float, ...] = Field(
-        -3.0,
-        description="public least value of the windows, for all channels or one each; what lies below counts "
-        "as this: -3 for calibration, 0 for others",
-    )
-    greatest: float | tuple[float, ...] = Field(
-        5.0, description="public greatest value: 5 for calibration, 1 for others"
-    )
-
-    @model_validator(mode="after")
-    def _some_range(self) -> Self:
-        numbers = {np.size(bounds) for bounds in (self.least, self.greatest) if isinstance(bounds, tuple)}
-        if len(numbers) > 1 or not np.all(np.less(self.least, self.greatest)):
-            raise ValueError(
-                f"greatest {self.greatest} is not above least {self.least}; give the bounds within which the "
-                "windows' values lie, one number or one for each channel"
-            )
-        return self
 
     @property
     def adversarial(self) -> PrivateGAN:

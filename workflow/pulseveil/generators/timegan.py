@@ -14,6 +14,7 @@ from pulseveil.contracts import STRESS
 from pulseveil.errors import InputError
 from pulseveil.generators import GeneratorSettings, private_gan
 from pulseveil.generators.private_timegan import PrivateTimeGAN, expected_embedded, timegan_mechanisms
+from pulseveil.generators.public_range import in_range
 from pulseveil.generators.unit_scale import Scale
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.mechanism import Mechanism
@@ -126,10 +127,10 @@ class TimeGAN:
         from pulseveil.networks.private_timegan import Sizes
 
         private, (time, channels) = settings.private, windows.shape[1:]
-        scale = Scale.public(private.least, private.greatest, channels)
+        scale = private.scale(channels)
         parameters, entries = train_privately(
             Sizes(time, channels, classes, settings.hidden, settings.layers),
-            np.clip(scale.to_unit(windows), 0, 1),
+            in_range(scale, windows),
             condition,
             subject,
             private=private,

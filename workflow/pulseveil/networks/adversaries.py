@@ -54,6 +54,11 @@ class Adversaries(ABC):
     """
 
     @property
+    def pairs(self) -> bool:
+        """Whether `real_losses` hold the loss of the made window too: clipped and dropped with the record."""
+        return False
+
+    @property
     @abstractmethod
     def noise_shape(self) -> tuple[int, ...]:
         """Shape of the normal numbers from which one window is made."""
@@ -70,9 +75,9 @@ class Adversaries(ABC):
     def real_losses(self, discriminator: Parameters, real: Real, made: Made, note: Note) -> tf.Tensor:
         """The discriminator's loss of each real window (m), beside a made one of which nothing is private."""
 
-    @abstractmethod
     def made_losses(self, discriminator: Parameters, made: Made, note: Note) -> tf.Tensor:
-        """The discriminator's loss of each made window (m)."""
+        """The discriminator's loss of each made window (m); never asked for where `pairs`."""
+        raise NotImplementedError
 
     @abstractmethod
     def update_discriminator(self, players: Players, gradients: Sequence[tf.Tensor]) -> Players:

@@ -18,6 +18,7 @@ import tensorflow as tf
 from pulseveil.networks import initial, layers
 from pulseveil.networks.initial import Array
 from pulseveil.networks.layers import Parameters
+from pulseveil.networks.per_example import Note, unnoted
 
 Penalty = Literal["each_window", "published"]
 GENERATOR_PARAMETERS = (
@@ -79,19 +80,20 @@ def generate(parameters: Parameters, noise: tf.Tensor, codes: tf.Tensor) -> tf.T
     return tf.reshape(made, (-1, made.shape[1] * made.shape[2]))
 
 
-def criticise(x: tf.Tensor, parameters: Parameters) -> tf.Tensor:
-    """Scores (n) of flat windows with their codes, x (n, d): higher for real ones."""
+def criticise(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
+    """Scores (n, ...) of flat windows with their codes, x (n, ..., d): higher for real ones."""
     *hidden, last = _by_layer(parameters)
     for layer in hidden:
-        x = tf.nn.relu(layers.dense(x, layer))
-    return layers.dense(x, last)[:, 0]
+        x = tf.nn.relu(layers.dense(x, layer, note))
+    return layers.dense(x, last, note)[..., 0]
 
 
-def input_gradients(x: tf.Tensor, parameters: Parameters) -> tf.Tensor:
+def input_gradients(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
     """The gradient of each row's score with respect to that row: x (n, d) -> (n, d).
 
     Written out: a ReLU network is linear around each row, by the products of its kernels over the units that
-    are active there. Its own gradient with respect to the parameters then needs no second tape.
+    are active there. Its own gradient with respect to the parameters then needs no second tape, and comes
+    from one transposed product a kernel alone: which units are active has no gradient.
     """
     *hidden, (last, _) = _by_layer(parameters)
     active = []
@@ -99,10 +101,15 @@ def input_gradients(x: tf.Tensor, parameters: Parameters) -> tf.Tensor:
         z = layers.affine(x, kernel, bias)
         active.append(tf.cast(z > 0, z.dtype))
         x = tf.nn.relu(z)
-    signal = tf.transpose(last)
+    signal = layers.transposed(tf.ones_like(x[:, :1]), last, note)
     for (kernel, _), on in zip(reversed(hidden), reversed(active), strict=True):
-        signal = tf.linalg.matmul(signal * on, kernel, transpose_b=True)
+        signal = layers.transposed(signal * on, kernel, note)
     return signal
+
+
+def window_penalties(gradients: tf.Tensor) -> tf.Tensor:
+    """Squared distance of the norm of each window's gradient from 1: gradients (n, d) -> (n)."""
+    return _squared_distances(tf.reduce_sum(tf.square(gradients), axis=1))
 
 
 def gradient_penalty(kind: Penalty, gradients: tf.Tensor) -> tf.Tensor:
@@ -111,10 +118,13 @@ def gradient_penalty(kind: Penalty, gradients: tf.Tensor) -> tf.Tensor:
     `published`: the distance of one norm, of all gradients of the batch together. That study's program sums
     their squares over the batch, so that those of single windows are driven to 1 / sqrt(n).
     """
-    squares = tf.reduce_sum(tf.square(gradients), axis=1)
     if kind == "published":
-        squares = tf.reduce_sum(squares)
-    return tf.reduce_mean(tf.square(tf.sqrt(squares + _NORM_FLOOR) - 1))
+        return _squared_distances(tf.reduce_sum(tf.square(gradients)))
+    return tf.reduce_mean(window_penalties(gradients))
+
+
+def _squared_distances(squared_norms: tf.Tensor) -> tf.Tensor:
+    return tf.square(tf.sqrt(squared_norms + _NORM_FLOOR) - 1)
 
 
 def discriminator_loss(real: tf.Tensor, made: tf.Tensor) -> tf.Tensor:

@@ -6,7 +6,7 @@ numbers come in as arguments.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ import tensorflow as tf
 from pulseveil.networks import adam, dgan
 from pulseveil.networks.adversaries import Players, start_players
 from pulseveil.networks.dgan import Penalty, Shape
+from pulseveil.networks.layers import Parameters
 
 LOSSES = ("discriminator", "penalty", "generator")
 _EPSILON = 1e-8  # Adam's, in the published program
@@ -109,19 +110,25 @@ def step(
         made = dgan.generate(state.generator, noise, rows.codes)
         with tape.stop_recording():
             state, losses = update_discriminator(objective, state, rows, made, place)
-        told = tf.concat([made, rows.codes], axis=1)
-        loss = dgan.generator_loss(dgan.criticise(told, state.discriminator))
-    gradients = tape.gradient(loss, state.generator)
-    generator, moments = _descend(objective, state.generator, gradients, state.generator_adam)
-    after = state._replace(generator=generator, generator_adam=moments)
+        loss = _generator_loss(state.discriminator, made, rows.codes)
+    after = _descend_generator(objective, state, tape.gradient(loss, state.generator))
     return after, tf.concat([losses, loss[tf.newaxis]], axis=0)
+
+
+def update_generator(objective: Objective, state: Players, noise: tf.Tensor, codes: tf.Tensor) -> Players:
+    """One update of the generator alone, by noise (b, steps, p) and codes (b, k)."""
+    with tf.GradientTape() as tape:
+        tape.watch(state.generator)
+        made = dgan.generate(state.generator, noise, codes)
+        loss = _generator_loss(state.discriminator, made, codes)
+    return _descend_generator(objective, state, tape.gradient(loss, state.generator))
 
 
 def update_discriminator(
     objective: Objective, state: Players, rows: Rows, made: tf.Tensor, place: tf.Tensor
 ) -> tuple[Players, tf.Tensor]:
     """One update of the discriminator by real and made windows (b, d); its loss and the penalty in it (2)."""
-    between = made + place[:, tf.newaxis] * (rows.windows - made)
+    between = points_between(rows.windows, made, place)
     real, fake, mixed = (tf.concat([x, rows.codes], axis=1) for x in (rows.windows, made, between))
     with tf.GradientTape() as tape:
         tape.watch(state.discriminator)
@@ -131,9 +138,27 @@ def update_discriminator(
         penalty = objective.penalty_weight * dgan.gradient_penalty(objective.penalty, gradients)
         loss = dgan.discriminator_loss(*tf.split(scores, 2)) + penalty
     changes = tape.gradient(loss, state.discriminator, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    discriminator, moments = _descend(objective, state.discriminator, changes, state.discriminator_adam)
-    after = state._replace(discriminator=discriminator, discriminator_adam=moments)
-    return after, tf.stack([loss, penalty])
+    return descend_discriminator(objective, state, changes), tf.stack([loss, penalty])
+
+
+def points_between(real: tf.Tensor, made: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+    """Where the penalty looks, (n, d): on the lines from made to real windows, at place (n)."""
+    return made + place[:, tf.newaxis] * (real - made)
+
+
+def descend_discriminator(objective: Objective, state: Players, gradients: Sequence[tf.Tensor]) -> Players:
+    """The state after Adam's step of the discriminator along `gradients`."""
+    discriminator, moments = _descend(objective, state.discriminator, gradients, state.discriminator_adam)
+    return state._replace(discriminator=discriminator, discriminator_adam=moments)
+
+
+def _descend_generator(objective: Objective, state: Players, gradients: Sequence[tf.Tensor]) -> Players:
+    generator, moments = _descend(objective, state.generator, gradients, state.generator_adam)
+    return state._replace(generator=generator, generator_adam=moments)
+
+
+def _generator_loss(discriminator: Parameters, made: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
+    return dgan.generator_loss(dgan.criticise(tf.concat([made, codes], axis=1), discriminator))
 
 
 def _batch(objective: Objective, state: Players, rows: Rows, draws: Draws) -> tuple[Players, tf.Tensor]:
@@ -148,7 +173,7 @@ def _in_batches(values: tf.Tensor, batches: int, batch_size: int) -> tf.Tensor:
 
 
 def _descend(
-    objective: Objective, parameters: list[tf.Tensor], gradients: list[tf.Tensor], moments: adam.AdamState
+    objective: Objective, parameters: Parameters, gradients: Sequence[tf.Tensor], moments: adam.AdamState
 ) -> tuple[list[tf.Tensor], adam.AdamState]:
     return adam.update(
         parameters,

@@ -20,7 +20,14 @@ from typing import TypeVar, cast
 import tensorflow as tf
 
 from pulseveil.networks import draws, recurrence
-from pulseveil.networks.per_example import MixesRecords, Note, Product, ScaleAndShift, unnoted
+from pulseveil.networks.per_example import (
+    MixesRecords,
+    Note,
+    Product,
+    ScaleAndShift,
+    TransposedProduct,
+    unnoted,
+)
 
 Parameters = Sequence[tf.Tensor]
 Result = TypeVar("Result")
@@ -40,6 +47,11 @@ def dense(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tens
     """Dense layer without activation: x (..., p), parameters [kernel (p, q), bias (q)] -> (..., q)."""
     kernel, bias = parameters
     return note(affine(x, kernel, bias), Product((x,), (kernel,), bias))
+
+
+def transposed(u: tf.Tensor, kernel: tf.Tensor, note: Note = unnoted) -> tf.Tensor:
+    """`u W^T`, by which a dense layer hands a gradient back: u (n, q), kernel (p, q) -> (n, p)."""
+    return note(tf.linalg.matmul(u, kernel, transpose_b=True), TransposedProduct(u, kernel))
 
 
 def patches(x: tf.Tensor, width: int) -> tf.Tensor:

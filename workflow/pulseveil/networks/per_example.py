@@ -6,7 +6,8 @@ gradient of a record follows from its own rows of `a` and `d`, so a clipped sum 
 no second backward pass (Goodfellow 2015, arXiv:1510.01799; Bu et al. 2023, arXiv:2210.00038).
 
 A record is one or more rows of the batch, equally many for all and next to each other: a window, or all
-windows of a subject. The rows of a record are summed before anything is squared.
+windows of a subject. The rows of a record are summed before anything is squared. So are the uses of a kernel
+that meets the data once more, transposed, where a loss holds a gradient with respect to the input.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import tensorflow as tf
 
 from pulseveil.errors import InputError
 
 Tensors = tuple[tf.Tensor, ...]
+Factors = tuple[tf.Tensor, tf.Tensor]
 
 # Reading and writing a gradient a record costs some thirty products of its elements (one CPU thread).
 _PRODUCTS_A_VALUE = 30
@@ -51,6 +53,17 @@ class ScaleAndShift:
     beta: tf.Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class TransposedProduct:
+    """`z = u W^T` at each position: u (rows, ..., q), kernel W (p, q), z (rows, ..., p).
+
+    The gradient of W is `sum_t d_t u_t^T`: a product's, whose rows are the signals d and whose signals are u.
+    """
+
+    u: tf.Tensor
+    kernel: tf.Tensor
+
+
 @dataclass(frozen=True)
 class MixesRecords:
     """A layer in which one record changes what another one contributes."""
@@ -59,7 +72,8 @@ class MixesRecords:
     cure: str
 
 
-Use = Product | ScaleAndShift | MixesRecords
+Met = Product | TransposedProduct | ScaleAndShift
+Use = Met | MixesRecords
 
 
 class Note(Protocol):
@@ -127,9 +141,10 @@ def record_gradients(
     """Gradients of the records of a batch, where `losses(note)` runs the network on `records` * k rows.
 
     Its result is one loss a row; the loss of a record is the sum over its k rows. Raises InputError for a
-    layer that mixes records, ValueError where a parameter is not noted exactly once.
+    layer that mixes records, ValueError where a parameter is not noted exactly once; the kernel of a product
+    may be noted transposed as well, any number of times.
     """
-    book: list[tuple[tf.Tensor, Product | ScaleAndShift]] = []
+    book: list[tuple[tf.Tensor, Met]] = []
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(parameters)
 
@@ -143,7 +158,8 @@ def record_gradients(
 
         total = tf.reduce_sum(losses(note))
     signals = tape.gradient(total, [z for z, _ in book])
-    parts = tuple(_part(use, signal, records) for (_, use), signal in zip(book, signals, strict=True))
+    noted = [(use, _by_record(d, records)) for (_, use), d in zip(book, signals, strict=True)]
+    parts = tuple(_parts(noted, records))
     _require_each_once(parts, parameters)
     return RecordGradients(parts, tuple(parameters))
 
@@ -159,21 +175,56 @@ def _require_each_once(parts: Sequence[_Part], parameters: Sequence[tf.Tensor]) 
             )
 
 
-def _part(use: Product | ScaleAndShift, signal: tf.Tensor, records: int) -> _Part:
-    d = _by_record(signal, records)
-    if isinstance(use, ScaleAndShift):
-        x = _by_record(use.x, records)
-        gradients = (tf.reduce_sum(d * x, axis=1), tf.reduce_sum(d, axis=1))
-        return _Stacked((use.gamma, use.beta), gradients)
-    positions, q = d.shape[1:]
+def _parts(noted: Sequence[tuple[Met, tf.Tensor]], records: int) -> list[_Part]:
+    """What is known by uses and their signals (records, positions, ...): all uses of a kernel together."""
+    transposed: dict[Any, list[Factors]] = {}
+    for use, d in noted:
+        if isinstance(use, TransposedProduct):
+            transposed.setdefault(use.kernel.ref(), []).append((d, _by_record(use.u, records)))
+    parts: list[_Part] = []
+    for use, d in noted:
+        if isinstance(use, ScaleAndShift):
+            x = _by_record(use.x, records)
+            gradients = (tf.reduce_sum(d * x, axis=1), tf.reduce_sum(d, axis=1))
+            parts.append(_Stacked((use.gamma, use.beta), gradients))
+        elif isinstance(use, Product):
+            more = transposed.pop(use.kernels[0].ref(), []) if len(use.kernels) == 1 else []
+            parts += _of_kernel_and_bias(use, d, more) if more else [_of_product(use, d)]
+    return [*parts, *(_of_kernel(kernel.deref(), factors) for kernel, factors in transposed.items())]
+
+
+def _of_product(use: Product, d: tf.Tensor) -> _Part:
+    records, positions, q = d.shape
     p = sum(math.prod(kernel.shape) for kernel in use.kernels) // q
-    if positions**2 * (p + q) < _PRODUCTS_A_VALUE * p * q:
+    if _has_few(positions, p, q):
         a = tuple(_by_record(use.unfold(value), records) for value in use.inputs)
         return _Factored(use.kernels, use.bias, a, d)
     gradients = tuple(_sums_of_products(use, value, d) for value in use.inputs)
     if use.bias is None:
         return _Stacked(use.kernels, gradients)
     return _Stacked((*use.kernels, use.bias), (*gradients, tf.reduce_sum(d, axis=1)))
+
+
+def _of_kernel_and_bias(use: Product, d: tf.Tensor, transposed: Sequence[Factors]) -> list[_Part]:
+    """Of a product whose one kernel also is in products `transposed`; its bias is in none of these."""
+    (kernel,), (x,) = use.kernels, use.inputs
+    of_kernel = _of_kernel(kernel, [(_by_record(use.unfold(x), d.shape[0]), d), *transposed])
+    if use.bias is None:
+        return [of_kernel]
+    return [of_kernel, _Stacked((use.bias,), (tf.reduce_sum(d, axis=1),))]
+
+
+def _of_kernel(kernel: tf.Tensor, factors: Sequence[Factors]) -> _Part:
+    """Of all uses of a kernel: factors (records, positions, p) and (records, positions, q) of each."""
+    a, d = (tf.concat(values, axis=1) for values in zip(*factors, strict=True))
+    if _has_few(d.shape[1], a.shape[2], d.shape[2]):
+        return _Factored((kernel,), None, (a,), d)
+    return _Stacked((kernel,), (_flat(tf.linalg.matmul(a, d, transpose_a=True)),))
+
+
+def _has_few(positions: int, p: int, q: int) -> bool:
+    """Whether a record has so few positions that its factors are cheaper than its gradient (p, q)."""
+    return positions**2 * (p + q) < _PRODUCTS_A_VALUE * p * q
 
 
 def _sums_of_products(use: Product, x: tf.Tensor, d: tf.Tensor) -> tf.Tensor:

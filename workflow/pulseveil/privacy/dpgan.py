@@ -2,7 +2,8 @@
 
 A step adds the noised sum of clipped gradients of real records, divided by the expected batch, to the mean
 clipped gradient of synthetic windows. Those need no noise: they, and their labels from public shares, are
-functions of what has been released. Networks and losses are those of the `Adversaries`.
+functions of what has been released. `Adversaries` that pair each real window with a synthetic one have both
+in the record, and the noised sum alone. Networks and losses are theirs.
 """
 
 from __future__ import annotations
@@ -168,11 +169,13 @@ def step(
 
     sums = clipped_gradients(of_real, players.discriminator, batch.rows, scales.clip_norm)
     noised, noised_steps = add_noise(sums, batch.noise_seeds, scales.noise_deviation)
-    each = tf.range(count)[:, tf.newaxis]
-    # Clipped as well, though nothing asks for it: else the real windows would count for less.
-    of_fakes = clipped_gradients(of_made, players.discriminator, each, scales.clip_norm)
-    # Half each, as in the mean over a batch of as many real as synthetic windows.
-    gradients = [(r / scales.divisor + f / count) / 2 for r, f in zip(noised, of_fakes, strict=True)]
+    gradients = [value / scales.divisor for value in noised]
+    if not adversaries.pairs:
+        each = tf.range(count)[:, tf.newaxis]
+        # Clipped as well, though nothing asks for it: else the real windows would count for less.
+        of_fakes = clipped_gradients(of_made, players.discriminator, each, scales.clip_norm)
+        # Half each, as in the mean over a batch of as many real as synthetic windows.
+        gradients = [(r + f / count) / 2 for r, f in zip(gradients, of_fakes, strict=True)]
     players = adversaries.update_discriminator(players, gradients)
     turn = tf.equal(players.discriminator_adam.step % discriminator_steps, 0)
     players = tf.cond(

@@ -1,6 +1,6 @@
 """How a private conditional GAN, DGAN or TimeGAN is best trained: on simulated cohorts, at window level.
 
-    python tests/benchmarks/private_cgan.py [--generator timegan] [--epsilons 10 1] [--cohorts 41 42]
+    python tests/benchmarks/private_gans.py [--generator timegan] [--epsilons 10 1] [--cohorts 41 42]
 
 Each candidate learns from the windows of 14 simulated people; logistic regression learns from 28 synthetic
 subjects and is asked for the 15 people of another cohort (TSTR). Prints accuracy, stress F1 and the CPU
@@ -23,7 +23,11 @@ DELTA = 1e-5
 POPULATION = Population(subjects=simulated_cohorts.PEOPLE, windows_per_subject=74, stress_share=0.3)
 SYNTHETIC_SUBJECTS = 28
 # The bound is the diversity of simulated windows (`typical_diversity`, cohorts 1 to 3: .42 to .46).
-COMMON = {"discriminator": "fcn", "output": "linear", "diversity": "effective", "diversity_bound": 0.45}
+COMMON: Mapping[str, Mapping[str, Any]] = {
+    "cgan": {"output": "linear", "diversity": "effective", "diversity_bound": 0.45},
+    "dgan": {"labels": "conditional", "discriminator_layers": 2},
+    "timegan": {},
+}
 
 CANDIDATES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "cgan": {
@@ -57,6 +61,19 @@ CANDIDATES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "not supervised": {"private": {"supervised_weight": 0}},
         "supervised, weight 10": {"private": {"supervised_weight": 10}},
     },
+    "dgan": {
+        "default": {},
+        "labels a channel": {"labels": "channel"},
+        "published layers": {"discriminator_layers": 5},
+        "1 layer": {"discriminator_layers": 1},
+        "penalty weight 1": {"penalty_weight": 1},
+        "300 steps, 1 of discr.": {"private": {"steps": 300, "discriminator_steps": 1}},
+        "a quarter of the width": {"private": {"width_divisor": 4}},
+        "rate 1e-3": {"private": {"learning_rate": 1e-3}},
+        "clip 0.1": {"private": {"clip_norm": 0.1}},
+        "clip 3": {"private": {"clip_norm": 3.0}},
+        "batch 512": {"private": {"batch_size": 512}},
+    },
 }
 
 
@@ -69,7 +86,9 @@ def main() -> None:
     parser.add_argument("--unit", choices=("subject", "window"), default="window")
     parser.add_argument("--discriminator", choices=("lstm", "fcn", "transformer"), default="fcn")
     options = parser.parse_args()
-    common = COMMON | {"discriminator": options.discriminator} if options.generator == "cgan" else {}
+    common = dict(COMMON[options.generator])
+    if options.generator == "cgan":
+        common["discriminator"] = options.discriminator
     tensorflow_runtime.start(1)
     print(f"{'cohort':<8}{'epsilon':>8}  {'candidate':<28}{'accuracy':>9}{'F1':>7}{'CPU s':>8}", flush=True)
     for seed in options.cohorts:
