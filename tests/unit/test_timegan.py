@@ -10,13 +10,14 @@ import tensorflow as tf
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.cohorts.simulated import Simulated
 from pulseveil.errors import InputError
+from pulseveil.generators import TrainingSet
 from pulseveil.generators import timegan_training as training
 from pulseveil.generators.timegan import TimeGAN, TimeGANSettings
 from pulseveil.interruption import Interrupted
 from pulseveil.networks import timegan
 from pulseveil.networks import timegan_training as steps
 from pulseveil.privacy.budget import NOT_PRIVATE
-from pulseveil.randomness import root_stream
+from pulseveil.randomness import child, generator, root_stream
 from pulseveil.windows import cut_windows
 from tests import keras_timegan
 
@@ -55,10 +56,10 @@ def trained():
     return fit()
 
 
-def small_state(time=3, batch=4):
+def small_state(time=3, batch=4, seed=1):
     """A state of small networks with windows and noise (3, time, 2, batch) of one joint step."""
-    state = steps.start(np.random.default_rng(1), channels=2, hidden=3, depth=2)
-    rng = np.random.default_rng(2)
+    state = steps.start(np.random.default_rng(seed), channels=2, hidden=3, depth=2)
+    rng = np.random.default_rng(seed + 1)
     windows = tf.constant(rng.uniform(size=(3, time, 2, batch)), tf.float32)
     return state, windows, tf.constant(rng.normal(size=windows.shape), tf.float32)
 
@@ -147,6 +148,15 @@ def test_a_discriminator_that_is_good_already_is_left_alone():
     after, loss = steps.update_discriminator(1e-3, state, windows[0], noise[0])
     assert float(loss) > 0.15
     assert int(after.discriminator.moments.step) == 1
+    good = with_good_discriminator(state)
+    after, loss = steps.update_discriminator(1e-3, good, windows[0], noise[0])
+    assert float(loss) < 0.15
+    assert not changed(good, after)
+    assert int(after.discriminator.moments.step) == 0
+
+
+def with_good_discriminator(state):
+    """The state of `small_state` with networks that are easily told apart, and are."""
     # A latent sequence of real windows near 1, and of made ones near 0, which a large kernel tells apart.
     good = state._asdict()
     for name, level in (("embedder", 20.0), ("generator", -20.0), ("supervisor", -20.0)):
@@ -157,11 +167,62 @@ def test_a_discriminator_that_is_good_already_is_left_alone():
         parameters[first] = tf.concat([tf.zeros((3, 6)), 5 * tf.eye(3)], axis=1)
     parameters[-2], parameters[-1] = tf.fill((3, 1), 20.0), tf.constant([-12.0])
     good["discriminator"] = state.discriminator._replace(parameters=parameters)
-    good = steps.State(**good)
-    after, loss = steps.update_discriminator(1e-3, good, windows[0], noise[0])
-    assert float(loss) < 0.15
-    assert not changed(good, after)
-    assert int(after.discriminator.moments.step) == 0
+    return steps.State(**good)
+
+
+def alone_and_together():
+    """Three of `small_state`, and the same side by side; the second model's discriminator is good already."""
+    alone = [small_state(seed=seed) for seed in (1, 11, 21)]
+    alone[1] = (with_good_discriminator(alone[1][0]), *alone[1][1:])
+    states, *inputs = zip(*alone, strict=True)
+    return alone, (steps.side_by_side(states), *(tf.stack(values, axis=2) for values in inputs))
+
+
+UPDATES = {
+    "embedding": lambda state, windows, noise: steps.embedding_step(1e-3, state, windows[:1], noise[:0]),
+    "supervised": lambda state, windows, noise: steps.supervised_step(1e-3, state, windows[:1], noise[:0]),
+    "makers": lambda state, windows, noise: steps.update_makers(1e-3, state, windows[0], noise[0]),
+    "discriminator": lambda state, windows, noise: steps.update_discriminator(
+        1e-3, state, windows[0], noise[0]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_models_side_by_side_learn_from_their_own_windows_and_noise(name):
+    alone, together = alone_and_together()
+    after, losses = UPDATES[name](*together)
+    for i, (own, state) in enumerate(zip(alone, steps.each(after, 3), strict=True)):
+        expected, own_losses = UPDATES[name](*own)
+        np.testing.assert_allclose(losses[..., i], own_losses, rtol=1e-5)
+        for network, theirs in zip(state, expected, strict=True):
+            assert int(network.moments.step) == int(theirs.moments.step)
+            # Adam's first average is a tenth of the gradient, whose size its first step hides.
+            for found, average in zip(network.moments.first, theirs.moments.first, strict=True):
+                np.testing.assert_allclose(found, average, rtol=1e-3, atol=1e-5 * np.abs(average).max())
+
+
+def test_each_of_models_side_by_side_decides_whether_its_discriminator_learns():
+    _, (state, windows, noise) = alone_and_together()
+    after, losses = steps.update_discriminator(1e-3, state, windows[0], noise[0])
+    assert (losses.numpy() > 0.15).tolist() == [True, False, True]
+    moved = [changed(own, new) for own, new in zip(steps.each(state, 3), steps.each(after, 3), strict=True)]
+    assert moved == [{"discriminator"}, set(), {"discriminator"}]
+    assert after.discriminator.moments.step.numpy().tolist() == [1, 0, 1]
+
+
+def test_models_side_by_side_may_have_done_unlike_numbers_of_updates():
+    (first, *inputs), *_ = alone_and_together()[0]
+    windows, noise = (values[0] for values in inputs)
+    second, _ = steps.update_discriminator(0.1, first, windows, noise)
+    both = [tf.stack([values, values], axis=1) for values in (windows, noise)]
+    after, _ = steps.update_discriminator(0.1, steps.side_by_side([first, second]), *both)
+    for own, state in zip((first, second), steps.each(after, 2), strict=True):
+        expected, _ = steps.update_discriminator(0.1, own, windows, noise)
+        for found, value in zip(
+            state.discriminator.parameters, expected.discriminator.parameters, strict=True
+        ):
+            np.testing.assert_allclose(found, value, rtol=1e-3, atol=1e-4)
 
 
 def test_joint_steps_are_those_of_plain_keras():
@@ -199,6 +260,56 @@ def test_a_resumed_training_equals_an_unbroken_one_to_the_last_bit(tmp_path, tra
     with pytest.raises(Interrupted, match="state stored after step"):
         fit(checkpoint=Checkpoint(path, "cell", 1000, told_at(block)))
     assert_equal_arrays(fit(checkpoint=Checkpoint(path, "cell", 1000)), trained)
+
+
+def parts():
+    """Training sets of unequal numbers of windows, each with its own stream; `trained` is of the first."""
+    windows, codes = simulated_windows()
+    return [TrainingSet(windows[9 * i :], codes[9 * i :], root_stream(i)) for i in range(2)]
+
+
+def fit_together(checkpoint=None):
+    return TimeGAN.fit_together(SHORT, parts(), classes=2, checkpoint=checkpoint)
+
+
+@pytest.fixture(scope="module")
+def trained_together():
+    return fit_together()
+
+
+def network_parameters(model, network, code):
+    names = timegan.parameter_names(network, SHORT.layers)
+    return np.concatenate([np.ravel(model.arrays()[name][code]) for name in names])
+
+
+def test_a_model_among_others_is_the_one_that_is_trained_alone(trained, trained_together):
+    second = parts()[1]
+    alone = TimeGAN.fit(
+        SHORT, second.windows, second.condition, classes=2, budget=NOT_PRIVATE, stream=second.stream
+    )
+    models = zip(trained_together, (trained, alone), parts(), strict=True)
+    for (model, own, part), code in itertools.product(models, (0, 1)):
+        np.testing.assert_array_equal(model.arrays()["least"], own.arrays()["least"])
+        rng = generator(child(part.stream, f"condition {code}", "parameters"))
+        start = steps.start(rng, channels=6, hidden=SHORT.hidden, depth=SHORT.layers)
+        for network in timegan.SAMPLING_NETWORKS:
+            first = np.concatenate([np.ravel(value) for value in getattr(start, network).parameters])
+            found, expected = (network_parameters(one, network, code) for one in (model, own))
+            assert np.abs(found - expected).mean() < 1e-5 * np.abs(expected - first).mean(), network
+
+
+def test_one_model_together_is_trained_as_by_fit(trained):
+    (model,) = TimeGAN.fit_together(SHORT, parts()[:1], classes=2)
+    assert_equal_arrays(model, trained)
+
+
+@pytest.mark.parametrize("block", [1, 4])
+def test_models_together_resume_to_the_last_bit(tmp_path, trained_together, block):
+    path = tmp_path / "state.npz"
+    with pytest.raises(Interrupted, match="state stored after step"):
+        fit_together(Checkpoint(path, "cell", 1000, told_at(block)))
+    for model, unbroken in zip(fit_together(Checkpoint(path, "cell", 1000)), trained_together, strict=True):
+        assert_equal_arrays(model, unbroken)
 
 
 def test_other_seeds_give_other_models(trained):

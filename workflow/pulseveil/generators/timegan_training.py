@@ -1,12 +1,13 @@
 """A training of TimeGANs from first parameters to last: random numbers, phases, checkpoints.
 
-Imports TensorFlow, so `timegan` imports this module only where it trains.
+Models train alone, one after the other, or side by side; each has its own windows and random numbers, which
+do not depend on its company. Imports TensorFlow, so `timegan` imports this module only where it trains.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, get_args
 
@@ -25,12 +26,25 @@ from pulseveil.randomness import Stream, child, generator
 
 logger = logging.getLogger(__name__)
 
+Parameters = dict[str, NDArray[np.float32]]
+
 _BLOCK_STEPS = 50  # steps in one call of the compiled program, and in one draw of random numbers
 _PROGRESS_LINES = 20  # in each phase
 
 
+class Data(NamedTuple):
+    """A model's name, its windows (n, time, channels) in [0, 1], and its stream of random numbers."""
+
+    name: str
+    windows: NDArray[np.float32]
+    stream: Stream
+
+
 class Block(NamedTuple):
-    """The `number`-th block of a model's phase: steps `first`..`last` - 1; then `done` are done in all."""
+    """The `number`-th block of a phase: steps `first`..`last` - 1; then `done` are done in all.
+
+    model: the key of those that train side by side, which may be a single one.
+    """
 
     model: str
     phase: Phase
@@ -41,38 +55,42 @@ class Block(NamedTuple):
 
 
 def train(
-    settings: TimeGANSettings,
-    windows: Mapping[str, NDArray[np.float32]],
-    stream: Stream,
-    checkpoint: Checkpoint | None,
-) -> dict[str, NDArray[np.float32]]:
-    """Parameters (models, ...) of the sampling networks by name; each model learns its `windows` in [0, 1].
+    settings: TimeGANSettings, models: Mapping[str, Sequence[Data]], checkpoint: Checkpoint | None
+) -> list[Parameters]:
+    """Parameters of each model's sampling networks by name.
 
-    Continues from `checkpoint` where it holds a state. All random numbers are keyed by model, phase and step,
+    The models of one value of `models` train side by side, one value after the other. Continues from
+    `checkpoint` where it holds a state. All random numbers are keyed by phase and step in a model's stream,
     so interruptions change nothing.
     """
-    sizes = {"hidden": settings.hidden, "depth": settings.layers}
-    states = {
-        name: timegan_training.start(
-            generator(child(stream, name, "parameters")), channels=rows.shape[2], **sizes
-        )
-        for name, rows in windows.items()
+    starts = {
+        key: timegan_training.side_by_side([_start(settings, model) for model in together])
+        for key, together in models.items()
     }
-    done, states = _restored(states, checkpoint)
-    for block in _blocks(settings, windows):
+    done, states = _restored(starts, checkpoint)
+    for block in _blocks(settings, models):
         if block.done <= done:
             continue
         before, done = done, block.done
-        states[block.model] = _run(block, settings, states[block.model], windows[block.model], stream)
+        states[block.model] = _run(block, settings, states[block.model], models[block.model])
         if checkpoint is not None:
             checkpoint.keep(before, done, partial(to_arrays, states))
-    for name, rows in windows.items():
-        _look_at_diversity(name, states[name], rows, child(stream, name, "diversity"))
-    return _sampling_parameters(settings, list(states.values()))
+    trained = []
+    for key, together in models.items():
+        for model, state in zip(together, timegan_training.each(states[key], len(together)), strict=True):
+            _look_at_diversity(model.name, state, model.windows, child(model.stream, "diversity"))
+            trained.append(_sampling_parameters(settings, state))
+    return trained
 
 
-def _blocks(settings: TimeGANSettings, models: Mapping[str, object]) -> Iterator[Block]:
-    """All blocks of a training in order: model by model, phase by phase."""
+def _start(settings: TimeGANSettings, model: Data) -> State:
+    """The state of a model before its first step."""
+    rng, channels = generator(child(model.stream, "parameters")), model.windows.shape[2]
+    return timegan_training.start(rng, channels=channels, hidden=settings.hidden, depth=settings.layers)
+
+
+def _blocks(settings: TimeGANSettings, models: Iterable[str]) -> Iterator[Block]:
+    """All blocks of a training in order: key by key of `models`, phase by phase."""
     done = 0
     for model in models:
         for phase in get_args(Phase):
@@ -83,17 +101,20 @@ def _blocks(settings: TimeGANSettings, models: Mapping[str, object]) -> Iterator
                 yield Block(model, phase, number, first, last, done)
 
 
-def _run(
-    block: Block, settings: TimeGANSettings, state: State, windows: NDArray[np.float32], stream: Stream
-) -> State:
-    """The state after the steps of a block."""
+def _run(block: Block, settings: TimeGANSettings, state: State, models: Sequence[Data]) -> State:
+    """The state of `models` after the steps of a block."""
     if block.first == 0:
         state = timegan_training.start_phase(state)
-    own = child(stream, block.model, block.phase)
-    batches = draw_batches(windows, own, block.phase, block.number, settings.batch_size)
+    drawn = [
+        draw_batches(
+            model.windows, child(model.stream, block.phase), block.phase, block.number, settings.batch_size
+        )
+        for model in models
+    ]
+    batches = timegan_training.batches_side_by_side(drawn)
     program = timegan_training.program(block.phase, settings.learning_rate)
     state, losses = program(state, batches, tf.constant(block.last - block.first))
-    _report(block, getattr(settings, f"{block.phase}_steps"), losses)
+    _report(block, getattr(settings, f"{block.phase}_steps"), losses, models)
     return state
 
 
@@ -118,13 +139,15 @@ def _restored(states: dict[str, State], checkpoint: Checkpoint | None) -> tuple[
     return stored.step, from_arrays(states, stored.arrays)
 
 
-def _report(block: Block, steps: int, losses: tf.Tensor) -> None:
-    """Log a block's mean losses some twenty times a phase."""
-    if block.last * _PROGRESS_LINES // steps > block.first * _PROGRESS_LINES // steps:
-        values = zip(LOSSES[block.phase], losses.numpy(), strict=True)
+def _report(block: Block, steps: int, losses: tf.Tensor, models: Sequence[Data]) -> None:
+    """Log each model's mean losses of a block some twenty times a phase."""
+    if block.last * _PROGRESS_LINES // steps == block.first * _PROGRESS_LINES // steps:
+        return
+    for model, own in zip(models, losses.numpy().reshape(len(losses), -1).T, strict=True):
+        values = zip(LOSSES[block.phase], own, strict=True)
         named = ", ".join(f"{name} {value:.3f}" for name, value in values)
         logger.info(
-            "timegan: %s, %s step %d of %d, losses: %s", block.model, block.phase, block.last, steps, named
+            "timegan: %s, %s step %d of %d, losses: %s", model.name, block.phase, block.last, steps, named
         )
 
 
@@ -137,9 +160,9 @@ def _look_at_diversity(name: str, state: State, windows: NDArray[np.float32], st
     warn_of_collapse(f"timegan: {name}", made, windows, stream)
 
 
-def _sampling_parameters(settings: TimeGANSettings, states: list[State]) -> dict[str, NDArray[np.float32]]:
+def _sampling_parameters(settings: TimeGANSettings, state: State) -> Parameters:
     return {
-        name: np.stack([getattr(state, network).parameters[i].numpy() for state in states])
+        name: getattr(state, network).parameters[i].numpy()
         for network in timegan.SAMPLING_NETWORKS
         for i, name in enumerate(timegan.parameter_names(network, settings.layers))
     }

@@ -9,7 +9,10 @@ import tensorflow as tf
 
 
 class AdamState(NamedTuple):
-    """Steps done (scalar int32) and the averages of gradients and squared gradients, shaped as parameters."""
+    """Steps done (scalar int32) and the averages of gradients and squared gradients, shaped as parameters.
+
+    Models side by side may each have done other steps: (models) int32, for parameters (models, ...).
+    """
 
     step: tf.Tensor
     first: list[tf.Tensor]
@@ -42,7 +45,13 @@ def update(
     first = [m + (g - m) * (1 - beta1) for m, g in zip(state.first, gradients, strict=True)]
     second = [v + (tf.square(g) - v) * (1 - beta2) for v, g in zip(state.second, gradients, strict=True)]
     moved = [
-        value - rate * m / (tf.sqrt(v) + epsilon)
+        value - by_model(rate, value) * m / (tf.sqrt(v) + epsilon)
         for value, m, v in zip(parameters, first, second, strict=True)
     ]
     return moved, AdamState(step, first, second)
+
+
+def by_model(values: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """`values` (models) with the axes that they lack to meet `like` (models, ...); a scalar as it is."""
+    models = len(values.shape)
+    return tf.reshape(values, (*values.shape, *[1] * (len(like.shape) - models))) if models else values

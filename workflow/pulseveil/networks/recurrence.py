@@ -96,9 +96,10 @@ def _lstm_backward(upstream: tf.Tensor, cell: tf.Tensor, gates: tf.Tensor, kerne
 def gru(z_input: tf.Tensor, z_offset: tf.Tensor, recurrent_kernel: tf.Tensor) -> tf.Tensor:
     """Hidden states of a GRU that starts at zero, whose reset gate acts on the recurrent product.
 
-    z_input, z_offset (time, 3 h, n), recurrent_kernel (h, 3 h) -> (time, h, n). `z_input` is the input's part
-    of the pre-activations (x W + b) of update gate, reset gate and candidate; `z_offset` is added to the
-    recurrent product (its bias). The gradients with respect to them are the signals at the two products.
+    z_input, z_offset (time, models, 3 h, n), recurrent_kernel (models, h, 3 h) -> (time, models, h, n), with
+    or without the axes of models. `z_input` is the input's part of the pre-activations (x W + b) of update
+    gate, reset gate and candidate; `z_offset` is added to the recurrent product (its bias). The gradients
+    with respect to them are the signals at the two products.
 
     Records lie along the last axis, which is the longer one in narrow networks: loops over it are vectorised.
     """
@@ -121,21 +122,21 @@ def gru(z_input: tf.Tensor, z_offset: tf.Tensor, recurrent_kernel: tf.Tensor) ->
 def _gru_forward(
     z: tf.Tensor, offset: tf.Tensor, kernel: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Hidden states (time, h, n), activated gates (time, 3 h, n), and the candidates' recurrent products."""
-    steps, records = z.shape[0], z.shape[2]
-    units = kernel.shape[0]
-    transposed = tf.transpose(kernel)
+    """Hidden states (time, models, h, n), gates (time, models, 3 h, n), and the candidates' products."""
+    steps, *models, _, records = z.shape
+    units = kernel.shape[-2]
+    transposed = tf.linalg.matrix_transpose(kernel)
 
     def step(t: tf.Tensor, hidden: tf.Tensor, kept: tf.TensorArray) -> tuple[object, ...]:
         product = tf.linalg.matmul(transposed, hidden) + offset[t]
-        gates = tf.sigmoid(z[t, : 2 * units] + product[: 2 * units])
-        update, reset = tf.split(gates, 2, axis=0)
-        candidate = tf.tanh(z[t, 2 * units :] + reset * product[2 * units :])
+        gates = tf.sigmoid(z[t, ..., : 2 * units, :] + product[..., : 2 * units, :])
+        update, reset = tf.split(gates, 2, axis=-2)
+        candidate = tf.tanh(z[t, ..., 2 * units :, :] + reset * product[..., 2 * units :, :])
         hidden = update * hidden + (1 - update) * candidate
         return (
             t + 1,
             hidden,
-            kept.write(t, tf.concat([hidden, gates, candidate, product[2 * units :]], axis=0)),
+            kept.write(t, tf.concat([hidden, gates, candidate, product[..., 2 * units :, :]], axis=-2)),
         )
 
     # One array for all: with the hidden states alone in one, XLA's loop takes five times as long on a CPU.
@@ -144,31 +145,31 @@ def _gru_forward(
         step,
         (
             tf.constant(0),
-            tf.zeros_like(z[0, :units]),
-            tf.TensorArray(z.dtype, steps, element_shape=(5 * units, records)),
+            tf.zeros_like(z[0, ..., :units, :]),
+            tf.TensorArray(z.dtype, steps, element_shape=(*models, 5 * units, records)),
         ),
         maximum_iterations=steps,
     )
-    hidden, gates, products = tf.split(kept.stack(), (units, 3 * units, units), axis=1)
+    hidden, gates, products = tf.split(kept.stack(), (units, 3 * units, units), axis=-2)
     return hidden, gates, products
 
 
 def _gru_backward(
     upstream: tf.Tensor, hidden: tf.Tensor, gates: tf.Tensor, products: tf.Tensor, kernel: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The signals at the input's and the recurrent product (time, 3 h, n) from that at the hidden states."""
-    steps, units = upstream.shape[0], kernel.shape[0]
-    update, reset, candidate = tf.split(gates, 3, axis=1)
+    """The signals at the input's and the recurrent product (time, models, 3 h, n) from that at the states."""
+    steps, *models, units, records = upstream.shape
+    update, reset, candidate = tf.split(gates, 3, axis=-2)
     to_update = (_previous(hidden) - candidate) * update * (1 - update)
     to_candidate = (1 - update) * (1 - tf.square(candidate))
     to_reset = to_candidate * products * reset * (1 - reset)
-    to_products = tf.concat([to_update, to_reset, to_candidate * reset], axis=1)
+    to_products = tf.concat([to_update, to_reset, to_candidate * reset], axis=-2)
 
     def step(t: tf.Tensor, d_hidden: tf.Tensor, kept: tf.TensorArray) -> tuple[object, ...]:
         d_hidden = d_hidden + upstream[t]
-        recurrent = tf.concat([d_hidden] * 3, axis=0) * to_products[t]
+        recurrent = tf.concat([d_hidden] * 3, axis=-2) * to_products[t]
         before = d_hidden * update[t] + tf.linalg.matmul(kernel, recurrent)
-        return t - 1, before, kept.write(t, tf.concat([recurrent, d_hidden], axis=0))
+        return t - 1, before, kept.write(t, tf.concat([recurrent, d_hidden], axis=-2))
 
     *_, kept = tf.while_loop(
         lambda t, *_: t >= 0,
@@ -176,12 +177,12 @@ def _gru_backward(
         (
             tf.constant(steps - 1),
             tf.zeros_like(upstream[0]),
-            tf.TensorArray(upstream.dtype, steps, element_shape=(4 * units, upstream.shape[2])),
+            tf.TensorArray(upstream.dtype, steps, element_shape=(*models, 4 * units, records)),
         ),
         maximum_iterations=steps,
     )
-    recurrent, d_hidden = tf.split(kept.stack(), (3 * units, units), axis=1)
-    return tf.concat([recurrent[:, : 2 * units], d_hidden * to_candidate], axis=1), recurrent
+    recurrent, d_hidden = tf.split(kept.stack(), (3 * units, units), axis=-2)
+    return tf.concat([recurrent[..., : 2 * units, :], d_hidden * to_candidate], axis=-2), recurrent
 
 
 def _array(steps: int, like: tf.Tensor, width: int) -> tf.TensorArray:
@@ -208,6 +209,13 @@ def _by_model(values: tf.Tensor) -> tf.Tensor:
 
 
 def _sum_over_records(a: tf.Tensor, d: tf.Tensor) -> tf.Tensor:
-    """The same with records along the last axis: a (time, p, n), d (time, q, n) -> (p, q)."""
-    rows, signals = (tf.reshape(tf.transpose(x, (1, 0, 2)), (x.shape[1], -1)) for x in (a, d))
+    """The same with records along the last axis: a (time, models, p, n), d (.., q, n) -> (models, p, q)."""
+    rows, signals = (_features_first(value) for value in (a, d))
     return tf.linalg.matmul(rows, signals, transpose_b=True)
+
+
+def _features_first(values: tf.Tensor) -> tf.Tensor:
+    """(time, models, p, n) -> (models, p, time n)."""
+    _, *kept, _ = values.shape
+    last = len(kept) + 1
+    return tf.reshape(tf.transpose(values, (*range(1, last), 0, last)), (*kept, -1))

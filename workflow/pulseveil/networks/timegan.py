@@ -2,6 +2,9 @@
 
 Networks and weights are those of the authors' program, which differs from the paper in its weights, its
 moment loss and when the discriminator learns. GRU and its first parameters are those of Keras.
+
+Models side by side have an axis of models in front of their parameters, and behind the time of sequences:
+(time, models, features, n). A loss is a number for each model.
 """
 
 from __future__ import annotations
@@ -58,23 +61,24 @@ def start_network(
 
 
 def inward(windows: tf.Tensor) -> tf.Tensor:
-    """Windows (..., n, time, channels) in the order of all sequences in here: (..., time, channels, n).
+    """Windows in the order of all sequences in here, with or without models.
 
-    Records come last, as in `recurrence.gru`: turning them around in each layer costs as much as the layer.
+    (draws, models, n, time, channels) -> (draws, time, models, channels, n). Records come last, as in
+    `recurrence.gru`: turning them around in each layer costs as much as the layer.
     """
-    axes = list(range(len(windows.shape)))
-    return tf.transpose(windows, (*axes[:-3], *axes[-2:], axes[-3]))
+    draws, *models, records, time, channels = range(len(windows.shape))
+    return tf.transpose(windows, (draws, time, *models, channels, records))
 
 
 def _affine(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    return tf.linalg.matmul(tf.transpose(kernel), x) + bias[:, tf.newaxis]
+    return tf.linalg.matmul(tf.linalg.matrix_transpose(kernel), x) + bias[..., tf.newaxis]
 
 
 def _gru(x: tf.Tensor, parameters: Parameters) -> tf.Tensor:
     """`layers.gru` of x (time, p, n) -> (time, h, n)."""
     kernel, recurrent_kernel, bias, recurrent_bias = parameters
     z = _affine(x, kernel, bias)
-    return recurrence.gru(z, tf.zeros_like(z) + recurrent_bias[:, tf.newaxis], recurrent_kernel)
+    return recurrence.gru(z, tf.zeros_like(z) + recurrent_bias[..., tf.newaxis], recurrent_kernel)
 
 
 def logits(x: tf.Tensor, parameters: Parameters) -> tf.Tensor:
@@ -103,7 +107,7 @@ def sampler() -> Callable[[Sequence[Parameters], tf.Tensor], tf.Tensor]:
     """
 
     def run(networks: Sequence[Parameters], noise: tf.Tensor) -> tf.Tensor:
-        x = inward(uniform(noise))
+        x = tf.transpose(uniform(noise), (1, 2, 0))
         for parameters in networks:
             x = sequence(x, parameters)
         return tf.transpose(x, (2, 0, 1))
@@ -113,8 +117,8 @@ def sampler() -> Callable[[Sequence[Parameters], tf.Tensor], tf.Tensor]:
 
 
 def mean_square(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """Mean squared difference of two tensors of one shape."""
-    return tf.reduce_mean(tf.square(a - b))
+    """Mean squared difference of sequences of one shape (time, p, n)."""
+    return _mean(tf.square(a - b))
 
 
 def supervised_loss(hidden: tf.Tensor, ahead: tf.Tensor) -> tf.Tensor:
@@ -124,9 +128,10 @@ def supervised_loss(hidden: tf.Tensor, ahead: tf.Tensor) -> tf.Tensor:
 
 def moment_loss(made: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
     """Mean distances of the deviations and means at each step and channel, both (time, channels, n)."""
-    deviations = [tf.sqrt(tf.math.reduce_variance(windows, axis=2) + 1e-6) for windows in (made, real)]
-    means = [tf.reduce_mean(windows, axis=2) for windows in (made, real)]
-    return sum(tf.reduce_mean(tf.abs(of_made - of_real)) for of_made, of_real in (deviations, means))
+    deviations = [tf.sqrt(tf.math.reduce_variance(windows, axis=-1) + 1e-6) for windows in (made, real)]
+    means = [tf.reduce_mean(windows, axis=-1) for windows in (made, real)]
+    distances = [tf.abs(of_made - of_real) for of_made, of_real in (deviations, means)]
+    return sum(tf.reduce_mean(distance, axis=(0, -1)) for distance in distances)
 
 
 def reconstruction_loss(windows: tf.Tensor, recovered: tf.Tensor) -> tf.Tensor:
@@ -153,4 +158,9 @@ def discriminator_loss(real: tf.Tensor, fake: tf.Tensor, raw: tf.Tensor) -> tf.T
 def cross_entropy(values: tf.Tensor, answer: float) -> tf.Tensor:
     """Mean cross-entropy of logits with one answer for all: 1 for real, 0 for made."""
     target = tf.fill(tf.shape(values), answer)
-    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(target, values))
+    return _mean(tf.nn.sigmoid_cross_entropy_with_logits(target, values))
+
+
+def _mean(values: tf.Tensor) -> tf.Tensor:
+    """Mean over steps, features and records (time, p, n), for each model."""
+    return tf.reduce_mean(values, axis=(0, -2, -1))

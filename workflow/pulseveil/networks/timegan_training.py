@@ -3,11 +3,14 @@
 The phases, as in the authors' program, each with Adam's averages of its own: `embedding` (embedder and
 recovery), `supervised` (supervisor) and `joint` (twice generator and supervisor, then embedder and recovery;
 then the discriminator). All random numbers come in as arguments.
+
+Several models train in one program where they are set side by side: states, and the losses of a step, then
+have an axis of models, and no model meets another's data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -52,7 +55,7 @@ class Batches(NamedTuple):
     """Inputs of a number of steps: windows in [0, 1] and standard normal noise.
 
     windows (steps, draws, b, time, channels) float32 with `DRAWS` of the phase; noise of that shape in the
-    joint phase, without draws in the others.
+    joint phase, without draws in the others. Models come after the draws.
     """
 
     windows: tf.Tensor
@@ -69,23 +72,40 @@ def start(rng: np.random.Generator, *, channels: int, hidden: int, depth: int) -
         timegan.start_network(rng, network, channels=channels, hidden=hidden, depth=depth)
         for network in State._fields
     ]
-    return State(*(_untouched([tf.constant(value) for value in parameters]) for parameters in first))
+    tensors = [[tf.constant(value) for value in parameters] for parameters in first]
+    return State(*(Trained(parameters, adam.start(parameters)) for parameters in tensors))
 
 
 def start_phase(state: State) -> State:
     """The state with Adam's averages forgotten."""
-    return State(*(_untouched(network.parameters) for network in state))
+    return State(*(Trained(values, tf.nest.map_structure(tf.zeros_like, own)) for values, own in state))
 
 
-def _untouched(parameters: list[tf.Tensor]) -> Trained:
-    return Trained(parameters, adam.start(parameters))
+def side_by_side(states: Sequence[State]) -> State:
+    """States of several models as one; that of a single model as it is."""
+    return states[0] if len(states) == 1 else tf.nest.map_structure(lambda *own: tf.stack(own), *states)
+
+
+def each(state: State, models: int) -> list[State]:
+    """The states of all `models` whose `side_by_side` this is."""
+    if models == 1:
+        return [state]
+    return [tf.nest.map_structure(lambda values, i=i: values[i], state) for i in range(models)]
+
+
+def batches_side_by_side(batches: Sequence[Batches]) -> Batches:
+    """The batches of several models, equally many and large, as one; those of a single model as they are."""
+    if len(batches) == 1:
+        return batches[0]
+    return Batches(*(tf.stack(values, axis=2) for values in zip(*batches, strict=True)))
 
 
 @lru_cache(maxsize=12)
 def program(phase: Phase, learning_rate: float) -> Program:
     """Compiled `(state, batches, count) -> (state, mean LOSSES of the phase)`: the first `count` steps.
 
-    Models whose batches have equal shapes share one compilation.
+    Losses of several models are (losses, models). Trainings whose batches have equal shapes share one
+    compilation.
     """
     step: Step = {"embedding": embedding_step, "supervised": supervised_step, "joint": joint_step}[phase]
 
@@ -95,7 +115,7 @@ def program(phase: Phase, learning_rate: float) -> Program:
             state, losses = step(learning_rate, state, *(timegan.inward(values[i]) for values in batches))
             return i + 1, state, total + losses
 
-        first = (tf.constant(0), state, tf.zeros(len(LOSSES[phase])))
+        first = (tf.constant(0), state, _no_losses(len(LOSSES[phase]), state))
         _, state, total = tf.while_loop(lambda i, *_: i < count, body, first)
         return state, total / tf.cast(count, tf.float32)
 
@@ -140,7 +160,7 @@ def joint_step(rate: float, state: State, windows: tf.Tensor, noise: tf.Tensor) 
         state, losses = update_makers(rate, state, windows[i], noise[i])
         return i + 1, state, total + losses
 
-    first = (tf.constant(0), state, tf.zeros(len(LOSSES["joint"]) - 1))
+    first = (tf.constant(0), state, _no_losses(len(LOSSES["joint"]) - 1, state))
     # A loop, not two copies: half the time of compilation.
     _, state, total = tf.while_loop(lambda i, *_: i < _GENERATOR_UPDATES, body, first)
     state, loss = update_discriminator(rate, state, windows[-1], noise[-1])
@@ -182,17 +202,19 @@ def update_generator(
 def update_discriminator(
     rate: float, state: State, windows: tf.Tensor, noise: tf.Tensor
 ) -> tuple[State, tf.Tensor]:
-    """One update of the discriminator unless its loss is small already; that loss."""
+    """One update of the discriminator unless its loss is small already, for each model; that loss."""
     hidden = timegan.sequence(windows, state.embedder.parameters)
     raw = timegan.sequence(timegan.uniform(noise), state.generator.parameters)
     made = timegan.sequence(raw, state.supervisor.parameters)
     with tf.GradientTape() as tape:
         tape.watch(state.discriminator.parameters)
-        values = timegan.logits(tf.concat([hidden, made, raw], axis=2), state.discriminator.parameters)
-        loss = timegan.discriminator_loss(*tf.split(values, 3, axis=2))
+        values = timegan.logits(tf.concat([hidden, made, raw], axis=-1), state.discriminator.parameters)
+        loss = timegan.discriminator_loss(*tf.split(values, 3, axis=-1))
     moved = _descend(rate, state, tape, loss, ("discriminator",))
     learns = loss > _LEAST_DISCRIMINATOR_LOSS
-    after = tf.nest.map_structure(lambda new, old: tf.where(learns, new, old), moved, state)
+    after = tf.nest.map_structure(
+        lambda new, old: tf.where(adam.by_model(learns, new), new, old), moved, state
+    )
     return after, loss
 
 
@@ -215,8 +237,13 @@ def _halves(
     network: Callable[[tf.Tensor, Parameters], tf.Tensor], a: tf.Tensor, b: tf.Tensor, parameters: Parameters
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """What a network makes of two batches of one size, in one pass."""
-    first, second = tf.split(network(tf.concat([a, b], axis=2), parameters), 2, axis=2)
+    first, second = tf.split(network(tf.concat([a, b], axis=-1), parameters), 2, axis=-1)
     return first, second
+
+
+def _no_losses(count: int, state: State) -> tf.Tensor:
+    """Zero for each of so many losses, and for each model of the state."""
+    return tf.zeros((count, *state.embedder.moments.step.shape))
 
 
 def _roots(loss: tf.Tensor) -> tf.Tensor:
