@@ -22,6 +22,7 @@ from tests import keras_cgan
 from tests.turns import Seconds, in_turns, one_process
 
 from pulseveil.networks import gan_training
+from pulseveil.networks.adversaries import side_by_side
 from pulseveil.networks.gan import Shape
 
 BATCH = 8
@@ -42,7 +43,7 @@ def ours(discriminator, steps, models=1):
     program = gan_training.program(objective)
     seeds = range(models)
     starts = [gan_training.start(np.random.default_rng(i), objective, Shape(2, 60, 6)) for i in seeds]
-    state = gan_training.side_by_side(starts)
+    state = side_by_side(starts)
     data = gan_training.batches_side_by_side([batches(steps, seed) for seed in seeds])
     bound = tf.constant(1.0) if models == 1 else tf.ones(models)
 

@@ -1,9 +1,10 @@
 """Training steps of DGAN with the published sizes: compiled passes against a plain tf-keras loop.
 
-    python tests/benchmarks/dgan.py
+    python tests/benchmarks/dgan.py [--models 4 15] [--threads 2]
 
-One thread, one process, the two loops in turns; CPU seconds, so that other work on the machine matters less.
-A pass over the 1,083 published windows is one step of 1,000 and one of 83.
+One process, the loops in turns; CPU seconds of a model's pass, so that other work on the machine matters
+less, and seconds of the clock, for several threads. A pass over the 1,083 published windows is one step of
+1,000 and one of 83. `axis` trains that many models side by side in one program.
 """
 
 import argparse
@@ -15,9 +16,10 @@ import tensorflow as tf
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests import keras_dgan
-from tests.turns import in_turns, one_process
+from tests.turns import Seconds, in_turns, one_process
 
 from pulseveil.networks import dgan_training
+from pulseveil.networks.adversaries import side_by_side
 from pulseveil.networks.dgan import Shape
 from pulseveil.networks.dgan_training import Draws, Objective, Rows
 
@@ -27,8 +29,8 @@ SHAPE = Shape(
 )
 
 
-def data(passes):
-    rng = np.random.default_rng(0)
+def data(passes, seed=0):
+    rng = np.random.default_rng(seed)
     windows = rng.uniform(size=(ROWS, SHAPE.values)).astype(np.float32)
     order = np.stack([rng.permutation(ROWS) for _ in range(passes)]).astype(np.int32)
     noise = rng.normal(size=(passes, ROWS, SHAPE.steps, SHAPE.noise)).astype(np.float32)
@@ -37,10 +39,11 @@ def data(passes):
     return rows, Draws(*map(tf.constant, (order, noise, place)))
 
 
-def ours(passes):
+def ours(passes, models=1):
     program = dgan_training.program(Objective(1e-4, 0.5, "each_window", 10.0), BATCH)
-    state = dgan_training.start(np.random.default_rng(0), SHAPE)
-    rows, draws = data(passes)
+    state = side_by_side([dgan_training.start(np.random.default_rng(seed), SHAPE) for seed in range(models)])
+    rows, draws = zip(*(data(passes, seed) for seed in range(models)), strict=True)
+    rows, draws = dgan_training.rows_side_by_side(rows), dgan_training.draws_side_by_side(draws)
 
     def run(passes):
         nonlocal state
@@ -72,14 +75,23 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--passes", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--models", nargs="*", type=int, default=[], help="models side by side")
+    parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    one_process()
-    passes = arguments.passes
-    timed = in_turns({"compiled": ours(passes), "in Keras": plain(passes)}, passes, arguments.rounds)
-    for name, (first, each) in timed.items():
-        print(f"{name:9} {each.cpu:7.4f} CPU s a pass   first pass {first.cpu:5.1f} CPU s", flush=True)
-    ratio = timed["in Keras"].step.cpu / timed["compiled"].step.cpu
-    print(f"the compiled pass is {ratio:.2f} times as fast")
+    one_process(arguments.threads)
+    passes, models = arguments.passes, {f"axis of {n}": n for n in arguments.models}
+    loops = {"compiled": ours(passes), **{name: ours(passes, n) for name, n in models.items()}}
+    timed = in_turns({**loops, "in Keras": plain(passes)}, passes, arguments.rounds)
+    # Seconds of a model's pass.
+    each = {name: Seconds(*(np.array(step) / models.get(name, 1))) for name, (_, step) in timed.items()}
+    for name, value in each.items():
+        print(
+            f"{name:10} {value.cpu:7.4f} CPU s {value.wall:7.4f} s a model's pass   CPU time "
+            f"{value.cpu / each['compiled'].cpu:5.2f} times the compiled loop's   "
+            f"first pass {timed[name].first.cpu:5.1f} CPU s",
+            flush=True,
+        )
+    print(f"the compiled pass is {each['in Keras'].cpu / each['compiled'].cpu:.2f} times as fast as in Keras")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pulseveil.generators.diversity import typical_diversity
 from pulseveil.generators.passes import shuffled_rows
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.networks import discriminators, gan, gan_training
+from pulseveil.networks.adversaries import side_by_side
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget
 from pulseveil.randomness import child, generator, root_stream
 from tests import keras_cgan
@@ -223,7 +224,7 @@ def alone_and_together(objective):
     alone = [batch(seed=i) for i in range(MODELS)]
     windows, codes, noise = zip(*alone, strict=True)
     together = (tf.stack(windows), tf.stack(codes), tf.stack(noise, axis=1))
-    return starts, alone, gan_training.side_by_side(starts), together
+    return starts, alone, side_by_side(starts), together
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,15 +9,17 @@ import tensorflow as tf
 
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.errors import InputError
+from pulseveil.generators import FitsTogether, TrainingSet
 from pulseveil.generators import dgan_training as training
 from pulseveil.generators.dgan import DGAN, DGANSettings
 from pulseveil.generators.label_signals import first_fitting, label_signals, label_values
 from pulseveil.interruption import Interrupted
 from pulseveil.networks import dgan
 from pulseveil.networks import dgan_training as steps
+from pulseveil.networks.adversaries import side_by_side
 from pulseveil.privacy.budget import NOT_PRIVATE
 from pulseveil.quality.two_sample import two_sample_score
-from pulseveil.randomness import root_stream
+from pulseveil.randomness import child, generator, root_stream
 from tests import keras_dgan
 
 # One set of sizes for all compiled trainings below: compiling takes longer than they do.
@@ -28,9 +30,9 @@ SHAPE = dgan.Shape(2, 6, 0, 3, 5, 7, 3)
 OBJECTIVE = steps.Objective(1e-3, 0.5, "each_window", 10.0)
 
 
-def waves(n=150):
+def waves(n=150, seed=5):
     """Windows (n, 12, 2) of two conditions, with other levels and slopes in each, and their codes."""
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(seed)
     codes = (np.arange(n) % 3 == 0).astype(np.int8)
     time = np.linspace(0, 1, 12)[:, np.newaxis]
     level = rng.normal(size=(n, 1, 2)) + 3 * codes[:, np.newaxis, np.newaxis] * np.array([1, -1])
@@ -54,6 +56,10 @@ def trained():
 @pytest.fixture(scope="module")
 def trained_long():
     return fit(LONG)
+
+
+def flat(values):
+    return np.concatenate([np.ravel(value) for value in values])
 
 
 def samples(model, codes, seed=0):
@@ -207,6 +213,86 @@ def test_a_training_prolonged_from_within_a_block_equals_one_long_training(tmp_p
     path = tmp_path / "state.npz"
     fit(SHORT.model_copy(update={"epochs": 70}), Checkpoint(path, "cell", 70))
     assert_equal_arrays(fit(checkpoint=Checkpoint(path, "cell", 1000)), trained)
+
+
+MODELS = 3
+
+
+def pass_inputs(seed, n=10):
+    """A state, and rows and draws of one pass over them."""
+    state, rows, noise, place = small_batch(n, SHAPE._replace(codes=2), seed)
+    order = np.random.default_rng(seed).permutation(n).astype(np.int32)
+    return state, rows, steps.Draws(*(tf.constant(values)[tf.newaxis] for values in (order, noise, place)))
+
+
+@pytest.mark.parametrize("penalty", ["each_window", "published"])
+def test_models_side_by_side_learn_from_their_own_windows_and_numbers(penalty):
+    objective = OBJECTIVE._replace(penalty=penalty)
+    states, rows, draws = zip(*(pass_inputs(seed) for seed in range(MODELS)), strict=True)
+    state, losses = steps.one_pass(
+        objective,
+        4,
+        side_by_side(states),
+        steps.rows_side_by_side(rows),
+        steps.Draws(*(values[0] for values in steps.draws_side_by_side(draws))),
+    )
+    assert losses.shape == (3, MODELS)
+    for i, (own, of_model, drawn) in enumerate(zip(states, rows, draws, strict=True)):
+        first = steps.Draws(*(values[0] for values in drawn))
+        alone, expected = steps.one_pass(objective, 4, own, of_model, first)
+        np.testing.assert_allclose(losses[:, i], expected, atol=1e-5)
+        # Adam's averages have the size of the gradients, its steps have not.
+        for moments, theirs in (
+            (state.generator_adam, alone.generator_adam),
+            (state.discriminator_adam, alone.discriminator_adam),
+        ):
+            found, wanted = flat(value[i] for value in moments.first), flat(theirs.first)
+            np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
+
+
+def parts():
+    """Training sets, each with its own windows and stream: the first and the last have equally many."""
+    return [TrainingSet(*waves(n, seed=5 + i), root_stream(i)) for i, n in enumerate((150, 60, 150))]
+
+
+def fit_together(settings=SHORT, checkpoint=None, count=MODELS):
+    return DGAN.fit_together(settings, parts()[:count], classes=2, checkpoint=checkpoint)
+
+
+@pytest.fixture(scope="module")
+def together():
+    return fit_together()
+
+
+def test_a_model_among_others_is_the_one_that_is_trained_alone():
+    assert isinstance(DGAN, FitsTogether)
+    settings = SHORT.model_copy(update={"epochs": 10})
+    shape = dgan.Shape(1, 12 * 3, 0, 8, 32, 48, 2)
+    for i, (model, part) in enumerate(zip(fit_together(settings), parts(), strict=True)):
+        start = flat(dgan.start_generator(generator(child(part.stream, "parameters")), shape))
+        alone = fit(settings, seed=i, data=part[:2])
+        found, expected = (
+            flat(arrays[name] for name in dgan.GENERATOR_PARAMETERS)
+            for arrays in (model.arrays(), alone.arrays())
+        )
+        # Rounding alone, or a hundredth once it has turned a ReLU or made a step of Adam; others' noise: all.
+        assert np.abs(found - expected).mean() < 2e-2 * np.abs(expected - start).mean()
+        np.testing.assert_array_equal(model.arrays()["span"], alone.arrays()["span"])
+
+
+def test_a_model_without_company_is_trained_by_the_program_of_one_alone(trained, together):
+    assert_equal_arrays(fit_together(count=1)[0], trained)
+    assert_equal_arrays(together[1], fit(seed=1, data=parts()[1][:2]))
+
+
+@pytest.mark.parametrize(("block", "step"), [(2, 100), (3, 120), (4, 170)])
+def test_models_together_resume_to_the_last_bit(tmp_path, together, block, step):
+    path = tmp_path / "state.npz"
+    # 120 passes of the two models of 150 windows come before those of the one of 60.
+    with pytest.raises(Interrupted, match=f"state stored after step {step}"):
+        fit_together(checkpoint=Checkpoint(path, "cell", 1000, told_at(block)))
+    for model, other in zip(fit_together(checkpoint=Checkpoint(path, "cell", 1000)), together, strict=True):
+        assert_equal_arrays(model, other)
 
 
 def test_other_seeds_give_other_models(trained):

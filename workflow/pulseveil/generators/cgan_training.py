@@ -20,7 +20,7 @@ from pulseveil.generators.cgan import CGANSettings
 from pulseveil.generators.diversity import typical_diversity
 from pulseveil.generators.passes import shuffled_rows
 from pulseveil.networks import gan_training
-from pulseveil.networks.adversaries import Players
+from pulseveil.networks.adversaries import Players, side_by_side
 from pulseveil.networks.gan import NOISE_SIZE, Shape, sampler
 from pulseveil.networks.gan_training import Batches, Objective
 from pulseveil.networks.states import from_arrays, to_arrays
@@ -62,7 +62,7 @@ def train(
     objective = objective_of(settings)
     shape = Shape(classes, *models[0].windows.shape[1:])
     starts = [gan_training.start(generator(child(m.stream, "parameters")), objective, shape) for m in models]
-    done, state, best = _restored(gan_training.side_by_side(starts), len(models), checkpoint)
+    done, state, best = _restored(side_by_side(starts), len(models), checkpoint)
     program = gan_training.program(objective)
     bounds = [np.float32(settings.diversity_bound or typical_diversity(*data)) for data in models]
     bound = tf.constant(_joined(bounds))

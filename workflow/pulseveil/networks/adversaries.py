@@ -29,6 +29,15 @@ def start_players(generator: Sequence[tf.Tensor], discriminator: Sequence[tf.Ten
     return Players(*first, *(adam.start(parameters) for parameters in first))
 
 
+def side_by_side(starts: Sequence[Players]) -> Players:
+    """Players before the first step of several models as one; that of a single model as it is."""
+    if len(starts) == 1:
+        return starts[0]
+    networks = ([start.generator for start in starts], [start.discriminator for start in starts])
+    generator, discriminator = ([tf.stack(values) for values in zip(*all_, strict=True)] for all_ in networks)
+    return start_players(generator, discriminator)
+
+
 class Real(NamedTuple):
     """Real windows (m, ...) and their condition codes (m)."""
 

@@ -3,6 +3,9 @@
 DoppelGANger as the published study uses it: without attributes, an LSTM each of whose steps makes a stretch
 of the window, and a discriminator that sees the whole window at once. First parameters are drawn as PyTorch
 draws them, where that study's program comes from.
+
+Where several models are set side by side, parameters, windows, codes, noise, gradients and scores have an
+axis of models in front of the shapes below; each model has its own penalty and losses.
 """
 
 from __future__ import annotations
@@ -74,10 +77,11 @@ def _start_dense(rng: np.random.Generator, inputs: int, outputs: int) -> list[Ar
 
 def generate(parameters: Parameters, noise: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
     """Flat windows (n, steps * values) in (0, 1) from normal noise (n, steps, p) and codes (n, k)."""
-    told = tf.repeat(codes[:, tf.newaxis], noise.shape[1], axis=1)
-    hidden = layers.lstm(tf.concat([noise, told], axis=2), parameters[:_LSTM_PARAMETERS])
+    *models, _, _ = parameters[0].shape
+    told = tf.repeat(codes[..., tf.newaxis, :], noise.shape[-2], axis=-2)
+    hidden = layers.lstm(tf.concat([noise, told], axis=-1), parameters[:_LSTM_PARAMETERS])
     made = tf.sigmoid(layers.dense(hidden, parameters[_LSTM_PARAMETERS:]))
-    return tf.reshape(made, (-1, made.shape[1] * made.shape[2]))
+    return tf.reshape(made, (*models, -1, made.shape[-2] * made.shape[-1]))
 
 
 def criticise(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
@@ -101,7 +105,7 @@ def input_gradients(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) 
         z = layers.affine(x, kernel, bias)
         active.append(tf.cast(z > 0, z.dtype))
         x = tf.nn.relu(z)
-    signal = layers.transposed(tf.ones_like(x[:, :1]), last, note)
+    signal = layers.transposed(tf.ones_like(x[..., :1]), last, note)
     for (kernel, _), on in zip(reversed(hidden), reversed(active), strict=True):
         signal = layers.transposed(signal * on, kernel, note)
     return signal
@@ -109,7 +113,7 @@ def input_gradients(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) 
 
 def window_penalties(gradients: tf.Tensor) -> tf.Tensor:
     """Squared distance of the norm of each window's gradient from 1: gradients (n, d) -> (n)."""
-    return _squared_distances(tf.reduce_sum(tf.square(gradients), axis=1))
+    return _squared_distances(tf.reduce_sum(tf.square(gradients), axis=-1))
 
 
 def gradient_penalty(kind: Penalty, gradients: tf.Tensor) -> tf.Tensor:
@@ -119,8 +123,8 @@ def gradient_penalty(kind: Penalty, gradients: tf.Tensor) -> tf.Tensor:
     their squares over the batch, so that those of single windows are driven to 1 / sqrt(n).
     """
     if kind == "published":
-        return _squared_distances(tf.reduce_sum(tf.square(gradients)))
-    return tf.reduce_mean(window_penalties(gradients))
+        return _squared_distances(tf.reduce_sum(tf.square(gradients), axis=(-2, -1)))
+    return tf.reduce_mean(window_penalties(gradients), axis=-1)
 
 
 def _squared_distances(squared_norms: tf.Tensor) -> tf.Tensor:
@@ -129,12 +133,12 @@ def _squared_distances(squared_norms: tf.Tensor) -> tf.Tensor:
 
 def discriminator_loss(real: tf.Tensor, made: tf.Tensor) -> tf.Tensor:
     """Loss of the discriminator, without its penalty, by the scores (n) of real and of made windows."""
-    return tf.reduce_mean(made) - tf.reduce_mean(real)
+    return tf.reduce_mean(made, axis=-1) - tf.reduce_mean(real, axis=-1)
 
 
 def generator_loss(made: tf.Tensor) -> tf.Tensor:
     """Loss of the generator by the scores (n) of its windows."""
-    return -tf.reduce_mean(made)
+    return -tf.reduce_mean(made, axis=-1)
 
 
 @lru_cache(maxsize=1)

@@ -60,15 +60,6 @@ def start(rng: np.random.Generator, objective: Objective, shape: Shape, width_di
     return start_players(generator, discriminator)
 
 
-def side_by_side(starts: Sequence[Players]) -> Players:
-    """Players before the first step of several models as one; that of a single model as it is."""
-    if len(starts) == 1:
-        return starts[0]
-    networks = ([start.generator for start in starts], [start.discriminator for start in starts])
-    generator, discriminator = ([tf.stack(values) for values in zip(*all_, strict=True)] for all_ in networks)
-    return start_players(generator, discriminator)
-
-
 def batches_side_by_side(batches: Sequence[Batches]) -> Batches:
     """The batches of several models, equally many and large, as one; those of a single model as they are."""
     if len(batches) == 1:
