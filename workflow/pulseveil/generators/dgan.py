@@ -15,8 +15,8 @@ from pulseveil.errors import InputError
 from pulseveil.generators import GeneratorSettings, TrainingSet, private_gan
 from pulseveil.generators.diversity import ROWS, warn_of_collapse
 from pulseveil.generators.label_signals import first_fitting, label_signals, label_values
-from pulseveil.generators.private_dgan import PUBLIC_QUANTITIES, PrivateDGAN
-from pulseveil.generators.public_range import in_range
+from pulseveil.generators.private_dgan import PrivateDGAN
+from pulseveil.generators.public_range import PUBLIC_QUANTITIES, in_range
 from pulseveil.generators.unit_scale import Scale
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.mechanism import Mechanism

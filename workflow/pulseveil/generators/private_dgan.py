@@ -7,13 +7,6 @@ from pydantic import Field
 from pulseveil.generators.private_gan import PrivateGAN
 from pulseveil.generators.public_range import PublicRange
 
-PUBLIC_QUANTITIES = (
-    "number of people",
-    "windows of a person",
-    "shares of the conditions",
-    "range of the channels",
-)
-
 
 class PrivateDGAN(PublicRange, PrivateGAN):
     """How a private DGAN is trained; `width_divisor` divides `discriminator_units`.

@@ -21,13 +21,6 @@ from pulseveil.privacy import accounting
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.mechanism import Mechanism
 
-PUBLIC_QUANTITIES = (
-    "number of people",
-    "windows of a person",
-    "shares of the conditions",
-    "range of the channels",
-)
-
 
 class PrivateTimeGAN(PublicRange):
     """How a private TimeGAN is trained: one model, told the condition."""

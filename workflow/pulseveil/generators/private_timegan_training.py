@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.generators.labelled_records import lay_out
 from pulseveil.generators.private_gan_training import train_privately as train_adversaries
-from pulseveil.generators.private_timegan import PUBLIC_QUANTITIES, PrivateTimeGAN
+from pulseveil.generators.private_timegan import PrivateTimeGAN
+from pulseveil.generators.public_range import PUBLIC_QUANTITIES
 from pulseveil.networks.private_timegan import Embedding, SequenceAdversaries, Sizes, embed
 from pulseveil.networks.timegan import parameter_names
 from pulseveil.privacy import dpsgd, ledger

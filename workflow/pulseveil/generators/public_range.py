@@ -12,6 +12,14 @@ from pulseveil.errors import InputError
 from pulseveil.generators.unit_scale import Scale
 from pulseveil.settings import Settings
 
+# What a private training that is scaled by a public range takes as known.
+PUBLIC_QUANTITIES = (
+    "number of people",
+    "windows of a person",
+    "shares of the conditions",
+    "range of the channels",
+)
+
 
 class PublicRange(Settings):
     """Settings of a private training that maps windows to [0, 1]."""
