@@ -78,6 +78,18 @@ def test_a_detector_without_a_claim_is_described(unit):
     assert 0 <= canary.epsilon_low <= canary.epsilon_ceiling
 
 
+@pytest.mark.parametrize("unit", ["subject", "window"])
+def test_without_trainings_of_a_side_canaries_are_the_only_attack(unit, monkeypatch):
+    kind = registry.load("detectors", "logistic")
+    fitted, fit = [], kind.fit
+    monkeypatch.setattr(kind, "fit", lambda self, *rows, **keys: fitted.append(1) or fit(self, *rows, **keys))
+    alone = AuditSettings(trainings=0, canaries=40, guesses=20, runs=2, repetitions=0)
+    table = audit(job(unit=unit, audit=alone, epsilon_detector=1.0), features(80))
+    assert list(table.attack) == ["canaries", "canaries, trade-off curve"]
+    assert len(table) == alone.verdicts(unit, 4, has_curve=True)
+    assert len(fitted) == alone.trained_models("detector", unit, 4) == 3
+
+
 def test_a_detector_of_real_and_synthetic_windows_learns_from_one_release_in_every_training(monkeypatch):
     made = features(40, seed=9)
     names = np.array([f"SYN{i // 10}" for i in range(40)])

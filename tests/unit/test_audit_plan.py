@@ -128,6 +128,24 @@ def test_an_empty_list_of_evaluations_is_refused():
         audited([])
 
 
+def test_canaries_alone_have_no_verdict_on_people():
+    plan = audited("real", audit={"evaluation": "real", "trainings": 0, "runs": 10, "repetitions": 0})
+    assert audit_plan.verdicts(plan) == 2 + 2
+    line = next(line for line in costs.lines(plan) if line.stage == "audits")
+    assert (line.jobs, line.runs) == (3, 3 * (10 + 1))
+
+
+def test_generators_are_not_audited_by_canaries_alone():
+    with pytest.raises(InputError, match=r"demo\.yaml: audit\.trainings: 0, but .* tstr .* at least 3"):
+        audited(["real", "tstr"], audit={"evaluation": ["real", "tstr"], "trainings": 0})
+
+
+@pytest.mark.parametrize("trainings", [1, 2])
+def test_too_few_trainings_of_a_side_are_refused(trainings):
+    with pytest.raises(InputError, match=rf"{trainings} trainings of a side, at least 3"):
+        audited("real", audit={"evaluation": "real", "trainings": trainings})
+
+
 def test_repetitions_that_can_leave_a_side_empty_are_refused():
     with pytest.raises(InputError, match="29 repetitions"):
         audited("real", audit={"evaluation": "real", "repetitions": 29})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +11,7 @@ import yaml
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
 
 from pulseveil import registry
-from pulseveil.audit.settings import AuditSettings
+from pulseveil.audit.settings import FEWEST_TRAININGS, AuditSettings
 from pulseveil.cohorts import CohortSettings
 from pulseveil.config_errors import explain, explain_choice
 from pulseveil.errors import InputError
@@ -319,6 +319,16 @@ def _settings(group: registry.Group, kind: str, values: Any, key: str, source: s
         raise InputError(explain(error, schema, values, source, prefix=key)) from None
 
 
+def _check_trainings(audit: Audit, evaluations: Sequence[Evaluation], source: str) -> None:
+    """The canaries of a generator are told by comparison with releases that lack them."""
+    for evaluation in evaluations:
+        if evaluation.name in audit.evaluations and evaluation.train != "real" and not audit.trainings:
+            raise InputError(
+                f"{source}: audit.trainings: 0, but evaluation {evaluation.name} has generators, which need "
+                f"at least {FEWEST_TRAININGS}; give more, or audit evaluations of train real alone"
+            )
+
+
 def _check_references(study: Study, source: str) -> None:
     cohorts = tuple(study.cohorts)
     names = {"generators": [m.name for m in study.generators], "detectors": [m.name for m in study.detectors]}
@@ -350,3 +360,4 @@ def _check_references(study: Study, source: str) -> None:
             if name not in taken:
                 known = tuple(e.name for e in study.evaluations)
                 raise InputError(explain_choice(source, "audit.evaluation", name, known))
+        _check_trainings(study.audit, study.evaluations, source)

@@ -33,9 +33,11 @@ def audit_detector(
 
     `train` and `train_with_canaries` run the same mechanism, over the public number of records and over one
     that has room for the canaries. Of people, each one is attacked and judged; of windows, which are too many
-    for that, all of them together, without a verdict.
+    for that, all of them together, without a verdict. Without `settings.trainings` there are canaries alone.
     """
-    membership = membership_rows(train, features, settings, defence, child(stream, "membership"))
+    membership = []
+    if settings.trainings:
+        membership = membership_rows(train, features, settings, defence, child(stream, "membership"))
     training = partial(_canary_training, train_with_canaries, features, settings, defence.claim.unit)
     on_canaries = canary_rows(training, settings, defence, child(stream, "canaries"))
     return pd.DataFrame([*membership, *on_canaries])

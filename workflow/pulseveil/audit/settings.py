@@ -25,10 +25,12 @@ class AuditSettings(Settings):
     """How much an audit trains and guesses: fixed before the first training.
 
     Few canaries in many runs suit small models, whose canaries disturb each other; many canaries in one run
-    suit networks that are dear to train.
+    suit networks that are dear to train, and where even a membership attack is too dear, canaries are left.
     """
 
-    trainings: int = Field(15, ge=FEWEST_TRAININGS, description="trainings with a record, and without")
+    trainings: int = Field(
+        15, ge=0, description="trainings with a record, and without; 0, for detectors only: canaries alone"
+    )
     canaries: int = Field(4, gt=0, description="canaries of one training, each included by a fair coin")
     guesses: int = Field(2, gt=0, description="canaries of one training whose coins are guessed")
     runs: int = Field(50, gt=0, description="trainings with canaries")
@@ -40,6 +42,15 @@ class AuditSettings(Settings):
         gt=0,
         description="synthetic subjects that an audited generator releases, or its evaluations' fewer",
     )
+
+    @model_validator(mode="after")
+    def _enough_of_a_side(self) -> Self:
+        if 0 < self.trainings < FEWEST_TRAININGS:
+            raise ValueError(
+                f"{self.trainings} trainings of a side, at least {FEWEST_TRAININGS} are needed; give more, "
+                "or 0 for canaries alone"
+            )
+        return self
 
     @model_validator(mode="after")
     def _few_guesses(self) -> Self:
@@ -63,7 +74,7 @@ class AuditSettings(Settings):
     def verdicts(self, unit: Unit, people: int, *, has_curve: bool) -> int:
         """How many verdicts of one model can fail a run: on canaries by epsilon and curve, on people."""
         on_canaries = (1 + has_curve) * (1 + (self.repetitions > 0))
-        return on_canaries + (people if unit == "subject" else 0)
+        return on_canaries + (people if unit == "subject" and self.trainings else 0)
 
     def trained_models(self, part: Part, unit: Unit, people: int) -> int:
         """How many models the audit of one part trains on `people` people.
