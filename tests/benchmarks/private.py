@@ -16,7 +16,7 @@ has a batch of 64 records, all present; a private step clips each, adds noise an
                       detectors have batches of 16 there, for their memory.
 
 Discriminators (lstm, fcn, transformer) see windows of 60 s, without dropout as in the published step;
-detectors see spectra of 210 bins, with dropout.
+detectors see spectra of 210 bins (--bins), with dropout.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from pulseveil.networks.discriminators import DISCRIMINATORS, discriminate, star
 from pulseveil.networks.gan import Shape
 from pulseveil.networks.per_example import Note, unnoted
 from pulseveil.networks.training import Examples, Network, Weights, row_losses
-from pulseveil.privacy import dpsgd, library_optimizer
+from pulseveil.privacy import dpgan, dpsgd, library_optimizer
 from pulseveil.privacy.clipping import add_noise, clipped_sum, in_passes
 from pulseveil.privacy.mechanism import Mechanism
 
@@ -49,7 +49,6 @@ BATCH, SIGNALS, BINS = 64, 6, 210
 SHAPE = Shape(classes=2, time=60, channels=SIGNALS)
 CLIP_NORM, NOISE_MULTIPLIER, LEARNING_RATE = 1.0, 1.0, 1e-3
 PASSES = (16, 64)
-PRIVATE_PASS = 32
 DETECTORS = {"cnn": "cnn", "cnn_lstm": "cnn_lstm", "transformer_detector": "transformer"}
 # Steps of a round: about a second.
 STEPS = {"lstm": 20, "fcn": 80, "transformer": 16, "cnn": 2, "cnn_lstm": 2, "transformer_detector": 4}
@@ -73,6 +72,11 @@ class Problem(NamedTuple):
     rows: Rows
     losses: Losses
     compiles: str
+
+    @property
+    def bins(self) -> int:
+        """Length of the rows: bins of a detector's spectra."""
+        return int(self.rows[0].shape[-1])
 
 
 class Program(NamedTuple):
@@ -98,16 +102,16 @@ def discriminator(name: str) -> Problem:
     return Problem(start, tuple(map(tf.constant, (windows, codes, real))), losses, "loop")
 
 
-def detector_network(name: str) -> Network:
+def detector_network(name: str, bins: int) -> Network:
     kind = registry.load("detectors", DETECTORS[name])
-    network: Network = kind(kind.Settings()).private_network(SIGNALS, BINS)
+    network: Network = kind(kind.Settings()).private_network(SIGNALS, bins)
     return network
 
 
-def detector(name: str) -> Problem:
-    random, network = np.random.default_rng(0), detector_network(name)
+def detector(name: str, bins: int) -> Problem:
+    random, network = np.random.default_rng(0), detector_network(name, bins)
     start = [tf.constant(value) for value in network.start(random).parameters]
-    x = random.normal(size=(BATCH, SIGNALS, BINS)).astype(np.float32)
+    x = random.normal(size=(BATCH, SIGNALS, bins)).astype(np.float32)
     target = np.eye(2, dtype=np.float32)[(np.arange(BATCH) % 7 < 2).astype(int)]
     rows = tuple(map(tf.constant, (x, target, np.ones(BATCH, np.float32))))
 
@@ -135,7 +139,7 @@ def not_private(problem: Problem, at_once: int) -> Program:
     return _loop(problem, at_once, gradient_sums, lambda sums, seed: sums)
 
 
-def private_discriminator(problem: Problem, at_once: int = PRIVATE_PASS) -> Program:
+def private_discriminator(problem: Problem, at_once: int = dpgan.ROWS_A_PASS) -> Program:
     """Private steps from the pieces of `privacy.clipping`."""
 
     def clipped_sums(parameters: Parameters, rows: Rows, seed: tf.Tensor) -> list[tf.Tensor]:
@@ -212,7 +216,7 @@ def mechanism(rows: int) -> Mechanism:
 
 def private_detector(name: str, problem: Problem) -> Program:
     """Private steps by `dpsgd`, all records drawn in each."""
-    recipe = dpsgd.Recipe(detector_network(name), mechanism(BATCH), LEARNING_RATE)
+    recipe = dpsgd.Recipe(detector_network(name, problem.bins), mechanism(BATCH), LEARNING_RATE)
     program = dpsgd.program(recipe.network, 1, recipe.optimizer)
     examples = Examples(*(tf.expand_dims(value, 1) for value in problem.rows))
     state = dpsgd.start(Weights(problem.start, []))
@@ -229,14 +233,14 @@ def private_detector(name: str, problem: Problem) -> Program:
     return Program(run)
 
 
-def keras_model(name: str) -> Any:
-    """The network of a problem in tf-keras."""
+def keras_model(name: str, bins: int) -> Any:
+    """The network of a problem in tf-keras; `bins` of a detector's spectra."""
     if name in DISCRIMINATORS:
         given = [keras.layers.Input((SHAPE.time, SHAPE.channels)), keras.layers.Input((1,))]
         # As in the published step, which calls its discriminators outside training mode.
         return keras.Model(given, keras_cgan.discriminator(name, SHAPE.classes)(given, training=False))
     return keras.models.clone_model(
-        keras_detectors.NETWORKS[DETECTORS[name]](BINS), clone_function=_layer_normalised
+        keras_detectors.NETWORKS[DETECTORS[name]](bins), clone_function=_layer_normalised
     )
 
 
@@ -254,14 +258,14 @@ def plain_keras(name: str, problem: Problem) -> Program:
 def library(name: str, problem: Problem) -> Program:
     """tensorflow-privacy's steps; its optimizer does not look at the recipe's network."""
     batch = LIBRARY_BATCH.get(name, BATCH)
-    recipe = dpsgd.Recipe(detector_network("cnn"), mechanism(batch), LEARNING_RATE)
+    recipe = dpsgd.Recipe(detector_network("cnn", BINS), mechanism(batch), LEARNING_RATE)
     run = _fit(name, problem, library_optimizer.optimizer(recipe, batch), "none", batch)
     return Program(run, batch, slow=True)
 
 
 def _fit(name: str, problem: Problem, optimizer: Any, reduction: str, batch: int) -> Run:
     is_discriminator = name in DISCRIMINATORS
-    model = keras_model(name)
+    model = keras_model(name, problem.bins)
     loss = keras.losses.BinaryCrossentropy(from_logits=is_discriminator, reduction=reduction)
     model.compile(optimizer, loss)
     x, *others = (value[:batch].numpy() for value in problem.rows)
@@ -282,10 +286,12 @@ def cpu_seconds(run: Run, steps: int) -> float:
     return time.process_time() - start
 
 
-def compare(name: str, steps: int, rounds: int, take: Callable[[list[float]], float], slow: bool) -> None:
+def compare(
+    name: str, bins: int, steps: int, rounds: int, take: Callable[[list[float]], float], slow: bool
+) -> None:
     """Print the rates of all programs of a network, and the price of privacy."""
     is_discriminator = name in DISCRIMINATORS
-    problem = discriminator(name) if is_discriminator else detector(name)
+    problem = discriminator(name) if is_discriminator else detector(name, bins)
     plain = {f"not private, {rows} rows": not_private(problem, rows) for rows in PASSES}
     ours = private_discriminator(problem) if is_discriminator else private_detector(name, problem)
     programs = {"private": ours, **plain, "Keras": plain_keras(name, problem)}
@@ -319,6 +325,7 @@ def main() -> None:
         choices=STEPS,
         default=[name for name in STEPS if name != "transformer_detector"],
     )
+    parser.add_argument("--bins", type=int, default=BINS, help="of the detectors' spectra; sound: 16")
     parser.add_argument("--steps", type=int, help="of a round; default: about a second's")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--take", choices=("median", "best"), default="median", help="of the rounds")
@@ -331,7 +338,8 @@ def main() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
     take = np.median if arguments.take == "median" else min
     for name in arguments.network:
-        compare(name, arguments.steps or STEPS[name], arguments.rounds, take, name in arguments.library)
+        steps = arguments.steps or STEPS[name]
+        compare(name, arguments.bins, steps, arguments.rounds, take, name in arguments.library)
 
 
 if __name__ == "__main__":

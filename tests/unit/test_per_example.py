@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from pulseveil.errors import InputError
-from pulseveil.networks import initial, layers
+from pulseveil.networks import initial, layers, per_example
 from pulseveil.networks.convolutional import CNN, CNNLSTM, LayerNormalisedCNNLSTM
 from pulseveil.networks.discriminators import discriminate, start_discriminator
 from pulseveil.networks.gan import Shape
@@ -34,6 +34,11 @@ LAYERS = {
     # Few positions and wide inputs: the Gram form of the norm.
     "dense, wide": (layers.dense, (2, 150), lambda: initial.dense(RNG, 150, 90)),
     "conv1d": (layers.conv1d, (8, 3), lambda: initial.conv1d(RNG, 3, 3, 5)),
+    "conv1d_operation": (
+        lambda x, parameters, note: layers.conv1d_operation(x, parameters, note) + parameters[1],
+        (20, 3),
+        lambda: initial.conv1d(RNG, 3, 3, 5),
+    ),
     "conv2d": (layers.conv2d, (5, 6, 2), lambda: [values(3, 3, 2, 4), values(4)]),
     "lstm": (layers.lstm, (6, 3), lambda: initial.lstm(RNG, 3, 4)),
     "gru": (layers.gru, (6, 3), lambda: initial.gru(RNG, 3, 4)),
@@ -103,6 +108,15 @@ def test_layer(name):
         return tf.reduce_sum(tf.reshape(loss, (rows.shape[0], -1)), axis=1)
 
     check(losses, parameters)
+
+
+@pytest.mark.parametrize("values_at_once", [0, ROWS * 20 * 9])
+def test_patches_of_all_records_at_once_or_of_one_at_a_time(values_at_once, monkeypatch):
+    made, patches = [], layers.patches
+    monkeypatch.setattr(layers, "patches", lambda x, width: made.append(x.shape[0]) or patches(x, width))
+    monkeypatch.setattr(per_example, "_VALUES_AT_ONCE", values_at_once)
+    test_layer("conv1d_operation")
+    assert set(made) == ({ROWS, RECORDS} if values_at_once else {1, ROWS // RECORDS})
 
 
 def test_embedding():

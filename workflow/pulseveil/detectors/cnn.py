@@ -34,6 +34,7 @@ class CNN(NeuralDetector):
     Settings: ClassVar[type[CNNSettings]] = CNNSettings
     fewest_bins: ClassVar[int] = 4
     seconds_a_window: ClassVar[float] = 2.6e-3
+    share_without_bins: ClassVar[float] = 0.05
 
     def network(self, signals: int, bins: int) -> Network:
         """The network for spectra (signals, bins)."""

@@ -30,6 +30,7 @@ class CNNLSTM(NeuralDetector):
     Settings: ClassVar[type[CNNLSTMSettings]] = CNNLSTMSettings
     fewest_bins: ClassVar[int] = 4
     seconds_a_window: ClassVar[float] = 3.0e-3
+    share_without_bins: ClassVar[float] = 0.1
 
     def network(self, signals: int, bins: int) -> Network:
         """The network for spectra (signals, bins)."""

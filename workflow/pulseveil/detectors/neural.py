@@ -40,7 +40,7 @@ class NeuralDetector(ABC):
     """A network with two sigmoid outputs, not stress and stress; Adam on class-weighted windows."""
 
     name: ClassVar[str]
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     uses_tensorflow: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     trains_on: ClassVar[Literal["windows", "timeline"]] = "windows"
@@ -48,6 +48,8 @@ class NeuralDetector(ABC):
     fewest_bins: ClassVar[int] = 1
     # CPU seconds of one window in one epoch, at the 210 bins of the published features.
     seconds_a_window: ClassVar[float]
+    # The share of them that is left where the features have hardly any bins.
+    share_without_bins: ClassVar[float]
 
     def __init__(self, settings: Any) -> None:
         self._settings = settings

@@ -31,6 +31,7 @@ class Transformer(NeuralDetector):
     name: ClassVar[str] = "transformer"
     Settings: ClassVar[type[TransformerSettings]] = TransformerSettings
     seconds_a_window: ClassVar[float] = 2.8e-3
+    share_without_bins: ClassVar[float] = 0.3
 
     def network(self, signals: int, bins: int) -> Network:
         """The network for spectra (signals, bins)."""

@@ -64,7 +64,7 @@ class CGAN:
     """A trained generator network."""
 
     Settings: ClassVar[type[GeneratorSettings]] = CGANSettings
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     uses_tensorflow: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
 

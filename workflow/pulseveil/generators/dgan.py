@@ -82,7 +82,7 @@ class DGAN:
     """A trained generator network and the scale of its windows."""
 
     Settings: ClassVar[type[GeneratorSettings]] = DGANSettings
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     uses_tensorflow: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
 

@@ -62,7 +62,7 @@ class TimeGAN:
     """
 
     Settings: ClassVar[type[GeneratorSettings]] = TimeGANSettings
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     uses_tensorflow: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
 

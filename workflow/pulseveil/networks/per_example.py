@@ -26,6 +26,8 @@ Factors = tuple[tf.Tensor, tf.Tensor]
 
 # Reading and writing a gradient a record costs some thirty products of its elements (one CPU thread).
 _PRODUCTS_A_VALUE = 30
+# So many unfolded values (8 MB) stay near enough to a core to be made for all records of a pass at once.
+_VALUES_AT_ONCE = 2**21
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +35,8 @@ class Product:
     """`z = a_1 W_1 + a_2 W_2 + ... + b` at each position: a_i (rows, ..., p_i), z (rows, ..., q).
 
     `unfold` makes the a_i of `inputs` (patches of a convolution): only where gradients are asked for. Kernels
-    hold p_i * q values in this order, in whatever shape; the bias, where there is one, q. `one_by_one`: a
-    record at a time is unfolded, so that its patches stay in a core's cache: faster in a plain graph only.
+    hold p_i * q values in this order, in whatever shape; the bias, where there is one, q. `one_by_one`: where
+    there are many, a record's patches are made at a time, to stay in a core's cache: for plain graphs only.
     """
 
     inputs: Tensors
@@ -232,7 +234,9 @@ def _sums_of_products(use: Product, x: tf.Tensor, d: tf.Tensor) -> tf.Tensor:
 
     x (rows, ...), d (records, positions, q) -> (records, p q).
     """
-    if not use.one_by_one:
+    records, positions, q = d.shape
+    unfolded = records * positions * math.prod(use.kernels[0].shape) // q
+    if not use.one_by_one or unfolded <= _VALUES_AT_ONCE:
         return _flat(tf.linalg.matmul(_by_record(use.unfold(x), d.shape[0]), d, transpose_a=True))
 
     def of_record(rows_and_signal: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
