@@ -8,6 +8,7 @@ from typing import Any
 
 from pulseveil import paths, registry, stages
 from pulseveil.audit.job import AuditJob, DetectorAuditJob, GeneratorAuditJob
+from pulseveil.generators import Discriminates
 from pulseveil.naming import number_label
 from pulseveil.packs import AuditedCell, DetectorPack
 from pulseveil.plan import NONE, Plan
@@ -33,14 +34,22 @@ def verdicts(plan: Plan) -> int:
     """How many verdicts of all audits can fail the study: they share one error rate."""
     private = [cell for cell in audited_cells(plan) if math.isfinite(cell.epsilon)]
     counts = [
-        _audit(plan).verdicts(cell.unit, len(plan.outlines[cell.cohort]), has_curve=True) for cell in private
+        _audit(plan).verdicts(
+            cell.unit,
+            len(plan.outlines[cell.cohort]),
+            has_curve=True,
+            has_discriminator=_has_discriminator(plan, cell),
+        )
+        for cell in private
     ]
     return max(1, sum(counts))
 
 
 def trained_models(plan: Plan, cell: AuditedCell) -> int:
     """How many models an audit trains."""
-    return _audit(plan).trained_models(cell.part, cell.unit, len(plan.outlines[cell.cohort]))
+    people = len(plan.outlines[cell.cohort])
+    attacked = _has_discriminator(plan, cell)
+    return _audit(plan).trained_models(cell.part, cell.unit, people, has_discriminator=attacked)
 
 
 def synthetic_subjects(plan: Plan, cell: AuditedCell) -> int:
@@ -131,6 +140,14 @@ def _audit(plan: Plan) -> Audit:
     if plan.study.audit is None:
         raise ValueError("the study has no audit")
     return plan.study.audit
+
+
+def _has_discriminator(plan: Plan, cell: AuditedCell) -> bool:
+    """Whether the audit attacks a discriminator beside what its generator releases."""
+    if cell.part != "generator":
+        return False
+    kind = registry.load("generators", plan.study.generator(cell.generator).kind)
+    return isinstance(kind, Discriminates)
 
 
 def _packs(plan: Plan) -> Iterator[DetectorPack]:

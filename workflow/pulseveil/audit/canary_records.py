@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from pulseveil.audit.bounds import Floats
 from pulseveil.audit.designs import Records
 from pulseveil.audit.lira import record_means
+from pulseveil.audit.settings import AuditSettings
 from pulseveil.contracts import BASELINE, STRESS, FeatureSet, WindowSet
 from pulseveil.errors import InputError
+from pulseveil.privacy.budget import Unit
+from pulseveil.randomness import Stream, child, generator
 
 
 def unit_directions(count: int, dimension: int, generator: np.random.Generator) -> Floats:
@@ -95,6 +98,23 @@ def canary_windows(
         subject=_names(owner),
         start_s=np.tile(windows.stride_s * np.arange(windows_each), canaries),
     )
+
+
+def canary_records(
+    windows: WindowSet, settings: AuditSettings, unit: Unit, number: int, stream: Stream
+) -> tuple[WindowSet, NDArray[np.str_]]:
+    """`canary_windows` of `number` records of the unit, and the canary of each window (rows)."""
+    records = canary_windows(
+        windows,
+        canaries=number,
+        windows_each=settings.windows_each if unit == "subject" else 1,
+        radius=settings.radius,
+        generator=generator(child(stream, "records")),
+    )
+    owner = records.subject
+    if unit == "window":
+        records = shared_subjects(records, settings.windows_each, windows.stride_s)
+    return records, owner
 
 
 def _sides(

@@ -15,10 +15,12 @@ def canary_rows(
     settings: AuditSettings,
     defence: Defence,
     stream: Stream,
+    asked: str = "",
 ) -> list[tables.Row]:
     """Audit with many canaries a run, and with one canary in many runs where `repetitions` are asked for.
 
     training: from a number of canaries and a stream of their own to the audited training with them.
+    asked: the part of the model that its scores come from, if it is not the whole.
     """
     guesses = canaries.audit(
         training(settings.canaries, child(stream, "one run")),
@@ -26,8 +28,8 @@ def canary_rows(
         guesses=settings.guesses,
         runs=settings.runs,
     )
-    rows = [*tables.guess_rows(guesses, defence.claim, defence.curve, defence.audits)]
+    rows = [*tables.guess_rows(guesses, defence.claim, defence.curve, defence.audits, asked)]
     if settings.repetitions:
         counts = canaries.audit_repeatedly(training(1, child(stream, "repeated")), settings.repetitions)
-        rows.extend(tables.repetition_rows(counts, defence.claim, defence.curve, defence.audits))
+        rows.extend(tables.repetition_rows(counts, defence.claim, defence.curve, defence.audits, asked))
     return rows

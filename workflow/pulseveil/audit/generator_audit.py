@@ -1,4 +1,7 @@
-"""The audits of one generator: membership of people or windows, canaries, who is missing from a release."""
+"""The audits of one generator: membership of people or windows, canaries, who is missing from a release.
+
+Of a GAN the discriminator, which alone has seen real windows, is asked about canaries as well.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,10 @@ import pandas as pd
 
 from pulseveil.audit import canaries, tables
 from pulseveil.audit.bounds import Floats
-from pulseveil.audit.canary_records import canary_windows, shared_subjects
+from pulseveil.audit.canary_records import canary_records
 from pulseveil.audit.canary_rows import canary_rows
+from pulseveil.audit.designs import Train
+from pulseveil.audit.discriminator_audit import discriminator_rows
 from pulseveil.audit.membership import membership_rows
 from pulseveil.audit.release_scores import release_canaries, release_scores
 from pulseveil.audit.settings import AuditSettings
@@ -27,7 +32,7 @@ from pulseveil.audit.verdict import Defence
 from pulseveil.contracts import WindowSet
 from pulseveil.generators.subjects import Subjects
 from pulseveil.privacy.budget import Unit
-from pulseveil.randomness import Stream, child, generator
+from pulseveil.randomness import Stream, child
 
 Synthesize = Callable[[WindowSet, Stream], Subjects]
 """Trains a generator on windows, with a stream of its own, and returns what it would release."""
@@ -43,13 +48,15 @@ def audit_generator(
     settings: AuditSettings,
     defence: Defence,
     stream: Stream,
+    train_discriminator: Train[WindowSet] | None = None,
 ) -> pd.DataFrame:
     """All audits of a generator by what it releases, one row a record and attack (columns of `tables`).
 
-    Both trainings run the same mechanism, over the public number of records and over one that has room for
-    the canaries. Membership: are the synthetic windows nearer to a person's when the person was trained on?
-    Missing person: of the releases that lack one person each, which one lacks whom? Two such releases differ
-    by a swap of two people; the row stands beside chance and has no verdict.
+    All trainings run the same mechanism: that of `synthesize` over the public number of records, the others
+    over one that has room for the canaries. `train_discriminator` answers with the discriminator's opinion of
+    windows; None for generators without one. Membership: are the synthetic windows nearer to a person's when
+    the person was trained on? Missing person: of the releases that lack one person each, which one lacks
+    whom? Two such releases differ by a swap of two people; the row stands beside chance and has no verdict.
     """
 
     def train(rows: WindowSet, own: Stream) -> Callable[[WindowSet], Floats]:
@@ -65,6 +72,9 @@ def audit_generator(
         _canary_training, synthesize_with_canaries, windows, without, settings, defence.claim.unit
     )
     rows += canary_rows(training, settings, defence, on_canaries)
+    if train_discriminator is not None:
+        own = child(stream, "discriminator")
+        rows += discriminator_rows(train_discriminator, windows, settings, defence, own)
     found = missing_person(synthesize, windows, child(stream, "missing person"))
     return pd.DataFrame([*rows, tables.reidentification_row("missing person", found)])
 
@@ -90,16 +100,8 @@ def _canary_training(
     number: int,
     stream: Stream,
 ) -> canaries.Training:
-    records = canary_windows(
-        windows,
-        canaries=number,
-        windows_each=settings.windows_each if unit == "subject" else 1,
-        radius=settings.radius,
-        generator=generator(child(stream, "records")),
-    )
-    score = release_scores(records, records.subject, without)
-    if unit == "window":
-        records = shared_subjects(records, settings.windows_each, windows.stride_s)
+    records, owner = canary_records(windows, settings, unit, number, stream)
+    score = release_scores(records, owner, without)
     run = count()
     return release_canaries(
         lambda rows: synthesize(rows, child(stream, "run", next(run))), windows, records, score

@@ -71,17 +71,21 @@ class AuditSettings(Settings):
         """How many people more than the cohort has a training with canaries must have room for."""
         return self.canaries if unit == "subject" else math.ceil(self.canaries / self.windows_each)
 
-    def verdicts(self, unit: Unit, people: int, *, has_curve: bool) -> int:
+    def verdicts(self, unit: Unit, people: int, *, has_curve: bool, has_discriminator: bool = False) -> int:
         """How many verdicts of one model can fail a run: on canaries by epsilon and curve, on people."""
-        on_canaries = (1 + has_curve) * (1 + (self.repetitions > 0))
+        on_canaries = (1 + has_discriminator) * (1 + has_curve) * (1 + (self.repetitions > 0))
         return on_canaries + (people if unit == "subject" and self.trainings else 0)
 
-    def trained_models(self, part: Part, unit: Unit, people: int) -> int:
+    def trained_models(self, part: Part, unit: Unit, people: int, *, has_discriminator: bool = False) -> int:
         """How many models the audit of one part trains on `people` people.
 
         Generators have `trainings` releases without canaries to compare with, and one release without each
-        person; detectors have one model without canaries for each kind of canary audit.
+        person; detectors and discriminators have one model without canaries for each kind of canary audit.
         """
         membership = self.trainings * (people + 1 if unit == "subject" else 2)
-        without = self.trainings + people if part == "generator" else 1 + (self.repetitions > 0)
-        return membership + self.runs + self.repetitions + without
+        with_canaries = self.runs + self.repetitions
+        asked = with_canaries + 1 + (self.repetitions > 0)
+        if part == "detector":
+            return membership + asked
+        released = membership + with_canaries + self.trainings + people
+        return released + asked if has_discriminator else released

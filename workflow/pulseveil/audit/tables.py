@@ -35,9 +35,12 @@ def descriptive_row(attack: RecordAttack) -> Row:
     return _membership(attack)
 
 
-def guess_rows(guesses: CanaryGuesses, claim: Claim, curve: TradeOff | None, audits: int) -> tuple[Row, ...]:
+def guess_rows(
+    guesses: CanaryGuesses, claim: Claim, curve: TradeOff | None, audits: int, asked: str = ""
+) -> tuple[Row, ...]:
     """Rows of one-run canaries: for the claimed epsilon, and for the claimed curve where it is known.
 
+    `asked`: the part of the model that was asked about the canaries, if it is not the whole.
     `canaries_needed` is how many perfectly guessed canaries would test the claimed epsilon at delta 0.
     """
     counted = {
@@ -46,14 +49,14 @@ def guess_rows(guesses: CanaryGuesses, claim: Claim, curve: TradeOff | None, aud
         "correct": guesses.correct,
         "canaries_needed": canaries_needed(claim.epsilon),
     }
-    return _rows("canaries", counted, guesses, claim, curve, audits)
+    return _rows(_attack("canaries", asked), counted, guesses, claim, curve, audits)
 
 
 def repetition_rows(
-    counts: AttackCounts, claim: Claim, curve: TradeOff | None, audits: int
+    counts: AttackCounts, claim: Claim, curve: TradeOff | None, audits: int, asked: str = ""
 ) -> tuple[Row, ...]:
-    """Rows of one canary in many trainings: for the claimed epsilon and the claimed curve."""
-    return _rows("repeated canary", _counted(counts), counts, claim, curve, audits)
+    """Rows of one canary in many trainings, as `guess_rows`."""
+    return _rows(_attack("repeated canary", asked), _counted(counts), counts, claim, curve, audits)
 
 
 def reidentification_row(attack: str, found: Reidentification) -> Row:
@@ -69,6 +72,10 @@ def reidentification_row(attack: str, found: Reidentification) -> Row:
         "chance": found.chance,
         "p": found.p_value(),
     }
+
+
+def _attack(name: str, asked: str) -> str:
+    return f"{name}, {asked}" if asked else name
 
 
 def _rows(

@@ -47,6 +47,15 @@ class FitsTogether(Protocol):
         ...
 
 
+@runtime_checkable
+class Discriminates(Protocol):
+    """A kind of generator whose trained models have their discriminator with them, which audits attack."""
+
+    def realness(self, windows: NDArray[np.float32], condition: NDArray[np.int8]) -> NDArray[np.float32]:
+        """How much (n) the discriminator takes windows (n, time, channels) of codes (n) for real ones."""
+        ...
+
+
 class Generator(Protocol):
     """A model fitted to windows of known condition.
 

@@ -73,8 +73,10 @@ class CGAN:
         settings: CGANSettings,
         parameters: list[NDArray[np.float32]],
         ledger: tuple[Entry, ...] = (),
+        discriminator: Sequence[NDArray[np.float32]] = (),
     ) -> None:
         self._settings, self._parameters, self._ledger = settings, parameters, ledger
+        self._discriminator = discriminator
 
     @classmethod
     def fit(
@@ -129,7 +131,8 @@ class CGAN:
         from pulseveil.generators.cgan_training import Data, train
 
         data = [Data(part.windows, part.condition.astype(np.int32), part.stream) for part in parts]
-        models = [cls(settings, parameters) for parameters in train(settings, data, classes, checkpoint)]
+        trained = train(settings, data, classes, checkpoint)
+        models = [cls(settings, generator, (), discriminator) for generator, discriminator in trained]
         for model, part in zip(models, parts, strict=True):
             model._look_at_samples(part)
         return models
@@ -159,7 +162,7 @@ class CGAN:
             # Without a bound the published term is in force, which has no gradient.
             settings.diversity_bound or 0.0,
         )
-        parameters, entry = train_privately(
+        trained, entry = train_privately(
             adversaries,
             windows,
             condition,
@@ -172,7 +175,7 @@ class CGAN:
             checkpoint=checkpoint,
             public_quantities=_PUBLIC_QUANTITIES,
         )
-        return cls(settings, parameters, (entry,))
+        return cls(settings, trained.generator, (entry,), trained.discriminator)
 
     @staticmethod
     def mechanisms(settings: CGANSettings, budget: Budget) -> tuple[Mechanism, ...]:
@@ -220,6 +223,19 @@ class CGAN:
         run = sampler(self._settings.leaky_slope, self._settings.output)
         windows: NDArray[np.float32] = run(self._parameters, noise, condition.astype(np.int32)).numpy()
         return windows
+
+    def realness(self, windows: NDArray[np.float32], condition: NDArray[np.int8]) -> NDArray[np.float32]:
+        """Logits (n) by which the discriminator of this training takes windows (n, time, channels) for real.
+
+        Raises ValueError for a model that was read from arrays: a discriminator is never stored.
+        """
+        from pulseveil.networks.discriminators import discriminator
+
+        if not self._discriminator:
+            raise ValueError("cgan: the discriminator is not stored; ask a model that has just been trained")
+        run = discriminator(self._settings.discriminator)
+        logits: NDArray[np.float32] = run(self._discriminator, windows, condition.astype(np.int32)).numpy()
+        return logits
 
     def _look_at_samples(self, learnt_from: TrainingSet) -> None:
         """Warn where windows of a condition are nearly all the same one."""

@@ -20,7 +20,7 @@ from pulseveil.generators.cgan import CGANSettings
 from pulseveil.generators.diversity import typical_diversity
 from pulseveil.generators.passes import shuffled_rows
 from pulseveil.networks import gan_training
-from pulseveil.networks.adversaries import Players, side_by_side
+from pulseveil.networks.adversaries import Players, Trained, side_by_side
 from pulseveil.networks.gan import NOISE_SIZE, Shape, sampler
 from pulseveil.networks.gan_training import Batches, Objective
 from pulseveil.networks.states import from_arrays, to_arrays
@@ -54,10 +54,11 @@ class Best(NamedTuple):
 
 def train(
     settings: CGANSettings, models: Sequence[Data], classes: int, checkpoint: Checkpoint | None
-) -> list[Parameters]:
-    """The trained generators' parameters, one a model; continues from `checkpoint` where it holds a state.
+) -> list[Trained]:
+    """The trained networks' parameters, a pair a model; continues from `checkpoint` where it holds a state.
 
-    All random numbers are keyed by the step, so interruptions change nothing.
+    All random numbers are keyed by the step, so interruptions change nothing. A selection keeps generators
+    alone: the discriminator is that of the last step.
     """
     objective = objective_of(settings)
     shape = Shape(classes, *models[0].windows.shape[1:])
@@ -80,8 +81,12 @@ def train(
         if checkpoint is not None:
             arrays = partial(_arrays, state, best)
             checkpoint.keep(before, done, arrays)
-    last_ones = ([value.numpy() for value in values] for values in _each(state.generator, len(models)))
-    return [b.parameters if b is not None else values for b, values in zip(best, last_ones, strict=True)]
+    generators, discriminators = (
+        [[value.numpy() for value in values] for values in _each(network, len(models))]
+        for network in (state.generator, state.discriminator)
+    )
+    kept = [b.parameters if b is not None else last for b, last in zip(best, generators, strict=True)]
+    return [Trained(*networks) for networks in zip(kept, discriminators, strict=True)]
 
 
 def objective_of(settings: CGANSettings) -> Objective:

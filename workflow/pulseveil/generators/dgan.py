@@ -181,7 +181,7 @@ class DGAN:
         private, (mechanism,) = settings.private, cls.mechanisms(settings, budget)
         scale = private.scale(windows.shape[2])
         examples = _examples(settings, in_range(scale, windows), condition, classes)
-        parameters, entry = train_privately(
+        trained, entry = train_privately(
             private_adversaries(settings, examples),
             examples.signals.reshape(len(windows), -1),
             condition,
@@ -194,7 +194,7 @@ class DGAN:
             checkpoint=checkpoint,
             public_quantities=PUBLIC_QUANTITIES,
         )
-        named = dict(zip(GENERATOR_PARAMETERS, parameters, strict=True))
+        named = dict(zip(GENERATOR_PARAMETERS, trained.generator, strict=True))
         return cls(settings, named, scale, windows.shape[1], (entry,))
 
     @staticmethod

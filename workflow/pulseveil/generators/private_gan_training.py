@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.generators.private_gan import PrivateGAN
 from pulseveil.generators.subjects import class_shares
-from pulseveil.networks.adversaries import Adversaries
+from pulseveil.networks.adversaries import Adversaries, Trained
 from pulseveil.privacy import dpgan, ledger
 from pulseveil.privacy.budget import Budget
 from pulseveil.privacy.mechanism import Mechanism
@@ -35,8 +35,8 @@ def train_privately(
     stream: Stream,
     checkpoint: Checkpoint | None,
     public_quantities: Sequence[str],
-) -> tuple[list[NDArray[np.float32]], Entry]:
-    """The generator's parameters after a training by `mechanism`, and its ledger entry.
+) -> tuple[Trained, Entry]:
+    """Both networks' parameters after a training by `mechanism`, and its ledger entry.
 
     windows (n, ...), those of each of `subject` (n) in order of time. Raises InputError where there are more
     people than the public constants say.
@@ -51,7 +51,7 @@ def train_privately(
         tuple(class_shares(classes, population.stress_share).tolist()),
     )
     records = lay_out(windows, condition, subject, budget.unit, population)
-    parameters, noised = dpgan.fit(recipe, records, noise, stream, checkpoint)
+    trained, noised = dpgan.fit(recipe, records, noise, stream, checkpoint)
     entry = ledger.settle(
         mechanism,
         steps_noised=noised,
@@ -59,4 +59,4 @@ def train_privately(
         noise=noise,
         public_quantities=public_quantities,
     )
-    return parameters, entry
+    return trained, entry

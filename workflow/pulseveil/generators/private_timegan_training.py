@@ -60,7 +60,7 @@ def train_privately(
     adversaries = SequenceAdversaries(
         sizes, private.learning_rate, private.supervised_weight, tuple(learnt["supervisor"])
     )
-    parameters, second = train_adversaries(
+    trained, second = train_adversaries(
         adversaries,
         # By the released embedder: a window's sequence tells nothing of other windows that is not released.
         embed(learnt["embedder"], windows, told),
@@ -74,7 +74,7 @@ def train_privately(
         checkpoint=None if checkpoint is None else checkpoint.part(of_discriminator.name),
         public_quantities=PUBLIC_QUANTITIES,
     )
-    generator, supervisor = adversaries.split(parameters)
+    generator, supervisor = adversaries.split(trained.generator)
     released = {"generator": generator, "supervisor": supervisor, "recovery": learnt["recovery"]}
     return _named(released, sizes.depth), (first, second)
 

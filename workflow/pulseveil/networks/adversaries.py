@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from pulseveil.networks import adam
 from pulseveil.networks.layers import Parameters
@@ -21,6 +22,13 @@ class Players(NamedTuple):
     discriminator: list[tf.Tensor]
     generator_adam: adam.AdamState
     discriminator_adam: adam.AdamState
+
+
+class Trained(NamedTuple):
+    """Both networks' parameters after a training."""
+
+    generator: list[NDArray[np.float32]]
+    discriminator: list[NDArray[np.float32]]
 
 
 def start_players(generator: Sequence[tf.Tensor], discriminator: Sequence[tf.Tensor]) -> Players:

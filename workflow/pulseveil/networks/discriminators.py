@@ -8,6 +8,7 @@ variance 1). So they are here: batch normalisation only scales and shifts, and n
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -55,6 +56,13 @@ def discriminate(
     label = label_channel(condition, parameters[:LABEL_PARAMETERS], note)
     x = tf.concat([windows, label], axis=-1)
     return tf.squeeze(DISCRIMINATORS[name].body(parameters[LABEL_PARAMETERS:], x, note), axis=-1)
+
+
+@lru_cache(maxsize=8)
+def discriminator(name: str) -> Callable[[Parameters, tf.Tensor, tf.Tensor], tf.Tensor]:
+    """`discriminate` as a compiled program: one compilation for networks and windows of equal sizes."""
+    compiled: Callable[..., tf.Tensor] = tf.function(partial(discriminate, name), autograph=False)
+    return compiled
 
 
 def _start_lstm(rng: np.random.Generator, shape: Shape, width_divisor: int) -> list[Array]:

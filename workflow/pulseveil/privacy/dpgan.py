@@ -19,7 +19,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from pulseveil.checkpoints import Checkpoint
-from pulseveil.networks.adversaries import Adversaries, Made, Players, Real
+from pulseveil.networks.adversaries import Adversaries, Made, Players, Real, Trained
 from pulseveil.networks.per_example import Note
 from pulseveil.networks.states import from_arrays, to_arrays
 from pulseveil.privacy import sampling
@@ -90,8 +90,8 @@ Program = Callable[[State, Real, Batches, Scales, tf.Tensor, tf.Tensor], State]
 
 def fit(
     recipe: Recipe, records: Records, noise: Noise, stream: Stream, checkpoint: Checkpoint | None
-) -> tuple[list[NDArray[np.float32]], int]:
-    """The generator's parameters, and how many steps were noised, lost ones included.
+) -> tuple[Trained, int]:
+    """Both networks' parameters, and how many steps were noised, lost ones included.
 
     `stream` decides first parameters and synthetic windows, which need no secret; which real windows take
     part, and the noise, come from `noise`. Nothing of a step is logged. See
@@ -117,7 +117,9 @@ def fit(
     start = State(first, tf.constant(0))
     course = Course(start, partial(from_arrays, start), to_arrays, begin)
     state, lost = Resumable(recipe.mechanism, secret, noise, checkpoint).train(course)
-    return [value.numpy() for value in state.players.generator], int(state.noised) + lost
+    networks = (state.players.generator, state.players.discriminator)
+    trained = Trained(*([value.numpy() for value in network] for network in networks))
+    return trained, int(state.noised) + lost
 
 
 @lru_cache(maxsize=16)
