@@ -102,19 +102,20 @@ def canary_windows(
 
 def canary_records(
     windows: WindowSet, settings: AuditSettings, unit: Unit, number: int, stream: Stream
-) -> tuple[WindowSet, NDArray[np.str_]]:
-    """`canary_windows` of `number` records of the unit, and the canary of each window (rows)."""
-    records = canary_windows(
+) -> WindowSet:
+    """`canary_windows` of `number` records of the unit, each its own subject."""
+    return canary_windows(
         windows,
         canaries=number,
         windows_each=settings.windows_each if unit == "subject" else 1,
         radius=settings.radius,
         generator=generator(child(stream, "records")),
     )
-    owner = records.subject
-    if unit == "window":
-        records = shared_subjects(records, settings.windows_each, windows.stride_s)
-    return records, owner
+
+
+def as_trained_on(records: WindowSet, settings: AuditSettings, unit: Unit) -> WindowSet:
+    """Canaries as a training sees them: those of the unit window share the room that was made for them."""
+    return shared_subjects(records, settings.windows_each, records.stride_s) if unit == "window" else records
 
 
 def _sides(

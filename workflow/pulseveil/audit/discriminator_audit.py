@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pulseveil.audit import canaries, tables
 from pulseveil.audit.bounds import Floats
-from pulseveil.audit.canary_records import canary_records
+from pulseveil.audit.canary_records import as_trained_on, canary_records
 from pulseveil.audit.canary_rows import canary_rows
 from pulseveil.audit.designs import Train
 from pulseveil.audit.lira import record_means
@@ -53,17 +53,20 @@ def _training(
     def opinion(rows: WindowSet) -> Callable[[WindowSet], Floats]:
         return train(rows, child(stream, "run", next(run)))
 
-    made, owner = canary_records(windows, settings, unit, CANDIDATES * (number + CONTROLS), stream)
+    made = canary_records(windows, settings, unit, CANDIDATES * (number + CONTROLS), stream)
     reference = opinion(windows)(made)
-    chosen = doubted(reference, owner, number + CONTROLS, generator(child(stream, "chosen")))
-    records, never = (made.take(np.isin(owner, names)) for names in np.split(chosen, [number]))
+    chosen = doubted(reference, made.subject, number + CONTROLS, generator(child(stream, "chosen")))
+    records, never = (made.take(np.isin(made.subject, names)) for names in np.split(chosen, [number]))
 
     def fit(rows: WindowSet) -> Callable[[WindowSet], Floats]:
         # Opinions of far-out windows drift from training to training, all in the same direction.
         return partial(surprise, opinion(rows), never)
 
-    of_records = np.isin(owner, chosen[:number])
-    return canaries.record_training(fit, windows, records, owner[of_records], np.zeros(of_records.sum()))
+    # The scores compare with windows of the same model; they need no reference.
+    none = np.zeros(len(records))
+    return canaries.record_training(
+        fit, windows, as_trained_on(records, settings, unit), records.subject, none
+    )
 
 
 def doubted(

@@ -14,7 +14,7 @@ import pandas as pd
 
 from pulseveil.audit import canaries, tables
 from pulseveil.audit.bounds import Floats
-from pulseveil.audit.canary_records import canary_records
+from pulseveil.audit.canary_records import as_trained_on, canary_records
 from pulseveil.audit.canary_rows import canary_rows
 from pulseveil.audit.designs import Train
 from pulseveil.audit.discriminator_audit import discriminator_rows
@@ -100,8 +100,9 @@ def _canary_training(
     number: int,
     stream: Stream,
 ) -> canaries.Training:
-    records, owner = canary_records(windows, settings, unit, number, stream)
-    score = release_scores(records, owner, without)
+    records = canary_records(windows, settings, unit, number, stream)
+    score = release_scores(records, records.subject, without)
+    records = as_trained_on(records, settings, unit)
     run = count()
     return release_canaries(
         lambda rows: synthesize(rows, child(stream, "run", next(run))), windows, records, score
