@@ -229,6 +229,17 @@ def test_the_number_of_threads_cannot_change_once_tensorflow_runs():
         tensorflow_runtime.start(tf.config.threading.get_intra_op_parallelism_threads() + 1)
 
 
+def test_products_are_whole_float32_on_every_device():
+    code = """
+import tensorflow as tf
+from pulseveil import tensorflow_runtime
+tensorflow_runtime.start(1)
+print(tf.config.experimental.tensor_float_32_execution_enabled())
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert answer.stdout.strip() == "False", answer.stderr
+
+
 def test_an_interrupted_training_ends_in_the_bits_of_an_unbroken_one(tmp_path):
     given = features()
     told = iter([False, True])

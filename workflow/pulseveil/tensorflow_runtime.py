@@ -6,7 +6,7 @@ import os
 
 
 def start(threads: int) -> None:
-    """Import TensorFlow and give it `threads` CPU threads and deterministic operations.
+    """Import TensorFlow with `threads` CPU threads, deterministic operations and whole float32 products.
 
     Sums depend on how many threads share them, so the number is a part of every result's identity. To be
     called by the program, not the library, before TensorFlow computes anything; calling again with the same
@@ -20,6 +20,9 @@ def start(threads: int) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
+    # GPUs otherwise round factors to 10 bits (TF32). Measured on an H100: norms of records 4e-4 off, and the
+    # clipped gradient of one 2e-5 above the clip norm, so that the accounted sensitivity would not hold.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 def has_gpu() -> bool:
