@@ -57,16 +57,16 @@ def scores(wrong: Mapping[str, int], /, **keys: Any) -> Scores:
     )
 
 
-def ledger_of(keys: Mapping[str, Any], epsilon: str, *, secret: bool = True) -> np.ndarray:
-    """The ledger of one private query of 14 people (or 14 x 37 windows) at `keys[epsilon]`; empty at inf."""
+def ledger_of(keys: Mapping[str, Any], epsilon: str, *, secret: bool = True, steps: int = 1) -> np.ndarray:
+    """The ledger of private queries of 14 people (or 14 x 37 windows) at `keys[epsilon]`; empty at inf."""
     value = parse_number(keys[epsilon])
     if np.isinf(value):
         return np.array([], dtype=np.str_)
     budget = Budget(value, 1e-5, keys["unit"])
     n = 14 if keys["unit"] == "subject" else 14 * 37
-    query = accounting.calibrate(budget, name="query", n=n, q=1.0, room=n, steps=1, clip_norm=1.0)
+    query = accounting.calibrate(budget, name="query", n=n, q=1.0, room=n, steps=steps, clip_norm=1.0)
     noise = Noise(bytes(32), secret)
-    entry = ledger.settle(query, steps_noised=1, delta=1e-5, noise=noise, public_quantities=())
+    entry = ledger.settle(query, steps_noised=steps, delta=1e-5, noise=noise, public_quantities=())
     named = replace(entry, inputs={**keys, "fold": "S2", "release": "a"})
     return np.array([ledger.to_json(named)], dtype=np.str_)
 

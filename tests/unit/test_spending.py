@@ -44,6 +44,19 @@ def test_parts_on_windows_compose_through_any_60_s():
     assert re.search(r"window +8 +1 +\d+(\.\d+)? \(60 s\)", spending.describe(plan(units=["window"])))
 
 
+@pytest.mark.parametrize(
+    ("seeds", "told"), [(99, "it takes 100 for moments"), (4, "5 for logistic"), (100, "")]
+)
+def test_a_dry_run_says_which_rows_have_too_few_seeds(seeds, told):
+    both = [
+        {"name": "tstr", "cohort": "simulated", "train": "synthetic", "epsilon_generator": [8]},
+        {"name": "real", "cohort": "simulated", "train": "real", "epsilon_detector": [8]},
+    ]
+    text = spending.describe(plan(seeds=seeds, evaluations=both))
+    assert ("too few" in text) == bool(told)
+    assert told in text
+
+
 @pytest.mark.parametrize("unit", ["subject", "window"])
 def test_mechanisms_of_one_training_share_its_budget(unit):
     """A private TimeGAN has two; a dry run says what both spend together."""

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,8 +10,9 @@ from pulseveil.randomness import root_stream
 from pulseveil.summary.cells import arrange
 from pulseveil.summary.collect import collect
 from pulseveil.summary.description import EvaluationDescription, StudyDescription
-from pulseveil.summary.tables import main_table
-from tests.unit.summary_cases import constant_scores, description, scores, write
+from pulseveil.summary.spent import privacy_table, read_ledgers
+from pulseveil.summary.tables import main_table, use_of_private_data
+from tests.unit.summary_cases import constant_scores, description, ledger_of, scores, write
 
 STREAM = root_stream(0)
 WRONG = {"S2": 2, "S3": 4, "S4": 6, "S5": 0, "S6": 1, "S7": 3}
@@ -108,15 +111,37 @@ def test_only_a_shared_generator_of_the_tested_cohort_saw_the_test_subject(chang
     assert EvaluationDescription.model_validate({**shared, **change}).generator_saw_test_subject is saw
 
 
-def test_a_private_row_is_compared_with_the_public_signs(tmp_path):
+def use_by_row(folder, records):
+    results = collect(write(folder, records))
+    study = StudyDescription.model_validate(description())
+    cells = arrange(results, study)
+    privacy = privacy_table(cells.keys, read_ledgers(results.ledger, ()), study)
+    main = main_table(results, cells, study, None, STREAM).join(privacy)
+    main["use"] = use_of_private_data(main)
+    return main.set_index(["detector", "epsilon_detector"])["use"].to_dict()
+
+
+def training(wrong, **keys):
+    """Scores of a private training of 20 steps; `scores` are those of one query."""
+    found = scores(wrong, **keys)
+    return replace(found, ledger=ledger_of(found.keys, "epsilon_detector", steps=20))
+
+
+@pytest.mark.parametrize(
+    ("kind", "seeds", "use"),
+    [(training, 5, "yes"), (training, 4, "few seeds"), (scores, 100, "yes"), (scores, 99, "few seeds")],
+)
+def test_a_private_row_must_beat_the_public_signs_with_enough_draws_of_noise(tmp_path, kind, seeds, use):
+    signs = scores(dict.fromkeys(WRONG, 6), detector="public_signs")
+    better = {**WRONG, "S4": 1}
     records = [
-        scores(dict.fromkeys(WRONG, 6), detector="public_signs"),
-        scores({**WRONG, "S4": 1}, epsilon_detector=1),
-        scores(WRONG, epsilon_detector="inf"),
+        signs,
+        scores(better),
+        *(kind(better, epsilon_detector=1, seed=seed) for seed in range(seeds)),
+        kind({**WRONG, "S5": 12}, epsilon_detector=0.1),
     ]
-    rows = table(tmp_path, records)
-    marks = rows.set_index(["detector", "epsilon_detector"])["shows_use_of_private_data"]
-    assert marks.to_dict() == {("cnn", 1.0): "yes", ("cnn", np.inf): "", ("public_signs", np.inf): ""}
+    rows = {("cnn", 1.0): use, ("cnn", 0.1): "no", ("cnn", np.inf): "", ("public_signs", np.inf): ""}
+    assert use_by_row(tmp_path, records) == rows
 
 
 def test_table_order_is_that_of_the_study_with_yardsticks_last(tmp_path):
@@ -158,5 +183,5 @@ def test_published_values_stand_beside_ours(tmp_path):
 def test_a_private_generator_alone_marks_no_row_of_real_windows(tmp_path):
     signs = {"detector": "public_signs"}
     mixed = {"evaluation": "augmented", "generator": "cgan", "subjects": 15, "epsilon_generator": 1}
-    rows = table(tmp_path, [scores(WRONG, **mixed), scores(WRONG, evaluation="augmented", **signs)])
-    assert rows["shows_use_of_private_data"].tolist() == ["", ""]
+    records = [scores(WRONG, **mixed), scores(WRONG, evaluation="augmented", **signs)]
+    assert set(use_by_row(tmp_path, records).values()) == {""}

@@ -13,7 +13,7 @@ from pulseveil.errors import InputError
 from pulseveil.naming import number_label
 from pulseveil.packs import DetectorPack, Privacy
 from pulseveil.plan import NONE, Plan
-from pulseveil.privacy import accounting
+from pulseveil.privacy import accounting, noise_seeds
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.statement import Setting
@@ -33,6 +33,11 @@ class Spend:
     generator_mechanisms: tuple[Mechanism, ...]
     detector_mechanisms: tuple[Mechanism, ...]
     piece_windows: tuple[int, int]
+
+    @property
+    def seeds_asked(self) -> int:
+        """The draws of noise that a row of this cell must average before it may claim anything."""
+        return noise_seeds.seeds_asked((*self.generator_mechanisms, *self.detector_mechanisms))
 
     @cached_property
     def epsilon(self) -> float:
@@ -77,7 +82,10 @@ def check(plan: Plan) -> tuple[Spend, ...]:
 
 
 def describe(plan: Plan) -> str:
-    """The planned spend as a plain table, one line a private cell; empty for a plan that is not private."""
+    """The planned spend as a plain table, one line a private cell; empty for a plan that is not private.
+
+    Its last line names the cells whose seeds are too few to claim anything.
+    """
     spends = check(plan)
     if not spends:
         return ""
@@ -87,7 +95,15 @@ def describe(plan: Plan) -> str:
         f"{'together':>17}",
     ]
     lines += [_line(spend) for spend in dict.fromkeys(spends)]
+    lines += _few_seeds(spends, plan.study.seeds)
     return "\n".join(lines)
+
+
+def _few_seeds(spends: Sequence[Spend], seeds: int) -> Iterator[str]:
+    asked = dict.fromkeys((spend.seeds_asked, _who(spend)) for spend in spends if seeds < spend.seeds_asked)
+    if asked:
+        needed = ", ".join(f"{number} for {who}" for number, who in asked)
+        yield f"seeds: {seeds} is too few to show use of private data; it takes {needed}"
 
 
 def _line(spend: Spend) -> str:

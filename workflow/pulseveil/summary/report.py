@@ -40,6 +40,9 @@ _CAVEATS = {
     "not corrected for the number of rows.",
     "not_better": "† marks rows whose accuracy is not shown to be better than always answering 'no stress': "
     "the interval of the paired difference reaches 0 or below.",
+    "few_seeds": "Some private rows average fewer draws of noise than 'n_seeds_asked' in main.csv (100 for "
+    "single queries, 5 for trainings): another run can differ much, so none of them is said to show use of "
+    "private data.",
     "no_majority": "The majority rule is not part of this study: no row is compared with it.",
     "saw": "Where 'Generator saw test subject' is yes, one generator was trained on all subjects, among them "
     "those that its detectors are tested on: the value can be too high.",
@@ -120,6 +123,7 @@ def caveats(description: StudyDescription, main: pd.DataFrame) -> list[str]:
         "intervals": True,
         "not_better": bool((main["better_than_majority"] == "no").any()),
         "no_majority": not (main["detector"] == MAJORITY).any(),
+        "few_seeds": "n_seeds_asked" in main and bool((main["n_seeds"] < main["n_seeds_asked"]).any()),
         "saw": bool((main["generator_saw_test_subject"] == "yes").any()),
         "calibration": description.scaling == "calibration",
         "min_max": description.scaling == "min-max",

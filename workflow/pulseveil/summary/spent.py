@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pulseveil import store
 from pulseveil.errors import InputError
@@ -19,6 +18,7 @@ from pulseveil.privacy import accounting, ledger
 from pulseveil.privacy.accounting import Group
 from pulseveil.privacy.ledger import Entry
 from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.noise_seeds import seeds_asked
 from pulseveil.privacy.statement import Setting
 from pulseveil.summary.cells import NO_GENERATOR
 from pulseveil.summary.collect import CELL
@@ -26,7 +26,7 @@ from pulseveil.summary.description import StudyDescription
 
 COLUMNS = (
     *("delta", "epsilon_pld", "epsilon_rdp", "epsilon_unamplified", "epsilon_replace_one"),
-    *("epsilon_subject", "epsilon_window", "epsilon_60_s", "mu", "secret"),
+    *("epsilon_subject", "epsilon_window", "epsilon_60_s", "mu", "secret", "n_seeds_asked"),
 )
 _DETECTOR_KEYS = tuple(CELL)
 _GENERATOR_KEYS = ("cohort", "generator", "unit", "epsilon_generator")
@@ -84,7 +84,8 @@ def privacy_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescri
     epsilon_subject, _window and _60_s: the same models seen as protecting a person, one window, and any 60 s
     of one person. A part that protects people protects their windows as well. Where both parts were trained
     at unit window, their windows have different strides and compose through the 60 s alone: epsilon_pld is
-    then that of the 60 s, and the others have no value. Raises InputError where a private cell has no ledger.
+    then that of the 60 s, and the others have no value. n_seeds_asked: the draws of noise that the row must
+    average before it may claim anything. Raises InputError where a private cell has no ledger.
     """
     rows = [_row(cell, ledgers, description) for cell in _cells(keys)]
     return pd.DataFrame(rows, columns=list(COLUMNS), index=keys.index)
@@ -107,11 +108,6 @@ def spending_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescr
         everything = [member for members in scopes.values() for member in members]
         rows.append(_spent("all of this study", everything, description.privacy))
     return pd.DataFrame(rows, columns=["scope", "models", "delta", "epsilon_subject"])
-
-
-def protected(keys: pd.DataFrame, description: StudyDescription) -> NDArray[np.bool_]:
-    """Which cells (rows of `keys`) are private."""
-    return np.array([is_protected(cell, description) for cell in _cells(keys)], dtype=bool)
 
 
 def is_protected(cell: Mapping[str, Any], description: StudyDescription) -> bool:
@@ -186,6 +182,7 @@ def _row(cell: Mapping[str, Any], ledgers: Ledgers, description: StudyDescriptio
         return {"secret": ""}
     delta, setting = parts.delta, description.privacy
     row: dict[str, Any] = {"delta": delta, "secret": "yes" if parts.secret else "no"}
+    row["n_seeds_asked"] = seeds_asked(parts.all)
     row["epsilon_subject"] = accounting.epsilon_of_groups(parts.groups(*_person_windows(setting)), delta)
     row["epsilon_60_s"] = accounting.epsilon_of_groups(parts.groups(*_piece_windows(setting)), delta)
     only_60_s = cell["unit"] == "window" and bool(parts.generator and parts.detector)

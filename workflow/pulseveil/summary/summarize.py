@@ -27,7 +27,7 @@ from pulseveil.summary.quality_figures import quality_figure, quality_pages
 from pulseveil.summary.report import Findings, Picture, render_report
 from pulseveil.summary.reproduction import reproduction_page, reproduction_table
 from pulseveil.summary.spent import Ledgers, privacy_table, read_ledgers, spending_table
-from pulseveil.summary.tables import main_table
+from pulseveil.summary.tables import main_table, use_of_private_data
 from pulseveil.summary.views import printed_table
 
 _LOG = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ def summarize(
     ledgers = read_ledgers(results.ledger, map(Path, description.models))
     main = main_table(results, cells, description, published, _STREAM)
     main = main.join(privacy_table(cells.keys, ledgers, description))
+    main["shows_use_of_private_data"] = use_of_private_data(main)
     audits = audit_table(map(Path, description.audits))
     main = main.join(audited_columns(cells.keys, audits, description))
     quality = quality_table(map(Path, description.quality))

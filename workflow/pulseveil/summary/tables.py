@@ -20,7 +20,8 @@ from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.differences import paired_differences, yardstick_pairs
 from pulseveil.summary.intervals import mean_intervals
 from pulseveil.summary.published import published_values
-from pulseveil.summary.spent import protected
+
+FEW_SEEDS = "few seeds"
 
 
 def main_table(
@@ -43,14 +44,24 @@ def main_table(
     parts += [_yardstick_columns(cells, yardstick, stream) for yardstick in YARDSTICKS]
     table = pd.concat(parts, axis=1)
     table["better_than_majority"] = _above_zero(table, MAJORITY)
-    private = protected(cells.keys, description)
-    table["shows_use_of_private_data"] = np.where(private, _above_zero(table, PUBLIC_SIGNS), "")
     table["generator_saw_test_subject"] = _saw_test_subject(cells.keys, description)
     if published is not None:
         table = table.join(published_values(cells.keys, description, published))
         table["accuracy_minus_published"] = table["accuracy"] - table["published_accuracy"]
         table["f1_published_minus_published"] = table["f1_published"] - table["published_f1"]
     return table
+
+
+def use_of_private_data(table: pd.DataFrame) -> NDArray[np.str_]:
+    """Whether each private row is shown to be better than the public signs, which see no private data.
+
+    "few seeds" is where it would be, had its noise been drawn as often as `n_seeds_asked`; "" where a row is
+    not private. `table`: the main table joined with the privacy table.
+    """
+    answers = _above_zero(table, PUBLIC_SIGNS)
+    few = table["n_seeds"] < table["n_seeds_asked"]
+    answers = np.where(few & (answers == "yes"), FEW_SEEDS, answers)
+    return np.where(table["n_seeds_asked"].notna(), answers, "")
 
 
 def per_subject_table(results: Results) -> pd.DataFrame:

@@ -54,8 +54,6 @@ def printed_table(main: pd.DataFrame) -> pd.DataFrame:
             columns[f"{labels.MINUS} {labels.model(yardstick).lower()}"] = difference_column(rows, yardstick)
     if is_private(rows):
         columns |= dict(_privacy_columns(rows))
-    if (rows["shows_use_of_private_data"] != "").any():
-        columns["Shows use of private data"] = rows["shows_use_of_private_data"]
     if (rows["generator_saw_test_subject"] != "").any():
         columns["Generator saw test subject"] = rows["generator_saw_test_subject"]
     if has_published(rows):
@@ -100,6 +98,8 @@ def _privacy_columns(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series[str]]]
     if "audited_part" in rows and rows["audit_epsilon_low"].notna().any():
         yield "Audited part", rows["audited_part"].fillna("")
     yield "Secret noise", rows["secret"]
+    if (rows["shows_use_of_private_data"] != "").any():
+        yield "Shows use of private data", rows["shows_use_of_private_data"]
 
 
 def _key_columns(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series[str]]]:
