@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -18,13 +19,19 @@ class InputError(ValueError):
 def run_command(main: Callable[[], None]) -> None:
     """Run a script's `main`: bad input ends in one line on stderr and exit code 2, without a traceback.
 
-    A job that was told to end leaves with exit code 75: run again, it goes on.
+    A job that was told to end leaves with exit code 75: run again, it goes on. A reader that has seen enough
+    (`| head`) ends it with code 1.
     """
     try:
         main()
+        sys.stdout.flush()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except BrokenPipeError:
+        # Python flushes stdout once more at exit, and would complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
     except Interrupted as interrupted:
         print(f"interrupted: {interrupted}", file=sys.stderr)
         raise SystemExit(INTERRUPTED_CODE) from None
