@@ -1,3 +1,4 @@
+import logging
 import math
 
 import numpy as np
@@ -33,6 +34,7 @@ from tests.synthetic_sets import as_set
 from tests.unit import dpsgd_cases as cases
 from tests.unit import test_dpsgd_mutations as mutations
 from tests.unit.dpsgd_cases import STREAM, flat
+from tests.unit.private_logs import leaks
 
 PEOPLE, WINDOWS, SHARE = 6, 10, 0.3
 POPULATION = Population(PEOPLE, WINDOWS, SHARE)
@@ -235,12 +237,14 @@ def test_a_rows_loss_is_the_same_in_any_batch():
 
 
 @pytest.mark.parametrize("unit", ["window", "subject"])
-def test_nothing_but_the_clipped_sums_sees_windows(unit):
+def test_nothing_but_the_clipped_sums_sees_windows(unit, caplog):
     """With a clip norm of almost nothing, trainings on unlike data end alike."""
     windows, code, subject = people(4)
     unlike = windows[:-3] * 3 + 1, 1 - code[:-3], subject[:-3]
     noiseless = {"clip_norm": 1e-12, "steps": 30}
-    first, second = (fit(data, budget(unit), private=noiseless) for data in (people(), unlike))
+    with caplog.at_level(logging.DEBUG, "pulseveil"):
+        first, second = (fit(data, budget(unit), private=noiseless) for data in (people(), unlike))
+    assert not leaks(caplog)
     np.testing.assert_allclose(parameters(first), parameters(second), atol=1e-6)
     third = fit(unlike, budget(unit), private=noiseless | {"clip_norm": 1.0})
     assert np.abs(parameters(third) - parameters(second)).max() > 1e-3

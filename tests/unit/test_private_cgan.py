@@ -1,3 +1,5 @@
+import logging
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -17,6 +19,7 @@ from pulseveil.privacy.device import describe_device
 from pulseveil.privacy.noise import reproducible
 from pulseveil.privacy.record_windows import NOBODY, drawn_rows, lay_out
 from pulseveil.randomness import root_stream
+from tests.unit.private_logs import leaks
 
 PEOPLE, WINDOWS, SHARE = 5, 8, 0.25
 POPULATION = Population(PEOPLE, WINDOWS, SHARE)
@@ -172,12 +175,14 @@ def test_a_step_without_any_record_is_noised_all_the_same():
 
 
 @pytest.mark.parametrize("unit", ["window", "subject"])
-def test_nothing_but_the_clipped_sums_sees_real_windows(unit):
+def test_nothing_but_the_clipped_sums_sees_real_windows(unit, caplog):
     """With a clip norm of almost nothing, trainings on unlike data end alike: in labels and numbers, too."""
     windows, code, subject = people(subjects=4)
     unlike = windows[:-3] * 5 + 1, 1 - code[:-3], subject[:-3]
     private = {"clip_norm": 1e-12, "steps": 30}
-    first, second = (fit(data, budget(unit), private=private) for data in (people(), unlike))
+    with caplog.at_level(logging.DEBUG, "pulseveil"):
+        first, second = (fit(data, budget(unit), private=private) for data in (people(), unlike))
+    assert not leaks(caplog)
     np.testing.assert_allclose(parameters(first), parameters(second), rtol=1e-4, atol=1e-6)
     third = fit(unlike, budget(unit), private={"steps": 30})
     assert np.abs(parameters(third) - parameters(second)).max() > 1e-3

@@ -1,5 +1,6 @@
 """Private neural detectors: records, ledgers, and what they must not look at."""
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from pulseveil.interruption import Interrupted
 from pulseveil.privacy.budget import Budget, Population
 from pulseveil.privacy.noise import reproducible
 from pulseveil.randomness import root_stream
+from tests.unit.private_logs import leaks
 from tests.unit.test_private_simple import features
 
 POPULATION = Population(5, 12, 0.25)
@@ -52,9 +54,11 @@ def fit(name, given, epsilon=8.0, unit="subject", backend="fast", checkpoint=Non
         pytest.param("transformer", "subject", marks=pytest.mark.slow),
     ],
 )
-def test_a_private_network_leaves_its_ledger(name, unit):
-    # One of the three by plain descent.
-    fitted = fit(name, rows(), unit=unit, optimizer="sgd" if name == "transformer" else "adam")
+def test_a_private_network_leaves_its_ledger(name, unit, caplog):
+    with caplog.at_level(logging.DEBUG, "pulseveil"):
+        # One of the three by plain descent.
+        fitted = fit(name, rows(), unit=unit, optimizer="sgd" if name == "transformer" else "adam")
+    assert not leaks(caplog)
     (entry,) = fitted.ledger
     assert (entry.mechanism, entry.unit, entry.steps_noised) == (name, unit, 3)
     assert entry.sampler == ("full batch" if unit == "subject" else "poisson")

@@ -1,3 +1,5 @@
+import logging
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -16,6 +18,7 @@ from pulseveil.privacy.budget import Budget, Population
 from pulseveil.privacy.noise import reproducible
 from pulseveil.randomness import root_stream
 from tests import keras_timegan
+from tests.unit.private_logs import leaks
 from tests.unit.test_summary_spent import gaussian_epsilon
 
 PEOPLE, WINDOWS, SHARE = 5, 8, 0.25
@@ -192,12 +195,14 @@ def test_programs_do_not_hang_on_the_released_supervisor():
 
 
 @pytest.mark.parametrize("unit", ["window", "subject"])
-def test_nothing_but_the_clipped_sums_sees_real_windows(unit):
+def test_nothing_but_the_clipped_sums_sees_real_windows(unit, caplog):
     """With clip norms of almost nothing, trainings on unlike data end alike: in labels and numbers, too."""
     windows, code, subject = people(subjects=4)
     unlike = windows[:-3] * 5 + 1, 1 - code[:-3], subject[:-3]
     tiny = {"embedder_clip_norm": 1e-12, "clip_norm": 1e-12}
-    first, second = (fit(data, budget(unit), **tiny) for data in (people(), unlike))
+    with caplog.at_level(logging.DEBUG, "pulseveil"):
+        first, second = (fit(data, budget(unit), **tiny) for data in (people(), unlike))
+    assert not leaks(caplog)
     np.testing.assert_allclose(parameters(first), parameters(second), rtol=1e-5, atol=1e-6)
     for name in tiny:
         one_free = fit(unlike, budget(unit), **{key: value for key, value in tiny.items() if key != name})
