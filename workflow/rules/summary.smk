@@ -50,6 +50,7 @@ rule summarize:
         **dag.resources(PLAN),
     params:
         script=SCRIPTS / "summarize.py",
+        version=stages.SUMMARY,
         study=dag.study_json(PLAN),
     shell:
         "python {params.script} --study {params.study:q} > {log} 2>&1"
