@@ -36,6 +36,12 @@ def test_parts_on_the_same_people_compose():
     assert spend.epsilon == pytest.approx(gaussian_epsilon(total), rel=1e-3)
 
 
+def test_one_training_among_single_queries_asks_for_the_seeds_of_trainings():
+    tstr = {"name": "tstr", "cohort": "simulated", "train": "synthetic", "epsilon_generator": [8]}
+    query_alone, with_training = spending.planned(plan(evaluations=[tstr, *STUDY["evaluations"]]))
+    assert (query_alone.seeds_asked, with_training.seeds_asked) == (100, 5)
+
+
 def test_parts_on_windows_compose_through_any_60_s():
     (spend,) = spending.planned(plan(units=["window"]))
     # A minute touches 4 windows at stride 30 (generators) and 2 at stride 60 (detectors).
