@@ -68,12 +68,15 @@ def test_a_training_at_its_time_limit_goes_on_to_the_same_model(
     run = on_cluster.study(STUDY, model)
     wait_until(lambda: "cgan: step" in logs(on_cluster, "logs"), 300, "a training")
     # SLURM looks at limits every 30 s: the training stands still until SLURM wakes it up and tells it to end.
-    kill(processes(on_cluster, "train_generator.py"), signal.SIGSTOP)
+    training = processes(on_cluster, "train_generator.py")
+    assert training
+    kill(training, signal.SIGSTOP)
     (job,) = on_cluster.cluster.squeue("--states=R", "--format=%A", "--name", run_id(on_cluster))
     on_cluster.cluster.run("scontrol", "update", f"JobId={job}", "EndTime=now")
     wait_until(lambda: states(on_cluster, job) == ["TIMEOUT"], 120, "the time limit")
     since = time.monotonic()
-    assert "interrupted: told to end: state stored after step" in logs(on_cluster, ".snakemake/slurm_logs")
+    told = logs(on_cluster, ".snakemake/slurm_logs")
+    assert "interrupted: told to end: state stored after step" in told, told
     done = finished(run, seconds=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "cgan: continue after step" in logs(on_cluster, "logs")

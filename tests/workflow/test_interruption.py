@@ -17,7 +17,8 @@ from pulseveil.study import check_study
 from pulseveil.windows import cut_windows
 from tests.workflow.conftest import ROOT
 
-STEPS = 750
+# Many more than are done while a busy machine tells the job to end after its first steps.
+STEPS = 3000
 STUDY = {
     "name": "told",
     "seed": 7,
