@@ -12,7 +12,7 @@ from pulseveil import protocols, randomness, registry
 from pulseveil.cohorts.wesad import ORDERS, Wesad, WesadSettings
 from pulseveil.contracts import PUBLISHED_CHANNELS, FeatureSet, Scores, WindowSet, subject_order
 from pulseveil.features import extract_features
-from pulseveil.metrics import mean_over_subjects, per_subject, pooled
+from pulseveil.metrics import NAMES, per_subject, pooled
 from pulseveil.privacy.budget import NOT_PRIVATE
 from pulseveil.windows import Recipe, cut_subject
 
@@ -89,7 +89,7 @@ def evaluate(features: FeatureSet, name: str, test: str = "loso", **settings: ob
 
 
 def means(scores: Scores) -> pd.Series:
-    return mean_over_subjects(per_subject(scores))["mean"]
+    return per_subject(scores)[list(NAMES)].mean()
 
 
 def test_530_published_windows_with_56_bins_each(paper: FeatureSet) -> None:

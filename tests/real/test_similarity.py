@@ -10,7 +10,6 @@ import pytest
 from pulseveil.audit.similarity import (
     dtw_distances,
     reidentify_by_left_out,
-    reidentify_by_own_windows,
     source_distances,
 )
 from pulseveil.cohorts.preparation import prepare_cohort
@@ -34,11 +33,9 @@ def test_people_are_recognised_by_other_windows_of_their_own(windows: WindowSet)
     """Every second window against the others: 14 of 15 people when this was written, chance is one."""
     odd = np.arange(len(windows)) % 2 == 1
     distances = dtw_distances(windows.windows[~odd], windows.windows[odd], 10)
-    found = reidentify_by_own_windows(
-        source_distances(distances, windows.subject[~odd], windows.subject[odd])
-    )
-    assert found.correct >= 12
-    assert found.p_value() < 1e-9
+    found = source_distances(distances, windows.subject[~odd], windows.subject[odd])
+    # By chance so many are right with probability 3e-12.
+    assert (found.argmin(axis=1) == np.arange(15)).sum() >= 12
 
 
 def moments_without(windows: WindowSet, person: str, seed: int, count: int) -> np.ndarray:

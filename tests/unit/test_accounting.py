@@ -12,7 +12,6 @@ from pulseveil.errors import InputError
 from pulseveil.privacy import accounting
 from pulseveil.privacy.accounting import (
     calibrate,
-    epsilon_of_group,
     epsilon_of_groups,
     epsilon_pld,
     epsilon_rdp,
@@ -32,6 +31,11 @@ def full_batch(multiplier, steps=1, unit="window", n=495):
 
 def sampled(multiplier, steps=160, q=Q, n=495, room=None):
     return Mechanism("sampled", "window", n, q, room or n, steps, 1.0, multiplier)
+
+
+def epsilon_of_windows(mechanisms, k, delta):
+    """Of k windows of one person that change together."""
+    return epsilon_of_groups([(mechanism, k) for mechanism in mechanisms], delta)
 
 
 def calibrated(epsilon, delta, steps, q=1.0, n=14, room=None):
@@ -118,7 +122,7 @@ def test_the_same_run_read_at_other_deltas(epsilon, at_1e2, at_1e5, at_1e6):
 def test_k_windows_of_one_person_in_one_query(epsilon, groups):
     run = [full_batch(calibrated(epsilon, 1e-3, steps=1).noise_multiplier)]
     for k, published in groups.items():
-        assert epsilon_of_group(run, k, 1e-3) == pytest.approx(published, rel=1e-2)
+        assert epsilon_of_windows(run, k, 1e-3) == pytest.approx(published, rel=1e-2)
     assert epsilon_replace_one(run, 1e-3) == pytest.approx(groups[2], rel=1e-2)
 
 
@@ -177,7 +181,7 @@ def test_one_poisson_step_has_the_delta_of_its_mixture(multiplier, q):
     assert delta_of(epsilon_pld(step, 1e-3), one, without) == pytest.approx(1e-3, rel=5e-3)
     assert delta_of(epsilon_replace_one(step, 1e-3), one, other) == pytest.approx(1e-3, rel=5e-3)
     three = {(j, multiplier): stats.binom.pmf(j, 3, q) for j in range(4)}
-    assert delta_of(epsilon_of_group(step, 3, 1e-3), three, without) == pytest.approx(1e-3, rel=5e-3)
+    assert delta_of(epsilon_of_windows(step, 3, 1e-3), three, without) == pytest.approx(1e-3, rel=5e-3)
 
 
 def test_160_poisson_steps_have_the_delta_of_simulated_losses():
@@ -218,13 +222,13 @@ def test_cut_draws_are_never_accounted_below_all_draws_of_a_small_set(group, dir
         for k in (group, 0)
     )
     for delta in (1e-1, 1e-3):
-        assert delta_of(epsilon_of_group(step, group, delta), first, second) <= delta * (1 + 1e-6)
+        assert delta_of(epsilon_of_windows(step, group, delta), first, second) <= delta * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("room", [495, 64])
 def test_more_windows_of_a_person_never_cost_less(room):
     step = [sampled(4.34, room=room)]
-    found = [epsilon_of_group(step, k, 1e-3) for k in (1, 2, 3, 5)]
+    found = [epsilon_of_windows(step, k, 1e-3) for k in (1, 2, 3, 5)]
     assert found[0] == epsilon_pld(step, 1e-3)
     assert found == sorted(found)
 
@@ -237,7 +241,7 @@ def test_seeing_a_person_in_sampled_windows_is_close_to_a_ten_times_finer_grid()
         4.34, taken, stats.binom.pmf(taken, 12, Q), value_discretization_interval=2e-3
     )
     truth = mixture.self_compose(160).get_epsilon_for_delta(1e-3)
-    assert truth <= epsilon_of_group([sampled(4.34)], 12, 1e-3) < 1.002 * truth
+    assert truth <= epsilon_of_windows([sampled(4.34)], 12, 1e-3) < 1.002 * truth
 
 
 @pytest.mark.parametrize("multiplier", [0.915, 4.34, 28.6])
@@ -320,11 +324,12 @@ def test_parts_with_different_strides_compose_for_a_minute():
 
 def test_a_person_counts_once_where_people_are_the_records():
     people = full_batch(4.0, 20, unit="subject", n=14)
-    assert epsilon_of_group([people], 36, 1e-5) == epsilon_pld([people], 1e-5)
-    mixed = [people, full_batch(40.0, 20)]
-    assert epsilon_of_group(mixed, 36, 1e-5) > epsilon_of_group([mixed[1]], 36, 1e-5)
+    windows = full_batch(40.0, 20)
+    assert epsilon_of_groups([(people, 1)], 1e-5) == epsilon_pld([people], 1e-5)
+    both = epsilon_of_groups([(people, 1), (windows, 36)], 1e-5)
+    assert both > epsilon_of_windows([windows], 36, 1e-5)
     with pytest.raises(ValueError, match="different units"):
-        epsilon_pld(mixed, 1e-5)
+        epsilon_pld([people, windows], 1e-5)
 
 
 def test_nothing_costs_nothing():

@@ -10,14 +10,13 @@ from pulseveil.audit.canary_records import (
     canary_windows,
     mislabelled,
     shared_subjects,
-    unit_directions,
 )
 from pulseveil.audit.one_run import CanaryGuesses
 from pulseveil.contracts import PHYSIOLOGICAL_CHANNELS, FeatureSet, WindowSet
-from pulseveil.errors import InputError
 from pulseveil.privacy.gaussian import clip_rows, release
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.noise import Noise
+from tests.unit.noised_sums import audited_sum, orthonormal_rows
 from tests.unit.test_simple_detectors import features
 
 CLIP = 1.5
@@ -29,11 +28,11 @@ def one_query(multiplier, people=14, width=16, canaries_each=1):
     rows = clip_rows(random.normal(size=(people, width)), CLIP)
     n = people + canaries_each
     mechanism = Mechanism("means", "subject", n, 1.0, n, 1, CLIP, multiplier)
-    return canaries.release_training(
+    return audited_sum(
         lambda given: release(given, mechanism, Noise(os.urandom(32), secret=True)),
         rows,
         CLIP,
-        unit_directions(canaries_each, width, random),
+        orthonormal_rows(canaries_each, width, random),
     )
 
 
@@ -89,13 +88,6 @@ def test_repeated_trainings_without_noise_make_no_error():
     counts = canaries.audit_repeatedly(one_query(1e-4), 200)
     assert counts == counts.flawless
     assert isinstance(counts, AttackCounts)
-
-
-def test_directions_are_orthonormal_or_refused():
-    rows = unit_directions(7, 16, np.random.default_rng(1))
-    np.testing.assert_allclose(rows @ rows.T, np.eye(7), atol=1e-12)
-    with pytest.raises(InputError, match="more runs"):
-        unit_directions(17, 16, np.random.default_rng(1))
 
 
 def test_canaries_are_records_in_the_form_of_the_others():

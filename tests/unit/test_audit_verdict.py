@@ -10,7 +10,6 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 
 from pulseveil.audit import canaries
-from pulseveil.audit.canary_records import unit_directions
 from pulseveil.audit.detector_audit import audit_detector
 from pulseveil.audit.lira import label_confidence
 from pulseveil.audit.one_run import CanaryGuesses
@@ -21,6 +20,7 @@ from pulseveil.privacy.gaussian import clip_rows, release
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.noise import Noise
 from pulseveil.randomness import integer_seed, root_stream
+from tests.unit.noised_sums import audited_sum, orthonormal_rows
 from tests.unit.test_simple_detectors import features
 
 DELTA = 1e-5
@@ -118,7 +118,7 @@ CURVE = GaussianTradeOff(math.sqrt(STEPS) / MULTIPLIER)
 
 
 def audited(multipliers):
-    directions = unit_directions(10, 24, np.random.default_rng(1))
+    directions = orthonormal_rows(10, 24, np.random.default_rng(1))
     return canaries.audit(gradient_descent(multipliers, directions), canaries=10, guesses=10, runs=60)
 
 
@@ -153,11 +153,11 @@ def test_a_release_is_judged_by_its_noise(multiplier, verdict):
     random = np.random.default_rng(5)
     rows = clip_rows(random.normal(size=(14, 8)), 1.5)
     mechanism = Mechanism("means", "subject", 15, 1.0, 15, 1, 1.5, multiplier)
-    train = canaries.release_training(
+    train = audited_sum(
         lambda given: release(given, mechanism, Noise(os.urandom(32), secret=True)),
         rows,
         1.5,
-        unit_directions(1, 8, random),
+        orthonormal_rows(1, 8, random),
     )
     counts = canaries.audit_repeatedly(train, 1000)
     claimed = GaussianTradeOff(1 / 3.731)

@@ -7,7 +7,7 @@ import pytest
 from pulseveil.errors import InputError
 from pulseveil.privacy import ledger
 from pulseveil.privacy.budget import Budget
-from pulseveil.privacy.ledger import Entry, settle, steps_left
+from pulseveil.privacy.ledger import Entry, settle
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.noise import Noise, reproducible
 from pulseveil.randomness import root_stream
@@ -156,46 +156,6 @@ def test_a_failed_write_leaves_the_old_ledger(tmp_path):
         ledger.write(path, [replace(settled(), inputs={"key": bytes(32)})])
     assert ledger.read(path) == (settled(),)
     assert [file.name for file in tmp_path.iterdir()] == ["ledger.json"]
-
-
-def noised_steps(steps, crashes, fresh_noise):
-    """A plain loop that stores its state every 4 steps and crashes before the given steps.
-
-    Returns the noise released, as (step, key): a replayed step repeats its release, one redone under a new
-    key is a release of its own.
-    """
-    mechanism = Mechanism("m", "window", 10, 1, 10, steps, 1.0, 1.0)
-    released, stored, lost, key, crashes = set(), 0, 0, 0, list(crashes)
-    step = 0
-    while step < stored + steps_left(mechanism, done=stored, lost=lost):
-        if crashes and step == crashes[0]:
-            crashes.pop(0)
-            if fresh_noise:
-                key, lost = key + 1, lost + step - stored
-            step = stored
-            continue
-        released.add((step, key))
-        step += 1
-        if step % 4 == 0:
-            stored = step
-    return released
-
-
-def test_replayed_steps_are_spent_once_and_redone_ones_again():
-    replayed = noised_steps(20, [7, 10], fresh_noise=False)
-    redone = noised_steps(20, [7, 10], fresh_noise=True)
-    assert len(replayed) == len(redone) == 20
-    assert max(step for step, _ in replayed) == 19
-    assert max(step for step, _ in redone) == 14
-
-
-def test_steps_left_after_a_crash():
-    assert steps_left(POISSON, done=0) == 160
-    assert steps_left(POISSON, done=100, lost=20) == 40
-    assert steps_left(POISSON, done=100, lost=60) == 0
-    for done, lost in ((100, 61), (161, 0), (-1, 0), (0, -1)):
-        with pytest.raises(ValueError, match="do not fit into"):
-            steps_left(POISSON, done=done, lost=lost)
 
 
 def test_the_noise_of_a_calibrated_budget_settles_at_that_budget():

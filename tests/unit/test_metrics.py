@@ -10,7 +10,6 @@ from pulseveil.metrics import (
     NAMES,
     auroc,
     average_precision,
-    mean_over_subjects,
     per_subject,
     pooled,
     two_output_f1,
@@ -137,16 +136,6 @@ def test_per_subject_keeps_folds_and_subjects_apart_in_file_order():
     assert table["stress_windows"].tolist() == [1, 1, 1]
     assert table["accuracy"].tolist() == [1.0, 0.5, 1.0]
     assert list(table.columns[4:]) == list(NAMES)
-
-
-def test_the_mean_over_subjects_counts_what_is_undefined():
-    subject = ["S2", "S2", "S3", "S3", "S4"]
-    table = per_subject(scores([1, 0, 1, 0, 0], [0.9, 0.1, 0.1, 0.9, 0.1], subject=subject, fold=subject))
-    summary = mean_over_subjects(table)
-    assert tuple(summary.index) == NAMES
-    assert summary.loc["auroc"].tolist() == [0.5, pytest.approx(np.sqrt(0.5)), 2, 1]
-    assert summary.loc["accuracy", "mean"] == pytest.approx(2 / 3)
-    assert summary.loc["accuracy", "undefined"] == 0
 
 
 @settings(deadline=None, max_examples=50)

@@ -75,18 +75,6 @@ def per_subject(scores: Scores) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["fold", "subject", "windows", "stress_windows", *NAMES])
 
 
-def mean_over_subjects(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean and SD (n - 1) of each metric over the rows of `per_subject`, and how many rows define it.
-
-    Index: `NAMES`; columns: mean, sd, defined, undefined. Undefined rows are left out of mean and SD.
-    """
-    values = table[list(NAMES)].astype(float)
-    defined = values.notna().sum()
-    return pd.DataFrame(
-        {"mean": values.mean(), "sd": values.std(), "defined": defined, "undefined": len(values) - defined}
-    )
-
-
 def two_output_f1(stress: Bools, score: Floats, score_rest: Floats) -> float:
     """The F1 of the published tables: both outputs, cut at one half, against the one-hot truth, flattened.
 

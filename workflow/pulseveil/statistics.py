@@ -27,11 +27,6 @@ def statistic_names(channels: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{channel}_{name}" for channel in channels for name in STATISTICS)
 
 
-def statistic_units(channels: Sequence[str]) -> dict[str, str]:
-    """The unit of each column of `statistic_names`."""
-    return {f"{channel}_{name}": unit for channel in channels for name, unit in STATISTICS.items()}
-
-
 def window_statistics(windows: NDArray[np.floating], rate_hz: float) -> NDArray[np.float32]:
     """Statistics (n, channels * 5) of scaled windows (n, time, channels), columns as in `statistic_names`.
 

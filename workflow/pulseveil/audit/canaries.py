@@ -70,25 +70,6 @@ def count_guesses(scores: Floats, included: Flags, guesses: int) -> CanaryGuesse
     return CanaryGuesses(len(included), guesses, int(correct.sum()))
 
 
-def release_training(
-    release: Callable[[Floats], Floats], contributions: Floats, clip_norm: float, directions: Floats
-) -> Training:
-    """Audited training of a model that is one noised sum, such as class means or noised moments.
-
-    release: contributions (records, d) to their noised sum (d); contributions: those of the real records,
-    already clipped; directions (canaries, d): unit vectors. A canary is a record that contributes its
-    direction at full clip norm. The attacker knows all real records: the score of a canary is the inner
-    product of its direction with what the release holds beyond them, in units of the clip norm.
-    """
-    known = contributions.sum(axis=0)
-
-    def train(included: Flags) -> Floats:
-        noised = release(np.concatenate([contributions, clip_norm * directions[included]]))
-        return np.asarray(directions @ (noised - known) / clip_norm)
-
-    return train
-
-
 def record_training(
     fit: Callable[[Records], Callable[[Records], Floats]],
     records: Records,

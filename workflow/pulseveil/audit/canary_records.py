@@ -12,23 +12,8 @@ from pulseveil.audit.designs import Records
 from pulseveil.audit.lira import record_means
 from pulseveil.audit.settings import AuditSettings
 from pulseveil.contracts import BASELINE, STRESS, FeatureSet, WindowSet
-from pulseveil.errors import InputError
 from pulseveil.privacy.budget import Unit
 from pulseveil.randomness import Stream, child, generator
-
-
-def unit_directions(count: int, dimension: int, generator: np.random.Generator) -> Floats:
-    """Random orthonormal rows (count, dimension): canaries that do not disturb each other's scores.
-
-    Raises InputError for more rows than dimensions.
-    """
-    if count > dimension:
-        raise InputError(
-            f"canaries: {count} do not fit into {dimension} dimensions without disturbing each other; "
-            "use fewer canaries and more runs"
-        )
-    rows, _ = np.linalg.qr(generator.normal(size=(dimension, count)))
-    return np.ascontiguousarray(rows.T)
 
 
 def canary_features(

@@ -1,4 +1,4 @@
-"""How much synthetic windows tell of the people behind them: membership, re-identification, fidelity."""
+"""How much synthetic windows tell of the people behind them: membership and re-identification."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from scipy import stats
 from pulseveil.audit.bounds import LEVEL, Floats, Interval, rate_interval
 from pulseveil.audit.lira import record_means
 from pulseveil.errors import InputError
+from pulseveil.quality.neighbours import nearest_distances
 
 Windows = NDArray[np.floating]
 Names = NDArray[np.str_]
@@ -52,7 +53,7 @@ def nearness(windows: Windows, synthetic: Windows) -> Floats:
 
     The answer of a generator that `designs.train_design` asks for: nearer to those it was trained on?
     """
-    return -_nearest_distance(windows, synthetic)
+    return -nearest_distances(windows.reshape(len(windows), -1), synthetic.reshape(len(synthetic), -1))
 
 
 def nearness_on_average(windows: Windows, synthetic: Windows) -> Floats:
@@ -65,15 +66,6 @@ def nearness_on_average(windows: Windows, synthetic: Windows) -> Floats:
     centre = made.mean(axis=0)
     spread = float(np.square(made - centre).sum(axis=1).mean())
     return np.asarray(-np.sqrt(np.square(rows - centre).sum(axis=1) + spread), dtype=np.float64)
-
-
-def closest_record_fidelity(synthetic: Windows, real: Windows) -> Floats:
-    """FIDELITY, not privacy: the distance (m) of each synthetic window to the closest real one.
-
-    Euclidean distance of the flattened windows, synthetic (m, ...), real (n, ...). Small distances say that
-    the windows look real; neither small nor large ones say anything about what an attacker can learn.
-    """
-    return _nearest_distance(synthetic, real)
 
 
 def dtw_distances(queries: Windows, gallery: Windows, band: int) -> Floats:
@@ -104,15 +96,6 @@ def source_distances(distances: Floats, subject: Names, source: Names) -> Floats
     return np.stack([record_means(column, subject) for column in nearest.T], axis=1)
 
 
-def reidentify_by_own_windows(distances: Floats) -> Reidentification:
-    """Link each person to the nearest source; person i's own source is i. distances (people, people).
-
-    For sources that belong to one person each: recordings under a pseudonym, or synthetic windows made from
-    one person's data (Lange et al. 2023).
-    """
-    return _count(_square(distances).argmin(axis=1))
-
-
 def reidentify_by_left_out(distances: Floats) -> Reidentification:
     """Link each person to the release that lacks them; release i was made without person i.
 
@@ -135,11 +118,3 @@ def _square(distances: Floats) -> Floats:
             f"{distances.shape[1]} sources"
         )
     return distances
-
-
-def _nearest_distance(queries: Windows, gallery: Windows) -> Floats:
-    """Euclidean distance (n) of each flattened query to the nearest window of the gallery."""
-    from sklearn.neighbors import NearestNeighbors
-
-    found = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(gallery.reshape(len(gallery), -1))
-    return np.asarray(found.kneighbors(queries.reshape(len(queries), -1))[0][:, 0], dtype=np.float64)

@@ -121,14 +121,6 @@ def gaussian_mu(mechanisms: Sequence[Mechanism]) -> float | None:
     return None if composition.sampled else composition.mu
 
 
-def epsilon_of_group(mechanisms: Sequence[Mechanism], k: int, delta: float) -> float:
-    """Epsilon for `k` windows of one person that change together, as in `epsilon_of_groups`.
-
-    Mechanisms of the unit subject take in the whole person at once: they count with one record.
-    """
-    return epsilon_of_groups([(m, k if m.unit == "window" else 1) for m in mechanisms], delta)
-
-
 def epsilon_of_groups(groups: Sequence[Group], delta: float) -> float:
     """Epsilon where k records of one person change together, with a k for each mechanism.
 

@@ -125,22 +125,6 @@ def settle(
     )
 
 
-def steps_left(mechanism: Mechanism, *, done: int, lost: int = 0) -> int:
-    """Steps that a resumed training may still take.
-
-    `done` steps are in the state that it starts from. `lost` ones ran after that state was stored and are
-    redone with fresh noise: they have been spent as well. Steps replayed with the same noise are not lost.
-    Raises ValueError where more steps ran than were accounted.
-    """
-    left = mechanism.steps - done - lost
-    if min(done, lost, left) < 0:
-        raise ValueError(
-            f"mechanism {mechanism.name}: {mechanism.steps} steps are accounted, "
-            f"which {done} done and {lost} lost ones do not fit into"
-        )
-    return left
-
-
 def package_versions() -> dict[str, str]:
     """Versions of what computed noise and epsilon; of TensorFlow only where it took part."""
     names = ["pulseveil", "dp-accounting", "numpy"]

@@ -64,11 +64,6 @@ def use_of_private_data(table: pd.DataFrame) -> NDArray[np.str_]:
     return np.where(table["n_seeds_asked"].notna(), answers, "")
 
 
-def per_subject_table(results: Results) -> pd.DataFrame:
-    """One row a run and tested subject, with all metrics."""
-    return results.per_subject
-
-
 def _counts(results: Results, keys: pd.DataFrame) -> pd.DataFrame:
     per_cell = results.pooled.groupby(list(CELL)).agg(
         n_seeds=("seed", "nunique"), n_windows=("windows", "first")
