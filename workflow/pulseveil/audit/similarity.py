@@ -101,20 +101,12 @@ def reidentify_by_left_out(distances: Floats) -> Reidentification:
 
     distances (people, people): to the synthetic windows of the generator of each fold. Guessed is the release
     that is farther from this person than it is from people in general. Two folds differ by a swap of two
-    people, so that this is an attack on replace-one neighbours.
+    people, so that this is an attack on replace-one neighbours. Raises InputError for unequal numbers.
     """
-    return _count((_square(distances) - distances.mean(axis=0)).argmax(axis=1))
-
-
-def _count(guess: NDArray[np.intp]) -> Reidentification:
-    people = len(guess)
-    return Reidentification(people, int((guess == np.arange(people)).sum()), people)
-
-
-def _square(distances: Floats) -> Floats:
-    if distances.shape[0] != distances.shape[1]:
+    people, sources = distances.shape
+    if people != sources:
         raise InputError(
-            f"re-identification: expected one source for each person, found {distances.shape[0]} people and "
-            f"{distances.shape[1]} sources"
+            f"re-identification: expected a source a person, found {people} people and {sources} sources"
         )
-    return distances
+    guess = (distances - distances.mean(axis=0)).argmax(axis=1)
+    return Reidentification(people, int((guess == np.arange(people)).sum()), sources)
