@@ -153,7 +153,7 @@ def test_the_loss_is_the_negative_evidence_lower_bound():
     found = NETWORK.row_losses(
         Weights([tf.constant(value) for value in start], []),
         Examples(*map(tf.constant, data)),
-        seeds_of(tf.constant([0, 0]), 0, tf.range(8), 1),
+        seeds_of(tf.constant([0, 0]), tf.range(8), 1),
     ).numpy()
     hidden = np.tanh(np.hstack([data.x, data.target]) @ start[0] + start[1])
     mu, log_variance = np.split(hidden @ start[2] + start[3], 2, axis=1)
@@ -230,7 +230,7 @@ def test_a_rows_loss_is_the_same_in_any_batch():
 
     def losses(rows):
         batch = Examples(*(tf.constant(value[rows]) for value in data))
-        seeds = seeds_of(tf.constant([4, 2]), len(rows), tf.constant(rows), 1)
+        seeds = seeds_of(tf.constant([4, 2]), tf.constant(rows), 1)
         return NETWORK.row_losses(Weights(weights, []), batch, seeds)
 
     np.testing.assert_allclose(losses([6, 1, 3]), losses(list(range(8))).numpy()[[6, 1, 3]], rtol=1e-5)

@@ -1,6 +1,7 @@
 """DP-SGD: what a step releases, against plain loops, closed formulas and tensorflow-privacy."""
 
 import math
+from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import special, stats
 
 from pulseveil.errors import InputError
 from pulseveil.networks import layers
@@ -16,7 +17,7 @@ from pulseveil.networks.convolutional import CNN, CNNLSTM
 from pulseveil.networks.training import Examples, Weights, row_losses
 from pulseveil.privacy import dpsgd, library_optimizer
 from pulseveil.privacy.clipping import add_noise, clipped_sum
-from pulseveil.privacy.normals import standard_normals, threefry
+from pulseveil.privacy.normals import _distance, standard_normals, threefry
 from tests.unit import dpsgd_cases as cases
 from tests.unit.dpsgd_cases import DENSE, NOISE, STREAM, Dense, flat
 
@@ -66,6 +67,68 @@ def test_threefry_gives_the_published_words(key, counter, expected):
     """Known answers of the Random123 library (Salmon et al. 2011)."""
     words = [tuple(tf.constant(word, tf.uint32) for word in pair) for pair in (key, counter)]
     assert tuple(int(word) for word in threefry(*words)) == expected
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_normals_are_quantiles_to_the_error_that_the_cost_of_digits_assumes(compiled):
+    """SciPy's quantiles (Cephes) of tails from one half down to those of 96 bits."""
+    tails = np.concatenate([np.linspace(1e-9, 0.5, 100_001), 2.0 ** -np.linspace(1, 96, 10_001)])
+    distance = tf.function(_distance, jit_compile=compiled)
+    expected = -special.ndtri(tails)
+    assert np.abs(distance(tf.constant(tails)) - expected).max() < 2**-45
+
+
+def test_a_normal_has_ninety_six_bits():
+    """Each of 96 bits is fair, and no two are the same: read from the quantile of a number of known bits."""
+    word = st.integers(0, 2**32 - 1)
+
+    @settings(max_examples=50, deadline=None)
+    @given(word, word, word)
+    def check(high, middle, low):
+        words = iter([(high, middle), (low, 0)])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                "pulseveil.privacy.normals.threefry",
+                lambda key, counter: [tf.constant([value], tf.uint32) for value in next(words)],
+            )
+            (found,) = standard_normals(1, tf.constant([0, 0])).numpy()
+        size = Fraction((high % 2**31) * 2**64 + middle * 2**32 + low) + Fraction(1, 2)
+        expected = -special.ndtri(float(size / 2**96))
+        assert found == pytest.approx(-expected if high >= 2**31 else expected, rel=1e-13, abs=1e-15)
+
+    check()
+
+
+@pytest.mark.parametrize("deviation", [0.84, 1e-6, 300.0])
+def test_noised_sums_are_the_nearest_points_of_a_public_grid(deviation):
+    seed = tf.constant(NOISE.seeds("grid", shape=()))
+    sums = np.random.default_rng(0).normal(size=1000).astype(np.float32) * deviation * 10
+    for noised in (add_noise, tf.function(add_noise, jit_compile=True)):
+        (found,), _ = noised([tf.constant(sums)], seed, deviation)
+        step = 2.0 ** math.floor(math.log2(deviation)) / 64
+        whole = found.numpy().astype(np.float64) / step
+        np.testing.assert_array_equal(whole, np.rint(whole))
+        exact = sums.astype(np.float64) + deviation * standard_normals(1000, seed).numpy()
+        assert np.abs(found - exact).max() <= step / 2 * (1 + 1e-9)
+
+
+def test_the_finite_bits_of_noise_cost_what_their_module_says():
+    """The bound of `normals`, added up from the probabilities of the grid's points themselves."""
+    numbers, rare, epsilon = 2**33, 1e-15, 10.0
+    # The finest grid is the costliest; the upper half of it, and twice its sums.
+    step = 1 / 128
+    ends = np.arange(0, 12, step)
+    p = -np.diff(stats.norm.sf(ends))
+    widest = stats.norm.pdf(ends[:-1] - 2**-44)
+    error = 2 * 2**-44 * widest / p + 2**-93 / p
+    near = p > 2**-57
+    largest = error[near].max()
+    assert largest < 2**-34
+    ratio = numbers * largest**2 + largest * math.sqrt(2 * numbers * math.log(1 / rare))
+    beyond = 2 * (error * p)[~near].sum()
+    assert beyond < 2**-82
+    assert 2 * ratio < 1e-4
+    assert (1 + math.exp(epsilon)) * (rare + numbers * beyond) < 1e-10
 
 
 def test_noise_is_standard_normal_and_independent_over_steps_and_coordinates():

@@ -119,12 +119,18 @@ def test_nobody_and_broken_people_are_noise_alone():
         assert np.isfinite(release(values, query(), SECRET)).all()
 
 
-@pytest.mark.parametrize(
-    ("changes", "records"), [({"steps": 2}, 14), ({"q": 0.5}, 14), ({"n": 13, "room": 13}, 14)]
-)
-def test_other_mechanisms_than_one_full_batch_are_refused(changes, records):
-    with pytest.raises(ValueError, match="a release is one step over all"):
-        release(np.zeros((records, 3)), query(**changes), SECRET)
+@pytest.mark.parametrize("changes", [{"steps": 2}, {"q": 0.5, "steps": 3}, {"n": 13, "room": 13, "steps": 3}])
+def test_steps_beyond_the_mechanism_draws_and_too_many_records_are_refused(changes):
+    with pytest.raises(ValueError, match="steps over all of at most"):
+        release(np.zeros((14, 3)), query(**changes), SECRET, step=2)
+
+
+def test_each_step_has_noise_of_its_own():
+    values, mechanism = np.zeros((14, 50)), query(steps=2)
+    for noise in (SECRET, REPRODUCIBLE):
+        first, second = (release(values, mechanism, noise, step) for step in (0, 1))
+        # Fifty independent normals: the correlation errs once in a hundred thousand.
+        assert abs(np.corrcoef(first, second)[0, 1]) < 0.57
 
 
 def test_five_thousand_secret_values_take_less_than_two_seconds():

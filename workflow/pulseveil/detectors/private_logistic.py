@@ -16,7 +16,7 @@ from pulseveil.detectors.linear import PUBLIC_QUANTITIES, FittedLinear, public_d
 from pulseveil.detectors.public_knowledge import PublicInputs
 from pulseveil.privacy import accounting
 from pulseveil.privacy.budget import Budget, Unit
-from pulseveil.privacy.gaussian import clip_rows
+from pulseveil.privacy.gaussian import clip_rows, release
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.noise import Noise
 from pulseveil.privacy.records import admitted_rows, person_means
@@ -130,15 +130,11 @@ def descend(
     are clipped alike, but need no noise: their sum is a function of what has been released.
     """
     parameters, total, noised = public, np.zeros_like(public), 0
-    scale = mechanism.noise_multiplier * mechanism.clip_norm
     for step in range(mechanism.steps):
-        clipped = clip_rows(gradients(parameters), mechanism.clip_norm).sum(axis=0)
-        known = clip_rows(of_released(parameters), mechanism.clip_norm)
-        draw = noise.generator(mechanism.name, step, "gradient", "noise").normal(
-            scale=scale, size=len(public)
-        )
+        noised_sum = release(gradients(parameters), mechanism, noise, step)
         noised += 1
-        mean = (clipped + draw + known.sum(axis=0)) / (mechanism.expected_batch + len(known))
+        known = clip_rows(of_released(parameters), mechanism.clip_norm)
+        mean = (noised_sum + known.sum(axis=0)) / (mechanism.expected_batch + len(known))
         parameters = parameters - descent.learning_rate * (mean + descent.penalty * (parameters - public))
         if step >= mechanism.steps // 2:
             total = total + parameters

@@ -14,16 +14,24 @@ import tensorflow as tf
 
 
 def child_seed(seed: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
-    """The `number`-th child of `seed (2)`, unrelated to its siblings."""
-    first, second = tf.unstack(tf.bitcast(seed, tf.uint32))
+    """The `number`-th child of `seed`, unrelated to its siblings.
+
+    seed (..., 2) int32 and number (...) int32 broadcast: one seed with n numbers has n children (n, 2).
+    """
+    first, second = tf.unstack(tf.bitcast(seed, tf.uint32), axis=-1)
     own = _mixed(_mixed(first ^ tf.cast(number, tf.uint32)) + second)
-    return tf.bitcast(tf.stack([own, _mixed(own ^ second)]), tf.int32)
+    return tf.bitcast(tf.stack([own, _mixed(own ^ second)], axis=-1), tf.int32)
 
 
 def happens(probability: float, shape: tuple[int, ...], seed: tf.Tensor) -> tf.Tensor:
-    """Independent events of the given probability: bool, of a static `shape`."""
-    first, second = tf.unstack(tf.bitcast(seed, tf.uint32))
-    position = tf.bitcast(tf.range(math.prod(shape)), tf.uint32)
+    """Independent events of the given probability: bool, of a static `shape`.
+
+    seed: (2) for the whole shape, or (n, 2) for its n equal parts, which follow each other along the first
+    axis. A part's events depend on its own seed alone, whatever other parts there are.
+    """
+    first, second = (value[..., tf.newaxis] for value in tf.unstack(tf.bitcast(seed, tf.uint32), axis=-1))
+    parts = seed.shape[0] if len(seed.shape) == 2 else 1
+    position = tf.bitcast(tf.range(math.prod(shape) // parts), tf.uint32)
     bits = _mixed(_mixed(position ^ first) + second)
     return tf.reshape(bits, shape) < tf.constant(round(probability * 2**32), tf.uint32)
 

@@ -249,13 +249,14 @@ def embedding(codes: tf.Tensor, table: tf.Tensor, note: Note = unnoted) -> tf.Te
 def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
     """Set each value to zero with probability `rate` and scale the others by 1 / (1 - rate).
 
-    `seed (2) int32` decides which: the same seed and static shape drop the same values.
+    `seed` int32 decides which: (2) for all values, or (n, 2) for n equal parts of the first axis (the rows of
+    a batch). The same seed and static shape drop the same values.
     """
     return tf.where(draws.happens(rate, x.shape, seed), tf.zeros_like(x), x / (1 - rate))
 
 
 def dropping(rate: float, seed: tf.Tensor) -> Drop:
-    """The dropout of one training step, whose layers are told apart by their numbers."""
+    """The dropout of one training step, whose layers are told apart by their numbers; see `dropout`."""
     return lambda x, place: dropout(x, rate, draws.child_seed(seed, place))
 
 

@@ -17,13 +17,19 @@ from pulseveil.networks.training import Examples, Network, Weights, row_losses
 class RowSeeds(NamedTuple):
     """What decides the training's own chance (dropout, latent values) of a batch: nothing here is secret.
 
-    step and batch: seeds (2) int32 of the training step and of this part of its draw. number (rows) int32:
-    which row of the data set each one is, so that a row's chance need not depend on the others of the batch.
+    step: seed (2) int32 of the training step. number (rows) int32: the number of each row in the data set.
+    There is no seed of the batch: if a row's chance depended on its position in the draw, then drawing a
+    record would change the contributions of all records behind it, and amplification by sampling would not
+    hold (Abadi et al. 2016 and every accountant since take the others' sum for fixed).
     """
 
     step: tf.Tensor
-    batch: tf.Tensor
     number: tf.Tensor
+
+    @property
+    def rows(self) -> tf.Tensor:
+        """A seed per row (rows, 2) int32, decided by the step and the row's number alone."""
+        return draws.child_seed(self.step, self.number)
 
 
 class Learner(ABC):
@@ -83,8 +89,8 @@ class Classifier(Learner):
     def row_losses(
         self, weights: Weights, batch: Examples, seeds: RowSeeds, note: Note = unnoted
     ) -> tf.Tensor:
-        """Weighted cross-entropy of each row (rows), under the dropout of this batch."""
-        drop = layers.dropping(self.network.dropout, seeds.batch)
+        """Weighted cross-entropy of each row (rows), under the row's own dropout."""
+        drop = layers.dropping(self.network.dropout, seeds.rows)
         everyone = tf.ones_like(batch.weight)
         logits, _ = self.network.train_logits(weights, batch.x, everyone, drop, note)
         return row_losses(logits, batch)
@@ -101,6 +107,6 @@ def row_numbers(records: tf.Tensor, rows: int) -> tf.Tensor:
     return tf.reshape(numbers, (records.shape[0] * rows,))
 
 
-def seeds_of(step: tf.Tensor, part: int | tf.Tensor, records: tf.Tensor, rows: int) -> RowSeeds:
-    """The chance of part number `part` of a step's draw: `records` with `rows` rows each."""
-    return RowSeeds(step, draws.child_seed(step, part), row_numbers(records, rows))
+def seeds_of(step: tf.Tensor, records: tf.Tensor, rows: int) -> RowSeeds:
+    """The chance of some `records` (numbers, int32) with `rows` rows each, in the step of this seed."""
+    return RowSeeds(step, row_numbers(records, rows))

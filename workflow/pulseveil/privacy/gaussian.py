@@ -1,4 +1,4 @@
-"""One-query releases: the sum of clipped records with Gaussian noise, in whole numbers."""
+"""Noised sums of clipped records in whole numbers: one-query releases, and steps of small models."""
 
 from __future__ import annotations
 
@@ -33,25 +33,26 @@ def clip_rows(values: Floats, norm: float) -> Floats:
     return np.where(too_long, unit * (limit / np.maximum(length, 1.0)), rows)
 
 
-def release(contributions: Floats, mechanism: Mechanism, noise: Noise) -> Floats:
-    """The noised sum (d) of the clipped rows of `contributions` (records, d): one full-batch step.
+def release(contributions: Floats, mechanism: Mechanism, noise: Noise, step: int = 0) -> Floats:
+    """The noised sum (d) of the clipped rows of `contributions` (records, d): a step, of a full batch.
 
     Clipped rows are rounded to a grid so fine that their norm stays below the clip norm, and summed in whole
     numbers. With secret noise the sum gets discrete Gaussian noise from the operating system's randomness:
     neither sum nor noise has floating-point digits that could tell them apart. Reproducible noise comes from
-    `noise`. Raises ValueError for another mechanism than one step over all of at most n records.
+    `noise`, by the number of the step. Raises ValueError for a step that the mechanism does not have, another
+    sampler than the full batch, or more than n records.
 
     Source: Canonne, Kamath and Steinke 2020 (arXiv:2004.00010); Mironov 2012 for the attack on floats.
     """
     records, width = contributions.shape
-    if mechanism.steps != 1 or mechanism.sampler != "full batch" or records > mechanism.n:
+    if step >= mechanism.steps or mechanism.sampler != "full batch" or records > mechanism.n:
         raise ValueError(
-            f"mechanism {mechanism.name}: a release is one step over all of at most {mechanism.n} records, "
-            f"not {mechanism.steps} of a {mechanism.sampler} over {records}"
+            f"mechanism {mechanism.name}: expected one of {mechanism.steps} steps over all of at most "
+            f"{mechanism.n} records, found step {step} of a {mechanism.sampler} over {records}"
         )
     grid = grid_step(mechanism.clip_norm, width)
     total = on_grid(clip_rows(contributions, mechanism.clip_norm), grid).sum(axis=0)
-    noised: Floats = (total + _draws(mechanism, mechanism.clip_norm / grid, width, noise)) * grid
+    noised: Floats = (total + _draws(mechanism, mechanism.clip_norm / grid, width, noise, step)) * grid
     return noised
 
 
@@ -65,14 +66,14 @@ def on_grid(rows: Floats, step: float) -> NDArray[np.int64]:
     return np.rint(rows / step).astype(np.int64)
 
 
-def _draws(mechanism: Mechanism, clip_norm: float, width: int, noise: Noise) -> Floats:
+def _draws(mechanism: Mechanism, clip_norm: float, width: int, noise: Noise, step: int) -> Floats:
     """Noise (width) in the unit of `clip_norm`; whole numbers, rounded up to a little more, where secret."""
     scale = mechanism.noise_multiplier * clip_norm
     if noise.secret:
         # A clip norm is a million steps and more: there the discrete Gaussian's loss is the continuous one's.
         random = secrets.SystemRandom()
         return np.array([discrete_gaussian(math.ceil(scale), random) for _ in range(width)], np.float64)
-    return noise.generator(mechanism.name, 0, "sum", "noise").normal(scale=scale, size=width)
+    return noise.generator(mechanism.name, step, "sum", "noise").normal(scale=scale, size=width)
 
 
 def discrete_gaussian(sigma: int, random: Random) -> int:

@@ -88,7 +88,7 @@ def _step(
     def step(batch: Examples, present: tf.Tensor, records: tf.Tensor, seed: tf.Tensor) -> None:
         def losses() -> tf.Tensor:
             weights = Weights([tf.convert_to_tensor(value) for value in variables], [])
-            return present * learner.row_losses(weights, batch, seeds_of(seed, 0, records, 1))
+            return present * learner.row_losses(weights, batch, seeds_of(seed, records, 1))
 
         dp_optimizer.minimize(losses, variables)
         taken.assign_add(1)

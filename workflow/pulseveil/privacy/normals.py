@@ -1,30 +1,104 @@
-"""Standard normal numbers inside compiled programs."""
+"""Standard normal numbers inside compiled programs, of so many bits that digits do not tell noise from data.
+
+Noise of few bits has a coarse support: who knows all records but one sees from the digits of a noised sum
+whether that record is in it, whatever epsilon is (Mironov 2012, "On significance of the least significant
+bits for differential privacy"). Here a number has 96 random bits, in double precision. `clipping.add_noise`
+rounds the noised sum to a public grid of at least 1/128 of the noise's deviation, and so nothing finer than
+the grid leaves.
+
+What the finite bits cost, compared with the exact normal distribution. Rounding the sum plus exact normal
+noise is post-processing and costs nothing. Exact noise gives a point of the grid some probability p, the
+numbers of this module give it p (1 + e). A number is off by at most 2^-44 deviations (a test compares with an
+independent quantile function; adding a sum of up to 2^7 deviations in double precision is included), and the
+95 bits of its size move at most 2^-94 of probability over each end of the point's interval. So |e| <= 2^-43 *
+2^7 * 1.2 + 2^-93 / p < 2^-34 wherever p > 2^-57, which is up to 8.2 deviations; all beyond makes a difference
+of at most 2^-82 per number. Over a whole training of N numbers the log-ratio of the two distributions is a
+martingale with steps below 2^-34, and by Azuma's inequality exceeds N 2^-68 + 2^-34 sqrt(2 N ln(1/b)) with
+probability b at most. A training of N = 2^33 numbers (the largest published networks have fewer) therefore
+spends at most 1e-4 of epsilon and, up to epsilon 10, 1e-10 of delta more than the accountant says.
+"""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 _PARITY = 0x1BD11BDA
-# With one more, the middles of the parts would no longer be float32 numbers, and the last one would be 1.
-_BITS = 23
+
+# Wichura 1988, "Algorithm AS 241: the percentage points of the normal distribution", Applied Statistics 37,
+# PPND16: numerators and denominators of three rational functions, highest power first.
+# fmt: off
+_CENTRE = (
+    (2509.0809287301226727, 33430.575583588128105, 67265.770927008700853, 45921.953931549871457,
+     13731.693765509461125, 1971.5909503065514427, 133.14166789178437745, 3.3871328727963666080),
+    (5226.4952788528545610, 28729.085735721942674, 39307.895800092710610, 21213.794301586595867,
+     5394.1960214247511077, 687.18700749205790830, 42.313330701600911252, 1.0),
+)
+_FLANK = (
+    (7.74545014278341407640e-4, 2.27238449892691845833e-2, 2.41780725177450611770e-1, 1.27045825245236838258,
+     3.64784832476320460504, 5.76949722146069140550, 4.63033784615654529590, 1.42343711074968357734),
+    (1.05075007164441684324e-9, 5.47593808499534494600e-4, 1.51986665636164571966e-2,
+     1.48103976427480074590e-1, 6.89767334985100004550e-1, 1.67638483018380384940, 2.05319162663775882187,
+     1.0),
+)
+_TAIL = (
+    (2.01033439929228813265e-7, 2.71155556874348757815e-5, 1.24266094738807843860e-3,
+     2.65321895265761230930e-2, 2.96560571828504891230e-1, 1.78482653991729133580, 5.46378491116411436990,
+     6.65790464350110377720),
+    (2.04426310338993978564e-15, 1.42151175831644588870e-7, 1.84631831751005468180e-5,
+     7.86869131145613259100e-4, 1.48753612908506148525e-2, 1.36929880922735805310e-1,
+     5.99832206555887937690e-1,
+     1.0),
+)
+# fmt: on
+_CENTRE_HALF_WIDTH = 0.425
+_FLANK_END = 5.0
 
 
 def standard_normals(count: int, seed: tf.Tensor) -> tf.Tensor:
-    """Independent standard normals (count) float32, decided by `seed (2) int32`.
+    """Independent standard normals (count) float64, decided by `seed (2) int32`.
 
-    The normal distribution's inverse of uniform numbers, which are the middles of 2^23 equal parts: no value
-    lies beyond 5.3. Under XLA on a CPU this takes 5 ns a value; TensorFlow's own normals take 18 ns, and
-    700 ns with XLA's default generator.
+    Each is the quantile of a uniform number of 96 bits, one of which is the sign. Under XLA on a CPU a value
+    takes some 12 ns; TensorFlow's own float32 normals take 18 ns, and 700 ns with XLA's default generator.
     """
-    half = -(-count // 2)
     key = tf.unstack(tf.bitcast(seed, tf.uint32))
-    number = tf.bitcast(tf.range(half), tf.uint32)
-    bits = tf.concat(threefry(key, (number, tf.zeros_like(number))), axis=0)[:count]
-    part = tf.cast(_right(bits, 32 - _BITS), tf.float32)
-    return math.sqrt(2) * tf.math.erfinv((part + 0.5) * 2 ** (1 - _BITS) - 1)
+    number = tf.bitcast(tf.range(count), tf.uint32)
+    high, middle = threefry(key, (number, tf.zeros_like(number)))
+    # The second word of this pair stays unused: halving the work by both breaks XLA's fusion, at three times
+    # the time.
+    low, _ = threefry(key, (number, tf.ones_like(number)))
+    size = tf.bitwise.bitwise_and(high, tf.constant(0x7FFFFFFF, tf.uint32))
+    # Added from the smallest part upwards: a number near 0 keeps all the bits that lie below it.
+    fine = (tf.cast(middle, tf.float64) + (tf.cast(low, tf.float64) + 0.5) * 2**-32) * 2**-32
+    distance = _distance((tf.cast(size, tf.float64) + fine) * 2**-32)
+    return tf.where(tf.equal(size, high), distance, -distance)
+
+
+def _distance(tail: tf.Tensor) -> tf.Tensor:
+    """How many deviations above the mean the upper tail of probability `tail` (0, 0.5] begins, float64.
+
+    Source: Wichura 1988, PPND16.
+    """
+    centre = 0.5 - tail
+    near = 0.425**2 - tf.square(centre)
+    far = tf.sqrt(-tf.math.log(tail))
+
+    def rational(part: int) -> tf.Tensor:
+        flank, end = _polynomial(far - 1.6, _FLANK[part]), _polynomial(far - _FLANK_END, _TAIL[part])
+        beyond = tf.where(far <= _FLANK_END, flank, end)
+        return tf.where(centre <= _CENTRE_HALF_WIDTH, _polynomial(near, _CENTRE[part]), beyond)
+
+    return tf.where(centre <= _CENTRE_HALF_WIDTH, centre, 1.0) * rational(0) / rational(1)
+
+
+def _polynomial(x: tf.Tensor, coefficients: Sequence[float]) -> tf.Tensor:
+    """Its value at x, by Horner's rule; highest power first."""
+    value = tf.zeros_like(x) + coefficients[0]
+    for coefficient in coefficients[1:]:
+        value = value * x + coefficient
+    return value
 
 
 def threefry(

@@ -55,12 +55,14 @@ def drawn_rows(
 ) -> NDArray[np.int32]:
     """Windows (steps, room, windows_each) of the records that `order` (steps, room) names.
 
-    A record's windows are drawn with replacement, with numbers that do not depend on other records. NOBODY
-    for records that have none, and where `order` is negative.
+    A record's windows are drawn with replacement, by random numbers that belong to the step and the record:
+    they depend neither on other records nor on the record's position in the draw. NOBODY for records that
+    have none, and where `order` is negative.
     """
     counts = (records.rows != NOBODY).sum(axis=1)
-    uniform = rng.random((*order.shape, windows_each))
-    place = (uniform * counts[order][..., np.newaxis]).astype(np.int32)
+    uniform = rng.random((len(order), len(counts), windows_each))
+    own = np.take_along_axis(uniform, np.maximum(order, 0)[..., np.newaxis], axis=1)
+    place = (own * counts[order][..., np.newaxis]).astype(np.int32)
     return np.where(
         order[..., np.newaxis] >= 0, records.rows[order[..., np.newaxis], place], np.int32(NOBODY)
     )
