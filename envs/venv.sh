@@ -33,7 +33,8 @@ create() {
     fi
 }
 
-python="$(find_python ${2:-"$venv/bin/python" python3.11 python3.12 python3})"
+if [[ -n "${2:-}" ]]; then candidates=("$2"); else candidates=("$venv/bin/python" python3.11 python3.12 python3); fi
+python="$(find_python "${candidates[@]}")"
 if [[ "$(minor "$venv/bin/python")" != "$(minor "$python")" ]]; then
     echo "Making $venv with $python ($(minor "$python"))"
     create "$python"

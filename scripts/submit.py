@@ -9,11 +9,12 @@ Without SLURM the controller is a process of this machine. Arguments after `--` 
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from rich.console import Console
 
-from pulseveil import costs, spending
+from pulseveil import costs, dag, spending
 from pulseveil.cluster import controllers, doctor, jobs, status, submission
 from pulseveil.cluster.controller import Patience
 from pulseveil.cluster.doctor import Setup
@@ -60,6 +61,8 @@ def main() -> None:
     else:
         spending.check(plan)
         cluster = jobs.has_slurm()
+        if cluster:
+            dag.require_plain_words(PROJECT, directory, Path(sys.executable))
         profile = options.profile or PROJECT / "profiles" / ("slurm" if cluster else "local")
         arguments = submission.snakemake_arguments(
             PROJECT / "Snakefile", profile, options.configfile, options.snakemake

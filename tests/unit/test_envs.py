@@ -139,6 +139,14 @@ def test_unsupported_python_gets_no_environment(python_313: Path, tmp_path: Path
     assert not (tmp_path / "venv").exists()
 
 
+def test_a_python_in_a_folder_with_a_blank_is_one_word(python_313: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "it's a folder $(touch ran)"
+    folder.mkdir()
+    (folder / "python").symlink_to(python_313)
+    message = refused([ENVS / "venv.sh", tmp_path / "venv", folder / "python"])
+    assert f"tried: {folder / 'python'} (3.13)" in message
+
+
 def test_unsupported_python_gets_no_packages(python_313: Path) -> None:
     message = refused([ENVS / "install.sh", python_313])
     assert "PulseVeil runs on Python 3.11 and 3.12" in message

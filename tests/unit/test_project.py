@@ -5,13 +5,19 @@ import re
 import shutil
 import subprocess
 import sys
+import tokenize
 import tomllib
+from ast import literal_eval
+from itertools import takewhile
 from pathlib import Path
+from string import Formatter
 
 import pytest
 import yaml
 
 import pulseveil
+from pulseveil import dag
+from pulseveil.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGETS = ("demo", "dryrun", "app", "test", "test-all", "lint", "schema", "lock", "wheelhouse")
@@ -121,3 +127,32 @@ def test_catalogue_promises_only_what_the_workflow_declares() -> None:
     assert promised["conda"] == bool(re.search(r"^ +conda:$", declared, re.MULTILINE))
     assert promised["apptainer"] == bool(re.search(r"^ *container:", declared, re.MULTILINE))
     assert (ROOT / "config" / "README.md").exists()
+
+
+def test_every_placeholder_of_a_rule_is_quoted() -> None:
+    """A path with a blank would break a job's command, and `$(...)` in it would run."""
+    files = [ROOT / "Snakefile", *(ROOT / "workflow").glob("Snakefile"), *ROOT.glob("workflow/rules/*.smk")]
+    rules = sum(len(re.findall(r"^ *shell:", file.read_text(), re.MULTILINE)) for file in files)
+    commands = [command for file in files for command in shell_commands(file)]
+    assert len(commands) == rules > 5
+    placeholders = [part[1:3] for command in commands for part in Formatter().parse(command) if part[1]]
+    assert len(placeholders) > 4 * rules
+    assert [name for name, form in placeholders if form != "q"] == []
+
+
+@pytest.mark.parametrize("name", ["a b", "it's", "$(ls)", "`ls`", "a;b", "a\\b", 'a"b'])
+def test_a_cluster_gets_no_path_that_its_shells_would_read(name: str) -> None:
+    with pytest.raises(InputError, match="jobs of a cluster need a path without blanks"):
+        dag.require_plain_words(Path("/plain/path-1_2+3@4%5,6.7:8=9"), Path("/home") / name)
+
+
+def shell_commands(file: Path) -> list[str]:
+    """The commands of the rules in a file of Snakemake, whose words are those of Python."""
+    with open(file, "rb") as lines:
+        words = list(tokenize.tokenize(lines.readline))
+    starts = [i for i, word in enumerate(words[:-1]) if (word.string, words[i + 1].string) == ("shell", ":")]
+    commands = []
+    for start in starts:
+        block = takewhile(lambda word: word.type != tokenize.DEDENT, words[start:])
+        commands.append("".join(literal_eval(word.string) for word in block if word.type == tokenize.STRING))
+    return commands

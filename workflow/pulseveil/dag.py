@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +25,33 @@ __all__ = ["number_label"]
 def put_own_interpreter_first() -> None:
     """Let jobs use the interpreter that runs this, whether or not its environment was activated."""
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+
+
+def require_plain_directory(directory: Path) -> None:
+    """Raise InputError for a working directory whose name Snakemake takes for a pattern.
+
+    Snakemake looks for the locks of a directory by that pattern: it would find those of other directories, or
+    miss its own.
+    """
+    if re.search(r"\{.*\}", str(directory)):
+        raise InputError(
+            f"{directory}: Snakemake takes words in braces for wildcards, in the name of its working "
+            "directory too; give it another one with --directory, the project may stay where it is"
+        )
+
+
+def require_plain_words(*places: Path) -> None:
+    """Raise InputError for a place that the command of a cluster's job would not carry.
+
+    Snakemake hands such commands through several shells and does not quote them for each: a blank breaks the
+    command, and `$(...)` runs.
+    """
+    for place in places:
+        if shlex.quote(str(place)) != str(place):
+            raise InputError(
+                f"{place}: jobs of a cluster need a path without blanks, quotes and characters that a shell "
+                "reads; move it to one of letters, digits and @%+=:,./_-"
+            )
 
 
 def from_config(config: Mapping[str, Any], *, sources: Sequence[str], demo: Path) -> Plan:

@@ -17,7 +17,7 @@ rule audit_generator:
         script=SCRIPTS / "audit.py",
         job=lambda wildcards: dag.audit_job(PLAN, wildcards, "generator"),
     shell:
-        "python {params.script} generator {input} --job {params.job:q} --out {output} 2>&1 | tee {log}"
+        "python {params.script:q} generator {input:q} --job {params.job:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule audit_detector:
@@ -37,5 +37,5 @@ rule audit_detector:
         script=SCRIPTS / "audit.py",
         job=lambda wildcards: dag.audit_job(PLAN, wildcards, "detector"),
     shell:
-        "python {params.script} detector {input.real} --synthetic {input.synthetic} --job {params.job:q}"
-        " --out {output} 2>&1 | tee {log}"
+        "python {params.script:q} detector {input.real:q} --synthetic {input.synthetic:q} --job {params.job:q}"
+        " --out {output:q} 2>&1 | tee {log:q}"

@@ -20,7 +20,7 @@ rule prepare_cohort:
         ),
         version=lambda wildcards: dag.cohort_version(PLAN, wildcards.cohort),
     shell:
-        "python {params.script} {params.job:q} --out {output} 2>&1 | tee {log}"
+        "python {params.script:q} {params.job:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule extract_features:
@@ -39,4 +39,4 @@ rule extract_features:
         script=SCRIPTS / "extract_features.py",
         job=dag.feature_arguments(PLAN),
     shell:
-        "python {params.script} {input} {params.job:q} --out {output} 2>&1 | tee {log}"
+        "python {params.script:q} {input:q} {params.job:q} --out {output:q} 2>&1 | tee {log:q}"

@@ -52,5 +52,5 @@ for pack in PLAN.detector_packs:
             job=lambda wildcards, pack=pack: dag.detector_job(PLAN, wildcards, pack),
         # A cluster tells all processes of a job to end: the script stores its state, the others wait for it.
         shell:
-            "trap '' TERM; python {params.script} --train {input.train} --test {input.test} --synthetic {input.synthetic}"
-            " --job {params.job:q} --out {output} 2>&1 | tee {log}"
+            "trap '' TERM; python {params.script:q} --train {input.train:q} --test {input.test:q}"
+            " --synthetic {input.synthetic:q} --job {params.job:q} --out {output:q} 2>&1 | tee {log:q}"

@@ -22,7 +22,7 @@ for pack in PLAN.generator_packs():
             job=lambda wildcards, pack=pack: dag.generator_job(PLAN, wildcards, pack),
         # A cluster tells all processes of a job to end: the script stores its state, the others wait for it.
         shell:
-            "trap '' TERM; python {params.script} {input} --job {params.job:q} --out {output} 2>&1 | tee {log}"
+            "trap '' TERM; python {params.script:q} {input:q} --job {params.job:q} --out {output:q} 2>&1 | tee {log:q}"
 
     rule:
         name:
@@ -44,7 +44,7 @@ for pack in PLAN.generator_packs():
             script=SCRIPTS / "synthesize.py",
             job=lambda wildcards: dag.synthesis_arguments(PLAN, wildcards.cohort),
         shell:
-            "python {params.script} {input} {params.job:q} --out {output} 2>&1 | tee {log}"
+            "python {params.script:q} {input:q} {params.job:q} --out {output:q} 2>&1 | tee {log:q}"
 
     rule:
         name:
@@ -71,7 +71,7 @@ for pack in PLAN.generator_packs():
             script=SCRIPTS / "extract_features.py",
             job=dag.feature_arguments(PLAN),
         shell:
-            "python {params.script} {input} {params.job:q} --out {output} 2>&1 | tee {log}"
+            "python {params.script:q} {input:q} {params.job:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
 for pack in PLAN.quality_packs():
@@ -103,5 +103,5 @@ for pack in PLAN.quality_packs():
             script=SCRIPTS / "assess_quality.py",
             job=dag.quality_arguments(),
         shell:
-            "python {params.script} {input.synthetic} --models {input.models} --windows {input.windows}"
-            " {params.job:q} --out {output.tables} --portrait {output.portrait} 2>&1 | tee {log}"
+            "python {params.script:q} {input.synthetic:q} --models {input.models:q} --windows {input.windows:q}"
+            " {params.job:q} --out {output.tables:q} --portrait {output.portrait:q} 2>&1 | tee {log:q}"

@@ -51,6 +51,7 @@ rule summarize:
     params:
         script=SCRIPTS / "summarize.py",
         version=stages.SUMMARY,
-        study=dag.study_json(PLAN),
+        # A function: Snakemake would take braces in a plain text, such as a note's, for wildcards.
+        study=lambda wildcards: dag.study_json(PLAN),
     shell:
-        "python {params.script} --study {params.study:q} > {log} 2>&1"
+        "python {params.script:q} --study {params.study:q} > {log:q} 2>&1"

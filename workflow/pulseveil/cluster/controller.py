@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -109,7 +110,7 @@ class Controller:
         command = [sys.executable, "-m", "pulseveil.cluster.bound", str(os.getpid()), *self.run.arguments]
         if self.run.cluster:
             command += ["--slurm-jobname-prefix", jobs.prefix(self.run.study)]
-        logger.info("start: %s", " ".join(command))
+        logger.info("start: %s", shlex.join(command))
         return subprocess.Popen(
             command,
             cwd=self.run.directory,
