@@ -12,8 +12,22 @@ from pulseveil.interruption import Interrupted
 INTERRUPTED_CODE = 75
 
 
+# A message quotes what it found: a file of one long line must not fill the screen.
+_LONGEST = 2000
+
+
 class InputError(ValueError):
-    """Bad input: the message names the file and the key or row, what was expected, and how to mend it."""
+    """Bad input: the message names the file and the key or row, what was expected, and how to mend it.
+
+    It is one line: characters of a name or value that would break it or steer a terminal are spelled out.
+    """
+
+    def __init__(self, message: str) -> None:
+        if len(message) > _LONGEST:
+            message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
+        super().__init__(
+            "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
+        )
 
 
 def run_command(main: Callable[[], None]) -> None:

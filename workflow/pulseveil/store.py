@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseveil import hdf5, limits
 from pulseveil.atomic import atomic_path
 from pulseveil.contracts import FeatureSet, Portrait, Rows, Scores, SyntheticSet, WindowSet
 from pulseveil.errors import InputError
@@ -52,25 +53,28 @@ def write_record(path: Path, record: Rows | Portrait, *, cell_hash: str) -> None
 def read_record(path: Path, kind: type[Record]) -> Record:
     """Read a record back; raises InputError, naming the stage to rerun, when the file is of another kind."""
     expected, stage = _FORMATS[kind]
+    hints = get_type_hints(kind)
     with _open(path, expected, stage) as file:
         values: dict[str, Any] = {}
         for item in fields(kind):  # type: ignore[arg-type]
             if item.name in file:
-                values[item.name] = _read_array(file[item.name])
+                values[item.name] = hdf5.read(file[item.name])
             elif item.name in file.attrs:
                 values[item.name] = _read_attribute(file.attrs[item.name], item.type)
             else:
                 raise InputError(f"{path}: no field {item.name!r}; rerun {stage}")
-    return kind(**values)
+            if problem := _misfit(values[item.name], hints[item.name]):
+                raise InputError(f"{path}: field {item.name!r} {problem}; rerun {stage}")
+        record = kind(**values)
+        if problem := _uneven(record):
+            raise InputError(f"{path}: {problem}; rerun {stage}")
+    return record
 
 
 def record_kind(path: Path) -> type[Rows | Portrait]:
     """The class of the record in a file, by its `format`; raises InputError when it holds none."""
-    try:
-        with h5py.File(path, "r") as file:
-            found = file.attrs.get("format")
-    except OSError as error:
-        raise InputError(f"{path}: not a readable HDF5 file ({error})") from None
+    with _opened(path, "the stage that wrote it") as file:
+        found = file.attrs.get("format")
     for kind, (name, _) in _FORMATS.items():
         if name == found:
             return kind
@@ -80,7 +84,7 @@ def record_kind(path: Path) -> type[Rows | Portrait]:
 
 def read_cell_hash(path: Path) -> str:
     """The `cell_hash` of any file of this module."""
-    with h5py.File(path, "r") as file:
+    with _opened(path, "the stage that wrote it") as file:
         return str(file.attrs["cell_hash"])
 
 
@@ -114,12 +118,15 @@ def read_models(path: Path) -> Models:
     """The models of `write_models`; raises InputError when the file is of another kind."""
     with _open(path, _MODEL_FORMAT, "train_generator") as file:
         arrays = {
-            group.removeprefix("fold="): {name: _read_array(data) for name, data in file[group].items()}
+            group.removeprefix("fold="): {name: hdf5.read(data) for name, data in file[group].items()}
             for group in file
             if group != _LEDGER
         }
-        ledgers = {fold: _read_array(entries) for fold, entries in file[_LEDGER].items()}
-        return Models(arrays, json.loads(file.attrs["description"]), ledgers)
+        ledgers = {fold: hdf5.read(entries) for fold, entries in file[_LEDGER].items()}
+        description = json.loads(file.attrs["description"])
+        if not isinstance(description, dict):
+            raise InputError(f"{path}: its description is no mapping; rerun train_generator")
+        return Models(arrays, description, ledgers)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -135,24 +142,54 @@ def sidecar_path(path: Path) -> Path:
 
 @contextmanager
 def _open(path: Path, expected: str, stage: str) -> Iterator[h5py.File]:
+    """The file, opened, of the format `expected`; raises InputError, which names `stage`, for any other."""
     if not path.exists():
         raise InputError(f"{path}: no such file; run {stage} to make it")
+    with _opened(path, stage) as file:
+        found = (file.attrs.get("format"), file.attrs.get("format_version"))
+        if found != (expected, FORMAT_VERSION):
+            raise InputError(
+                f"{path}: expected format {expected} version {FORMAT_VERSION}, "
+                f"found {found[0]} version {found[1]}; rerun {stage}"
+            )
+        yield file
+
+
+@contextmanager
+def _opened(path: Path, stage: str) -> Iterator[h5py.File]:
+    """Any HDF5 file within the limits; whatever goes wrong while it is read becomes an InputError."""
+    limits.require_file(path, limits.ARRAYS_BYTES, f"an HDF5 file; rerun {stage}")
     try:
         file = h5py.File(path, "r")
-    except OSError as error:
+    except Exception as error:
         raise InputError(f"{path}: not a readable HDF5 file ({error}); rerun {stage}") from None
     with file:
         try:
-            found = (file.attrs.get("format"), file.attrs.get("format_version"))
-            if found != (expected, FORMAT_VERSION):
-                raise InputError(
-                    f"{path}: expected format {expected} version {FORMAT_VERSION}, "
-                    f"found {found[0]} version {found[1]}; rerun {stage}"
-                )
+            hdf5.check(file)
             yield file
-        except (OSError, RuntimeError, KeyError) as error:
+        except InputError:
+            raise
+        except Exception as error:
             # What the HDF5 library raises depends on which byte is wrong.
             raise InputError(f"{path}: damaged file ({error}); rerun {stage}") from None
+
+
+def _misfit(value: Any, annotation: Any) -> str:
+    """What is wrong with a field's value; nothing where it is of its annotated type."""
+    if get_origin(annotation) is np.ndarray:
+        wanted = np.dtype(get_args(get_args(annotation)[1])[0])
+        found = getattr(value, "dtype", type(value).__name__)
+        # Texts are as wide as the longest one.
+        alike = found == wanted or (wanted.kind == "U" and getattr(found, "kind", "") == "U")
+        return "" if alike and value.ndim else f"holds {found}, expected {wanted} rows"
+    wanted = get_origin(annotation) or annotation
+    return "" if isinstance(value, wanted) else f"holds {value!r}, expected {wanted.__name__}"
+
+
+def _uneven(record: Rows | Portrait) -> str:
+    """Which columns of a record differ in their number of rows; nothing where none do."""
+    rows = {name: len(getattr(record, name)) for name in getattr(record, "row_columns", ())}
+    return f"columns of unequal length ({rows})" if len(set(rows.values())) > 1 else ""
 
 
 def _write_attributes(file: h5py.File, values: Mapping[str, str]) -> None:
@@ -172,12 +209,6 @@ def _write_array(group: h5py.Group, name: str, value: NDArray[Any]) -> None:
         group.create_dataset(
             name, data=value, chunks=(rows, *value.shape[1:]), compression="gzip", compression_opts=4
         )
-
-
-def _read_array(data: h5py.Dataset) -> NDArray[Any]:
-    if h5py.check_string_dtype(data.dtype):
-        return np.asarray(data.asstr()[:], dtype=np.str_)
-    return np.asarray(data[()])
 
 
 def _read_attribute(value: Any, annotation: Any) -> Any:

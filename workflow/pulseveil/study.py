@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
 
-from pulseveil import registry
+from pulseveil import limits, registry
 from pulseveil.audit.settings import FEWEST_TRAININGS, AuditSettings
 from pulseveil.cohorts import CohortSettings
 from pulseveil.config_errors import explain, explain_choice
@@ -240,17 +240,42 @@ class Study(Settings):
 
 def load_yaml(path: Path) -> dict[str, Any]:
     """The values of a YAML file; raises InputError with the line where it is not valid."""
+    content = limits.read_bytes(path, limits.STUDY_BYTES, "a study file (YAML)")
     try:
-        values = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such study file") from None
+        values = _values(content.decode("utf-8-sig"), str(path))
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" line {where.line + 1}" if where else ""
         raise InputError(f"{path}{line}: not valid YAML; check indentation and quotes") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file; expected a study file (YAML) in UTF-8") from None
+    except RecursionError:
+        raise InputError(f"{path}: nested too deep; expected a study file (YAML)") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Dates and numbers that do not exist, and keys that are mappings.
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: a value that YAML cannot hold ({error}); put it into quotes") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a mapping of keys, found {type(values).__name__}")
     return values
+
+
+def _values(text: str, source: str) -> Any:
+    """The values of a YAML text, whose aliases and merged keys are counted before any of them is made."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        limits.check_values(node, source, _inner_nodes)
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _inner_nodes(node: yaml.Node | None) -> Sequence[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return node.value if isinstance(node, yaml.SequenceNode) else ()
 
 
 def read_study(path: Path) -> Study:
@@ -263,6 +288,7 @@ def read_study(path: Path) -> Study:
 
 def check_study(values: Any, source: str) -> Study:
     """Check the values of a study that came from `source`; raises InputError as `read_study` does."""
+    limits.check_values(values, source)
     try:
         study = Study.model_validate(values)
     except ValidationError as error:
