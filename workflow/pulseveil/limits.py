@@ -21,9 +21,14 @@ JSON_BYTES = 1 << 26
 LABELS_BYTES = 1 << 24
 # One signal of an export: 60 hours of BVP, all that the memory of a wristband holds, take 110 MB.
 SIGNAL_BYTES = 1 << 27
+SIGNAL_HOURS = 60
+PEOPLE = 2000
+ARCHIVE_BYTES = 1 << 34
 ARCHIVE_ENTRIES = 10_000
+# Of an archive inside an archive, which is unfolded in memory.
+INNER_ARCHIVE_BYTES = 1 << 28
 # Folders and archives around the files of one export.
-FOLDERS_DEEP = 16
+FOLDERS_DEEP = 8
 # The official pickles of WESAD are of about 1 GB and some hundred steps.
 PICKLE_BYTES = 1 << 31
 PICKLE_STEPS = 50_000

@@ -1,8 +1,15 @@
-"""One spelling for numbers wherever they become a word: file names, wildcards, table cells, hashes."""
+"""Words of file names, wildcards, table cells and hashes: one spelling for numbers, and names that are safe there."""
 
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
+
+from pulseveil.errors import InputError
+
+# A brace is a wildcard, a slash a folder, a quote or $ ends a word of a shell, and = + - @ begin a formula.
+_NAME = re.compile(r"\w[\w .,:;()#&-]{0,63}")
 
 
 def parse_number(text: str | float) -> float:
@@ -24,3 +31,20 @@ def number_label(value: float) -> str:
     if math.isinf(number):
         return "inf" if number > 0 else "-inf"
     return str(int(number)) if number == int(number) and abs(number) < 1e15 else repr(number)
+
+
+def require_name(name: str, what: str) -> None:
+    """Raise InputError unless a name from elsewhere can be a word of a path, a command and a table."""
+    if not _NAME.fullmatch(name) or ".." in name:
+        raise InputError(
+            f"{what}: {name[:80]!r} is no name; expected a letter or digit, then up to 63 letters, digits, "
+            "blanks or any of _ - . , : ; ( ) # &; rename it"
+        )
+
+
+def require_plain_path(path: Path, what: str) -> None:
+    """Raise InputError for a path that Snakemake would take for a pattern, or that is more than one line."""
+    if not str(path).isprintable() or set(str(path)) & set("{}"):
+        raise InputError(
+            f"{what}: {str(path)!r} holds a brace, which means a wildcard to Snakemake, or a line break; rename it"
+        )

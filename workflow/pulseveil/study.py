@@ -15,7 +15,7 @@ from pulseveil.audit.settings import FEWEST_TRAININGS, AuditSettings
 from pulseveil.cohorts import CohortSettings
 from pulseveil.config_errors import explain, explain_choice
 from pulseveil.errors import InputError
-from pulseveil.naming import number_label, parse_number
+from pulseveil.naming import number_label, parse_number, require_plain_path
 from pulseveil.privacy.budget import Backend, NoiseMode, Population, Unit
 from pulseveil.settings import Settings
 
@@ -317,6 +317,9 @@ def _cohort(name: str, values: Any, source: str) -> CohortSettings:
     if kind not in known:
         raise InputError(explain_choice(source, f"cohorts.{name}.kind", kind, known))
     settings: CohortSettings = _settings("cohorts", str(kind), values, f"cohorts.{name}", source)
+    for key, value in settings:
+        if isinstance(value, Path):
+            require_plain_path(value, f"{source}: cohorts.{name}.{key}")
     return settings
 
 

@@ -6,12 +6,14 @@ Row numbers count from 1 and include the two header rows (unix start, rate in Hz
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseveil import limits
 from pulseveil.cohorts.intervals import UNIX_RANGE_S
 from pulseveil.cohorts.irregularities import counted
 from pulseveil.contracts import Signal
@@ -99,7 +101,11 @@ def parse_signal_file(content: bytes, path: str, layout: Layout) -> SignalFile:
     """Parse one CSV; raises InputError for a wrong header, rate, number of columns, or sample."""
     name = path.rpartition("/")[2]
     text = _decode(content, path)
-    lines = text.rstrip().splitlines()
+    # Each line takes some 60 bytes of memory, however short it is.
+    most = HEADER_ROWS + layout.rate_hz * 3600 * limits.SIGNAL_HOURS
+    if max(text.count("\n"), text.count("\r")) > most:
+        raise InputError(f"{path}: more than {most} rows, which are {limits.SIGNAL_HOURS} hours; cut the export")
+    lines = re.split("\r\n|\n|\r", text.rstrip())
     if len(lines) <= HEADER_ROWS:
         raise InputError(
             f"{path}: {len(lines)} rows, expected a unix start, a rate and samples; export it again"

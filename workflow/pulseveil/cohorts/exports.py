@@ -1,13 +1,21 @@
-"""Where a subject's export lies: folders and zip archives, one a subject or all in one."""
+"""Where a subject's export lies: folders and zip archives, one a subject or all in one.
+
+Nothing is unpacked to disk, and no member is read that declares more than `limits` allow; an archive gives no
+more of a member than that declares.
+"""
 
 from __future__ import annotations
 
+import io
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from pulseveil import limits
 from pulseveil.errors import InputError
+from pulseveil.naming import require_plain_path
 
 Folder = Path | zipfile.Path
 
@@ -22,12 +30,14 @@ class Location:
     def read(self, name: str) -> bytes | None:
         """The bytes of a file of the folder; None when there is no such file."""
         file = self.folder / name
-        return file.read_bytes() if file.is_file() else None
+        return _content(file, limits.SIGNAL_BYTES) if file.is_file() else None
 
     def sources(self, names: Collection[str]) -> tuple[Path, ...]:
         """The files on disk that `names` are read from."""
         if self.archive is not None:
+            require_plain_path(self.archive, "an archive of recordings")
             return (self.archive,)
+        require_plain_path(Path(str(self.folder)), "a folder of recordings")
         return tuple(Path(str(self.folder)) / name for name in names)
 
 
@@ -60,9 +70,11 @@ def _root(data: Path, subject: str) -> Location:
     if not data.exists():
         raise InputError(f"{data}: no such folder or archive; 'data' must hold one export a subject")
     root = _opened(Location(data, None))
-    while not _of_subject(root, subject) and len(inner := _inner(root)) == 1:
+    for _ in range(limits.FOLDERS_DEEP):
+        if _of_subject(root, subject) or len(inner := _inner(root)) != 1:
+            return root
         root = _opened(inner[0])
-    return root
+    raise InputError(_too_deep(data))
 
 
 def _of_subject(root: Location, subject: str) -> list[Location]:
@@ -74,14 +86,24 @@ def _of_subject(root: Location, subject: str) -> list[Location]:
 
 def _with_files(location: Location, names: Collection[str]) -> Location:
     """Descend while a folder holds none of the files but exactly one folder or archive."""
-    while not any(location.folder.joinpath(name).is_file() for name in names):
+    top = location.folder
+    for _ in range(limits.FOLDERS_DEEP):
+        if any(location.folder.joinpath(name).is_file() for name in names):
+            return location
         inner = _inner(location)
         if len(inner) != 1:
             raise InputError(
                 f"{location.folder}: none of {', '.join(names)} here; expected an Empatica E4 export"
             )
         location = _opened(inner[0])
-    return location
+    raise InputError(_too_deep(top))
+
+
+def _too_deep(folder: Folder) -> str:
+    return (
+        f"{folder}: more than {limits.FOLDERS_DEEP} folders or archives inside each other; "
+        "move the files of an export into its subject's folder"
+    )
 
 
 def _inner(location: Location) -> list[Location]:
@@ -99,10 +121,61 @@ def _opened(location: Location) -> Location:
     entry = location.folder
     if entry.is_dir():
         return location
+    if isinstance(entry, Path):
+        limits.require_file(entry, limits.ARCHIVE_BYTES, "a folder or a zip archive")
+        opened: Path | io.BytesIO = entry
+    else:
+        opened = io.BytesIO(_content(entry, limits.INNER_ARCHIVE_BYTES))
+    with _readable(entry):
+        archive = zipfile.ZipFile(opened)
+        _check_names(entry, archive)
+        return Location(zipfile.Path(archive), location.archive or Path(str(entry)))
+
+
+def _content(file: Folder, most: int) -> bytes:
+    """The bytes of a file on disk or in an archive, of up to `most`."""
+    if isinstance(file, Path):
+        return limits.read_bytes(file, most, "a file of an Empatica E4 export")
+    with _readable(file):
+        declared = file.root.getinfo(file.at).file_size
+        if declared > most:
+            raise InputError(
+                f"{file}: unfolds to {declared} bytes, more than the {most} that are read; "
+                "expected a file of an Empatica E4 export"
+            )
+        return file.read_bytes()
+
+
+def _check_names(entry: Folder, archive: zipfile.ZipFile) -> None:
+    """Raise InputError for an archive of too many members, or whose members would lie outside of it."""
+    names = archive.namelist()
+    if len(names) > limits.ARCHIVE_ENTRIES:
+        raise InputError(f"{entry}: {len(names)} members, more than the {limits.ARCHIVE_ENTRIES} that are read")
+    for name in names:
+        parts = name.removesuffix("/").split("/")
+        if not name.isprintable() or PurePosixPath(name).is_absolute() or {"", ".", ".."} & set(parts):
+            raise InputError(f"{entry}: member {name!r} lies outside of its archive; export or pack it again")
+        if len(parts) > 2 * limits.FOLDERS_DEEP:
+            raise InputError(f"{entry}: member {name[:60]!r} lies in {len(parts) - 1} folders; pack it again")
+
+
+@contextmanager
+def _readable(entry: Folder) -> Iterator[None]:
+    """Whatever an archive, or one of its members, raises while it is read becomes an InputError."""
     try:
-        archive = zipfile.Path(zipfile.ZipFile(entry.open("rb")))  # type: ignore[arg-type]
-    except zipfile.BadZipFile:
+        yield
+    except InputError:
+        raise
+    except NotImplementedError as error:
         raise InputError(
-            f"{entry}: neither a folder nor a whole zip archive; export or copy it again"
+            f"{entry}: compressed in a way that is not read ({error}); unpack it, or pack it again as a plain zip"
         ) from None
-    return Location(archive, location.archive or Path(str(entry)))
+    except zipfile.BadZipFile as error:
+        raise InputError(
+            f"{entry}: neither a folder nor a whole zip archive ({error}); export or copy it again"
+        ) from None
+    except Exception as error:  # which of many depends on the damaged byte; RuntimeError asks for a password
+        raise InputError(
+            f"{entry}: cannot be unpacked ({error}); unpack it yourself, with its password if it has one, or "
+            "copy it again"
+        ) from None

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from pulseveil import limits
 from pulseveil.contracts import BASELINE, CONDITIONS, STRESS, Interval, subject_order
 from pulseveil.errors import InputError
+from pulseveil.naming import require_name
 
 COLUMNS = ("subject", "condition", "start_unix", "end_unix", "stress")
 # Unix times of wearable recordings in seconds lie between 2001 and 2100; milliseconds and clock times do not.
@@ -20,6 +22,7 @@ UNIX_RANGE_S = (1e9, 4.1e9)
 TOLERANCE_S = 2.0
 # Below this a condition says little about a person.
 SHORT_CONDITION_S = 300
+_LONGEST_CONDITION = 200
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,9 @@ def read_labels(path: Path) -> Labels:
     Raises InputError, naming file and row, for a wrong header, an unreadable or impossible value, or
     intervals of one subject that overlap.
     """
+    content = limits.read_bytes(path, limits.LABELS_BYTES, "the CSV of intervals that 'labels' names")
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); 'labels' names the CSV of intervals"
-        ) from None
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file; expected a CSV in UTF-8") from None
     repairs = (f"{path.name}: CR LF line ends read as LF",) if "\r\n" in text else ()
@@ -62,12 +62,22 @@ def read_labels(path: Path) -> Labels:
     header = tuple(cell.strip() for cell in next(lines, []))
     if header != COLUMNS:
         raise InputError(f"{path} row 1: expected the header {','.join(COLUMNS)}, found {','.join(header)!r}")
-    rows = [_label_row(path, lines.line_num, cells) for cells in lines if any(cell.strip() for cell in cells)]
+    try:
+        rows = [
+            _label_row(path, lines.line_num, cells) for cells in lines if any(cell.strip() for cell in cells)
+        ]
+    except csv.Error as error:
+        raise InputError(f"{path} row {lines.line_num}: not a row of a CSV ({error})") from None
     if not rows:
         raise InputError(f"{path}: no intervals below the header; expected one row an interval")
+    of: dict[str, list[LabelRow]] = {}
+    for row in rows:
+        of.setdefault(row.subject, []).append(row)
+    if len(of) > limits.PEOPLE:
+        raise InputError(f"{path}: {len(of)} subjects, more than the {limits.PEOPLE} that are read")
     by_subject = {
-        subject: tuple(sorted((r for r in rows if r.subject == subject), key=lambda r: r.start_unix))
-        for subject in sorted({r.subject for r in rows}, key=subject_order)
+        subject: tuple(sorted(of[subject], key=lambda r: r.start_unix))
+        for subject in sorted(of, key=subject_order)
     }
     for of_subject in by_subject.values():
         _refuse_overlap(path, of_subject)
@@ -129,6 +139,11 @@ def _label_row(path: Path, row: int, cells: list[str]) -> LabelRow:
     subject, name, start, end, stress = values
     if not subject or not name:
         raise InputError(f"{where}: subject and condition must not be empty")
+    require_name(subject, f"{where}: subject")
+    if not name.isprintable() or len(name) > _LONGEST_CONDITION:
+        raise InputError(
+            f"{where}: condition {name[:80]!r} must be one line of up to {_LONGEST_CONDITION} letters; rename it"
+        )
     if stress not in ("0", "1"):
         raise InputError(f"{where}: stress must be 0 or 1, found {stress!r}")
     start_unix, end_unix = _unix(where, "start_unix", start), _unix(where, "end_unix", end)

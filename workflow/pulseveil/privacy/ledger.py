@@ -11,7 +11,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pulseveil import store
+from pydantic import TypeAdapter, ValidationError
+
+from pulseveil import limits, store
 from pulseveil.errors import InputError
 from pulseveil.privacy import accounting
 from pulseveil.privacy.budget import Unit
@@ -19,6 +21,16 @@ from pulseveil.privacy.mechanism import Mechanism, Sampler
 from pulseveil.privacy.noise import Noise
 
 NEIGHBOURS = "zero-out"
+# Beyond these the accountants overflow, fill the memory, or have no end.
+_RANGES = {
+    "n": (1, 1e9),
+    "q": (1e-9, 1),
+    "room": (1, 1e9),
+    "clip_norm": (1e-30, 1e30),
+    "noise_multiplier": (1e-3, 1e9),
+    "steps_accounted": (1, 1e6),
+    "delta": (1e-15, 1),
+}
 # What dp-accounting 0.6 finds on another machine differs in the seventh digit.
 _AGREEMENT = 1e-3
 
@@ -90,6 +102,9 @@ class Entry:
         return self.secret_noise and self.secret_masks
 
 
+_FORM = TypeAdapter(Entry)
+
+
 def settle(
     mechanism: Mechanism,
     *,
@@ -139,10 +154,7 @@ def to_json(entry: Entry) -> str:
 
 def from_json(text: str, source: str = "ledger") -> Entry:
     """The entry of `to_json`; raises InputError, naming `source`, where it is none."""
-    try:
-        return _entry(json.loads(text), source)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{source}: not JSON ({error})") from None
+    return _entry(_values(text, source), source)
 
 
 def write(path: Path, entries: Sequence[Entry]) -> None:
@@ -152,10 +164,7 @@ def write(path: Path, entries: Sequence[Entry]) -> None:
 
 def read(path: Path) -> tuple[Entry, ...]:
     """The entries of `ledger.json`; raises InputError where one is damaged or contradicts itself."""
-    try:
-        values = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected a JSON list of ledger entries ({error})") from None
+    values = _values(limits.read_bytes(path, limits.JSON_BYTES, "a JSON list of ledger entries"), str(path))
     if not isinstance(values, list):
         raise InputError(f"{path}: expected a JSON list of ledger entries, found {type(values).__name__}")
     return tuple(_entry(value, f"{path}: entry {i}") for i, value in enumerate(values, start=1))
@@ -178,6 +187,13 @@ def check_epsilons(entry: Entry) -> None:
             )
 
 
+def _values(text: str | bytes, source: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{source}: expected a JSON list of ledger entries ({error})") from None
+
+
 def _entry(value: Any, source: str) -> Entry:
     if not isinstance(value, dict):
         raise InputError(f"{source}: expected a JSON object, found {type(value).__name__}")
@@ -188,7 +204,17 @@ def _entry(value: Any, source: str) -> Entry:
             f"{source}: missing keys {sorted(missing)}, unknown keys {sorted(unknown)}; "
             "was it written by another version?"
         )
+    for name, (least, most) in _RANGES.items():
+        number = value[name]
+        if isinstance(number, (int, float)) and not least <= number <= most:
+            raise InputError(
+                f"{source}: mechanism {value['mechanism']}: {name} {float(number):g} is out of range; "
+                f"expected {least:g} to {most:g}"
+            )
     try:
-        return Entry(**(value | {"public_quantities": tuple(value["public_quantities"])}))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{source}: {error}") from None
+        return _FORM.validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        told = first.get("ctx", {}).get("error", first["msg"])
+        raise InputError(": ".join(filter(None, (source, key, str(told))))) from None
