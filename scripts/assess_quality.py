@@ -36,7 +36,6 @@ def main() -> None:
         for out in options.portrait if i == 0 else []:
             settings = {
                 "synthetic": store.read_cell_hash(path),
-                "windows": store.read_cell_hash(options.windows),
                 "version": options.version,
             }
             record = portrait(models, synthetic, windows)

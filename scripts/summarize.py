@@ -48,7 +48,8 @@ def main() -> None:
     write_csv(folder / "hours.csv", hours.hours(plan, options.results))
     store.write_json(folder / "study.json", crate.settings_file(plan.study))
     added = [folder / name for name in ("tables/main.txt", "hours.csv", "study.json")]
-    files = [*summary.files, *added, *scores]
+    # Those of a private study hold labels by person: they stay where they are.
+    files = [*summary.files, *added, *([] if plan.is_private else scores)]
     run = describe_run(plan.study.name, started)
     store.write_json(folder / crate.NAME, crate.crate(plan.study, folder, files, run))
 

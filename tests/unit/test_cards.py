@@ -67,7 +67,7 @@ def test_a_data_card_has_all_that_it_must(models_folder):
     assert "nobody was recorded" in card
     assert "`a.csv`: sha256 `" + "f" * 64 in card
     assert provenance.describe_run("", pd.Timestamp.now())["packages"]["numpy"] in card
-    assert store.read_cell_hash(model_path(models_folder)) in card
+    assert provenance.file_hash(model_path(models_folder)) in card
     assert facts_of(models_folder).claim.statement.strip() in card
 
 

@@ -57,6 +57,7 @@ def train_detectors(
 ) -> Iterator[tuple[Keys, Scores, str]]:
     """Train and test what `runs` does not have yet; yields (run keys, Scores of all folds, hash) a cell.
 
+    The hash knows settings and releases; that of the data stays with the runs.
     Raises Interrupted, with what is done stored, once the job was `told` to end.
     """
     kind = registry.load("detectors", job.kind)
@@ -67,7 +68,8 @@ def train_detectors(
         logger.info("%s", ", ".join(f"{name} {value}" for name, value in keys.items()))
         hashes = [_run(job, detector, keys, fold, data, runs, journal, told) for fold in job.folds]
         parts = [store.read_record(runs.path(run_hash), Scores) for run_hash in hashes]
-        yield keys, _together(parts), provenance.cell_hash({"runs": hashes})
+        scores = _together(parts)
+        yield keys, scores, _public_hash(job, keys, scores)
 
 
 def _together(parts: Sequence[Scores]) -> Scores:
@@ -112,7 +114,8 @@ def _run(
         budget, job.noise_mode, runs.key_path(run_hash), fit_stream, resumes=resumes
     ) as budget:
         fitted = detector.fit(noisy, budget=budget, stream=fit_stream, checkpoint=checkpoint)
-        inputs = {**keys, "fold": fold.name, "settings": releases.settings_hash(job.settings)}
+        named = releases.with_release({**keys, "fold": fold.name}, budget)
+        inputs = {**named, "settings": releases.settings_hash(job.settings)}
         ledger = releases.closed_ledger(fitted.ledger, budget, inputs) if budget.is_private else ()
     outputs = fitted.score(test)
     scores = Scores(
@@ -129,24 +132,32 @@ def _run(
     )
     store.write_record(runs.path(run_hash), scores, cell_hash=run_hash)
     checkpoint.clear()
-    journal.append("detector", run_hash, time.monotonic() - started, {**keys, "fold": fold.name})
+    journal.append("detector", time.monotonic() - started, named)
     return run_hash
 
 
 def _run_hash(
     job: DetectorJob, detector: Any, keys: Keys, fold: Fold, train: FeatureSet, test: FeatureSet
 ) -> str:
-    return provenance.cell_hash(
-        {
-            "versions": job.versions,
-            "kind": job.kind,
-            "settings": dict(job.settings),
-            "budget": job.budget_settings(job.epsilon_detector, fold),
-            "noise": keys["noise"],
-            "root_seed": job.root_seed,
-            "stream": list(job.stream(keys, fold.name).spawn_key),
-            "threads": job.threads,
-            "train": content_hash(train),
-            "test": content_hash(test),
-        }
-    )
+    data = {"train": content_hash(train), "test": content_hash(test)}
+    return provenance.cell_hash(_settings(job, keys, fold) | data)
+
+
+def _public_hash(job: DetectorJob, keys: Keys, scores: Scores) -> str:
+    """The hash of a cell's settings and releases: it tells nothing of the data."""
+    folds = [_settings(job, keys, fold) for fold in job.folds]
+    return provenance.cell_hash({"folds": folds, "ledger": scores.ledger.tolist()})
+
+
+def _settings(job: DetectorJob, keys: Keys, fold: Fold) -> dict[str, Any]:
+    """All that a run depends on besides the data."""
+    return {
+        "versions": job.versions,
+        "kind": job.kind,
+        "settings": dict(job.settings),
+        "budget": job.budget_settings(job.epsilon_detector, fold),
+        "noise": keys["noise"],
+        "root_seed": job.root_seed,
+        "stream": list(job.stream(keys, fold.name).spawn_key),
+        "threads": job.threads,
+    }

@@ -62,13 +62,14 @@ def train_generators(
             "form": _form(windows),
             "trained_stride_s": windows.stride_s,
         }
-        yield seed, store.Models(arrays, description, ledgers), _models_hash(hashes, ledgers)
+        yield seed, store.Models(arrays, description, ledgers), _models_hash(job, planned[seed], ledgers)
 
 
-def _models_hash(hashes: Sequence[str], ledgers: Mapping[str, NDArray[np.str_]]) -> str:
-    """The hash of a seed's models; that of private ones knows their releases only, not their data."""
+def _models_hash(job: GeneratorJob, planned: Sequence[_Run], ledgers: Mapping[str, NDArray[np.str_]]) -> str:
+    """The hash of the settings of a seed's models and of their releases: it tells nothing of the data."""
+    folds = [_settings(job, run.fold, run.seed) for run in planned]
     named = {fold: list(entries) for fold, entries in ledgers.items()}
-    return provenance.cell_hash(named if named else {"runs": hashes})
+    return provenance.cell_hash({"folds": folds, "ledgers": named})
 
 
 def synthesize(models: store.Models, subjects: int) -> SyntheticSet:
@@ -179,7 +180,8 @@ def train_together(
     seconds = (time.monotonic() - started) / len(planned)
     for run, model in zip(planned, models, strict=True):
         if not runs.has(run.hash):
-            _store(job, run, model.arrays(), {}, seconds, runs, journal)
+            named = {**job.keys(run.seed), "fold": run.fold.name}
+            _store(named, run, model.arrays(), {}, seconds, runs, journal)
     checkpoint.clear()
 
 
@@ -191,8 +193,8 @@ def _training_windows(fold: Fold, windows: WindowSet) -> WindowSet:
 
 
 def _run(job: GeneratorJob, fold: Fold, seed: int, rows: WindowSet) -> _Run:
-    settings = registry.load("generators", job.kind).Settings.model_validate(job.settings)
-    return _Run(fold, seed, rows, _run_hash(job, settings, fold, seed, rows))
+    known = _settings(job, fold, seed) | {"windows": content_hash(rows)}
+    return _Run(fold, seed, rows, provenance.cell_hash(known))
 
 
 def _train(job: GeneratorJob, run: _Run, runs: RunStore, journal: Journal, told: Told) -> None:
@@ -202,7 +204,7 @@ def _train(job: GeneratorJob, run: _Run, runs: RunStore, journal: Journal, told:
         return
     if told():
         raise Interrupted(f"told to end before seed {seed}, fold {fold.name}")
-    logger.info("train %s, seed %d, fold %s: %d windows", job.generator, seed, fold.name, len(rows))
+    logger.info("train %s, seed %d, fold %s", job.generator, seed, fold.name)
     started = time.monotonic()
     kind = registry.load("generators", job.kind)
     checkpoint = Checkpoint(runs.checkpoint_path(run_hash), run_hash, CHECKPOINT_STEPS, told)
@@ -222,13 +224,14 @@ def _train(job: GeneratorJob, run: _Run, runs: RunStore, journal: Journal, told:
             checkpoint=checkpoint,
             subject=rows.subject,
         )
-        ledgers = _ledgers(job, fold, seed, model, budget)
-    _store(job, run, model.arrays(), ledgers, time.monotonic() - started, runs, journal)
+        named = releases.with_release({**job.keys(seed), "fold": fold.name}, budget)
+        ledgers = _ledgers(job, named, model, budget)
+    _store(named, run, model.arrays(), ledgers, time.monotonic() - started, runs, journal)
     checkpoint.clear()
 
 
 def _store(
-    job: GeneratorJob,
+    named: Mapping[str, Any],
     run: _Run,
     arrays: Mapping[str, NDArray[Any]],
     ledgers: dict[str, NDArray[np.str_]],
@@ -236,36 +239,35 @@ def _store(
     runs: RunStore,
     journal: Journal,
 ) -> None:
-    """Store a trained run, and say in the journal that it was trained."""
+    """Store a trained run, and say in the journal, by its keys `named`, that it was trained."""
     models = store.Models({run.fold.name: arrays}, {}, ledgers)
     store.write_models(runs.path(run.hash), models, cell_hash=run.hash)
-    journal.append("generator", run.hash, seconds, {**job.keys(run.seed), "fold": run.fold.name})
+    journal.append("generator", seconds, named)
 
 
 def _ledgers(
-    job: GeneratorJob, fold: Fold, seed: int, model: Any, budget: Budget
+    job: GeneratorJob, named: Mapping[str, Any], model: Any, budget: Budget
 ) -> dict[str, NDArray[np.str_]]:
     """The closed ledger of one fold's training by fold; none where it is not private."""
     if not budget.is_private:
         return {}
-    inputs = {**job.keys(seed), "fold": fold.name, "settings": releases.settings_hash(job.settings)}
-    return {fold.name: releases.closed_ledger(model.ledger, budget, inputs)}
+    inputs = {**named, "settings": releases.settings_hash(job.settings)}
+    return {named["fold"]: releases.closed_ledger(model.ledger, budget, inputs)}
 
 
-def _run_hash(job: GeneratorJob, settings: Any, fold: Fold, seed: int, rows: WindowSet) -> str:
-    return provenance.cell_hash(
-        {
-            "versions": job.versions,
-            "kind": job.kind,
-            "settings": settings.model_dump(mode="json"),
-            "classes": job.classes,
-            "budget": job.budget_settings(job.epsilon_generator, fold),
-            "root_seed": job.root_seed,
-            "stream": list(job.stream("generator", fold.name, seed).spawn_key),
-            "threads": job.threads,
-            "windows": content_hash(rows),
-        }
-    )
+def _settings(job: GeneratorJob, fold: Fold, seed: int) -> dict[str, Any]:
+    """All that a run depends on besides the data."""
+    settings = registry.load("generators", job.kind).Settings.model_validate(job.settings)
+    return {
+        "versions": job.versions,
+        "kind": job.kind,
+        "settings": settings.model_dump(mode="json"),
+        "classes": job.classes,
+        "budget": job.budget_settings(job.epsilon_generator, fold),
+        "root_seed": job.root_seed,
+        "stream": list(job.stream("generator", fold.name, seed).spawn_key),
+        "threads": job.threads,
+    }
 
 
 def _form(windows: WindowSet) -> dict[str, Any]:

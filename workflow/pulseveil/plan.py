@@ -39,6 +39,12 @@ class Plan:
     study: Study
     outlines: Mapping[str, Outline]
 
+    @cached_property
+    def is_private(self) -> bool:
+        """Whether any training of the study has a budget."""
+        packs = ((pack, detector) for pack in self.detector_packs for detector in pack.detectors)
+        return any(privacy.is_private for cell in packs for privacy in self.privacies(*cell))
+
     def generator_packs(self) -> tuple[GeneratorPack, ...]:
         """The packs of each generator of the study."""
         blocks = _blocks(range(self.study.seeds), self.study.pack.generator_seeds)

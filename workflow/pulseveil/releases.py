@@ -48,8 +48,13 @@ def closed_ledger(
     `inputs` are public: run keys, fold and a hash of the settings. The release is named by its key, since
     a hash of the training data would let anybody check a guess of them.
     """
-    named = {**inputs, "release": release_name(budget)} if budget.is_private else inputs
+    named = with_release(inputs, budget)
     return np.array([ledger.to_json(replace(entry, inputs=named)) for entry in entries], dtype=np.str_)
+
+
+def with_release(keys: Mapping[str, Any], budget: Budget) -> Mapping[str, Any]:
+    """The keys of a training with the name of its release, if it is private."""
+    return {**keys, "release": release_name(budget)} if budget.is_private else keys
 
 
 def release_name(budget: Budget) -> str:

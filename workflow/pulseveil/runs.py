@@ -39,15 +39,17 @@ class RunStore:
 
 @dataclass(frozen=True)
 class Journal:
-    """An append-only file with one JSON line for every training that was done, not copied."""
+    """An append-only file with one JSON line for every training that was done, not copied.
+
+    A line names a training by its keys and, where it is private, its release: a run's hash knows the data.
+    """
 
     path: Path
 
-    def append(self, stage: str, run_hash: str, seconds: float, keys: Mapping[str, Any]) -> None:
+    def append(self, stage: str, seconds: float, keys: Mapping[str, Any]) -> None:
         """Record one training; one write call a line, so that jobs side by side do not mix lines."""
         entry = {
             "stage": stage,
-            "run": run_hash,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(seconds, 3),
             **keys,

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 import pulseveil
-from pulseveil import paths, registry, store
+from pulseveil import paths, provenance, registry, store
 from pulseveil.claims import Claim, judge
 from pulseveil.cohorts import Origin
 from pulseveil.contracts import CONDITIONS
@@ -86,7 +86,7 @@ def gather(path: Path, models: store.Models, folds: Sequence[str]) -> Facts:
         claim=_after_audit(judge(models, folds), audit),
         quality=_measured(path, paths.QUALITY, folds),
         audit=audit,
-        model_hash=store.read_cell_hash(path),
+        model_hash=provenance.file_hash(path),
         versions=_versions(path),
     )
 

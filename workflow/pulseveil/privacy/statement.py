@@ -50,6 +50,10 @@ OF_PAPER_WINDOWS = (
     "Protocol paper at unit window: Fourier resampling of the whole recording spreads each raw second over "
     "all windows of the person. There is no guarantee for raw seconds, only for the resampled ones.",
 )
+OF_FILES = (
+    "Logs and benchmarks of the study: counts of what was read of each person, and times. And what these "
+    "files of the study hold of real people without noise (`*`: any name, `**`: any folders):"
+)
 LIMITS = (
     "Epsilon holds for real arithmetic. Trainings add float32 noise: attacks on floating-point digits "
     "(Mironov 2012) and on timing (Jin et al. 2022) are outside of it. Releases of one query use whole "
@@ -130,8 +134,11 @@ class Kind:
         return is_pair and all(self.inputs.get(key) == generator.inputs.get(key) for key in keys)
 
 
-def statement(entries: Sequence[Entry], setting: Setting) -> str:
-    """The text for a ledger: of one model, a cell, or a whole study; lines of up to 100 characters."""
+def statement(entries: Sequence[Entry], setting: Setting, unprotected_files: Sequence[str] = ()) -> str:
+    """The text for a ledger: of one model, a cell, or a whole study; lines of up to 100 characters.
+
+    `unprotected_files`: what files of the study hold of real people without noise, a sentence each.
+    """
     if not entries:
         return "This ledger is empty: no model was trained privately, and nothing is protected.\n"
     kinds = model_kinds(entries)
@@ -139,6 +146,8 @@ def statement(entries: Sequence[Entry], setting: Setting) -> str:
     unprotected: tuple[str, ...] = NOT_PROTECTED
     if "window" in units:
         unprotected += OF_WINDOWS + (OF_PAPER_WINDOWS if setting.protocol == "paper" else ())
+    if unprotected_files:
+        unprotected += (OF_FILES, *unprotected_files)
     sections = [
         *([] if all(entry.is_private for entry in entries) else [_wrap(NOT_PRIVATE)]),
         _section("What is protected", (UNITS[unit] for unit in units)),

@@ -15,7 +15,8 @@ from pulseveil.contracts import Scores
 from pulseveil.errors import InputError
 from pulseveil.metrics import NAMES, per_subject, pooled
 from pulseveil.naming import parse_number
-from pulseveil.store import read_cell_hash, read_record
+from pulseveil.provenance import file_hash
+from pulseveil.store import read_record
 
 CELL = (
     "evaluation",
@@ -39,7 +40,7 @@ class Results:
     `per_subject`: one row a run and tested subject: keys `RUN`, fold, subject, windows,
     stress_windows, all metrics.
     `pooled`: one row a run: keys `RUN`, windows, all metrics over its windows.
-    `digest`: one hash over the cell hashes of all score files, whatever their order.
+    `digest`: one hash over the hashes of all score files, whatever their order.
     `ledger`: the ledger entries of all private detectors, each as JSON.
     """
 
@@ -71,7 +72,7 @@ def collect(paths: Sequence[Path]) -> Results:
     return Results(
         subjects[columns].sort_values(list(RUN), kind="stable", ignore_index=True),
         per_run[[*RUN, "windows", *NAMES]].sort_values(list(RUN), kind="stable", ignore_index=True),
-        hashlib.sha256("".join(sorted(run.cell_hash for run in runs)).encode()).hexdigest(),
+        hashlib.sha256("".join(sorted(map(file_hash, paths))).encode()).hexdigest(),
         tuple(entry for run in runs for entry in run.ledger),
     )
 
@@ -82,7 +83,6 @@ class _Run:
     windows: int
     subjects: pd.DataFrame
     pooled: Mapping[str, float]
-    cell_hash: str
     ledger: tuple[str, ...]
 
 
@@ -93,7 +93,6 @@ def _read_run(path: Path) -> _Run:
         len(scores),
         per_subject(scores),
         pooled(scores),
-        read_cell_hash(path),
         tuple(scores.ledger.tolist()),
     )
 

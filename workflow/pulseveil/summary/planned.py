@@ -85,10 +85,11 @@ def _privacy(plan: Plan) -> Setting:
 
 
 def _cohort(plan: Plan, name: str, folder: Path) -> CohortDescription:
+    """A cohort and, unless its study is private, what was read of each person: such counts have no noise."""
     windows = folder / paths.WINDOWS.format(study=plan.study.name, cohort=name, windows="detector")
     sidecar: Mapping[str, Any] = json.loads(store.sidecar_path(windows).read_text())
     return CohortDescription(
         kind=plan.study.cohort_settings[name].kind,
         subjects=len(plan.outlines[name]),
-        summary=tuple(sidecar["cohort"]),
+        summary=() if plan.is_private else tuple(sidecar["cohort"]),
     )

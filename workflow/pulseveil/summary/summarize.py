@@ -28,6 +28,7 @@ from pulseveil.summary.report import Findings, Picture, render_report
 from pulseveil.summary.reproduction import reproduction_page, reproduction_table
 from pulseveil.summary.spent import Ledgers, privacy_table, read_ledgers, spending_table
 from pulseveil.summary.tables import main_table, use_of_private_data
+from pulseveil.summary.unprotected import unprotected
 from pulseveil.summary.views import printed_table
 
 _LOG = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ def summarize(
     quality = quality_table(map(Path, description.quality))
     tables = _write_tables(out_dir / "tables", results, cells, description, main, quality)
     spending = spending_table(cells.keys, ledgers, description)
-    told = statement(ledgers.entries, description.privacy)
+    told = statement(ledgers.entries, description.privacy, [*map(str, unprotected(description))])
     tables += _write_privacy(out_dir, ledgers, spending, told)
     formats.write_csv(out_dir / "tables" / "audit.csv", audits)
     tables.append(out_dir / "tables" / "audit.csv")

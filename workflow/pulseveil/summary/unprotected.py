@@ -1,0 +1,70 @@
+"""What the files of a private study hold of real people without noise: the list that its statement prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from pulseveil.summary.description import StudyDescription
+
+
+class Holding(NamedTuple):
+    """Files below a study's results, as a pattern, and what they hold of real people without noise."""
+
+    files: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.files}: {self.what}."
+
+
+_STORE = "PRIVATE STORE, must not leave: "
+_STORES = (
+    Holding(".runs/**", _STORE + "finished trainings under hashes of their data; keys while they train"),
+    Holding("windows/**", _STORE + "the windows of each person, with counts of what was read and mended"),
+    Holding("features/*/real.h5", _STORE + "the features of each window"),
+    Holding("scores/**/*.h5", _STORE + "start, label and scores of each tested window"),
+)
+_RESULTS = (
+    Holding("tables/main.*", "means over the tested people, and tests of them"),
+    Holding("tables/per_subject.csv", "each tested person by name: windows, those with stress, and metrics"),
+    Holding("tables/differences.csv", "paired differences over the tested people"),
+    Holding("figures/*", "the same as figures"),
+    Holding("report.html", "the same on one page"),
+    Holding("ro-crate-metadata.json", "sizes and sha256 of the files that it lists"),
+)
+_UNBUDGETED = (
+    Holding("generators/**/epsilon_generator=inf/*.h5", "generators without a budget"),
+    Holding("synthetic/**/epsilon_generator=inf/*.h5", "synthetic windows of generators without a budget"),
+    Holding("features/**/epsilon_generator=inf/*.h5", "features of those synthetic windows"),
+)
+_QUALITY = (
+    Holding("quality/**/*.csv", "distances between synthetic and real windows, and among the real ones"),
+    Holding("quality/**/portrait.h5", "distributions, spectra and a map of the real windows"),
+    Holding("tables/quality.csv", "means of those distances"),
+)
+_AUDITS = (
+    Holding("audit/**/*.csv", "attacks on models of the real people, some by name"),
+    Holding("tables/audit.csv", "the same attacks in one table"),
+)
+_REPRODUCTION = (
+    Holding("tables/reproduction.csv", "means over the tested people beside published ones"),
+    Holding("reproduction.html", "the same as a page"),
+)
+
+
+def unprotected(description: StudyDescription) -> tuple[Holding, ...]:
+    """The files of a private study that depend on real people not only through noised releases."""
+    repeated = any(description.repeats_published(name) for name in description.evaluations)
+    return (
+        *_STORES,
+        *(_UNBUDGETED if any(map(_has_no_budget, description.models)) else ()),
+        *(_QUALITY if description.quality else ()),
+        *(_AUDITS if description.audits else ()),
+        *_RESULTS,
+        *(_REPRODUCTION if repeated else ()),
+    )
+
+
+def _has_no_budget(model: str) -> bool:
+    return Path(model).parent.name == "epsilon_generator=inf"
