@@ -3,45 +3,51 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
-from pulseveil.errors import run_command
+from pulseveil.errors import InputError, run_command
 from pulseveil.privacy.ledger import check_epsilons, read
 from pulseveil.privacy.statement import Setting, statement
+from pulseveil.summary.planned import read_setting
 
 
 def main() -> None:
-    default = Setting()
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=f"{__doc__} Settings come from study.json beside the ledger, where there is one."
+    )
     parser.add_argument("ledger", type=Path, help="ledger.json of a study or of one model")
-    parser.add_argument("--protocol", choices=("paper", "sound"), default=default.protocol)
-    parser.add_argument("--window-s", type=int, default=default.window_s, help="length of a window (60)")
+    parser.add_argument("--protocol", choices=("paper", "sound"), help="sound")
+    parser.add_argument("--window-s", type=int, help="length of a window (60)")
     parser.add_argument(
         "--strides-s",
         type=int,
         nargs=2,
-        default=default.strides_s,
         metavar=("GENERATORS", "DETECTORS"),
         help="seconds from one window to the next (30 60)",
     )
-    parser.add_argument(
-        "--labelled-s", type=int, default=default.labelled_s, help="labelled seconds of a person (2192)"
-    )
-    parser.add_argument("--folds", type=int, default=default.folds, help="folds that are published (1)")
-    parser.add_argument("--seeds", type=int, default=default.seeds, help="seeds that are published (1)")
+    parser.add_argument("--labelled-s", type=int, help="labelled seconds of a person (2192)")
     options = parser.parse_args()
     entries = read(options.ledger)
     for entry in entries:
         check_epsilons(entry)
-    setting = Setting(
-        protocol=options.protocol,
-        window_s=options.window_s,
-        strides_s=tuple(options.strides_s),
-        labelled_s=options.labelled_s,
-        folds=options.folds,
-        seeds=options.seeds,
-    )
-    print(statement(entries, setting), end="")
+    print(statement(entries, setting(options)), end="")
+
+
+def setting(options: argparse.Namespace) -> Setting:
+    """The setting of the study beside the ledger, else of the options; InputError where these contradict."""
+    names = ("protocol", "window_s", "strides_s", "labelled_s")
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    given |= {"strides_s": tuple(given["strides_s"])} if "strides_s" in given else {}
+    study = options.ledger.with_name("study.json")
+    if not study.exists():
+        return replace(Setting(), **given)
+    known = read_setting(study)
+    for name, value in given.items():
+        if value != getattr(known, name):
+            told = f"--{name.replace('_', '-')}: {value}"
+            raise InputError(f"{told} contradicts {study}, which says {getattr(known, name)}; leave it out")
+    return known
 
 
 if __name__ == "__main__":

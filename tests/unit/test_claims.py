@@ -47,7 +47,7 @@ def test_a_private_training_may_claim_its_budget_and_says_what_it_protects(model
 
 
 def test_the_statement_knows_how_a_person_became_windows(models):
-    setting = trained_setting(models, GeneratorJob.model_validate(models.description["job"]), folds=1)
+    setting = trained_setting(models, GeneratorJob.model_validate(models.description["job"]))
     # 2192 s and windows of 60 s every 30 s: 74 windows of a person, 4 that any minute can touch.
     assert (setting.person_windows(30), setting.piece_windows(30)) == (74, 4)
     assert setting.protocol == "sound"
@@ -56,7 +56,7 @@ def test_the_statement_knows_how_a_person_became_windows(models):
 def test_several_folds_compose_in_the_statement(models):
     three = replace(models, ledgers={fold: models.ledgers[fold] for fold in ("S1", "S2")})
     assert judge(three, ["S1", "S2"]).is_private
-    assert "each person in 1 models" in judge(three, ["S1", "S2"]).statement
+    assert "All models of this ledger, 2 of one person" in judge(three, ["S1", "S2"]).statement
 
 
 @pytest.mark.parametrize(

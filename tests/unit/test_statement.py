@@ -78,9 +78,18 @@ def test_sampled_steps_show_every_value_and_no_mu():
 
 @pytest.mark.parametrize(("seeds", "published"), [(1, 5.0), (10, 24.0)])
 def test_all_models_of_15_folds(seeds, published):
-    text = statement([entry()], Setting(folds=15, seeds=seeds))
+    people = [f"S{i}" for i in range(15)]
+    one = entry(evaluation="real", detector="means")
+    folds = [
+        replace(
+            one, inputs={**one.inputs, "seed": seed, "fold": out, "people": [p for p in people if p != out]}
+        )
+        for seed in range(seeds)
+        for out in people
+    ]
+    text = statement(folds, Setting())
     last = list(tables(text).values())[-1]
-    assert f"each person in {14 * seeds} models of each kind" in text
+    assert f"All models of this ledger, {14 * seeds} of one person" in text
     assert last[1e-3]["person"] == pytest.approx(published, rel=5e-3)
 
 
@@ -170,9 +179,9 @@ def run_script(*arguments):
 
 def test_the_script_prints_a_statement(tmp_path):
     ledger.write(tmp_path / "ledger.json", [entry(WINDOW)])
-    answer = run_script(tmp_path / "ledger.json", "--folds", 15, "--seeds", 10, "--protocol", "paper")
+    answer = run_script(tmp_path / "ledger.json", "--protocol", "paper")
     assert answer.returncode == 0, answer.stderr
-    assert answer.stdout == statement([entry(WINDOW)], Setting(protocol="paper", folds=15, seeds=10))
+    assert answer.stdout == statement([entry(WINDOW)], Setting(protocol="paper"))
 
 
 def test_the_script_refuses_a_mis_stated_ledger(tmp_path):

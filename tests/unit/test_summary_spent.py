@@ -14,7 +14,7 @@ from pulseveil.privacy import ledger
 from pulseveil.summary.collect import CELL
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.spent import privacy_table, read_ledgers, spending_table
-from tests.unit.summary_cases import KEYS, description, ledger_of, write_generator
+from tests.unit.summary_cases import KEYS, WESAD, description, ledger_of, write_generator
 
 STUDY = StudyDescription.model_validate(description())
 TSTR = {"evaluation": "tstr", "generator": "cgan", "subjects": 15}
@@ -88,11 +88,24 @@ def test_parts_of_different_strides_compose_through_any_60_s_only(tmp_path):
     assert np.isnan(row["epsilon_window"])
 
 
+def every_fold_and_seed(text):
+    """The entry for each left-out person and each of three seeds."""
+    entry = ledger.from_json(text)
+    for seed in range(3):
+        for out in WESAD:
+            inputs = {"seed": seed, "fold": out, "people": [name for name in WESAD if name != out]}
+            yield ledger.to_json(replace(entry, inputs={**entry.inputs, **inputs}))
+
+
 def test_publishing_every_fold_and_seed_composes_all_of_them():
     cells = ({"epsilon_detector": 1}, {"epsilon_detector": 10})
-    texts = [text for cell in cells for text in ledger_of({**KEYS, **cell}, "epsilon_detector")]
-    evaluations = {"real": {**description()["evaluations"]["real"], "models_per_person": 14}}
-    study = StudyDescription.model_validate(description(evaluations=evaluations, seeds=3))
+    texts = [
+        changed
+        for cell in cells
+        for text in ledger_of({**KEYS, **cell}, "epsilon_detector")
+        for changed in every_fold_and_seed(text)
+    ]
+    study = StudyDescription.model_validate(description(seeds=3))
     table = spending_table(frame(*cells), read_ledgers(texts, ()), study).set_index("scope")
     total = np.sqrt(14 * 3) * np.hypot(mu_of(1), mu_of(10))
     assert table.loc["real", "models"] == 2 * 14 * 3

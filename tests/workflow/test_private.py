@@ -75,7 +75,7 @@ def test_parts_above_the_total_are_refused_before_any_job(runner):
 
 def test_a_delta_too_large_for_the_cohort_is_refused(runner):
     result = runner.snakemake(study=PRIVATE | {"delta": 0.01}, check=False)
-    assert "delta: 0.01 is above 1 / (100 x 3)" in result.stdout + result.stderr
+    assert "delta: 0.01 is above 1 / (100 x 222)" in result.stdout + result.stderr
 
 
 def test_every_private_row_has_its_epsilon_at_both_units(finished):

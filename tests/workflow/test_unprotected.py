@@ -109,7 +109,7 @@ def lasting(path: Path) -> bytes:
     """The content of a file without times; lines of the journal in order of their text."""
     if path.name == "hours.csv":
         table = pd.read_csv(path)
-        return table[[column for column in table if "measured" not in column]].to_csv().encode()
+        return table[["stage", "rule", "model", "jobs", "expected_hours"]].to_csv().encode()
     if path.suffix not in (".json", ".jsonl"):
         return path.read_bytes()
     lines = PASSING.sub("", path.read_text()).splitlines()
@@ -130,7 +130,7 @@ def listed(folder: Path) -> list[str]:
     text = (folder / "statement.txt").read_text()
     section = text.split("Not protected\n\n")[1].split("\n\n")[0]
     bullets = [" ".join(bullet.split()) for bullet in re.split(r"(?m)^- ", section)]
-    found = [i for i, bullet in enumerate(bullets) if "these files of the study hold" in bullet]
+    found = [i for i, bullet in enumerate(bullets) if "what these files hold of real people" in bullet]
     return [bullet.split(": ")[0] for bullet in bullets[found[0] + 1 :]]
 
 

@@ -75,7 +75,7 @@ def judge(models: store.Models, folds: Sequence[str]) -> Claim:
             break
     text = ""
     try:
-        text = statement(entries, trained_setting(models, job, len(folds))) if entries else ""
+        text = statement(entries, trained_setting(models, job)) if entries else ""
     except ValueError as error:
         # The accountant cannot compose every ledger: what cannot be stated is not claimed.
         reason = reason or f"its ledger cannot be composed ({error})"
@@ -101,7 +101,11 @@ def _doubts(job: GeneratorJob, seed: int, fold: str, entries: Sequence[Entry]) -
             yield f"its ledger is of another training: {key} is not {value}"
     if len({entry.inputs.get("release") for entry in entries}) != 1:
         yield "its ledger mixes several trainings"
-    planned = _planned(job, next((f for f in job.folds if f.name == fold), None))
+    of_fold = next((f for f in job.folds if f.name == fold), None)
+    people = None if of_fold is None else list(of_fold.train_subjects)
+    if any(entry.inputs.get("people", people) != people for entry in entries):
+        yield "its ledger is of another training: people are not those of its fold"
+    planned = _planned(job, of_fold)
     if not _agree(planned, [entry.as_mechanism() for entry in entries]):
         yield "its ledger does not hold the mechanisms of its plan"
     if any(entry.delta != job.delta for entry in entries):
@@ -143,7 +147,7 @@ def _warned(reason: str, text: str) -> str:
     return "\n".join(filter(None, [warning, text]))
 
 
-def trained_setting(models: store.Models, job: GeneratorJob, folds: int) -> Setting:
+def trained_setting(models: store.Models, job: GeneratorJob) -> Setting:
     """What the statement must know of how a person's time became the windows of this model."""
     form = models.description["form"]
     default = Setting()
@@ -153,5 +157,4 @@ def trained_setting(models: store.Models, job: GeneratorJob, folds: int) -> Sett
         window_s=round(form["window_s"]),
         strides_s=(stride_s, stride_s),
         labelled_s=job.windows_per_subject * stride_s,
-        folds=folds,
     )

@@ -115,8 +115,10 @@ def _run(
     ) as budget:
         fitted = detector.fit(noisy, budget=budget, stream=fit_stream, checkpoint=checkpoint)
         named = releases.with_release({**keys, "fold": fold.name}, budget)
-        inputs = {**named, "settings": releases.settings_hash(job.settings)}
-        ledger = releases.closed_ledger(fitted.ledger, budget, inputs) if budget.is_private else ()
+        known = {"people": list(fold.train_subjects), "settings": releases.settings_hash(job.settings)}
+        ledger = (
+            releases.closed_ledger(fitted.ledger, budget, {**named, **known}) if budget.is_private else ()
+        )
     outputs = fitted.score(test)
     scores = Scores(
         subject=test.subject,

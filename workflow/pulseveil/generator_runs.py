@@ -225,7 +225,7 @@ def _train(job: GeneratorJob, run: _Run, runs: RunStore, journal: Journal, told:
             subject=rows.subject,
         )
         named = releases.with_release({**job.keys(seed), "fold": fold.name}, budget)
-        ledgers = _ledgers(job, named, model, budget)
+        ledgers = _ledgers(job, fold, named, model, budget)
     _store(named, run, model.arrays(), ledgers, time.monotonic() - started, runs, journal)
     checkpoint.clear()
 
@@ -246,13 +246,13 @@ def _store(
 
 
 def _ledgers(
-    job: GeneratorJob, named: Mapping[str, Any], model: Any, budget: Budget
+    job: GeneratorJob, fold: Fold, named: Mapping[str, Any], model: Any, budget: Budget
 ) -> dict[str, NDArray[np.str_]]:
     """The closed ledger of one fold's training by fold; none where it is not private."""
     if not budget.is_private:
         return {}
-    inputs = {**named, "settings": releases.settings_hash(job.settings)}
-    return {named["fold"]: releases.closed_ledger(model.ledger, budget, inputs)}
+    known = {"people": list(fold.train_subjects), "settings": releases.settings_hash(job.settings)}
+    return {fold.name: releases.closed_ledger(model.ledger, budget, {**named, **known})}
 
 
 def _settings(job: GeneratorJob, fold: Fold, seed: int) -> dict[str, Any]:

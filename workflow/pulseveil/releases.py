@@ -45,8 +45,8 @@ def closed_ledger(
 ) -> NDArray[np.str_]:
     """The entries of one training with their `inputs`, each as JSON (m).
 
-    `inputs` are public: run keys, fold and a hash of the settings. The release is named by its key, since
-    a hash of the training data would let anybody check a guess of them.
+    `inputs` are public: run keys, fold, the people of the fold and a hash of the settings. The release is
+    named by its key, since a hash of the training data would let anybody check a guess of them.
     """
     named = with_release(inputs, budget)
     return np.array([ledger.to_json(replace(entry, inputs=named)) for entry in entries], dtype=np.str_)

@@ -16,7 +16,7 @@ from pulseveil.plan import NONE, Plan
 from pulseveil.privacy import accounting, noise_seeds
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.mechanism import Mechanism
-from pulseveil.privacy.statement import Setting
+from pulseveil.privacy.statement import Setting, Unbudgeted, without_budget
 from pulseveil.protocols import Fold
 from pulseveil.study import Model, Study
 
@@ -84,7 +84,7 @@ def check(plan: Plan) -> tuple[Spend, ...]:
 def describe(plan: Plan) -> str:
     """The planned spend as a plain table, one line a private cell; empty for a plan that is not private.
 
-    Its last line names the cells whose seeds are too few to claim anything.
+    Its last lines name the cells whose seeds are too few to claim anything, and the models without a budget.
     """
     spends = check(plan)
     if not spends:
@@ -96,7 +96,58 @@ def describe(plan: Plan) -> str:
     ]
     lines += [_line(spend) for spend in dict.fromkeys(spends)]
     lines += _few_seeds(spends, plan.study.seeds)
+    beside = unbudgeted(plan)
+    lines += [without_budget(beside)] if beside else []
     return "\n".join(lines)
+
+
+def unbudgeted(plan: Plan) -> tuple[Unbudgeted, ...]:
+    """The models that learn without a budget from people who are in private trainings; people go by name."""
+    cells = [
+        (pack, detector, privacy)
+        for pack in plan.detector_packs
+        for detector in pack.detectors
+        for privacy in plan.privacies(pack, detector)
+    ]
+    guarded = {
+        person
+        for pack, _, privacy in cells
+        if privacy.is_private
+        for person in plan.outlines[pack.evaluation.cohort]
+    }
+    found: dict[tuple[str, str, str], Unbudgeted] = {}
+
+    def add(key: tuple[str, str, str], evaluation: str, models: int) -> None:
+        known = found.get(key, Unbudgeted(key[1], (), 0))
+        evaluations = tuple(dict.fromkeys((*known.evaluations, evaluation)))
+        found[key] = Unbudgeted(key[1], evaluations, known.models + models)
+
+    for pack, detector, privacy in cells:
+        evaluation, cohort = pack.evaluation.name, pack.evaluation.cohort
+        if guarded.isdisjoint(plan.outlines[cohort]):
+            continue
+        if pack.train != "real" and math.isinf(privacy.epsilon_generator):
+            for generator in pack.generators:
+                key = ("generator", generator, cohort)
+                trained = 0 if key in found else plan.study.seeds * len(plan.generator_folds(cohort))
+                add(key, evaluation, trained)
+        learns = pack.train != "synthetic" and math.isinf(privacy.epsilon_detector)
+        if learns and not _looks_at_nobody(plan.study, plan.study.detector(detector)):
+            axes = (pack.generators, pack.subjects, pack.noise, pack.seeds, plan.detector_folds(pack))
+            add(("detector", detector, evaluation), evaluation, math.prod(map(len, axes)))
+    return tuple(found.values())
+
+
+def _looks_at_nobody(study: Study, detector: Model) -> bool:
+    """Whether a detector is the same whoever trains it: a rule that would spend nothing at any budget."""
+    kind: Any = registry.load("detectors", detector.kind)
+    if kind.trains_on != "timeline" or "subject" not in kind.private_units:
+        return False
+    budget = Budget(1.0, study.delta, "subject", study.public.population(1, study.window_s))
+    try:
+        return not kind.mechanisms(detector.settings, budget)
+    except InputError:
+        return False
 
 
 def _few_seeds(spends: Sequence[Spend], seeds: int) -> Iterator[str]:
@@ -155,26 +206,34 @@ def _mechanisms(
 def _check_delta(plan: Plan) -> None:
     """Protocol sound refuses a delta that a training set of this size cannot bear.
 
-    Records are people, or their windows without overlap: overlapping ones are copies of the same seconds.
+    Records are those of the mechanisms: overlapping windows count as many, as they do in the accountant.
     """
-    study = plan.study
-    if study.protocol == "paper":
+    if plan.study.protocol == "paper":
         return
-    for unit, people in _private_sizes(plan):
-        records = study.public.population(people, study.window_s).records(unit)
-        if study.delta > 1 / (100 * records):
-            raise InputError(
-                f"delta: {study.delta:g} is above 1 / (100 x {records}), the {unit}s of a training; "
-                f"protocol sound takes at most {1 / (100 * records):.1e}"
-            )
+    delta = plan.study.delta
+    most = max(_private_mechanisms(plan), key=lambda mechanism: mechanism.n, default=None)
+    if most is not None and delta > 1 / (100 * most.n):
+        raise InputError(
+            f"delta: {delta:g} is above 1 / (100 x {most.n}), the {most.unit}s of a training; "
+            f"protocol sound takes at most {1 / (100 * most.n):.1e}"
+        )
 
 
-def _private_sizes(plan: Plan) -> Iterator[tuple[Unit, int]]:
-    """(unit, people of a training) of every private cell."""
+def _private_mechanisms(plan: Plan) -> Iterator[Mechanism]:
+    """The mechanisms of every part with a budget, for the largest of its folds."""
+    study = plan.study
     for pack in plan.detector_packs:
-        privacies = (p for detector in pack.detectors for p in plan.privacies(pack, detector))
-        for unit in dict.fromkeys(p.unit for p in privacies if p.is_private):
-            yield unit, max(len(fold.train_subjects) for fold in plan.detector_folds(pack))
+        fold = _largest(plan.detector_folds(pack))
+        for detector in pack.detectors:
+            for unit, _, epsilon in plan.privacies(pack, detector):
+                yield from _mechanisms(study, "detectors", study.detector(detector), epsilon, unit, fold)
+    for cell in plan.generator_cells():
+        fold, model = _largest(plan.generator_folds(cell.cohort)), study.generator(cell.generator)
+        yield from _mechanisms(study, "generators", model, cell.epsilon, cell.unit, fold)
+
+
+def _largest(folds: Sequence[Fold]) -> Fold:
+    return max(folds, key=lambda fold: len(fold.train_subjects))
 
 
 def _who(spend: Spend) -> str:

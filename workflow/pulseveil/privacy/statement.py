@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,7 +19,7 @@ DELTAS = (1e-3, 1e-5, 1e-6)
 PIECE_S = 60
 _WIDTH = 100
 # What tells models of one kind apart: all else in an entry's inputs says which kind it is.
-_OF_ONE_MODEL = ("seed", "fold", "settings", "release")
+_OF_ONE_MODEL = ("seed", "fold", "people", "settings", "release")
 
 UNITS = {
     "subject": "One whole person. All windows of a person enter as one vector, clipped as one: everything "
@@ -51,8 +53,12 @@ OF_PAPER_WINDOWS = (
     "all windows of the person. There is no guarantee for raw seconds, only for the resampled ones.",
 )
 OF_FILES = (
-    "Logs and benchmarks of the study: counts of what was read of each person, and times. And what these "
-    "files of the study hold of real people without noise (`*`: any name, `**`: any folders):"
+    "Logs and benchmarks of the study, which count what was read of each person, and all times that its "
+    "files tell. And what these files hold of real people without noise (`*`: any name, `**`: any folders):"
+)
+OF_OTHER_MODELS = (
+    "A ledger names models with a budget only. Of models without one that learn from the same people, "
+    "nothing that is published is protected; the totals hold for the private ones alone."
 )
 LIMITS = (
     "Epsilon holds for real arithmetic. Trainings add float32 noise: attacks on floating-point digits "
@@ -72,23 +78,16 @@ NOT_PRIVATE = (
 
 @dataclass(frozen=True)
 class Setting:
-    """What a ledger does not hold: how a person's time became records, and how many models are published.
+    """What a ledger does not hold: how a person's time became records.
 
     strides_s: seconds between windows of generators and of detectors. labelled_s: labelled seconds of a
-    person. folds, seeds: trainings of each kind; one of several folds leaves a person out.
+    person.
     """
 
     protocol: Literal["paper", "sound"] = "sound"
     window_s: int = 60
     strides_s: tuple[int, int] = (30, 60)
     labelled_s: int = 2192
-    folds: int = 1
-    seeds: int = 1
-
-    @property
-    def models_per_person(self) -> int:
-        """Models of each kind that learn from one person."""
-        return self.seeds * max(1, self.folds - 1)
 
     def piece_windows(self, stride_s: int) -> int:
         """How many windows an unaligned minute can touch."""
@@ -97,6 +96,15 @@ class Setting:
     def person_windows(self, stride_s: int) -> int:
         """How many windows a person has."""
         return math.ceil(self.labelled_s / stride_s)
+
+
+@dataclass(frozen=True)
+class Unbudgeted:
+    """Models without a budget that learn from the people of a ledger: who uses them, how many are trained."""
+
+    name: str
+    evaluations: tuple[str, ...]
+    models: int
 
 
 @dataclass(frozen=True)
@@ -127,6 +135,12 @@ class Kind:
         k = windows(self.stride_s(setting))
         return [(m, k if m.unit == "window" else 1) for m in self.mechanisms]
 
+    @property
+    def people(self) -> frozenset[str] | None:
+        """Those that one model learns from; None in older ledgers, where everybody counts."""
+        named = self.inputs.get("people")
+        return None if named is None else frozenset(named)
+
     def learns_from(self, generator: Kind) -> bool:
         """Whether this is a detector trained on the synthetic data of that generator."""
         keys = ("generator", "epsilon_generator", "unit")
@@ -134,10 +148,16 @@ class Kind:
         return is_pair and all(self.inputs.get(key) == generator.inputs.get(key) for key in keys)
 
 
-def statement(entries: Sequence[Entry], setting: Setting, unprotected_files: Sequence[str] = ()) -> str:
+def statement(
+    entries: Sequence[Entry],
+    setting: Setting,
+    unprotected_files: Sequence[str] = (),
+    unbudgeted: Sequence[Unbudgeted] | None = None,
+) -> str:
     """The text for a ledger: of one model, a cell, or a whole study; lines of up to 100 characters.
 
     `unprotected_files`: what files of the study hold of real people without noise, a sentence each.
+    `unbudgeted`: all models without a budget on the same people; None where only the ledger is known.
     """
     if not entries:
         return "This ledger is empty: no model was trained privately, and nothing is protected.\n"
@@ -155,26 +175,85 @@ def statement(entries: Sequence[Entry], setting: Setting, unprotected_files: Seq
         _section("Not protected", unprotected),
         _section("Taken as public", _public(entries)),
         "Each model\n\n" + "\n\n".join(_model(kind, setting) for kind in kinds),
-        "Models together\n\n" + "\n\n".join(_together(kinds, setting)),
+        "Models together\n\n" + "\n\n".join([*_together(entries, kinds, setting), *_beside(unbudgeted)]),
         _section("Limits", LIMITS),
     ]
     return "\n\n".join(sections) + "\n"
 
 
+def models(entries: Iterable[Entry]) -> list[Kind]:
+    """Every trained model of a ledger: mechanisms that share all inputs are of one training."""
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(json.dumps(entry.inputs, sort_keys=True), []).append(entry)
+    return [Kind(members[0].inputs, tuple(members)) for members in found.values()]
+
+
 def model_kinds(entries: Sequence[Entry]) -> list[Kind]:
     """The kinds of models in a ledger, each with the entries of the model that spent most."""
-    models: dict[tuple[str, str], list[Entry]] = {}
-    for entry in entries:
-        kind = {key: value for key, value in entry.inputs.items() if key not in _OF_ONE_MODEL}
-        one = {key: entry.inputs.get(key) for key in _OF_ONE_MODEL}
-        models.setdefault((repr(sorted(kind.items())), repr(one)), []).append(entry)
-    most: dict[str, list[Entry]] = {}
-    for (kind_name, _), members in models.items():
-        most[kind_name] = max(most.get(kind_name, members), members, key=_spent)
-    return [
-        Kind({k: v for k, v in members[0].inputs.items() if k not in _OF_ONE_MODEL}, tuple(members))
-        for members in most.values()
+    most: dict[str, Kind] = {}
+    for model in models(entries):
+        shared = {key: value for key, value in model.inputs.items() if key not in _OF_ONE_MODEL}
+        kind = Kind(shared, model.entries)
+        name = json.dumps(shared, sort_keys=True)
+        most[name] = max(most.get(name, kind), kind, key=lambda each: _spent(each.entries))
+    return list(most.values())
+
+
+@dataclass(frozen=True)
+class Together:
+    """Models that are published together, as the people see them that they learn from.
+
+    shares: the models of each person, of people with the same mechanisms once.
+    """
+
+    shares: tuple[tuple[Kind, ...], ...]
+
+    @property
+    def copies(self) -> int:
+        """How many of the models learn from one person, at most."""
+        return max(map(len, self.shares), default=0)
+
+    def epsilon(self, setting: Setting, delta: float, *, whole_person: bool) -> float:
+        """What the models spend on a person, or on any minute of one: on whom they spend most."""
+        spent = (
+            [group for model in share for group in model.groups(setting, whole_person)]
+            for share in self.shares
+        )
+        return max(accounting.epsilon_of_groups(groups, delta) for groups in spent)
+
+
+def together(entries: Iterable[Entry]) -> Together:
+    """The models of some entries, counted for each person by the people that each model learns from.
+
+    A person is known by name, in whatever cohort. A model of an older ledger counts for everybody.
+    """
+    trained = models(entries)
+    people = frozenset().union(*(model.people or () for model in trained)) or frozenset({""})
+    shares = [
+        tuple(model for model in trained if model.people is None or person in model.people)
+        for person in sorted(people)
     ]
+    alike = {frozenset(Counter(map(_mechanisms_of, share)).items()): share for share in reversed(shares)}
+    return Together(tuple(alike.values()))
+
+
+def table_entries(entries: Sequence[Entry], evaluation: str) -> list[Entry]:
+    """The entries of an evaluation's detectors and of the generators that these learn from."""
+    of_detectors = [entry for entry in entries if entry.inputs.get("evaluation") == evaluation]
+    detectors = model_kinds(of_detectors)
+    of_generators = [
+        entry
+        for model in models(entries)
+        if any(detector.learns_from(model) for detector in detectors)
+        for entry in model.entries
+    ]
+    return of_generators + of_detectors
+
+
+def _mechanisms_of(model: Kind) -> tuple[bool, tuple[Mechanism, ...]]:
+    """What a model spends on a person: its mechanisms, and whose windows they see."""
+    return "detector" in model.inputs, model.mechanisms
 
 
 def _spent(members: Sequence[Entry]) -> float:
@@ -221,33 +300,50 @@ def _row(kind: Kind, setting: Setting, delta: float) -> list[float | None]:
     ]
 
 
-def _together(kinds: Sequence[Kind], setting: Setting) -> list[str]:
+def _together(entries: Sequence[Entry], kinds: Sequence[Kind], setting: Setting) -> list[str]:
     """What parts of the ledger spend on one person when they are published together."""
     parts = []
     for detector in kinds:
         for generator in kinds:
             if detector.learns_from(generator):
                 names = f"Generator and detector of one cell: {generator.name}; {detector.name}"
-                parts.append(_composed(names, [generator, detector], 1, setting))
-    tables: dict[str, list[Kind]] = {}
-    for kind in kinds:
-        tables.setdefault(str(kind.inputs.get("evaluation", "")), []).append(kind)
-    copies = setting.models_per_person
-    number = f"each person in {copies} models of each kind"
-    for evaluation, members in tables.items():
-        if evaluation and len(tables) > 1:
-            generators = [g for g in kinds if g not in members and any(d.learns_from(g) for d in members)]
-            name = f"All models of the table {evaluation}, {number}"
-            parts.append(_composed(name, generators + members, copies, setting))
-    parts.append(_composed(f"All models of this ledger, {number}", kinds, copies, setting))
+                parts.append(_composed(names, Together(((generator, detector),)), setting))
+    evaluations = dict.fromkeys(str(kind.inputs.get("evaluation", "")) for kind in kinds)
+    for evaluation in evaluations if len(evaluations) > 1 else ():
+        if evaluation:
+            published = together(table_entries(entries, evaluation))
+            name = f"All models of the table {evaluation}, {_counted(published)}"
+            parts.append(_composed(name, published, setting))
+    everything = together(entries)
+    parts.append(_composed(f"All models of this ledger, {_counted(everything)}", everything, setting))
     return parts
 
 
-def _composed(name: str, kinds: Sequence[Kind], copies: int, setting: Setting) -> str:
-    groups = [[g for kind in kinds for g in kind.groups(setting, whole)] * copies for whole in (False, True)]
+def _beside(unbudgeted: Sequence[Unbudgeted] | None) -> list[str]:
+    """What the totals leave out, where there is or may be any."""
+    if unbudgeted is None:
+        return [_wrap(OF_OTHER_MODELS)]
+    return [_wrap(without_budget(unbudgeted))] if unbudgeted else []
+
+
+def without_budget(unbudgeted: Sequence[Unbudgeted]) -> str:
+    """What models without a budget mean for the totals of those with one."""
+    names = ", ".join(dict.fromkeys(of_name.name for of_name in unbudgeted))
+    number = sum(of_name.models for of_name in unbudgeted)
+    return (
+        f"{number:,} models without a budget learn from the same people ({names}): nothing that is published "
+        "of those is protected; the totals hold for the private ones alone."
+    )
+
+
+def _counted(published: Together) -> str:
+    return f"{published.copies} of one person"
+
+
+def _composed(name: str, published: Together, setting: Setting) -> str:
     rows = [
-        [delta, *(accounting.epsilon_of_groups(group, delta) for group in groups)]
-        for delta in _deltas(entry for kind in kinds for entry in kind.entries)
+        [delta, *(published.epsilon(setting, delta, whole_person=whole) for whole in (False, True))]
+        for delta in _deltas(entry for share in published.shares for kind in share for entry in kind.entries)
     ]
     return "\n".join([_wrap(name), _table(("delta", f"any {PIECE_S} s", "person"), rows)])
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pulseveil.privacy.statement import Setting
+from pulseveil.privacy.statement import Setting, Unbudgeted
 from pulseveil.settings import Settings
 
 
@@ -20,17 +20,13 @@ class CohortDescription(Settings):
 
 
 class EvaluationDescription(Settings):
-    """An evaluation: who trains, who is tested, and the published scenario that it repeats, if any.
-
-    `models_per_person`: how many of a seed's fold models learned from one person, at most.
-    """
+    """An evaluation: who trains, who is tested, and the published scenario that it repeats, if any."""
 
     cohort: str
     test_cohort: str | None = None
     train: Literal["real", "synthetic", "real+synthetic"]
     test: Literal["loso", "order_crossed", "transfer"]
     generator_shared: bool
-    models_per_person: int = 1
     published: str | None = None
 
     @property
@@ -74,6 +70,7 @@ class StudyDescription(Settings):
     models: tuple[str, ...] = ()
     audits: tuple[str, ...] = ()
     privacy: Setting = Setting()
+    unbudgeted: tuple[Unbudgeted, ...] = ()
 
     def repeats_published(self, evaluation: str) -> str | None:
         """The published scenario that an evaluation repeats: same data, same pre-processing; else None."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pulseveil import audit_plan, costs, paths, store
+from pulseveil import audit_plan, costs, paths, spending, store
+from pulseveil.errors import InputError
 from pulseveil.plan import Plan
 from pulseveil.privacy.statement import Setting
-from pulseveil.study import Evaluation
+from pulseveil.study import Study
 from pulseveil.summary.description import (
     CohortDescription,
     EvaluationDescription,
@@ -37,7 +37,6 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
                 train=e.train,
                 test=e.test,
                 generator_shared=study.generator_shared,
-                models_per_person=_models_per_person(plan, e),
                 published=e.published,
             )
             for e in study.evaluations
@@ -61,27 +60,34 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
         portraits=tuple(str(folder / path) for path in plan.portrait_paths()),
         models=tuple(str(folder / path) for path in plan.generator_paths(paths.MODELS)),
         audits=tuple(str(folder / path) for path in audit_plan.audit_paths(plan)),
-        privacy=_privacy(plan),
+        privacy=setting(study),
+        unbudgeted=spending.unbudgeted(plan),
     )
 
 
-def _models_per_person(plan: Plan, evaluation: Evaluation) -> int:
-    """How many fold models of one seed learned from the same person, at most."""
-    counts = Counter(subject for fold in plan.folds(evaluation) for subject in fold.train_subjects)
-    return max(counts.values())
-
-
-def _privacy(plan: Plan) -> Setting:
-    """What the ledgers of a study do not hold; of all evaluations, the one with most models of a person."""
-    study = plan.study
+def setting(study: Study) -> Setting:
+    """What the ledgers of a study do not hold."""
     return Setting(
         protocol=study.protocol,
         window_s=study.window_s,
         strides_s=(study.stride_s.generator, study.stride_s.detector),
         labelled_s=study.public.labelled_s,
-        folds=1 + max(_models_per_person(plan, evaluation) for evaluation in study.evaluations),
-        seeds=study.seeds,
     )
+
+
+def read_setting(path: Path) -> Setting:
+    """The setting in the study.json of a finished study; raises InputError where the file is none."""
+    try:
+        values = json.loads(path.read_text())
+        strides = values["stride_s"]
+        return Setting(
+            protocol=values["protocol"],
+            window_s=int(values["window_s"]),
+            strides_s=(int(strides["generator"]), int(strides["detector"])),
+            labelled_s=int(values["public"]["labelled_s"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not the settings of a study ({error!r}); rerun summarize") from None
 
 
 def _cohort(plan: Plan, name: str, folder: Path) -> CohortDescription:

@@ -19,7 +19,7 @@ from pulseveil.privacy.accounting import Group
 from pulseveil.privacy.ledger import Entry
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.noise_seeds import seeds_asked
-from pulseveil.privacy.statement import Setting
+from pulseveil.privacy.statement import Setting, table_entries, together
 from pulseveil.summary.cells import NO_GENERATOR
 from pulseveil.summary.collect import CELL
 from pulseveil.summary.description import StudyDescription
@@ -28,6 +28,8 @@ COLUMNS = (
     *("delta", "epsilon_pld", "epsilon_rdp", "epsilon_unamplified", "epsilon_replace_one"),
     *("epsilon_subject", "epsilon_window", "epsilon_60_s", "mu", "secret", "n_seeds_asked"),
 )
+SPENDING = ("scope", "models", "models_without_budget", "delta", "epsilon_subject")
+STUDY = "all of this study"
 _DETECTOR_KEYS = tuple(CELL)
 _GENERATOR_KEYS = ("cohort", "generator", "unit", "epsilon_generator")
 
@@ -94,20 +96,21 @@ def privacy_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescri
 def spending_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescription) -> pd.DataFrame:
     """What one person has spent when all private models are published: a row an evaluation, and the study.
 
-    Columns: scope, models (private models that learned from one person), delta, epsilon_subject. Models that
-    are not private come on top: with those published, nothing is protected.
+    Columns: scope, models (private ones that learned from one person), models_without_budget (all that are
+    trained on the same people), delta, epsilon_subject. With models without a budget published, nothing is
+    protected: epsilon_subject holds for the private ones alone.
     """
-    scopes: dict[str, list[tuple[Parts, int]]] = {}
+    entries = ledgers.entries
+    generators: dict[str, dict[Entry, None]] = {}
     for cell in _cells(keys):
-        parts = cell_parts(cell, ledgers, description)
-        if parts is not None:
-            of_person = description.seeds * description.evaluations[cell["evaluation"]].models_per_person
-            scopes.setdefault(cell["evaluation"], []).append((parts, of_person))
-    rows = [_spent(name, members, description.privacy) for name, members in scopes.items()]
+        if is_protected(cell, description):
+            used = _generator_entries(cell, ledgers, description)
+            generators.setdefault(cell["evaluation"], {}).update(dict.fromkeys(used))
+    scopes = {name: table_entries(entries, name) or list(used) for name, used in generators.items()}
+    rows = [_spent(name, members, description) for name, members in scopes.items() if members]
     if rows:
-        everything = [member for members in scopes.values() for member in members]
-        rows.append(_spent("all of this study", everything, description.privacy))
-    return pd.DataFrame(rows, columns=["scope", "models", "delta", "epsilon_subject"])
+        rows.append(_spent(STUDY, entries, description))
+    return pd.DataFrame(rows, columns=list(SPENDING))
 
 
 def is_protected(cell: Mapping[str, Any], description: StudyDescription) -> bool:
@@ -125,14 +128,20 @@ def cell_parts(cell: Mapping[str, Any], ledgers: Ledgers, description: StudyDesc
     if not is_protected(cell, description):
         return None
     detector = _entries(ledgers.detectors, cell, _DETECTOR_KEYS, cell["epsilon_detector"])
-    generator: tuple[Entry, ...] = ()
-    if cell["generator"] != NO_GENERATOR:
-        trained = {**cell, "cohort": description.evaluations[cell["evaluation"]].cohort}
-        generator = _entries(ledgers.generators, trained, _GENERATOR_KEYS, cell["epsilon_generator"])
+    generator = _generator_entries(cell, ledgers, description)
     entries = (*generator, *detector)
     delta = max(entry.delta for entry in entries)
     secret = all(entry.is_private for entry in entries)
     return Parts(_of_one_model(generator), _of_one_model(detector), delta, secret)
+
+
+def _generator_entries(
+    cell: Mapping[str, Any], ledgers: Ledgers, description: StudyDescription
+) -> tuple[Entry, ...]:
+    if cell["generator"] == NO_GENERATOR:
+        return ()
+    trained = {**cell, "cohort": description.evaluations[cell["evaluation"]].cohort}
+    return _entries(ledgers.generators, trained, _GENERATOR_KEYS, cell["epsilon_generator"])
 
 
 def _cells(keys: pd.DataFrame) -> list[dict[str, Any]]:
@@ -208,14 +217,14 @@ def _piece_windows(setting: Setting) -> tuple[int, int]:
     return of_generator, of_detector
 
 
-def _spent(scope: str, members: Sequence[tuple[Parts, int]], setting: Setting) -> dict[str, Any]:
-    groups = [
-        group
-        for parts, models in members
-        for group in parts.groups(*_person_windows(setting))
-        for _ in range(models)
-    ]
-    delta = max(parts.delta for parts, _ in members)
-    epsilon = accounting.epsilon_of_groups(groups, delta)
-    models = sum(models for _, models in members)
-    return {"scope": scope, "models": models, "delta": delta, "epsilon_subject": epsilon}
+def _spent(scope: str, entries: Sequence[Entry], description: StudyDescription) -> dict[str, Any]:
+    published = together(entries)
+    delta = max(entry.delta for entry in entries)
+    unbudgeted = [u for u in description.unbudgeted if scope == STUDY or scope in u.evaluations]
+    return {
+        "scope": scope,
+        "models": published.copies,
+        "models_without_budget": sum(of_name.models for of_name in unbudgeted),
+        "delta": delta,
+        "epsilon_subject": published.epsilon(description.privacy, delta, whole_person=True),
+    }

@@ -71,7 +71,9 @@ def summarize(
     quality = quality_table(map(Path, description.quality))
     tables = _write_tables(out_dir / "tables", results, cells, description, main, quality)
     spending = spending_table(cells.keys, ledgers, description)
-    told = statement(ledgers.entries, description.privacy, [*map(str, unprotected(description))])
+    told = statement(
+        ledgers.entries, description.privacy, [*map(str, unprotected(description))], description.unbudgeted
+    )
     tables += _write_privacy(out_dir, ledgers, spending, told)
     formats.write_csv(out_dir / "tables" / "audit.csv", audits)
     tables.append(out_dir / "tables" / "audit.csv")
