@@ -2,6 +2,10 @@
 
 At 1 Hz a raw BVP channel holds no pulse wave any more (heart beats lie above 0.5 Hz); these channels are
 computed at the native rates first and carry heart rate and pulse amplitude along.
+
+Every step looks a stated number of seconds to either side and no further (`REACH_S`): what a minute of a
+recording can change is what a guarantee for that minute must count. Filters are sums of products with finite
+taps, never recursive and never by a Fourier transform or a running sum, whose rounding goes on for ever.
 """
 
 from __future__ import annotations
@@ -12,29 +16,57 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, ndimage, signal
 
 from pulseveil.contracts import CONTACT_US, PHYSIOLOGICAL_CHANNELS, Recording, Signal
 from pulseveil.errors import InputError
+from pulseveil.gaps import bridge
+
+# SciPy takes half a second to import, so that the functions below import it themselves: the plan asks this
+# module how far its channels reach.
 
 Array = NDArray[np.float64]
 
 PULSE_BAND_HZ = (0.7, 3.5)
+# 99.99 % of the energy of the pulse filter's response lie within 2 s.
+PULSE_SPAN_S = 3
 # The crest of a clean beat rises above its troughs by twice the envelope; ripples rise by less than this.
 CREST_PROMINENCE = 0.7
-ENVELOPE_SPAN_S = 5
+# Each round reaches two shortest intervals further.
+CREST_ROUNDS = 3
+ENVELOPE_SPAN_S = 2.5
 # Shortest and longest inter-beat interval that counts as a heart beat: 180 and 40 beats/min.
 INTERVAL_RANGE_S = (60 / 180, 60 / 40)
-# An interval further than this share from the running median of its neighbours is a missed or false beat.
+# An interval further than this share from the median of those around it is a missed or false beat.
 INTERVAL_TOLERANCE = 0.25
-MEDIAN_INTERVALS = 31
-# A second whose envelope exceeds the running median of its neighbours this many times is movement, not pulse.
+INTERVAL_SPAN_S = 12
+# A second whose envelope exceeds the median of those around it this many times is movement, not pulse.
 LOUD = 3.0
-LOUD_SPAN_S = 61
+LOUD_SPAN_S = 15
+# Between trusted beats the heart rate is a line; further from any of them it is not known, and the mean of
+# adults at rest stands for it (Ostchega et al., National Health Statistics Reports 41, 2011).
+BEAT_SPAN_S = 10
+USUAL_HEART_RATE = 72.0
+# Longer losses of contact are too long for a line between the neighbours.
+CONTACT_SPAN_S = 3
 TONIC_CUTOFF_HZ = 0.02
+# One period of the cut-off in all.
+TONIC_SPAN_S = 25
 # The sensors' steps (Empatica E4): no logarithm should look below them.
 ACC_STEP_G = 1 / 64
 BVP_STEP = 0.01
+
+# How far (s) a raw sample can change a channel beyond the second that it lies in. A heart rate hangs on the
+# intervals around it, each on the beats at its ends and on those of the intervals around it, and on loudness.
+_OF_BEAT = max(ENVELOPE_SPAN_S, INTERVAL_RANGE_S[1], 2 * CREST_ROUNDS * INTERVAL_RANGE_S[0])
+_OF_INTERVAL = max(INTERVAL_SPAN_S + INTERVAL_RANGE_S[1] / 2 + _OF_BEAT, LOUD_SPAN_S + 1)
+REACH_S: Mapping[str, float] = {
+    "heart_rate": BEAT_SPAN_S + _OF_INTERVAL + PULSE_SPAN_S,
+    "pulse_amplitude": PULSE_SPAN_S,
+    "eda_level": CONTACT_SPAN_S,
+    "eda_phasic": CONTACT_SPAN_S + TONIC_SPAN_S,
+    "activity": 0.0,
+    "temperature": 0.0,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,20 +87,18 @@ def physiological_channels(recording: Recording) -> PhysiologicalSignals:
 
     heart_rate beats/min; pulse_amplitude in the unit of BVP; eda_level and eda_phasic uS; activity g;
     temperature degrees Celsius. All values are finite; pulse_amplitude, eda_level and activity are positive,
-    so that a later step may take logarithms. Filters run forwards and backwards over the whole recording
-    (zero phase): a value depends on the signal up to a minute to either side of it (eda_phasic) or a few
-    seconds (heart_rate, pulse_amplitude). Signals must share one start.
+    so that a later step may take logarithms. A value depends on the signal up to `REACH_S` to either side of
+    its second, and on nothing else. Signals must share one start.
 
     Raises InputError when the BVP holds no pulse.
     """
     signals = recording.signals
     seconds = recording.whole_seconds
-    pulse = pulse_wave(signals["BVP"])
-    envelope = pulse_envelope(pulse)
+    pulse, envelope = pulse_wave(signals["BVP"])
     amplitude = _per_second(envelope, signals["BVP"].rate_hz, seconds).mean(axis=1)
     beats = beat_times(pulse, envelope, signals["BVP"].rate_hz)
     heart_rate, artefact = _heart_rate(beats, loud_seconds(amplitude), recording.subject)
-    conductance, lost = fill_contact_loss(signals["EDA"].values)
+    conductance, lost = fill_contact_loss(signals["EDA"])
     eda_level = _per_second(conductance, signals["EDA"].rate_hz, seconds).mean(axis=1)
     values = (
         heart_rate,
@@ -85,26 +115,36 @@ def physiological_channels(recording: Recording) -> PhysiologicalSignals:
     )
 
 
-def pulse_wave(bvp: Signal) -> Array:
-    """The BVP (n,) limited to the frequencies of heart beats; zero phase."""
+def pulse_wave(bvp: Signal) -> tuple[Array, Array]:
+    """The BVP limited to the frequencies of heart beats, zero phase, and its envelope; both (n,).
+
+    The filter is that of a Butterworth filter of order 3 run forwards and backwards, cut off at `PULSE_SPAN_S`.
+    """
+    from scipy import ndimage, signal
+
+    half = round(PULSE_SPAN_S * bvp.rate_hz)
+    impulse = np.zeros(8 * half + 1)
+    impulse[4 * half] = 1
     sections = signal.butter(3, PULSE_BAND_HZ, btype="bandpass", fs=bvp.rate_hz, output="sos")
-    return np.asarray(signal.sosfiltfilt(sections, bvp.values))
-
-
-def pulse_envelope(pulse: Array) -> Array:
-    """The envelope (n,) of a pulse wave (n,): the magnitude of its analytic signal."""
-    # A length with small prime factors keeps the Fourier transform fast.
-    analytic = signal.hilbert(pulse, N=fft.next_fast_len(len(pulse)))
-    return np.asarray(np.abs(analytic[: len(pulse)]))
+    # The analytic signal of the response, so that the real part gives the pulse, and both parts its envelope.
+    response = signal.hilbert(signal.sosfiltfilt(sections, impulse, padlen=0))[3 * half : 5 * half + 1]
+    pulse, quadrature = (
+        ndimage.convolve1d(bvp.values, part, mode="mirror") for part in (response.real, response.imag)
+    )
+    return pulse, np.hypot(pulse, quadrature)
 
 
 def beat_times(pulse: Array, envelope: Array, rate_hz: float) -> Array:
     """Times (s) of the crests of a pulse wave (n,) that stand out, refined between samples by a parabola."""
-    crests, properties = signal.find_peaks(
-        pulse, height=0, distance=int(INTERVAL_RANGE_S[0] * rate_hz), prominence=0
-    )
-    usual = ndimage.uniform_filter1d(envelope, round(ENVELOPE_SPAN_S * rate_hz))
-    crests = crests[properties["prominences"] > CREST_PROMINENCE * usual[crests]]
+    from scipy import ndimage, signal
+
+    # Prominence looks no further than the longest interval.
+    width = 2 * int(INTERVAL_RANGE_S[1] * rate_hz) + 1
+    crests, properties = signal.find_peaks(pulse, height=0, prominence=0, wlen=width)
+    width = 2 * round(ENVELOPE_SPAN_S * rate_hz) + 1
+    usual = ndimage.convolve1d(envelope, np.full(width, 1 / width), mode="nearest")
+    prominent = properties["prominences"] > CREST_PROMINENCE * usual[crests]
+    crests = crests[prominent & _spaced(crests, pulse, int(INTERVAL_RANGE_S[0] * rate_hz))]
     before, at, after = pulse[crests - 1], pulse[crests], pulse[crests + 1]
     curvature = before - 2 * at + after
     shift = np.divide(before - after, 2 * curvature, out=np.zeros_like(at), where=curvature < 0)
@@ -113,37 +153,66 @@ def beat_times(pulse: Array, envelope: Array, rate_hz: float) -> Array:
 
 def loud_seconds(amplitude: Array) -> NDArray[np.bool_]:
     """Which seconds of a pulse amplitude (T,) stand so far above their neighbours that they are movement."""
-    return np.asarray(amplitude > LOUD * ndimage.median_filter(amplitude, LOUD_SPAN_S, mode="nearest"))
+    from scipy import ndimage
+
+    usual = ndimage.median_filter(amplitude, 2 * LOUD_SPAN_S + 1, mode="nearest")
+    return np.asarray(amplitude > LOUD * usual)
 
 
-def accepted_intervals(intervals_s: Array, loud: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which inter-beat intervals (m,) count: possible, not `loud (m,)`, near the running median of such."""
-    possible_length = (intervals_s >= INTERVAL_RANGE_S[0]) & (intervals_s <= INTERVAL_RANGE_S[1])
-    accepted = possible_length & ~loud
-    possible = intervals_s[accepted]
-    usual = ndimage.median_filter(possible, MEDIAN_INTERVALS, mode="nearest")
-    accepted[accepted] = np.abs(possible / usual - 1) <= INTERVAL_TOLERANCE
+def accepted_intervals(middles_s: Array, intervals_s: Array, loud: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which inter-beat intervals (m,) count: possible, not `loud (m,)`, near the median of those around.
+
+    `middles_s` (m,): their times, ascending; "around" is up to `INTERVAL_SPAN_S`, possible intervals only.
+    """
+    possible = (intervals_s >= INTERVAL_RANGE_S[0]) & (intervals_s <= INTERVAL_RANGE_S[1])
+    middles, intervals = middles_s[possible], intervals_s[possible]
+    starts, ends = (
+        np.searchsorted(middles, middles + edge, side)
+        for edge, side in ((-INTERVAL_SPAN_S, "left"), (INTERVAL_SPAN_S, "right"))
+    )
+    usual = np.array([np.median(intervals[start:end]) for start, end in zip(starts, ends, strict=True)])
+    accepted = possible & ~loud
+    accepted[possible] &= np.abs(intervals / usual - 1) <= INTERVAL_TOLERANCE
     return accepted
 
 
-def fill_contact_loss(conductance: Array) -> tuple[Array, NDArray[np.bool_]]:
+def fill_contact_loss(eda: Signal) -> tuple[Array, NDArray[np.bool_]]:
     """Conductance (n,) in uS with samples below contact interpolated from their neighbours, and which.
 
-    The ends are held; a recording without any contact becomes the constant contact threshold.
+    Further than `CONTACT_SPAN_S` from any contact it is the contact threshold.
     """
-    lost = conductance < CONTACT_US
-    if lost.all():
-        return np.full_like(conductance, CONTACT_US), lost
-    index = np.arange(len(conductance))
-    return np.interp(index, index[~lost], conductance[~lost]), lost
+    lost = eda.values < CONTACT_US
+    index = np.arange(len(lost), dtype=np.float64)
+    span = CONTACT_SPAN_S * eda.rate_hz
+    return bridge(index, index[~lost], eda.values[~lost], span, CONTACT_US), lost
 
 
 def tonic_level(eda_level: Array) -> Array:
     """The slow part (T,) of a 1 Hz conductance (T,): below `TONIC_CUTOFF_HZ`, zero phase, ends mirrored."""
-    sections = signal.butter(2, TONIC_CUTOFF_HZ, fs=1.0, output="sos")
-    # Mirrored ends of several periods of the cut-off keep the filter's start-up out of the recording.
-    padding = min(round(4 / TONIC_CUTOFF_HZ), len(eda_level) - 1)
-    return np.asarray(signal.sosfiltfilt(sections, eda_level, padlen=padding))
+    from scipy import ndimage, signal
+
+    taps = signal.firwin(2 * TONIC_SPAN_S + 1, TONIC_CUTOFF_HZ, fs=1.0)
+    return np.asarray(ndimage.convolve1d(eda_level, taps, mode="reflect"))
+
+
+def _spaced(crests: NDArray[np.intp], pulse: Array, distance: int) -> NDArray[np.bool_]:
+    """Which crests (m,) of a pulse (n,) stay when each suppresses lower ones less than `distance` away.
+
+    Highest first, as SciPy does, whose chains of crests have no end: here a chain ends after `CREST_ROUNDS`.
+    """
+    from scipy import ndimage
+
+    stays = np.zeros(len(crests), bool)
+    open_ = np.ones(len(crests), bool)
+    for _ in range(CREST_ROUNDS):
+        heights = np.zeros(len(pulse))
+        heights[crests[open_]] = pulse[crests[open_]]
+        wins = open_ & (pulse[crests] == ndimage.maximum_filter1d(heights, 2 * distance - 1)[crests])
+        won = np.zeros(len(pulse), bool)
+        won[crests[wins]] = True
+        stays |= wins
+        open_ &= ~ndimage.maximum_filter1d(won, 2 * distance - 1)[crests]
+    return stays
 
 
 def _heart_rate(beats: Array, loud: NDArray[np.bool_], subject: str) -> tuple[Array, NDArray[np.bool_]]:
@@ -153,14 +222,15 @@ def _heart_rate(beats: Array, loud: NDArray[np.bool_], subject: str) -> tuple[Ar
     """
     intervals = np.diff(beats)
     middles = beats[:-1] + intervals / 2
-    accepted = accepted_intervals(intervals, loud[np.minimum(middles.astype(int), len(loud) - 1)])
+    accepted = accepted_intervals(middles, intervals, loud[np.minimum(middles.astype(int), len(loud) - 1)])
     if not accepted.any():
         raise InputError(
             f"{subject}: expected heart beats between 40 and 180 a minute in BVP, found none; "
             "leave the subject out or use the published channels"
         )
     centres = np.arange(len(loud)) + 0.5
-    heart_rate = np.interp(centres, middles[accepted], 60 / intervals[accepted])
+    rates = 60 / intervals[accepted]
+    heart_rate = bridge(centres, middles[accepted], rates, BEAT_SPAN_S, USUAL_HEART_RATE)
     # The number of beats before a centre says which interval it lies in; the padding stands for the ends.
     inside = np.r_[False, accepted, False][np.searchsorted(beats, centres)]
     return heart_rate, ~inside

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseveil import physiology
 from pulseveil.contracts import PHYSIOLOGICAL_CHANNELS, PUBLISHED_CHANNELS, Recording, Signal
+from pulseveil.gaps import MENDED_S
 
 # SciPy's signal module takes half a second to import, so that the functions below import it themselves:
 # the plan reads this package too.
@@ -18,6 +22,21 @@ RATE_HZ = 1.0
 Array = NDArray[np.float64]
 # A recording's channels (T, 6) at 1 Hz, and notes for the cohort summary.
 Resampled = tuple[Array, tuple[str, ...]]
+
+# Half the length of SciPy's anti-aliasing filter: ten samples of the lower rate.
+ANTI_ALIASING_S = 10
+
+
+@dataclass(frozen=True)
+class Resampler:
+    """A way to bring a recording to rows at 1 Hz, and what a raw sample can change.
+
+    reach_s: for each channel, how far (s) beyond its own second a raw sample can change a value; infinite
+    where it is the whole recording.
+    """
+
+    resample: Callable[[Recording], Resampled]
+    reach_s: Mapping[str, float]
 
 
 def fourier(recording: Recording) -> Resampled:
@@ -35,7 +54,8 @@ def fourier(recording: Recording) -> Resampled:
 def anti_aliased(recording: Recording) -> Resampled:
     """Published channels (T, 6) through a zero-phase FIR low-pass at 0.5 Hz; row k is the value at second k.
 
-    The ends are continued by a line, so that no row mixes in samples that were never recorded as zeros.
+    The ends are continued by their own past turned about them, so that no row mixes in samples that were
+    never recorded as zeros, or looks further than `ANTI_ALIASING_S`.
     """
     from scipy.signal import resample_poly
 
@@ -44,16 +64,15 @@ def anti_aliased(recording: Recording) -> Resampled:
     def one_hz(signal: Signal) -> Array:
         rate = Fraction(signal.rate_hz).limit_denominator(1000)
         whole = signal.values[: int(seconds * signal.rate_hz)]
-        return np.asarray(resample_poly(whole, rate.denominator, rate.numerator, padtype="line"))[:seconds]
+        found = resample_poly(whole, rate.denominator, rate.numerator, padtype="antireflect")
+        return np.asarray(found)[:seconds]
 
     return _columns(recording, one_hz), ()
 
 
 def physiological(recording: Recording) -> Resampled:
     """Physiological channels (T, 6); artefacts are counted in the notes."""
-    from pulseveil.physiology import physiological_channels
-
-    found = physiological_channels(recording)
+    found = physiology.physiological_channels(recording)
     counts = {
         "heart rate: {} s without a clean beat, interpolated": found.artefact_seconds,
         "skin conductance: {} s without contact, interpolated": found.contact_loss_seconds,
@@ -62,12 +81,17 @@ def physiological(recording: Recording) -> Resampled:
     return np.stack([found.channels[name] for name in PHYSIOLOGICAL_CHANNELS], axis=1), notes
 
 
+_PHYSIOLOGICAL = Resampler(
+    physiological, {name: reach_s + MENDED_S for name, reach_s in physiology.REACH_S.items()}
+)
 # (protocol, channels) -> how a recording becomes rows at 1 Hz.
-RESAMPLERS: Mapping[tuple[str, str], Callable[[Recording], Resampled]] = {
-    ("paper", "published"): fourier,
-    ("paper", "physiological"): physiological,
-    ("sound", "published"): anti_aliased,
-    ("sound", "physiological"): physiological,
+RESAMPLERS: Mapping[tuple[str, str], Resampler] = {
+    ("paper", "published"): Resampler(fourier, dict.fromkeys(PUBLISHED_CHANNELS, math.inf)),
+    ("paper", "physiological"): _PHYSIOLOGICAL,
+    ("sound", "published"): Resampler(
+        anti_aliased, dict.fromkeys(PUBLISHED_CHANNELS, ANTI_ALIASING_S + MENDED_S)
+    ),
+    ("sound", "physiological"): _PHYSIOLOGICAL,
 }
 
 

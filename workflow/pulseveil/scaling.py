@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +79,15 @@ class Scaled:
 
 
 class Scaling(Protocol):
-    """A way to scale the rows of one subject."""
+    """A way to scale the rows of one subject.
+
+    `reach_s`: how far (s) a raw sample can change a scaled value through its own row, constants apart.
+    `constants` names what it computes from the person's other rows, empty for nothing: a sample that changes
+    these changes all rows of the person.
+    """
+
+    reach_s: ClassVar[float]
+    constants: ClassVar[str]
 
     def scale(self, timeline: Timeline, channels: Sequence[str]) -> Scaled:
         """Scale `timeline.values (T, c)`, whose columns are `channels`."""
@@ -93,6 +101,9 @@ class MinMax:
     Transductive: it needs the whole recording and its labels, test windows included. A channel that does
     not change becomes 0.
     """
+
+    reach_s: ClassVar[float] = 0.0
+    constants: ClassVar[str] = "minimum and maximum of each channel over all labelled seconds"
 
     def scale(self, timeline: Timeline, channels: Sequence[str]) -> Scaled:
         """Scale to 0..1; raises InputError when no second is labelled."""
@@ -117,6 +128,8 @@ class Calibration:
     """
 
     seconds: int = 300
+    reach_s: ClassVar[float] = 0.0
+    constants: ClassVar[str] = "mean of each channel over the first rest"
 
     def scale(self, timeline: Timeline, channels: Sequence[str]) -> Scaled:
         """Scale, and mark the calibration seconds; raises InputError when the rest is too short."""
@@ -153,6 +166,9 @@ class Calibration:
 class PublicRange:
     """Each channel's public range to 0..1, clipped; nothing is learnt from anyone."""
 
+    reach_s: ClassVar[float] = 0.0
+    constants: ClassVar[str] = ""
+
     def scale(self, timeline: Timeline, channels: Sequence[str]) -> Scaled:
         """Scale by the ranges of `CHANNEL_SCALES`."""
         values = np.empty_like(timeline.values)
@@ -165,6 +181,13 @@ class PublicRange:
 def scalings(calibration_s: int) -> Mapping[str, Scaling]:
     """All scalings by name."""
     return {"min-max": MinMax(), "calibration": Calibration(calibration_s), "public": PublicRange()}
+
+
+SCALINGS: Mapping[Name, type[Scaling]] = {
+    "min-max": MinMax,
+    "calibration": Calibration,
+    "public": PublicRange,
+}
 
 
 def _none(timeline: Timeline) -> NDArray[np.bool_]:

@@ -4,7 +4,7 @@ A new version makes the workflow redo that stage; a golden-value test fails when
 version does not. Versions of single models and cohorts stand in their own classes.
 """
 
-COHORT = 1
+COHORT = 2
 FEATURES = 2
 GENERATORS = 1
 SYNTHESIS = 1

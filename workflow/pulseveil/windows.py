@@ -105,7 +105,7 @@ def cut_subject(recording: Recording, recipe: Recipe) -> SubjectWindows:
 
     Raises InputError when the recording cannot be scaled as asked.
     """
-    values, resampling_notes = RESAMPLERS[recipe.protocol, recipe.channels](recording)
+    values, resampling_notes = RESAMPLERS[recipe.protocol, recipe.channels].resample(recording)
     timeline = make_timeline(recording.subject, values, recording.intervals)
     names = CHANNEL_SETS[recipe.channels]
     scaled = scaling.scalings(recipe.calibration_s)[recipe.scaling].scale(timeline, names)

@@ -18,6 +18,7 @@ from pulseveil.cohorts.intervals import UNIX_RANGE_S
 from pulseveil.cohorts.irregularities import counted
 from pulseveil.contracts import Signal
 from pulseveil.errors import InputError
+from pulseveil.gaps import MENDED_S, bridge
 
 Array = NDArray[np.float64]
 
@@ -27,6 +28,8 @@ SETTLING_S = 1
 # Channels of one recording end within some seconds of each other; more means that files were mixed up.
 LARGEST_SPREAD_S = 10
 TEMP_RANGE_C = (0.0, 60.0)
+# The middle of what a wrist shows, where a temperature is not known.
+USUAL_TEMP_C = 30.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def read_export(files: Mapping[str, bytes], where: str) -> Export:
     """Read the signal files (by name, `ACC` and so on) of one export; `where` names the export in messages.
 
     The first second, in which the sensors settle, is dropped; all channels are cut to the shortest whole
-    second; impossible TEMP and EDA samples are interpolated. Raises InputError, naming file and row, for
+    second; impossible TEMP and EDA samples are mended. Raises InputError, naming file and row, for
     files that cannot be trusted.
     """
     parsed = {
@@ -222,11 +225,15 @@ def _cut_sentences(parsed: Mapping[str, SignalFile], seconds: int) -> list[str]:
 
 
 def _mend(name: str, values: Array, first_row: int, where: str) -> tuple[Array, list[str]]:
-    """Interpolate over samples that the sensor cannot have measured."""
+    """Interpolate over samples that the sensor cannot have measured, from neighbours within `MENDED_S`.
+
+    Further from any neighbour, EDA stays 0 (no contact) and TEMP becomes `USUAL_TEMP_C`.
+    """
     if name == "TEMP":
         bad, why = (values < TEMP_RANGE_C[0]) | (values > TEMP_RANGE_C[1]), "outside 0 to 60 C"
+        otherwise = USUAL_TEMP_C
     elif name == "EDA":
-        bad, why = values == 0, "exactly 0"
+        bad, why, otherwise = values == 0, "exactly 0", 0.0
     else:
         return values, []
     rows = np.flatnonzero(bad[:, 0])
@@ -236,10 +243,14 @@ def _mend(name: str, values: Array, first_row: int, where: str) -> tuple[Array, 
         raise InputError(f"{where}/{name}.csv: every sample is {why}; the sensor did not work")
     mended = values.copy()
     good = np.flatnonzero(~bad[:, 0])
-    mended[rows, 0] = np.interp(rows, good, values[good, 0])
-    span = (
+    span = MENDED_S * LAYOUTS[name].rate_hz
+    mended[rows, 0] = bridge(rows.astype(float), good.astype(float), values[good, 0], span, otherwise)
+    place = (
         f"rows {rows[0] + first_row} to {rows[-1] + first_row}"
         if len(rows) > 1
         else f"row {rows[0] + first_row}"
     )
-    return mended, [f"{name}.csv {span}: {counted(len(rows), 'sample')} {why}, interpolated"]
+    return mended, [
+        f"{name}.csv {place}: {counted(len(rows), 'sample')} {why}, interpolated over up to "
+        f"{MENDED_S:g} s"
+    ]

@@ -1,0 +1,31 @@
+"""How far a raw sample reaches, and how many windows 60 s of one person can change."""
+
+from __future__ import annotations
+
+import math
+
+from pulseveil import scaling
+from pulseveil.resampling import RESAMPLERS
+
+# The piece of a person's time that statements speak of.
+PIECE_S = 60
+
+
+def reach_s(protocol: str, channels: str, scaled_by: scaling.Name) -> float:
+    """How far (s) beyond its own second a raw sample can change rows at 1 Hz; infinite for the whole recording.
+
+    The constants of a scaling by person are taken as fixed (`Scaling.constants`).
+    """
+    of_channels = RESAMPLERS[protocol, channels].reach_s.values()
+    return max(of_channels) + scaling.SCALINGS[scaled_by].reach_s
+
+
+def piece_windows(window_s: int, stride_s: int, reach_s: float) -> float:
+    """How many windows any 60 s of one person can change; infinite where reach has no end.
+
+    Windows that start in an open interval of 60 s, a window and twice the reach change. Those of two
+    neighbouring intervals may lie a window apart, where the stride is longer.
+    """
+    if math.isinf(reach_s):
+        return math.inf
+    return math.ceil((PIECE_S + window_s + 2 * reach_s) / min(stride_s, window_s))
