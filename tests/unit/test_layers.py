@@ -161,6 +161,37 @@ def test_masks_are_equal_in_both_kinds_of_program():
     np.testing.assert_array_equal(plain(seed), compiled(seed))
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_rows_with_seeds_of_their_own_drop_the_same_values_in_any_batch(compiled):
+    base = tf.constant([7, -9])
+
+    def of_rows(numbers):
+        seeds = draws.child_seed(draws.child_seed(base, tf.constant(numbers)), 2)
+        # Four parts per row, as the signals of a window are.
+        return draws.happens(0.3, (4 * len(numbers), 5, 3), seeds)
+
+    run = tf.function(of_rows, jit_compile=compiled)
+    together = run(list(range(50))).numpy().reshape(50, -1)
+    np.testing.assert_array_equal(run([31, 4]).numpy().reshape(2, -1), together[[31, 4]])
+    for row in (0, 49):
+        alone = draws.happens(0.3, (4, 5, 3), draws.child_seed(draws.child_seed(base, row), 2))
+        np.testing.assert_array_equal(np.ravel(alone), together[row])
+
+
+def test_masks_of_rows_with_seeds_of_their_own_are_independent():
+    """Pairs of rows, and of layers and steps of one row: each correlation errs once in a hundred thousand."""
+    numbers = tf.range(300)
+    masks = []
+    for step, place in ((0, 0), (0, 1), (1, 0)):
+        seeds = draws.child_seed(draws.child_seed(draws.child_seed(tf.constant([3, 5]), step), numbers), place)
+        masks.append(draws.happens(0.3, (300, 64), seeds).numpy().astype(float) - 0.3)
+    first = masks[0]
+    pairs = [(first, masks[1]), (first, masks[2]), (first[1:], first[:-1]), (first[:, 1:], first[:, :-1])]
+    for left, right in pairs:
+        assert abs(np.mean(left * right)) < 4.4 * 0.21 / np.sqrt(left.size)
+    assert abs(first.mean()) < 4.4 * np.sqrt(0.21 / first.size)
+
+
 def test_child_seeds_do_not_repeat():
     base = tf.constant([5, -6])
     first = [draws.child_seed(base, i) for i in range(60)]

@@ -24,4 +24,6 @@ def bridge(places: Array, known: Array, values: Array, span: float, otherwise: A
     follows = (after < len(known)) & (known[right] - places <= span)
     precedes = (after > 0) & (places - known[left] <= span)
     between = np.interp(places, known, values)
-    return np.select([follows & precedes, precedes, follows], [between, values[left], values[right]], otherwise)
+    return np.select(
+        [follows & precedes, precedes, follows], [between, values[left], values[right]], otherwise
+    )

@@ -46,7 +46,9 @@ def check(file: h5py.File) -> None:
             elif kept is not file:
                 raise ValueError(f"{kept.name}/{name} is a group in a group, expected an array")
     if declared > limits.ARRAYS_BYTES:
-        raise ValueError(f"its arrays declare {declared} bytes, more than the {limits.ARRAYS_BYTES} that are read")
+        raise ValueError(
+            f"its arrays declare {declared} bytes, more than the {limits.ARRAYS_BYTES} that are read"
+        )
 
 
 def read(dataset: h5py.Dataset) -> NDArray[Any]:
@@ -84,7 +86,9 @@ def _declared(dataset: Any) -> int:
         raise ValueError(f"{dataset.name} is no array")
     plan = dataset.id.get_create_plist()
     if plan.get_layout() == h5py.h5d.VIRTUAL or plan.get_external_count():
-        raise ValueError(f"the values of {dataset.name} lie in another file; they must lie in the file itself")
+        raise ValueError(
+            f"the values of {dataset.name} lie in another file; they must lie in the file itself"
+        )
     filters = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
     text = h5py.check_string_dtype(dataset.dtype)
     if dataset.shape is None or not (text or dataset.dtype.kind in "biuf"):
@@ -98,7 +102,9 @@ def _declared(dataset: Any) -> int:
     if text and text.length is not None:
         raise ValueError(f"{dataset.name} holds texts of a fixed length")
     if dataset.chunks is None and cells * width != dataset.id.get_storage_size():
-        raise ValueError(f"{dataset.name} declares {cells * width} bytes and holds {dataset.id.get_storage_size()}")
+        raise ValueError(
+            f"{dataset.name} declares {cells * width} bytes and holds {dataset.id.get_storage_size()}"
+        )
     return cells * width
 
 

@@ -107,7 +107,9 @@ def parse_signal_file(content: bytes, path: str, layout: Layout) -> SignalFile:
     # Each line takes some 60 bytes of memory, however short it is.
     most = HEADER_ROWS + layout.rate_hz * 3600 * limits.SIGNAL_HOURS
     if max(text.count("\n"), text.count("\r")) > most:
-        raise InputError(f"{path}: more than {most} rows, which are {limits.SIGNAL_HOURS} hours; cut the export")
+        raise InputError(
+            f"{path}: more than {most} rows, which are {limits.SIGNAL_HOURS} hours; cut the export"
+        )
     lines = re.split("\r\n|\n|\r", text.rstrip())
     if len(lines) <= HEADER_ROWS:
         raise InputError(
@@ -251,6 +253,5 @@ def _mend(name: str, values: Array, first_row: int, where: str) -> tuple[Array, 
         else f"row {rows[0] + first_row}"
     )
     return mended, [
-        f"{name}.csv {place}: {counted(len(rows), 'sample')} {why}, interpolated over up to "
-        f"{MENDED_S:g} s"
+        f"{name}.csv {place}: {counted(len(rows), 'sample')} {why}, interpolated over up to {MENDED_S:g} s"
     ]

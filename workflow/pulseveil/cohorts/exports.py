@@ -150,7 +150,9 @@ def _check_names(entry: Folder, archive: zipfile.ZipFile) -> None:
     """Raise InputError for an archive of too many members, or whose members would lie outside of it."""
     names = archive.namelist()
     if len(names) > limits.ARCHIVE_ENTRIES:
-        raise InputError(f"{entry}: {len(names)} members, more than the {limits.ARCHIVE_ENTRIES} that are read")
+        raise InputError(
+            f"{entry}: {len(names)} members, more than the {limits.ARCHIVE_ENTRIES} that are read"
+        )
     for name in names:
         parts = name.removesuffix("/").split("/")
         if not name.isprintable() or PurePosixPath(name).is_absolute() or {"", ".", ".."} & set(parts):
