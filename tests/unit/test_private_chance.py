@@ -1,4 +1,4 @@
-"""All chance of a row hangs on its record: who else is drawn, and where in the draw, changes no record's part.
+"""All chance of a row hangs on its record: who else is drawn, and in which order, changes no record's part.
 
 The accountant takes a step for a sum over records, each drawn or not: amplification by sampling holds only
 if a record's part is the same whoever else is drawn. Sums are those of the compiled programs (`drawn_sums`).
@@ -95,7 +95,7 @@ def test_free_places_change_nothing(rows):
 
 @pytest.mark.parametrize("backend", [dpsgd, library_optimizer], ids=["own", "tensorflow-privacy"])
 def test_a_training_with_an_empty_record_in_its_draw_is_that_without_it(backend):
-    """Both by keys under which the draws differ in record 0 alone, which has weight 0; noise is negligible."""
+    """By keys under which the draws differ in record 0 alone, which has weight 0; noise is negligible."""
     network, run = CNN(6, 8, 3, (5, 4), 0.3), Mechanism("case", "window", 5, 0.5, 5, 1, 1.0, 1e-7)
     recipe = dpsgd.Recipe(network, run, learning_rate=run.expected_batch, optimizer="sgd")
     # The draws hang on the versions of what is imported: the library comes first.
