@@ -9,6 +9,7 @@ from pulseveil.assessment import assess, portrait
 from pulseveil.atomic import atomic_path
 from pulseveil.contracts import SyntheticSet, WindowSet
 from pulseveil.errors import run_command
+from pulseveil.jobs import read_generators
 from pulseveil.stages import QUALITY
 
 
@@ -27,7 +28,7 @@ def main() -> None:
     job_files.check_outputs(options.models, len(options.synthetic))
     windows = store.read_record(options.windows, WindowSet)
     for i, path in enumerate(options.synthetic):
-        models = store.read_models(options.models[i])
+        models = read_generators(options.models[i])
         synthetic = store.read_record(path, SyntheticSet)
         table = assess(models, synthetic, windows)
         with atomic_path(options.out[i]) as temporary:

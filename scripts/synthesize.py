@@ -10,6 +10,7 @@ from pulseveil.cards.markdown import write_cards
 from pulseveil.errors import InputError, run_command
 from pulseveil.export import export_csv
 from pulseveil.generator_runs import synthesize
+from pulseveil.jobs import read_generators
 
 MADE = {"drawn by": "scripts/synthesize.py, subjects of the published size, from the seeds of the study"}
 
@@ -36,7 +37,7 @@ def main() -> None:
     if options.csv:
         job_files.check_outputs(options.csv, len(options.models))
     for i, path in enumerate(options.models):
-        models = store.read_models(path)
+        models = read_generators(path)
         synthetic = synthesize(models, options.subjects)
         settings = {
             "models": store.read_cell_hash(path),

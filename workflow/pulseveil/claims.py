@@ -1,4 +1,9 @@
-"""What may be claimed of a trained generator: from the ledger in its file, checked against its plan."""
+"""What may be claimed of a trained generator: from the ledger in its file, checked against its plan.
+
+A ledger is what the training wrote of itself, and names the hash of the weights that it speaks for: weights
+put into the file by mistake, damage or from another training are found. It is no signature: whoever writes
+both can make them agree, so a file is to be believed as far as the place that it came from.
+"""
 
 from __future__ import annotations
 
@@ -58,8 +63,9 @@ class Claim:
 def judge(models: store.Models, folds: Sequence[str]) -> Claim:
     """The claim of the models of some folds, as their ledgers and the job in their file allow.
 
-    Each fold needs a ledger that is complete, of this very training, from secret noise, and whose mechanisms
-    are those that the plan was calibrated to; one bad fold makes all of them not private.
+    Each fold needs a ledger that is complete, of this very training and these very weights, from secret
+    noise, and whose mechanisms are those that the plan was calibrated to; one bad fold makes all of them not
+    private.
     """
     job = GeneratorJob.model_validate(models.description["job"])
     entries: tuple[Entry, ...] = ()
@@ -68,7 +74,8 @@ def judge(models: store.Models, folds: Sequence[str]) -> Claim:
         try:
             found = _entries(models, fold)
             entries += found
-            reason = next(_doubts(job, int(models.description["seed"]), fold, found), "")
+            reason = next(_of_other_weights(models, fold, found), "")
+            reason = reason or next(_doubts(job, int(models.description["seed"]), fold, found), "")
         except InputError as error:
             reason = f"its ledger cannot be used ({error})"
         if reason:
@@ -86,6 +93,15 @@ def judge(models: store.Models, folds: Sequence[str]) -> Claim:
 def _entries(models: store.Models, fold: str) -> tuple[Entry, ...]:
     source = f"ledger of fold {fold}"
     return tuple(ledger.from_json(text, source) for text in models.ledgers.get(fold, ()))
+
+
+def _of_other_weights(models: store.Models, fold: str, entries: Sequence[Entry]) -> Iterator[str]:
+    """Why the entries do not speak for the weights of `fold`: nothing where they do."""
+    named = {entry.inputs.get("weights") for entry in entries}
+    if None in named:
+        yield f"the ledger of fold {fold} names no weights, as older versions left it: train it again"
+    elif named - {releases.weights_hash(models.arrays.get(fold, {}))}:
+        yield f"the weights of fold {fold} are not those of its ledger"
 
 
 def _doubts(job: GeneratorJob, seed: int, fold: str, entries: Sequence[Entry]) -> Iterator[str]:

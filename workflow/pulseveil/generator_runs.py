@@ -97,8 +97,14 @@ def synthesize_fold(
     seed = int(models.description["seed"])
     kind = _start(job)
     logger.info("synthesize %s, seed %d, fold %s: %d subjects", job.generator, seed, fold, subjects)
+    try:
+        model = kind.from_arrays(kind.Settings.model_validate(job.settings), models.arrays[fold])
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"fold {fold}: its arrays make no generator of kind {job.kind} ({error}); train it again"
+        ) from None
     made = synthetic_subjects(
-        kind.from_arrays(kind.Settings.model_validate(job.settings), models.arrays[fold]),
+        model,
         subjects=subjects,
         classes=job.classes,
         stream=stream,
@@ -251,7 +257,11 @@ def _ledgers(
     """The closed ledger of one fold's training by fold; none where it is not private."""
     if not budget.is_private:
         return {}
-    known = {"people": list(fold.train_subjects), "settings": releases.settings_hash(job.settings)}
+    known = {
+        "people": list(fold.train_subjects),
+        "settings": releases.settings_hash(job.settings),
+        "weights": releases.weights_hash(model.arrays()),
+    }
     return {fold.name: releases.closed_ledger(model.ledger, budget, {**named, **known})}
 
 
@@ -259,7 +269,7 @@ def _settings(job: GeneratorJob, fold: Fold, seed: int) -> dict[str, Any]:
     """All that a run depends on besides the data."""
     settings = registry.load("generators", job.kind).Settings.model_validate(job.settings)
     return {
-        "versions": job.versions,
+        "versions": [*job.versions, job.ledgers] if job.ledgers else job.versions,
         "kind": job.kind,
         "settings": settings.model_dump(mode="json"),
         "classes": job.classes,

@@ -26,7 +26,7 @@ _GROWTH = 1.01
 
 
 def check(file: h5py.File) -> None:
-    """Raise ValueError unless a file holds arrays and groups of arrays of its own, in all within the limits."""
+    """Raise ValueError unless a file holds arrays and groups of arrays of its own, all within the limits."""
     if file.id.get_create_plist().get_sizes() != (8, 8):
         raise ValueError("its addresses are not of 64 bits")
     if len(file.attrs) > _MOST_ATTRIBUTES:
@@ -81,7 +81,7 @@ def _is_group(group: h5py.Group, name: str) -> bool:
 
 
 def _declared(dataset: Any) -> int:
-    """The bytes that an array takes in memory; raises ValueError where they do not lie in the file as ours do."""
+    """The bytes that an array takes in memory; raises ValueError where it is not stored as ours are."""
     if not isinstance(dataset, h5py.Dataset):
         raise ValueError(f"{dataset.name} is no array")
     plan = dataset.id.get_create_plist()

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple
 from itertools import product
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
-from pulseveil import randomness
+from pydantic import ValidationError
+
+from pulseveil import randomness, store
+from pulseveil.config_errors import explain
+from pulseveil.errors import InputError
 from pulseveil.naming import number_label
 from pulseveil.privacy.budget import Backend, Budget, NoiseMode, Population, Unit
 from pulseveil.protocols import Fold, Train
 from pulseveil.randomness import Stream
 from pulseveil.settings import Settings
-from pulseveil.study import Epsilon
+from pulseveil.study import Epsilon, Scaling
 
 
 class Job(Settings):
@@ -52,11 +57,13 @@ class Job(Settings):
 class GeneratorJob(Job):
     """Train one generator for each fold and seed; a fold's `train_subjects` are all that it may see.
 
-    `cohort_kind` is for the cards; it is empty in models of older versions.
+    `cohort_kind` is for the cards; it is empty in models of older versions. `ledgers` is the version of what
+    the ledgers of a private training say.
     """
 
     cohort: str
     cohort_kind: str = ""
+    ledgers: int = 0
     generator: str
     kind: str
     settings: Mapping[str, Any]
@@ -79,6 +86,36 @@ class GeneratorJob(Job):
             "epsilon_generator": number_label(self.epsilon_generator),
             "seed": seed,
         }
+
+
+class _Form(Settings):
+    """What the windows of a model's description share."""
+
+    channels: tuple[str, ...]
+    rate_hz: float
+    window_s: float
+    stride_s: float
+    scaling: Scaling
+    protocol: Literal["paper", "sound"]
+
+
+class _Description(Settings):
+    """What a file of trained generators says of them, beside arrays and ledgers."""
+
+    job: GeneratorJob
+    seed: int
+    form: _Form
+    trained_stride_s: float = 1.0
+
+
+def read_generators(path: Path) -> store.Models:
+    """The trained generators in a file; raises InputError where it does not say what they are."""
+    models = store.read_models(path)
+    try:
+        _Description.model_validate(models.description)
+    except ValidationError as error:
+        raise InputError(explain(error, _Description, models.description, str(path))) from None
+    return models
 
 
 class DetectorJob(Job):

@@ -39,7 +39,7 @@ ARRAYS = 100_000
 
 
 def require_file(path: Path, most: int, expected: str) -> None:
-    """Raise InputError, which says what was `expected`, unless `path` is a regular file of up to `most` bytes."""
+    """Raise InputError, saying what was `expected`, unless `path` is a regular file of up to `most` bytes."""
     try:
         status = path.stat()
     except (OSError, ValueError) as error:

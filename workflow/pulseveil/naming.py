@@ -1,4 +1,4 @@
-"""Words of file names, wildcards, table cells and hashes: one spelling for numbers, and names that are safe there."""
+"""Words of file names, wildcards, table cells and hashes: one spelling for numbers, safe names."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ def require_plain_path(path: Path, what: str) -> None:
     """Raise InputError for a path that Snakemake would take for a pattern, or that is more than one line."""
     if not str(path).isprintable() or set(str(path)) & set("{}"):
         raise InputError(
-            f"{what}: {str(path)!r} holds a brace, which means a wildcard to Snakemake, or a line break; rename it"
+            f"{what}: {str(path)!r} holds a brace, a wildcard to Snakemake, or a line break; rename it"
         )

@@ -145,6 +145,7 @@ class Plan:
             versions=(stages.GENERATORS, _kind("generators", model).version),
             cohort=cell.cohort,
             cohort_kind=self.study.cohort_settings[cell.cohort].kind,
+            ledgers=stages.LEDGERS if np.isfinite(cell.epsilon) else 0,
             generator=cell.generator,
             kind=model.kind,
             settings=model.settings.model_dump(mode="json"),

@@ -6,9 +6,11 @@ what is released can never be met again by the key that made it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +68,20 @@ def release_name(budget: Budget) -> str:
 def settings_hash(values: Mapping[str, Any]) -> str:
     """A hash of public settings."""
     return provenance.cell_hash(values)[:16]
+
+
+def weights_hash(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """sha256 of the arrays of a released model, by name: types, shapes and values, as a file gives them back.
+
+    A function of what was noised already: it may leave with it.
+    """
+    digest = sha256()
+    for name in sorted(arrays):
+        values = np.asarray(arrays[name])
+        # Texts are as wide as the longest one of their array.
+        kind, content = values.dtype.str, values.tobytes()
+        if values.dtype.kind == "U":
+            kind, content = "text", json.dumps(values.tolist()).encode()
+        digest.update(json.dumps([name, kind, values.shape, len(content)]).encode())
+        digest.update(content)
+    return digest.hexdigest()

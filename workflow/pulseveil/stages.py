@@ -7,6 +7,8 @@ version does not. Versions of single models and cohorts stand in their own class
 COHORT = 2
 FEATURES = 2
 GENERATORS = 1
+# Of private generators alone: what their ledgers say. 1: the hash of the weights that they speak for.
+LEDGERS = 1
 SYNTHESIS = 1
 QUALITY = 2
 DETECTORS = 1

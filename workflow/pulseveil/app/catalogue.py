@@ -10,7 +10,7 @@ from pulseveil import paths, store
 from pulseveil.cards.facts import Facts, gather
 from pulseveil.contracts import subject_order
 from pulseveil.errors import InputError
-from pulseveil.jobs import GeneratorJob
+from pulseveil.jobs import GeneratorJob, read_generators
 from pulseveil.naming import number_label, parse_number
 from pulseveil.protocols import ALL
 
@@ -65,13 +65,13 @@ def find_models(folder: Path) -> tuple[ModelFile, ...]:
 
 def fold_names(file: ModelFile) -> tuple[str, ...]:
     """The folds that a file holds models of: that of all people first, then in numeric order."""
-    names = store.read_models(file.path).arrays
+    names = read_generators(file.path).arrays
     return tuple(sorted(names, key=lambda name: (name != ALL, subject_order(name))))
 
 
 def open_model(file: ModelFile, fold: str) -> TrainedModel:
     """The model of a fold with its claim; raises InputError where the file is not what its place says."""
-    models = store.read_models(file.path)
+    models = read_generators(file.path)
     if fold not in models.arrays:
         raise InputError(f"{file.path}: no model of fold {fold!r}; it has {', '.join(models.arrays)}")
     job = GeneratorJob.model_validate(models.description["job"])

@@ -170,7 +170,7 @@ def _readable(entry: Folder) -> Iterator[None]:
         raise
     except NotImplementedError as error:
         raise InputError(
-            f"{entry}: compressed in a way that is not read ({error}); unpack it, or pack it again as a plain zip"
+            f"{entry}: compressed in a way that is not read ({error}); unpack it, or pack it as a plain zip"
         ) from None
     except zipfile.BadZipFile as error:
         raise InputError(

@@ -142,7 +142,7 @@ def _label_row(path: Path, row: int, cells: list[str]) -> LabelRow:
     require_name(subject, f"{where}: subject")
     if not name.isprintable() or len(name) > _LONGEST_CONDITION:
         raise InputError(
-            f"{where}: condition {name[:80]!r} must be one line of up to {_LONGEST_CONDITION} letters; rename it"
+            f"{where}: condition {name[:80]!r} must be one line of {_LONGEST_CONDITION} letters at most"
         )
     if stress not in ("0", "1"):
         raise InputError(f"{where}: stress must be 0 or 1, found {stress!r}")

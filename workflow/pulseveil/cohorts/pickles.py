@@ -3,7 +3,7 @@
 Not even numpy's own loading functions are lent to a pickle: crafted array states could make them misread
 memory. Stand-ins collect shape, type and bytes; the arrays are made from these when the pickle is closed.
 A pickle's steps are looked through before they are taken, and what it makes of itself (texts encoded again and
-again, containers inside each other by alias) is counted: a small file cannot fill the memory or never end.
+again, containers inside each other by alias) is counted: a small file cannot fill the memory, or never end.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class _ScalarReader:
 
 
 class _Encoder:
-    """Stands for `_codecs.encode`, as which protocol 2 stores bytes; each letter of a file is encoded once."""
+    """Stands for `_codecs.encode`, as which protocol 2 stores bytes; a file's letters are encoded once."""
 
     __slots__ = ("_left",)
 
@@ -106,7 +106,7 @@ _ADMITTED: Mapping[tuple[str, str], Any] = {
     ("numpy", "dtype"): _Dtype,
     ("__builtin__", "bytes"): _EmptyBytes(),
 }
-# After these steps a tuple can lie on top of the stack (the latter leave what they find, if told nothing to add).
+# After these steps a tuple can lie on top of the stack; those of the second line can leave what they find.
 _TUPLES = ("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")
 _TUPLES += ("BUILD", "APPEND", "APPENDS", "SETITEM", "SETITEMS")
 # Sets, and steps that copy or drop what is on the stack: no pickle of arrays needs them.
@@ -157,8 +157,8 @@ def load_arrays(path: Path) -> Any:
 def _check_steps(content: mmap.mmap) -> None:
     """Raise ValueError for a pickle that takes too many steps, or one that no pickle of arrays takes.
 
-    Places of the memo are numbered as they are filled: a high number alone would allocate all below it. A tuple
-    is used once: one of tuples of tuples by alias takes for ever to be hashed as a key.
+    Places of the memo are numbered as they are filled: a high number alone would allocate all below it. A
+    tuple is used once: one of tuples of tuples by alias takes for ever to be hashed as a key.
     """
     previous = ""
     filled: set[int] = set()

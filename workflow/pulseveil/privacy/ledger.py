@@ -164,7 +164,7 @@ def write(path: Path, entries: Sequence[Entry]) -> None:
 
 def read(path: Path) -> tuple[Entry, ...]:
     """The entries of `ledger.json`; raises InputError where one is damaged or contradicts itself."""
-    values = _values(limits.read_bytes(path, limits.JSON_BYTES, "a JSON list of ledger entries"), str(path))
+    values = _values(limits.read_bytes(path, limits.JSON_BYTES, "a ledger"), str(path))
     if not isinstance(values, list):
         raise InputError(f"{path}: expected a JSON list of ledger entries, found {type(values).__name__}")
     return tuple(_entry(value, f"{path}: entry {i}") for i, value in enumerate(values, start=1))
@@ -191,7 +191,7 @@ def _values(text: str | bytes, source: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{source}: expected a JSON list of ledger entries ({error})") from None
+        raise InputError(f"{source}: not JSON ({error}); expected a ledger") from None
 
 
 def _entry(value: Any, source: str) -> Entry:

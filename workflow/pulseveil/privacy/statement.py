@@ -19,7 +19,7 @@ DELTAS = (1e-3, 1e-5, 1e-6)
 PIECE_S = 60
 _WIDTH = 100
 # What tells models of one kind apart: all else in an entry's inputs says which kind it is.
-_OF_ONE_MODEL = ("seed", "fold", "people", "settings", "release")
+_OF_ONE_MODEL = ("seed", "fold", "people", "settings", "release", "weights")
 
 UNITS = {
     "subject": "One whole person. All windows of a person enter as one vector, clipped as one: everything "
