@@ -5,6 +5,8 @@ import io
 import json
 import math
 import zipfile
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,16 @@ from pulseveil.contracts import SyntheticSet
 from pulseveil.errors import InputError
 
 REQUEST = Request(3, 10, (0.7, 0.3), 2)
+CONFIRMED = {"confirmed_not_private": True}
+# All that the page shows or hands out of what was drawn.
+EXITS = {
+    "CSV": partial(export, form="csv"),
+    "HDF5": partial(export, form="h5"),
+    "cards": preview,
+    "signals": figures.signals_figure,
+    "distributions": figures.distributions_figure,
+}
+every_exit = pytest.mark.parametrize("leave", EXITS.values(), ids=EXITS)
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +118,27 @@ def test_a_model_that_is_not_private_gives_nothing_unconfirmed(trained, key):
     assert files["statement.txt"].decode().startswith("NOT PRIVATE")
 
 
+@pytest.mark.parametrize("key", [("small", math.inf), ("rehearsal", 8)])
+@every_exit
+def test_nothing_of_a_model_that_is_not_private_leaves_before_that_is_confirmed(trained, key, leave):
+    made = make(trained[key], Request(1, 10, (1.0, *[0.0] * (trained[key].job.classes - 1)), 0), **CONFIRMED)
+    with pytest.raises(InputError, match="confirm that you know it"):
+        leave(made)
+    assert leave(made, **CONFIRMED)
+
+
+@every_exit
+def test_a_claim_that_falls_after_drawing_closes_every_exit(private, leave):
+    assert leave(private)
+    facts = replace(private.trained.facts, claim=private.trained.facts.claim.refused("an audit refuted it"))
+    fallen = replace(private, trained=replace(private.trained, facts=facts))
+    with pytest.raises(InputError, match="an audit refuted it; confirm that you know it"):
+        leave(fallen)
+
+
 def test_a_preview_is_the_card_without_hashes_of_files(private):
     card = unzipped(export(private, "csv"))["data_card.md"].decode()
-    lines = set(card.splitlines()) - set(preview(private).splitlines())
+    lines = set(card.splitlines()) - set(preview(private)[0].splitlines())
     assert len(lines) == 1
     assert "sha256" in lines.pop()
 

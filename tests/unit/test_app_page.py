@@ -1,14 +1,12 @@
 """The page itself where no browser is needed, and the command that serves it."""
 
 import sys
-from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.web.server.starlette import App
 
-from pulseveil.app import __main__ as serve
-from pulseveil.app import page
+from pulseveil.app import page, serving
 
 
 @pytest.fixture
@@ -42,11 +40,10 @@ def test_a_card_on_the_page_has_smaller_headings():
     assert page._demoted("# A\n\n## B\nC # D\n") == "### A\n\n#### B\nC # D\n"
 
 
-def test_the_server_is_for_this_machine_only_and_tells_nobody():
-    command = serve.command(Path("folder"), "localhost", 8501)
-    assert command[:4] == [sys.executable, "-m", "streamlit", "run"]
-    pairs = dict(pairwise(command))
-    assert pairs["--browser.gatherUsageStats"] == "false"
-    assert pairs["--server.headless"] == "true"
-    assert pairs["--server.address"] == "localhost"
-    assert command[-3:] == ["--", "--folder", "folder"]
+def test_the_server_is_for_this_machine_only_and_tells_nobody(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(App, "run", lambda _, config: asked.update(config))
+    serving.serve(serving.options(["--folder", "folder"]))
+    assert asked["browser.gatherUsageStats"] is False
+    assert asked["server.headless"] is True
+    assert asked["server.address"] == "localhost"

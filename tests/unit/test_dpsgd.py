@@ -209,6 +209,20 @@ def test_the_library_takes_the_same_step():
     cases.require_close(moved, flat(cases.released(run, data)), "the library's step")
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38], ids=str)
+def test_the_library_takes_a_record_without_finite_gradient_for_zero(value):
+    """Float32 overflows at 3.4e38: the last value is finite, its gradient is not."""
+    n = 30
+    data = cases.examples(n)
+    x = data.x.copy()
+    x[3] = value
+    others = [g for record, g in enumerate(cases.plain_gradients(data)) if record != 3]
+    run = cases.mechanism(n, clip_norm=cases.median_norm(others), noise_multiplier=1e-9)
+    theirs, _ = library_optimizer.fit(cases.recipe(run), data._replace(x=x), NOISE, STREAM)
+    moved = flat(cases.start_parameters()) - flat(theirs.parameters)
+    cases.require_close(moved, cases.plain_clipped_sum(others, run.clip_norm), "the other records' step")
+
+
 def test_other_data_never_meet_the_same_noise():
     cases.check_fresh_noise()
 

@@ -69,9 +69,13 @@ def export(made: Made, form: Form, *, confirmed_not_private: bool = False) -> Ex
     return Export(f"{stem}.zip", _zip(files))
 
 
-def preview(made: Made) -> str:
-    """The data card as an export would hold it, without hashes of files that are not made yet."""
-    return _data_card(made, {})
+def preview(made: Made, *, confirmed_not_private: bool = False) -> tuple[str, str]:
+    """Data card and model card as an export would hold them, without hashes of files that are not made yet.
+
+    Raises InputError for a model that is not private unless confirmed.
+    """
+    require_confirmation(made.trained, confirmed_not_private)
+    return _data_card(made, {}), model_card(made.trained.facts)
 
 
 def _data_card(made: Made, hashes: Mapping[str, str]) -> str:

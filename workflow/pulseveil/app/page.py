@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import re
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from pulseveil.app import catalogue, export, figures, synthesis
+from pulseveil.app import catalogue, export, figures, serving, synthesis
 from pulseveil.app.catalogue import ModelFile, TrainedModel
 from pulseveil.app.synthesis import Made, Request
-from pulseveil.cards.markdown import model_card
 from pulseveil.errors import InputError
 from pulseveil.protocols import ALL
 
@@ -41,7 +38,7 @@ def main() -> None:
     st.set_page_config(page_title="PulseVeil", layout="wide")
     st.html(STYLE)
     st.title("PulseVeil: synthetic wearable data")
-    folder = _folder()
+    folder = serving.options().folder
     try:
         files = catalogue.find_models(folder)
         if files:
@@ -50,12 +47,6 @@ def main() -> None:
             st.info(NO_MODELS.format(folder=folder))
     except InputError as error:
         st.error(str(error))
-
-
-def _folder() -> Path:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--folder", type=Path, default=Path())
-    return Path(parser.parse_args().folder)
 
 
 def _show(files: tuple[ModelFile, ...]) -> None:
@@ -144,8 +135,8 @@ def _ask(trained: TrainedModel) -> Request:
 
 
 def _made(trained: TrainedModel, request: Request, confirmed: bool, model: tuple[Any, ...]) -> Made | None:
-    """What the button draws; what was drawn from another model or request is forgotten."""
-    identity = (*model, request)
+    """What the button draws; what was drawn from another model, claim or request is forgotten."""
+    identity = (*model, trained.facts.claim.headline, request)
     if st.button("Generate", type="primary", key="generate"):
         st.session_state.pop("made", None)
         with st.spinner("Drawing"):
@@ -170,16 +161,16 @@ def _results(made: Made, confirmed: bool) -> None:
     names = ("Signals", "Distributions", "Data card", "Model card")
     signals, distributions, of_data, of_model = st.tabs(names)
     with signals:
-        st.image(_signals(identity, made))
+        st.image(_signals(identity, confirmed, made))
     with distributions:
-        st.image(_distributions(identity, made))
+        st.image(_distributions(identity, confirmed, made))
         st.caption(
             "Means of synthetic windows. Ranges and directions come from the literature, not from recordings."
         )
-    with of_data:
-        st.markdown(_demoted(export.preview(made)))
-    with of_model:
-        st.markdown(_demoted(model_card(made.trained.facts)))
+    cards = export.preview(made, confirmed_not_private=confirmed)
+    for tab, card in zip((of_data, of_model), cards, strict=True):
+        with tab:
+            st.markdown(_demoted(card))
 
 
 @st.cache_data(max_entries=4, show_spinner="Writing")
@@ -188,13 +179,13 @@ def _file(identity: str, form: export.Form, confirmed: bool, _made: Made) -> exp
 
 
 @st.cache_data(max_entries=20, show_spinner="Drawing")
-def _signals(identity: str, _made: Made) -> bytes:
-    return figures.png(figures.signals_figure(_made))
+def _signals(identity: str, confirmed: bool, _made: Made) -> bytes:
+    return figures.png(figures.signals_figure(_made, confirmed_not_private=confirmed))
 
 
 @st.cache_data(max_entries=20, show_spinner="Drawing")
-def _distributions(identity: str, _made: Made) -> bytes:
-    return figures.png(figures.distributions_figure(_made))
+def _distributions(identity: str, confirmed: bool, _made: Made) -> bytes:
+    return figures.png(figures.distributions_figure(_made, confirmed_not_private=confirmed))
 
 
 def _demoted(card: str) -> str:

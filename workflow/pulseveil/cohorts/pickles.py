@@ -2,8 +2,8 @@
 
 Not even numpy's own loading functions are lent to a pickle: crafted array states could make them misread
 memory. Stand-ins collect shape, type and bytes; the arrays are made from these when the pickle is closed.
-A pickle's steps are looked through before they are taken, and what it makes of itself (texts encoded again and
-again, containers inside each other by alias) is counted: a small file cannot fill the memory, or never end.
+A pickle's steps are looked through before they are taken, and what it makes of itself (texts encoded again,
+containers inside each other by alias) is counted: a small file cannot fill the memory, or never end.
 """
 
 from __future__ import annotations

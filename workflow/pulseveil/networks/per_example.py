@@ -265,7 +265,7 @@ class _Stacked:
 
     def without(self, kept: tf.Tensor) -> _Part:
         """The same, with zero for records that are not kept (records) bool."""
-        return _Stacked(self.parameters, tuple(_kept(kept, g) for g in self.gradients))
+        return _Stacked(self.parameters, tuple(kept_rows(kept, g) for g in self.gradients))
 
 
 @dataclass(frozen=True, eq=False)
@@ -304,8 +304,8 @@ class _Factored:
 
     def without(self, kept: tf.Tensor) -> _Part:
         """The same, with zero for records that are not kept (records) bool."""
-        inputs = tuple(_kept(kept, a) for a in self.inputs)
-        return _Factored(self.kernels, self.bias, inputs, _kept(kept, self.signal))
+        inputs = tuple(kept_rows(kept, a) for a in self.inputs)
+        return _Factored(self.kernels, self.bias, inputs, kept_rows(kept, self.signal))
 
 
 def _by_record(x: tf.Tensor, records: int) -> tf.Tensor:
@@ -324,5 +324,6 @@ def _flat(x: tf.Tensor) -> tf.Tensor:
     return tf.reshape(x, (x.shape[0], -1))
 
 
-def _kept(kept: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+def kept_rows(kept: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """x (records, ...) with zero for records that are not kept (records) bool, whatever their values are."""
     return tf.where(tf.reshape(kept, (-1, *(1 for _ in x.shape[1:]))), x, tf.zeros_like(x))

@@ -18,6 +18,7 @@ import tensorflow as tf
 from pulseveil import randomness
 from pulseveil.networks import draws
 from pulseveil.networks.learner import as_learner, seeds_of
+from pulseveil.networks.per_example import Note, kept_rows, record_gradients, unnoted
 from pulseveil.networks.training import Examples, Weights
 from pulseveil.privacy import dpsgd, sampling
 from pulseveil.privacy.clipping import SLACK
@@ -34,8 +35,7 @@ def fit(recipe: Recipe, examples: Examples, noise: Noise, stream: Stream) -> tup
     """Train from fresh weights; returns them, and how many steps the library took: see `dpsgd.fit`.
 
     Records have one row each. The library's noise is of TensorFlow's own generator, which is seeded from
-    `noise` here and by the operating system afterwards. The library does not take out a record whose gradient
-    is not finite: it spoils the model.
+    `noise` here and by the operating system afterwards.
     """
     dpsgd.require_separate_records(recipe.network)
     started = time.monotonic()
@@ -82,13 +82,25 @@ def optimizer(recipe: Recipe, rows: int) -> Any:
 def _step(
     recipe: Recipe, dp_optimizer: Any, variables: Sequence[tf.Variable], taken: tf.Variable
 ) -> Callable[[Examples, tf.Tensor, tf.Tensor, tf.Tensor], None]:
-    """One step on a batch, of which `present (rows)` are records: padding has no loss and no gradient."""
+    """One step on a batch, of which `present (rows)` are records: padding has no loss and no gradient.
+
+    Nor has a record whose gradient is not finite. The library would multiply it by zero, which leaves it: its
+    values are emptied before the library sees them.
+    """
     learner = as_learner(recipe.network)
 
     def step(batch: Examples, present: tf.Tensor, records: tf.Tensor, seed: tf.Tensor) -> None:
+        def row_losses(rows: Examples, parameters: Sequence[tf.Tensor], note: Note = unnoted) -> tf.Tensor:
+            return learner.row_losses(Weights(parameters, []), rows, seeds_of(seed, records, 1), note)
+
+        values = [tf.convert_to_tensor(value) for value in variables]
+        found = record_gradients(lambda note: row_losses(batch, values, note), values, present.shape[0])
+        finite = tf.math.is_finite(found.squared_norms())
+        mended = Examples(*(kept_rows(finite, value) for value in batch))
+        counted = tf.where(finite, present, 0.0)
+
         def losses() -> tf.Tensor:
-            weights = Weights([tf.convert_to_tensor(value) for value in variables], [])
-            return present * learner.row_losses(weights, batch, seeds_of(seed, records, 1))
+            return counted * row_losses(mended, [tf.convert_to_tensor(value) for value in variables])
 
         dp_optimizer.minimize(losses, variables)
         taken.assign_add(1)
