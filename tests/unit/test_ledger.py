@@ -127,7 +127,7 @@ def test_reproducible_noise_is_never_private():
         (lambda values: [*values, 3], "entry 2: expected a JSON object, found int"),
         (lambda values: [values[0] | {"sigma": 1}], r"unknown keys \['sigma'\]"),
         (lambda values: [{k: v for k, v in values[0].items() if k != "room"}], r"missing keys \['room'\]"),
-        (lambda values: [values[0] | {"q": 2}], "entry 1: mechanism cnn: q 2 is out of range"),
+        (lambda values: [values[0] | {"q": 2}], "entry 1: mechanism cnn: q 2.0 is out of range"),
         (lambda values: [values[0] | {"n": "many"}], "entry 1"),
         (lambda values: [values[0] | {"public_quantities": None}], "entry 1"),
     ],

@@ -44,7 +44,7 @@ def test_studies_of_the_project_are_valid_and_survive_a_round_trip(name):
             ["generators[0].settings.stepps", "did you mean 'steps'"],
         ),
         (changed(cohorts={"a": {"kind": "wessad"}}), ["cohorts.a.kind", "did you mean 'wesad'"]),
-        (changed(delta=2), ["delta", "less than 1"]),
+        (changed(delta=2), ["delta", "from 1e-12 to 0.01"]),
         (
             changed(evaluations=[{"name": "x", "cohort": "simulated", "train": "reel"}]),
             ["evaluations[0].train", "did you mean 'real'"],

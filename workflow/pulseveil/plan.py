@@ -6,6 +6,7 @@ pack depends on the study alone, so that two machines plan the same jobs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,6 +27,7 @@ from pulseveil.protocols import ALL, Fold, Outline, make_folds, one_fold
 from pulseveil.study import Evaluation, Model, Study
 
 NONE = "none"
+_MOST_RUNS = 2_000_000
 RUN_KEYS = (
     *("evaluation", "generator", "detector", "unit", "epsilon_generator", "epsilon_detector"),
     *("subjects", "noise", "seed"),
@@ -313,6 +315,7 @@ def make_plan(study: Study) -> Plan:
         for name, settings in study.cohort_settings.items()
     }
     plan = Plan(study, outlines)
+    _check_size(plan)
     for pack in plan.detector_packs:
         plan.detector_folds(pack)
         for detector in pack.detectors:
@@ -323,6 +326,22 @@ def make_plan(study: Study) -> Plan:
     for cell in plan.generator_cells():
         _check_private("generators", study.generator(cell.generator), cell.epsilon, cell.unit)
     return plan
+
+
+def _check_size(plan: Plan) -> None:
+    """A table of all runs must fit into memory, and a workflow of their jobs into a life."""
+    runs = sum(
+        math.prod(
+            map(len, (pack.seeds, pack.generators, pack.subjects, pack.noise, plan.detector_folds(pack)))
+        )
+        * sum(len(plan.privacies(pack, detector)) for detector in pack.detectors)
+        for pack in plan.detector_packs
+    )
+    if runs > _MOST_RUNS:
+        raise InputError(
+            f"study {plan.study.name}: {runs} runs, more than {_MOST_RUNS}; ask for fewer seeds, "
+            "synthetic_subjects, epsilons or input_noise"
+        )
 
 
 def _check_private(group: registry.Group, model: Model, epsilon: float, unit: str) -> None:

@@ -19,32 +19,46 @@ from pulseveil.naming import number_label, parse_number, require_plain_path
 from pulseveil.privacy.budget import Backend, NoiseMode, Population, Unit
 from pulseveil.settings import Settings
 
+# Budgets outside protect nobody, or drown every model; their noise cannot be computed.
+_EPSILONS = (1e-3, 1e4)
+# Protocol `paper` keeps the published delta; `sound` takes less, by the number of records (`spending`).
+_DELTAS, _PUBLISHED_DELTA = (1e-12, 1e-2), 1e-3
+_WEEK_S = 604_800
 
-def _positive(value: Any) -> float:
+
+def _number(value: Any, expected: str) -> float:
     try:
-        number = parse_number(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"expected a number above 0 or inf, found {value!r}") from None
+        return parse_number(value)
+    except (OverflowError, TypeError, ValueError):
+        raise ValueError(f"expected {expected}, found {value!r}") from None
+
+
+def _epsilon(value: Any) -> float:
+    least, most = _EPSILONS
+    number = _number(value, "a number above 0 or inf")
     if number <= 0:
         raise ValueError(f"expected a number above 0 or inf, found {number_label(number)}")
+    if not math.isinf(number) and not least <= number <= most:
+        raise ValueError(f"expected {least:g} to {most:g} or inf, found {number_label(number)}")
     return number
 
 
-def _finite_positive(value: Any) -> float:
-    number = _positive(value)
-    if math.isinf(number):
-        raise ValueError("expected a finite number above 0, found inf")
+def _delta(value: Any) -> float:
+    least, most = _DELTAS
+    number = _number(value, f"a number from {least:g} to {most:g}")
+    if not least <= number <= most:
+        raise ValueError(f"expected a number from {least:g} to {most:g}, found {number_label(number)}")
     return number
 
 
 Epsilon = Annotated[
     float,
     Field(allow_inf_nan=True),
-    BeforeValidator(_positive),
+    BeforeValidator(_epsilon),
     PlainSerializer(number_label, return_type=str),
 ]
-Positive = Annotated[float, BeforeValidator(_finite_positive)]
-Seconds = Annotated[int, Field(gt=0)]
+Delta = Annotated[float, BeforeValidator(_delta)]
+Seconds = Annotated[int, Field(gt=0, le=_WEEK_S)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 Channels = Literal["published", "physiological"]
 Scaling = Literal["min-max", "calibration", "public"]
@@ -81,7 +95,7 @@ class Evaluation(Settings):
     test: Literal["loso", "order_crossed", "transfer"] = Field("loso", description="who is left out")
     generators: tuple[str, ...] | None = Field(None, min_length=1, description="default: all of the study")
     detectors: tuple[str, ...] | None = Field(None, min_length=1, description="default: all of the study")
-    synthetic_subjects: tuple[Annotated[int, Field(gt=0)], ...] = Field(
+    synthetic_subjects: tuple[Annotated[int, Field(gt=0, le=100_000)], ...] = Field(
         (15,), min_length=1, description="numbers of synthetic subjects"
     )
     epsilon_generator: tuple[Epsilon, ...] | None = Field(
@@ -182,7 +196,7 @@ class Study(Settings):
         "MIT", description="SPDX identifier of the licence of the study's results"
     )
     epsilons: tuple[Epsilon, ...] = Field((math.inf,), min_length=1, description="privacy budgets; inf: none")
-    delta: Positive = Field(1e-5, lt=1, description="delta of every budget")
+    delta: Delta = Field(1e-5, description="delta of every budget; protocol paper takes at most 1e-3")
     units: tuple[Unit, ...] = Field(
         ("subject",), min_length=1, description="what a budget protects: a whole person, or one window"
     )
@@ -198,7 +212,7 @@ class Study(Settings):
         "secret", description="privacy noise from a secret key, or reproducible and then not private"
     )
     dp_backend: Backend = Field("fast", description="optimizer of private networks: ours, or the library's")
-    seeds: int = Field(gt=0, description="independent repetitions")
+    seeds: int = Field(gt=0, le=10_000, description="independent repetitions")
     folds: Literal["all"] | Annotated[int, Field(gt=0)] | tuple[str, ...] = Field(
         "all", description="left-out subjects: all, the first k, or names"
     )
@@ -359,6 +373,11 @@ def _check_trainings(audit: Audit, evaluations: Sequence[Evaluation], source: st
 
 
 def _check_references(study: Study, source: str) -> None:
+    if study.protocol == "paper" and study.delta > _PUBLISHED_DELTA:
+        raise InputError(
+            f"{source}: delta: protocol paper takes at most the published {_PUBLISHED_DELTA:g}, found "
+            f"{number_label(study.delta)}"
+        )
     cohorts = tuple(study.cohorts)
     names = {"generators": [m.name for m in study.generators], "detectors": [m.name for m in study.detectors]}
     taken: set[str] = set()

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from pulseveil import limits
 from pulseveil.cohorts import CohortSettings, Origin
 from pulseveil.contracts import CONDITIONS, Recording
 from pulseveil.randomness import child, root_stream
@@ -20,7 +21,7 @@ class SimulatedSettings(CohortSettings):
     """Keys of a simulated cohort: how many subjects, the seed, and the seconds of each condition."""
 
     kind: Literal["simulated"] = "simulated"
-    subjects: int = Field(default=12, ge=1, description="number of subjects, S1, S2, ...")
+    subjects: int = Field(default=12, ge=1, le=limits.PEOPLE, description="number of subjects, S1, S2, ...")
     seed: int = Field(default=1, ge=0, description="seed of the cohort; another seed, other subjects")
     baseline_s: int = Field(default=600, ge=60, le=7200, description="seconds of rest")
     stress_s: int = Field(default=360, ge=60, le=7200, description="seconds of stress")

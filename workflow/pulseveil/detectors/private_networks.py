@@ -36,7 +36,7 @@ class NoisedTraining(Settings):
 
     steps: int = Field(50, gt=0, description="noised steps")
     batch_size: float = Field(
-        250, gt=0, description="unit window: expected windows of a step (unit subject: always all people)"
+        250, ge=1, description="unit window: expected windows of a step (unit subject: always all people)"
     )
     learning_rate: float = Field(1e-3, gt=0, description="step size")
     clip_norm: float = Field(1.0, gt=0, description="largest norm of one record's gradient")

@@ -24,7 +24,7 @@ class PrivateAutoencoder(Settings):
 
     steps: int = Field(50, gt=0, description="noised steps")
     batch_size: float = Field(
-        500, gt=0, description="unit window: expected windows of a step (unit subject: always all people)"
+        500, ge=1, description="unit window: expected windows of a step (unit subject: always all people)"
     )
     learning_rate: float = Field(0.03, gt=0, description="step size")
     clip_norm: float = Field(0.1, gt=0, description="largest norm of one record's gradient")

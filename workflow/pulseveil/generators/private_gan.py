@@ -23,7 +23,7 @@ class PrivateGAN(Settings):
 
     steps: int = Field(300, gt=0, description="noised steps of the discriminator")
     batch_size: float = Field(
-        256, gt=0, description="unit window: expected real windows of a step (unit subject: all people)"
+        256, ge=1, description="unit window: expected real windows of a step (unit subject: all people)"
     )
     windows_each: int = Field(8, gt=0, description="unit subject: windows drawn of each person in a step")
     fakes: int = Field(64, gt=0, multiple_of=2, description="synthetic windows of a step, a fixed number")

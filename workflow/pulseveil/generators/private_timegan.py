@@ -33,7 +33,7 @@ class PrivateTimeGAN(PublicRange):
     embedder_clip_norm: float = Field(1.0, gt=0, description="largest norm of one record's gradient there")
     steps: int = Field(300, gt=0, description="noised steps of the discriminator")
     batch_size: float = Field(
-        256, gt=0, description="unit window: expected real windows of all steps (unit subject: all people)"
+        256, ge=1, description="unit window: expected real windows of all steps (unit subject: all people)"
     )
     windows_each: int = Field(
         8, gt=0, description="unit subject: windows drawn of each person in a step of the discriminator"

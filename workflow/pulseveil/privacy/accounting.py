@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -29,6 +29,14 @@ _FINEST_GRID = 1e-4
 _SAMPLED_POINTS, _GAUSSIAN_POINTS = 5e3, 1e5
 # dp-accounting cuts the noise where its density is exp(-50) of the largest: at ten standard deviations.
 _TAIL = 10
+_RANGES = {
+    "n": (1, 1e9),
+    "q": (1e-9, 1),
+    "room": (1, 1e9),
+    "steps": (1, 1e6),
+    "noise_multiplier": (1e-3, 1e9),
+    "delta": (1e-15, 1),
+}
 
 
 class _Steps(NamedTuple):
@@ -68,11 +76,20 @@ def calibrate(
     """
     if not budget.is_private:
         raise ValueError(f"mechanism {name}: there is no noise for epsilon {budget.epsilon}")
+    check_ranges({"n": n, "q": q, "room": room, "steps": steps}, f"mechanism {name}")
     others = _compose(_ones(beside))
     if _epsilon(others, "REPLACE_SPECIAL", budget.delta) >= budget.epsilon:
         raise ValueError(f"mechanism {name}: what runs beside it spends all of epsilon {budget.epsilon}")
     multiplier = _least_noise(budget.epsilon, budget.delta, n, q, room, steps, others)
     return Mechanism(name, budget.unit, n, q, room, steps, clip_norm, multiplier)
+
+
+def check_ranges(values: Mapping[str, float], source: str) -> None:
+    """Raise InputError for numbers of a mechanism that the accountants would overflow on, or never end."""
+    for name, value in values.items():
+        least, most = _RANGES[name]
+        if not least <= value <= most:
+            raise InputError(f"{source}: {name} {value:g} is out of range; expected {least:g} to {most:g}")
 
 
 def epsilon_pld(mechanisms: Sequence[Mechanism], delta: float) -> float:

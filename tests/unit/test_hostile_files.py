@@ -1,0 +1,64 @@
+"""Every reader of a file from elsewhere meets the same twelve hostile inputs: one clear line each, and soon.
+
+Bounds: 4 GiB of address space, 20 s an input, and 1 GiB of memory above that of the reader itself.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit import hostile_files
+
+ROOT = Path(__file__).resolve().parents[2]
+MOST_KIB = 1 << 20
+
+
+@pytest.fixture(scope="module", params=hostile_files.READERS)
+def outcomes(request, tmp_path_factory):
+    """What came of each hostile input of one reader, all read by a process of little memory."""
+    folder = tmp_path_factory.mktemp(request.param)
+    paths = {}
+    for hostile in hostile_files.HOSTILE:
+        path = hostile_files.good(request.param, folder / hostile)
+        hostile_files.spoil(hostile, request.param, path)
+        paths[hostile] = str(path)
+    asked = {"reader": request.param, "paths": paths}
+    asked["good"] = str(hostile_files.good(request.param, folder / "good"))
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.unit.hostile_files"],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return request.param, paths, json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("hostile", hostile_files.HOSTILE)
+def test_a_hostile_input_ends_in_one_clear_line(outcomes, hostile):
+    reader, paths, told = outcomes
+    found = told["found"][hostile]
+    assert found["error"] == "InputError", found
+    message = found["message"]
+    assert message.isprintable()
+    assert len(message) < 12_000
+    # The line names the file, or the folder or archive that holds it.
+    path = Path(paths[hostile])
+    named = (path, path.parent, path.parent.parent) if reader in ("signal", "archive") else (path,)
+    assert any(str(name) in message for name in named), message
+
+
+def test_memory_stays_bounded(outcomes):
+    _, _, told = outcomes
+    assert told["grown_kib"] < MOST_KIB
+
+
+def test_no_hostile_input_ran(outcomes):
+    assert not Path("/tmp/trapped").exists()
