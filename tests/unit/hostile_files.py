@@ -422,8 +422,12 @@ HOSTILE = (
 )
 
 
+class Late(BaseException):
+    """No reader may take it for a fault of the file."""
+
+
 def _late(*_: Any) -> None:
-    raise TimeoutError(f"not read within {SECONDS} s")
+    raise Late(f"not read within {SECONDS} s")
 
 
 def outcome(read: Reader, path: Path) -> dict[str, Any]:

@@ -135,3 +135,47 @@ def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "S1.zip").write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(InputError, match=r"S1\.zip: neither a folder nor a whole zip"):
         cohort(tmp_path, tmp_path, "S1").sources()
+
+
+def with_bytes_changed(path: Path, change: Callable[[bytearray, int], None]) -> None:
+    """The archive after a change at each header of a member: the local one and that of the directory."""
+    content = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = content.find(mark)
+        while at >= 0:
+            change(content, at + offset)
+            at = content.find(mark, at + 1)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content, flags: content.__setitem__(flags, content[flags] | 1), "with its password"),
+        (lambda content, flags: content.__setitem__(flags + 2, 9), "compressed in a way that is not read"),
+        (lambda content, flags: content.__setitem__(flags + 8, content[flags + 8] ^ 1), "copy it again"),
+    ],
+    ids=["encrypted", "deflate64", "damaged"],
+)
+def test_an_archive_that_cannot_be_unpacked_says_why_and_what_to_do(tmp_path: Path, change, message) -> None:
+    zip_each(tmp_path)
+    with_bytes_changed(tmp_path / "zips" / "S1.zip", change)
+    with pytest.raises(InputError, match=message) as raised:
+        next(cohort(tmp_path / "zips", tmp_path, "S1").recordings())
+    assert "S1.zip/export/" in str(raised.value)
+
+
+HOSTILE_NAMES = ("{input}", "'", "a/b", "a\\b", "..", "-S1", "=1+1", "@x", "+1", "$(x)", "*", "a" * 65)
+
+
+@pytest.mark.parametrize("subject", HOSTILE_NAMES)
+def test_a_subject_that_is_no_word_of_paths_and_tables_is_refused(tmp_path: Path, subject: str) -> None:
+    with pytest.raises(InputError, match=r"labels\.csv row 2: subject: .* is no name"):
+        cohort(plain(tmp_path), tmp_path, subject).outline()
+
+
+@pytest.mark.parametrize("folder", ["S1_{input}", "S1_a\nb"])
+def test_a_folder_that_snakemake_would_take_for_a_pattern_is_refused(tmp_path: Path, folder: str) -> None:
+    (plain(tmp_path) / "S1").rename(tmp_path / folder)
+    with pytest.raises(InputError, match="holds a brace, a wildcard to Snakemake, or a line break"):
+        cohort(tmp_path, tmp_path, "S1").sources()
