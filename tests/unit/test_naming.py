@@ -1,10 +1,13 @@
 import math
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pulseveil.errors import InputError
 from pulseveil.naming import number_label, parse_number
+from pulseveil.summary.formats import write_csv
 
 
 @given(st.floats(allow_nan=False))
@@ -47,3 +50,17 @@ def test_numbers_as_yaml_hands_them_over(text, value):
 def test_what_is_not_a_number_is_refused(text):
     with pytest.raises(ValueError, match=r"number|could not convert"):
         parse_number(text)
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "-S1"])
+def test_a_text_that_is_a_formula_in_a_spreadsheet_is_not_written(tmp_path, cell):
+    for table in (pd.DataFrame({"name": ["a", cell]}), pd.DataFrame({cell: [1]})):
+        with pytest.raises(InputError, match="would be a formula in a spreadsheet"):
+            write_csv(tmp_path / "t.csv", table)
+    assert not list(tmp_path.iterdir())
+
+
+def test_numbers_below_zero_are_written_and_read_back(tmp_path):
+    table = pd.DataFrame({"change": [-0.5, 0.25], "text": ["-0.5", "inf"], "name": ["S1", "-inf"]})
+    write_csv(tmp_path / "t.csv", table)
+    assert pd.read_csv(tmp_path / "t.csv")["change"].tolist() == [-0.5, 0.25]

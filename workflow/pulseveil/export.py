@@ -9,6 +9,7 @@ import pandas as pd
 
 from pulseveil.atomic import atomic_path
 from pulseveil.contracts import SyntheticSet
+from pulseveil.naming import require_no_formulas
 
 
 def export_csv(path: Path, synthetic: SyntheticSet) -> None:
@@ -18,8 +19,10 @@ def export_csv(path: Path, synthetic: SyntheticSet) -> None:
     `second` is the time since the window's start, `condition` is the code: 0 baseline (of two classes: not
     stress), 1 stress, 2 amusement. Values are in the windows' units.
     """
+    table = _table(synthetic)
+    require_no_formulas(table, path)
     with atomic_path(path) as temporary:
-        _table(synthetic).to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
+        table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
 
 
 def _table(synthetic: SyntheticSet) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pulseveil import randomness, store
 from pulseveil.config_errors import explain
 from pulseveil.errors import InputError
-from pulseveil.naming import number_label
+from pulseveil.naming import number_label, require_name
 from pulseveil.privacy.budget import Backend, Budget, NoiseMode, Population, Unit
 from pulseveil.protocols import Fold, Train
 from pulseveil.randomness import Stream
@@ -109,12 +109,14 @@ class _Description(Settings):
 
 
 def read_generators(path: Path) -> store.Models:
-    """The trained generators in a file; raises InputError where it does not say what they are."""
+    """The trained generators in a file; raises InputError where it does not say well what they are."""
     models = store.read_models(path)
     try:
         _Description.model_validate(models.description)
     except ValidationError as error:
         raise InputError(explain(error, _Description, models.description, str(path))) from None
+    for fold in models.arrays:
+        require_name(fold, f"{path}: fold")
     return models
 
 

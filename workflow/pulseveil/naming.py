@@ -5,11 +5,17 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pulseveil.errors import InputError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 # A brace is a wildcard, a slash a folder, a quote or $ ends a word of a shell, and = + - @ begin a formula.
 _NAME = re.compile(r"\w[\w .,:;()#&-]{0,63}")
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def parse_number(text: str | float) -> float:
@@ -40,6 +46,30 @@ def require_name(name: str, what: str) -> None:
             f"{what}: {name[:80]!r} is no name; expected a letter or digit, then up to 63 letters, digits, "
             "blanks or any of _ - . , : ; ( ) # &; rename it"
         )
+
+
+def require_no_formulas(table: pd.DataFrame, path: Path) -> None:
+    """Raise InputError where a text of a table to be written as CSV would be a formula in a spreadsheet."""
+    texts = [(str(name), str(name)) for name in table.columns]
+    texts += [
+        (str(name), text)
+        for name in table.columns
+        if table[name].dtype.kind not in "biufM"
+        for text in map(str, table[name].unique())
+    ]
+    for name, text in texts:
+        if text.startswith(_FORMULA) and not _is_number(text):
+            raise InputError(
+                f"{path}: column {name!r}: {text!r} would be a formula in a spreadsheet; rename it"
+            )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        parse_number(text)
+    except ValueError:
+        return False
+    return True
 
 
 def require_plain_path(path: Path, what: str) -> None:

@@ -20,7 +20,7 @@ from pulseveil import paths, registry, stages
 from pulseveil.detectors.public_knowledge import require_known
 from pulseveil.errors import InputError
 from pulseveil.jobs import DetectorJob, GeneratorJob
-from pulseveil.naming import number_label
+from pulseveil.naming import number_label, require_name
 from pulseveil.packs import DetectorPack, GeneratorCell, GeneratorPack, Privacy
 from pulseveil.privacy.budget import Unit
 from pulseveil.protocols import ALL, Fold, Outline, make_folds, one_fold
@@ -314,6 +314,9 @@ def make_plan(study: Study) -> Plan:
         name: registry.load("cohorts", settings.kind)(settings).outline()
         for name, settings in study.cohort_settings.items()
     }
+    for name, outline in outlines.items():
+        for subject in outline:
+            require_name(subject, f"cohort {name}: subject")
     plan = Plan(study, outlines)
     _check_size(plan)
     for pack in plan.detector_packs:

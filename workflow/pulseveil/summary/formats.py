@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pulseveil.atomic import atomic_path
-from pulseveil.naming import number_label
+from pulseveil.naming import number_label, require_no_formulas
 from pulseveil.summary import labels
 from pulseveil.summary.views import NOT_BETTER
 
@@ -46,6 +46,7 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     for column in spelled.columns:
         if column.removeprefix("reference_") in _NUMBER_KEYS:
             spelled[column] = [number_label(value) for value in spelled[column]]
+    require_no_formulas(spelled, path)
     with atomic_path(path) as temporary:
         spelled.to_csv(temporary, index=False, lineterminator="\n")
 
