@@ -114,11 +114,9 @@ def _run(
         budget, job.noise_mode, runs.key_path(run_hash), fit_stream, resumes=resumes
     ) as budget:
         fitted = detector.fit(noisy, budget=budget, stream=fit_stream, checkpoint=checkpoint)
-        named = releases.with_release({**keys, "fold": fold.name}, budget)
-        known = {"people": list(fold.train_subjects), "settings": releases.settings_hash(job.settings)}
-        ledger = (
-            releases.closed_ledger(fitted.ledger, budget, {**named, **known}) if budget.is_private else ()
-        )
+        entries = fitted.ledger if budget.is_private else ()
+        ledger = releases.closed_ledger(entries, budget, keys, fold, job.settings)
+        named = releases.journal_keys(keys, fold, budget)
     outputs = fitted.score(test)
     scores = Scores(
         subject=test.subject,
@@ -130,7 +128,7 @@ def _run(
         score_rest=outputs.score_rest,
         predicted=outputs.predicted,
         keys=keys,
-        ledger=np.array(ledger, dtype=np.str_),
+        ledger=ledger,
     )
     store.write_record(runs.path(run_hash), scores, cell_hash=run_hash)
     checkpoint.clear()

@@ -230,8 +230,8 @@ def _train(job: GeneratorJob, run: _Run, runs: RunStore, journal: Journal, told:
             checkpoint=checkpoint,
             subject=rows.subject,
         )
-        named = releases.with_release({**job.keys(seed), "fold": fold.name}, budget)
-        ledgers = _ledgers(job, fold, named, model, budget)
+        ledgers = _ledgers(job, fold, seed, model, budget)
+        named = releases.journal_keys(job.keys(seed), fold, budget)
     _store(named, run, model.arrays(), ledgers, time.monotonic() - started, runs, journal)
     checkpoint.clear()
 
@@ -252,17 +252,14 @@ def _store(
 
 
 def _ledgers(
-    job: GeneratorJob, fold: Fold, named: Mapping[str, Any], model: Any, budget: Budget
+    job: GeneratorJob, fold: Fold, seed: int, model: Any, budget: Budget
 ) -> dict[str, NDArray[np.str_]]:
     """The closed ledger of one fold's training by fold; none where it is not private."""
     if not budget.is_private:
         return {}
-    known = {
-        "people": list(fold.train_subjects),
-        "settings": releases.settings_hash(job.settings),
-        "weights": releases.weights_hash(model.arrays()),
-    }
-    return {fold.name: releases.closed_ledger(model.ledger, budget, {**named, **known})}
+    arrays = model.arrays()
+    closed = releases.closed_ledger(model.ledger, budget, job.keys(seed), fold, job.settings, arrays)
+    return {fold.name: closed}
 
 
 def _settings(job: GeneratorJob, fold: Fold, seed: int) -> dict[str, Any]:

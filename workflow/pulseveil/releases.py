@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pulseveil import provenance
 from pulseveil.privacy import ledger, noise
 from pulseveil.privacy.budget import Budget, NoiseMode
+from pulseveil.protocols import Fold
 from pulseveil.randomness import Stream, child
 
 
@@ -43,20 +44,30 @@ def with_noise(
 
 
 def closed_ledger(
-    entries: Sequence[ledger.Entry], budget: Budget, inputs: Mapping[str, Any]
+    entries: Sequence[ledger.Entry],
+    budget: Budget,
+    keys: Mapping[str, Any],
+    fold: Fold,
+    settings: Mapping[str, Any],
+    weights: Mapping[str, NDArray[Any]] | None = None,
 ) -> NDArray[np.str_]:
-    """The entries of one training with their `inputs`, each as JSON (m).
+    """The entries of one training on the people of `fold`, each as JSON (m).
 
-    `inputs` are public: run keys, fold, the people of the fold and a hash of the settings. The release is
-    named by its key, since a hash of the training data would let anybody check a guess of them.
+    Their `inputs` are public: run keys, fold, its people, and hashes of the settings and, where the model
+    itself leaves, of its `weights`. The release is named by its key, since a hash of the training data would
+    let anybody check a guess of them.
     """
-    named = with_release(inputs, budget)
-    return np.array([ledger.to_json(replace(entry, inputs=named)) for entry in entries], dtype=np.str_)
+    public = {"people": list(fold.train_subjects), "settings": settings_hash(settings)}
+    if weights is not None:
+        public["weights"] = weights_hash(weights)
+    inputs = {**journal_keys(keys, fold, budget), **public}
+    return np.array([ledger.to_json(replace(entry, inputs=inputs)) for entry in entries], dtype=np.str_)
 
 
-def with_release(keys: Mapping[str, Any], budget: Budget) -> Mapping[str, Any]:
-    """The keys of a training with the name of its release, if it is private."""
-    return {**keys, "release": release_name(budget)} if budget.is_private else keys
+def journal_keys(keys: Mapping[str, Any], fold: Fold, budget: Budget) -> Mapping[str, Any]:
+    """What the journal says of a training: its keys, its fold and, if it is private, its release."""
+    release = {"release": release_name(budget)} if budget.is_private else {}
+    return {**keys, "fold": fold.name, **release}
 
 
 def release_name(budget: Budget) -> str:

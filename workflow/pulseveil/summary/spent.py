@@ -101,12 +101,17 @@ def spending_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescr
     protected: epsilon_subject holds for the private ones alone.
     """
     entries = ledgers.entries
-    generators: dict[str, dict[Entry, None]] = {}
+    generators: dict[str, dict[tuple[Any, ...], tuple[Entry, ...]]] = {}
     for cell in _cells(keys):
         if is_protected(cell, description):
-            used = _generator_entries(cell, ledgers, description)
-            generators.setdefault(cell["evaluation"], {}).update(dict.fromkeys(used))
-    scopes = {name: table_entries(entries, name) or list(used) for name, used in generators.items()}
+            used = generators.setdefault(cell["evaluation"], {})
+            used[cell["generator"], cell["unit"], cell["epsilon_generator"]] = _generator_entries(
+                cell, ledgers, description
+            )
+    scopes = {
+        name: table_entries(entries, name) or [entry for group in used.values() for entry in group]
+        for name, used in generators.items()
+    }
     rows = [_spent(name, members, description) for name, members in scopes.items() if members]
     if rows:
         rows.append(_spent(STUDY, entries, description))
