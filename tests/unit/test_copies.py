@@ -208,7 +208,7 @@ def totals(text):
     """scope -> (models of one person, epsilon of a person at `DELTA` as printed)."""
     found = {}
     for name, count, rows in re.findall(
-        r"All models of (?:this |the table )(\w+),\s(\d+)\sof\sone\sperson\n((?:.+\n?)+)", text
+        r"All models of (?:this |the table )(\w+), each person in at most (\d+) of them\n((?:.+\n?)+)", text
     ):
         (row,) = [row.split() for row in rows.splitlines() if row.split()[0] == number_label(DELTA)]
         found[name] = (int(count), row[2])

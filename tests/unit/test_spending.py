@@ -97,3 +97,44 @@ def test_the_published_protocol_keeps_its_delta():
 
 def test_a_study_without_budgets_has_nothing_to_spend():
     assert spending.describe(make_plan(check_study(LIGHT, "light.yaml"))) == ""
+
+
+BESIDE = LIGHT | {
+    "detectors": [
+        "logistic",
+        {"name": "forest", "epsilons": ["inf"]},
+        "public_signs",
+        {"name": "majority", "settings": {"source": "simulated"}},
+        {"name": "counted", "kind": "majority"},
+    ],
+    "epsilons": ["inf", 8],
+    "folds": 3,
+}
+
+
+def test_models_without_a_budget_are_named_beside_the_totals():
+    """2 seeds and 3 folds: 6 models each; rules that look at nobody are none, counted labels are one."""
+    beside = spending.unbudgeted(plan(**BESIDE))
+    assert {(u.name, u.evaluations): u.models for u in beside} == {
+        ("logistic", ("real",)): 6,
+        ("forest", ("real",)): 6,
+        ("counted", ("real",)): 6,
+        ("counted", ("tstr",)): 6,
+        ("moments", ("tstr",)): 6,
+    }
+    text = spending.describe(plan(**BESIDE))
+    assert "30 models without a budget learn from the same people (" in text
+    assert "nothing that is published of those is protected" in text
+    assert "without a budget" not in spending.describe(plan())
+
+
+def test_models_of_other_people_are_not_beside_the_totals():
+    """Those of a cohort in which nobody has the name of a person with a budget."""
+    cohorts = {"simulated": LIGHT["cohorts"]["simulated"], "wesad": {"kind": "wesad", "data": "nowhere"}}
+    real = {"name": "real", "cohort": "simulated", "train": "real", "epsilon_detector": [8]}
+    other = {"name": "other", "cohort": "wesad", "train": "real", "epsilon_detector": ["inf"]}
+    found = spending.unbudgeted(plan(cohorts=cohorts, evaluations=[real, other]))
+    # Simulated people are S1 to S4, those of WESAD S2 to S17: a name is taken for a person.
+    assert [(u.name, u.evaluations) for u in found] == [("logistic", ("other",))]
+    alone = {"simulated": {"kind": "simulated", "subjects": 4, "seed": 3}}
+    assert spending.unbudgeted(plan(cohorts=alone, evaluations=[real])) == ()

@@ -11,7 +11,7 @@ from pulseveil.privacy import ledger
 from pulseveil.privacy.ledger import settle
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.noise import Noise, reproducible
-from pulseveil.privacy.statement import Setting, model_kinds, statement
+from pulseveil.privacy.statement import Setting, Unbudgeted, model_kinds, statement
 from pulseveil.randomness import root_stream
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "statement.py"
@@ -89,7 +89,7 @@ def test_all_models_of_15_folds(seeds, published):
     ]
     text = statement(folds, Setting())
     last = list(tables(text).values())[-1]
-    assert f"All models of this ledger, {14 * seeds} of one person" in text
+    assert f"All models of this ledger, each person in at most {14 * seeds} of them" in text
     assert last[1e-3]["person"] == pytest.approx(published, rel=5e-3)
 
 
@@ -132,6 +132,23 @@ def test_tables_of_a_study_and_the_whole_study():
     assert one[1e-3]["person"] == pytest.approx(1.0, abs=0.006)
     two = entry(replace(SUBJECT, steps=2))
     assert both[1e-5]["person"] == pytest.approx(two.epsilon_pld, abs=0.006 * two.epsilon_pld)
+
+
+@pytest.mark.parametrize(
+    ("unbudgeted", "told"),
+    [
+        (
+            [Unbudgeted("forest", ("real",), 30), Unbudgeted("cgan", ("tstr",), 4)],
+            "34 models without a budget learn from the same people (forest, cgan): nothing that is published",
+        ),
+        (None, "A ledger names models with a budget only."),
+        ([], ""),
+    ],
+)
+def test_totals_say_what_they_leave_out(unbudgeted, told):
+    words = " ".join(statement([entry()], Setting(), unbudgeted=unbudgeted).split())
+    assert told in words
+    assert ("hold for the private ones alone" in words) == bool(told)
 
 
 def test_what_is_protected_and_what_is_not():

@@ -114,6 +114,18 @@ def test_publishing_every_fold_and_seed_composes_all_of_them():
     )
 
 
+def test_models_without_a_budget_are_counted_beside():
+    texts = ledger_of({**KEYS, "epsilon_detector": 1}, "epsilon_detector")
+    beside = [
+        {"name": "forest", "evaluations": ["real"], "models": 30},
+        {"name": "cgan", "evaluations": ["tstr", "augmented"], "models": 4},
+    ]
+    study = StudyDescription.model_validate(description(unbudgeted=beside))
+    table = spending_table(frame({"epsilon_detector": 1}), read_ledgers(texts, ()), study)
+    assert table["models_without_budget"].tolist() == [30, 34]
+    assert table["models"].tolist() == [1, 1]
+
+
 def test_reproducible_noise_is_marked():
     assert spent({"epsilon_detector": 1}, secret=False)["secret"].tolist() == ["no"]
 

@@ -53,8 +53,9 @@ OF_PAPER_WINDOWS = (
     "all windows of the person. There is no guarantee for raw seconds, only for the resampled ones.",
 )
 OF_FILES = (
-    "Logs and benchmarks of the study, which count what was read of each person, and all times that its "
-    "files tell. And what these files hold of real people without noise (`*`: any name, `**`: any folders):"
+    "All times that files of the study tell. And, beside the results, logs and benchmarks (which count what was "
+    "read of each person) and .snakemake (hashes of files): these must not leave.",
+    "What these files of the study hold of real people without noise (`*`: any name, `**`: any folders):",
 )
 OF_OTHER_MODELS = (
     "A ledger names models with a budget only. Of models without one that learn from the same people, "
@@ -172,7 +173,7 @@ def statement(
     if "window" in units:
         unprotected += OF_WINDOWS + (OF_PAPER_WINDOWS if setting.protocol == "paper" else ())
     if unprotected_files:
-        unprotected += (OF_FILES, *unprotected_files)
+        unprotected += (*OF_FILES, *unprotected_files)
     sections = [
         *([] if all(entry.is_private for entry in entries) else [_wrap(NOT_PRIVATE)]),
         _section("What is protected", (UNITS[unit] for unit in units)),
@@ -342,7 +343,7 @@ def without_budget(unbudgeted: Sequence[Unbudgeted]) -> str:
 
 
 def _counted(published: Together) -> str:
-    return f"{published.copies} of one person"
+    return f"each person in at most {published.copies} of them"
 
 
 def _composed(name: str, published: Together, setting: Setting) -> str:
