@@ -53,8 +53,8 @@ OF_PAPER_WINDOWS = (
     "all windows of the person. There is no guarantee for raw seconds, only for the resampled ones.",
 )
 OF_FILES = (
-    "All times that files of the study tell. And, beside the results, logs and benchmarks (which count what was "
-    "read of each person) and .snakemake (hashes of files): these must not leave.",
+    "All times that files of the study tell. And, beside the results, logs and benchmarks (which count what "
+    "was read of each person) and .snakemake (hashes of files): these must not leave.",
     "What these files of the study hold of real people without noise (`*`: any name, `**`: any folders):",
 )
 OF_OTHER_MODELS = (
