@@ -7,13 +7,19 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-_HEXADECIMAL = re.compile(r"(?<![0-9a-f])[0-9a-f]{16,}(?![0-9a-f])")
+# With a letter, and not the digits behind a decimal point.
+_HEXADECIMAL = re.compile(r"(?<![0-9a-f.])(?=[0-9]*[a-f])[0-9a-f]{16,}(?![0-9a-f])")
 _WORD = re.compile(r"[\w.+-]+")
 
 
 def hexadecimals(path: Path) -> set[str]:
-    """All that looks like a hash in a file: 16 hexadecimal digits or more."""
-    texts = (value if isinstance(value, str) else str(np.ravel(value).tolist()) for _, value in _parts(path))
+    """All that looks like a hash in the texts of a file: 16 hexadecimal digits or more."""
+    texts = [
+        text
+        for _, value in _parts(path)
+        if isinstance(value, str) or value.dtype == object
+        for text in ([value] if isinstance(value, str) else value.ravel().tolist())
+    ]
     return {found for text in texts for found in _HEXADECIMAL.findall(text)}
 
 
