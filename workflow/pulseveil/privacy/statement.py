@@ -234,13 +234,13 @@ def together(entries: Iterable[Entry]) -> Together:
 
     A person is known by name, in whatever cohort. A model of an older ledger counts for everybody.
     """
-    trained = models(entries)
-    people = frozenset().union(*(model.people or () for model in trained)) or frozenset({""})
-    shares = [
-        tuple(model for model in trained if model.people is None or person in model.people)
-        for person in sorted(people)
-    ]
-    alike = {frozenset(Counter(map(_mechanisms_of, share)).items()): share for share in reversed(shares)}
+    trained = [(model, model.people, _mechanisms_of(model)) for model in models(entries)]
+    everybody = frozenset().union(*(people or () for _, people, _ in trained)) or frozenset({""})
+    alike: dict[frozenset[Any], tuple[Kind, ...]] = {}
+    for person in sorted(everybody):
+        own = [(model, spent) for model, people, spent in trained if people is None or person in people]
+        counted = Counter(spent for _, spent in own)
+        alike.setdefault(frozenset(counted.items()), tuple(model for model, _ in own))
     return Together(tuple(alike.values()))
 
 
