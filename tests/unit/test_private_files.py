@@ -14,6 +14,7 @@ from pulseveil.generator_runs import train_generators
 from pulseveil.plan import make_plan
 from pulseveil.runs import Journal, RunStore
 from pulseveil.study import check_study
+from pulseveil.summary.planned import describe
 from pulseveil.windows import Recipe
 from tests.tokens import hexadecimals
 from tests.workflow.conftest import LIGHT
@@ -93,3 +94,11 @@ def test_no_hash_outside_the_run_store_knows_a_bit_of_the_data(tmp_path, change)
     # The run store does know: it decides what is finished.
     stored = [{p.name for p in (folder / ".runs").rglob("*.h5")} for folder in names]
     assert stored[0] == stored[1] != stored[2]
+
+
+@pytest.mark.parametrize(("study", "shown"), [(STUDY, ()), (LIGHT, ({"subject": "S1", "windows": 35},))])
+def test_a_private_report_has_no_counts_by_person(tmp_path, study, shown):
+    plan = make_plan(check_study(study, "test"))
+    windows = tmp_path / paths.WINDOWS.format(study=plan.study.name, cohort="simulated", windows="detector")
+    store.write_json(store.sidecar_path(windows), {"cohort": [{"subject": "S1", "windows": 35}]})
+    assert describe(plan, tmp_path).cohorts["simulated"].summary == shown
