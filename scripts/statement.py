@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from pulseveil.errors import InputError, run_command
 from pulseveil.privacy.ledger import check_epsilons, read
 from pulseveil.privacy.statement import Setting, statement
+from pulseveil.reach import reach_s
+from pulseveil.scaling import Name
 from pulseveil.summary.planned import read_setting
+from pulseveil.windows import Channels, Protocol, Recipe
 
 
 def main() -> None:
@@ -17,7 +21,9 @@ def main() -> None:
         description=f"{__doc__} Settings come from study.json beside the ledger, where there is one."
     )
     parser.add_argument("ledger", type=Path, help="ledger.json of a study or of one model")
-    parser.add_argument("--protocol", choices=("paper", "sound"), help="sound")
+    parser.add_argument("--protocol", choices=get_args(Protocol), help="sound")
+    parser.add_argument("--channels", choices=get_args(Channels), help="those of the protocol")
+    parser.add_argument("--scaling", choices=get_args(Name), help="that of the protocol")
     parser.add_argument("--window-s", type=int, help="length of a window (60)")
     parser.add_argument(
         "--strides-s",
@@ -36,16 +42,23 @@ def main() -> None:
 
 def setting(options: argparse.Namespace) -> Setting:
     """The setting of the study beside the ledger, else of the options; InputError where these contradict."""
-    names = ("protocol", "window_s", "strides_s", "labelled_s")
-    given = {name: value for name in names if (value := getattr(options, name)) is not None}
-    given |= {"strides_s": tuple(given["strides_s"])} if "strides_s" in given else {}
+    given = {
+        name: value for name in ("window_s", "labelled_s") if (value := getattr(options, name)) is not None
+    }
+    if options.strides_s is not None:
+        given["strides_s"] = tuple(options.strides_s)
+    if options.protocol or options.channels or options.scaling:
+        asked = {"channels": options.channels, "scaling": options.scaling}
+        recipe = Recipe.with_defaults(options.protocol or "sound", "detector", **asked)
+        given["scaling"] = recipe.scaling
+        given["reach_s"] = reach_s(recipe.protocol, recipe.channels, recipe.scaling)
     study = options.ledger.with_name("study.json")
     if not study.exists():
         return replace(Setting(), **given)
     known = read_setting(study)
     for name, value in given.items():
         if value != getattr(known, name):
-            told = f"--{name.replace('_', '-')}: {value}"
+            told = f"options: {name.replace('_', ' ')} {value}"
             raise InputError(f"{told} contradicts {study}, which says {getattr(known, name)}; leave it out")
     return known
 

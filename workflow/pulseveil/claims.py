@@ -168,9 +168,12 @@ def trained_setting(models: store.Models, job: GeneratorJob) -> Setting:
     form = models.description["form"]
     default = Setting()
     stride_s = round(models.description.get("trained_stride_s", default.strides_s[0]))
+    # Files of older releases do not tell their reach: their filters had no end.
+    reach_s = models.description.get("trained_reach_s")
     return Setting(
-        protocol=form["protocol"],
         window_s=round(form["window_s"]),
         strides_s=(stride_s, stride_s),
         labelled_s=job.windows_per_subject * stride_s,
+        reach_s=math.inf if reach_s is None else reach_s,
+        scaling=form["scaling"],
     )

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# Samples that a sensor cannot have measured are mended from neighbours up to this far away, in every cohort.
+# Samples that a sensor cannot have measured are mended from neighbours up to this far away.
 MENDED_S = 2.0
 
 

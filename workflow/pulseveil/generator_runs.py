@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from pulseveil.jobs import GeneratorJob
 from pulseveil.privacy.budget import Budget
 from pulseveil.protocols import Fold
 from pulseveil.randomness import Stream
+from pulseveil.reach import reach_of
 from pulseveil.runs import Journal, RunStore, content_hash
 
 logger = logging.getLogger(__name__)
@@ -61,6 +63,7 @@ def train_generators(
             "seed": seed,
             "form": _form(windows),
             "trained_stride_s": windows.stride_s,
+            "trained_reach_s": reach_s if math.isfinite(reach_s := reach_of(windows)) else None,
         }
         yield seed, store.Models(arrays, description, ledgers), _models_hash(job, planned[seed], ledgers)
 

@@ -38,13 +38,13 @@ ENVELOPE_SPAN_S = 2.5
 INTERVAL_RANGE_S = (60 / 180, 60 / 40)
 # An interval further than this share from the median of those around it is a missed or false beat.
 INTERVAL_TOLERANCE = 0.25
-INTERVAL_SPAN_S = 12
+INTERVAL_SPAN_S = 15
 # A second whose envelope exceeds the median of those around it this many times is movement, not pulse.
 LOUD = 3.0
-LOUD_SPAN_S = 15
+LOUD_SPAN_S = 17
 # Between trusted beats the heart rate is a line; further from any of them it is not known, and the mean of
 # adults at rest stands for it (Ostchega et al., National Health Statistics Reports 41, 2011).
-BEAT_SPAN_S = 10
+BEAT_SPAN_S = 8
 USUAL_HEART_RATE = 72.0
 # Longer losses of contact are too long for a line between the neighbours.
 CONTACT_SPAN_S = 3
@@ -118,9 +118,10 @@ def physiological_channels(recording: Recording) -> PhysiologicalSignals:
 def pulse_wave(bvp: Signal) -> tuple[Array, Array]:
     """The BVP limited to the frequencies of heart beats, zero phase, and its envelope; both (n,).
 
-    The filter is that of a Butterworth filter of order 3 run forwards and backwards, cut off at `PULSE_SPAN_S`.
+    The envelope is the magnitude of the pulse's analytic signal. The filter is a Butterworth filter of order 3
+    run forwards and backwards, cut off at `PULSE_SPAN_S`.
     """
-    from scipy import ndimage, signal
+    from scipy import signal
 
     half = round(PULSE_SPAN_S * bvp.rate_hz)
     impulse = np.zeros(8 * half + 1)
@@ -128,9 +129,8 @@ def pulse_wave(bvp: Signal) -> tuple[Array, Array]:
     sections = signal.butter(3, PULSE_BAND_HZ, btype="bandpass", fs=bvp.rate_hz, output="sos")
     # The analytic signal of the response, so that the real part gives the pulse, and both parts its envelope.
     response = signal.hilbert(signal.sosfiltfilt(sections, impulse, padlen=0))[3 * half : 5 * half + 1]
-    pulse, quadrature = (
-        ndimage.convolve1d(bvp.values, part, mode="mirror") for part in (response.real, response.imag)
-    )
+    longer = np.pad(bvp.values, half, mode="reflect", reflect_type="odd")
+    pulse, quadrature = (np.convolve(longer, part, "valid") for part in (response.real, response.imag))
     return pulse, np.hypot(pulse, quadrature)
 
 

@@ -81,15 +81,21 @@ def physiological(recording: Recording) -> Resampled:
     return np.stack([found.channels[name] for name in PHYSIOLOGICAL_CHANNELS], axis=1), notes
 
 
-_PHYSIOLOGICAL = Resampler(
-    physiological, {name: reach_s + MENDED_S for name, reach_s in physiology.REACH_S.items()}
-)
+# What is computed from signals in which impossible samples are mended beforehand.
+_MENDED = frozenset({"EDA", "TEMP", "eda_level", "eda_phasic", "temperature"})
+
+
+def _with_mending(reach_s: Mapping[str, float]) -> Mapping[str, float]:
+    return {name: reach + (MENDED_S if name in _MENDED else 0) for name, reach in reach_s.items()}
+
+
+_PHYSIOLOGICAL = Resampler(physiological, _with_mending(physiology.REACH_S))
 # (protocol, channels) -> how a recording becomes rows at 1 Hz.
 RESAMPLERS: Mapping[tuple[str, str], Resampler] = {
     ("paper", "published"): Resampler(fourier, dict.fromkeys(PUBLISHED_CHANNELS, math.inf)),
     ("paper", "physiological"): _PHYSIOLOGICAL,
     ("sound", "published"): Resampler(
-        anti_aliased, dict.fromkeys(PUBLISHED_CHANNELS, ANTI_ALIASING_S + MENDED_S)
+        anti_aliased, _with_mending(dict.fromkeys(PUBLISHED_CHANNELS, ANTI_ALIASING_S))
     ),
     ("sound", "physiological"): _PHYSIOLOGICAL,
 }

@@ -178,16 +178,9 @@ class PublicRange:
         return Scaled(np.clip(values, 0, 1), _none(timeline))
 
 
-def scalings(calibration_s: int) -> Mapping[str, Scaling]:
+def scalings(calibration_s: int = 300) -> Mapping[str, Scaling]:
     """All scalings by name."""
     return {"min-max": MinMax(), "calibration": Calibration(calibration_s), "public": PublicRange()}
-
-
-SCALINGS: Mapping[Name, type[Scaling]] = {
-    "min-max": MinMax,
-    "calibration": Calibration,
-    "public": PublicRange,
-}
 
 
 def _none(timeline: Timeline) -> NDArray[np.bool_]:

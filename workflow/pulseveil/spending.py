@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
-from pulseveil import registry
+from pulseveil import reach, registry
 from pulseveil.errors import InputError
 from pulseveil.naming import number_label
 from pulseveil.packs import DetectorPack, Privacy
@@ -32,7 +32,8 @@ class Spend:
     delta: float
     generator_mechanisms: tuple[Mechanism, ...]
     detector_mechanisms: tuple[Mechanism, ...]
-    piece_windows: tuple[int, int]
+    shared_windows: tuple[float, float]
+    shared: Literal["60 s", "person"]
 
     @property
     def seeds_asked(self) -> int:
@@ -41,15 +42,16 @@ class Spend:
 
     @cached_property
     def epsilon(self) -> float:
-        """Epsilon of both parts together on one person or, at unit window, on any 60 s of one person.
+        """Epsilon of both parts together on one person or, at unit window, on what the parts share.
 
         Windows of generators and detectors have different strides: at unit window the parts compose only
-        through a piece of time that both can touch.
+        through a piece of time that both can touch. That is any 60 s of one person or, where a raw second
+        changes the whole recording, the person.
         """
         parts = (*self.generator_mechanisms, *self.detector_mechanisms)
         if not (self.generator_mechanisms and self.detector_mechanisms) or self.privacy.unit == "subject":
             return accounting.epsilon_pld(parts, self.delta)
-        of_generator, of_detector = self.piece_windows
+        of_generator, of_detector = self.shared_windows
         groups = [(mechanism, of_generator) for mechanism in self.generator_mechanisms]
         groups += [(mechanism, of_detector) for mechanism in self.detector_mechanisms]
         return accounting.epsilon_of_groups(groups, self.delta)
@@ -150,6 +152,17 @@ def _looks_at_nobody(study: Study, detector: Model) -> bool:
         return False
 
 
+def setting(study: Study) -> Setting:
+    """What the statement must know of how a person's time becomes the windows of a study."""
+    return Setting(
+        window_s=study.window_s,
+        strides_s=(study.stride_s.generator, study.stride_s.detector),
+        labelled_s=study.public.labelled_s,
+        reach_s=reach.reach_s(study.protocol, study.channels, study.scaling),
+        scaling=study.scaling,
+    )
+
+
 def _few_seeds(spends: Sequence[Spend], seeds: int) -> Iterator[str]:
     asked = dict.fromkeys((spend.seeds_asked, _who(spend)) for spend in spends if seeds < spend.seeds_asked)
     if asked:
@@ -159,9 +172,9 @@ def _few_seeds(spends: Sequence[Spend], seeds: int) -> Iterator[str]:
 
 def _line(spend: Spend) -> str:
     unit, of_generator, of_detector = spend.privacy
-    # At unit window two parts compose for any 60 s, not for a window.
+    # At unit window two parts compose for what they share, not for a window.
     both = bool(spend.generator_mechanisms and spend.detector_mechanisms)
-    together = f"{spend.epsilon:.3g}" + (" (60 s)" if both and unit == "window" else "")
+    together = f"{spend.epsilon:.3g}" + (f" ({spend.shared})" if both and unit == "window" else "")
     return (
         f"{spend.evaluation:<18}{spend.generator:<12}{spend.detector:<20}{unit:<9}"
         f"{number_label(of_generator):>10}{number_label(of_detector):>10}{together:>17}"
@@ -181,11 +194,19 @@ def _spend(plan: Plan, pack: DetectorPack, detector: str, generator: str, privac
         of_generator = _mechanisms(
             study, "generators", model, privacy.epsilon_generator, privacy.unit, trained_on
         )
-    strides = (study.stride_s.generator, study.stride_s.detector)
-    setting = Setting(window_s=study.window_s, strides_s=strides)
-    pieces = (setting.piece_windows(strides[0]), setting.piece_windows(strides[1]))
+    told = setting(study)
+    shared: Literal["60 s", "person"] = "person" if math.isinf(told.reach_s) else "60 s"
+    windows = told.person_windows if shared == "person" else told.piece_windows
     return Spend(
-        pack.evaluation.name, generator, detector, privacy, study.delta, of_generator, of_detector, pieces
+        evaluation=pack.evaluation.name,
+        generator=generator,
+        detector=detector,
+        privacy=privacy,
+        delta=study.delta,
+        generator_mechanisms=of_generator,
+        detector_mechanisms=of_detector,
+        shared_windows=(windows(study.stride_s.generator), windows(study.stride_s.detector)),
+        shared=shared,
     )
 
 

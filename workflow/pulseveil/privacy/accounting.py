@@ -23,7 +23,7 @@ from pulseveil.errors import InputError
 from pulseveil.privacy.budget import Budget
 from pulseveil.privacy.mechanism import Mechanism
 
-Group = tuple[Mechanism, int]
+Group = tuple[Mechanism, float]
 
 _FINEST_GRID = 1e-4
 _SAMPLED_POINTS, _GAUSSIAN_POINTS = 5e3, 1e5
@@ -141,12 +141,16 @@ def gaussian_mu(mechanisms: Sequence[Mechanism]) -> float | None:
 def epsilon_of_groups(groups: Sequence[Group], delta: float) -> float:
     """Epsilon where k records of one person change together, with a k for each mechanism.
 
+    It is infinite where a k is: how many records change has no bound.
+
     Full batches: k times mu, exactly. Poisson draws: of k records a binomial number is in the step, which is
     a mixture of Gaussians. Cut draws: where the other records leave no room for all k, each record of the
     group that comes in may push out another one, so twice that number bounds what changes.
 
     Source: Choquette-Choo et al. 2024 (arXiv:2310.15526) for the mixture.
     """
+    if any(math.isinf(k) for _, k in groups):
+        return math.inf
     return _epsilon(_compose(groups), "REPLACE_SPECIAL", delta)
 
 
@@ -164,7 +168,7 @@ def _compose(groups: Iterable[Group]) -> _Composition:
         if mechanism.sampler == "full batch":
             squared_mu += mechanism.steps * (k / mechanism.noise_multiplier) ** 2
         else:
-            room, group = min(mechanism.room, mechanism.n), min(k, mechanism.n)
+            room, group = min(mechanism.room, mechanism.n), int(min(k, mechanism.n))
             one = _Steps(mechanism.n, mechanism.q, room, mechanism.noise_multiplier, group, times=1)
             sampled[one] += mechanism.steps
     counted = sorted(one._replace(times=times) for one, times in sampled.items())

@@ -8,15 +8,17 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from pulseveil import reach
 from pulseveil.privacy import accounting
 from pulseveil.privacy.accounting import Group
 from pulseveil.privacy.ledger import Entry
 from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.reach import PIECE_S
+from pulseveil.scaling import Name, scalings
 
 DELTAS = (1e-3, 1e-5, 1e-6)
-PIECE_S = 60
 _WIDTH = 100
 # What tells models of one kind apart: all else in an entry's inputs says which kind it is.
 _OF_ONE_MODEL = ("seed", "fold", "people", "settings", "release", "weights")
@@ -44,13 +46,19 @@ NOT_PROTECTED = (
     "Anything, once the key of noise and draws is revealed: it is destroyed when a training ends.",
     "A choice of models, settings or checkpoints by a score on real data.",
 )
-OF_WINDOWS = (
-    "At unit window: constants that scale a person's signals (minimum and maximum, or calibration minutes) "
-    "are computed from other windows of that person.",
+OF_PIECES = (
+    "Any {piece} s of a person's recording change up to {windows}: those that they touch, and those up to "
+    "{reach:g} s further, as far as filters carry a raw second."
 )
-OF_PAPER_WINDOWS = (
-    "Protocol paper at unit window: Fourier resampling of the whole recording spreads each raw second over "
-    "all windows of the person. There is no guarantee for raw seconds, only for the resampled ones.",
+OF_CONSTANTS = (
+    "At unit window: constants that scale a person's signals ({constants}) are computed from other windows "
+    "of that person and taken as fixed. A minute that moves them moves all windows of the person: for that "
+    "minute stands the column `person`."
+)
+OF_WHOLE_RECORDINGS = (
+    "At unit window: a step before the windows looks at the whole recording and spreads each raw second "
+    "over all windows of the person. There is no guarantee for raw seconds, only for windows: the column "
+    "`any 60 s` has no bound."
 )
 OF_FILES = (
     "All times that files of the study tell. And, beside the results, logs and benchmarks (which count what "
@@ -87,17 +95,19 @@ class Setting:
     """What a ledger does not hold: how a person's time became records.
 
     strides_s: seconds between windows of generators and of detectors. labelled_s: labelled seconds of a
-    person.
+    person. reach_s: how far a raw sample can change a value, infinite for the whole recording. scaling: which
+    constants.
     """
 
-    protocol: Literal["paper", "sound"] = "sound"
     window_s: int = 60
     strides_s: tuple[int, int] = (30, 60)
     labelled_s: int = 2192
+    reach_s: float = reach.reach_s("sound", "physiological", "calibration")
+    scaling: Name = "calibration"
 
-    def piece_windows(self, stride_s: int) -> int:
-        """How many windows an unaligned minute can touch."""
-        return math.ceil((PIECE_S + self.window_s) / stride_s)
+    def piece_windows(self, stride_s: int) -> float:
+        """How many windows any `PIECE_S` s of a person can change; infinite where there is no bound."""
+        return reach.piece_windows(self.window_s, stride_s, self.reach_s)
 
     def person_windows(self, stride_s: int) -> int:
         """How many windows a person has."""
@@ -137,8 +147,8 @@ class Kind:
 
     def groups(self, setting: Setting, whole_person: bool) -> list[Group]:
         """Mechanisms with the records that a person, or any minute of a person, changes together."""
-        windows = setting.person_windows if whole_person else setting.piece_windows
-        k = windows(self.stride_s(setting))
+        stride_s = self.stride_s(setting)
+        k = setting.person_windows(stride_s) if whole_person else setting.piece_windows(stride_s)
         return [(m, k if m.unit == "window" else 1) for m in self.mechanisms]
 
     @property
@@ -169,14 +179,16 @@ def statement(
         return "This ledger is empty: no model was trained privately, and nothing is protected.\n"
     kinds = model_kinds(entries)
     units = sorted({entry.unit for entry in entries})
+    protected = [UNITS[unit] for unit in units]
     unprotected: tuple[str, ...] = NOT_PROTECTED
     if "window" in units:
-        unprotected += OF_WINDOWS + (OF_PAPER_WINDOWS if setting.protocol == "paper" else ())
+        protected += _of_pieces(setting)
+        unprotected += _of_windows(setting)
     if unprotected_files:
         unprotected += (*OF_FILES, *unprotected_files)
     sections = [
         *([] if all(entry.is_private for entry in entries) else [_wrap(NOT_PRIVATE)]),
-        _section("What is protected", (UNITS[unit] for unit in units)),
+        _section("What is protected", protected),
         _section("From whom", FROM_WHOM),
         _section("Not protected", unprotected),
         _section("Taken as public", _public(entries)),
@@ -260,6 +272,24 @@ def table_entries(entries: Sequence[Entry], evaluation: str) -> list[Entry]:
 def _mechanisms_of(model: Kind) -> tuple[bool, tuple[Mechanism, ...]]:
     """What a model spends on a person: its mechanisms, and whose windows they see."""
     return "detector" in model.inputs, model.mechanisms
+
+
+def _of_pieces(setting: Setting) -> list[str]:
+    """What the column of any 60 s counts, where there is such a number."""
+    if math.isinf(setting.reach_s):
+        return []
+    windows = " and ".join(
+        f"{setting.piece_windows(stride_s):.0f} windows of {setting.window_s} s every {stride_s} s"
+        for stride_s in dict.fromkeys(setting.strides_s)
+    )
+    return [OF_PIECES.format(piece=PIECE_S, windows=windows, reach=setting.reach_s)]
+
+
+def _of_windows(setting: Setting) -> tuple[str, ...]:
+    """What is not protected where a window is."""
+    constants = scalings()[setting.scaling].constants
+    of_constants = (OF_CONSTANTS.format(constants=constants),) if constants else ()
+    return of_constants + ((OF_WHOLE_RECORDINGS,) if math.isinf(setting.reach_s) else ())
 
 
 def _spent(members: Sequence[Entry]) -> float:
@@ -362,6 +392,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[float | None]]) -> str:
 def _number(value: float | None) -> str:
     if value is None:
         return ""
+    if math.isinf(value):
+        return "no bound"
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pulseveil import audit_plan, costs, paths, spending, store
+from pulseveil import audit_plan, costs, paths, reach, spending, store
 from pulseveil.errors import InputError
 from pulseveil.plan import Plan
 from pulseveil.privacy.statement import Setting
@@ -60,18 +61,8 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
         portraits=tuple(str(folder / path) for path in plan.portrait_paths()),
         models=tuple(str(folder / path) for path in plan.generator_paths(paths.MODELS)),
         audits=tuple(str(folder / path) for path in audit_plan.audit_paths(plan)),
-        privacy=setting(study),
+        privacy=spending.setting(study),
         unbudgeted=spending.unbudgeted(plan),
-    )
-
-
-def setting(study: Study) -> Setting:
-    """What the ledgers of a study do not hold."""
-    return Setting(
-        protocol=study.protocol,
-        window_s=study.window_s,
-        strides_s=(study.stride_s.generator, study.stride_s.detector),
-        labelled_s=study.public.labelled_s,
     )
 
 
@@ -81,10 +72,11 @@ def read_setting(path: Path) -> Setting:
         values = json.loads(path.read_text())
         strides = values["stride_s"]
         return Setting(
-            protocol=values["protocol"],
             window_s=int(values["window_s"]),
             strides_s=(int(strides["generator"]), int(strides["detector"])),
             labelled_s=int(values["public"]["labelled_s"]),
+            reach_s=reach.reach_s(values["protocol"], values["channels"], values["scaling"]),
+            scaling=values["scaling"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not the settings of a study ({error!r}); rerun summarize") from None

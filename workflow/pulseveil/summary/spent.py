@@ -62,7 +62,7 @@ class Parts:
         """Both parts."""
         return (*self.generator, *self.detector)
 
-    def groups(self, of_generator: int, of_detector: int) -> list[Group]:
+    def groups(self, of_generator: float, of_detector: float) -> list[Group]:
         """The mechanisms with the number of records that change together; people change alone."""
         counted = [(m, of_generator) for m in self.generator] + [(m, of_detector) for m in self.detector]
         return [(m, k if m.unit == "window" else 1) for m, k in counted]
@@ -86,8 +86,10 @@ def privacy_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescri
     epsilon_subject, _window and _60_s: the same models seen as protecting a person, one window, and any 60 s
     of one person. A part that protects people protects their windows as well. Where both parts were trained
     at unit window, their windows have different strides and compose through the 60 s alone: epsilon_pld is
-    then that of the 60 s, and the others have no value. n_seeds_asked: the draws of noise that the row must
-    average before it may claim anything. Raises InputError where a private cell has no ledger.
+    then that of the 60 s, and the others have no value. Where a raw second changes the whole recording,
+    epsilon_60_s has no value, and such parts compose through the person. n_seeds_asked: the draws of noise
+    that the row must average before it may claim anything. Raises InputError where a private cell has no
+    ledger.
     """
     rows = [_row(cell, ledgers, description) for cell in _cells(keys)]
     return pd.DataFrame(rows, columns=list(COLUMNS), index=keys.index)
@@ -198,10 +200,10 @@ def _row(cell: Mapping[str, Any], ledgers: Ledgers, description: StudyDescriptio
     row: dict[str, Any] = {"delta": delta, "secret": "yes" if parts.secret else "no"}
     row["n_seeds_asked"] = seeds_asked(parts.all)
     row["epsilon_subject"] = accounting.epsilon_of_groups(parts.groups(*_person_windows(setting)), delta)
-    row["epsilon_60_s"] = accounting.epsilon_of_groups(parts.groups(*_piece_windows(setting)), delta)
-    only_60_s = cell["unit"] == "window" and bool(parts.generator and parts.detector)
-    if only_60_s:
-        return row | {"epsilon_pld": row["epsilon_60_s"]}
+    of_60_s = accounting.epsilon_of_groups(parts.groups(*_piece_windows(setting)), delta)
+    row["epsilon_60_s"] = of_60_s if np.isfinite(of_60_s) else np.nan
+    if cell["unit"] == "window" and parts.generator and parts.detector:
+        return row | {"epsilon_pld": of_60_s if np.isfinite(of_60_s) else row["epsilon_subject"]}
     row["epsilon_pld"] = row["epsilon_window"] = accounting.epsilon_pld(parts.all, delta)
     row["epsilon_rdp"] = accounting.epsilon_rdp(parts.all, delta)
     row["epsilon_unamplified"] = accounting.epsilon_unamplified(parts.all, delta)
@@ -216,8 +218,8 @@ def _person_windows(setting: Setting) -> tuple[int, int]:
     return of_generator, of_detector
 
 
-def _piece_windows(setting: Setting) -> tuple[int, int]:
-    """Windows that any 60 s of a person can touch, for generators and for detectors."""
+def _piece_windows(setting: Setting) -> tuple[float, float]:
+    """Windows that any 60 s of a person can change, for generators and for detectors."""
     of_generator, of_detector = map(setting.piece_windows, setting.strides_s)
     return of_generator, of_detector
 
