@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from pulseveil.cohorts.e4 import LAYOUTS, parse_signal_file, read_export, sparse_beats
+from pulseveil.cohorts.e4 import LAYOUTS, USUAL_TEMP_C, parse_signal_file, read_export, sparse_beats
 from pulseveil.errors import InputError
 
 START = 1_644_226_061
@@ -60,6 +61,26 @@ def test_impossible_samples_are_interpolated_and_told(name: str, value: str) -> 
     found = read_export(export(**{name: rows}), "S1")
     assert found.signals[name].values[11 - 2 - 4] == 22
     assert any(f"{name}.csv row 12: 1 sample " in repair for repair in found.repairs)
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "otherwise"), [("TEMP", "382.21", USUAL_TEMP_C), ("EDA", "0.000000", 0.0)]
+)
+def test_long_gaps_are_mended_from_close_neighbours_only(name: str, bad: str, otherwise: float) -> None:
+    """A sample at the edge of a gap is held for 2 s (8 samples), and changes nothing further away."""
+
+    def mended(edge: str) -> NDArray[np.float64]:
+        rows = table(name, 20)
+        rows[2:] = ["20.0"] * (len(rows) - 2)
+        rows[29:70] = [bad] * 41
+        rows[28] = edge
+        return read_export(export(20, **{name: rows}), "S1").signals[name].values
+
+    one, other = mended("20.0"), mended("30.0")
+    first = 29 - 2 - 4
+    assert one[first - 1 : first + 8].tolist() == [20.0] * 9
+    assert one[first + 8 : first + 33].tolist() == [otherwise] * 25
+    assert np.flatnonzero(one != other).tolist() == list(range(first - 1, first + 8))
 
 
 def test_cr_lf_and_a_byte_order_mark_change_no_sample() -> None:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from pulseveil.contracts import PHYSIOLOGICAL_CHANNELS, Recording, Signal
 from pulseveil.errors import InputError
-from pulseveil.physiology import accepted_intervals, physiological_channels
+from pulseveil.physiology import accepted_intervals, physiological_channels, pulse_wave
 
 SECONDS = 300
 Array = NDArray[np.float64]
@@ -81,12 +81,13 @@ def test_accepted_intervals_agree_with_a_plain_loop() -> None:
     intervals = rng.normal(0.8, 0.05, 400)
     intervals[rng.choice(400, 60, replace=False)] *= rng.choice([0.3, 0.6, 1.4, 2.0, 3.0], 60)
     loud = rng.random(400) < 0.1
-    possible = [i for i, value in enumerate(intervals) if 1 / 3 <= value <= 1.5 and not loud[i]]
+    middles = np.cumsum(intervals) - intervals / 2
+    possible = [i for i, value in enumerate(intervals) if 1 / 3 <= value <= 1.5]
     expected = np.zeros(400, bool)
-    for place, i in enumerate(possible):
-        around = [possible[min(max(place + k, 0), len(possible) - 1)] for k in range(-15, 16)]
-        expected[i] = abs(intervals[i] / np.median(intervals[around]) - 1) <= 0.25
-    assert np.array_equal(accepted_intervals(intervals, loud), expected)
+    for i in possible:
+        around = [k for k in possible if abs(middles[k] - middles[i]) <= 15]
+        expected[i] = not loud[i] and abs(intervals[i] / np.median(intervals[around]) - 1) <= 0.25
+    assert np.array_equal(accepted_intervals(middles, intervals, loud), expected)
     assert 280 <= expected.sum() <= 320
 
 
@@ -119,6 +120,32 @@ def test_no_contact_at_all_stays_finite_and_positive() -> None:
     assert found.contact_loss_seconds == SECONDS
     assert np.all(found.channels["eda_level"] > 0)
     np.testing.assert_allclose(found.channels["eda_phasic"], 0, atol=1e-9)
+
+
+def test_a_long_loss_of_contact_is_not_bridged() -> None:
+    eda = np.full(SECONDS * 4, 2.0)
+    eda[400:600] = 0.0
+    level = physiological_channels(recording(EDA=eda)).channels["eda_level"]
+    np.testing.assert_allclose(level[97:103], 2.0, rtol=1e-12)
+    np.testing.assert_allclose(level[104:146], 0.05, rtol=1e-12)
+
+
+def test_far_from_any_beat_the_heart_rate_is_that_of_adults_at_rest() -> None:
+    bvp = pulse(90.0)
+    bvp[100 * 64 : 160 * 64] = 0
+    found = physiological_channels(recording(BVP=bvp))
+    np.testing.assert_allclose(found.channels["heart_rate"][112:148], 72, rtol=1e-12)
+    np.testing.assert_allclose(np.delete(found.channels["heart_rate"], np.s_[94:166]), 90, atol=1.5)
+
+
+@pytest.mark.parametrize("beats_per_minute", [45.0, 75.0, 170.0])
+def test_pulse_and_envelope_are_those_of_a_sine(beats_per_minute: float) -> None:
+    signal, envelope = pulse_wave(Signal(pulse(beats_per_minute) + 100, 64.0, 0.0))
+    inner = slice(10 * 64, -10 * 64)
+    gain = envelope[inner].mean()
+    assert 0.55 * 40 < gain < 1.01 * 40
+    np.testing.assert_allclose(envelope[inner], gain, rtol=0.02)
+    np.testing.assert_allclose(signal[inner], gain / 40 * pulse(beats_per_minute)[inner], atol=0.02 * gain)
 
 
 def test_activity_is_the_sd_of_the_magnitude_in_g() -> None:

@@ -44,10 +44,19 @@ def test_one_training_among_single_queries_asks_for_the_seeds_of_trainings():
 
 def test_parts_on_windows_compose_through_any_60_s():
     (spend,) = spending.planned(plan(units=["window"]))
-    # A minute touches 4 windows at stride 30 (generators) and 2 at stride 60 (detectors).
-    total = ((4 * mu_of(8)) ** 2 + (2 * mu_of(1)) ** 2) ** 0.5
+    # A minute changes 6 windows at stride 30 (generators) and 3 at stride 60 (detectors): reach 30 s.
+    total = ((6 * mu_of(8)) ** 2 + (3 * mu_of(1)) ** 2) ** 0.5
     assert spend.epsilon == pytest.approx(gaussian_epsilon(total), rel=1e-3)
     assert re.search(r"window +8 +1 +\d+(\.\d+)? \(60 s\)", spending.describe(plan(units=["window"])))
+
+
+def test_parts_on_windows_of_a_fourier_resampled_recording_compose_on_the_person():
+    """No number of windows bounds what 60 s change: 74 and 37 windows of a person are counted."""
+    published = plan(units=["window"], protocol="paper", delta=1e-5)
+    (spend,) = spending.planned(published)
+    total = ((74 * mu_of(8)) ** 2 + (37 * mu_of(1)) ** 2) ** 0.5
+    assert spend.epsilon == pytest.approx(gaussian_epsilon(total), rel=1e-3)
+    assert re.search(r"window +8 +1 +\S+ \(person\)", spending.describe(published))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+import math
 import re
 import subprocess
 import sys
@@ -22,6 +23,8 @@ POISSON = Mechanism("cnn", "window", 495, 64 / 495, 112, 160, 0.5, 4.34)
 OF_GENERATOR = {"cohort": "wesad", "generator": "cgan", "unit": "window", "epsilon_generator": "10"}
 OF_DETECTOR = {"evaluation": "tstr", "generator": "cgan", "detector": "cnn", "unit": "window"}
 OF_DETECTOR |= {"epsilon_generator": "10", "epsilon_detector": "1"}
+# Fourier resampling of the whole recording, scaled by its minimum and maximum.
+PAPER = {"reach_s": math.inf, "scaling": "min-max"}
 
 
 def entry(mechanism=SUBJECT, noise=SECRET, **inputs):
@@ -57,10 +60,12 @@ def test_one_query_on_people_at_three_deltas():
         assert first[delta]["person"] == first[delta]["any 60 s"] == first[delta]["epsilon"]
 
 
-@pytest.mark.parametrize(("stride_s", "minute"), [(30, 5.46), (60, 2.30)])
-def test_a_minute_and_a_person_in_a_training_on_windows(stride_s, minute):
-    """36 windows of a person: 140, as in the published table of groups."""
-    setting = Setting(strides_s=(30, stride_s), labelled_s=36 * stride_s)
+@pytest.mark.parametrize(
+    ("stride_s", "reach_s", "minute"), [(30, 0, 5.46), (60, 0, 2.30), (60, 30, 3.80), (45, 30, 5.46)]
+)
+def test_a_minute_and_a_person_in_a_training_on_windows(stride_s, reach_s, minute):
+    """4, 2, 3 and 4 windows of a minute and 36 of a person: as in the published table of groups."""
+    setting = Setting(strides_s=(30, stride_s), labelled_s=36 * stride_s, reach_s=reach_s)
     first = next(iter(tables(statement([entry(WINDOW)], setting)).values()))
     assert first[1e-3]["any 60 s"] == pytest.approx(minute, abs=0.006)
     assert first[1e-3]["person"] == pytest.approx(140, abs=1)
@@ -94,11 +99,11 @@ def test_all_models_of_15_folds(seeds, published):
 
 
 def test_generator_and_detector_of_a_cell_compose_through_a_minute():
-    """One query each: the generator's minute touches 4 windows, the detector's 2."""
+    """One query each: the generator's minute changes 6 windows, the detector's 3."""
     entries = [entry(WINDOW, **OF_GENERATOR), entry(WINDOW, **OF_DETECTOR)]
     text = statement(entries, Setting())
     assert "Generator and detector of one cell" in text
-    multiplier = 2.575 / (4**2 + 2**2) ** 0.5
+    multiplier = 2.575 / (6**2 + 3**2) ** 0.5
     truth = entry(replace(WINDOW, noise_multiplier=multiplier))
     both = list(tables(text).values())[2]
     assert both[1e-5]["any 60 s"] == pytest.approx(truth.epsilon_pld, abs=0.006 * truth.epsilon_pld)
@@ -165,12 +170,26 @@ def test_what_is_protected_and_what_is_not():
 
 
 def test_windows_name_their_gaps():
-    sound = " ".join(statement([entry(WINDOW)], Setting(protocol="sound")).split())
-    paper = " ".join(statement([entry(WINDOW)], Setting(protocol="paper")).split())
+    sound = " ".join(statement([entry(WINDOW)], Setting()).split())
+    paper = " ".join(statement([entry(WINDOW)], Setting(**PAPER)).split())
+    public = " ".join(statement([entry(WINDOW)], Setting(scaling="public")).split())
     assert "One window of one person" in sound
-    assert "scale a person's signals" in sound
+    assert "6 windows of 60 s every 30 s and 3 windows of 60 s every 60 s" in sound
+    assert "up to 30 s further" in sound
+    assert "signals (mean of each channel over the first rest)" in sound
     assert "no guarantee for raw seconds" not in sound
     assert "no guarantee for raw seconds" in paper
+    assert "signals (minimum and maximum of each channel over all labelled seconds)" in paper
+    assert "further, as far as filters" not in paper
+    assert "scale a person's signals" not in public
+
+
+def test_where_a_second_changes_the_whole_recording_no_minute_has_an_epsilon():
+    rows = re.findall(r"^ +(?:0.001|1e-0[56]).*$", statement([entry(WINDOW)], Setting(**PAPER)), re.MULTILINE)
+    assert len(rows) == 6
+    assert all("no bound" in row for row in rows)
+    of_people = statement([entry()], Setting(**PAPER))
+    assert "no bound" not in of_people
 
 
 def test_reproducible_noise_is_called_not_private_first():
@@ -185,7 +204,7 @@ def test_an_empty_ledger_protects_nothing():
 
 def test_lines_fit_a_terminal():
     entries = [entry(WINDOW, **OF_GENERATOR), entry(POISSON, **OF_DETECTOR)]
-    assert max(map(len, statement(entries, Setting(protocol="paper")).splitlines())) <= 105
+    assert max(map(len, statement(entries, Setting(**PAPER)).splitlines())) <= 105
 
 
 def run_script(*arguments):
@@ -198,7 +217,7 @@ def test_the_script_prints_a_statement(tmp_path):
     ledger.write(tmp_path / "ledger.json", [entry(WINDOW)])
     answer = run_script(tmp_path / "ledger.json", "--protocol", "paper")
     assert answer.returncode == 0, answer.stderr
-    assert answer.stdout == statement([entry(WINDOW)], Setting(protocol="paper"))
+    assert answer.stdout == statement([entry(WINDOW)], Setting(**PAPER))
 
 
 def test_the_script_refuses_a_mis_stated_ledger(tmp_path):

@@ -1,5 +1,6 @@
 """What private cells spent, against closed formulas of the Gaussian mechanism."""
 
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from scipy.stats import norm
 
 from pulseveil.errors import InputError
 from pulseveil.privacy import ledger
+from pulseveil.privacy.statement import Setting
 from pulseveil.summary.collect import CELL
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.spent import privacy_table, read_ledgers, spending_table
@@ -40,12 +42,12 @@ def frame(*cells):
     return pd.DataFrame([{k: float(r[k]) if k in numbers else r[k] for k in CELL} for r in rows])
 
 
-def spent(*cells, models=(), secret=True):
+def spent(*cells, models=(), secret=True, **changed):
     keys = frame(*cells)
     texts = [
         text for cell in cells for text in ledger_of({**KEYS, **cell}, "epsilon_detector", secret=secret)
     ]
-    study = StudyDescription.model_validate(description(models=models))
+    study = StudyDescription.model_validate(description(models=models, **changed))
     return privacy_table(keys, read_ledgers(texts, map(Path, models)), study)
 
 
@@ -68,7 +70,7 @@ def test_a_window_level_cell_is_also_seen_as_protecting_a_person():
     row = spent({"epsilon_detector": 1, "unit": "window"}).iloc[0]
     mu = mu_of(1)
     assert row["epsilon_window"] == pytest.approx(1, rel=1e-3)
-    assert row["epsilon_60_s"] == pytest.approx(gaussian_epsilon(2 * mu), rel=1e-3)
+    assert row["epsilon_60_s"] == pytest.approx(gaussian_epsilon(3 * mu), rel=1e-3)
     assert row["epsilon_subject"] == pytest.approx(gaussian_epsilon(37 * mu), rel=1e-3)
 
 
@@ -84,8 +86,18 @@ def test_parts_of_different_strides_compose_through_any_60_s_only(tmp_path):
     row = spent(cell, models=models).iloc[0]
     mu = mu_of(1)
     assert row["epsilon_pld"] == row["epsilon_60_s"]
-    assert row["epsilon_60_s"] == pytest.approx(gaussian_epsilon(np.hypot(4 * mu, 2 * mu)), rel=1e-3)
+    assert row["epsilon_60_s"] == pytest.approx(gaussian_epsilon(np.hypot(6 * mu, 3 * mu)), rel=1e-3)
     assert np.isnan(row["epsilon_window"])
+
+
+def test_where_a_second_changes_the_whole_recording_parts_compose_on_the_person(tmp_path):
+    models = (write_generator(tmp_path, epsilon_generator=1, unit="window"),)
+    both = {**TSTR, "unit": "window", "epsilon_generator": 1, "epsilon_detector": 1}
+    cells = [both, {"unit": "window", "epsilon_detector": 1}]
+    table = spent(*cells, models=models, privacy=Setting(reach_s=math.inf))
+    assert table["epsilon_60_s"].isna().all()
+    assert table["epsilon_pld"][0] == table["epsilon_subject"][0]
+    assert table["epsilon_pld"][1] == table["epsilon_window"][1] == pytest.approx(1, rel=1e-3)
 
 
 def every_fold_and_seed(text):

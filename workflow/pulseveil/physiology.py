@@ -138,9 +138,11 @@ def beat_times(pulse: Array, envelope: Array, rate_hz: float) -> Array:
     """Times (s) of the crests of a pulse wave (n,) that stand out, refined between samples by a parabola."""
     from scipy import ndimage, signal
 
-    # Prominence looks no further than the longest interval.
+    # Prominence looks no further than the longest interval; what is flat for as long has none.
     width = 2 * int(INTERVAL_RANGE_S[1] * rate_hz) + 1
-    crests, properties = signal.find_peaks(pulse, height=0, prominence=0, wlen=width)
+    crests, properties = signal.find_peaks(
+        pulse, height=0, prominence=0, wlen=width, plateau_size=(None, width - 2)
+    )
     width = 2 * round(ENVELOPE_SPAN_S * rate_hz) + 1
     usual = ndimage.convolve1d(envelope, np.full(width, 1 / width), mode="nearest")
     prominent = properties["prominences"] > CREST_PROMINENCE * usual[crests]

@@ -94,7 +94,7 @@ def describe(plan: Plan) -> str:
     lines = [
         f"planned spend of one trained model, delta {plan.study.delta:g} ({plan.study.noise} noise):",
         f"{'evaluation':<18}{'generator':<12}{'detector':<20}{'unit':<9}{'generator':>10}{'detector':>10}"
-        f"{'together':>17}",
+        f"{'together':>19}",
     ]
     lines += [_line(spend) for spend in dict.fromkeys(spends)]
     lines += _few_seeds(spends, plan.study.seeds)
@@ -177,7 +177,7 @@ def _line(spend: Spend) -> str:
     together = f"{spend.epsilon:.3g}" + (f" ({spend.shared})" if both and unit == "window" else "")
     return (
         f"{spend.evaluation:<18}{spend.generator:<12}{spend.detector:<20}{unit:<9}"
-        f"{number_label(of_generator):>10}{number_label(of_detector):>10}{together:>17}"
+        f"{number_label(of_generator):>10}{number_label(of_detector):>10}{together:>19}"
     )
 
 
