@@ -1,6 +1,7 @@
 """A claim needs a ledger that is whole, of this very training, secret, and within its budget."""
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -42,15 +43,24 @@ def test_a_private_training_may_claim_its_budget_and_says_what_it_protects(model
     assert claim.is_private
     assert claim.headline == "private: epsilon 8, delta 1e-05, for one whole person"
     # 2192 public seconds of a person, windows every 30 s.
-    setting = Setting(protocol="sound", window_s=60, strides_s=(30, 30), labelled_s=2192)
+    setting = Setting(window_s=60, strides_s=(30, 30), labelled_s=2192)
     assert claim.statement == statement([ledger.from_json(t) for t in models.ledgers["S1"]], setting)
 
 
 def test_the_statement_knows_how_a_person_became_windows(models):
     setting = trained_setting(models, GeneratorJob.model_validate(models.description["job"]))
-    # 2192 s and windows of 60 s every 30 s: 74 windows of a person, 4 that any minute can touch.
-    assert (setting.person_windows(30), setting.piece_windows(30)) == (74, 4)
-    assert setting.protocol == "sound"
+    # 2192 s and windows of 60 s every 30 s: 74 windows of a person, 6 that any minute can change.
+    assert (setting.person_windows(30), setting.piece_windows(30)) == (74, 6)
+    assert (setting.reach_s, setting.scaling) == (30, "calibration")
+
+
+@pytest.mark.parametrize("told", [{}, {"trained_reach_s": None}])
+def test_a_file_that_tells_no_reach_bounds_no_minute(models, told):
+    """Files of releases whose filters had no end, and those of windows resampled as a whole."""
+    silent = {key: value for key, value in models.description.items() if key != "trained_reach_s"}
+    changed = replace(models, description=silent | told)
+    setting = trained_setting(changed, GeneratorJob.model_validate(changed.description["job"]))
+    assert setting.piece_windows(30) == math.inf
 
 
 def test_several_folds_compose_in_the_statement(models):

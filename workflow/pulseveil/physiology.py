@@ -118,8 +118,8 @@ def physiological_channels(recording: Recording) -> PhysiologicalSignals:
 def pulse_wave(bvp: Signal) -> tuple[Array, Array]:
     """The BVP limited to the frequencies of heart beats, zero phase, and its envelope; both (n,).
 
-    The envelope is the magnitude of the pulse's analytic signal. The filter is a Butterworth filter of order 3
-    run forwards and backwards, cut off at `PULSE_SPAN_S`.
+    The envelope is the magnitude of the pulse's analytic signal. The filter is a Butterworth filter of order
+    3 run forwards and backwards, cut off at `PULSE_SPAN_S`.
     """
     from scipy import signal
 
