@@ -59,7 +59,7 @@ DRAWN = 0.2
 
 
 class Case(NamedTuple):
-    """Sums (steps, cases, dimensions) in clip norms in both data sets; chances (cases), in truth and drawn."""
+    """Sums (steps, cases, dimensions) in clip norms, of both data sets; chances (cases), true and drawn."""
 
     with_it: Array
     without: Array

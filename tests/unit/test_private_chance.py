@@ -22,6 +22,7 @@ from pulseveil.networks.training import Examples, Weights
 from pulseveil.privacy import dpsgd, library_optimizer
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.noise import Noise
+from pulseveil.privacy.record_windows import Records, drawn_rows
 from pulseveil.privacy.sampling import ABSENT
 from tests.unit import drawn_sums
 
@@ -114,6 +115,18 @@ def test_a_training_with_an_empty_record_in_its_draw_is_that_without_it(backend)
     with_it, without_it = moved.values()
     assert np.linalg.norm(without_it) > 0.1
     assert np.linalg.norm(with_it - without_it) < ROUNDING
+
+
+def test_which_windows_of_a_person_are_drawn_hangs_on_that_person():
+    """By the same key, with person 0 in the draw and without."""
+    records = Records(
+        np.zeros((30, 1), np.float32), np.zeros(30, np.int32), np.arange(30, dtype=np.int32).reshape(3, 10)
+    )
+    orders = np.array([[[0, 1, 2]] * 20, [[1, 2, ABSENT]] * 20], np.int32)
+    with_it, without = (drawn_rows(records, order, 4, np.random.default_rng(0)) for order in orders)
+    np.testing.assert_array_equal(with_it[:, 1:], without[:, :2])
+    assert len(np.unique(with_it[:, 1] % 10)) > 5
+    assert np.any(with_it[:, 1] % 10 != with_it[:, 2] % 10)
 
 
 def _keys():
