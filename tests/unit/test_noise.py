@@ -168,7 +168,7 @@ def test_a_key_that_others_can_reach_is_refused(tmp_path, permissions):
     path = tmp_path / "keys" / "a.key"
     fresh(path)
     path.chmod(permissions)
-    with pytest.raises(InputError, match=r"other users.*delete .*a\.key"):
+    with pytest.raises(InputError, match=r"a\.key: a key that other users can reach"):
         resume(path)
 
 
@@ -178,6 +178,15 @@ def test_a_key_of_another_length_is_refused(tmp_path, size):
     fresh(path)
     path.write_bytes(bytes(size))
     with pytest.raises(InputError, match=f"32 bytes, found {size}"):
+        resume(path)
+
+
+def test_an_overwritten_key_is_refused(tmp_path):
+    """As it is left where a process is killed between the two parts of its destruction: all would know it."""
+    path = tmp_path / "keys" / "a.key"
+    fresh(path)
+    path.write_bytes(bytes(32))
+    with pytest.raises(InputError, match="overwritten"):
         resume(path)
 
 

@@ -11,7 +11,7 @@ from pulseveil.audit.job import AuditJob, DetectorAuditJob, GeneratorAuditJob
 from pulseveil.generators import Discriminates
 from pulseveil.naming import number_label
 from pulseveil.packs import AuditedCell, DetectorPack
-from pulseveil.plan import NONE, Plan
+from pulseveil.plan import NONE, Plan, programs
 from pulseveil.protocols import Train
 from pulseveil.study import Audit
 
@@ -107,21 +107,24 @@ def audit_job(plan: Plan, cell: AuditedCell) -> AuditJob:
     }
     if cell.part == "generator":
         model = study.generator(cell.generator)
-        version = registry.load("generators", model.kind).version
+        kind = registry.load("generators", model.kind)
         settings = model.settings.model_dump(mode="json")
         return GeneratorAuditJob(
             **common,
-            versions=(stages.AUDIT, version),
+            versions=(stages.AUDIT, kind.version),
+            programs=programs(kind, cell.epsilon_generator),
             kind=model.kind,
             settings=settings,
             classes=study.classes,
         )
     model = study.detector(cell.detector)
+    kind = registry.load("detectors", model.kind)
     # The windows of any one fold will do: what a detector's training adds is measured beside a fixed release.
     fold = "" if cell.generator == NONE else plan.generator_folds(cell.cohort)[0].name
     return DetectorAuditJob(
         **common,
-        versions=(stages.AUDIT, registry.load("detectors", model.kind).version),
+        versions=(stages.AUDIT, kind.version),
+        programs=programs(kind, cell.epsilon_detector),
         kind=model.kind,
         settings=model.settings.model_dump(mode="json"),
         generator_fold=fold,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +18,10 @@ from pulseveil.interruption import Interrupted, Told, never
 logger = logging.getLogger(__name__)
 
 Arrays = Mapping[str, NDArray[Any]]
+Mark = Callable[[Arrays], NDArray[Any]]
+"""What a file is known by: a value of its arrays that nobody else can make."""
 
-_STEP, _OLDER = "__step__", "__older__"
+_CELL, _MARK, _STEP, _OLDER = "__cell__", "__mark__", "__step__", "__older__"
 
 
 class Stored(NamedTuple):
@@ -36,13 +37,15 @@ class Checkpoint:
     """A file that holds a training's state every `every` steps; `cell_hash` keeps other trainings away.
 
     The state before it is kept beside it, for the case that the file is damaged. Files of another cell are
-    ignored: the training starts over. `told` says whether the job must end.
+    ignored: the training starts over. `told` says whether the job must end. Where there is a `mark`, files
+    without it are damaged ones.
     """
 
     path: Path
     cell_hash: str
     every: int
     told: Told = never
+    mark: Mark | None = None
 
     @property
     def previous(self) -> Path:
@@ -62,9 +65,12 @@ class Checkpoint:
 
     def save(self, step: int, arrays: Arrays) -> None:
         """Store the state after `step` steps as the latest one."""
+        content = {_STEP: np.array(step), _CELL: np.array(self.cell_hash), **arrays}
+        if self.mark is not None:
+            content[_MARK] = self.mark(content)
         with atomic_path(self.path) as temporary:
             with open(temporary, "wb") as handle:
-                np.savez(handle, **{_STEP: step, "__cell__": self.cell_hash}, **arrays)  # type: ignore[arg-type]
+                np.savez(handle, **content)  # type: ignore[arg-type]
             if self.path.exists():
                 os.replace(self.path, self.previous)
 
@@ -84,19 +90,31 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
         self.previous.unlink(missing_ok=True)
 
+    def exists(self) -> bool:
+        """Whether there is a stored state, readable or not."""
+        return self.path.exists() or self.previous.exists()
+
+    def marked(self, mark: Mark) -> Checkpoint:
+        """The same files, written with a mark, and read only with it."""
+        return replace(self, mark=mark)
+
     def part(self, name: str) -> Part:
         """The checkpoint of one of several trainings that follow each other and share this file."""
         return Part(self.path, self.cell_hash, self.every, self.told, whole=self, name=name)
 
     def _read(self, path: Path) -> tuple[int, dict[str, NDArray[Any]]] | None:
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+            mark = arrays.pop(_MARK, None)
+            if self.mark is not None and not np.array_equal(mark, self.mark(arrays)):
+                return None
+            if str(arrays.pop(_CELL)) != self.cell_hash:
+                return None
+            return int(arrays.pop(_STEP)), arrays
+        except Exception:
+            # A damaged file fails in as many ways as the formats inside it have fields.
             return None
-        if str(arrays.pop("__cell__", "")) != self.cell_hash:
-            return None
-        return int(arrays.pop(_STEP)), arrays
 
 
 @dataclass(frozen=True)
@@ -121,6 +139,10 @@ class Part(Checkpoint):
         others = {} if stored is None else self._others(stored)
         named = {self._own(key): value for key, value in {**arrays, _STEP: np.array(step)}.items()}
         self.whole.save(step, {**others, **named})
+
+    def marked(self, mark: Mark) -> Part:
+        """The same part of a file that is written with a mark, and read only with it."""
+        return replace(self, whole=self.whole.marked(mark))
 
     def load(self) -> Stored | None:
         """The latest state of this part that can be read, or None where there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -18,6 +19,7 @@ from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import FeatureSet, Scores
 from pulseveil.interruption import Interrupted, Told, never
 from pulseveil.jobs import DetectorJob
+from pulseveil.privacy.budget import Budget
 from pulseveil.protocols import ALL, Fold
 from pulseveil.runs import Journal, RunStore, content_hash
 
@@ -99,20 +101,40 @@ def _run(
     )
     test = protocols.test_rows(data.test, fold)
     run_hash = _run_hash(job, detector, keys, fold, train, test)
-    if runs.has(run_hash):
-        return run_hash
-    if told():
-        raise Interrupted(f"told to end before seed {keys['seed']}, fold {fold.name}")
-    started = time.monotonic()
+    budget = job.budget(job.epsilon_detector, fold)
+    checkpoint = Checkpoint(runs.checkpoint_path(run_hash), run_hash, CHECKPOINT_STEPS, told)
+    if not runs.has(run_hash):
+        if told():
+            raise Interrupted(f"told to end before seed {keys['seed']}, fold {fold.name}")
+        with runs.alone(run_hash) if budget.is_private else nullcontext():
+            # Another process may have ended in between.
+            if not runs.has(run_hash):
+                started, key_path = time.monotonic(), runs.key_path(run_hash)
+                scores, named = _scores(
+                    job, detector, keys, fold, (train, test), budget, checkpoint, key_path
+                )
+                store.write_record(runs.path(run_hash), scores, cell_hash=run_hash)
+                journal.append("detector", time.monotonic() - started, named)
+    checkpoint.clear()
+    return run_hash
+
+
+def _scores(
+    job: DetectorJob,
+    detector: Any,
+    keys: Keys,
+    fold: Fold,
+    rows: tuple[FeatureSet, FeatureSet],
+    budget: Budget,
+    checkpoint: Checkpoint,
+    key_path: Path,
+) -> tuple[Scores, Mapping[str, Any]]:
+    """Scores of the second of `rows` by a detector that is trained on the first, and its name in the journal."""
+    train, test = rows
     stream = job.stream(keys, fold.name)
     noisy = protocols.with_input_noise(train, keys["noise"], randomness.child(stream, "input_noise"))
-    budget = job.budget(job.epsilon_detector, fold)
     fit_stream = randomness.child(stream, "fit")
-    checkpoint = Checkpoint(runs.checkpoint_path(run_hash), run_hash, CHECKPOINT_STEPS, told)
-    resumes = checkpoint.load() is not None
-    with releases.with_noise(
-        budget, job.noise_mode, runs.key_path(run_hash), fit_stream, resumes=resumes
-    ) as budget:
+    with releases.with_noise(budget, job.noise_mode, key_path, fit_stream, checkpoint) as budget:
         fitted = detector.fit(noisy, budget=budget, stream=fit_stream, checkpoint=checkpoint)
         entries = fitted.ledger if budget.is_private else ()
         ledger = releases.closed_ledger(entries, budget, keys, fold, job.settings)
@@ -130,10 +152,7 @@ def _run(
         keys=keys,
         ledger=ledger,
     )
-    store.write_record(runs.path(run_hash), scores, cell_hash=run_hash)
-    checkpoint.clear()
-    journal.append("detector", time.monotonic() - started, named)
-    return run_hash
+    return scores, named
 
 
 def _run_hash(

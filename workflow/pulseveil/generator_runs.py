@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -207,22 +208,30 @@ def _run(job: GeneratorJob, fold: Fold, seed: int, rows: WindowSet) -> _Run:
 
 
 def _train(job: GeneratorJob, run: _Run, runs: RunStore, journal: Journal, told: Told) -> None:
-    """Train a run on its own where `runs` does not have it."""
+    """Train a run on its own where `runs` does not have it; raises InputError where another process does."""
+    budget = job.budget(job.epsilon_generator, run.fold)
+    checkpoint = Checkpoint(runs.checkpoint_path(run.hash), run.hash, CHECKPOINT_STEPS, told)
+    if not runs.has(run.hash):
+        if told():
+            raise Interrupted(f"told to end before seed {run.seed}, fold {run.fold.name}")
+        with runs.alone(run.hash) if budget.is_private else nullcontext():
+            # Another process may have ended in between.
+            if not runs.has(run.hash):
+                _train_alone(job, run, budget, checkpoint, runs, journal)
+    checkpoint.clear()
+
+
+def _train_alone(
+    job: GeneratorJob, run: _Run, budget: Budget, checkpoint: Checkpoint, runs: RunStore, journal: Journal
+) -> None:
+    """Train and store a run that no other process trains."""
     fold, seed, rows, run_hash = run
-    if runs.has(run_hash):
-        return
-    if told():
-        raise Interrupted(f"told to end before seed {seed}, fold {fold.name}")
     logger.info("train %s, seed %d, fold %s", job.generator, seed, fold.name)
     started = time.monotonic()
     kind = registry.load("generators", job.kind)
-    checkpoint = Checkpoint(runs.checkpoint_path(run_hash), run_hash, CHECKPOINT_STEPS, told)
     stream = job.stream("generator", fold.name, seed)
-    budget = job.budget(job.epsilon_generator, fold)
-    resumes = checkpoint.load() is not None
-    with releases.with_noise(
-        budget, job.noise_mode, runs.key_path(run_hash), stream, resumes=resumes
-    ) as budget:
+    key_path = runs.key_path(run_hash)
+    with releases.with_noise(budget, job.noise_mode, key_path, stream, checkpoint) as budget:
         model = kind.fit(
             kind.Settings.model_validate(job.settings),
             rows.windows,
@@ -236,7 +245,6 @@ def _train(job: GeneratorJob, run: _Run, runs: RunStore, journal: Journal, told:
         ledgers = _ledgers(job, fold, seed, model, budget)
         named = releases.journal_keys(job.keys(seed), fold, budget)
     _store(named, run, model.arrays(), ledgers, time.monotonic() - started, runs, journal)
-    checkpoint.clear()
 
 
 def _store(

@@ -24,11 +24,13 @@ from pulseveil.study import Epsilon, Scaling
 class Job(Settings):
     """What all jobs know of their study; `versions` of stage and model: a new one trains everything again.
 
+    `programs`: versions of what trains privately; a new one trains private models again.
     `windows_per_subject` and `stress_share` are what a private training takes for public.
     """
 
     study: str
     versions: tuple[int, int]
+    programs: tuple[int, ...] = ()
     root_seed: int
     threads: int
     unit: Unit
@@ -51,7 +53,8 @@ class Job(Settings):
         common = [self.unit, self.delta, epsilon]
         if not budget.is_private:
             return common
-        return [*common, *astuple(budget.known_population()), self.noise_mode, self.dp_backend]
+        known = astuple(budget.known_population())
+        return [*common, *known, self.noise_mode, self.dp_backend, list(self.programs)]
 
 
 class GeneratorJob(Job):

@@ -145,6 +145,7 @@ class Plan:
         return GeneratorJob(
             **self._job(seeds, cell.unit, cell.epsilon, self.study.stride_s.generator),
             versions=(stages.GENERATORS, _kind("generators", model).version),
+            programs=programs(_kind("generators", model), cell.epsilon),
             cohort=cell.cohort,
             cohort_kind=self.study.cohort_settings[cell.cohort].kind,
             ledgers=stages.LEDGERS if np.isfinite(cell.epsilon) else 0,
@@ -161,6 +162,7 @@ class Plan:
         return DetectorJob(
             **self._job(pack.seeds, privacy.unit, privacy.epsilon_generator, self.study.stride_s.detector),
             versions=(stages.DETECTORS, _kind("detectors", model).version),
+            programs=programs(_kind("detectors", model), privacy.epsilon_detector),
             evaluation=pack.evaluation.name,
             detector=detector,
             kind=model.kind,
@@ -381,6 +383,11 @@ def _check_parts(pack: DetectorPack, privacy: Privacy) -> None:
             f"evaluation {name}: epsilon_detector {number_label(privacy.epsilon_detector)} protects nobody "
             "beside synthetic windows of the same people without a budget; give epsilon_generator"
         )
+
+
+def programs(kind: Any, epsilon: float) -> tuple[int, ...]:
+    """Versions of the programs that train a kind within epsilon; none where that is not private."""
+    return kind.programs if np.isfinite(epsilon) else ()
 
 
 def _kind(group: registry.Group, model: Model) -> Any:

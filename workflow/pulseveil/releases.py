@@ -2,11 +2,27 @@
 
 The key lives from the first noised step until the ledger is closed. Only then is the model written, so that
 what is released can never be met again by the key that made it.
+
+What a process that is killed leaves behind, and what the next start makes of it:
+
+    key        state       model  killed                              next start
+    none, cut  none        no     before the first step               new key
+    whole      none        no     before the first stored state       new key
+    whole      its own     no     in the training                     goes on, see `privacy.resume`
+    whole      the last    no     between the names of two states     goes on from the one before
+    whole      unreadable  no     never, but by a disk that fails     as above or, without any, new key
+    zeros      any         no     while the key was destroyed         new key
+    none       any         no     before the model was written        new key
+    none       any         yes    before the state was removed        nothing to train; removes the state
+
+Half-written files are removed, and a lock lets one process train a run. A new key makes another release of a
+run of which nothing has left.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,29 +34,56 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseveil import provenance
-from pulseveil.privacy import ledger, noise
+from pulseveil.checkpoints import Checkpoint
+from pulseveil.errors import InputError
+from pulseveil.privacy import ledger, noise, resume
 from pulseveil.privacy.budget import Budget, NoiseMode
 from pulseveil.protocols import Fold
 from pulseveil.randomness import Stream, child
 
+logger = logging.getLogger(__name__)
+
 
 @contextmanager
 def with_noise(
-    budget: Budget, mode: NoiseMode, key_path: Path, stream: Stream, *, resumes: bool = False
+    budget: Budget,
+    mode: NoiseMode,
+    key_path: Path,
+    stream: Stream,
+    checkpoint: Checkpoint | None = None,
 ) -> Iterator[Budget]:
     """`budget` with its source of noise, if it is private; the key is destroyed when the block succeeds.
 
-    A training that `resumes` from a checkpoint replays the noise of its key; any other draws a new one.
+    A training with a stored state of its own key replays that key's noise; any other draws a new one.
     """
     if not budget.is_private:
         yield budget
     elif mode == "reproducible":
         yield replace(budget, noise=noise.reproducible(child(stream, "noise")))
     else:
-        if not resumes:
+        own = _of_stored_state(key_path, checkpoint)
+        if own is None:
             noise.destroy(key_path)
-        yield replace(budget, noise=noise.resume(key_path) if resumes else noise.fresh(key_path))
+            own = noise.fresh(key_path)
+        yield replace(budget, noise=own)
         noise.destroy(key_path)
+
+
+def _of_stored_state(key_path: Path, checkpoint: Checkpoint | None) -> noise.Noise | None:
+    """The noise that a stored state was made with; None, and no state, where it cannot be told."""
+    if checkpoint is None or not checkpoint.exists():
+        return None
+    try:
+        own = noise.resume(key_path)
+        if resume.marked(checkpoint, own).load() is not None:
+            return own
+        why = f"{checkpoint.path}: damaged, or not made with the key {key_path}"
+    except InputError as error:
+        why = str(error)
+    # Nothing of it has left: the model would be there, and the state is not used.
+    logger.warning("%s; the training starts again with a new key, as another release", why)
+    checkpoint.clear()
+    return None
 
 
 def closed_ledger(

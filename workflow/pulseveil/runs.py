@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from pulseveil import locks
 from pulseveil.contracts import FeatureSet, WindowSet
 
 
@@ -35,6 +37,21 @@ class RunStore:
     def has(self, run_hash: str) -> bool:
         """Whether the run is finished."""
         return self.path(run_hash).exists()
+
+    @contextmanager
+    def alone(self, run_hash: str) -> Iterator[None]:
+        """Within the block no other process is in a block of the same run; half-written files are removed.
+
+        Raises InputError where another one is.
+        """
+        busy = (
+            f"run {run_hash} is in training by another process; wait for the end of that one, or end it, and "
+            "start the same command again"
+        )
+        with locks.held(self.folder / "keys" / "lock", run_hash, busy):
+            for path in self.path(run_hash).parent.glob(f".{run_hash}.*"):
+                path.unlink()
+            yield
 
 
 @dataclass(frozen=True)

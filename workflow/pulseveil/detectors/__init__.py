@@ -62,8 +62,9 @@ class Detector(Protocol):
     and times only: those are fitted on the real training subjects even where others train on synthetic data.
     `public_knowledge` says when it reads public scales and signs, which are known in few units only.
     `version` rises whenever the same settings and stream give other scores; `private_units` are the units at
-    which it has a private training, whose mechanisms follow from public constants alone. A kind without
-    private units needs neither `ledger` nor `mechanisms`. Poisson draws are set by `private.batch_size`, the
+    which it has a private training, whose mechanisms follow from public constants alone, by `programs` of
+    these versions (see `privacy.programs`). A kind without private units needs neither `ledger`, `mechanisms`
+    nor `programs`. Poisson draws are set by `private.batch_size`, the
     records that a step expects: audits scale it with the number of records. A kind that can leave `private`
     out has a static `resolved(settings, budget)` that writes it out.
     """
@@ -72,6 +73,7 @@ class Detector(Protocol):
     version: ClassVar[int]
     uses_tensorflow: ClassVar[bool]
     private_units: ClassVar[frozenset[str]]
+    programs: ClassVar[tuple[int, ...]]
     trains_on: ClassVar[Literal["windows", "timeline"]]
     public_knowledge: ClassVar[Literal["never", "private", "always"]]
 

@@ -20,6 +20,7 @@ from pulseveil.privacy import accounting
 from pulseveil.privacy.budget import Budget, Population, Unit
 from pulseveil.privacy.gaussian import release
 from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.programs import RELEASE
 from pulseveil.privacy.records import admitted_rows, person_means
 from pulseveil.randomness import Stream
 
@@ -60,6 +61,7 @@ class ClassMeans:
     version: ClassVar[int] = 1
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
+    programs: ClassVar[tuple[int, ...]] = (RELEASE,)
     trains_on: ClassVar[Literal["windows", "timeline"]] = "windows"
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "private"
 

@@ -20,6 +20,7 @@ from pulseveil.detectors.tabular import (
 )
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.programs import DESCENT
 from pulseveil.randomness import Stream
 
 
@@ -44,6 +45,7 @@ class Logistic:
     version: ClassVar[int] = 1
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
+    programs: ClassVar[tuple[int, ...]] = (DESCENT,)
     trains_on: ClassVar[Literal["windows", "timeline"]] = "windows"
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "private"
 

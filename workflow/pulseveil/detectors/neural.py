@@ -17,6 +17,7 @@ from pulseveil.detectors.tabular import require_both_classes
 from pulseveil.errors import InputError
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.programs import DPSGD, LIBRARY_OPTIMIZER
 from pulseveil.randomness import Stream
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class NeuralDetector(ABC):
     version: ClassVar[int] = 3
     uses_tensorflow: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
+    programs: ClassVar[tuple[int, ...]] = (DPSGD, LIBRARY_OPTIMIZER)
     trains_on: ClassVar[Literal["windows", "timeline"]] = "windows"
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "never"
     fewest_bins: ClassVar[int] = 1

@@ -30,6 +30,7 @@ class PublicSigns:
     version: ClassVar[int] = 1
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
+    programs: ClassVar[tuple[int, ...]] = ()
     trains_on: ClassVar[Literal["windows", "timeline"]] = "timeline"
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "always"
 

@@ -51,6 +51,7 @@ class Majority:
     version: ClassVar[int] = 1
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
+    programs: ClassVar[tuple[int, ...]] = ()
     trains_on: ClassVar[Literal["windows", "timeline"]] = "timeline"
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "never"
 
@@ -121,6 +122,7 @@ class ElapsedTime:
     version: ClassVar[int] = 1
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
+    programs: ClassVar[tuple[int, ...]] = ()
     trains_on: ClassVar[Literal["windows", "timeline"]] = "timeline"
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "never"
 

@@ -61,8 +61,9 @@ class Generator(Protocol):
 
     `Settings` are its keys in the study; `version` rises whenever the same settings and stream give another
     model; `uses_tensorflow` tells the plan whether a job pays TensorFlow's start-up; `private_units` are the
-    units at which it has a private training, which leaves its `ledger`, one entry a mechanism, in the model.
-    A kind without private units needs neither `ledger` nor `mechanisms`. Poisson draws are set by
+    units at which it has a private training, which leaves its `ledger`, one entry a mechanism, in the model;
+    `programs` are the versions of what trains it there (see `privacy.programs`). A kind without private units
+    needs neither `ledger`, `mechanisms` nor `programs`. Poisson draws are set by
     `private.batch_size`, the records that a step expects: audits scale it with the number of records.
     """
 
@@ -70,6 +71,7 @@ class Generator(Protocol):
     version: ClassVar[int]
     uses_tensorflow: ClassVar[bool]
     private_units: ClassVar[frozenset[str]]
+    programs: ClassVar[tuple[int, ...]]
 
     @classmethod
     def fit(

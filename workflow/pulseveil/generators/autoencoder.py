@@ -21,6 +21,7 @@ from pulseveil.generators.private_moments import COSINES
 from pulseveil.generators.window_values import WindowValues
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.programs import DPSGD
 from pulseveil.randomness import Stream
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Autoencoder:
     version: ClassVar[int] = 1
     uses_tensorflow: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
+    programs: ClassVar[tuple[int, ...]] = (DPSGD,)
 
     def __init__(
         self,

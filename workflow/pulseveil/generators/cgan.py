@@ -16,6 +16,7 @@ from pulseveil.generators.diversity import ROWS, warn_of_collapse
 from pulseveil.generators.private_gan import PrivateGAN
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.programs import DPGAN
 from pulseveil.randomness import Stream, child, generator
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class CGAN:
     version: ClassVar[int] = 2
     uses_tensorflow: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
+    programs: ClassVar[tuple[int, ...]] = (DPGAN,)
 
     def __init__(
         self,

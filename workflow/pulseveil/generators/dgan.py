@@ -20,6 +20,7 @@ from pulseveil.generators.public_range import PUBLIC_QUANTITIES, in_range
 from pulseveil.generators.unit_scale import Scale
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.programs import DPGAN
 from pulseveil.randomness import Stream, child, generator
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class DGAN:
     version: ClassVar[int] = 2
     uses_tensorflow: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
+    programs: ClassVar[tuple[int, ...]] = (DPGAN,)
 
     def __init__(
         self,

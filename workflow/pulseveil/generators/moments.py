@@ -17,6 +17,7 @@ from pulseveil.generators.subjects import class_shares
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.gaussian import release
 from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.programs import RELEASE
 from pulseveil.privacy.records import admitted_rows
 from pulseveil.randomness import Stream
 
@@ -50,6 +51,7 @@ class Moments:
     version: ClassVar[int] = 2
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
+    programs: ClassVar[tuple[int, ...]] = (RELEASE,)
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ from pulseveil.generators.public_range import in_range
 from pulseveil.generators.unit_scale import Scale
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.programs import DPGAN, DPSGD
 from pulseveil.randomness import Stream, child
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class TimeGAN:
     version: ClassVar[int] = 2
     uses_tensorflow: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
+    programs: ClassVar[tuple[int, ...]] = (DPSGD, DPGAN)
 
     def __init__(
         self,

@@ -27,6 +27,7 @@ from pulseveil.privacy.clipping import add_noise, clipped_sum, in_passes
 from pulseveil.privacy.device import describe_device
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.noise import Noise
+from pulseveil.privacy.programs import DPGAN
 from pulseveil.privacy.record_windows import NOBODY, Records, drawn_rows
 from pulseveil.privacy.resume import BLOCK_STEPS, Advance, Course, Resumable, digest
 from pulseveil.randomness import Stream, child, generator
@@ -232,7 +233,7 @@ def fingerprint(recipe: Recipe, records: Records, first: Players) -> str:
     """A hash of all that a training's result depends on besides its noise; it is as secret as the data."""
     arrays = (records.windows, records.condition, records.rows)
     return digest(
-        (recipe, describe_device()), [*arrays, *(value.numpy() for value in tf.nest.flatten(first))]
+        (DPGAN, recipe, describe_device()), [*arrays, *(value.numpy() for value in tf.nest.flatten(first))]
     )
 
 

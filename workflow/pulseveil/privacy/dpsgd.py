@@ -30,6 +30,7 @@ from pulseveil.privacy.clipping import add_noise, clipped_sum, in_passes
 from pulseveil.privacy.device import describe_device
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.noise import Noise
+from pulseveil.privacy.programs import DPSGD
 from pulseveil.privacy.resume import Advance, Course, Resumable, digest
 from pulseveil.randomness import Stream
 
@@ -294,4 +295,4 @@ def _rows(learner: Learner, examples: Examples, numbers: tf.Tensor, rows: int) -
 
 def fingerprint(recipe: Recipe, examples: Examples, weights: Weights) -> str:
     """A hash of all that a training's result depends on besides its noise; it is as secret as the data."""
-    return digest((recipe, describe_device()), [*examples, *weights.parameters])
+    return digest((DPSGD, recipe, describe_device()), [*examples, *weights.parameters])

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import math
 import os
+import shlex
 import stat
 from pathlib import Path
 
@@ -60,54 +61,78 @@ class Noise:
 def fresh(path: Path) -> Noise:
     """Secret noise from a new key of the operating system, kept in a new file that its owner alone can read.
 
-    Raises FileExistsError where there is a key already: it may have been used.
+    Raises FileExistsError where there is a key already: it may have been used. Raises InputError where no
+    key can be kept.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.parent.chmod(0o700)
     key = os.urandom(KEY_BYTES)
-    # A file cut short by a crash is refused by `resume`, so this is whole or useless.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(key)
-        file.flush()
-        os.fsync(descriptor)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.chmod(0o700)
+        # A file cut short by a crash is refused by `resume`, so this is whole or useless.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(key)
+            file.flush()
+            os.fsync(descriptor)
+        _keep_entry(path)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: the key of a private training cannot be kept there ({error})") from None
     return Noise(key, secret=True)
 
 
 def resume(path: Path) -> Noise:
     """The noise of a key file of `fresh`, to replay lost steps of an unchanged training.
 
-    Raises InputError when there is none, or others could have read or changed it.
+    Raises InputError when there is none, it was destroyed, or others could have read or changed it.
     """
-    cure = f"delete {path} and the training's checkpoint: the training then starts again with a new key"
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError as error:
-        raise InputError(f"{path}: expected the key of an unfinished training ({error}); {cure}") from None
+        raise InputError(f"{path}: expected the key of an unfinished training ({error})") from None
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         key = file.read(KEY_BYTES + 1)
     if stat.S_IMODE(status.st_mode) & 0o077 or status.st_uid != os.getuid():
-        raise InputError(f"{path}: a key that other users can reach protects nothing; {cure}")
+        raise InputError(f"{path}: a key that other users can reach protects nothing")
     if len(key) != KEY_BYTES:
-        raise InputError(f"{path}: expected a key of {KEY_BYTES} bytes, found {status.st_size}; {cure}")
+        raise InputError(f"{path}: expected a key of {KEY_BYTES} bytes, found {status.st_size}")
+    if not any(key):
+        raise InputError(f"{path}: this key was overwritten: the training was at its end")
     return Noise(key, secret=True)
 
 
 def destroy(path: Path) -> None:
     """Overwrite and remove a key file; nothing where there is none.
 
-    Overwriting is all that a program can do: file systems that copy on write may keep the old block.
+    Overwriting is all that a program can do: file systems that copy on write may keep the old block. Raises
+    InputError for what cannot be overwritten.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+        with open(descriptor, "wb") as file:
+            file.write(bytes(max(KEY_BYTES, os.fstat(descriptor).st_size)))
+            file.flush()
+            os.fsync(descriptor)
+        path.unlink()
+        _keep_entry(path)
     except FileNotFoundError:
         return
-    with open(descriptor, "wb") as file:
-        file.write(bytes(max(KEY_BYTES, os.fstat(descriptor).st_size)))
-        file.flush()
+    except OSError as error:
+        cure = shlex.join(["rm", "-r", str(path)])
+        raise InputError(
+            f"{path}: an old key that cannot be overwritten ({error}); remove it: {cure}"
+        ) from None
+
+
+def _keep_entry(path: Path) -> None:
+    """Make a crash of the machine find the folder as it is now: files survive without their names."""
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
         os.fsync(descriptor)
-    path.unlink()
+    finally:
+        os.close(descriptor)
 
 
 def reproducible(stream: Stream) -> Noise:

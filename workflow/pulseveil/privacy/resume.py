@@ -2,12 +2,16 @@
 
 Lost steps are run again with the same noise only if nothing at all has changed since: two gradients under
 equal noise give their difference away. Otherwise the lost steps stay spent, and fresh noise is drawn.
+
+Stored states are believed only with a mark of the training's key: one that was changed, or made with another
+key, is none. A training without a state to go on from starts again, and must have a new key for that.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -37,12 +41,16 @@ _SEAL, _LOST, _ATTEMPT = "__seal__", "__lost__", "__attempt__"
 class Progress:
     """Steps that are in the state, steps that were spent for nothing, and whose noise comes next.
 
-    `attempt` rises with each resume that draws fresh noise.
+    `attempt` is another one after each resume that draws fresh noise. Raises ValueError for negative numbers.
     """
 
     done: int = 0
     lost: int = 0
     attempt: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.done, self.lost, self.attempt) < 0:
+            raise ValueError(f"no training has {self.done} steps done, {self.lost} lost, in {self.attempt}")
 
     @property
     def spent(self) -> int:
@@ -78,14 +86,14 @@ class Resumable:
 
         The state is stored after each block of steps. Raises Interrupted once the job was told to end.
         """
-        state, (progress, kept) = course.first, self._opened()
+        checkpoint = None if self.checkpoint is None else marked(self.checkpoint, self.noise)
+        state, (progress, kept) = course.first, self._opened(checkpoint)
         if kept is not None:
             state = course.restored(kept)
             logger.info("continue after private step %d", progress.done)
-            self._save(progress, course, state)
-        elif isinstance(self.checkpoint, Part):
-            # Parts before it keep the key: without this state, steps before the next could be lost uncounted.
-            self._save(progress, course, state)
+        # Parts before it keep the key: without this state, steps before the next could be lost uncounted.
+        if checkpoint is not None and (kept is not None or isinstance(checkpoint, Part)):
+            checkpoint.save(progress.done, self._sealed(progress, course, state))
         advance = course.begin(progress.attempt)
         while progress.spent < self.mechanism.steps:
             first = progress.done
@@ -93,13 +101,13 @@ class Resumable:
             last = min(block_end, self.mechanism.steps - progress.lost)
             state = advance(state, first, last)
             progress = replace(progress, done=last)
-            if self.checkpoint is not None:
-                each_block = replace(self.checkpoint, every=BLOCK_STEPS)
+            if checkpoint is not None:
+                each_block = replace(checkpoint, every=BLOCK_STEPS)
                 each_block.keep(first, last, partial(self._sealed, progress, course, state))
         return state, progress.lost
 
-    def _opened(self) -> tuple[Progress, dict[str, NDArray[Any]] | None]:
-        stored = self.checkpoint.load() if self.checkpoint is not None else None
+    def _opened(self, checkpoint: Checkpoint | None) -> tuple[Progress, dict[str, NDArray[Any]] | None]:
+        stored = checkpoint.load() if checkpoint is not None else None
         if stored is None:
             return Progress(), None
         # Where the latest state is damaged, so much more may have run since the one before it.
@@ -111,9 +119,16 @@ class Resumable:
     def _sealed(self, progress: Progress, course: Course[State], state: State) -> Arrays:
         return sealed(course.arrays(state), progress, self.fingerprint, self.noise)
 
-    def _save(self, progress: Progress, course: Course[State], state: State) -> None:
-        if self.checkpoint is not None:
-            self.checkpoint.save(progress.done, self._sealed(progress, course, state))
+
+def marked(checkpoint: Checkpoint, noise: Noise) -> Checkpoint:
+    """The checkpoint, whose files nobody can make or change without the key of `noise`."""
+
+    def mark(arrays: Arrays) -> NDArray[np.int32]:
+        names = sorted(arrays)
+        content = digest(names, [np.asarray(arrays[name]) for name in names])
+        return noise.seeds("checkpoint file", content, shape=(4,))
+
+    return checkpoint.marked(mark)
 
 
 def sealed(state: Arrays, progress: Progress, fingerprint: str, noise: Noise) -> dict[str, NDArray[Any]]:
@@ -129,15 +144,20 @@ def opened(
 
     stored: steps done and the arrays of `sealed`. at_risk: the most steps that can have run after a state was
     stored. A seal that does not fit (other data, settings, program, device or state) counts them as lost.
+    Raises ValueError for more steps than the mechanism has.
     """
     done, kept = stored
     state = {name: value for name, value in kept.items() if name not in (_SEAL, _LOST, _ATTEMPT)}
     progress = Progress(done, int(kept[_LOST]), int(kept[_ATTEMPT]))
+    if progress.spent > mechanism.steps:
+        raise ValueError(f"{progress.spent} steps are spent of the {mechanism.steps} of {mechanism.name}")
     unsealed = {name: value for name, value in kept.items() if name != _SEAL}
     if np.array_equal(kept[_SEAL], _seal(unsealed, done, fingerprint, noise)):
         return progress, state
     lost = min(progress.lost + at_risk, mechanism.steps - done)
-    return Progress(done, lost, progress.attempt + 1), state
+    # Counted up, an attempt could come twice: from a state that was put back after a later one had begun.
+    attempt = secrets.randbits(62) if noise.secret else progress.attempt + 1
+    return Progress(done, lost, attempt), state
 
 
 def digest(public: Sequence[Any], arrays: Sequence[NDArray[Any]]) -> str:
