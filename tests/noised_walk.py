@@ -90,6 +90,7 @@ class Walk:
             delta=budget.delta,
             noise=noise,
             public_quantities=("number of people",),
+            program=1,
         )
         return cls(place, (entry,))
 

@@ -90,7 +90,12 @@ def less_noise(values):
     entry = ledger.from_json(json.dumps(values[0]))
     mechanism = replace(entry.as_mechanism(), noise_multiplier=entry.noise_multiplier / 2)
     weaker = ledger.settle(
-        mechanism, steps_noised=entry.steps_noised, delta=entry.delta, noise=Secret, public_quantities=()
+        mechanism,
+        steps_noised=entry.steps_noised,
+        delta=entry.delta,
+        noise=Secret,
+        public_quantities=(),
+        program=1,
     )
     return [json.loads(ledger.to_json(replace(weaker, inputs=entry.inputs)))]
 
@@ -171,6 +176,7 @@ def test_two_mechanisms_of_one_training_are_claimed_together_and_not_one_alone(m
                     delta=job.delta,
                     noise=Noise(bytes(32), secret=True),
                     public_quantities=(),
+                    program=1,
                 )
                 found.append(json.loads(ledger.to_json(replace(entry, inputs=inputs))))
             return found

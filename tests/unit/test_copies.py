@@ -91,7 +91,9 @@ def closed(job, kind, model, keys, fold, epsilon):
         return np.array([], dtype=np.str_)
     budget = replace(budget, noise=Noise(os.urandom(32), secret=True))
     entries = [
-        ledger.settle(m, steps_noised=m.steps, delta=DELTA, noise=budget.noise, public_quantities=())
+        ledger.settle(
+            m, steps_noised=m.steps, delta=DELTA, noise=budget.noise, public_quantities=(), program=1
+        )
         for m in kind.mechanisms(model.settings, budget)
     ]
     return releases.closed_ledger(entries, budget, keys, fold, job.settings)

@@ -183,7 +183,9 @@ def test_masks_of_rows_with_seeds_of_their_own_are_independent():
     numbers = tf.range(300)
     masks = []
     for step, place in ((0, 0), (0, 1), (1, 0)):
-        seeds = draws.child_seed(draws.child_seed(draws.child_seed(tf.constant([3, 5]), step), numbers), place)
+        seeds = draws.child_seed(
+            draws.child_seed(draws.child_seed(tf.constant([3, 5]), step), numbers), place
+        )
         masks.append(draws.happens(0.3, (300, 64), seeds).numpy().astype(float) - 0.3)
     first = masks[0]
     pairs = [(first, masks[1]), (first, masks[2]), (first[1:], first[:-1]), (first[:, 1:], first[:, :-1])]

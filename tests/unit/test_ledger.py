@@ -25,7 +25,12 @@ FULL = Mechanism("means", "subject", 14, 1, 14, 1, 1.5, 2.575)
 def settled(mechanism=POISSON, noise=SECRET, steps_noised=None, delta=1e-3):
     steps = mechanism.steps if steps_noised is None else steps_noised
     return settle(
-        mechanism, steps_noised=steps, delta=delta, noise=noise, public_quantities=["share of stress windows"]
+        mechanism,
+        steps_noised=steps,
+        delta=delta,
+        noise=noise,
+        public_quantities=["share of stress windows"],
+        program=1,
     )
 
 
@@ -177,3 +182,11 @@ def test_entries_are_values():
     assert isinstance(settled(), Entry)
     with pytest.raises(AttributeError):
         settled().epsilon_pld = 0.1
+
+
+def test_a_ledger_of_a_time_without_programs_is_refused():
+    """Dropout voided the amplification of that time, and digits told its noise from the data."""
+    values = json.loads(ledger.to_json(settled()))
+    assert values["versions"].pop("program") == "1"
+    with pytest.raises(InputError, match="train the model again"):
+        ledger.from_json(json.dumps(values))

@@ -30,7 +30,12 @@ PAPER = {"reach_s": math.inf, "scaling": "min-max"}
 def entry(mechanism=SUBJECT, noise=SECRET, **inputs):
     quantities = ("share of stress windows (0.3)",)
     settled = settle(
-        mechanism, steps_noised=mechanism.steps, delta=1e-5, noise=noise, public_quantities=quantities
+        mechanism,
+        steps_noised=mechanism.steps,
+        delta=1e-5,
+        noise=noise,
+        public_quantities=quantities,
+        program=1,
     )
     return replace(settled, inputs=inputs)
 

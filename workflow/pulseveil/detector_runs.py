@@ -129,7 +129,7 @@ def _scores(
     checkpoint: Checkpoint,
     key_path: Path,
 ) -> tuple[Scores, Mapping[str, Any]]:
-    """Scores of the second of `rows` by a detector that is trained on the first, and its name in the journal."""
+    """Scores of the second of `rows` by a detector trained on the first, and what the journal says of it."""
     train, test = rows
     stream = job.stream(keys, fold.name)
     noisy = protocols.with_input_noise(train, keys["noise"], randomness.child(stream, "input_noise"))

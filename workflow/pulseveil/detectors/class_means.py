@@ -120,7 +120,12 @@ class ClassMeans:
         records = contributions(inputs.read(rows), rows.stress, rows.subject, budget.unit)
         contrast = released_contrast(release(records, mechanism, noise), mechanism, population)
         entry = ledger.settle(
-            mechanism, steps_noised=1, delta=budget.delta, noise=noise, public_quantities=PUBLIC_QUANTITIES
+            mechanism,
+            steps_noised=1,
+            delta=budget.delta,
+            noise=noise,
+            public_quantities=PUBLIC_QUANTITIES,
+            program=RELEASE,
         )
         return self._model(inputs, contrast, (entry,))
 

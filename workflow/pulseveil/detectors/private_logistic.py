@@ -19,6 +19,7 @@ from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.privacy.gaussian import clip_rows, release
 from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.noise import Noise
+from pulseveil.privacy.programs import DESCENT
 from pulseveil.privacy.records import admitted_rows, person_means
 from pulseveil.settings import Settings
 
@@ -88,7 +89,12 @@ def fit_private(
     public = descent.public_weight * np.append(direction, intercept)
     parameters, noised = descend(gradients, of_released, public, descent, mechanism, noise)
     entry = ledger.settle(
-        mechanism, steps_noised=noised, delta=budget.delta, noise=noise, public_quantities=PUBLIC_QUANTITIES
+        mechanism,
+        steps_noised=noised,
+        delta=budget.delta,
+        noise=noise,
+        public_quantities=PUBLIC_QUANTITIES,
+        program=DESCENT,
     )
     return FittedLinear(inputs, parameters[:-1], float(parameters[-1]), (entry,))
 

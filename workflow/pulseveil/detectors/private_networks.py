@@ -16,6 +16,7 @@ from pulseveil.errors import InputError
 from pulseveil.privacy import accounting
 from pulseveil.privacy.budget import Budget, Population, Unit
 from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.programs import DPSGD, LIBRARY_OPTIMIZER
 from pulseveil.privacy.records import admitted_rows, places
 from pulseveil.randomness import Stream
 from pulseveil.settings import Settings
@@ -105,11 +106,18 @@ def fit(
     released = len(examples.x) - run.n
     recipe = dpsgd.Recipe(network, run, training.learning_rate, training.optimizer, released)
     if budget.backend == "tensorflow_privacy":
+        program = LIBRARY_OPTIMIZER
         weights, noised = library_optimizer.fit(recipe, examples, noise, stream)
     else:
+        program = DPSGD
         weights, noised = dpsgd.fit(recipe, examples, noise, stream, checkpoint)
     entry = ledger.settle(
-        run, steps_noised=noised, delta=budget.delta, noise=noise, public_quantities=PUBLIC_QUANTITIES
+        run,
+        steps_noised=noised,
+        delta=budget.delta,
+        noise=noise,
+        public_quantities=PUBLIC_QUANTITIES,
+        program=program,
     )
     return weights, entry
 

@@ -22,6 +22,7 @@ from pulseveil.networks.training import Examples
 from pulseveil.privacy import dpsgd, ledger, sampling
 from pulseveil.privacy.budget import Budget
 from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.programs import DPSGD
 from pulseveil.randomness import Stream
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def train_privately(
         delta=budget.delta,
         noise=noise,
         public_quantities=PUBLIC_QUANTITIES,
+        program=DPSGD,
     )
     return [np.asarray(value) for value in weights.parameters], entry
 

@@ -135,6 +135,7 @@ class Moments:
             delta=budget.delta,
             noise=noise,
             public_quantities=private_moments.PUBLIC_QUANTITIES,
+            program=RELEASE,
         )
         return cls(mean, factors, residual, (windows.shape[1], windows.shape[2]), (entry,))
 

@@ -15,6 +15,7 @@ from pulseveil.networks.adversaries import Adversaries, Trained
 from pulseveil.privacy import dpgan, ledger
 from pulseveil.privacy.budget import Budget
 from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.programs import DPGAN
 from pulseveil.privacy.record_windows import lay_out
 from pulseveil.randomness import Stream
 
@@ -58,5 +59,6 @@ def train_privately(
         delta=budget.delta,
         noise=noise,
         public_quantities=public_quantities,
+        program=DPGAN,
     )
     return trained, entry

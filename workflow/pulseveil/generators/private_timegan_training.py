@@ -18,6 +18,7 @@ from pulseveil.networks.timegan import parameter_names
 from pulseveil.privacy import dpsgd, ledger
 from pulseveil.privacy.budget import Budget
 from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.programs import DPSGD
 from pulseveil.randomness import Stream, child
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def _learn_embedding(
         delta=budget.delta,
         noise=noise,
         public_quantities=PUBLIC_QUANTITIES,
+        program=DPSGD,
     )
     parameters = tuple(np.asarray(value) for value in weights.parameters)
     return {name: list(values) for name, values in learner.networks(parameters).items()}, entry

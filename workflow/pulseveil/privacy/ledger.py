@@ -102,8 +102,12 @@ def settle(
     delta: float,
     noise: Noise,
     public_quantities: Sequence[str],
+    program: int,
 ) -> Entry:
-    """The entry of a mechanism that has run; raises ValueError unless each accounted step was noised."""
+    """The entry of a mechanism that has run; raises ValueError unless each accounted step was noised.
+
+    program: version of what noised the steps (see `programs`).
+    """
     alone = (mechanism,)
     return Entry(
         mechanism=mechanism.name,
@@ -126,7 +130,7 @@ def settle(
         public_quantities=tuple(public_quantities),
         secret_noise=noise.secret,
         secret_masks=noise.secret,
-        versions=package_versions(),
+        versions={"program": str(program), **package_versions()},
     )
 
 
@@ -204,4 +208,9 @@ def _entry(value: Any, source: str) -> Entry:
     numbers = {name: getattr(entry, name) for name in ("n", "q", "room", "noise_multiplier", "delta")}
     numbers["steps"] = entry.steps_accounted
     accounting.check_ranges(numbers, f"{source}: mechanism {entry.mechanism}")
+    if "program" not in entry.versions:
+        raise InputError(
+            f"{source}: mechanism {entry.mechanism}: versions name no program; in releases of that time "
+            "dropout voided amplification by sampling, and digits told noise from data: train the model again"
+        )
     return entry

@@ -70,14 +70,14 @@ OF_OTHER_MODELS = (
     "nothing that is published is protected; the totals hold for the private ones alone."
 )
 LIMITS = (
-    "Digits do not tell noise from data (Mironov 2012): the noised sums of networks lie on a public grid, under "
-    "noise of 96 bits per number, whose finite bits cost at most 1e-4 of epsilon and, up to epsilon 10, 1e-10 "
-    "of delta. Small models and single queries use whole numbers and an exact discrete Gaussian from the "
-    "operating system's randomness.",
-    "What remains of floating point: clipped gradients of networks are added up in float32, whose rounding can "
-    "let one record count for some 1e-5 of the clip norm more than epsilon assumes; and dp_backend "
-    "tensorflow_privacy adds that library's own float32 noise, whose digits can be read: it is for comparison. "
-    "Attacks on timing (Jin et al. 2022) are outside of epsilon.",
+    "Digits do not tell noise from data (Mironov 2012): the noised sums of networks lie on a public grid, "
+    "under noise of 96 bits per number, whose finite bits cost at most 1e-4 of epsilon and, up to epsilon "
+    "10, 1e-10 of delta. Small models and single queries use whole numbers and an exact discrete Gaussian "
+    "from the operating system's randomness.",
+    "What remains of floating point: clipped gradients of networks are added up in float32, whose rounding "
+    "can let one record count for some 1e-5 of the clip norm more than epsilon assumes; and dp_backend "
+    "tensorflow_privacy adds that library's own float32 noise, whose digits can be read: it is for "
+    "comparison. Attacks on timing (Jin et al. 2022) are outside of epsilon.",
     "Noise of networks comes from generators that are not cryptographic (TensorFlow's "
     "stateless ones take 64 bits); their seeds are derived from a 256-bit key of the operating system.",
     "Epsilon adds up over everything that is published. The least is spent by releasing one model, trained "

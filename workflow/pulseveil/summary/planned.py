@@ -11,7 +11,6 @@ from pulseveil import audit_plan, costs, paths, reach, spending, store
 from pulseveil.errors import InputError
 from pulseveil.plan import Plan
 from pulseveil.privacy.statement import Setting
-from pulseveil.study import Study
 from pulseveil.summary.description import (
     CohortDescription,
     EvaluationDescription,
