@@ -109,6 +109,7 @@ class _Description(Settings):
     seed: int
     form: _Form
     trained_stride_s: float = 1.0
+    trained_reach_s: float | None = None
 
 
 def read_generators(path: Path) -> store.Models:
