@@ -453,6 +453,37 @@ def test_attacks_break_what_they_are_meant_for_and_nothing_else(noised, attacks)
         assert all(low <= count <= high for count in found.values()), f"{found}, chance: {low} to {high}"
 
 
+@pytest.mark.parametrize("clip_norm", [1e-4, 1.0, 1e4])
+@pytest.mark.parametrize("multiplier", [1e-3, 0.5, 1e3])
+def test_large_sums_and_noise_of_any_size_are_neither_cut_nor_wrapped(clip_norm, multiplier):
+    """600 records that are alike add up, and all other coordinates hold noise of the deviation.
+
+    One of 527 normals is beyond 6 deviations once in a million tests; their variance errs as often as stated.
+    """
+    records, scale = 600, 10.0
+    x = np.zeros((records, 1, INPUTS), np.float32)
+    target, weight = np.zeros((records, 1, OUTPUTS), np.float32), np.ones((records, 1), np.float32)
+    x[..., 0], target[..., 0] = scale, 1
+    weight *= np.float32(10 * clip_norm)
+    deviation = multiplier * clip_norm
+    scales = _scales(deviation, 1.0, 1.0)._replace(clip_norm=tf.constant(clip_norm, tf.float32))
+    order = np.arange(records, dtype=np.int32)[np.newaxis]
+    chance = dpsgd.Chance(tf.constant(order), tf.constant([[7, 8]]))
+    run = dpsgd.program(Linear(), 1, "sgd")
+    start = dpsgd.start(Linear().start(np.random.default_rng(0)))
+    data = Examples(*map(tf.constant, (x, target, weight)))
+    after = run(start, data, chance, SEED, scales)
+    found = -flat(after.parameters)
+    expected = np.zeros(found.size)
+    # The kernel's first value and the bias' first one.
+    expected[[0, INPUTS * OUTPUTS]] = np.array([scale, 1]) * records * clip_norm / math.hypot(scale, 1)
+    off = found - expected
+    assert np.all(np.abs(off) <= 6 * deviation + 1e-5 * np.abs(expected))
+    noise = np.delete(off, [0, INPUTS * OUTPUTS]) / deviation
+    below = stats.chi2.cdf(np.sum(np.square(noise)), noise.size)
+    assert ERROR_RATE < below < 1 - ERROR_RATE
+
+
 def test_noise_reaches_as_far_as_a_normal():
     """A record on one coordinate must not give values that are impossible without it.
 
