@@ -107,5 +107,5 @@ def test_without_audits_the_columns_are_empty():
 
 
 def test_a_file_that_is_no_table_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"gone\.csv: not a table of an audit"):
+    with pytest.raises(InputError, match=r"gone\.csv: no such file; rerun audit"):
         audit_table([tmp_path / "gone.csv"])

@@ -2,15 +2,18 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 
 from pulseveil import claims, paths, releases, store
 from pulseveil.claims import judge, trained_setting
+from pulseveil.errors import InputError
 from pulseveil.generators.timegan import TimeGAN, TimeGANSettings
-from pulseveil.jobs import GeneratorJob
+from pulseveil.jobs import GeneratorJob, read_generators
 from pulseveil.privacy import ledger
 from pulseveil.privacy.noise import Noise
 from pulseveil.privacy.statement import Setting, statement
@@ -187,3 +190,73 @@ def test_two_mechanisms_of_one_training_are_claimed_together_and_not_one_alone(m
     assert claim.is_private, claim.reason
     assert "embedder + discriminator" in claim.statement
     assert judge(entries(1), ["S1"]).reason == "its ledger does not hold the mechanisms of its plan"
+
+
+def with_weights(models, change, fold="S1"):
+    arrays = {name: value.copy() for name, value in models.arrays[fold].items()}
+    change(arrays)
+    return replace(models, arrays={**models.arrays, fold: arrays})
+
+
+def with_one_bit_changed(arrays):
+    arrays["mean"].view(np.uint8).flat[0] ^= 1
+
+
+def exchanged(make):
+    """The change of a model's arrays by those that `make` makes of them."""
+    return lambda models: with_weights(models, lambda arrays: arrays.update(make(arrays)))
+
+
+OTHER_WEIGHTS = {
+    "one bit": lambda models: with_weights(models, with_one_bit_changed),
+    "another shape": exchanged(lambda a: {"mean": a["mean"].reshape(-1)}),
+    "another type": exchanged(lambda a: {"mean": a["mean"].astype(np.longdouble)}),
+    "one more": exchanged(lambda a: {"more": a["mean"]}),
+    "two swapped": exchanged(lambda a: {"mean": a["residual"], "residual": a["mean"]}),
+    "another fold": lambda models: replace(models, arrays={**models.arrays, "S1": models.arrays["S2"]}),
+    "none": lambda models: replace(models, arrays={"S2": models.arrays["S2"]}),
+}
+
+
+@pytest.mark.parametrize("change", OTHER_WEIGHTS.values(), ids=OTHER_WEIGHTS)
+def test_a_ledger_speaks_for_its_own_weights_only(models, change):
+    claim = judge(change(models), ["S1"])
+    assert claim.headline == "NOT PRIVATE: the weights of fold S1 are not those of its ledger"
+    assert judge(change(models), ["S2"]).is_private
+
+
+def test_a_ledger_of_older_versions_names_no_weights_and_claims_nothing(models):
+    def without(values):
+        return [v | {"inputs": {k: x for k, x in v["inputs"].items() if k != "weights"}} for v in values]
+
+    claim = judge(with_entries(models, without), ["S1"])
+    assert claim.reason.startswith("the ledger of fold S1 names no weights")
+    assert claim.reason.endswith("train it again")
+
+
+def test_weights_come_back_from_their_file_with_the_same_hash(models, tmp_path):
+    arrays = {
+        "text": np.array(["a", "long one"], dtype="<U40"),
+        "truth": np.array([True, False]),
+        "single": np.float32(3),
+        "none": np.zeros((0, 3)),
+        "turned": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    }
+    store.write_models(tmp_path / "m.h5", store.Models({"S1": arrays}, {}), cell_hash="x")
+    read = store.read_models(tmp_path / "m.h5").arrays["S1"]
+    assert releases.weights_hash(read) == releases.weights_hash(arrays)
+
+
+def test_weights_that_lie_in_another_file_are_not_even_read(models_folder, tmp_path):
+    """A file of anybody's, such as recordings, was once read as weights and offered under the ledger."""
+    path = tmp_path / "models.h5"
+    shutil.copy(model_path(models_folder), path)
+    (tmp_path / "secret.bin").write_bytes(bytes(100_000))
+    with h5py.File(path, "a") as file:
+        held = file["fold=S1/mean"]
+        shape, kind = held.shape, held.dtype
+        del file["fold=S1/mean"]
+        storage = [(str(tmp_path / "secret.bin"), 0, int(np.prod(shape)) * kind.itemsize)]
+        file.create_dataset("fold=S1/mean", shape, kind, external=storage)
+    with pytest.raises(InputError, match="must lie in the file itself"):
+        read_generators(path)

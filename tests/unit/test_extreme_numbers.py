@@ -18,7 +18,7 @@ from pulseveil.errors import InputError
 from pulseveil.plan import make_plan
 from pulseveil.study import Audit, Evaluation, Study, check_study
 
-SECONDS = 20
+SECONDS = 60
 EXTREME = (1e300, -1e300, -1, 0, 1e-300, math.nan, math.inf, 10**18, 2**62, 10**400, 1e9, 1e-9, 0.5)
 DESCENT = {"steps": 10, "learning_rate": 1.0, "clip_norm": 1.0, "penalty": 0.1, "public_weight": 1.0}
 

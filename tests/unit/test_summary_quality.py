@@ -43,11 +43,11 @@ def test_without_quality_files_there_is_a_header_only():
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", "not a quality table"), ("cohort,generator\nwesad,cgan\n", "no column 'unit'")],
+    [("", "not a table"), ("cohort,generator\nwesad,cgan\n", "column 'unit' is missing")],
 )
 def test_a_broken_quality_file_is_named(tmp_path, text, words):
     (tmp_path / "q.csv").write_text(text)
-    with pytest.raises(InputError, match=rf"q\.csv: not a quality table.*{words}|q\.csv: {words}"):
+    with pytest.raises(InputError, match=rf"q\.csv: not a table.*{words}|q\.csv: {words}"):
         quality_table([tmp_path / "q.csv"])
 
 

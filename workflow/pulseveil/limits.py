@@ -18,6 +18,7 @@ STUDY_BYTES = 1 << 18
 STUDY_VALUES = 100_000
 STUDY_DEPTH = 32
 JSON_BYTES = 1 << 26
+TABLE_BYTES = 1 << 28
 LABELS_BYTES = 1 << 24
 # One signal of an export: 60 hours of BVP, all that the memory of a wristband holds, take 110 MB.
 SIGNAL_BYTES = 1 << 27

@@ -11,12 +11,14 @@ from typing import Any
 import pandas as pd
 
 import pulseveil
-from pulseveil import paths, provenance, registry, store
+from pulseveil import limits, paths, provenance, registry, store
 from pulseveil.claims import Claim, judge
 from pulseveil.cohorts import Origin
 from pulseveil.contracts import CONDITIONS
+from pulseveil.errors import InputError
 from pulseveil.jobs import GeneratorJob
 from pulseveil.public_summary import PublicChannel, public_channels
+from pulseveil.tables import read_table
 
 UNKNOWN_ORIGIN = Origin(
     source="recordings of a kind of cohort that is not known here",
@@ -119,7 +121,7 @@ def _measured(path: Path, template: str, folds: Sequence[str]) -> pd.DataFrame:
     table = root / paths.fill(template, **words)
     if not table.exists():
         return pd.DataFrame()
-    rows = pd.read_csv(table)
+    rows = read_table(table, (), "run the study anew")
     if "fold" in rows and folds:
         rows = rows[rows["fold"].astype(str).isin(folds)]
     kept = [column for column in rows if column not in _RUN_KEYS]
@@ -129,8 +131,11 @@ def _measured(path: Path, template: str, folds: Sequence[str]) -> pd.DataFrame:
 def _versions(path: Path) -> dict[str, str]:
     """The versions that the model was trained with, from its sidecar, and of this program."""
     sidecar = store.sidecar_path(path)
-    told = json.loads(sidecar.read_text()) if sidecar.exists() else {}
-    versions = {f"{name} (training)": version for name, version in told.get("packages", {}).items()}
+    try:
+        told = json.loads(limits.read_bytes(sidecar, limits.JSON_BYTES, "JSON")) if sidecar.exists() else {}
+        versions = {f"{name} (training)": str(v) for name, v in told.get("packages", {}).items()}
+    except (AttributeError, RecursionError, ValueError) as error:
+        raise InputError(f"{sidecar}: not the provenance of a model ({error}); train it again") from None
     if told.get("git"):
         versions["code (training)"] = f"commit {told['git']}"
     return {**versions, "pulseveil (export)": pulseveil.__version__}

@@ -19,7 +19,7 @@ from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.programs import DPSGD, LIBRARY_OPTIMIZER
 from pulseveil.privacy.records import admitted_rows, places
 from pulseveil.randomness import Stream
-from pulseveil.settings import Settings
+from pulseveil.settings import LARGEST, Settings
 
 if TYPE_CHECKING:
     from pulseveil.networks.training import Network, Weights
@@ -56,8 +56,13 @@ class Records(NamedTuple):
 
 
 def published_training(epochs: int, batch_size: int, learning_rate: float, windows: int) -> NoisedTraining:
-    """The published steps and batch size on `windows` windows, a public number; clip norm 1."""
+    """The published steps and batch size on `windows` windows, a public number; clip norm 1.
+
+    Raises InputError where these are more steps than any training takes.
+    """
     steps = epochs * math.ceil(windows / batch_size)
+    if steps > LARGEST:
+        raise InputError(f"epochs: {epochs} with batches of {batch_size} are {steps} steps; ask for fewer")
     return NoisedTraining(steps=steps, batch_size=batch_size, learning_rate=learning_rate)
 
 

@@ -33,7 +33,7 @@ _RANGES = {
     "n": (1, 1e9),
     "q": (1e-9, 1),
     "room": (1, 1e9),
-    "steps": (1, 1e6),
+    "steps": (1, 1e5),
     "noise_multiplier": (1e-3, 1e9),
     "delta": (1e-15, 1),
 }

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pulseveil.errors import InputError
 from pulseveil.summary.cells import NO_GENERATOR, YARDSTICKS
 from pulseveil.summary.description import StudyDescription
+from pulseveil.tables import read_table
 
 COLUMNS = ("audited_part", "audit_epsilon_low", "audit_epsilon_ceiling")
 _KEYS = ["cohort", "part", "generator", "detector", "unit", "epsilon_generator", "epsilon_detector"]
@@ -75,7 +75,4 @@ def _parts(cell: Mapping[Any, Any], description: StudyDescription) -> Iterator[t
 
 
 def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except (FileNotFoundError, ValueError) as error:
-        raise InputError(f"{path}: not a table of an audit ({error}); rerun audit") from None
+    return read_table(Path(path), (), "rerun audit")

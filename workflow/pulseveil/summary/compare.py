@@ -13,28 +13,20 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pulseveil.errors import InputError
 from pulseveil.summary import labels
 from pulseveil.summary.cells import NO_GENERATOR, YARDSTICKS
 from pulseveil.summary.collect import CELL
+from pulseveil.tables import as_numbers, read_table
 
 METRICS = ("accuracy", "f1", "macro_f1", "auroc")
 
 
 def read_main_table(path: Path) -> pd.DataFrame:
     """A main.csv of `summarize`; raises InputError when the file or a column is missing."""
-    try:
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""])
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run the study's target `tables` first") from None
-    except ValueError as error:
-        raise InputError(
-            f"{path}: not a main table ({error}); run the study's target `tables` anew"
-        ) from None
-    missing = [name for name in (*CELL, "n_subjects", *METRICS) if name not in table]
-    if missing:
-        raise InputError(f"{path}: column {missing[0]!r} is missing; expected a main.csv")
-    return table.astype({"epsilon_generator": float, "epsilon_detector": float, "noise": float})
+    cure = "expected a main.csv: run the study's target `tables` first"
+    columns = (*CELL, "n_subjects", *METRICS)
+    table = read_table(path, columns, cure, keep_default_na=False, na_values=[""])
+    return as_numbers(table, ("epsilon_generator", "epsilon_detector", "noise"), path)
 
 
 def compare_tables(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:

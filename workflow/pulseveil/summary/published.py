@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pulseveil.errors import InputError
 from pulseveil.summary.cells import NO_GENERATOR
 from pulseveil.summary.collect import CELL
 from pulseveil.summary.description import StudyDescription
+from pulseveil.tables import as_numbers, read_table
 
 MAJORITY_SHARE = 0.717  # 380 of the 530 published detector windows are not stress
 _COLUMNS = (
@@ -45,14 +45,8 @@ MATCH = [
 
 def read_published(path: Path) -> pd.DataFrame:
     """The published results, one row a cell; raises InputError when the file or a column is missing."""
-    try:
-        rows = pd.read_csv(path, comment="#")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file of published results; restore config/published.csv") from None
-    missing = [name for name in _COLUMNS if name not in rows]
-    if missing:
-        raise InputError(f"{path}: column {missing[0]!r} is missing; restore config/published.csv")
-    return rows.astype({"epsilon_generator": float, "epsilon_detector": float, "noise": float})
+    rows = read_table(path, _COLUMNS, "restore config/published.csv", comment="#")
+    return as_numbers(rows, ("epsilon_generator", "epsilon_detector", "noise"), path)
 
 
 def published_values(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pulseveil.errors import InputError
 from pulseveil.summary import labels
+from pulseveil.tables import read_table
 
 _CELL = ["cohort", "generator", "unit", "epsilon_generator"]
 _KEYS = [*_CELL, "measure", "signal", "condition"]
@@ -80,13 +80,4 @@ def _with_floor(value: float, floor: float) -> str:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; rerun assess_quality") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not a quality table ({error}); rerun assess_quality") from None
-    missing = [name for name in (*_KEYS, *_VALUES) if name not in table]
-    if missing:
-        raise InputError(f"{path}: not a quality table (no column {missing[0]!r}); rerun assess_quality")
-    return table
+    return read_table(Path(path), (*_KEYS, *_VALUES), "rerun assess_quality")
