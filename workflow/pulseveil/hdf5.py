@@ -95,10 +95,10 @@ def _declared(dataset: Any) -> int:
         raise ValueError(f"{dataset.name} holds {dataset.dtype}; expected numbers or texts")
     if filters not in ([], [h5py.h5z.FILTER_DEFLATE]) or (text and dataset.chunks):
         raise ValueError(f"{dataset.name} is not stored as this program stores arrays")
-    cells = math.prod(dataset.shape)
+    cells: int = math.prod(dataset.shape)
     if dataset.chunks and any(c > s for c, s in zip(dataset.chunks, dataset.shape, strict=True)):
         raise ValueError(f"{dataset.name} has chunks of {dataset.chunks}, but is {dataset.shape} in all")
-    width = _TEXT.itemsize if text else dataset.dtype.itemsize
+    width: int = _TEXT.itemsize if text else dataset.dtype.itemsize
     if text and text.length is not None:
         raise ValueError(f"{dataset.name} holds texts of a fixed length")
     if dataset.chunks is None and cells * width != dataset.id.get_storage_size():

@@ -21,7 +21,7 @@ def read_table(path: Path, columns: Collection[str], cure: str, **options: Any) 
         raise InputError(f"{path}: no such file; {cure}")
     limits.require_file(path, limits.TABLE_BYTES, f"a table (CSV); {cure}")
     try:
-        table = pd.read_csv(path, **options)
+        table: pd.DataFrame = pd.read_csv(path, **options)
     except Exception as error:  # pandas raises much, depending on the damage
         raise InputError(f"{path}: not a table ({error}); {cure}") from None
     missing = [name for name in columns if name not in table]

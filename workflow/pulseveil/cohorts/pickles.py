@@ -107,8 +107,10 @@ _ADMITTED: Mapping[tuple[str, str], Any] = {
     ("__builtin__", "bytes"): _EmptyBytes(),
 }
 # After these steps a tuple can lie on top of the stack; those of the second line can leave what they find.
-_TUPLES = ("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")
-_TUPLES += ("BUILD", "APPEND", "APPENDS", "SETITEM", "SETITEMS")
+_TUPLES = (
+    *("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
+    *("BUILD", "APPEND", "APPENDS", "SETITEM", "SETITEMS"),
+)
 # Sets, and steps that copy or drop what is on the stack: no pickle of arrays needs them.
 _REFUSED = ("DUP", "POP", "POP_MARK", "EMPTY_SET", "ADDITEMS", "FROZENSET")
 
@@ -163,7 +165,7 @@ def _check_steps(content: mmap.mmap) -> None:
     previous = ""
     filled: set[int] = set()
     tuples: set[int] = set()
-    for steps, (step, argument, _) in enumerate(pickletools.genops(content)):
+    for steps, (step, argument, _) in enumerate(pickletools.genops(content)):  # type: ignore[arg-type]
         name = step.name
         if steps >= limits.PICKLE_STEPS:
             raise ValueError(f"more than {limits.PICKLE_STEPS} steps")
