@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from pulseveil import limits
 from pulseveil.atomic import atomic_path
 from pulseveil.contracts import CHANNEL_SETS, FeatureSet, Scores, SyntheticSet, WindowSet
 from pulseveil.errors import InputError
@@ -337,3 +338,72 @@ def test_json_is_written_whole_in_the_order_given(tmp_path):
 
 def test_the_sidecar_lies_beside_its_file():
     assert sidecar_path(Path("results/a/seed=0.h5")) == Path("results/a/seed=0.h5.provenance.json")
+
+
+def without_values(file: h5py.File, **options) -> None:
+    """`score` declared anew, with no value in the file."""
+    del file["score"]
+    file.create_dataset("score", (1 << 20,), np.float32, **options)
+
+
+def with_wide_texts(file: h5py.File) -> None:
+    """1000 short texts beside one of 1 MB: as an array of equal widths they take 4 GB."""
+    del file["subject"]
+    texts = np.array(["x" * 1_000_000, *["S2"] * 1000], dtype=object)
+    file.create_dataset("subject", data=texts, dtype=h5py.string_dtype())
+
+
+UNFOLDING = {
+    "contiguous fill": (without_values, "declares 4194304 bytes and holds 0"),
+    "missing chunks": (lambda file: without_values(file, chunks=(1024,)), "damaged file"),
+    "filters in a row": (
+        lambda file: without_values(file, chunks=(1024,), compression="gzip", shuffle=True),
+        "not stored as this program stores",
+    ),
+    "wide texts": (with_wide_texts, "the texts of /subject take"),
+    "chunks above the array": (
+        lambda file: without_values(file, chunks=(1 << 24,), maxshape=(None,)),
+        "has chunks of",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), UNFOLDING.values(), ids=UNFOLDING)
+def test_what_unfolds_beyond_its_file_is_refused(tmp_path, change, message):
+    path = tmp_path / "s.h5"
+    write_record(path, scores(), cell_hash="x")
+    with h5py.File(path, "a") as file:
+        change(file)
+    with pytest.raises(InputError, match=message):
+        read_record(path, Scores)
+
+
+def test_one_array_under_many_names_counts_each_time(tmp_path, monkeypatch):
+    path = tmp_path / "s.h5"
+    write_record(path, _windows(500), cell_hash="x")
+    with h5py.File(path, "a") as file:
+        for number in range(9):
+            file[f"again {number}"] = file["windows"]
+    monkeypatch.setattr(limits, "ARRAYS_BYTES", 5_000_000)
+    with pytest.raises(InputError, match="its arrays declare 7"):
+        read_record(path, WindowSet)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("score", np.zeros(3, np.float64)),
+        ("score", np.zeros(4, np.float32)),
+        ("predicted", np.zeros(3, np.float32)),
+        ("subject", np.zeros(3, np.int8)),
+    ],
+    ids=["wider numbers", "more rows", "numbers for truth values", "numbers for texts"],
+)
+def test_a_column_of_another_type_or_length_is_refused(tmp_path, name, value):
+    path = tmp_path / "s.h5"
+    write_record(path, scores(), cell_hash="x")
+    with h5py.File(path, "a") as file:
+        del file[name]
+        file.create_dataset(name, data=value, chunks=value.shape, compression="gzip")
+    with pytest.raises(InputError, match="rerun train_detectors"):
+        read_record(path, Scores)
