@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,7 @@ RECIPES = [
     for scaling in ("min-max", "calibration", "public")
 ]
 FINITE = [recipe for recipe in RECIPES if math.isfinite(reach_s(*recipe))]
+NO_BOUND = ("whole recording", "no bound", "no bound")
 SENSORS = ("BVP", "EDA", "ACC_x", "ACC_y", "ACC_z", "TEMP")
 
 
@@ -259,6 +262,21 @@ def test_a_minute_of_a_fourier_resampled_recording_changes_every_window() -> Non
     before = windows(people()[0], how)
     assert changed_windows(before, windows(with_minute(people()[0], 500, noise), how)) == len(before)
     assert reach_s("paper", "published", "public") == math.inf
+
+
+def test_the_table_of_the_documentation_is_that_of_the_code() -> None:
+    lines = (Path(__file__).parents[2] / "config" / "README.md").read_text().splitlines()
+    rows = [
+        re.split(r"\s*\|\s*", line.replace("`", ""))[1:-1] for line in lines if re.match(r"\| `(so|pa)", line)
+    ]
+    found = {tuple(row[:2]): tuple(row[2:]) for row in rows}
+    expected = {}
+    for (protocol, channels), resampler in RESAMPLERS.items():
+        reach = max(resampler.reach_s.values())
+        counted = tuple(piece_windows(60, stride_s, reach) for stride_s in (30, 60))
+        told = (f"{reach:g} s", *map(str, counted)) if math.isfinite(reach) else NO_BOUND
+        expected[protocol, channels] = told
+    assert found == expected
 
 
 @pytest.mark.parametrize("window_s", [30, 60])

@@ -50,5 +50,8 @@ class Cohort(Protocol):
         ...
 
     def recordings(self) -> Iterator[Recording]:
-        """Recordings in the order of `outline`, one at a time; raises InputError for files beyond repair."""
+        """Recordings in the order of `outline`, one at a time; raises InputError for files beyond repair.
+
+        A repair looks no further than `gaps.MENDED_S` to either side: statements count on this.
+        """
         ...

@@ -35,7 +35,7 @@ class Empatica:
     """
 
     Settings: ClassVar[type[CohortSettings]] = EmpaticaSettings
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     origin: ClassVar[Origin] = Origin(
         source="exports of Empatica E4 wristbands with a file of labelled intervals",
         citation="the owner of the recordings says how to cite them",
