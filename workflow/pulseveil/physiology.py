@@ -168,10 +168,8 @@ def accepted_intervals(middles_s: Array, intervals_s: Array, loud: NDArray[np.bo
     """
     possible = (intervals_s >= INTERVAL_RANGE_S[0]) & (intervals_s <= INTERVAL_RANGE_S[1])
     middles, intervals = middles_s[possible], intervals_s[possible]
-    starts, ends = (
-        np.searchsorted(middles, middles + edge, side)
-        for edge, side in ((-INTERVAL_SPAN_S, "left"), (INTERVAL_SPAN_S, "right"))
-    )
+    starts = np.searchsorted(middles, middles - INTERVAL_SPAN_S, side="left")
+    ends = np.searchsorted(middles, middles + INTERVAL_SPAN_S, side="right")
     usual = np.array([np.median(intervals[start:end]) for start, end in zip(starts, ends, strict=True)])
     accepted = possible & ~loud
     accepted[possible] &= np.abs(intervals / usual - 1) <= INTERVAL_TOLERANCE
@@ -230,7 +228,7 @@ def _heart_rate(beats: Array, loud: NDArray[np.bool_], subject: str) -> tuple[Ar
             f"{subject}: expected heart beats between 40 and 180 a minute in BVP, found none; "
             "leave the subject out or use the published channels"
         )
-    centres = np.arange(len(loud)) + 0.5
+    centres = np.arange(len(loud), dtype=np.float64) + 0.5
     rates = 60 / intervals[accepted]
     heart_rate = bridge(centres, middles[accepted], rates, BEAT_SPAN_S, USUAL_HEART_RATE)
     # The number of beats before a centre says which interval it lies in; the padding stands for the ends.
