@@ -247,7 +247,7 @@ def require_separate_records(network: Network | Learner) -> None:
         batch = Examples(tf.constant(x[numbers]), tf.gather(target, numbers), tf.ones(3))
         losses = learner.row_losses(weights, batch, seeds).numpy()
         shared.append([losses[numbers.index(row)] for row in (0, 1)])
-    if not np.allclose(*shared, rtol=1e-3, atol=1e-5):
+    if not np.allclose(shared[0], shared[1], rtol=1e-3, atol=1e-5):
         raise InputError(
             f"{type(network).__name__} mixes records: an output depends on other rows of the batch or on its "
             "position there, so no record's part can be bounded; use layer normalisation where it normalises "
