@@ -18,6 +18,7 @@ from pulseveil.privacy.resume import Course, Resumable, digest
 
 NOTES, WAIT = "notes.txt", "wait"
 STEPS = 170
+LONGEST_WAIT_S = 20.0
 
 
 class WalkSettings(GeneratorSettings):
@@ -71,7 +72,8 @@ class Walk:
                         notes.write(f"{release} {print_of_all[:16]} {attempt} {step} {met}\n")
                     draw = noise.generator(mechanism.name, print_of_all, attempt, step).normal(size=3)
                     place, noised = place + np.sin(place) + draw, noised + 1
-                    while Path(WAIT).exists():
+                    deadline = time.monotonic() + LONGEST_WAIT_S
+                    while Path(WAIT).exists() and time.monotonic() < deadline:
                         time.sleep(0.01)
                 return place, noised
 

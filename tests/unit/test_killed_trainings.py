@@ -5,11 +5,12 @@ Nothing is mocked: `tests.killed_trainings` forks a process for each start and e
 
 import json
 import os
+import random
 import shlex
 import subprocess
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -103,11 +104,17 @@ def noised(folder):
 
 def require_right(folder):
     """A model, its noise booked and met by one state each, and nothing left over."""
+    require_finished(folder)
     _, entry = model(folder)
     found = noised(folder)
-    assert entry.steps_noised == entry.steps_accounted == STEPS
     assert len(found[entry.inputs["release"]]) <= STEPS
     assert all(len(states) == 1 for paths in found.values() for states in paths.values())
+
+
+def require_finished(folder):
+    """A model whose ledger has all steps, no key, no state, and no half-written file."""
+    _, entry = model(folder)
+    assert entry.steps_noised == entry.steps_accounted == STEPS
     left = [path for path in (folder / "runs").rglob("*") if path.is_file() and path.suffix != ".h5"]
     assert [path.name for path in left if path.name != "lock"] == []
     assert not [path for path in (folder / "runs").rglob(".*") if path.is_file()]
@@ -310,3 +317,60 @@ def test_one_process_at_a_time_trains_a_run(trainers, tmp_path):
     # The system has taken the lock away from it.
     only(tmp_path, "*.h5").unlink()
     assert second.run(tmp_path) == 0
+
+
+NETWORK = WALK | {
+    "units": ["window"],
+    "generators": [
+        {
+            "name": "autoencoder",
+            "settings": {
+                "coefficients": 2,
+                "hidden": 5,
+                "latent": 2,
+                "private": {"steps": STEPS, "batch_size": 10},
+            },
+        }
+    ],
+}
+
+
+def killed_at_random(trainer, folder, study, kills, rng):
+    """Trainings that are killed `kills` times in all: a folder each, and how their starts ended."""
+    assert trainer.run(folder / "first", study) == 0
+    trainer.begin(folder / "unbroken", study)
+    unbroken = trainer.end()
+    assert unbroken["code"] == 0
+    became, folders = Counter(), []
+    while became["killed"] < kills:
+        folders.append(folder / str(len(folders)))
+        code = KILLED
+        while code == KILLED and became["killed"] < kills:
+            code = trainer.run(folders[-1], study, after_s=rng.uniform(0, 1.1 * unbroken["seconds"]))
+            became["killed" if code == KILLED else f"ended before its time with code {code}"] += 1
+        became[f"finished with code {trainer.run(folders[-1], study)}"] += 1
+    return folders, became
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("study", "kills"), [(WALK, 100), (NETWORK, 30)], ids=["walk", "network"])
+def test_trainings_that_are_killed_at_random_times_end_in_right_models(trainer, tmp_path, study, kills):
+    """Half of the kills with noise that a test can have again, and half with the secret one."""
+    rng = random.Random(5)
+    rehearsal = study | {"noise": "reproducible"}
+    rehearsed, became = killed_at_random(trainer, tmp_path / "rehearsal", rehearsal, kills // 2, rng)
+    expected, _ = model(tmp_path / "rehearsal" / "unbroken")
+    for folder in rehearsed:
+        require_finished(folder)
+        for name, value in model(folder)[0].items():
+            np.testing.assert_array_equal(value, expected[name])
+    secret, also = killed_at_random(trainer, tmp_path / "secret", study, kills // 2, rng)
+    for folder in secret:
+        require_finished(folder)
+    assert len({model(folder)[1].inputs["release"] for folder in secret}) == len(secret)
+    if study is WALK:
+        for folder in [*rehearsed, *secret]:
+            require_all_replayed(folder)
+    print(f"reproducible noise: {dict(became)}; secret noise: {dict(also)}")
+    assert became["killed"] + also["killed"] == kills
+    assert {key for key in (*became, *also) if key.startswith("finished")} == {"finished with code 0"}
