@@ -76,7 +76,7 @@ def cohort_values(options: argparse.Namespace) -> dict[str, Any]:
         raise InputError(f"--settings: holds all settings of the cohort; leave out --{', --'.join(short)}")
     try:
         values = json.loads(options.settings)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"--settings: expected a JSON object ({error})") from None
     if not isinstance(values, dict):
         raise InputError(f"--settings: expected a JSON object, found {options.settings!r}")

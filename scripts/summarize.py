@@ -58,7 +58,7 @@ def from_json(text: str) -> Study:
     """The study in a JSON text."""
     try:
         return check_study(json.loads(text), "--study")
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"--study: not valid JSON ({error})") from None
 
 

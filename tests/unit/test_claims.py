@@ -260,3 +260,30 @@ def test_weights_that_lie_in_another_file_are_not_even_read(models_folder, tmp_p
         file.create_dataset("fold=S1/mean", shape, kind, external=storage)
     with pytest.raises(InputError, match="must lie in the file itself"):
         read_generators(path)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"job": 3},
+        {"job": {}},
+        {"seed": "many"},
+        {"form": {}},
+        {"trained_stride_s": 1e300},
+        {"form": {"channels": ["=1+1"] * 6, "rate_hz": 1, "window_s": 60, "stride_s": 60}},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_a_file_that_does_not_say_what_its_generators_are_is_refused(models, tmp_path, changed):
+    description = {**models.description, **changed}
+    if "channels" in changed.get("form", ()):
+        description["form"] = {**models.description["form"], **changed["form"]}
+    store.write_models(tmp_path / "m.h5", replace(models, description=description), cell_hash="x")
+    with pytest.raises(InputError, match=r"m\.h5: "):
+        read_generators(tmp_path / "m.h5")
+
+
+@pytest.mark.parametrize("settings", [{"rank": "many"}, {"rank": 10**18}, {"unknown": 1}], ids=str)
+def test_settings_that_no_training_takes_claim_nothing(models, settings):
+    assert judge(with_job(models, settings=settings), ["S1"]).reason.startswith("its ledger")

@@ -76,7 +76,8 @@ def judge(models: store.Models, folds: Sequence[str]) -> Claim:
             entries += found
             reason = next(_of_other_weights(models, fold, found), "")
             reason = reason or next(_doubts(job, int(models.description["seed"]), fold, found), "")
-        except InputError as error:
+        except ValueError as error:
+            # Of a ledger that is none, or settings in the file that no training takes.
             reason = f"its ledger cannot be used ({error})"
         if reason:
             break

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from pulseveil import randomness, store
 from pulseveil.config_errors import explain
+from pulseveil.contracts import CHANNEL_SETS
 from pulseveil.errors import InputError
 from pulseveil.naming import number_label, require_name
 from pulseveil.privacy.budget import Backend, Budget, NoiseMode, Population, Unit
@@ -119,6 +120,9 @@ def read_generators(path: Path) -> store.Models:
         _Description.model_validate(models.description)
     except ValidationError as error:
         raise InputError(explain(error, _Description, models.description, str(path))) from None
+    channels = tuple(models.description["form"]["channels"])
+    if channels not in CHANNEL_SETS.values():
+        raise InputError(f"{path}: channels {channels} are none that are known; train it again")
     for fold in models.arrays:
         require_name(fold, f"{path}: fold")
     return models
