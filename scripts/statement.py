@@ -21,7 +21,7 @@ def main() -> None:
         description=f"{__doc__} Settings come from study.json beside the ledger, where there is one."
     )
     parser.add_argument("ledger", type=Path, help="ledger.json of a study or of one model")
-    parser.add_argument("--protocol", choices=get_args(Protocol), help="sound")
+    parser.add_argument("--protocol", choices=get_args(Protocol), help="how windows were cut")
     parser.add_argument("--channels", choices=get_args(Channels), help="those of the protocol")
     parser.add_argument("--scaling", choices=get_args(Name), help="that of the protocol")
     parser.add_argument("--window-s", type=int, help="length of a window (60)")
@@ -47,13 +47,15 @@ def setting(options: argparse.Namespace) -> Setting:
     }
     if options.strides_s is not None:
         given["strides_s"] = tuple(options.strides_s)
-    if options.protocol or options.channels or options.scaling:
+    if options.protocol:
         asked = {"channels": options.channels, "scaling": options.scaling}
-        recipe = Recipe.with_defaults(options.protocol or "sound", "detector", **asked)
+        recipe = Recipe.with_defaults(options.protocol, "detector", **asked)
         given["scaling"] = recipe.scaling
         given["reach_s"] = reach_s(recipe.protocol, recipe.channels, recipe.scaling)
     study = options.ledger.with_name("study.json")
     if not study.exists():
+        if options.protocol is None:
+            raise InputError(f"--protocol: expected, since no {study.name} lies beside {options.ledger}")
         return replace(Setting(), **given)
     known = read_setting(study)
     for name, value in given.items():

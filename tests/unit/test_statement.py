@@ -197,6 +197,15 @@ def test_where_a_second_changes_the_whole_recording_no_minute_has_an_epsilon():
     assert "no bound" not in of_people
 
 
+def test_the_script_asks_for_the_protocol_where_no_study_tells_it(tmp_path):
+    """Without an answer, windows of a resampled recording would pass for those of a minute."""
+    ledger.write(tmp_path / "ledger.json", [entry(WINDOW)])
+    answer = run_script(tmp_path / "ledger.json")
+    assert answer.returncode == 2
+    assert "--protocol" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
 def test_reproducible_noise_is_called_not_private_first():
     text = statement([entry(), entry(noise=reproducible(root_stream(1)), detector="b")], Setting())
     assert text.startswith("NOT PRIVATE (reproducible noise)")
@@ -229,7 +238,7 @@ def test_the_script_refuses_a_mis_stated_ledger(tmp_path):
     path = tmp_path / "ledger.json"
     ledger.write(path, [entry(POISSON)])
     path.write_text(json.dumps([json.loads(path.read_text())[0] | {"noise_multiplier": 5.0}]))
-    answer = run_script(path)
+    answer = run_script(path, "--protocol", "sound")
     assert answer.returncode == 2
     assert "epsilon_pld is stated as" in answer.stderr
     assert "Traceback" not in answer.stderr
