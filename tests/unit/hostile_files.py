@@ -106,7 +106,7 @@ ENTRY = {
     "public_quantities": ["people"],
     "secret_noise": True,
     "secret_masks": True,
-    "versions": {"numpy": "2"},
+    "versions": {"numpy": "2", "program": "1"},
     "inputs": {"fold": "S1"},
 }
 RATES = {"BVP": (64, 1), "EDA": (4, 1), "ACC": (32, 3), "TEMP": (4, 1)}
