@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import yaml
 
-from pulseveil import claims, paths, registry, releases, store
+from pulseveil import claims, paths, registry, releases, spending, store
 from pulseveil.contracts import Scores
 from pulseveil.naming import number_label
 from pulseveil.plan import make_plan
@@ -33,6 +33,7 @@ from pulseveil.summary.planned import describe
 from pulseveil.summary.spent import STUDY, read_ledgers, spending_table
 from tests.unit.test_summary_spent import gaussian_epsilon
 
+WEIGHTS = {"w": np.zeros(1)}
 SCRIPT = Path(__file__).parents[2] / "scripts" / "statement.py"
 DELTA = 1e-5
 
@@ -84,7 +85,7 @@ def random_study(seed):
     }
 
 
-def closed(job, kind, model, keys, fold, epsilon):
+def closed(job, kind, model, keys, fold, epsilon, weights=None):
     """The ledger of one training, as the training closes it."""
     budget = job.budget(epsilon, fold)
     if not budget.is_private:
@@ -96,7 +97,7 @@ def closed(job, kind, model, keys, fold, epsilon):
         )
         for m in kind.mechanisms(model.settings, budget)
     ]
-    return releases.closed_ledger(entries, budget, keys, fold, job.settings)
+    return releases.closed_ledger(entries, budget, keys, fold, job.settings, weights)
 
 
 def write_models(folder, plan):
@@ -107,7 +108,9 @@ def write_models(folder, plan):
         kind = registry.load("generators", model.kind)
         for seed in range(plan.study.seeds):
             job = plan.generator_job(cell, (seed,))
-            found = {f.name: closed(job, kind, model, job.keys(seed), f, cell.epsilon) for f in job.folds}
+            found = {
+                f.name: closed(job, kind, model, job.keys(seed), f, cell.epsilon, WEIGHTS) for f in job.folds
+            }
             ledgers = {fold: entries for fold, entries in found.items() if len(entries)}
             words = {
                 "study": plan.study.name,
@@ -117,10 +120,16 @@ def write_models(folder, plan):
                 "epsilon_generator": number_label(cell.epsilon),
                 "seed": str(seed),
             }
-            form = {"protocol": "sound", "window_s": plan.study.window_s, "channels": []}
+            form = {
+                "protocol": "sound",
+                "window_s": plan.study.window_s,
+                "channels": [],
+                "scaling": plan.study.scaling,
+            }
             description = {"job": job.model_dump(mode="json"), "seed": seed, "form": form}
             description["trained_stride_s"] = plan.study.stride_s.generator
-            arrays = {fold.name: {"w": np.zeros(1)} for fold in job.folds}
+            description["trained_reach_s"] = spending.setting(plan.study).reach_s
+            arrays = {fold.name: WEIGHTS for fold in job.folds}
             path = folder / paths.fill(paths.MODELS, **words)
             store.write_models(path, store.Models(arrays, description, ledgers), cell_hash="made up")
             used = {
@@ -293,10 +302,8 @@ def test_study_cards_command_and_table_agree(seed, tmp_path, capsys):
         card = tmp_path / "card"
         card.mkdir()
         ledger.write(card / "ledger.json", claim.entries)
-        strides = [str(stride_s)] * 2
-        assert totals(run_command(card / "ledger.json", capsys, "--strides-s", *strides)) == totals(
-            claim.statement
-        )
+        options = ["--protocol", plan.study.protocol, "--strides-s", str(stride_s), str(stride_s)]
+        assert totals(run_command(card / "ledger.json", capsys, *options)) == totals(claim.statement)
 
 
 def _is_of(cell, job):

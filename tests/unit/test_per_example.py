@@ -86,7 +86,8 @@ def check_records(loss_of_rows, parameters, k, expected, tolerance):
         alone = found.weighted_sum(tf.one_hot(record, RECORDS))
         error = np.sqrt(sum(np.sum(np.square(a - e)) for a, e in zip(alone, own, strict=True)))
         assert error < tolerance * size
-        assert np.sqrt(norms[record]) == pytest.approx(size, rel=tolerance)
+        # A bound of what rounding can hide is added to norms whose terms cancel: never less, hardly more.
+        assert (1 - tolerance) * size <= np.sqrt(norms[record]) <= (1 + max(tolerance, 1e-4)) * size
     weights = tf.constant(RNG.uniform(size=RECORDS).astype(np.float32))
     together = found.weighted_sum(weights)
     apart = [found.weighted_sum(weights * tf.one_hot(record, RECORDS)) for record in range(RECORDS)]

@@ -26,6 +26,9 @@ Factors = tuple[tf.Tensor, tf.Tensor]
 
 # Reading and writing a gradient a record costs some thirty products of its elements (one CPU thread).
 _PRODUCTS_A_VALUE = 30
+_ROUNDOFF = 2.0**-24
+# Relative rounding of a squared norm that is left as it is: a record may count for half as much more, 1e-5.
+_UNSEEN = 2e-5
 # So many unfolded values (8 MB) stay near enough to a core to be made for all records of a pass at once.
 _VALUES_AT_ONCE = 2**21
 
@@ -291,7 +294,20 @@ class _Factored:
         alike = tf.add_n([_scalar_products(a) for a in self.inputs])
         if self.bias is not None:
             alike = alike + 1
-        return tf.reduce_sum(alike * _scalar_products(self.signal), axis=(1, 2))
+        of_signal = _scalar_products(self.signal)
+        squared = tf.reduce_sum(alike * of_signal, axis=(1, 2))
+        if self.signal.shape[1] == 1:
+            return squared
+        # Where positions nearly cancel, the squared norm is a small difference of large float32 numbers: it
+        # comes out too small, or negative, and the record would not be clipped. Rounding is bounded by the
+        # number of terms times the unit roundoff times `uncancelled` (Higham 2002, "Accuracy and stability of
+        # numerical algorithms", 3.1); where even its likely size, which grows with the root of the terms, can
+        # be seen in the norm, the bound is added: such a record counts for less, never for more.
+        terms = sum(a.shape[2] for a in self.inputs) + self.signal.shape[2] + self.signal.shape[1]
+        sizes = tf.sqrt(tf.linalg.diag_part(alike) * tf.linalg.diag_part(of_signal))
+        uncancelled = tf.square(tf.reduce_sum(sizes, axis=1))
+        likely = math.sqrt(terms) * _ROUNDOFF * uncancelled
+        return squared + tf.where(likely > _UNSEEN * squared, 2 * terms * _ROUNDOFF * uncancelled, 0.0)
 
     def weighted_sum(self, weights: tf.Tensor) -> Tensors:
         """Sum of the gradients, times weights (records): (p_i, q) a kernel, (q) the bias."""
