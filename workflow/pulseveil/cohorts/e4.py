@@ -110,7 +110,7 @@ def parse_signal_file(content: bytes, path: str, layout: Layout) -> SignalFile:
         raise InputError(
             f"{path}: more than {most} rows, which are {limits.SIGNAL_HOURS} hours; cut the export"
         )
-    lines = re.split("\r\n|\n|\r", text.rstrip())
+    lines = re.split("\r\n|\n|\r", text.rstrip()) if text.strip() else []
     if len(lines) <= HEADER_ROWS:
         raise InputError(
             f"{path}: {len(lines)} rows, expected a unix start, a rate and samples; export it again"
