@@ -51,7 +51,7 @@ def test_every_interval_is_kept_in_unix_time(stress_predict: dict[str, Recording
     [
         ("S01", "BVP.csv: CR LF line ends read as LF"),
         ("S01", "TEMP.csv: last 6.00 s cut, from row 13035, to end as the others"),
-        ("S02", "EDA.csv rows 14246 to 14247: 2 samples exactly 0, interpolated"),
+        ("S02", "EDA.csv rows 14246 to 14247: 2 samples exactly 0, interpolated over up to 2 s"),
         ("S05", "ACC.csv: blanks around commas removed"),
     ],
 )
