@@ -28,7 +28,7 @@ class WalkSettings(GeneratorSettings):
 
 
 class Walk:
-    """A sum of noised steps: each notes itself in the working directory, and waits while `wait` is there.
+    """A sum of noised steps: each leaves a note, and the first waits while there is a file `wait`.
 
     A line: the release, the fingerprint, attempt, step, and a hash of the state that met the step's noise.
     """
@@ -73,7 +73,7 @@ class Walk:
                     draw = noise.generator(mechanism.name, print_of_all, attempt, step).normal(size=3)
                     place, noised = place + np.sin(place) + draw, noised + 1
                     deadline = time.monotonic() + LONGEST_WAIT_S
-                    while Path(WAIT).exists() and time.monotonic() < deadline:
+                    while step == 0 and Path(WAIT).exists() and time.monotonic() < deadline:
                         time.sleep(0.01)
                 return place, noised
 

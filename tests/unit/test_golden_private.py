@@ -76,7 +76,7 @@ def gan(name, unit):
 
 
 def autoencoder(unit):
-    private = {"steps": 6, "optimizer": "sgd", "learning_rate": 0.5, "clip_norm": 1.0}
+    private = {"steps": 6, "optimizer": "sgd", "learning_rate": 5.0, "clip_norm": 1.0}
     allowance = test_autoencoder.budget(unit, EPSILON)
     return test_autoencoder.parameters(
         test_autoencoder.fit(test_autoencoder.people(), allowance, private=private)
@@ -144,7 +144,7 @@ SLOW = [
 def test_a_changed_private_training_needs_a_changed_version(name):
     known, found = json.loads(FILE.read_text())[name], measure(name)
     assert found["versions"] == known["versions"], "run this file as it says above"
-    # Sums round differently on another CPU; a changed program moves these by far more.
+    # Sums of few steps round a little differently on another CPU; 2 % more noise moves these by more.
     assert found["values"] == pytest.approx(known["values"], rel=2e-3, abs=2e-4), (
         "raise a version: it changed"
     )
