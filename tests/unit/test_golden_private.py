@@ -12,10 +12,16 @@ import numpy as np
 import pytest
 
 from pulseveil import registry
-from pulseveil.privacy import dpgan, dpsgd
+from pulseveil.networks.training import Examples, Weights
+from pulseveil.packs import GeneratorCell
+from pulseveil.plan import make_plan
+from pulseveil.privacy import dpgan, dpsgd, programs
 from pulseveil.privacy.budget import Budget, Population
+from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.noise import reproducible
+from pulseveil.privacy.record_windows import lay_out
 from pulseveil.randomness import root_stream
+from pulseveil.study import check_study
 from tests.unit import (
     test_autoencoder,
     test_private_cgan,
@@ -24,6 +30,7 @@ from tests.unit import (
     test_private_timegan,
 )
 from tests.unit.test_golden import features, windows
+from tests.workflow.conftest import LIGHT
 
 FILE = Path(__file__).with_name("golden_private.json")
 # So little noise that what it is added to can be seen; 1,000 in each case.
@@ -159,6 +166,37 @@ def test_every_private_kind_is_here():
     }
     assert known == {name.split()[0] for name in [*QUICK, *SLOW]}
     assert set(json.loads(FILE.read_text())) == {*QUICK, *SLOW}
+
+
+def test_another_program_has_another_fingerprint(monkeypatch):
+    """Its noise then hangs on another path, and a stored state of the old program is not replayed."""
+    mechanism = Mechanism("m", "window", 4, 1.0, 4, 5, 1.0, 1.0)
+    recipes = {
+        dpsgd: dpsgd.Recipe(None, mechanism, 0.1),
+        dpgan: dpgan.Recipe(None, mechanism, 1, 2, 1, (0.5,)),
+    }
+    given = {dpsgd: (Examples(*[np.ones((4, 1, 2))] * 3), Weights([], []))}
+    given[dpgan] = (lay_out(*test_private_cgan.people(), "window", test_private_cgan.POPULATION), ())
+    for module, name in ((dpsgd, "DPSGD"), (dpgan, "DPGAN")):
+        before = module.fingerprint(recipes[module], *given[module])
+        assert module.fingerprint(recipes[module], *given[module]) == before
+        monkeypatch.setattr(module, name, getattr(module, name) + 1)
+        assert module.fingerprint(recipes[module], *given[module]) != before
+
+
+def test_a_private_run_knows_the_versions_of_its_programs():
+    values = LIGHT | {"units": ["window"], "epsilons": ["inf", 8]}
+    plan = make_plan(check_study(values, "test"))
+    inf, private = (
+        plan.generator_job(GeneratorCell("simulated", "moments", "window", epsilon), (0,))
+        for epsilon in (np.inf, 8.0)
+    )
+    assert (inf.programs, private.programs) == ((), (programs.RELEASE,))
+    fold = private.folds[0]
+    raised = private.model_copy(update={"programs": (programs.RELEASE + 1,)})
+    assert raised.budget_settings(8.0, fold) != private.budget_settings(8.0, fold)
+    # Runs that are not private are trained no second time.
+    assert raised.budget_settings(np.inf, fold) == private.budget_settings(np.inf, fold)
 
 
 if __name__ == "__main__":
