@@ -12,6 +12,7 @@ import os
 import pickle
 import resource
 import signal
+import subprocess
 import sys
 import time
 import zipfile
@@ -32,6 +33,7 @@ from pulseveil.contracts import CHANNEL_SETS, FeatureSet, Scores, WindowSet
 from pulseveil.privacy import ledger
 from pulseveil.study import read_study
 
+ROOT = Path(__file__).resolve().parents[2]
 MEMORY_BYTES, SECONDS = 4 << 30, 20
 START = 1_644_226_061
 
@@ -442,6 +444,21 @@ def outcome(read: Reader, path: Path) -> dict[str, Any]:
         error, message = type(raised).__name__, str(raised)
     signal.alarm(0)
     return {"error": error, "message": message, "seconds": time.monotonic() - started}
+
+
+def read_apart(asked: dict[str, Any]) -> dict[str, Any]:
+    """The answer of a process of its own to what `main` is asked."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.unit.hostile_files"],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
 
 
 def main() -> None:

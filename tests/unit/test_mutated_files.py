@@ -5,10 +5,6 @@ A changed digit reads as another number, so what is read need not be what was wr
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -23,7 +19,6 @@ from pulseveil.contracts import Rows
 from pulseveil.errors import InputError
 from tests.unit import hostile_files
 
-ROOT = Path(__file__).resolve().parents[2]
 # Files of a process of the long run, and processes a reader: some minutes in all.
 FILES, PROCESSES = 400, 8
 # What a format gives a meaning of its own.
@@ -128,17 +123,8 @@ def test_any_mutated_file_is_read_or_refused_by_a_process_of_little_memory(reade
         path.write_bytes(mutated(valid(reader), chosen))
         paths[str(number)] = str(path)
     asked = {"reader": reader, "good": str(hostile_files.good(reader, tmp_path / "good")), "paths": paths}
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.unit.hostile_files"],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=os.environ,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout.splitlines()[-1])["found"]
+    answer = hostile_files.read_apart(asked)
+    found = answer["found"]
     assert {o["error"] for o in found.values()} <= {"", "InputError"}, [
         (paths[name], told) for name, told in found.items() if told["error"] not in ("", "InputError")
     ]
