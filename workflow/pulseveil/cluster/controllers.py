@@ -37,10 +37,10 @@ def controller(study: str, directory: Path) -> Found | None:
         for job in jobs.in_queue(jobs.own_environment()):
             if job.name == jobs.controller_name(study) and job.directory == directory:
                 return Found(job.number, job.state, 0)
-    holder = lease.holder(lease.path(study, directory))
-    if holder is None or holder.job or not lease.is_alive(holder):
+    owner = lease.holder(lease.path(study, directory))
+    if owner is None or owner.job or not lease.is_alive(owner):
         return None
-    return Found("", "RUNNING", holder.pid)
+    return Found("", "RUNNING", owner.pid)
 
 
 def require_none(study: str, directory: Path) -> None:

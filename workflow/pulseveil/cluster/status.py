@@ -39,11 +39,11 @@ def view(plan: Plan, directory: Path) -> RenderableType:
     queued = (
         jobs.of_study(jobs.in_queue(jobs.own_environment()), study, directory) if jobs.has_slurm() else ()
     )
-    stages = progress.stages(plan, directory, queued, progress.latest_log(directory))
+    progressed = progress.stages(plan, directory, queued, progress.latest_log(directory))
     table = Table("stage", title=f"study {study}", title_justify="left")
     for name in ("done", "planned", "running", "waiting", "failed"):
         table.add_column(name, justify="right")
-    for stage in stages:
+    for stage in progressed:
         counts = (stage.done, stage.planned, stage.running, stage.waiting, stage.failed)
         table.add_row(stage.name, *map(str, counts))
     words = [text for text in (jobs.describe_held(queued), spending.describe(plan)) if text]

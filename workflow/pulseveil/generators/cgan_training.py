@@ -64,7 +64,7 @@ def train(
     shape = Shape(classes, *models[0].windows.shape[1:])
     starts = [gan_training.start(generator(child(m.stream, "parameters")), objective, shape) for m in models]
     done, state, best = _restored(side_by_side(starts), len(models), checkpoint)
-    program = gan_training.program(objective)
+    run = gan_training.program(objective)
     bounds = [np.float32(settings.diversity_bound or typical_diversity(*data)) for data in models]
     bound = tf.constant(_joined(bounds))
     while done < settings.steps:
@@ -73,7 +73,7 @@ def train(
         batches = gan_training.batches_side_by_side(drawn)
         done = min((block + 1) * _BLOCK_STEPS, settings.steps)
         first, last = (tf.constant(step - block * _BLOCK_STEPS) for step in (before, done))
-        state, losses = program(state, batches, bound, first, last)
+        state, losses = run(state, batches, bound, first, last)
         if settings.selection == "two_sample":
             parameters = _each(state.generator, len(models))
             best = [_better(*one, settings) for one in zip(best, parameters, models, strict=True)]

@@ -115,12 +115,12 @@ def _start(settings: DGANSettings, models: Sequence[Data]) -> Players:
 def _train_block(settings: DGANSettings, group: _Group, state: Players, first: int) -> tuple[Players, int]:
     """The state after the passes from `first` to the end of its block, and how many passes are then done."""
     n, shape = len(group.models[0].examples.signals), shape_of(settings, group.models[0].examples)
-    program = dgan_training.program(objective_of(settings), min(settings.batch_size, n))
+    run = dgan_training.program(objective_of(settings), min(settings.batch_size, n))
     block = first // _BLOCK_PASSES
     draws = draws_side_by_side([draw_passes(n, shape, block, model.stream) for model in group.models])
     last = min((block + 1) * _BLOCK_PASSES, settings.epochs)
     begin, end = (tf.constant(number - block * _BLOCK_PASSES) for number in (first, last))
-    state, losses = program(state, group.rows, draws, begin, end)
+    state, losses = run(state, group.rows, draws, begin, end)
     _report(first, last, settings.epochs, losses)
     return state, last
 

@@ -112,8 +112,8 @@ def _run(block: Block, settings: TimeGANSettings, state: State, models: Sequence
         for model in models
     ]
     batches = timegan_training.batches_side_by_side(drawn)
-    program = timegan_training.program(block.phase, settings.learning_rate)
-    state, losses = program(state, batches, tf.constant(block.last - block.first))
+    run = timegan_training.program(block.phase, settings.learning_rate)
+    state, losses = run(state, batches, tf.constant(block.last - block.first))
     _report(block, getattr(settings, f"{block.phase}_steps"), losses, models)
     return state
 
