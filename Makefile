@@ -103,5 +103,5 @@ wheelhouse: $(INSTALLED) ## the locked packages as files, for machines without n
 	    --requirement $(or $(LOCK),envs/lock-$$tag.txt) --dest wheelhouse
 
 clean: ## caches and build products; results/ and $(VENV) stay
-	rm -rf build dist wheelhouse workflow/pulseveil.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf build dist wheelhouse workflow/pulseveil.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -path './.*' -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf

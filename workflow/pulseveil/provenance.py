@@ -14,7 +14,7 @@ from typing import Any
 
 from pulseveil.naming import number_label
 
-_PACKAGES = ("pulseveil", "numpy", "scipy", "pandas", "tensorflow", "tf-keras", "scikit-learn", "neurokit2")
+_PACKAGES = ("pulseveil", "numpy", "scipy", "pandas", "tensorflow", "scikit-learn")
 
 
 def canonical_json(value: Any) -> str:

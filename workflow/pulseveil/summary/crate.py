@@ -40,9 +40,7 @@ _HOMES = {
     "scipy": "https://scipy.org/",
     "pandas": "https://pandas.pydata.org/",
     "tensorflow": "https://www.tensorflow.org/",
-    "tf-keras": "https://github.com/keras-team/tf-keras",
     "scikit-learn": "https://scikit-learn.org/",
-    "neurokit2": "https://github.com/neuropsychology/NeuroKit",
 }
 _DEVELOPERS = "#developers"
 _SOFTWARE = "#pulseveil"
