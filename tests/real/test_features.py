@@ -68,7 +68,8 @@ def sound(wesad_folder: Path) -> FeatureSet:
 def evaluate(features: FeatureSet, name: str, test: str = "loso", **settings: object) -> Scores:
     kind = registry.load("detectors", name)
     detector, parts = kind(kind.Settings(**settings)), []
-    for fold in protocols.make_folds(test, OUTLINE, "all"):  # type: ignore[arg-type]
+    people = protocols.People(OUTLINE, OUTLINE, "all")
+    for fold in registry.load("protocols", test).folds(people):
         train = protocols.training_rows(features, None, fold, train="real", generator_fold="all", subjects=0)
         rows = protocols.test_rows(features, fold)
         stream = randomness.child(randomness.root_stream(0), name, fold.name)

@@ -145,7 +145,13 @@ def write(folder: Path, records: Sequence[Scores]) -> list[Path]:
 
 def description(**changes: Any) -> dict[str, Any]:
     """A study in the paper protocol on WESAD: real, tstr (shared generator) and augmented."""
-    evaluation = {"cohort": "wesad", "test": "loso", "generator_shared": True, "published": None}
+    evaluation = {
+        "cohort": "wesad",
+        "test": "loso",
+        "tested_on": "each left-out subject",
+        "generator_shared": True,
+        "published": None,
+    }
     return {
         "study": "made_up",
         "protocol": "paper",

@@ -1,17 +1,36 @@
+from collections import Counter
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pulseveil import randomness
+from pulseveil import randomness, registry
 from pulseveil.contracts import FeatureSet
 from pulseveil.errors import InputError
-from pulseveil.protocols import ALL, make_folds, test_rows, training_rows, with_input_noise
+from pulseveil.plan import make_plan
+from pulseveil.protocols import (
+    ALL,
+    Fold,
+    People,
+    require_apart,
+    require_folds,
+    test_rows,
+    training_rows,
+    with_input_noise,
+)
+from pulseveil.study import read_study
 
 test_rows.__test__ = False  # a function of the library, not a test
 
 BSA, BAS = ("baseline", "stress", "amusement"), ("baseline", "amusement", "stress")
 OUTLINE = {"S1": BSA, "S2": BAS, "S3": BSA, "S10": BAS}
+CONFIG = Path(__file__).resolve().parents[2] / "config"
+
+
+def make_folds(test, outline, selection):
+    return registry.load("protocols", test).folds(People(outline, outline, selection))
 
 
 def features(subject, fold="", calibration=False):
@@ -97,3 +116,62 @@ def test_input_noise_has_the_asked_scale_and_zero_changes_nothing():
     difference = (noisy.features - rows.features).ravel()
     # The mean of |Laplace(b)| is b; 60,000 draws have a standard error of b / 245: 5 of them as tolerance.
     assert abs(np.abs(difference).mean() - 0.5) < 5 * 0.5 / 245
+
+
+def plainly_split(study, outlines, evaluation):
+    """The folds of an evaluation by plain loops: (name, who trains, who is tested)."""
+    outline, folds = outlines[evaluation.cohort], []
+    if evaluation.test == "transfer":
+        return [("all", list(outline), list(outlines[evaluation.test_cohort]))]
+    if evaluation.test == "loso":
+        for left_out in outline:
+            folds.append((left_out, [s for s in outline if s != left_out], [left_out]))
+        # Of studies with fewer folds, the first.
+        return folds[: study.folds] if isinstance(study.folds, int) else folds
+    for order in sorted({"-".join(conditions) for conditions in outline.values()}):
+        tested = [s for s in outline if "-".join(outline[s]) == order]
+        folds.append((order, [s for s in outline if s not in tested], tested))
+    return folds
+
+
+@pytest.mark.parametrize("name", [file.stem for file in sorted(CONFIG.glob("*.yaml"))])
+def test_studies_of_the_project_have_the_folds_of_plain_loops(name):
+    plan = make_plan(read_study(CONFIG / f"{name}.yaml"))
+    study, found = plan.study, Counter()
+    for pack in plan.detector_packs:
+        evaluation = pack.evaluation
+        expected = plainly_split(study, plan.outlines, evaluation)
+        if pack.train == "synthetic" and study.generator_shared and evaluation.test == "loso":
+            tested = [subject for _, _, subjects in expected for subject in subjects]
+            expected = [("all", list(plan.outlines[evaluation.cohort]), tested)]
+        folds = plan.detector_folds(pack)
+        assert [(f.name, list(f.train_subjects), list(f.test_subjects)) for f in folds] == expected
+        found[evaluation.test] += len(folds)
+    assert found.total() > 0
+    if name == "sound":
+        assert found["order_crossed"] > 0
+
+
+@pytest.mark.parametrize(
+    ("folds", "words"),
+    [
+        ([], "at least one fold"),
+        ([("a", ["S1"], ["S2"]), ("a", ["S2"], ["S1"])], "different names"),
+        ([("a/b", ["S1"], ["S2"])], "without a slash"),
+        ([("a", [], ["S2"])], "fold a trains on nobody"),
+        ([("a", ["S1"], [])], "fold a tests nobody"),
+        ([("a", ["S1", "S7"], ["S2"])], "fold a trains on S7; expected one or more of S1, S2, S3, S10"),
+        ([("a", ["S1", "S1"], ["S2"])], "fold a trains on S1, S1"),
+    ],
+)
+def test_folds_that_are_none_are_refused(folds, words):
+    split = tuple(Fold(name=name, train_subjects=train, test_subjects=test) for name, train, test in folds)
+    with pytest.raises(InputError) as caught:
+        require_folds(split, People(OUTLINE, OUTLINE, ALL))
+    assert words in str(caught.value)
+
+
+def test_a_fold_that_tests_whom_it_trains_on_is_refused():
+    require_apart(make_folds("loso", OUTLINE, ALL))
+    with pytest.raises(InputError, match="fold a tests S2, on whom it trains"):
+        require_apart((Fold(name="a", train_subjects=("S1", "S2"), test_subjects=("S3", "S2")),))

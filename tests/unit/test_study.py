@@ -55,7 +55,24 @@ def test_studies_of_the_project_are_valid_and_survive_a_round_trip(name):
         ),
         (
             changed(evaluations=[{"name": "x", "cohort": "simulated", "train": "real", "test": "transfer"}]),
-            ["evaluations[0]", "test_cohort"],
+            ["evaluations[0].test_cohort: ", "test transfer needs another cohort"],
+        ),
+        (
+            changed(
+                evaluations=[
+                    {"name": "x", "cohort": "simulated", "train": "real", "test_cohort": "simulated"},
+                ]
+            ),
+            ["evaluations[0].test_cohort: ", "test loso tests `cohort` itself"],
+        ),
+        (
+            changed(evaluations=[{"name": "x", "cohort": "simulated", "train": "real", "test": "lsoo"}]),
+            [
+                "evaluations[0].test: ",
+                "one of loso, order_crossed, transfer",
+                "'lsoo'",
+                "did you mean 'loso'",
+            ],
         ),
         (changed(stride_s={"generater": 30}), ["stride_s.generater", "did you mean 'generator'"]),
         ({k: v for k, v in DEMO.items() if k != "seeds"}, ["seeds", "missing"]),

@@ -107,7 +107,13 @@ def test_every_row_of_a_shared_generator_says_that_it_saw_the_test_subject(tmp_p
     ],
 )
 def test_only_a_shared_generator_of_the_tested_cohort_saw_the_test_subject(change, saw):
-    shared = {"cohort": "wesad", "train": "synthetic", "test": "loso", "generator_shared": True}
+    shared = {
+        "cohort": "wesad",
+        "train": "synthetic",
+        "test": "loso",
+        "tested_on": "each left-out subject",
+        "generator_shared": True,
+    }
     assert EvaluationDescription.model_validate({**shared, **change}).generator_saw_test_subject is saw
 
 

@@ -154,7 +154,7 @@ def _cohort_jobs(plan: Plan) -> Iterator[Job]:
     for cohort, kind in windows:
         seconds = PYTHON_START + PREPARATION * len(plan.outlines[cohort])
         yield Job(stage, "prepare_cohort", f"{cohort}.{kind}", "", seconds)
-    tested = [pack.evaluation.test_cohort or pack.evaluation.cohort for pack in packs]
+    tested = [pack.evaluation.tested_cohort for pack in packs]
     for cohort in dict.fromkeys([*(pack.evaluation.cohort for pack in packs), *tested]):
         yield Job(stage, "extract_features", cohort, "", PYTHON_START)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby, product
@@ -23,7 +24,7 @@ from pulseveil.jobs import DetectorJob, GeneratorJob
 from pulseveil.naming import number_label, require_name
 from pulseveil.packs import DetectorPack, GeneratorCell, GeneratorPack, Privacy
 from pulseveil.privacy.budget import Unit
-from pulseveil.protocols import ALL, Fold, Outline, make_folds, one_fold
+from pulseveil.protocols import ALL, EvaluationProtocol, Fold, Outline, People, require_apart, require_folds
 from pulseveil.study import Evaluation, Model, Study
 
 NONE = "none"
@@ -77,12 +78,17 @@ class Plan:
         if self.study.generator_shared:
             subjects = tuple(self.outlines[cohort])
             return (Fold(name=ALL, train_subjects=subjects, test_subjects=subjects),)
-        folds = {
-            fold.name: fold
-            for evaluation in self.study.evaluations
-            if evaluation.cohort == cohort and evaluation.train != "real"
-            for fold in self.folds(evaluation)
-        }
+        folds: dict[str, Fold] = {}
+        for evaluation in self.study.evaluations:
+            if evaluation.cohort == cohort and evaluation.train != "real":
+                for fold in self.folds(evaluation):
+                    if folds.get(fold.name, fold).train_subjects != fold.train_subjects:
+                        raise InputError(
+                            f"evaluation {evaluation.name}, cohort {cohort}: fold {fold.name} trains on "
+                            "others than the fold of that name of an earlier evaluation; put one of the "
+                            "evaluations into a study of its own"
+                        )
+                    folds[fold.name] = fold
         return tuple(folds.values())
 
     def synthetic_subjects(self, cohort: str) -> int:
@@ -96,23 +102,24 @@ class Plan:
 
     def folds(self, evaluation: Evaluation) -> tuple[Fold, ...]:
         """The folds of an evaluation, before its detectors are looked at."""
-        test_outline = self.outlines[evaluation.test_cohort] if evaluation.test_cohort else None
-        try:
-            return make_folds(
-                evaluation.test,
-                self.outlines[evaluation.cohort],
-                self.study.folds,
-                test_outline=test_outline,
-            )
-        except InputError as error:
-            raise InputError(f"evaluation {evaluation.name}, cohort {evaluation.cohort}: {error}") from None
+        with _errors_of(evaluation):
+            return _protocol(evaluation).folds(self.people(evaluation))
 
     def detector_folds(self, pack: DetectorPack) -> tuple[Fold, ...]:
-        """The folds of a pack; one training serves all where only a shared generator's windows train."""
-        evaluation = pack.evaluation
-        if pack.train == "synthetic" and self.study.generator_shared and evaluation.test == "loso":
-            return one_fold(self.outlines[evaluation.cohort], self.study.folds)
-        return self.folds(evaluation)
+        """The folds of a pack; a protocol may have others where only a shared generator's windows train."""
+        if not self.learns_of_all(pack):
+            return self.folds(pack.evaluation)
+        with _errors_of(pack.evaluation):
+            return _protocol(pack.evaluation).shared_folds(self.people(pack.evaluation))
+
+    def learns_of_all(self, pack: DetectorPack) -> bool:
+        """Whether the only real people behind a pack's training windows are all those of its cohort."""
+        return pack.train == "synthetic" and self.study.generator_shared
+
+    def people(self, evaluation: Evaluation) -> People:
+        """Whom an evaluation can train on and test."""
+        train, test = self.outlines[evaluation.cohort], self.outlines[evaluation.tested_cohort]
+        return People(train, test, self.study.folds)
 
     @cached_property
     def detector_packs(self) -> tuple[DetectorPack, ...]:
@@ -321,8 +328,8 @@ def make_plan(study: Study) -> Plan:
             require_name(subject, f"cohort {name}: subject")
     plan = Plan(study, outlines)
     _check_size(plan)
+    _check_folds(plan)
     for pack in plan.detector_packs:
-        plan.detector_folds(pack)
         for detector in pack.detectors:
             for privacy in plan.privacies(pack, detector):
                 _check_private("detectors", study.detector(detector), privacy.epsilon_detector, privacy.unit)
@@ -347,6 +354,19 @@ def _check_size(plan: Plan) -> None:
             f"study {plan.study.name}: {runs} runs, more than {_MOST_RUNS}; ask for fewer seeds, "
             "synthetic_subjects, epsilons or input_noise"
         )
+
+
+def _check_folds(plan: Plan) -> None:
+    """Protocols can be of other packages: a fold that tests whom it trains on would look like a success."""
+    packs = {(pack.evaluation.name, pack.train): pack for pack in plan.detector_packs}
+    for pack in packs.values():
+        evaluation, folds = pack.evaluation, plan.detector_folds(pack)
+        with _errors_of(evaluation):
+            require_folds(folds, plan.people(evaluation))
+            if evaluation.tested_cohort == evaluation.cohort and not plan.learns_of_all(pack):
+                require_apart(folds)
+    for cohort in dict.fromkeys(cell.cohort for cell in plan.generator_cells()):
+        plan.generator_folds(cohort)
 
 
 def _check_private(group: registry.Group, model: Model, epsilon: float, unit: str) -> None:
@@ -392,6 +412,22 @@ def programs(kind: Any, epsilon: float) -> tuple[int, ...]:
 
 def _kind(group: registry.Group, model: Model) -> Any:
     return registry.load(group, model.kind)
+
+
+def _protocol(evaluation: Evaluation) -> type[EvaluationProtocol]:
+    kind: type[EvaluationProtocol] = registry.load("protocols", evaluation.test)
+    return kind
+
+
+@contextmanager
+def _errors_of(evaluation: Evaluation) -> Iterator[None]:
+    """Adds to an InputError which evaluation, cohort and protocol it is about."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(
+            f"evaluation {evaluation.name}, cohort {evaluation.cohort}: test {evaluation.test}: {error}"
+        ) from None
 
 
 def _chosen(values: tuple[Any, ...], wanted: tuple[Any, ...] | None) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Cohorts, generators and detectors by name, from this package and from any installed one (entry points)."""
+"""Cohorts, generators, detectors and protocols by name, from any installed package (entry points)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,22 @@ from functools import cache
 from importlib import metadata
 from typing import Any, Literal
 
-Group = Literal["cohorts", "generators", "detectors"]
+from pulseveil.errors import InputError
+
+Group = Literal["cohorts", "generators", "detectors", "protocols"]
 
 
 @cache
 def names(group: Group) -> tuple[str, ...]:
-    """Registered names of a group, sorted."""
-    return tuple(sorted(entry.name for entry in metadata.entry_points(group=f"pulseveil.{group}")))
+    """Registered names of a group, sorted; raises InputError for a group of which nothing is installed."""
+    found = tuple(sorted(entry.name for entry in metadata.entry_points(group=f"pulseveil.{group}")))
+    if not found:
+        # Entry points are read from the installation, while an editable one runs the code of today.
+        raise InputError(
+            f"no {group} are registered: the installed PulseVeil is older than this code; run `make dryrun` "
+            "or `pip install --no-deps -e .`"
+        )
+    return found
 
 
 @cache

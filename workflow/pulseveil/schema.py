@@ -24,6 +24,7 @@ def json_schema() -> dict[str, Any]:
         schema["properties"][group]["items"] = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/Model"}]}
     settings = [name for group in ("generators", "detectors") for name in _define(definitions, group)]
     definitions["Model"]["properties"]["settings"]["anyOf"] = _references(settings)
+    definitions["Evaluation"]["properties"]["test"]["enum"] = list(registry.names("protocols"))
     cohorts = _define(definitions, "cohorts")
     schema["properties"]["cohorts"]["additionalProperties"] = {"anyOf": _references(cohorts)}
     return schema
@@ -46,7 +47,8 @@ def key_table() -> str:
             settings = registry.load(group, name).Settings
             title = f"{group[:-1].capitalize()} `{name}`"
             parts += [(title, settings), *((f"{title}: `{key}`", inner) for key, inner in _inner(settings))]
-    return "\n".join(line for title, model in parts for line in _table(title, model))
+    tables = [*(line for title, model in parts for line in _table(title, model)), *_protocols()]
+    return "\n".join(tables)
 
 
 def _inner(settings: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
@@ -66,6 +68,14 @@ def _table(title: str, model: type[BaseModel]) -> Iterator[str]:
         default = _default(model, name)
         meaning = (field.description or "").replace("|", "\\|")
         yield f"| `{name}` | {_type_name(field.annotation)} | {default} | {meaning} |"
+    yield ""
+
+
+def _protocols() -> Iterator[str]:
+    """The registered values of an evaluation's `test`."""
+    yield from ("### Protocols: values of `test`", "", "| name | tests |", "|---|---|")
+    for name in registry.names("protocols"):
+        yield f"| `{name}` | {registry.load('protocols', name).title} |"
     yield ""
 
 

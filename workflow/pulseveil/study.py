@@ -17,6 +17,7 @@ from pulseveil.config_errors import explain, explain_choice
 from pulseveil.errors import InputError
 from pulseveil.naming import number_label, parse_number, require_plain_path
 from pulseveil.privacy.budget import Backend, NoiseMode, Population, Unit
+from pulseveil.protocols import Train
 from pulseveil.settings import Settings
 
 # Budgets outside protect nobody, or drown every model; their noise cannot be computed.
@@ -90,9 +91,11 @@ class Evaluation(Settings):
 
     name: Name = Field(description="name in paths and tables")
     cohort: str = Field(description="cohort that models are trained on")
-    test_cohort: str | None = Field(None, description="cohort that `transfer` tests on")
-    train: Literal["real", "synthetic", "real+synthetic"] = Field(description="training windows")
-    test: Literal["loso", "order_crossed", "transfer"] = Field("loso", description="who is left out")
+    test_cohort: str | None = Field(
+        None, description="cohort that is tested, for protocols that test another one (`transfer`)"
+    )
+    train: Train = Field(description="training windows")
+    test: str = Field("loso", description="registered protocol: who is left out, and who is tested")
     generators: tuple[str, ...] | None = Field(None, min_length=1, description="default: all of the study")
     detectors: tuple[str, ...] | None = Field(None, min_length=1, description="default: all of the study")
     synthetic_subjects: tuple[Annotated[int, Field(gt=0, le=100_000)], ...] = Field(
@@ -114,6 +117,11 @@ class Evaluation(Settings):
         (0.0,), min_length=1, description="scales of Laplace noise added to the training features"
     )
     published: str | None = Field(None, description="scenario of the published study to print beside ours")
+
+    @property
+    def tested_cohort(self) -> str:
+        """The cohort whose subjects are tested."""
+        return self.test_cohort or self.cohort
 
 
 class Pack(Settings):
@@ -378,7 +386,7 @@ def _check_references(study: Study, source: str) -> None:
             f"{source}: delta: protocol paper takes at most the published {_PUBLISHED_DELTA:g}, found "
             f"{number_label(study.delta)}"
         )
-    cohorts = tuple(study.cohorts)
+    cohorts, protocols = tuple(study.cohorts), registry.names("protocols")
     names = {"generators": [m.name for m in study.generators], "detectors": [m.name for m in study.detectors]}
     taken: set[str] = set()
     for i, evaluation in enumerate(study.evaluations):
@@ -401,8 +409,12 @@ def _check_references(study: Study, source: str) -> None:
             raise InputError(
                 f"{source}: {key}: train {evaluation.train} needs generators; add one to the study"
             )
-        if (evaluation.test == "transfer") != (evaluation.test_cohort is not None):
-            raise InputError(f"{source}: {key}: test_cohort goes with test: transfer, and only with it")
+        if evaluation.test not in protocols:
+            raise InputError(explain_choice(source, f"{key}.test", evaluation.test, protocols))
+        try:
+            registry.load("protocols", evaluation.test).check(evaluation)
+        except InputError as error:
+            raise InputError(f"{source}: {key}.{error}") from None
     if study.audit is not None:
         for name in study.audit.evaluations:
             if name not in taken:

@@ -13,7 +13,7 @@ for pack in PLAN.detector_packs:
             test=paths.fill(
                 paths.REAL_FEATURES,
                 study=STUDY.name,
-                cohort=pack.evaluation.test_cohort or pack.evaluation.cohort,
+                cohort=pack.evaluation.tested_cohort,
             ),
             synthetic=(
                 []

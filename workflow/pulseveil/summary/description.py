@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pulseveil.privacy.statement import Setting, Unbudgeted
+from pulseveil.protocols import Train
 from pulseveil.settings import Settings
 
 
@@ -20,12 +21,16 @@ class CohortDescription(Settings):
 
 
 class EvaluationDescription(Settings):
-    """An evaluation: who trains, who is tested, and the published scenario that it repeats, if any."""
+    """An evaluation: who trains, who is tested, and the published scenario that it repeats, if any.
+
+    `test`: the name of its protocol; `tested_on`: the protocol's title, which says who is tested.
+    """
 
     cohort: str
     test_cohort: str | None = None
-    train: Literal["real", "synthetic", "real+synthetic"]
-    test: Literal["loso", "order_crossed", "transfer"]
+    train: Train
+    test: str
+    tested_on: str
     generator_shared: bool
     published: str | None = None
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pulseveil import audit_plan, costs, paths, reach, spending, store
+from pulseveil import audit_plan, costs, paths, reach, registry, spending, store
 from pulseveil.errors import InputError
 from pulseveil.plan import Plan
 from pulseveil.privacy.statement import Setting
@@ -35,6 +35,7 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
                 test_cohort=e.test_cohort,
                 train=e.train,
                 test=e.test,
+                tested_on=registry.load("protocols", e.test).title,
                 generator_shared=study.generator_shared,
                 published=e.published,
             )

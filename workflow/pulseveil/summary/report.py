@@ -27,11 +27,6 @@ _TRAINS_ON = {
     "synthetic": "synthetic windows",
     "real+synthetic": "real and synthetic windows",
 }
-_TESTED_ON = {
-    "loso": "each left-out subject",
-    "order_crossed": "subjects of the other order of conditions",
-    "transfer": "another cohort",
-}
 _CAVEATS = {
     "intervals": "Values are means over subjects, of each seed and then over seeds; pooled values count all "
     "windows alike. Intervals are 95 % bootstrap-t intervals over subjects (Student's t below five "
@@ -185,7 +180,7 @@ def _evaluations(description: StudyDescription) -> pd.DataFrame:
             "Evaluation": labels.evaluation(name),
             "Cohort": evaluation.cohort,
             "Trains on": _TRAINS_ON[evaluation.train],
-            "Tested on": _TESTED_ON[evaluation.test]
+            "Tested on": evaluation.tested_on
             + (f" ({evaluation.test_cohort})" if evaluation.test_cohort else ""),
             "Generator": _generator(evaluation.train, evaluation.generator_shared),
             "Published scenario": evaluation.published or "",
@@ -197,7 +192,7 @@ def _evaluations(description: StudyDescription) -> pd.DataFrame:
 def _generator(train: str, shared: bool) -> str:
     if train == "real":
         return ""
-    return "one for all subjects" if shared else "one a left-out subject"
+    return "one for all subjects" if shared else "one per fold"
 
 
 def _cohort(rows: Sequence[Mapping[str, Any]]) -> str:
