@@ -366,7 +366,8 @@ def _check_folds(plan: Plan) -> None:
             if evaluation.tested_cohort == evaluation.cohort and not plan.learns_of_all(pack):
                 require_apart(folds)
     for cohort in dict.fromkeys(cell.cohort for cell in plan.generator_cells()):
-        plan.generator_folds(cohort)
+        for fold in plan.generator_folds(cohort):
+            require_name(fold.name, f"cohort {cohort}: fold")
 
 
 def _check_private(group: registry.Group, model: Model, epsilon: float, unit: str) -> None:
