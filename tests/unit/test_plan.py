@@ -130,7 +130,7 @@ def test_models_can_be_kept_to_some_budgets():
 
 
 def test_more_folds_than_subjects_is_refused_in_the_plan():
-    with pytest.raises(InputError, match="evaluation real, cohort simulated: folds: 9 asked for"):
+    with pytest.raises(InputError, match="evaluation real, cohort simulated: test loso: folds: 9 asked for"):
         demo(folds=9)
 
 
