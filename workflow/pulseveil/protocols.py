@@ -5,9 +5,11 @@ A new protocol is one class, registered as `pulseveil.protocols`.
 
 from __future__ import annotations
 
+import typing
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +70,7 @@ class People:
         return tuple(s for s in self.train if s not in left_out)
 
 
-class Asked(Protocol):
+class Asked(typing.Protocol):
     """The keys of a study's evaluation that a protocol can look at."""
 
     @property
@@ -92,7 +94,7 @@ class Asked(Protocol):
         ...
 
 
-class EvaluationProtocol(Protocol):
+class EvaluationProtocol(typing.Protocol):
     """A rule of who trains and who is tested; a study selects it by its registered name in `test`.
 
     `title` says in reports who is tested. A fold's name stands for its training subjects: within a cohort, no
@@ -111,6 +113,7 @@ class EvaluationProtocol(Protocol):
             raise InputError(f"test_cohort: test {evaluation.test} tests `cohort` itself; leave this key out")
 
     @classmethod
+    @abstractmethod
     def folds(cls, people: People) -> tuple[Fold, ...]:
         """The folds, in the order of their runs; raises InputError when `people` do not allow the split."""
         ...
