@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pulseveil import releases
-from pulseveil.generators import GeneratorSettings
+from pulseveil.generators import Generator, GeneratorSettings
 from pulseveil.privacy import accounting, ledger
 from pulseveil.privacy.resume import Course, Resumable, digest
 
@@ -27,7 +27,7 @@ class WalkSettings(GeneratorSettings):
     steps: int = STEPS
 
 
-class Walk:
+class Walk(Generator):
     """A sum of noised steps: each leaves a note, and the first waits while there is a file `wait`.
 
     A line: the release, the fingerprint, attempt, step, and a hash of the state that met the step's noise.
@@ -41,7 +41,11 @@ class Walk:
     noise_size: ClassVar[int] = 0
 
     def __init__(self, place: Any, entries: tuple[ledger.Entry, ...] = ()) -> None:
-        self._place, self.ledger = place, entries
+        self._place, self._entries = place, entries
+
+    @property
+    def ledger(self):
+        return self._entries
 
     @staticmethod
     def expected_seconds(settings: WalkSettings, rows: int, private: Any) -> float:
@@ -95,6 +99,9 @@ class Walk:
             program=1,
         )
         return cls(place, (entry,))
+
+    def sample(self, condition, noise):
+        raise NotImplementedError("no test asks a walk for windows")
 
     def arrays(self):
         return {"place": self._place}

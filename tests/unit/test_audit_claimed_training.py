@@ -6,6 +6,7 @@ import pytest
 
 from pulseveil import registry
 from pulseveil.audit.claimed_training import Training, with_canaries
+from pulseveil.detectors import Detector
 from pulseveil.detectors.private_networks import NoisedTraining
 from pulseveil.errors import InputError
 from pulseveil.privacy.budget import Budget, Population
@@ -81,7 +82,7 @@ def test_a_training_without_a_claim_keeps_its_settings():
 def test_a_kind_whose_mechanism_would_be_another_one_is_refused():
     cnn = registry.load("detectors", "cnn")
 
-    class Unscaled:
+    class Unscaled(Detector):
         @staticmethod
         def mechanisms(settings, given):
             return cnn.mechanisms(cnn.Settings(private=NoisedTraining(batch_size=64)), given)

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from pulseveil import paths, provenance, store
-from pulseveil.cards.facts import UNKNOWN_ORIGIN, gather
+from pulseveil.cards.facts import gather
 from pulseveil.cards.markdown import MOST_ROWS, data_card, model_card
+from pulseveil.cohorts import UNKNOWN_ORIGIN
 from pulseveil.generator_runs import synthesize
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -265,7 +265,7 @@ def together():
 
 
 def test_a_model_among_others_is_the_one_that_is_trained_alone():
-    assert isinstance(DGAN, FitsTogether)
+    assert issubclass(DGAN, FitsTogether)
     settings = SHORT.model_copy(update={"epochs": 10})
     shape = dgan.Shape(1, 12 * 3, 0, 8, 32, 48, 2)
     for i, (model, part) in enumerate(zip(fit_together(settings), parts(), strict=True)):

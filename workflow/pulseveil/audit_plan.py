@@ -150,7 +150,7 @@ def _has_discriminator(plan: Plan, cell: AuditedCell) -> bool:
     if cell.part != "generator":
         return False
     kind = registry.load("generators", plan.study.generator(cell.generator).kind)
-    return isinstance(kind, Discriminates)
+    return issubclass(kind, Discriminates)
 
 
 def _packs(plan: Plan) -> Iterator[DetectorPack]:

@@ -9,7 +9,6 @@ from itertools import product
 from typing import Any
 
 from pulseveil import audit_plan, registry
-from pulseveil.detectors.neural import NeuralDetector
 from pulseveil.features import PAPER_BINS, spectrum_bins
 from pulseveil.naming import number_label
 from pulseveil.packs import AuditedCell, DetectorPack, GeneratorCell, GeneratorPack, Privacy
@@ -97,8 +96,6 @@ def detector_seconds(plan: Plan, detector: str, pack: DetectorPack, privacy: Pri
 
 def _share_of_bins(plan: Plan, kind: Any) -> float:
     """Networks take time by the bins that they read; their expected seconds are those of the published."""
-    if not issubclass(kind, NeuralDetector):
-        return 1.0
     share = spectrum_bins(plan.study.protocol, plan.study.window_s) / PAPER_BINS
     left: float = kind.share_without_bins
     return left + (1 - left) * share

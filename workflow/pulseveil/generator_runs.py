@@ -152,7 +152,7 @@ def _trains_together(kind: Any, job: GeneratorJob) -> bool:
     return (
         several
         and not np.isfinite(job.epsilon_generator)
-        and isinstance(kind, FitsTogether)
+        and issubclass(kind, FitsTogether)
         and tensorflow_runtime.has_gpu()
     )
 

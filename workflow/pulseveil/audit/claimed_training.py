@@ -32,24 +32,13 @@ def curve(kind: Any, claimed: Training) -> TradeOff | None:
 def with_canaries(name: str, kind: Any, claimed: Training, audited: Budget) -> Training:
     """The training on more public records that runs the mechanisms of `claimed`: same q, noise and steps.
 
-    By convention of all kinds, settings whose `private` has a `batch_size` say how many records a step of
-    Poisson draws expects: at the same probability q, more records make it larger. A kind whose private
-    training follows from the public constants writes it out by its `resolved`. Raises InputError for a
-    kind whose mechanisms differ nevertheless: its audit would test another claim.
+    The kind itself says which settings keep them (`audited_settings`). Raises InputError for a kind whose
+    mechanisms differ nevertheless: its audit would test another claim.
     """
     if not claimed.budget.is_private:
         return Training(claimed.settings, audited)
     mechanisms = kind.mechanisms(claimed.settings, claimed.budget)
-    settings = claimed.settings
-    if hasattr(kind, "resolved"):
-        settings = kind.resolved(settings, claimed.budget)
-    private: Any = getattr(settings, "private", None)
-    if getattr(private, "batch_size", None) is not None:
-        # q times the new number, not the old batch times a ratio: a full batch stays exactly full.
-        records = audited.known_population().records(audited.unit)
-        expected = max(mechanism.q for mechanism in mechanisms) * records
-        scaled = private.model_copy(update={"batch_size": expected})
-        settings = settings.model_copy(update={"private": scaled})
+    settings = kind.audited_settings(claimed.settings, claimed.budget, audited)
     _require_same(name, mechanisms, kind.mechanisms(settings, audited))
     return Training(settings, audited)
 

@@ -46,7 +46,7 @@ def audit(job: GeneratorAuditJob, windows: WindowSet) -> pd.DataFrame:
             job.audit,
             Defence(Claim(job.model, job.epsilon, job.delta, job.unit), curve(kind, claimed), job.audits),
             job.stream(),
-            _discriminator(job, with_room) if isinstance(kind, Discriminates) else None,
+            _discriminator(job, with_room) if issubclass(kind, Discriminates) else None,
         )
     return pd.concat([pd.DataFrame([job.keys()] * len(found)), found], axis=1)
 

@@ -13,18 +13,13 @@ import pandas as pd
 import pulseveil
 from pulseveil import limits, paths, provenance, registry, store
 from pulseveil.claims import Claim, judge
-from pulseveil.cohorts import Origin
+from pulseveil.cohorts import UNKNOWN_ORIGIN, Origin
 from pulseveil.contracts import CONDITIONS
 from pulseveil.errors import InputError
 from pulseveil.jobs import GeneratorJob
 from pulseveil.public_summary import PublicChannel, public_channels
 from pulseveil.tables import read_table
 
-UNKNOWN_ORIGIN = Origin(
-    source="recordings of a kind of cohort that is not known here",
-    citation="the owner of the recordings says how to cite them",
-    terms="Not recorded: ask the owner of the recordings before this is passed on.",
-)
 _RUN_KEYS = (
     *("cohort", "part", "generator", "detector", "unit"),
     *("epsilon_generator", "epsilon_detector", "seed"),
@@ -108,7 +103,7 @@ def _after_audit(claim: Claim, audit: pd.DataFrame) -> Claim:
 def _origin(kind: str) -> Origin:
     if kind not in registry.names("cohorts"):
         return UNKNOWN_ORIGIN
-    origin: Origin = getattr(registry.load("cohorts", kind), "origin", UNKNOWN_ORIGIN)
+    origin: Origin = registry.load("cohorts", kind).origin
     return origin
 
 

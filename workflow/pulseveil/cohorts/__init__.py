@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pulseveil.contracts import Recording
 from pulseveil.settings import Settings
@@ -26,18 +27,28 @@ class Origin:
     terms: str
 
 
+UNKNOWN_ORIGIN = Origin(
+    source="recordings of a kind of cohort that is not known here",
+    citation="the owner of the recordings says how to cite them",
+    terms="Not recorded: ask the owner of the recordings before this is passed on.",
+)
+
+
 class Cohort(Protocol):
-    """A source of recordings.
+    """A source of recordings: the base of every kind of cohort.
 
     `Settings` names its keys in the study; `version` rises whenever the recordings it returns change;
-    `origin`, which may be left out, goes onto the cards of what is made from them.
+    `origin` goes onto the cards of what is made from them.
     """
 
     Settings: ClassVar[type[CohortSettings]]
     version: ClassVar[int]
+    origin: ClassVar[Origin] = UNKNOWN_ORIGIN
 
-    def __init__(self, settings: CohortSettings) -> None: ...
+    @abstractmethod
+    def __init__(self, settings: Any) -> None: ...
 
+    @abstractmethod
     def outline(self) -> Mapping[str, tuple[str, ...]]:
         """Subjects in numeric order, each with its conditions in order of time.
 
@@ -45,10 +56,12 @@ class Cohort(Protocol):
         """
         ...
 
+    @abstractmethod
     def sources(self) -> tuple[Path, ...]:
         """The files that the recordings are read from, for content hashes; empty when they are simulated."""
         ...
 
+    @abstractmethod
     def recordings(self) -> Iterator[Recording]:
         """Recordings in the order of `outline`, one at a time; raises InputError for files beyond repair.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pulseveil.cohorts import CohortSettings, Origin
+from pulseveil.cohorts import Cohort, CohortSettings, Origin
 from pulseveil.cohorts.e4 import LAYOUTS, read_export, sparse_beats
 from pulseveil.cohorts.exports import Location, locate, unclaimed
 from pulseveil.cohorts.intervals import Labels, condition_order, place_intervals, read_labels
@@ -28,7 +28,7 @@ class EmpaticaSettings(CohortSettings):
     labels: Path
 
 
-class Empatica:
+class Empatica(Cohort):
     """Recordings of Empatica E4 exports with the intervals of a label file.
 
     The label file's column `stress` decides: 1 is stress, 0 is baseline; the interval keeps its own name.

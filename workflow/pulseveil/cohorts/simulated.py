@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from pulseveil import limits
-from pulseveil.cohorts import CohortSettings, Origin
+from pulseveil.cohorts import Cohort, CohortSettings, Origin
 from pulseveil.contracts import CONDITIONS, Recording
 from pulseveil.randomness import child, root_stream
 
@@ -28,7 +28,7 @@ class SimulatedSettings(CohortSettings):
     amusement_s: int = Field(default=300, ge=60, le=7200, description="seconds of amusement")
 
 
-class Simulated:
+class Simulated(Cohort):
     """Subjects of a physiological simulator; every other one has amusement before stress.
 
     A subject depends on the seed, its own number and the seconds of the conditions only: S3 is the same in a

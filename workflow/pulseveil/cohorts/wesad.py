@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil.cohorts import CohortSettings, Origin
+from pulseveil.cohorts import Cohort, CohortSettings, Origin
 from pulseveil.cohorts.irregularities import describe_signals
 from pulseveil.cohorts.pickles import load_arrays
 from pulseveil.contracts import (
@@ -54,7 +54,7 @@ class WesadSettings(CohortSettings):
     subjects: tuple[str, ...] | None = None
 
 
-class Wesad:
+class Wesad(Cohort):
     """The wrist recordings of WESAD with their baseline, stress and amusement intervals."""
 
     Settings: ClassVar[type[CohortSettings]] = WesadSettings

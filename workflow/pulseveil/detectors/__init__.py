@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import FeatureSet
+from pulseveil.errors import InputError
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.randomness import Stream
 from pulseveil.settings import Settings
@@ -43,43 +45,48 @@ class Outputs:
 
 
 class Fitted(Protocol):
-    """A trained detector, and the ledger of its training: one entry a private mechanism."""
+    """A trained detector, and the ledger of its training: one entry per private mechanism."""
 
     @property
     def ledger(self) -> tuple[Entry, ...]:
         """The ledger entries of a private training; empty where nothing was private."""
-        ...
+        return ()
 
+    @abstractmethod
     def score(self, features: FeatureSet) -> Outputs:
         """Outputs for each row of `features`."""
         ...
 
 
 class Detector(Protocol):
-    """A recipe that can be fitted many times in one process; compiled programs are kept between fits.
+    """A recipe that can be fitted many times in one process: the base of every kind of detector.
+
+    Compiled programs are kept between fits.
 
     `trains_on` is "windows" for models of the sensor data and "timeline" for yardsticks that look at labels
     and times only: those are fitted on the real training subjects even where others train on synthetic data.
     `public_knowledge` says when it reads public scales and signs, which are known in few units only.
     `version` rises whenever the same settings and stream give other scores; `private_units` are the units at
     which it has a private training, whose mechanisms follow from public constants alone, by `programs` of
-    these versions (see `privacy.programs`). A kind without private units needs neither `ledger`, `mechanisms`
-    nor `programs`. Poisson draws are set by `private.batch_size`, the
-    records that a step expects: audits scale it with the number of records. A kind that can leave `private`
-    out has a static `resolved(settings, budget)` that writes it out.
+    these versions (see `privacy.programs`). A kind without private units leaves `mechanisms`,
+    `audited_settings` and `programs` as they are here. `share_without_bins` is the share of the expected
+    seconds that is left where the spectra have hardly any bins: 1 for kinds whose seconds know their bins.
     """
 
     Settings: ClassVar[type[DetectorSettings]]
     version: ClassVar[int]
-    uses_tensorflow: ClassVar[bool]
-    private_units: ClassVar[frozenset[str]]
-    programs: ClassVar[tuple[int, ...]]
-    trains_on: ClassVar[Literal["windows", "timeline"]]
-    public_knowledge: ClassVar[Literal["never", "private", "always"]]
+    uses_tensorflow: ClassVar[bool] = False
+    private_units: ClassVar[frozenset[str]] = frozenset()
+    programs: ClassVar[tuple[int, ...]] = ()
+    trains_on: ClassVar[Literal["windows", "timeline"]] = "windows"
+    public_knowledge: ClassVar[Literal["never", "private", "always"]] = "never"
+    share_without_bins: ClassVar[float] = 1.0
 
+    @abstractmethod
     def __init__(self, settings: Any) -> None: ...
 
     @staticmethod
+    @abstractmethod
     def expected_seconds(settings: Any, rows: int, private: Unit | None) -> float:
         """Expected CPU seconds of fitting to `rows` windows: a guide, not a promise.
 
@@ -90,8 +97,17 @@ class Detector(Protocol):
     @staticmethod
     def mechanisms(settings: Any, budget: Budget) -> tuple[Mechanism, ...]:
         """The mechanisms of a private training, calibrated to `budget`; asked only at `private_units`."""
-        ...
+        raise InputError("this kind of detector has no private training; use epsilon inf")
 
+    @staticmethod
+    def audited_settings(settings: Any, claimed: Budget, audited: Budget) -> Any:
+        """Settings that run within `audited`, on more records, the mechanisms of `settings` within `claimed`.
+
+        As they are where steps take all records. Poisson draws keep their q by `privacy.mechanism.at_rate`.
+        """
+        return settings
+
+    @abstractmethod
     def fit(
         self,
         features: FeatureSet,

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import FeatureSet
-from pulseveil.detectors import Fitted
+from pulseveil.detectors import Detector, Fitted
 from pulseveil.detectors.linear import PUBLIC_QUANTITIES, FittedLinear
 from pulseveil.detectors.public_knowledge import PublicInputs, public_inputs
 from pulseveil.detectors.tabular import TabularSettings, require_both_classes, require_statistics
@@ -50,7 +50,7 @@ class Contrast:
     midpoint_variance: float = 0.0
 
 
-class ClassMeans:
+class ClassMeans(Detector):
     """Nearest class mean of squashed window statistics, which is linear in them.
 
     A private one is a single Gaussian query, whatever the number of columns: sums of both classes at unit

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import FeatureSet
-from pulseveil.detectors import Fitted
+from pulseveil.detectors import Detector, Fitted
 from pulseveil.detectors.tabular import FittedTable, TabularSettings, require_both_classes, table
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.randomness import Stream, integer_seed
@@ -20,7 +20,7 @@ class ForestSettings(TabularSettings):
     trees: int = Field(300, gt=0, description="number of trees")
 
 
-class Forest:
+class Forest(Detector):
     """Random forest with the library's default trees, one thread."""
 
     Settings: ClassVar[type[ForestSettings]] = ForestSettings

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import FeatureSet
-from pulseveil.detectors import Fitted
+from pulseveil.detectors import Detector, Fitted
 from pulseveil.detectors.private_logistic import Descent, chosen, descent_mechanism, fit_private
 from pulseveil.detectors.public_knowledge import public_inputs
 from pulseveil.detectors.tabular import (
@@ -34,7 +34,7 @@ class LogisticSettings(TabularSettings):
     )
 
 
-class Logistic:
+class Logistic(Detector):
     """L2-penalised logistic regression on columns standardised on the training rows.
 
     A private one reads the wanted statistics of which the literature knows the scale, see

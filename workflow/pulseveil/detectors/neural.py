@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -11,12 +11,12 @@ from pydantic import Field
 
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import FeatureSet
-from pulseveil.detectors import DetectorSettings, Fitted, Outputs, private_networks
+from pulseveil.detectors import Detector, DetectorSettings, Fitted, Outputs, private_networks
 from pulseveil.detectors.private_networks import NoisedTraining, published_training
 from pulseveil.detectors.tabular import require_both_classes
 from pulseveil.errors import InputError
 from pulseveil.privacy.budget import Budget, Unit
-from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.mechanism import Mechanism, at_rate
 from pulseveil.privacy.programs import DPSGD, LIBRARY_OPTIMIZER
 from pulseveil.randomness import Stream
 
@@ -37,7 +37,7 @@ class NeuralSettings(DetectorSettings):
     )
 
 
-class NeuralDetector(ABC):
+class NeuralDetector(Detector):
     """A network with two sigmoid outputs, not stress and stress; Adam on class-weighted windows."""
 
     name: ClassVar[str]
@@ -50,8 +50,6 @@ class NeuralDetector(ABC):
     fewest_bins: ClassVar[int] = 1
     # CPU seconds of one window in one epoch, at the 210 bins of the published features.
     seconds_a_window: ClassVar[float]
-    # The share of them that is left where the features have hardly any bins.
-    share_without_bins: ClassVar[float]
 
     def __init__(self, settings: Any) -> None:
         self._settings = settings
@@ -69,10 +67,14 @@ class NeuralDetector(ABC):
         """The mechanism of a private training; raises InputError where the backend cannot run it."""
         return (private_networks.mechanism(cls.name, _training(settings, _public_windows(budget)), budget),)
 
-    @staticmethod
-    def resolved(settings: NeuralSettings, budget: Budget) -> NeuralSettings:
-        """The settings with the private training written out that they follow within `budget`."""
-        return settings.model_copy(update={"private": _training(settings, _public_windows(budget))})
+    @classmethod
+    def audited_settings(cls, settings: NeuralSettings, claimed: Budget, audited: Budget) -> NeuralSettings:
+        """The settings whose draws within `audited` have the q of those within `claimed`.
+
+        A training that follows from `claimed` is written out: from `audited` other steps would follow.
+        """
+        written = settings.model_copy(update={"private": _training(settings, _public_windows(claimed))})
+        return at_rate(written, cls.mechanisms(settings, claimed), audited)
 
     @abstractmethod
     def network(self, signals: int, bins: int) -> Network:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import FeatureSet
-from pulseveil.detectors import Fitted
+from pulseveil.detectors import Detector, Fitted
 from pulseveil.detectors.linear import FittedLinear, public_direction
 from pulseveil.detectors.public_knowledge import public_inputs
 from pulseveil.detectors.tabular import TabularSettings, require_statistics
@@ -19,7 +19,7 @@ class PublicSignsSettings(TabularSettings):
     """Keys of `public_signs`."""
 
 
-class PublicSigns:
+class PublicSigns(Detector):
     """Decides for stress where the squashed statistics, each with its public sign, add up to enough.
 
     Signs, scales and threshold are those of `public_knowledge`. Training rows are not looked at, so that it

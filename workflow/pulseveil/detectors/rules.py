@@ -14,7 +14,7 @@ from pydantic import Field
 
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import FeatureSet
-from pulseveil.detectors import DetectorSettings, Fitted, Outputs
+from pulseveil.detectors import Detector, DetectorSettings, Fitted, Outputs
 from pulseveil.detectors.schedules import SCHEDULES, Schedule
 from pulseveil.detectors.tabular import require_both_classes
 from pulseveil.errors import InputError
@@ -44,7 +44,7 @@ class MajoritySettings(TimelineSettings):
     """`majority` has no keys of its own."""
 
 
-class Majority:
+class Majority(Detector):
     """Always the more frequent label; the score is the share of stress in training or in the protocol."""
 
     Settings: ClassVar[type[MajoritySettings]] = MajoritySettings
@@ -111,7 +111,7 @@ class ElapsedTimeSettings(TimelineSettings):
     )
 
 
-class ElapsedTime:
+class ElapsedTime(Detector):
     """Minutes since the subject's first tested second, and nothing else: a random forest, or a protocol.
 
     Where protocols put their conditions at fixed times, it shows how much of a detector's success

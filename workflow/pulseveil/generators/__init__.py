@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pulseveil.checkpoints import Checkpoint
+from pulseveil.errors import InputError
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.randomness import Stream
 from pulseveil.settings import Settings
@@ -30,11 +32,11 @@ class TrainingSet(NamedTuple):
     stream: Stream
 
 
-@runtime_checkable
-class FitsTogether(Protocol):
-    """A kind of generator that can also train many models in one program, which fills a GPU."""
+class FitsTogether(ABC):
+    """Second base of a kind that can also train many models in one program, which fills a GPU."""
 
     @classmethod
+    @abstractmethod
     def fit_together(
         cls,
         settings: Any,
@@ -47,33 +49,33 @@ class FitsTogether(Protocol):
         ...
 
 
-@runtime_checkable
-class Discriminates(Protocol):
-    """A kind of generator whose trained models have their discriminator with them, which audits attack."""
+class Discriminates(ABC):
+    """Second base of a kind whose trained models keep their discriminator, which audits attack."""
 
+    @abstractmethod
     def realness(self, windows: NDArray[np.float32], condition: NDArray[np.int8]) -> NDArray[np.float32]:
         """How much (n) the discriminator takes windows (n, time, channels) of codes (n) for real ones."""
         ...
 
 
 class Generator(Protocol):
-    """A model fitted to windows of known condition.
+    """A model fitted to windows of known condition: the base of every kind of generator.
 
     `Settings` are its keys in the study; `version` rises whenever the same settings and stream give another
     model; `uses_tensorflow` tells the plan whether a job pays TensorFlow's start-up; `private_units` are the
-    units at which it has a private training, which leaves its `ledger`, one entry a mechanism, in the model;
-    `programs` are the versions of what trains it there (see `privacy.programs`). A kind without private units
-    needs neither `ledger`, `mechanisms` nor `programs`. Poisson draws are set by
-    `private.batch_size`, the records that a step expects: audits scale it with the number of records.
+    units at which it has a private training, which leaves its `ledger`, one entry per mechanism, in the
+    model; `programs` are the versions of what trains it there (see `privacy.programs`). A kind without
+    private units leaves `mechanisms`, `audited_settings`, `ledger` and `programs` as they are here.
     """
 
     Settings: ClassVar[type[GeneratorSettings]]
     version: ClassVar[int]
-    uses_tensorflow: ClassVar[bool]
-    private_units: ClassVar[frozenset[str]]
-    programs: ClassVar[tuple[int, ...]]
+    uses_tensorflow: ClassVar[bool] = False
+    private_units: ClassVar[frozenset[str]] = frozenset()
+    programs: ClassVar[tuple[int, ...]] = ()
 
     @classmethod
+    @abstractmethod
     def fit(
         cls,
         settings: Any,
@@ -95,18 +97,28 @@ class Generator(Protocol):
     @staticmethod
     def mechanisms(settings: Any, budget: Budget) -> tuple[Mechanism, ...]:
         """The mechanisms of a private training, calibrated to `budget`: from public constants alone."""
-        ...
+        raise InputError("this kind of generator has no private training; use epsilon inf")
+
+    @staticmethod
+    def audited_settings(settings: Any, claimed: Budget, audited: Budget) -> Any:
+        """Settings that run within `audited`, on more records, the mechanisms of `settings` within `claimed`.
+
+        As they are where steps take all records. Poisson draws keep their q by `privacy.mechanism.at_rate`.
+        """
+        return settings
 
     @property
     def ledger(self) -> tuple[Entry, ...]:
         """The ledger entries of a private training; empty for others, and for models read from arrays."""
-        ...
+        return ()
 
     @property
+    @abstractmethod
     def noise_size(self) -> int:
         """Standard normal numbers that one window is made from."""
         ...
 
+    @abstractmethod
     def sample(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
         """Windows (n, time, channels) of the codes `condition` (n), made from noise (n, noise_size).
 
@@ -116,6 +128,7 @@ class Generator(Protocol):
         ...
 
     @staticmethod
+    @abstractmethod
     def expected_seconds(settings: Any, rows: int, private: Unit | None) -> float:
         """Expected CPU seconds of fitting to `rows` windows: a guide, not a promise.
 
@@ -123,11 +136,13 @@ class Generator(Protocol):
         """
         ...
 
+    @abstractmethod
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """The fitted state as named arrays, for `store.write_models`."""
         ...
 
     @classmethod
+    @abstractmethod
     def from_arrays(cls, settings: Any, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """The generator whose `arrays()` these are."""
         ...

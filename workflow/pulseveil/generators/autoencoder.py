@@ -11,7 +11,7 @@ from pydantic import Field
 
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.errors import InputError
-from pulseveil.generators import GeneratorSettings
+from pulseveil.generators import Generator, GeneratorSettings
 from pulseveil.generators.private_autoencoder import (
     PrivateAutoencoder,
     autoencoder_mechanism,
@@ -20,7 +20,7 @@ from pulseveil.generators.private_autoencoder import (
 from pulseveil.generators.private_moments import COSINES
 from pulseveil.generators.window_values import WindowValues
 from pulseveil.privacy.budget import Budget, Unit
-from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.mechanism import Mechanism, at_rate
 from pulseveil.privacy.programs import DPSGD
 from pulseveil.randomness import Stream
 
@@ -53,7 +53,7 @@ class AutoencoderSettings(GeneratorSettings):
     )
 
 
-class Autoencoder:
+class Autoencoder(Generator):
     """A trained decoder of the values of windows (`window_values`).
 
     A window of a condition is made from normal latent values, the decoder's mean and deviation of each value,
@@ -145,6 +145,13 @@ class Autoencoder:
         if budget.backend == "tensorflow_privacy":
             raise InputError("autoencoder: tensorflow-privacy has no such training; use dp_backend fast")
         return (autoencoder_mechanism(settings.private, budget),)
+
+    @classmethod
+    def audited_settings(
+        cls, settings: AutoencoderSettings, claimed: Budget, audited: Budget
+    ) -> AutoencoderSettings:
+        """The settings whose draws within `audited` have the q of those within `claimed`."""
+        return at_rate(settings, cls.mechanisms(settings, claimed), audited)
 
     @property
     def ledger(self) -> tuple[Entry, ...]:

@@ -11,11 +11,18 @@ from pydantic import Field
 
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.errors import InputError
-from pulseveil.generators import GeneratorSettings, TrainingSet, private_gan
+from pulseveil.generators import (
+    Discriminates,
+    FitsTogether,
+    Generator,
+    GeneratorSettings,
+    TrainingSet,
+    private_gan,
+)
 from pulseveil.generators.diversity import ROWS, warn_of_collapse
 from pulseveil.generators.private_gan import PrivateGAN
 from pulseveil.privacy.budget import Budget, Unit
-from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.mechanism import Mechanism, at_rate
 from pulseveil.privacy.programs import DPGAN
 from pulseveil.randomness import Stream, child, generator
 
@@ -61,7 +68,7 @@ class CGANSettings(GeneratorSettings):
     )
 
 
-class CGAN:
+class CGAN(Generator, FitsTogether, Discriminates):
     """A trained generator network."""
 
     Settings: ClassVar[type[GeneratorSettings]] = CGANSettings
@@ -196,6 +203,11 @@ class CGAN:
                 "private: give diversity_bound, for example from simulated cohorts"
             )
         return (private_gan.discriminator_mechanism("cgan", settings.private, budget),)
+
+    @classmethod
+    def audited_settings(cls, settings: CGANSettings, claimed: Budget, audited: Budget) -> CGANSettings:
+        """The settings whose draws within `audited` have the q of those within `claimed`."""
+        return at_rate(settings, cls.mechanisms(settings, claimed), audited)
 
     @property
     def ledger(self) -> tuple[Entry, ...]:

@@ -12,14 +12,14 @@ from pydantic import Field
 
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.errors import InputError
-from pulseveil.generators import GeneratorSettings, TrainingSet, private_gan
+from pulseveil.generators import FitsTogether, Generator, GeneratorSettings, TrainingSet, private_gan
 from pulseveil.generators.diversity import ROWS, warn_of_collapse
 from pulseveil.generators.label_signals import first_fitting, label_signals, label_values
 from pulseveil.generators.private_dgan import PrivateDGAN
 from pulseveil.generators.public_range import PUBLIC_QUANTITIES, in_range
 from pulseveil.generators.unit_scale import Scale
 from pulseveil.privacy.budget import Budget, Unit
-from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.mechanism import Mechanism, at_rate
 from pulseveil.privacy.programs import DPGAN
 from pulseveil.randomness import Stream, child, generator
 
@@ -79,7 +79,7 @@ class DGANSettings(GeneratorSettings):
     )
 
 
-class DGAN:
+class DGAN(Generator, FitsTogether):
     """A trained generator network and the scale of its windows."""
 
     Settings: ClassVar[type[GeneratorSettings]] = DGANSettings
@@ -213,6 +213,11 @@ class DGAN:
                 "record's part can be bounded; private: use penalty each_window"
             )
         return (private_gan.discriminator_mechanism("dgan", settings.private, budget),)
+
+    @classmethod
+    def audited_settings(cls, settings: DGANSettings, claimed: Budget, audited: Budget) -> DGANSettings:
+        """The settings whose draws within `audited` have the q of those within `claimed`."""
+        return at_rate(settings, cls.mechanisms(settings, claimed), audited)
 
     @property
     def ledger(self) -> tuple[Entry, ...]:

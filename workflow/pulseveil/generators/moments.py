@@ -11,7 +11,7 @@ from pydantic import Field
 
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.errors import InputError
-from pulseveil.generators import GeneratorSettings, private_moments
+from pulseveil.generators import Generator, GeneratorSettings, private_moments
 from pulseveil.generators.private_moments import PrivateMoments
 from pulseveil.generators.subjects import class_shares
 from pulseveil.privacy.budget import Budget, Unit
@@ -35,7 +35,7 @@ class MomentsSettings(GeneratorSettings):
     private: PrivateMoments = Field(PrivateMoments(), description="private: moments of the one query")
 
 
-class Moments:
+class Moments(Generator):
     """Class-conditional Gaussian of the flattened windows.
 
     mean (k, d), factors (k, rank, d) and residual (k, d), where d = time * channels: a window of condition c

@@ -12,12 +12,12 @@ from pydantic import Field
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import STRESS
 from pulseveil.errors import InputError
-from pulseveil.generators import GeneratorSettings, TrainingSet, private_gan
+from pulseveil.generators import FitsTogether, Generator, GeneratorSettings, TrainingSet, private_gan
 from pulseveil.generators.private_timegan import PrivateTimeGAN, expected_embedded, timegan_mechanisms
 from pulseveil.generators.public_range import in_range
 from pulseveil.generators.unit_scale import Scale
 from pulseveil.privacy.budget import Budget, Unit
-from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.mechanism import Mechanism, at_rate
 from pulseveil.privacy.programs import DPGAN, DPSGD
 from pulseveil.randomness import Stream, child
 
@@ -55,7 +55,7 @@ class TimeGANSettings(GeneratorSettings):
     )
 
 
-class TimeGAN:
+class TimeGAN(Generator, FitsTogether):
     """Trained networks that make windows, and each model's scale.
 
     Arrays have a leading axis of models: one for each condition code, or a single one. A private model is a
@@ -184,6 +184,11 @@ class TimeGAN:
                 "each_class, which is one model there, told the condition"
             )
         return timegan_mechanisms(settings.private, budget)
+
+    @classmethod
+    def audited_settings(cls, settings: TimeGANSettings, claimed: Budget, audited: Budget) -> TimeGANSettings:
+        """The settings whose draws within `audited` have the q of those within `claimed`."""
+        return at_rate(settings, cls.mechanisms(settings, claimed), audited)
 
     @property
     def ledger(self) -> tuple[Entry, ...]:

@@ -5,11 +5,14 @@ Sampler and accountant read the same object, so that what runs and what is accou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
-from pulseveil.privacy.budget import Unit
+from pulseveil.privacy.budget import Budget, Unit
+from pulseveil.settings import Settings
 
+AnySettings = TypeVar("AnySettings", bound=Settings)
 Sampler = Literal["full batch", "poisson", "truncated poisson"]
 
 
@@ -58,3 +61,15 @@ class Mechanism:
     def expected_batch(self) -> float:
         """The expected number of records in a step: the divisor of every noised sum."""
         return self.n * self.q
+
+
+def at_rate(settings: AnySettings, mechanisms: Sequence[Mechanism], budget: Budget) -> AnySettings:
+    """`settings` whose Poisson draws include each record of `budget` with the largest q of `mechanisms`.
+
+    Of settings whose `private.batch_size` is the number of records that a step expects.
+    """
+    # q times the new number, not the old batch times a ratio: a full batch stays exactly full.
+    expected = max(mechanism.q for mechanism in mechanisms) * budget.known_population().records(budget.unit)
+    held: Any = settings
+    private = held.private.model_copy(update={"batch_size": expected})
+    return settings.model_copy(update={"private": private})
