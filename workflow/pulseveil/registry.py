@@ -7,18 +7,19 @@ by a traceback in the middle of it. What is expected is read off the protocols t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module, metadata
 from types import FunctionType
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from pulseveil.errors import InputError
 
 Group = Literal["cohorts", "generators", "detectors", "protocols"]
-
+Method = TypeVar("Method", bound=Callable[..., Any])
+_PRIVATE = "_of_private_kinds"
 # What the classes of a group must fit; imported only where a class is loaded.
 _PROTOCOLS: dict[Group, tuple[str, str]] = {
     "cohorts": ("pulseveil.cohorts", "Cohort"),
@@ -26,6 +27,12 @@ _PROTOCOLS: dict[Group, tuple[str, str]] = {
     "detectors": ("pulseveil.detectors", "Detector"),
     "protocols": ("pulseveil.protocols", "EvaluationProtocol"),
 }
+
+
+def of_private_kinds(method: Method) -> Method:
+    """Mark a default of a protocol that only kinds without `private_units` may leave as it is."""
+    setattr(method, _PRIVATE, True)
+    return method
 
 
 @cache
@@ -118,28 +125,45 @@ def _unlike_variable(kind: type, name: str, hint: Any) -> Iterator[str]:
 
 def _unlike_member(kind: type, name: str, member: Any, part: type) -> Iterator[str]:
     found = inspect.getattr_static(kind, name, None)
-    if isinstance(member, property):
-        if getattr(found, "__isabstractmethod__", False) or not (found is not None or _annotated(kind, name)):
-            yield f"expected a property {name}, found none"
-        elif isinstance(found, FunctionType | staticmethod | classmethod):
-            yield f"expected a property {name}, found a {_manner(found)}"
-        return
-    signature = _signature(part, name)
-    wanted = f"expected {_manner(member)} {name}{signature}"
-    if found is None or found is vars(object).get(name) or getattr(found, "__isabstractmethod__", False):
-        yield f"{wanted}, found none"
-    elif not callable(getattr(kind, name)):
+    is_property = isinstance(member, property)
+    signature = inspect.Signature() if is_property else _signature(part, name)
+    wanted = f"expected property {name}" if is_property else f"expected {_manner(member)} {name}{signature}"
+    if found is member and _is_of_private_kinds(member) and getattr(kind, "private_units", None):
+        yield f"{wanted} of its own, as it has private_units"
+    elif getattr(found, "__isabstractmethod__", False) or found is vars(object).get(name):
+        # Fields of a dataclass are annotations of the class, and attributes of its instances alone.
+        if not is_property or found is not None or not _is_annotated(kind, name):
+            yield f"{wanted}, found none"
+    elif is_property:
+        if isinstance(found, FunctionType | staticmethod | classmethod):
+            yield f"{wanted}, found {_manner(found)}"
+    else:
+        yield from _unlike_method(kind, name, wanted, signature, on_class=_is_on_class(member))
+
+
+def _unlike_method(
+    kind: type, name: str, wanted: str, signature: inspect.Signature, *, on_class: bool
+) -> Iterator[str]:
+    found = inspect.getattr_static(kind, name)
+    try:
+        own = _signature(kind, name)
+    except (TypeError, ValueError):
         yield f"{wanted}, found {found!r}"
-    elif not _accepts(_signature(kind, name), signature) or (_on_class(member) and not _on_class(found)):
-        yield f"{wanted}, found {_manner(found)} {name}{_signature(kind, name)}"
+        return
+    if not _accepts(own, signature) or (on_class and not _is_on_class(found)):
+        yield f"{wanted}, found {_manner(found)} {name}{own}"
 
 
-def _annotated(kind: type, name: str) -> bool:
-    """Whether instances of `kind` are declared to hold `name`, as the fields of a dataclass are."""
+def _is_of_private_kinds(member: Any) -> bool:
+    function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+    return hasattr(function, _PRIVATE)
+
+
+def _is_annotated(kind: type, name: str) -> bool:
     return any(name in inspect.get_annotations(base) for base in kind.__mro__)
 
 
-def _on_class(member: Any) -> bool:
+def _is_on_class(member: Any) -> bool:
     return isinstance(member, staticmethod | classmethod)
 
 
@@ -152,7 +176,7 @@ def _signature(owner: type, name: str) -> inspect.Signature:
     """The parameters with which a method is called, without self, cls and annotations."""
     signature = inspect.signature(getattr(owner, name))
     parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
-    own = [] if _on_class(inspect.getattr_static(owner, name)) else parameters[:1]
+    own = [] if _is_on_class(inspect.getattr_static(owner, name)) else parameters[:1]
     # Of `*args`, self takes only one.
     dropped = sum(p.kind is not p.VAR_POSITIONAL for p in own)
     return inspect.Signature(parameters[dropped:])

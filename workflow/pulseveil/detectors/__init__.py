@@ -14,6 +14,7 @@ from pulseveil.contracts import FeatureSet
 from pulseveil.errors import InputError
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.randomness import Stream
+from pulseveil.registry import of_private_kinds
 from pulseveil.settings import Settings
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Detector(Protocol):
         ...
 
     @staticmethod
+    @of_private_kinds
     def mechanisms(settings: Any, budget: Budget) -> tuple[Mechanism, ...]:
         """The mechanisms of a private training, calibrated to `budget`; asked only at `private_units`."""
         raise InputError("this kind of detector has no private training; use epsilon inf")

@@ -13,6 +13,7 @@ from pulseveil.checkpoints import Checkpoint
 from pulseveil.errors import InputError
 from pulseveil.privacy.budget import Budget, Unit
 from pulseveil.randomness import Stream
+from pulseveil.registry import of_private_kinds
 from pulseveil.settings import Settings
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Generator(Protocol):
         ...
 
     @staticmethod
+    @of_private_kinds
     def mechanisms(settings: Any, budget: Budget) -> tuple[Mechanism, ...]:
         """The mechanisms of a private training, calibrated to `budget`: from public constants alone."""
         raise InputError("this kind of generator has no private training; use epsilon inf")
@@ -108,6 +110,7 @@ class Generator(Protocol):
         return settings
 
     @property
+    @of_private_kinds
     def ledger(self) -> tuple[Entry, ...]:
         """The ledger entries of a private training; empty for others, and for models read from arrays."""
         return ()
