@@ -36,12 +36,6 @@ class Package:
             check=False,
         )
 
-    def install(self):
-        """Install the package where nothing but the site folder changes, without network."""
-        how = ["--no-index", "--no-deps", "--no-build-isolation", "--quiet"]
-        result = self.run("-m", "pip", "install", *how, "--upgrade", "--target", self.site, self.folder)
-        assert result.returncode == 0, result.stderr
-
     def plan(self):
         """The finished scripts/plan.py of the page's study."""
         return self.run(ROOT / "scripts" / "plan.py", "study.yaml")
@@ -60,7 +54,10 @@ def package(tmp_path_factory):
     (folder / "my_models" / "__init__.py").touch()
     (folder / "pyproject.toml").write_text("\n".join(blocks("toml")))
     made = Package(folder, tmp_path_factory.mktemp("site"))
-    made.install()
+    # No network, and nothing of this environment changes.
+    how = ("--no-index", "--no-deps", "--no-build-isolation", "--quiet", "--target", made.site)
+    result = made.run("-m", "pip", "install", *how, ".")
+    assert result.returncode == 0, result.stderr
     return made
 
 
@@ -89,10 +86,8 @@ def test_the_package_of_the_page_is_planned_and_run_to_its_tables(package):
 
 
 def test_a_class_that_does_not_fit_ends_the_plan_with_the_line_on_the_page(package):
-    module = package.folder / "my_models" / "blurred.py"
-    whole = module.read_text()
-    wrong = whole.replace("expected_seconds(settings, rows, private)", "expected_seconds(settings, rows)")
-    assert refused(package, module, wrong, whole) == blocks("text")[0]
+    fits, lacks = "expected_seconds(settings, rows, private)", "expected_seconds(settings, rows)"
+    assert refused(package, lambda text: text.replace(fits, lacks)) == blocks("text")[0]
 
 
 @pytest.mark.parametrize(
@@ -105,9 +100,7 @@ def test_a_class_that_does_not_fit_ends_the_plan_with_the_line_on_the_page(packa
     ],
 )
 def test_a_module_that_cannot_be_imported_ends_the_plan_with_its_reason(package, line, reason):
-    module = package.folder / "my_models" / "blurred.py"
-    whole = module.read_text()
-    message = refused(package, module, line + whole, whole)
+    message = refused(package, lambda text: line + text)
     assert message.startswith(
         "error: entry point blurred = my_models.blurred:Blurred of pulseveil.generators: cannot be loaded "
         f"({reason}"
@@ -115,15 +108,15 @@ def test_a_module_that_cannot_be_imported_ends_the_plan_with_its_reason(package,
     assert message.count("\n") == 1
 
 
-def refused(package, module, text, whole):
-    """What the plan says to a module of the package with another text."""
-    module.write_text(text)
+def refused(package, change):
+    """What the plan says after a change of the installed generator, which is undone."""
+    module = package.site / "my_models" / "blurred.py"
+    whole = module.read_text()
+    module.write_text(change(whole))
     try:
-        package.install()
         result = package.plan()
     finally:
         module.write_text(whole)
-        package.install()
     assert result.returncode == 2
     assert result.stdout == ""
     return result.stderr
