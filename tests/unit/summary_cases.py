@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pulseveil import registry
 from pulseveil.contracts import Portrait, Scores
 from pulseveil.naming import number_label, parse_number
 from pulseveil.privacy import accounting, ledger
@@ -143,6 +144,19 @@ def write(folder: Path, records: Sequence[Scores]) -> list[Path]:
     return paths
 
 
+def models() -> dict[str, Any]:
+    """All registered generators and detectors under the names of their kinds, as a study describes them."""
+    groups: tuple[registry.Group, ...] = ("generators", "detectors")
+    return {group: {name: described_kind(group, name) for name in registry.names(group)} for group in groups}
+
+
+def described_kind(group: registry.Group, name: str) -> dict[str, Any]:
+    """How a study describes a model that is named like its kind."""
+    kind = registry.load(group, name)
+    role = {"role": kind.role} if group == "detectors" else {}
+    return {"kind": name, "title": kind.title, "colour": getattr(kind, "colour", None), **role}
+
+
 def description(**changes: Any) -> dict[str, Any]:
     """A study in the paper protocol on WESAD: real, tstr (shared generator) and augmented."""
     evaluation = {
@@ -157,12 +171,13 @@ def description(**changes: Any) -> dict[str, Any]:
         "protocol": "paper",
         "channels": "published",
         "scaling": "min-max",
-        "cohorts": {"wesad": {"kind": "wesad", "subjects": 15, "summary": []}},
+        "cohorts": {"wesad": {"kind": "wesad", "published": True, "subjects": 15, "summary": []}},
         "evaluations": {
             "real": {**evaluation, "train": "real", "published": "1-LOSO_15real"},
             "tstr": {**evaluation, "train": "synthetic", "published": "3-TSTR_cGAN"},
             "augmented": {**evaluation, "train": "real+synthetic", "generator_shared": False},
         },
+        **models(),
         "seeds": 2,
         "plan": {"runs": 60, "jobs": 4},
         "quality": [],

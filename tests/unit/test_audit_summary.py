@@ -56,6 +56,7 @@ def shown(audits=AUDITS, **cell):
         "unit": "subject",
         "epsilon_generator": 8.0,
         "epsilon_detector": 8.0,
+        "role": "model",
         **cell,
     }
     return tuple(audited_columns(pd.DataFrame([keys], index=[7]), audits, STUDY).loc[7, list(COLUMNS)])
@@ -99,7 +100,7 @@ def test_another_epsilon_of_the_detector_leaves_the_generators_audit():
 
 
 def test_rules_that_read_no_window_have_no_audit():
-    assert shown(detector="majority", generator="none", epsilon_generator=INF)[0] == ""
+    assert shown(detector="majority", role="majority", generator="none", epsilon_generator=INF)[0] == ""
 
 
 def test_without_audits_the_columns_are_empty():

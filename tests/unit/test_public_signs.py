@@ -86,7 +86,7 @@ def test_the_rule_adds_squashed_columns_and_cuts_them_half_way():
 def test_no_row_of_training_data_and_no_epsilon_is_spent(unit):
     kind = registry.load("detectors", "public_signs")
     assert unit in kind.private_units
-    assert kind.trains_on == "timeline"
+    assert kind.role == "public_signs"
     assert kind.mechanisms(kind.Settings(), replace(PRIVATE, unit=unit)) == ()
     some = rows(heart_rate_mean=[1.0, 2.0, 3.0])
     other = replace(rows(heart_rate_mean=[np.nan, -9.0, 0.0]), stress=np.ones(3, bool))

@@ -259,13 +259,13 @@ def test_a_statistic_of_other_channels_is_named():
         fit("logistic", features(), statistics=("BVP_mean",))
 
 
-def test_yardsticks_of_the_timeline_say_so():
-    trains_on = {name: registry.load("detectors", name).trains_on for name in NAMES}
-    assert trains_on == {
-        "logistic": "windows",
-        "forest": "windows",
-        "majority": "timeline",
-        "elapsed_time": "timeline",
+def test_models_and_rules_say_so():
+    roles = {name: registry.load("detectors", name).role for name in NAMES}
+    assert roles == {
+        "logistic": "model",
+        "forest": "model",
+        "majority": "majority",
+        "elapsed_time": "elapsed_time",
     }
 
 

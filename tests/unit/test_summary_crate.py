@@ -122,7 +122,8 @@ def test_what_made_the_files_and_from_what_is_told(results):
     cited = entities[entities["#cohort-wesad"]["citation"]["@id"]]
     assert cited["name"].startswith("Introducing WESAD")
     assert "non-commercial" in entities["#cohort-wesad"]["license"]
-    assert "not known" in entities["#cohort-people"]["license"]
+    assert "their owner" in entities["#cohort-people"]["license"]
+    assert entities["#cohort-made_up"]["license"] == {"@id": "https://spdx.org/licenses/MIT"}
     assert entities["https://numpy.org/"]["softwareVersion"]
     assert entities[entities["./"]["citation"]["@id"]]["author"][0] == {"@id": "#Lucas-Lange"}
 

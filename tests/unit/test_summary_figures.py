@@ -12,14 +12,14 @@ from pulseveil.summary.palette import save
 from pulseveil.summary.tables import main_table
 from tests.unit.summary_cases import constant_scores, description, scores, write
 
+STUDY = StudyDescription.model_validate(description())
 WRONG = {"S2": 2, "S3": 4, "S4": 9, "S5": 0, "S6": 1, "S7": 3}
 
 
 def study(folder, records):
     results = collect(write(folder, records))
-    described = StudyDescription.model_validate(description())
-    cells = arrange(results, described)
-    return main_table(results, cells, described, None, root_stream(0)), cells
+    cells = arrange(results, STUDY)
+    return main_table(results, cells, STUDY, None, root_stream(0)), cells
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def points(panel):
 
 def test_dots_of_the_main_figure_are_the_means_of_the_table(small):
     main, _ = small
-    real_accuracy, real_f1, tstr_accuracy, _ = main_figure(main).axes
+    real_accuracy, real_f1, tstr_accuracy, _ = main_figure(main, STUDY).axes
     models = main[(main["evaluation"] == "real") & (main["detector"] != "majority")]
     assert set(points(real_accuracy)[:, 0]) >= set(models["accuracy"])
     assert set(points(real_f1)[:, 0]) >= set(models["f1"])
@@ -48,12 +48,12 @@ def test_dots_of_the_main_figure_are_the_means_of_the_table(small):
 
 
 def test_the_majority_is_a_line_at_its_accuracy(small):
-    panel = main_figure(small[0]).axes[0]
+    panel = main_figure(small[0], STUDY).axes[0]
     assert [line.get_xdata()[0] for line in panel.lines] == pytest.approx([0.7])
 
 
 def test_every_subject_is_a_point_and_the_worst_is_named(small):
-    panel = subject_figure(*small).axes[0]
+    panel = subject_figure(*small, STUDY).axes[0]
     assert sorted(points(panel)[:6, 0]) == pytest.approx(sorted(1 - w / 20 for w in WRONG.values()))
     assert {text.get_text() for text in panel.texts} == {"S4"}
 
@@ -76,7 +76,7 @@ def test_axis_lines_hold_the_other_axes_at_their_reference(tmp_path):
             scores(worse, **synthetic, subjects=5, epsilon_generator=1),
         ],
     )
-    figure = axis_figure(main, study_axes(cells.keys))
+    figure = axis_figure(main, study_axes(cells.keys), STUDY)
     lines = [line.get_ydata() for panel in figure.axes for line in panel.lines[:1]]
     best, worst = 1 - 19 / 120, 1 - 37 / 120
     assert lines[0] == pytest.approx([worst, best])
@@ -86,7 +86,7 @@ def test_axis_lines_hold_the_other_axes_at_their_reference(tmp_path):
 
 def test_the_same_table_gives_the_same_bytes(small, tmp_path):
     for folder in ("a", "b"):
-        save(main_figure(small[0]), tmp_path / folder, "main")
+        save(main_figure(small[0], STUDY), tmp_path / folder, "main")
     for suffix in ("pdf", "png", "svg"):
         first, second = ((tmp_path / folder / f"main.{suffix}").read_bytes() for folder in ("a", "b"))
         assert first == second

@@ -16,6 +16,7 @@ from pulseveil.summary.tables import main_table
 from pulseveil.summary.views import printed_table
 from tests.unit.summary_cases import constant_scores, description, scores, write
 
+STUDY = StudyDescription.model_validate(description())
 WRONG = {"S2": 0, "S3": 12, "S4": 6, "S5": 0, "S6": 12, "S7": 7}
 
 
@@ -29,8 +30,7 @@ def main(tmp_path_factory):
         *(constant_scores(list(WRONG), **synthetic, subjects=n) for n in (5, 15)),
     ]
     results = collect(write(tmp_path_factory.mktemp("scores"), records))
-    study = StudyDescription.model_validate(description())
-    return main_table(results, arrange(results, study), study, None, root_stream(0))
+    return main_table(results, arrange(results, STUDY), STUDY, None, root_stream(0))
 
 
 class Cells(HTMLParser):
@@ -71,7 +71,7 @@ def test_csv_spells_epsilons_as_in_file_names(main, tmp_path):
 
 
 def test_latex_has_booktabs_rules_and_whole_rows(main):
-    printed = printed_table(main)
+    printed = printed_table(main, STUDY)
     text = formats.latex(printed, "Values in %", "tab:x")
     assert all(rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"Values in \%"))
     body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
@@ -86,7 +86,7 @@ def test_latex_escapes_names():
 
 
 def test_html_has_the_same_cells_and_escapes_names(main):
-    printed = printed_table(main)
+    printed = printed_table(main, STUDY)
     printed.iloc[0, 0] = "<script>"
     page = formats.html(printed, "main")
     parser = Cells()
@@ -96,12 +96,12 @@ def test_html_has_the_same_cells_and_escapes_names(main):
 
 
 def test_marked_rows_are_grey_in_html(main):
-    page = formats.html(printed_table(main), "main")
+    page = formats.html(printed_table(main, STUDY), "main")
     assert len(re.findall(r'class="[^"]*marked[^"]*" *>[^<]*†', page)) == 5
 
 
 def test_readers_see_each_yardstick_once_an_evaluation_and_only_axes_that_vary(main):
-    printed = printed_table(main)
+    printed = printed_table(main, STUDY)
     assert printed["Detector"].tolist() == ["CNN", "Majority", *["CNN"] * 4, "Majority"]
     assert printed["ε generator"].tolist() == ["", "", "∞", "∞", "1", "1", ""]
     assert printed["Synthetic subjects"].tolist() == ["", "", "5", "15", "5", "15", ""]
@@ -109,7 +109,7 @@ def test_readers_see_each_yardstick_once_an_evaluation_and_only_axes_that_vary(m
 
 
 def test_printed_numbers_are_the_rounded_ones(main):
-    cell = printed_table(main)["Accuracy [95 %]"][0]
+    cell = printed_table(main, STUDY)["Accuracy [95 %]"][0]
     numbers = [float(text) for text in re.findall(r"\d\.\d{3}", cell)]
     assert numbers == pytest.approx(main.loc[0, ["accuracy", "accuracy_low", "accuracy_high"]], abs=5e-4)
     assert cell.endswith("†")

@@ -5,9 +5,12 @@ import pandas as pd
 import pytest
 
 from pulseveil.errors import InputError
+from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.quality import COLUMNS, printed_quality, quality_table
 from pulseveil.summary.quality_figures import quality_figure, quality_pages
-from tests.unit.summary_cases import write_portrait, write_quality
+from tests.unit.summary_cases import description, write_portrait, write_quality
+
+STUDY = StudyDescription.model_validate(description())
 
 
 def test_folds_and_seeds_become_a_mean_and_a_range(tmp_path):
@@ -29,7 +32,7 @@ def test_measures_signals_and_conditions_have_rows_of_their_own(tmp_path):
     ]
     table = quality_table(files)
     assert table["value"].tolist() == [0.2, 0.6, 0.1]
-    printed = printed_quality(table)
+    printed = printed_quality(table, STUDY)
     assert printed["KS ↓"].tolist() == ["0.400 (0.500)"]
     assert printed["MMD² ↓"].tolist() == ["0.100 (0.200)"]
     assert printed["ε generator"].tolist() == ["∞"]

@@ -17,6 +17,7 @@ from pulseveil.summary.terminal import terminal_summary
 from tests.unit.summary_cases import (
     WESAD,
     constant_scores,
+    described_kind,
     description,
     scores,
     write,
@@ -44,7 +45,7 @@ def records(axes=False):
 
 
 def cohort():
-    return {"wesad": {"kind": "wesad", "subjects": 15, "summary": REPAIRS}}
+    return {"wesad": {"kind": "wesad", "published": True, "subjects": 15, "summary": REPAIRS}}
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +150,10 @@ def test_a_terminal_table_with_every_axis_still_fits(tmp_path):
         tmp_path, [scores(wrong, **synthetic, **dict(zip(keys, row, strict=True))) for row in levels]
     )
     models = [write_generator(tmp_path, generator="a_long_generator", epsilon_generator=1)]
-    study = StudyDescription.model_validate(description(models=models))
+    described = description(models=models)
+    described["generators"]["a_long_generator"] = described_kind("generators", "cgan")
+    described["detectors"]["a_long_detector"] = described_kind("detectors", "cnn")
+    study = StudyDescription.model_validate(described)
     text = printed(summarize(study, files, tmp_path / "results").main)
     assert max(map(len, text.splitlines())) <= 110
     assert "0.800 [" in text

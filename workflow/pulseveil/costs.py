@@ -9,6 +9,7 @@ from itertools import product
 from typing import Any
 
 from pulseveil import audit_plan, registry
+from pulseveil.detectors import MODEL
 from pulseveil.features import PAPER_BINS, spectrum_bins
 from pulseveil.naming import number_label
 from pulseveil.packs import AuditedCell, DetectorPack, GeneratorCell, GeneratorPack, Privacy
@@ -268,7 +269,7 @@ def _kind(plan: Plan, group: registry.Group, name: str) -> Any:
 
 
 def _detector_start(kind: Any) -> float:
-    if kind.uses_tensorflow or kind.trains_on == "timeline":
+    if kind.uses_tensorflow or kind.role != MODEL:
         return _start(kind.uses_tensorflow)
     return PYTHON_START + SCIKIT_LEARN_IMPORT
 

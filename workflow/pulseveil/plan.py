@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from pulseveil import paths, registry, stages
+from pulseveil.detectors import MODEL
 from pulseveil.detectors.public_knowledge import require_known
 from pulseveil.errors import InputError
 from pulseveil.jobs import DetectorJob, GeneratorJob
@@ -254,7 +255,7 @@ class Plan:
 
     def _packs(self, evaluation: Evaluation) -> Iterator[DetectorPack]:
         chosen = [self.study.detector(name) for name in evaluation.detectors or ()] or self.study.detectors
-        timeline = tuple(m.name for m in chosen if _kind("detectors", m).trains_on == "timeline")
+        timeline = tuple(m.name for m in chosen if _kind("detectors", m).role != MODEL)
         learning = tuple(m.name for m in chosen if m.name not in timeline)
         sizes = self.study.pack
         seeds = _blocks(range(self.study.seeds), sizes.detector_seeds)

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from pulseveil import reach, registry
+from pulseveil.detectors import MODEL
 from pulseveil.errors import InputError
 from pulseveil.naming import number_label
 from pulseveil.packs import DetectorPack, Privacy
@@ -143,7 +144,7 @@ def unbudgeted(plan: Plan) -> tuple[Unbudgeted, ...]:
 def _looks_at_nobody(study: Study, detector: Model) -> bool:
     """Whether a detector is the same whoever trains it: a rule that would spend nothing at any budget."""
     kind: Any = registry.load("detectors", detector.kind)
-    if kind.trains_on != "timeline" or "subject" not in kind.private_units:
+    if kind.role == MODEL or "subject" not in kind.private_units:
         return False
     budget = Budget(1.0, study.delta, "subject", study.public.population(1, study.window_s))
     try:

@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 import pulseveil
-from pulseveil import limits, paths, provenance, registry, store
+from pulseveil import limits, paths, provenance, store
 from pulseveil.claims import Claim, judge
-from pulseveil.cohorts import UNKNOWN_ORIGIN, Origin
+from pulseveil.cohorts import Origin, origin_of
 from pulseveil.contracts import CONDITIONS
 from pulseveil.errors import InputError
 from pulseveil.jobs import GeneratorJob
@@ -36,7 +36,6 @@ class Facts:
     study: str
     cohort: str
     origin: Origin
-    simulated: bool
     protocol: str
     scaling: str
     channels: tuple[PublicChannel, ...]
@@ -65,8 +64,7 @@ def gather(path: Path, models: store.Models, folds: Sequence[str]) -> Facts:
     return Facts(
         study=job.study,
         cohort=job.cohort,
-        origin=_origin(job.cohort_kind),
-        simulated=job.cohort_kind == "simulated",
+        origin=origin_of(job.cohort_kind),
         protocol=form["protocol"],
         scaling=form["scaling"],
         channels=public_channels(tuple(form["channels"]), form["scaling"]),
@@ -98,13 +96,6 @@ def _after_audit(claim: Claim, audit: pd.DataFrame) -> Claim:
     if not claim.is_private or "failed" not in audit or not audit["failed"].eq(True).any():
         return claim
     return claim.refused("an audit refuted its claim")
-
-
-def _origin(kind: str) -> Origin:
-    if kind not in registry.names("cohorts"):
-        return UNKNOWN_ORIGIN
-    origin: Origin = registry.load("cohorts", kind).origin
-    return origin
 
 
 def _measured(path: Path, template: str, folds: Sequence[str]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from pulseveil import registry
 from pulseveil.contracts import Recording
 from pulseveil.settings import Settings
 
@@ -19,12 +20,32 @@ class CohortSettings(Settings):
 
 
 @dataclass(frozen=True)
+class Article:
+    """A published article: its DOI as an address, title, authors, year, and journal or proceedings."""
+
+    doi: str
+    title: str
+    authors: tuple[str, ...]
+    year: str
+    journal: str
+
+
+@dataclass(frozen=True)
 class Origin:
-    """Whose recordings a kind of cohort reads: what they are, how to cite them, and on which terms."""
+    """Whose recordings a kind of cohort reads: what they are, how to cite them, and on which terms.
+
+    `license`: SPDX identifier, where they have one. `article`: what describes them. `simulated`: nobody was
+    recorded. `published`: they are the recordings of the published study, so that its results can be
+    repeated.
+    """
 
     source: str
     citation: str
     terms: str
+    license: str | None = None
+    article: Article | None = None
+    simulated: bool = False
+    published: bool = False
 
 
 UNKNOWN_ORIGIN = Origin(
@@ -38,7 +59,7 @@ class Cohort(Protocol):
     """A source of recordings: the base of every kind of cohort.
 
     `Settings` names its keys in the study; `version` rises whenever the recordings it returns change;
-    `origin` goes onto the cards of what is made from them.
+    `origin` goes onto the cards and into the crates of what is made from them.
     """
 
     Settings: ClassVar[type[CohortSettings]]
@@ -68,3 +89,11 @@ class Cohort(Protocol):
         A repair looks no further than `gaps.MENDED_S` to either side: statements count on this.
         """
         ...
+
+
+def origin_of(kind: str) -> Origin:
+    """The origin of a kind of cohort; `UNKNOWN_ORIGIN` where the kind is not registered."""
+    if kind not in registry.names("cohorts"):
+        return UNKNOWN_ORIGIN
+    origin: Origin = registry.load("cohorts", kind).origin
+    return origin

@@ -41,6 +41,8 @@ class Simulated(Cohort):
         source="people of a physiological simulator (pulseveil.cohorts.simulator): nobody was recorded",
         citation="PulseVeil, CITATION.cff",
         terms="None: no recording was used. This is a rehearsal and says nothing of any person.",
+        license="MIT",
+        simulated=True,
     )
 
     def __init__(self, settings: CohortSettings) -> None:

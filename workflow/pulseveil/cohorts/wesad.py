@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil.cohorts import Cohort, CohortSettings, Origin
+from pulseveil.cohorts import Article, Cohort, CohortSettings, Origin
 from pulseveil.cohorts.irregularities import describe_signals
 from pulseveil.cohorts.pickles import load_arrays
 from pulseveil.contracts import (
@@ -64,9 +64,20 @@ class Wesad(Cohort):
         citation="P. Schmidt, A. Reiss, R. Duerichen, C. Marberger, K. Van Laerhoven, Introducing WESAD, a "
         "multimodal dataset for wearable stress and affect detection, ICMI 2018, "
         "https://doi.org/10.1145/3242969.3242985",
-        terms="Its readme asks for this reference in publications and names no licence: research use with "
-        "citation. The terms of the place that you took it from hold too. Nothing here licenses the "
-        "recordings again.",
+        terms="Its providers allow scientific, non-commercial use that gives them credit; its readme asks for "
+        "this reference in publications and names no licence. The terms of the place that you took it from "
+        "hold too. Nothing here licenses the recordings again.",
+        article=Article(
+            "https://doi.org/10.1145/3242969.3242985",
+            "Introducing WESAD, a Multimodal Dataset for Wearable Stress and Affect Detection",
+            (
+                *("Philip Schmidt", "Attila Reiss", "Robert Duerichen"),
+                *("Claus Marberger", "Kristof Van Laerhoven"),
+            ),
+            "2018",
+            "Proceedings of the 20th ACM International Conference on Multimodal Interaction, pages 400-408",
+        ),
+        published=True,
     )
 
     def __init__(self, settings: CohortSettings) -> None:

@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from pulseveil.privacy.ledger import Entry
     from pulseveil.privacy.mechanism import Mechanism
 
+Role = Literal["model", "majority", "elapsed_time", "public_signs", "rule"]
+MODEL: Role = "model"
+# The rules that tables compare each row with: what accuracy needs no sensor, no data, or the clock alone.
+BASELINE: Role = "majority"
+CLOCK: Role = "elapsed_time"
+LITERATURE: Role = "public_signs"
+RULE: Role = "rule"
+COMPARED: tuple[Role, ...] = (BASELINE, CLOCK, LITERATURE)
+
 
 class DetectorSettings(Settings):
     """Base of all detectors' settings."""
@@ -64,8 +73,11 @@ class Detector(Protocol):
 
     Compiled programs are kept between fits.
 
-    `trains_on` is "windows" for models of the sensor data and "timeline" for yardsticks that look at labels
-    and times only: those are fitted on the real training subjects even where others train on synthetic data.
+    `title` is the kind's name for readers; `colour`, which may be left out, is that of its marks in figures.
+    `role` is "model" for whatever learns from sensor data. All other roles are rules: fitted to the real
+    training subjects even where models train on synthetic windows, and compared with models. "majority" is
+    the most frequent answer, which every model must beat; "elapsed_time" sees the clock alone; "public_signs"
+    sees no data of the study, so that a private model must beat it; "rule" is any other.
     `public_knowledge` says when it reads public scales and signs, which are known in few units only.
     `version` rises whenever the same settings and stream give other scores; `private_units` are the units at
     which it has a private training, whose mechanisms follow from public constants alone, by `programs` of
@@ -76,10 +88,12 @@ class Detector(Protocol):
 
     Settings: ClassVar[type[DetectorSettings]]
     version: ClassVar[int]
+    title: ClassVar[str]
+    colour: ClassVar[str | None] = None
+    role: ClassVar[Role] = "model"
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset()
     programs: ClassVar[tuple[int, ...]] = ()
-    trains_on: ClassVar[Literal["windows", "timeline"]] = "windows"
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "never"
     share_without_bins: ClassVar[float] = 1.0
 

@@ -58,11 +58,12 @@ class ClassMeans(Detector):
     """
 
     Settings: ClassVar[type[ClassMeansSettings]] = ClassMeansSettings
+    title: ClassVar[str] = "Class means"
+    colour: ClassVar[str] = "#56B4E9"
     version: ClassVar[int] = 1
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     programs: ClassVar[tuple[int, ...]] = (RELEASE,)
-    trains_on: ClassVar[Literal["windows", "timeline"]] = "windows"
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "private"
 
     def __init__(self, settings: Any) -> None:

@@ -32,6 +32,8 @@ class CNN(NeuralDetector):
 
     name: ClassVar[str] = "cnn"
     Settings: ClassVar[type[CNNSettings]] = CNNSettings
+    title: ClassVar[str] = "CNN"
+    colour: ClassVar[str] = "#0072B2"
     fewest_bins: ClassVar[int] = 4
     seconds_a_window: ClassVar[float] = 2.6e-3
     share_without_bins: ClassVar[float] = 0.05

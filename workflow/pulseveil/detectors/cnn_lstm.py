@@ -28,6 +28,8 @@ class CNNLSTM(NeuralDetector):
 
     name: ClassVar[str] = "cnn_lstm"
     Settings: ClassVar[type[CNNLSTMSettings]] = CNNLSTMSettings
+    title: ClassVar[str] = "CNN-LSTM"
+    colour: ClassVar[str] = "#D55E00"
     fewest_bins: ClassVar[int] = 4
     seconds_a_window: ClassVar[float] = 3.0e-3
     share_without_bins: ClassVar[float] = 0.1

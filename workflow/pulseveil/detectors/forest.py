@@ -24,10 +24,11 @@ class Forest(Detector):
     """Random forest with the library's default trees, one thread."""
 
     Settings: ClassVar[type[ForestSettings]] = ForestSettings
+    title: ClassVar[str] = "Random forest"
+    colour: ClassVar[str] = "#E69F00"
     version: ClassVar[int] = 1
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset()
-    trains_on: ClassVar[Literal["windows", "timeline"]] = "windows"
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "never"
 
     def __init__(self, settings: Any) -> None:

@@ -42,11 +42,12 @@ class Logistic(Detector):
     """
 
     Settings: ClassVar[type[LogisticSettings]] = LogisticSettings
+    title: ClassVar[str] = "Logistic regression"
+    colour: ClassVar[str] = "#CC79A7"
     version: ClassVar[int] = 1
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     programs: ClassVar[tuple[int, ...]] = (DESCENT,)
-    trains_on: ClassVar[Literal["windows", "timeline"]] = "windows"
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "private"
 
     def __init__(self, settings: Any) -> None:

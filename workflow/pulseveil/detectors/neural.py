@@ -45,7 +45,6 @@ class NeuralDetector(Detector):
     uses_tensorflow: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     programs: ClassVar[tuple[int, ...]] = (DPSGD, LIBRARY_OPTIMIZER)
-    trains_on: ClassVar[Literal["windows", "timeline"]] = "windows"
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "never"
     fewest_bins: ClassVar[int] = 1
     # CPU seconds of one window in one epoch, at the 210 bins of the published features.

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import FeatureSet
-from pulseveil.detectors import Detector, Fitted
+from pulseveil.detectors import LITERATURE, Detector, Fitted, Role
 from pulseveil.detectors.linear import FittedLinear, public_direction
 from pulseveil.detectors.public_knowledge import public_inputs
 from pulseveil.detectors.tabular import TabularSettings, require_statistics
@@ -23,15 +23,16 @@ class PublicSigns(Detector):
     """Decides for stress where the squashed statistics, each with its public sign, add up to enough.
 
     Signs, scales and threshold are those of `public_knowledge`. Training rows are not looked at, so that it
-    keeps to any epsilon; it trains on the timeline only in that it is never fitted to synthetic windows.
+    keeps to any epsilon.
     """
 
     Settings: ClassVar[type[PublicSignsSettings]] = PublicSignsSettings
+    title: ClassVar[str] = "Public signs"
     version: ClassVar[int] = 1
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     programs: ClassVar[tuple[int, ...]] = ()
-    trains_on: ClassVar[Literal["windows", "timeline"]] = "timeline"
+    role: ClassVar[Role] = LITERATURE
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "always"
 
     def __init__(self, settings: Any) -> None:

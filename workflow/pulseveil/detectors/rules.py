@@ -14,7 +14,7 @@ from pydantic import Field
 
 from pulseveil.checkpoints import Checkpoint
 from pulseveil.contracts import FeatureSet
-from pulseveil.detectors import Detector, DetectorSettings, Fitted, Outputs
+from pulseveil.detectors import BASELINE, CLOCK, Detector, DetectorSettings, Fitted, Outputs, Role
 from pulseveil.detectors.schedules import SCHEDULES, Schedule
 from pulseveil.detectors.tabular import require_both_classes
 from pulseveil.errors import InputError
@@ -48,11 +48,12 @@ class Majority(Detector):
     """Always the more frequent label; the score is the share of stress in training or in the protocol."""
 
     Settings: ClassVar[type[MajoritySettings]] = MajoritySettings
+    title: ClassVar[str] = "Majority"
     version: ClassVar[int] = 1
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     programs: ClassVar[tuple[int, ...]] = ()
-    trains_on: ClassVar[Literal["windows", "timeline"]] = "timeline"
+    role: ClassVar[Role] = BASELINE
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "never"
 
     def __init__(self, settings: Any) -> None:
@@ -119,11 +120,12 @@ class ElapsedTime(Detector):
     """
 
     Settings: ClassVar[type[ElapsedTimeSettings]] = ElapsedTimeSettings
+    title: ClassVar[str] = "Elapsed time"
     version: ClassVar[int] = 1
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     programs: ClassVar[tuple[int, ...]] = ()
-    trains_on: ClassVar[Literal["windows", "timeline"]] = "timeline"
+    role: ClassVar[Role] = CLOCK
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "never"
 
     def __init__(self, settings: Any) -> None:

@@ -30,6 +30,8 @@ class Transformer(NeuralDetector):
 
     name: ClassVar[str] = "transformer"
     Settings: ClassVar[type[TransformerSettings]] = TransformerSettings
+    title: ClassVar[str] = "Transformer"
+    colour: ClassVar[str] = "#009E73"
     seconds_a_window: ClassVar[float] = 2.8e-3
     share_without_bins: ClassVar[float] = 0.3
 

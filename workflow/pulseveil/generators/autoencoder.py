@@ -61,6 +61,8 @@ class Autoencoder(Generator):
     """
 
     Settings: ClassVar[type[GeneratorSettings]] = AutoencoderSettings
+    title: ClassVar[str] = "Autoencoder"
+    colour: ClassVar[str] = "#E69F00"
     version: ClassVar[int] = 1
     uses_tensorflow: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})

@@ -72,6 +72,8 @@ class CGAN(Generator, FitsTogether, Discriminates):
     """A trained generator network."""
 
     Settings: ClassVar[type[GeneratorSettings]] = CGANSettings
+    title: ClassVar[str] = "cGAN"
+    colour: ClassVar[str] = "#0072B2"
     version: ClassVar[int] = 2
     uses_tensorflow: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})

@@ -83,6 +83,8 @@ class DGAN(Generator, FitsTogether):
     """A trained generator network and the scale of its windows."""
 
     Settings: ClassVar[type[GeneratorSettings]] = DGANSettings
+    title: ClassVar[str] = "DGAN"
+    colour: ClassVar[str] = "#009E73"
     version: ClassVar[int] = 2
     uses_tensorflow: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})

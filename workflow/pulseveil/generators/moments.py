@@ -48,6 +48,8 @@ class Moments(Generator):
     """
 
     Settings: ClassVar[type[GeneratorSettings]] = MomentsSettings
+    title: ClassVar[str] = "Moments"
+    colour: ClassVar[str] = "#D55E00"
     version: ClassVar[int] = 2
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})

@@ -63,6 +63,8 @@ class TimeGAN(Generator, FitsTogether):
     """
 
     Settings: ClassVar[type[GeneratorSettings]] = TimeGANSettings
+    title: ClassVar[str] = "TimeGAN"
+    colour: ClassVar[str] = "#CC79A7"
     version: ClassVar[int] = 2
     uses_tensorflow: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})

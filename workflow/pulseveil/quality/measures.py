@@ -23,6 +23,25 @@ from pulseveil.randomness import Stream, child
 ALL = "all"
 CLASSES: Mapping[str, bool] = {"not_stress": False, "stress": True}
 
+# How readers' tables name the measures, in their order; arrows say which way is better.
+TITLES: Mapping[str, str] = {
+    "two_sample_1nn": "1-NN accuracy → ½",
+    "two_sample_logistic": "Logistic accuracy → ½",
+    "discriminative": "Discriminative score ↓",
+    "predictive_mae": "Predictive MAE ↓",
+    "mmd2": "MMD² ↓",
+    "precision": "Precision ↑",
+    "density": "Density ↑",
+    "recall": "Recall ↑",
+    "coverage": "Coverage ↑",
+    "nearest_real": "Nearest real window",
+    "nearest_synthetic": "Nearest synthetic window ↓",
+    "correlation_distance": "Correlations ↓",
+    "wasserstein": "Wasserstein ↓",
+    "ks": "KS ↓",
+    "spectrum_db": "Spectra, dB ↓",
+}
+
 
 class Key(NamedTuple):
     """What a number is about; `all` stands for the signals, or the conditions, taken together."""

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pulseveil.summary.cells import NO_GENERATOR, YARDSTICKS
+from pulseveil.detectors import MODEL
+from pulseveil.summary.cells import NO_GENERATOR
 from pulseveil.summary.description import StudyDescription
 from pulseveil.tables import read_table
 
@@ -64,7 +65,7 @@ def _parts(cell: Mapping[Any, Any], description: StudyDescription) -> Iterator[t
     evaluation = description.evaluations[cell["evaluation"]]
     generator, detector, unit = cell["generator"], cell["detector"], cell["unit"]
     of_generator, of_detector = float(cell["epsilon_generator"]), float(cell["epsilon_detector"])
-    if detector in YARDSTICKS:
+    if cell["role"] != MODEL:
         return
     if generator != NO_GENERATOR:
         key = (evaluation.cohort, "generator", generator, NO_GENERATOR, unit, of_generator, math.inf)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
@@ -13,8 +13,9 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from pulseveil.detectors import BASELINE, MODEL
 from pulseveil.summary import labels
-from pulseveil.summary.cells import MAJORITY, YARDSTICKS
+from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.figures import reference_rows
 from pulseveil.summary.palette import INK, STYLE, YARDSTICK_LINE, generator_colours, open_axes
 
@@ -34,7 +35,7 @@ class StudyAxis:
 
 def study_axes(keys: pd.DataFrame) -> list[StudyAxis]:
     """The axes of a study, from the keys of its cells; empty when there is nothing to draw."""
-    models = keys[~keys["detector"].isin(YARDSTICKS)]
+    models = keys[keys["role"] == MODEL]
     axes = []
     for name, rows in models.groupby("evaluation", sort=False):
         levels = rows.groupby(["generator", "detector"])[list(AXES)].nunique().max()
@@ -42,13 +43,12 @@ def study_axes(keys: pd.DataFrame) -> list[StudyAxis]:
     return axes
 
 
-def axis_figure(main: pd.DataFrame, axes: Sequence[StudyAxis]) -> Figure:
+def axis_figure(main: pd.DataFrame, axes: Sequence[StudyAxis], description: StudyDescription) -> Figure:
     """Accuracy and stress F1 over each axis: a column a detector, a colour a generator, bands of 95 %.
 
     The other axes stay at their reference: least private, least noisy, most synthetic subjects.
     """
-    models = main[~main["detector"].isin(YARDSTICKS)]
-    colours = generator_colours(models["generator"])
+    models = main[main["role"] == MODEL]
     lines = [_along(models, axis) for axis in axes]
     columns = max(rows["detector"].nunique() for rows in lines)
     width = float(np.clip(0.8 + _PANEL_INCHES[0] * columns, *_WIDTHS))
@@ -57,8 +57,8 @@ def axis_figure(main: pd.DataFrame, axes: Sequence[StudyAxis]) -> Figure:
         figure = Figure(figsize=(width, height), layout="constrained")
         parts = figure.subfigures(len(axes) + 1, 1, height_ratios=[*[1.0] * len(axes), 0.12], squeeze=False)
         for (part,), axis, rows in zip(parts, axes, lines, strict=False):
-            _draw_axis(part, axis, rows, _majority(main, axis), colours, columns)
-        handles = _legend(pd.concat(lines), colours)
+            _draw_axis(part, axis, rows, _baseline(main, axis, description), columns, description)
+        handles = _legend(pd.concat(lines), description)
         parts[-1, 0].legend(handles=handles, loc="center", ncols=min(5, len(handles)))
     return figure
 
@@ -70,19 +70,21 @@ def _along(models: pd.DataFrame, axis: StudyAxis) -> pd.DataFrame:
     return rows.merge(reference_rows(rows)[others].drop_duplicates(), on=others)
 
 
-def _majority(main: pd.DataFrame, axis: StudyAxis) -> pd.DataFrame:
-    own = main[(main["evaluation"] == axis.evaluation) & (main["detector"] == MAJORITY)]
-    return own.head(1)
+def _baseline(main: pd.DataFrame, axis: StudyAxis, description: StudyDescription) -> pd.DataFrame:
+    """A row of the evaluation's baseline; none where it has none."""
+    own = main[main["evaluation"] == axis.evaluation]
+    return own[own["detector"] == description.rule(BASELINE, own["detector"])].head(1)
 
 
 def _draw_axis(
     part: SubFigure,
     axis: StudyAxis,
     rows: pd.DataFrame,
-    majority: pd.DataFrame,
-    colours: Mapping[str, str],
+    baseline: pd.DataFrame,
     columns: int,
+    description: StudyDescription,
 ) -> None:
+    colours = generator_colours(description)
     panels = part.subplots(len(_METRICS), columns, squeeze=False, sharex=True, sharey="row")
     levels = np.sort(rows[axis.axis].unique()).astype(float)
     for column, (detector, members) in zip(panels.T, rows.groupby("detector", sort=False), strict=False):
@@ -90,9 +92,9 @@ def _draw_axis(
             for generator, line in members.groupby("generator", sort=False):
                 _draw_line(panel, line.sort_values(axis.axis), levels, axis, metric, colours[str(generator)])
             open_axes(panel, grid="y")
-        for value in majority["accuracy"]:
+        for value in baseline["accuracy"]:
             column[0].axhline(value, **YARDSTICK_LINE)
-        column[0].set_title(labels.model(str(detector)))
+        column[0].set_title(description.detector_title(str(detector)))
         if axis.axis != "noise":
             column[-1].set_xticks(range(len(levels)), [labels.level(v) for v in levels.tolist()], fontsize=7)
     for panel in panels[:, rows["detector"].nunique() :].flat:
@@ -118,12 +120,14 @@ def _draw_line(
         )
 
 
-def _legend(rows: pd.DataFrame, colours: Mapping[str, str]) -> list[Line2D]:
+def _legend(rows: pd.DataFrame, description: StudyDescription) -> list[Line2D]:
+    colours = generator_colours(description)
     generators = rows["generator"].unique().tolist()
     handles = [
-        Line2D([], [], color=colours[name], marker="o", ms=4, label=labels.model(name) or "real data only")
+        Line2D([], [], color=colours[name], marker="o", ms=4, label=title)
         for name in generators
+        for title in [description.generator_title(name) or "real data only"]
     ]
     if "published_accuracy" in rows and rows["published_accuracy"].notna().any():
         handles.append(Line2D([], [], color=INK, marker="D", mfc="white", ms=4, ls="", label="published"))
-    return [*handles, Line2D([], [], label="majority", **YARDSTICK_LINE)]
+    return [*handles, Line2D([], [], label=labels.evaluation(BASELINE), **YARDSTICK_LINE)]

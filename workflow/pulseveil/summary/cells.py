@@ -10,18 +10,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pulseveil.contracts import subject_order
+from pulseveil.detectors import MODEL
 from pulseveil.errors import InputError
 from pulseveil.summary.collect import CELL, Results
 from pulseveil.summary.description import StudyDescription
 
-MAJORITY, ELAPSED_TIME, PUBLIC_SIGNS = YARDSTICKS = ("majority", "elapsed_time", "public_signs")
 HEADLINES = ("accuracy", "f1", "macro_f1", "auroc", "f1_published")
 NO_GENERATOR = "none"
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """c cells: `keys`, a frame (c) of the columns `CELL`; `subjects` (s) in numeric order.
+    """c cells: `keys`, a frame (c) of the columns `CELL` and `role`, that of the detector's kind.
+
+    `subjects` (s) in numeric order.
 
     `values[metric]` (c, s): the mean over seeds; NaN where a subject was not tested, or where the metric is
     undefined for it in every seed.
@@ -35,16 +37,22 @@ class Cells:
 def arrange(results: Results, description: StudyDescription) -> Cells:
     """The cells of `results` in table order, averaged over seeds.
 
-    Raises InputError when scores belong to an evaluation that the description does not have.
+    Raises InputError when scores belong to an evaluation or a model that the description does not have.
     """
-    unknown = set(results.pooled["evaluation"]) - set(description.evaluations)
-    if unknown:
-        known = ", ".join(description.evaluations)
-        raise InputError(
-            f"scores of evaluation {min(unknown)!r}: the description has only {known}; "
-            "pass the scores of this study"
-        )
-    keys = _in_table_order(results.pooled[list(CELL)].drop_duplicates(), list(description.evaluations))
+    for key, known in (
+        ("evaluation", list(description.evaluations)),
+        ("generator", [NO_GENERATOR, *description.generators]),
+        ("detector", list(description.detectors)),
+    ):
+        unknown = set(results.pooled[key]) - set(known)
+        if unknown:
+            raise InputError(
+                f"scores of {key} {min(unknown)!r}: the description has only {', '.join(known)}; "
+                "pass the scores of this study"
+            )
+    keys = results.pooled[list(CELL)].drop_duplicates()
+    keys = keys.assign(role=[description.detectors[name].role for name in keys["detector"]])
+    keys = _in_table_order(keys, list(description.evaluations))
     subjects = tuple(sorted(results.per_subject["subject"].unique(), key=subject_order))
     means = results.per_subject.groupby([*CELL, "subject"])[list(HEADLINES)].mean()
     full = pd.MultiIndex.from_frame(
@@ -55,12 +63,12 @@ def arrange(results: Results, description: StudyDescription) -> Cells:
 
 
 def _in_table_order(keys: pd.DataFrame, evaluations: list[str]) -> pd.DataFrame:
-    """Evaluations as in the study, then models, yardsticks last; the least private and least noisy first."""
+    """Evaluations as in the study, then models, rules last; the least private and least noisy first."""
     ranks = keys.assign(
         evaluation=keys["evaluation"].map(evaluations.index),
-        yardstick=keys["detector"].isin(YARDSTICKS),
+        rule=keys["role"] != MODEL,
         epsilon_generator=-keys["epsilon_generator"],
         epsilon_detector=-keys["epsilon_detector"],
     )
-    by = ["evaluation", "yardstick", *CELL[1:]]
+    by = ["evaluation", "rule", *CELL[1:]]
     return keys.loc[ranks.sort_values(by, kind="stable").index].reset_index(drop=True)

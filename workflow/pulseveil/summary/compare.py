@@ -13,8 +13,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pulseveil.detectors import MODEL
 from pulseveil.summary import labels
-from pulseveil.summary.cells import NO_GENERATOR, YARDSTICKS
+from pulseveil.summary.cells import NO_GENERATOR
 from pulseveil.summary.collect import CELL
 from pulseveil.tables import as_numbers, read_table
 
@@ -23,8 +24,8 @@ METRICS = ("accuracy", "f1", "macro_f1", "auroc")
 
 def read_main_table(path: Path) -> pd.DataFrame:
     """A main.csv of `summarize`; raises InputError when the file or a column is missing."""
-    cure = "expected a main.csv: run the study's target `tables` first"
-    columns = (*CELL, "n_subjects", *METRICS)
+    cure = "expected a main.csv of this version: run the study's target `tables` first"
+    columns = (*CELL, "role", "n_subjects", *METRICS)
     table = read_table(path, columns, cure, keep_default_na=False, na_values=[""])
     return as_numbers(table, ("epsilon_generator", "epsilon_detector", "noise"), path)
 
@@ -36,7 +37,7 @@ def compare_tables(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     can differ in subjects and windows, so the change is no paired difference and has no interval.
     """
     columns = ["n_subjects", "n_windows", *(f"{m}{part}" for m in METRICS for part in ("", "_low", "_high"))]
-    keys = list(CELL)
+    keys = [*CELL, "role"]
     joined = first[keys + columns].merge(
         second[keys + columns], on=keys, how="outer", suffixes=("_first", "_second"), sort=False
     )
@@ -47,9 +48,9 @@ def compare_tables(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
 
 
 def terminal_comparison(compared: pd.DataFrame, names: tuple[str, str]) -> RenderableType:
-    """Accuracy and stress F1 of both studies, one row a cell that is not a repeated yardstick."""
-    yardstick = compared["detector"].isin(YARDSTICKS)
-    rows = compared[~(yardstick & compared.duplicated(["evaluation", "detector"]))]
+    """Accuracy and stress F1 of both studies, one row a cell that is not a repeated rule."""
+    rule = compared["role"] != MODEL
+    rows = compared[~(rule & compared.duplicated(["evaluation", "detector"]))]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("evaluation", "model"):
         table.add_column(name, no_wrap=True)
@@ -68,11 +69,11 @@ def terminal_comparison(compared: pd.DataFrame, names: tuple[str, str]) -> Rende
 
 
 def _model(row: Mapping[Hashable, Any]) -> str:
-    words = [labels.model(str(row["detector"]))]
-    if row["detector"] in YARDSTICKS:
+    words = [str(row["detector"])]
+    if row["role"] != MODEL:
         return words[0]
     if row["generator"] != NO_GENERATOR:
-        words.append(f"{labels.model(str(row['generator']))} x {row['subjects']}")
+        words.append(f"{row['generator']} x {row['subjects']}")
     for key, sign in (("epsilon_generator", "ε gen"), ("epsilon_detector", "ε det")):
         value = float(str(row[key]))
         words += [f"{sign} {labels.level(value)}"] if np.isfinite(value) else []

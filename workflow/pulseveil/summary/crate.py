@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rocrate.model import ContextEntity, File
 from rocrate.rocrate import ROCrate
 
 import pulseveil
+from pulseveil.cohorts import Article, Origin, origin_of
 from pulseveil.provenance import file_hash
 from pulseveil.study import Study
 from pulseveil.summary.contents import DESCRIPTIONS
@@ -44,34 +45,14 @@ _HOMES = {
 }
 _DEVELOPERS = "#developers"
 _SOFTWARE = "#pulseveil"
-_MIT = "https://spdx.org/licenses/MIT"
-_STUDY = "https://doi.org/10.3390/s24103052"
-_WESAD = "https://doi.org/10.1145/3242969.3242985"
-
-
-class Article(NamedTuple):
-    """A published article: title, authors, year and journal or proceedings."""
-
-    title: str
-    authors: tuple[str, ...]
-    year: str
-    journal: str
-
-
-_ARTICLES = {
-    _STUDY: Article(
-        "Generating Synthetic Health Sensor Data for Privacy-Preserving Wearable Stress Detection",
-        ("Lucas Lange", "Nils Wenzlitschke", "Erhard Rahm"),
-        "2024",
-        "Sensors 24(10), 3052",
-    ),
-    _WESAD: Article(
-        "Introducing WESAD, a Multimodal Dataset for Wearable Stress and Affect Detection",
-        ("Philip Schmidt", "Attila Reiss", "Robert Duerichen", "Claus Marberger", "Kristof Van Laerhoven"),
-        "2018",
-        "Proceedings of the 20th ACM International Conference on Multimodal Interaction, pages 400-408",
-    ),
-}
+_OWN_LICENCE = "MIT"
+_STUDY = Article(
+    "https://doi.org/10.3390/s24103052",
+    "Generating Synthetic Health Sensor Data for Privacy-Preserving Wearable Stress Detection",
+    ("Lucas Lange", "Nils Wenzlitschke", "Erhard Rahm"),
+    "2024",
+    "Sensors 24(10), 3052",
+)
 
 
 def crate(study: Study, folder: Path, files: Sequence[Path], run: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,7 +87,7 @@ def crate(study: Study, folder: Path, files: Sequence[Path], run: Mapping[str, A
         datePublished=run["finished"],
         license={"@id": _licence(study.license)},
         conformsTo=_add(found, PROFILE, "CreativeWork", name="Process Run Crate", version="0.5"),
-        citation={"@id": _STUDY},
+        citation={"@id": _STUDY.doi},
         isBasedOn=sources,
         mentions=action,
     )
@@ -165,7 +146,7 @@ def _software(found: ROCrate, run: Mapping[str, Any]) -> Any:
         name="PulseVeil",
         description="A Snakemake workflow over generators, detectors, evaluations, seeds and folds.",
         softwareVersion=pulseveil.__version__,
-        license={"@id": _MIT},
+        license={"@id": _licence(_OWN_LICENCE)},
         creator=_add(found, _DEVELOPERS, "Organization", name="The PulseVeil developers"),
         softwareRequirements=packages,
         **revision,
@@ -174,28 +155,22 @@ def _software(found: ROCrate, run: Mapping[str, Any]) -> Any:
 
 def _source(found: ROCrate, name: str, kind: str) -> Any:
     """The recordings of a cohort: described, not included."""
-    known: dict[str, dict[str, Any]] = {
-        "wesad": {
-            "name": "WESAD: wearable stress and affect detection",
-            "citation": {"@id": _WESAD},
-            "license": "Its providers allow scientific, non-commercial use that gives them credit.",
-        },
-        "simulated": {
-            "name": f"Simulated cohort {name}",
-            "description": "Recordings of people who do not exist, made by PulseVeil from study.json.",
-            "license": {"@id": _MIT},
-        },
-    }
-    unknown = {
-        "name": f"Cohort {name}",
-        "description": f"Recordings of kind {kind}, read from the place that the study names.",
-        "license": "That of its owners; it is not known to PulseVeil.",
-    }
-    return _add(found, f"#cohort-{name}", "Dataset", **known.get(kind, unknown))
+    origin = origin_of(kind)
+    cited: dict[str, Any] = {"citation": {"@id": origin.article.doi}} if origin.article else {}
+    return _add(
+        found,
+        f"#cohort-{name}",
+        "Dataset",
+        name=f"Cohort {name}",
+        description=f"Recordings of kind {kind}: {origin.source}.",
+        license={"@id": _licence(origin.license)} if origin.license else origin.terms,
+        **cited,
+    )
 
 
 def _add_licences(found: ROCrate, study: Study) -> None:
-    for name in sorted({study.license, "MIT"}):
+    of_cohorts = {origin.license for origin in _origins(study)} - {None}
+    for name in sorted({study.license, _OWN_LICENCE, *of_cohorts}):
         _add(
             found,
             _licence(name),
@@ -205,18 +180,21 @@ def _add_licences(found: ROCrate, study: Study) -> None:
         )
 
 
+def _origins(study: Study) -> list[Origin]:
+    return [origin_of(settings.kind) for settings in study.cohort_settings.values()]
+
+
 def _licence(name: str) -> str:
     return f"https://spdx.org/licenses/{name}"
 
 
 def _add_articles(found: ROCrate, study: Study) -> None:
-    kinds = {settings.kind for settings in study.cohort_settings.values()}
-    for identifier in (_STUDY, *([_WESAD] if "wesad" in kinds else [])):
-        article = _ARTICLES[identifier]
+    of_cohorts = [origin.article for origin in _origins(study) if origin.article]
+    for article in dict.fromkeys((_STUDY, *of_cohorts)):
         authors = [_add(found, f"#{name.replace(' ', '-')}", "Person", name=name) for name in article.authors]
         _add(
             found,
-            identifier,
+            article.doi,
             "ScholarlyArticle",
             name=article.title,
             author=authors,

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import Field
 
+from pulseveil.detectors import COMPARED, MODEL, Role
 from pulseveil.privacy.statement import Setting, Unbudgeted
 from pulseveil.protocols import Train
 from pulseveil.settings import Settings
 
 
 class CohortDescription(Settings):
-    """A cohort: its kind, its size, and one row a subject of what was found and mended."""
+    """A cohort: its kind, its size, and one row a subject of what was found and mended.
+
+    `published`: its recordings are those of the published study.
+    """
 
     kind: str
     subjects: int
+    published: bool = False
     summary: tuple[Mapping[str, Any], ...] = ()
+
+
+class ModelDescription(Settings):
+    """A generator or detector of the study: its kind, title for readers, and the colour of its kind, if any."""
+
+    kind: str
+    title: str
+    colour: str | None = None
+
+
+class DetectorDescription(ModelDescription):
+    """A detector, and whether it is a model or which of the rules."""
+
+    role: Role
 
 
 class EvaluationDescription(Settings):
@@ -65,6 +84,8 @@ class StudyDescription(Settings):
     scaling: str
     cohorts: Mapping[str, CohortDescription] = Field(min_length=1)
     evaluations: Mapping[str, EvaluationDescription] = Field(min_length=1)
+    generators: Mapping[str, ModelDescription] = {}
+    detectors: Mapping[str, DetectorDescription] = Field(min_length=1)
     seeds: int
     note: str = ""
     plan: Mapping[str, Any] = {}
@@ -77,8 +98,28 @@ class StudyDescription(Settings):
     privacy: Setting = Setting()
     unbudgeted: tuple[Unbudgeted, ...] = ()
 
+    def generator_title(self, name: str) -> str:
+        """The reader's name of a generator; empty where none is used."""
+        return self.generators[name].title if name in self.generators else ""
+
+    def detector_title(self, name: str) -> str:
+        """The reader's name of a detector."""
+        return self.detectors[name].title
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The detectors that are rules: those with a column of their own first, each kind in study order."""
+        rules = [name for name, detector in self.detectors.items() if detector.role != MODEL]
+        order = {role: i for i, role in enumerate(COMPARED)}
+        return tuple(sorted(rules, key=lambda name: order.get(self.detectors[name].role, len(order))))
+
+    def rule(self, role: Role, detectors: Iterable[str]) -> str | None:
+        """The rule of a role among `detectors`: of several the one that the study names first."""
+        present = set(detectors)
+        return next((n for n in self.rules if n in present and self.detectors[n].role == role), None)
+
     def repeats_published(self, evaluation: str) -> str | None:
         """The published scenario that an evaluation repeats: same data, same pre-processing; else None."""
         described = self.evaluations[evaluation]
-        same_data = self.protocol == "paper" and self.cohorts[described.tested_cohort].kind == "wesad"
+        same_data = self.protocol == "paper" and self.cohorts[described.tested_cohort].published
         return described.published if same_data else None

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pulseveil.detectors import MODEL
 from pulseveil.randomness import Stream
-from pulseveil.summary.cells import HEADLINES, NO_GENERATOR, YARDSTICKS, Cells
+from pulseveil.summary.cells import HEADLINES, NO_GENERATOR, Cells
 from pulseveil.summary.collect import CELL
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.intervals import mean_intervals, sign_flip_p
@@ -21,7 +22,7 @@ _NAMED_AXES = ("generator", "detector", "unit")
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows of a table to compare, and why: a yardstick's name, an axis, or "real"."""
+    """Two rows of a table to compare, and why: a rule's role, an axis, or "real"."""
 
     cell: int
     reference: int
@@ -31,26 +32,27 @@ class Pair:
 def all_pairs(keys: pd.DataFrame, description: StudyDescription) -> list[Pair]:
     """Every comparison of the differences table, in table order.
 
-    Each cell against each yardstick of its evaluation; against other generators, detectors and units that
+    Each cell against each rule of its evaluation; against other generators, detectors and units that
     share all else; against the least private, fewest-subjects and least noisy cell that shares all else; and
     against the same detector trained on real data under the same privacy ("real").
     """
-    pairs = yardstick_pairs(keys) + _axis_pairs(keys) + _real_pairs(keys, description)
+    pairs = rule_pairs(keys, description) + _axis_pairs(keys) + _real_pairs(keys, description)
     return sorted(pairs, key=lambda pair: pair.cell)
 
 
-def yardstick_pairs(keys: pd.DataFrame) -> list[Pair]:
-    """Each cell with each yardstick of its evaluation: the yardstick's row that shares most keys with it."""
+def rule_pairs(keys: pd.DataFrame, description: StudyDescription) -> list[Pair]:
+    """Each cell with each rule of its evaluation: the rule's row that shares most keys with it."""
     pairs = []
     for _, members in keys.groupby("evaluation", sort=False):
-        for yardstick in YARDSTICKS:
-            candidates = members[members["detector"] == yardstick]
+        for rule in description.rules:
+            candidates = members[members["detector"] == rule]
             if candidates.empty:
                 continue
-            others = members[members["detector"] != yardstick]
+            others = members[members["detector"] != rule]
             shared = others.to_numpy()[:, None, :] == candidates.to_numpy()[None, :, :]
             nearest = candidates.index.to_numpy()[shared.sum(axis=2).argmax(axis=1)]
-            pairs += [Pair(int(c), int(r), yardstick) for c, r in zip(others.index, nearest, strict=True)]
+            role = description.detectors[rule].role
+            pairs += [Pair(int(c), int(r), role) for c, r in zip(others.index, nearest, strict=True)]
     return pairs
 
 
@@ -76,8 +78,9 @@ def paired_differences(cells: Cells, pairs: list[Pair], metric: str, stream: Str
 def differences_table(cells: Cells, description: StudyDescription, stream: Stream) -> pd.DataFrame:
     """All comparisons of a study: keys of the cell, `against`, keys of the reference, metric, difference."""
     pairs = all_pairs(cells.keys, description)
-    left = cells.keys.iloc[[pair.cell for pair in pairs]].reset_index(drop=True)
-    right = cells.keys.iloc[[pair.reference for pair in pairs]].reset_index(drop=True)
+    keys = cells.keys[list(CELL)]
+    left = keys.iloc[[pair.cell for pair in pairs]].reset_index(drop=True)
+    right = keys.iloc[[pair.reference for pair in pairs]].reset_index(drop=True)
     names = pd.concat(
         [
             left,
@@ -94,7 +97,7 @@ def differences_table(cells: Cells, description: StudyDescription, stream: Strea
 
 
 def _axis_pairs(keys: pd.DataFrame) -> list[Pair]:
-    models = keys[~keys["detector"].isin(YARDSTICKS)]
+    models = keys[keys["role"] == MODEL]
     pairs = []
     for axis in _NAMED_AXES:
         for rows in _groups(models, (axis,)):
@@ -113,7 +116,7 @@ def _groups(keys: pd.DataFrame, axes: tuple[str, ...]) -> list[NDArray[np.intp]]
 
 
 def _real_pairs(keys: pd.DataFrame, description: StudyDescription) -> list[Pair]:
-    models = keys[~keys["detector"].isin(YARDSTICKS)].copy()
+    models = keys[keys["role"] == MODEL].copy()
     evaluations = [description.evaluations[name] for name in models["evaluation"]]
     models["cohort"] = [evaluation.tested_cohort for evaluation in evaluations]
     models["test"] = [evaluation.test for evaluation in evaluations]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import cycle
 
 import matplotlib as mpl
 import numpy as np
@@ -12,22 +14,31 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
+from pulseveil.detectors import BASELINE, CLOCK, LITERATURE, MODEL, Role
 from pulseveil.summary import labels
-from pulseveil.summary.cells import ELAPSED_TIME, MAJORITY, NO_GENERATOR, PUBLIC_SIGNS, YARDSTICKS, Cells
+from pulseveil.summary.cells import NO_GENERATOR, Cells
+from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.palette import GREY, INK, STYLE, detector_colours, open_axes
 
 _ROW_INCHES = 0.23
 _TITLE_INCHES = 0.3
-LINES = {MAJORITY: (0, (4, 2)), ELAPSED_TIME: (0, (1, 1.5)), PUBLIC_SIGNS: (0, (5, 1.5, 1, 1.5))}
+_Dashes = tuple[int, tuple[float, ...]]
+_LINES: Mapping[Role, _Dashes] = {
+    BASELINE: (0, (4, 2)),
+    CLOCK: (0, (1, 1.5)),
+    LITERATURE: (0, (5, 1.5, 1, 1.5)),
+}
+# Of rules without such a role, and of the second and later ones of a role.
+_OTHER_LINES: tuple[_Dashes, ...] = ((0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 4)))
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """The rows of one evaluation: `models` to draw as rows, and its `yardsticks` to draw as lines."""
+    """The rows of one evaluation: `models` to draw as rows, and its `rules` to draw as lines."""
 
     evaluation: str
     models: pd.DataFrame
-    yardsticks: pd.DataFrame
+    rules: pd.DataFrame
 
 
 def blocks(main: pd.DataFrame) -> list[Block]:
@@ -36,54 +47,54 @@ def blocks(main: pd.DataFrame) -> list[Block]:
     parts = []
     for name, rows in main.groupby("evaluation", sort=False):
         models = kept[kept["evaluation"] == name]
-        yardsticks = rows[rows["detector"].isin(YARDSTICKS)].drop_duplicates("detector")
-        parts.append(Block(str(name), models, yardsticks))
+        rules = rows[rows["role"] != MODEL].drop_duplicates("detector")
+        parts.append(Block(str(name), models, rules))
     return parts
 
 
 def reference_rows(main: pd.DataFrame) -> pd.DataFrame:
     """Of each evaluation, generator and detector the least private, least noisy cell with most subjects."""
-    models = main[~main["detector"].isin(YARDSTICKS)]
+    models = main[main["role"] == MODEL]
     order = ["epsilon_generator", "epsilon_detector", "noise", "subjects"]
     best = models.sort_values(order, ascending=[False, False, True, False], kind="stable")
     return best.drop_duplicates(["evaluation", "generator", "detector"]).sort_index()
 
 
-def main_figure(main: pd.DataFrame) -> Figure:
+def main_figure(main: pd.DataFrame, description: StudyDescription) -> Figure:
     """Accuracy and stress F1 of every model: dot and 95 % interval over subjects, a panel an evaluation."""
     parts = blocks(main)
-    colours = detector_colours(main["detector"])
+    colours = detector_colours(description)
     with mpl.rc_context(dict(STYLE)):
         figure, grid = _panels(parts, columns=2, width=7.2)
         for axes, part in zip(grid, parts, strict=True):
             for panel, metric in zip(axes, ("accuracy", "f1"), strict=True):
-                _yardstick_lines(panel, part, metric)
+                _rule_lines(panel, part, metric, description)
                 _dots(panel, part.models, metric, colours)
                 _published(panel, part.models, "published_accuracy" if metric == "accuracy" else "")
-            _name_rows(axes[0], part)
+            _name_rows(axes[0], part, description)
             axes[1].tick_params(labelleft=False)
         _finish(grid, ("Accuracy", "Stress F1"), _lowest(main))
-        figure.legend(handles=_legend(main), loc="outside lower center", ncols=5)
+        figure.legend(handles=_legend(main, description), loc="outside lower center", ncols=5)
     return figure
 
 
-def subject_figure(main: pd.DataFrame, cells: Cells) -> Figure:
+def subject_figure(main: pd.DataFrame, cells: Cells, description: StudyDescription) -> Figure:
     """Accuracy of every subject under every model, mean over seeds; the worst subject is named."""
     parts = blocks(main)
-    colours = detector_colours(main["detector"])
+    colours = detector_colours(description)
     with mpl.rc_context(dict(STYLE)):
         figure, grid = _panels(parts, columns=1, width=7.2)
         for (panel,), part in zip(grid, parts, strict=True):
-            _yardstick_lines(panel, part, "accuracy")
+            _rule_lines(panel, part, "accuracy", description)
             for y, row in enumerate(part.models.index):
                 colour = colours[part.models.loc[row, "detector"]]
                 _strip(panel, y, cells.values["accuracy"][row], cells.subjects, colour)
-            _name_rows(panel, part)
+            _name_rows(panel, part, description)
         _finish(grid, ("Accuracy of each subject",), float(np.nanmin(cells.values["accuracy"])))
         handles = [
             Line2D([], [], color=INK, marker="o", ms=4, ls="", alpha=0.6, label="subject (mean over seeds)"),
             Line2D([], [], color=INK, marker="|", ms=11, mew=2, ls="", label="mean"),
-            *line_handles(main),
+            *line_handles(main, description),
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
@@ -135,16 +146,17 @@ def _strip(panel: Axes, y: int, values: np.ndarray, subjects: tuple[str, ...], c
     )
 
 
-def _yardstick_lines(panel: Axes, part: Block, metric: str) -> None:
-    for name, dashes in LINES.items():
-        for value in part.yardsticks.loc[part.yardsticks["detector"] == name, metric].dropna():
+def _rule_lines(panel: Axes, part: Block, metric: str, description: StudyDescription) -> None:
+    for name, dashes in line_styles(description).items():
+        for value in part.rules.loc[part.rules["detector"] == name, metric].dropna():
             panel.axvline(value, color=GREY, linestyle=dashes, linewidth=1.2, zorder=1)
 
 
-def _name_rows(panel: Axes, part: Block) -> None:
+def _name_rows(panel: Axes, part: Block, description: StudyDescription) -> None:
     names = [
-        labels.model(d) if g == NO_GENERATOR else f"{labels.model(d)} · {labels.model(g)}"
-        for g, d in zip(part.models["generator"], part.models["detector"], strict=True)
+        description.detector_title(detector)
+        + ("" if generator == NO_GENERATOR else f" · {description.generator_title(generator)}")
+        for generator, detector in zip(part.models["generator"], part.models["detector"], strict=True)
     ]
     panel.set_yticks(range(len(names)), names)
     saw = (part.models["generator_saw_test_subject"] == "yes").any()
@@ -171,18 +183,28 @@ def _floor(lowest: float) -> float:
     return max(0.0, float(np.floor(lowest * 10 - 0.3)) / 10)
 
 
-def _legend(main: pd.DataFrame) -> list[Line2D]:
+def _legend(main: pd.DataFrame, description: StudyDescription) -> list[Line2D]:
     handles = [Line2D([], [], color=INK, marker="o", ms=5, lw=1.8, label="mean, 95 % interval")]
     if "published_accuracy" in main and main["published_accuracy"].notna().any():
         handles.append(Line2D([], [], color=INK, marker="D", ms=5, mfc="white", ls="", label="published"))
-    return handles + line_handles(main)
+    return handles + line_handles(main, description)
 
 
-def line_handles(main: pd.DataFrame) -> list[Line2D]:
+def line_styles(description: StudyDescription) -> dict[str, _Dashes]:
+    """The dashes of each rule of the study, in the order of `description.rules`."""
+    others = cycle(_OTHER_LINES)
+    styles: dict[str, _Dashes] = {}
+    for name in description.rules:
+        dashes = _LINES.get(description.detectors[name].role)
+        styles[name] = next(others) if dashes is None or dashes in styles.values() else dashes
+    return styles
+
+
+def line_handles(main: pd.DataFrame, description: StudyDescription) -> list[Line2D]:
     """Legend entries of the rules that a table has."""
     present = set(main["detector"])
     return [
-        Line2D([], [], color=GREY, ls=dashes, lw=1.2, label=labels.model(name).lower())
-        for name, dashes in LINES.items()
+        Line2D([], [], color=GREY, ls=dashes, lw=1.2, label=description.detector_title(name).lower())
+        for name, dashes in line_styles(description).items()
         if name in present
     ]

@@ -8,23 +8,6 @@ from collections.abc import Mapping
 from pulseveil.naming import number_label
 
 MINUS = "\N{MINUS SIGN}"
-_NAMES: Mapping[str, str] = {
-    "cnn": "CNN",
-    "cnn_lstm": "CNN-LSTM",
-    "transformer": "Transformer",
-    "logistic": "Logistic regression",
-    "forest": "Random forest",
-    "class_means": "Class means",
-    "majority": "Majority",
-    "elapsed_time": "Elapsed time",
-    "public_signs": "Public signs",
-    "cgan": "cGAN",
-    "timegan": "TimeGAN",
-    "dgan": "DGAN",
-    "moments": "Moments",
-    "autoencoder": "Autoencoder",
-    "none": "",
-}
 AXES: Mapping[str, str] = {
     "unit": "Unit",
     "epsilon_generator": "ε generator",
@@ -50,13 +33,8 @@ METRICS: Mapping[str, str] = {
 }
 
 
-def model(name: str) -> str:
-    """The reader's name of a generator or detector; unregistered names stay as they are."""
-    return _NAMES.get(name, name)
-
-
 def evaluation(name: str) -> str:
-    """The reader's name of an evaluation or a column."""
+    """The reader's name of an evaluation, a role or a column."""
     return name.replace("_", " ")
 
 

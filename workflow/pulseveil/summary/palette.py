@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox, BboxBase
 
 from pulseveil.atomic import atomic_path
+from pulseveil.detectors import MODEL
+
+if TYPE_CHECKING:
+    from pulseveil.summary.description import StudyDescription
 
 # Okabe and Ito 2008: told apart with any form of colour blindness. Yellow is left out: too light on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_DETECTORS = ("cnn", "cnn_lstm", "transformer", "logistic", "forest")
-_GENERATORS = ("cgan", "moments", "dgan", "timegan", "autoencoder")
+# Of Tol 2021, muted: for models whose kind has no colour of its own, or one that another model has.
+_FREE = ("#332288", "#882255", "#117733", "#999933", "#44AA99", "#AA4499")
+_SHADE = 0.7
 _CLASSES = ("baseline", "stress", "amusement")
 INK = "#333333"
 GREY = "#777777"
@@ -58,14 +65,26 @@ _METADATA: Mapping[str, Mapping[str, None]] = {
 }
 
 
-def detector_colours(detectors: Iterable[str]) -> dict[str, str]:
-    """A colour a detector; the detectors of this package have the same one in every study."""
-    return _colours(detectors, _DETECTORS)
+def detector_colours(description: StudyDescription) -> dict[str, str]:
+    """A colour a model of the study; rules are lines and have none."""
+    detectors = description.detectors.items()
+    return model_colours({name: found.colour for name, found in detectors if found.role == MODEL})
 
 
-def generator_colours(generators: Iterable[str]) -> dict[str, str]:
-    """A colour a generator; black where no generator is used."""
-    return {**_colours(generators, _GENERATORS), "none": "#000000"}
+def generator_colours(description: StudyDescription) -> dict[str, str]:
+    """A colour a generator of the study; black where no generator is used."""
+    own = {name: found.colour for name, found in description.generators.items()}
+    return {**model_colours(own), "none": "#000000"}
+
+
+def model_colours(own: Mapping[str, str | None]) -> dict[str, str]:
+    """A colour a model: that of its kind, `own`, for the first one of it; one of their own for all others."""
+    colours: dict[str, str] = {}
+    for name, colour in own.items():
+        if colour is not None and colour not in colours.values():
+            colours[name] = colour
+    others = [name for name in own if name not in colours]
+    return colours | dict(zip(others, _free(set(colours.values())), strict=False))
 
 
 def class_colours(classes: Iterable[str]) -> dict[str, str]:
@@ -74,9 +93,13 @@ def class_colours(classes: Iterable[str]) -> dict[str, str]:
     return {name: known.get(name, _COLOURS[0]) for name in classes}
 
 
-def _colours(names: Iterable[str], known: tuple[str, ...]) -> dict[str, str]:
-    others = sorted(set(names) - set(known))
-    return {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate((*known, *others))}
+def _free(taken: Set[str]) -> Iterator[str]:
+    """Colours that are not `taken`, each one once: ever darker ones."""
+    for darker in count():
+        for colour in _FREE:
+            shade = to_hex([part * _SHADE**darker for part in to_rgb(colour)]).upper()
+            if shade not in taken:
+                yield shade
 
 
 def open_axes(axes: Axes, *, grid: str) -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pulseveil import audit_plan, costs, paths, reach, registry, spending, store
+from pulseveil.cohorts import origin_of
 from pulseveil.errors import InputError
 from pulseveil.plan import Plan
 from pulseveil.privacy.statement import Setting
+from pulseveil.study import Model
 from pulseveil.summary.description import (
     CohortDescription,
+    DetectorDescription,
     EvaluationDescription,
+    ModelDescription,
     StageDescription,
     StudyDescription,
 )
@@ -40,6 +44,15 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
                 published=e.published,
             )
             for e in study.evaluations
+        },
+        generators={
+            model.name: ModelDescription(**_model("generators", model)) for model in study.generators
+        },
+        detectors={
+            model.name: DetectorDescription(
+                **_model("detectors", model), role=registry.load("detectors", model.kind).role
+            )
+            for model in study.detectors
         },
         seeds=study.seeds,
         note=study.note,
@@ -81,12 +94,21 @@ def read_setting(path: Path) -> Setting:
         raise InputError(f"{path}: not the settings of a study ({error!r}); rerun summarize") from None
 
 
+def _model(group: Literal["generators", "detectors"], model: Model) -> dict[str, Any]:
+    """Kind, title and colour; a model that is not named like its kind shows both names."""
+    kind = registry.load(group, model.kind)
+    title = kind.title if model.name == model.kind else f"{model.name} ({kind.title})"
+    return {"kind": model.kind, "title": title, "colour": kind.colour}
+
+
 def _cohort(plan: Plan, name: str, folder: Path) -> CohortDescription:
     """A cohort and, unless its study is private, what was read of each person: such counts have no noise."""
+    kind = plan.study.cohort_settings[name].kind
     windows = folder / paths.WINDOWS.format(study=plan.study.name, cohort=name, windows="detector")
     sidecar: Mapping[str, Any] = json.loads(store.sidecar_path(windows).read_text())
     return CohortDescription(
-        kind=plan.study.cohort_settings[name].kind,
+        kind=kind,
+        published=origin_of(kind).published,
         subjects=len(plan.outlines[name]),
         summary=() if plan.is_private else tuple(sidecar["cohort"]),
     )

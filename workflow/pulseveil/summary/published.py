@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from pulseveil.summary.cells import NO_GENERATOR
 from pulseveil.summary.collect import CELL
-from pulseveil.summary.description import StudyDescription
+from pulseveil.summary.description import ModelDescription, StudyDescription
 from pulseveil.tables import as_numbers, read_table
 
 MAJORITY_SHARE = 0.717  # 380 of the 530 published detector windows are not stress
@@ -24,6 +25,7 @@ _COLUMNS = (
     "epsilon_detector",
     "subjects",
     "noise",
+    "classes",
     "runs",
     "accuracy_mean",
     "f1_mean",
@@ -74,15 +76,33 @@ def published_values(
 
 
 def as_published(keys: pd.DataFrame, description: StudyDescription) -> pd.DataFrame:
-    """Our cells under the keys `MATCH` of the published ones; `scenario` is None where none is repeated."""
+    """Our cells under the keys `MATCH` of the published ones; `scenario` is None where none is repeated.
+
+    Published models are kinds: of several of a kind in a study, the one that is named like it or else the
+    first stands for it.
+    """
     wanted = keys[list(CELL)].copy()
+    generators = {NO_GENERATOR: NO_GENERATOR, **_by_kind(description.generators)}
+    wanted["generator"] = wanted["generator"].map(generators)
+    wanted["detector"] = wanted["detector"].map(_by_kind(description.detectors))
     for name in ("train", "test"):
         wanted[name] = [getattr(description.evaluations[e], name) for e in wanted["evaluation"]]
     wanted["scenario"] = [description.repeats_published(e) for e in wanted["evaluation"]]
+    stands_for_none = wanted[["generator", "detector"]].isna().any(axis=1)
+    wanted.loc[stands_for_none, "scenario"] = None
     real = wanted["generator"] == NO_GENERATOR
     wanted.loc[real, "epsilon_generator"] = np.inf
     wanted.loc[real, "subjects"] = 0
     return wanted
+
+
+def _by_kind(models: Mapping[str, ModelDescription]) -> dict[str, str]:
+    """The kind that each model stands for; models that stand for none are left out."""
+    chosen: dict[str, str] = {}
+    for name, model in models.items():
+        if name == model.kind or model.kind not in chosen:
+            chosen[model.kind] = name
+    return {name: kind for kind, name in chosen.items()}
 
 
 def equals_majority(accuracy: pd.Series[float]) -> NDArray[np.str_]:

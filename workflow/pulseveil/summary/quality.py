@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
+from pulseveil.quality.measures import TITLES
 from pulseveil.summary import labels
+from pulseveil.summary.description import StudyDescription
 from pulseveil.tables import read_table
 
 _CELL = ["cohort", "generator", "unit", "epsilon_generator"]
 _KEYS = [*_CELL, "measure", "signal", "condition"]
 _VALUES = ["value", "low", "high", "floor", "floor_low", "floor_high", "held_out"]
 COLUMNS = (*_KEYS, "models", "value", "lowest", "highest", "floor", "floor_low", "floor_high", "held_out")
-
-# How a reader's table names the measures; arrows say which way is better.
-_MEASURES: Mapping[str, str] = {
-    "two_sample_1nn": "1-NN accuracy → ½",
-    "two_sample_logistic": "Logistic accuracy → ½",
-    "discriminative": "Discriminative score ↓",
-    "predictive_mae": "Predictive MAE ↓",
-    "mmd2": "MMD² ↓",
-    "precision": "Precision ↑",
-    "density": "Density ↑",
-    "recall": "Recall ↑",
-    "coverage": "Coverage ↑",
-    "nearest_real": "Nearest real window",
-    "nearest_synthetic": "Nearest synthetic window ↓",
-    "correlation_distance": "Correlations ↓",
-    "wasserstein": "Wasserstein ↓",
-    "ks": "KS ↓",
-    "spectrum_db": "Spectra, dB ↓",
-}
 
 
 def quality_table(paths: Iterable[Path]) -> pd.DataFrame:
@@ -59,17 +42,18 @@ def quality_table(paths: Iterable[Path]) -> pd.DataFrame:
     return table.reset_index()[list(COLUMNS)]
 
 
-def printed_quality(table: pd.DataFrame) -> pd.DataFrame:
+def printed_quality(table: pd.DataFrame, description: StudyDescription) -> pd.DataFrame:
     """The quality table for readers, all cells text: a row a generator, a column a measure, `value (floor)`.
 
-    Measures of single signals and conditions are means over these.
+    Measures of single signals and conditions are means over these. Measures without a title come last, under
+    the names that they have in the table.
     """
     means = table.groupby([*_CELL, "measure"], sort=False)[["value", "floor"]].mean().reset_index()
     means["text"] = [_with_floor(*pair) for pair in means[["value", "floor"]].to_numpy(float).tolist()]
     wide = means.pivot_table(index=_CELL, columns="measure", values="text", aggfunc="first", sort=False)
-    shown = [name for name in _MEASURES if name in wide]
-    wide = wide[shown].rename(columns=_MEASURES).reset_index()
-    wide["generator"] = wide["generator"].map(labels.model)
+    shown = sorted(wide.columns, key=lambda name: [*TITLES, name].index(name))
+    wide = wide[shown].rename(columns=TITLES).reset_index()
+    wide["generator"] = wide["generator"].map(description.generator_title)
     wide["epsilon_generator"] = wide["epsilon_generator"].map(labels.level)
     wide = wide.rename(columns={**labels.AXES, "cohort": "Cohort", "generator": "Generator"})
     return wide.fillna("").rename_axis(columns=None)

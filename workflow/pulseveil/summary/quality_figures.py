@@ -39,12 +39,11 @@ class QualityPage(NamedTuple):
         """The name of the figure's files."""
         return paths.QUALITY_FIGURE.format(cohort=self.cohort, generator=self.generator)
 
-    @property
-    def caption(self) -> str:
-        """What is shown, and what it is made from."""
+    def caption(self, title: str) -> str:
+        """What is shown, and what it is made from; `title`: the reader's name of the generator."""
         first = self.portraits[0]
         return (
-            f"{labels.model(self.generator)}, cohort {self.cohort}: windows of the first fold "
+            f"{title}, cohort {self.cohort}: windows of the first fold "
             f"({first.keys['fold']}) and seed beside the real ones that the generator learned from. "
             "Distributions by condition, mean power spectra, correlations of signals and label, and maps of "
             "whole windows. Principal components are those of the real windows; t-SNE maps are made of both "

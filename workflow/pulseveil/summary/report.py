@@ -12,9 +12,9 @@ from typing import Any
 
 import pandas as pd
 
+from pulseveil.detectors import BASELINE
 from pulseveil.provenance import describe_run
 from pulseveil.summary import labels, pages
-from pulseveil.summary.cells import MAJORITY
 from pulseveil.summary.contents import DESCRIPTIONS
 from pulseveil.summary.description import StageDescription, StudyDescription
 from pulseveil.summary.formats import html
@@ -38,7 +38,7 @@ _CAVEATS = {
     "few_seeds": "Some private rows average fewer draws of noise than 'n_seeds_asked' in main.csv (100 for "
     "single queries, 5 for trainings): another run can differ much, so none of them is said to show use of "
     "private data.",
-    "no_majority": "The majority rule is not part of this study: no row is compared with it.",
+    "no_baseline": f"The {BASELINE} rule is not part of this study: no row is compared with it.",
     "saw": "Where 'Generator saw test subject' is yes, one generator was trained on all subjects, among them "
     "those that its detectors are tested on: the value can be too high.",
     "calibration": "Windows that overlap a subject's calibration seconds are never tested.",
@@ -95,8 +95,8 @@ def render_report(
         evaluations=_plain_html(_evaluations(description)),
         hours=stage_rows(description),
         gpu_speedup=_speedup(description),
-        main=html(printed_table(main), "main"),
-        quality="" if findings.quality.empty else _plain_html(printed_quality(findings.quality)),
+        main=html(printed_table(main, description), "main"),
+        quality="" if findings.quality.empty else _plain_html(printed_quality(findings.quality, description)),
         quality_pictures=[_embedded(picture) for picture in quality_pictures],
         spending=_readable_table(findings.spending),
         audits=_readable_table(findings.audits),
@@ -116,8 +116,8 @@ def caveats(description: StudyDescription, main: pd.DataFrame) -> list[str]:
     undefined = [column for column in main if str(column).endswith("_undefined")]
     applies = {
         "intervals": True,
-        "not_better": bool((main["better_than_majority"] == "no").any()),
-        "no_majority": not (main["detector"] == MAJORITY).any(),
+        "not_better": bool((main[f"better_than_{BASELINE}"] == "no").any()),
+        "no_baseline": not (main["role"] == BASELINE).any(),
         "few_seeds": "n_seeds_asked" in main and bool((main["n_seeds"] < main["n_seeds_asked"]).any()),
         "saw": bool((main["generator_saw_test_subject"] == "yes").any()),
         "calibration": description.scaling == "calibration",

@@ -8,7 +8,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from pulseveil import registry
 from pulseveil.summary import labels, pages
+from pulseveil.summary.cells import NO_GENERATOR
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.published import MATCH, as_published, equals_majority
 
@@ -50,7 +52,8 @@ def reproduction_table(
         difference=found["accuracy"] - found["accuracy_mean"],
         equals_majority=equals_majority(found["accuracy_mean"]),
     )
-    judged = pd.DataFrame([_judge(row) for row in table.to_dict("records")], columns=["verdict", "reason"])
+    rows = table.assign(classes=found["classes"]).to_dict("records")
+    judged = pd.DataFrame([_judge(row) for row in rows], columns=["verdict", "reason"])
     return table.join(judged)
 
 
@@ -92,7 +95,7 @@ def _judge(row: Mapping[Hashable, Any]) -> tuple[Verdict, str]:
 def _undefined(row: Mapping[Hashable, Any]) -> Iterable[str]:
     """Why a published cell claims something that it does not define."""
     generator, detector = row["epsilon_generator"], row["epsilon_detector"]
-    if row["generator"] == "timegan":
+    if row["classes"] == 1:
         yield _ONE_CLASS
     if np.isfinite(generator):
         yield _GENERATOR
@@ -106,11 +109,11 @@ def _printed(rows: pd.DataFrame) -> Iterable[dict[str, str]]:
     """The rows of a scenario as text."""
     for row in rows.to_dict("records"):
         yield {
-            "generator": labels.model(row["generator"]),
-            "detector": labels.model(row["detector"]),
-            "ε generator": labels.level(row["epsilon_generator"]) if row["generator"] != "none" else "",
+            "generator": _title("generators", row["generator"]),
+            "detector": _title("detectors", row["detector"]),
+            "ε generator": labels.level(row["epsilon_generator"]) if row["generator"] != NO_GENERATOR else "",
             "ε detector": labels.level(row["epsilon_detector"]),
-            "subjects": str(row["subjects"]) if row["generator"] != "none" else "",
+            "subjects": str(row["subjects"]) if row["generator"] != NO_GENERATOR else "",
             "noise": labels.level(row["noise"]),
             "published": labels.number(row["published"]) + (" =" if row["equals_majority"] == "yes" else ""),
             "ours [95 %]": labels.with_interval(row["ours"], row["low"], row["high"]),
@@ -120,3 +123,8 @@ def _printed(rows: pd.DataFrame) -> Iterable[dict[str, str]]:
             "verdict": row["verdict"],
             "reason": row["reason"],
         }
+
+
+def _title(group: Literal["generators", "detectors"], kind: str) -> str:
+    """The reader's name of a published model, by its kind; empty where none is used."""
+    return "" if kind == NO_GENERATOR else str(registry.load(group, kind).title)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,8 +78,8 @@ def summarize(
     formats.write_csv(out_dir / "tables" / "audit.csv", audits)
     tables.append(out_dir / "tables" / "audit.csv")
     _LOG.info("figures")
-    pictures, figures = _write_figures(out_dir / "figures", main, cells)
-    shown, pages = _write_quality_figures(out_dir / "figures", map(Path, description.portraits))
+    pictures, figures = _write_figures(out_dir / "figures", main, cells, description)
+    shown, pages = _write_quality_figures(out_dir / "figures", description)
     figures += pages
     written = [out_dir / "report.html"]
     compared = None if published is None else reproduction_table(main, description, published)
@@ -102,7 +102,7 @@ def _write_tables(
     main: pd.DataFrame,
     quality: pd.DataFrame,
 ) -> list[Path]:
-    printed = printed_table(main)
+    printed = printed_table(main, description)
     formats.write_csv(folder / "main.csv", main)
     caption = " ".join(filter(None, [description.note, _CAPTION]))
     formats.write_text(folder / "main.tex", formats.latex(printed, caption, f"tab:{description.study}"))
@@ -122,7 +122,9 @@ def _write_privacy(out_dir: Path, ledgers: Ledgers, spending: pd.DataFrame, told
     return files
 
 
-def _write_figures(folder: Path, main: pd.DataFrame, cells: Cells) -> tuple[list[Picture], list[Path]]:
+def _write_figures(
+    folder: Path, main: pd.DataFrame, cells: Cells, description: StudyDescription
+) -> tuple[list[Picture], list[Path]]:
     axes = study_axes(cells.keys)
     part = (
         ""
@@ -132,13 +134,13 @@ def _write_figures(folder: Path, main: pd.DataFrame, cells: Cells) -> tuple[list
     drawn = [
         (
             "main",
-            main_figure(main),
+            main_figure(main, description),
             "Accuracy and stress F1: mean over subjects with its 95 % interval; lines show rules that see no "
             "sensor data." + (part if axes else ""),
         ),
         (
             "per_subject",
-            subject_figure(main, cells),
+            subject_figure(main, cells, description),
             "Accuracy of each subject (mean over seeds); the lowest is named.",
         ),
     ]
@@ -146,20 +148,21 @@ def _write_figures(folder: Path, main: pd.DataFrame, cells: Cells) -> tuple[list
         caption = (
             "Accuracy and stress F1 along the axes of the study; bands are 95 % intervals over subjects."
         )
-        drawn.append(("axes", axis_figure(main, axes), caption))
+        drawn.append(("axes", axis_figure(main, axes, description), caption))
     if private_evaluations(main):
         caption = (
             "Accuracy and stress F1 by the epsilon of one trained model, for each unit; bars are "
             "95 % intervals over subjects, lines are rules that use no private data."
         )
-        drawn.append(("privacy", privacy_figure(main), caption))
+        drawn.append(("privacy", privacy_figure(main, description), caption))
     files = [path for name, figure, _ in drawn for path in save(figure, folder, name)]
     return [Picture(folder / f"{name}.svg", caption) for name, _, caption in drawn], files
 
 
-def _write_quality_figures(folder: Path, portraits: Iterable[Path]) -> tuple[list[Picture], list[Path]]:
+def _write_quality_figures(folder: Path, description: StudyDescription) -> tuple[list[Picture], list[Path]]:
     shown, files = [], []
-    for page in quality_pages(portraits):
+    for page in quality_pages(map(Path, description.portraits)):
         files += save(quality_figure(page), folder, page.name)
-        shown.append(Picture(folder / f"{page.name}.svg", page.caption))
+        caption = page.caption(description.generator_title(page.generator))
+        shown.append(Picture(folder / f"{page.name}.svg", caption))
     return shown, files

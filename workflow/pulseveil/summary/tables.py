@@ -6,18 +6,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pulseveil.detectors import BASELINE, COMPARED, LITERATURE, Role
 from pulseveil.randomness import Stream
-from pulseveil.summary.cells import (
-    HEADLINES,
-    MAJORITY,
-    NO_GENERATOR,
-    PUBLIC_SIGNS,
-    YARDSTICKS,
-    Cells,
-)
+from pulseveil.summary.cells import HEADLINES, NO_GENERATOR, Cells
 from pulseveil.summary.collect import CELL, Results
 from pulseveil.summary.description import StudyDescription
-from pulseveil.summary.differences import paired_differences, yardstick_pairs
+from pulseveil.summary.differences import paired_differences, rule_pairs
 from pulseveil.summary.intervals import mean_intervals
 from pulseveil.summary.published import published_values
 
@@ -37,13 +31,13 @@ def main_table(
     the seeds' means; `m_sd_subjects`, SD over subjects of their means over seeds; `m_low`, `m_high` and
     `m_interval`, the 95 % interval over subjects and its method; `m_undefined`, how many values of a subject
     and seed are undefined; `m_pooled`, the mean over seeds of the metric over all windows. Accuracy minus
-    each yardstick with interval and p follows, then the marks, then the published values.
+    that of each compared role's rule follows, with interval and p, then the marks, then the published values.
     """
     parts = [cells.keys, _counts(results, cells.keys)]
     parts += [_metric_columns(results, cells, metric, stream) for metric in HEADLINES]
-    parts += [_yardstick_columns(cells, yardstick, stream) for yardstick in YARDSTICKS]
+    parts += [_rule_columns(cells, description, role, stream) for role in COMPARED]
     table = pd.concat(parts, axis=1)
-    table["better_than_majority"] = _above_zero(table, MAJORITY)
+    table[f"better_than_{BASELINE}"] = _above_zero(table, BASELINE)
     table["generator_saw_test_subject"] = _saw_test_subject(cells.keys, description)
     if published is not None:
         table = table.join(published_values(cells.keys, description, published))
@@ -58,7 +52,7 @@ def use_of_private_data(table: pd.DataFrame) -> NDArray[np.str_]:
     "few seeds" is where it would be, had its noise been drawn as often as `n_seeds_asked`; "" where a row is
     not private. `table`: the main table joined with the privacy table.
     """
-    answers = _above_zero(table, PUBLIC_SIGNS)
+    answers = _above_zero(table, LITERATURE)
     few = table["n_seeds"] < table["n_seeds_asked"]
     answers = np.where(few & (answers == "yes"), FEW_SEEDS, answers)
     return np.where(table["n_seeds_asked"].notna(), answers, "")
@@ -102,18 +96,25 @@ def _metric_columns(results: Results, cells: Cells, metric: str, stream: Stream)
     )
 
 
-def _yardstick_columns(cells: Cells, yardstick: str, stream: Stream) -> pd.DataFrame:
-    pairs = [pair for pair in yardstick_pairs(cells.keys) if pair.against == yardstick]
+def _rule_columns(cells: Cells, description: StudyDescription, role: Role, stream: Stream) -> pd.DataFrame:
+    """Differences to a role's rule; of several in an evaluation, to the one that the study names first."""
+    evaluation, detector = cells.keys["evaluation"], cells.keys["detector"]
+    first = {name: description.rule(role, found) for name, found in detector.groupby(evaluation)}
+    pairs = [
+        pair
+        for pair in rule_pairs(cells.keys, description)
+        if pair.against == role and detector[pair.reference] == first[evaluation[pair.cell]]
+    ]
     differences = paired_differences(cells, pairs, "accuracy", stream)
     differences.index = pd.Index([pair.cell for pair in pairs], dtype=int)
-    name = f"accuracy_minus_{yardstick}"
+    name = f"accuracy_minus_{role}"
     wanted = differences.reindex(cells.keys.index)[["difference", "low", "high", "p"]]
     return wanted.set_axis([name, f"{name}_low", f"{name}_high", f"{name}_p"], axis=1)
 
 
-def _above_zero(table: pd.DataFrame, yardstick: str) -> NDArray[np.str_]:
-    low = table[f"accuracy_minus_{yardstick}_low"].to_numpy(float)
-    compared = table[f"accuracy_minus_{yardstick}"].notna().to_numpy()
+def _above_zero(table: pd.DataFrame, role: Role) -> NDArray[np.str_]:
+    low = table[f"accuracy_minus_{role}_low"].to_numpy(float)
+    compared = table[f"accuracy_minus_{role}"].notna().to_numpy()
     return np.where(compared, np.where(low > 0, "yes", "no"), "")
 
 

@@ -11,8 +11,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pulseveil.detectors import BASELINE, MODEL
 from pulseveil.summary import labels, views
-from pulseveil.summary.cells import MAJORITY, NO_GENERATOR, YARDSTICKS
+from pulseveil.summary.cells import NO_GENERATOR
 
 WIDTH = 110
 _GAP = 2
@@ -41,16 +42,16 @@ def terminal_summary(main: pd.DataFrame, files: Iterable[Path], note: str = "") 
 
 
 def _columns(rows: pd.DataFrame) -> pd.DataFrame:
-    yardstick = rows["detector"].isin(YARDSTICKS)
+    rule = rows["role"] != MODEL
     columns = {"detector": rows["detector"]}
     if (rows["generator"] != NO_GENERATOR).any():
-        columns["generator"] = rows["generator"].where(~yardstick, "")
+        columns["generator"] = rows["generator"].where(~rule, "")
     for axis in views.shown_axes(rows):
-        columns[_SHORT_AXES.get(axis, axis)] = rows[axis].map(labels.level).where(~yardstick, "")
+        columns[_SHORT_AXES.get(axis, axis)] = rows[axis].map(labels.level).where(~rule, "")
     columns["accuracy [95 %]"] = views.marked_accuracy(rows, _LIMIT_DIGITS, unmarked=" ")
     columns["stress F1 [95 %]"] = views.interval_column(rows, "f1", _LIMIT_DIGITS)
     columns["AUROC"] = rows["auroc"].map(labels.number)
-    columns["vs majority"] = views.difference_column(rows, MAJORITY)
+    columns[f"vs {labels.evaluation(BASELINE)}"] = views.difference_column(rows, BASELINE)
     if views.has_published(rows):
         columns["published"] = rows["published_accuracy"].map(labels.number)
     return pd.DataFrame(columns)
@@ -97,6 +98,6 @@ def _notes(rows: pd.DataFrame) -> list[str]:
     notes = [
         "Means over subjects; intervals over subjects, for the models as trained. main.csv has all columns."
     ]
-    if (rows["better_than_majority"] == "no").any():
+    if (rows[f"better_than_{BASELINE}"] == "no").any():
         notes.append(f"{views.NOT_BETTER} accuracy not shown to be better than always answering 'no stress'.")
     return notes

@@ -7,23 +7,24 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from pulseveil.detectors import BASELINE, COMPARED, MODEL, Role
 from pulseveil.summary import labels
-from pulseveil.summary.cells import NO_GENERATOR, YARDSTICKS
+from pulseveil.summary.cells import NO_GENERATOR
+from pulseveil.summary.description import StudyDescription
 
 NOT_BETTER = "†"
 
 
 def readable_rows(main: pd.DataFrame) -> pd.DataFrame:
-    """The rows that readers need: each yardstick once an evaluation, since it sees no sensor data."""
-    yardstick = main["detector"].isin(YARDSTICKS)
-    repeated = main[yardstick].duplicated(["evaluation", "detector"])
+    """The rows that readers need: each rule once an evaluation, since it sees no sensor data."""
+    repeated = main[main["role"] != MODEL].duplicated(["evaluation", "detector"])
     kept = main.drop(index=repeated[repeated].index)
     return kept.reset_index(drop=True)
 
 
 def shown_axes(main: pd.DataFrame) -> list[str]:
     """The axes on which models of the study differ, or are private."""
-    models = main[~main["detector"].isin(YARDSTICKS)]
+    models = main[main["role"] == MODEL]
     synthetic = models[models["generator"] != NO_GENERATOR]
     frames = {"epsilon_generator": synthetic, "subjects": synthetic}
     shown = []
@@ -35,10 +36,10 @@ def shown_axes(main: pd.DataFrame) -> list[str]:
     return shown
 
 
-def printed_table(main: pd.DataFrame) -> pd.DataFrame:
+def printed_table(main: pd.DataFrame, description: StudyDescription) -> pd.DataFrame:
     """The main table for print and screen, one row a readable row, all cells text."""
     rows = readable_rows(main)
-    columns = dict(_key_columns(rows))
+    columns = dict(_key_columns(rows, description))
     columns["Seeds"] = rows["n_seeds"].astype(str)
     columns["Subjects"] = rows["n_subjects"].astype(str)
     columns["Windows"] = rows["n_windows"].astype(str)
@@ -49,9 +50,9 @@ def printed_table(main: pd.DataFrame) -> pd.DataFrame:
     columns["Stress F1 [95 %]"] = interval_column(rows, "f1")
     for metric in ("macro_f1", "auroc", "f1_published"):
         columns[labels.METRICS[metric]] = rows[metric].map(labels.number)
-    for yardstick in YARDSTICKS:
-        if rows[f"accuracy_minus_{yardstick}"].notna().any():
-            columns[f"{labels.MINUS} {labels.model(yardstick).lower()}"] = difference_column(rows, yardstick)
+    for role in COMPARED:
+        if rows[f"accuracy_minus_{role}"].notna().any():
+            columns[f"{labels.MINUS} {labels.evaluation(role)}"] = difference_column(rows, role)
     if is_private(rows):
         columns |= dict(_privacy_columns(rows))
     if (rows["generator_saw_test_subject"] != "").any():
@@ -62,8 +63,8 @@ def printed_table(main: pd.DataFrame) -> pd.DataFrame:
 
 
 def marked_accuracy(rows: pd.DataFrame, digits: int = 3, unmarked: str = "") -> pd.Series[str]:
-    """Accuracy with interval, and the mark of rows that are not better than the majority."""
-    marks = rows["better_than_majority"].map({"no": NOT_BETTER}).fillna(unmarked)
+    """Accuracy with interval, and the mark of rows that are not better than the baseline."""
+    marks = rows[f"better_than_{BASELINE}"].map({"no": NOT_BETTER}).fillna(unmarked)
     return interval_column(rows, "accuracy", digits) + marks
 
 
@@ -73,9 +74,9 @@ def interval_column(rows: pd.DataFrame, metric: str, digits: int = 3) -> pd.Seri
     return pd.Series([labels.with_interval(m, low, high, digits) for m, low, high in values], dtype=str)
 
 
-def difference_column(rows: pd.DataFrame, yardstick: str) -> pd.Series[str]:
-    """Accuracy minus a yardstick's, with its p; empty where not compared."""
-    name = f"accuracy_minus_{yardstick}"
+def difference_column(rows: pd.DataFrame, role: Role) -> pd.Series[str]:
+    """Accuracy minus that of a role's rule, with its p; empty where not compared."""
+    name = f"accuracy_minus_{role}"
     values = rows[[name, f"{name}_p"]].to_numpy(float).tolist()
     texts = [f"{labels.signed(d)} {labels.p_value(p)}" if p == p else "" for d, p in values]
     return pd.Series(texts, dtype=str)
@@ -102,15 +103,15 @@ def _privacy_columns(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series[str]]]
         yield "Shows use of private data", rows["shows_use_of_private_data"]
 
 
-def _key_columns(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series[str]]]:
+def _key_columns(rows: pd.DataFrame, description: StudyDescription) -> Iterator[tuple[str, pd.Series[str]]]:
     yield "Evaluation", rows["evaluation"].map(labels.evaluation)
-    yardstick = rows["detector"].isin(YARDSTICKS)
+    rule = rows["role"] != MODEL
     if (rows["generator"] != NO_GENERATOR).any():
-        yield "Generator", rows["generator"].map(labels.model).where(~yardstick, "")
-    yield "Detector", rows["detector"].map(labels.model)
+        yield "Generator", rows["generator"].map(description.generator_title).where(~rule, "")
+    yield "Detector", rows["detector"].map(description.detector_title)
     for axis in shown_axes(rows):
         of_generator = axis in ("epsilon_generator", "subjects")
-        blank = yardstick | (of_generator & (rows["generator"] == NO_GENERATOR))
+        blank = rule | (of_generator & (rows["generator"] == NO_GENERATOR))
         yield labels.AXES[axis], rows[axis].map(labels.level).where(~blank, "")
 
 
