@@ -9,7 +9,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "reproduction.html": "Each published value beside ours, with a verdict and its reason.",
     "tables/main.csv": "Main table: one row a cell, all metrics with intervals over subjects.",
     "tables/per_subject.csv": "Metrics of each tested subject and seed.",
-    "tables/differences.csv": "Paired differences to the yardsticks.",
+    "tables/differences.csv": "Paired differences to the rules and to other models.",
     "tables/quality.csv": "How like the real windows the synthetic ones are.",
     "tables/spending.csv": "What one person has spent if everything is published.",
     "tables/audit.csv": "Attacks with their lower bounds and ceilings.",
