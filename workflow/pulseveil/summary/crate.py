@@ -169,7 +169,7 @@ def _source(found: ROCrate, name: str, kind: str) -> Any:
 
 
 def _add_licences(found: ROCrate, study: Study) -> None:
-    of_cohorts = {origin.license for origin in _origins(study)} - {None}
+    of_cohorts = [origin.license for origin in _origins(study) if origin.license]
     for name in sorted({study.license, _OWN_LICENCE, *of_cohorts}):
         _add(
             found,

@@ -26,7 +26,7 @@ class CohortDescription(Settings):
 
 
 class ModelDescription(Settings):
-    """A generator or detector of the study: its kind, title for readers, and the colour of its kind, if any."""
+    """A generator or detector: its kind, its title for readers, and the colour of its kind, if any."""
 
     kind: str
     title: str
