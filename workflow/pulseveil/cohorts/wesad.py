@@ -65,8 +65,8 @@ class Wesad(Cohort):
         "multimodal dataset for wearable stress and affect detection, ICMI 2018, "
         "https://doi.org/10.1145/3242969.3242985",
         terms="Its providers allow scientific, non-commercial use that gives them credit; its readme asks "
-        "for this reference in publications and names no licence. The terms of the place that you took it from "
-        "hold too. Nothing here licenses the recordings again.",
+        "for this reference in publications and names no licence. The terms of the place that you took it "
+        "from hold too. Nothing here licenses the recordings again.",
         article=Article(
             "https://doi.org/10.1145/3242969.3242985",
             "Introducing WESAD, a Multimodal Dataset for Wearable Stress and Affect Detection",
