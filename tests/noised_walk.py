@@ -34,6 +34,7 @@ class Walk(Generator):
     """
 
     Settings: ClassVar[type[WalkSettings]] = WalkSettings
+    title: ClassVar[str] = "Noised walk"
     version: ClassVar[int] = 1
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})

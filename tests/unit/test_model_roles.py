@@ -201,16 +201,18 @@ def test_a_measure_that_no_table_knows_reaches_the_report(tmp_path):
 
 
 OUTSIDE = """
-from typing import ClassVar
-import numpy as np
-from pulseveil.generators import GeneratorSettings
+from pulseveil.generators import Generator, GeneratorSettings
 
-class Flat:
-    Settings, version, uses_tensorflow, private_units = GeneratorSettings, 1, False, frozenset()
-    title = "Flat"
-    noise_size = 0
+class Flat(Generator):
+    Settings, version, title, noise_size = GeneratorSettings, 1, "Flat", 0
+    @classmethod
+    def fit(cls, settings, windows, condition, *, classes, budget, stream, checkpoint=None, subject=None): ...
+    @classmethod
+    def from_arrays(cls, settings, arrays): ...
     @staticmethod
     def expected_seconds(settings, rows, private): return 0.0
+    def arrays(self): ...
+    def sample(self, condition, noise): ...
 
 class Steep(Flat):
     title = "Steep"

@@ -48,6 +48,8 @@ PROPERTIES = {"generators": ("noise_size", "ledger"), "detectors": (), "cohorts"
 VARIABLES = {
     "generators": {
         "Settings": ("type[pulseveil.generators.GeneratorSettings]", dict),
+        "title": ("str", None),
+        "colour": ("str | None", 7),
         "version": ("int", "1"),
         "uses_tensorflow": ("bool", 1),
         "private_units": ("frozenset[str]", "subject"),
@@ -59,7 +61,9 @@ VARIABLES = {
         "uses_tensorflow": ("bool", "no"),
         "private_units": ("frozenset[str]", {"subject"}),
         "programs": ("tuple[int, ...]", ("1",)),
-        "trains_on": ("Literal['windows', 'timeline']", "labels"),
+        "title": ("str", 1),
+        "colour": ("str | None", 7),
+        "role": ("Literal['model', 'majority', 'elapsed_time', 'public_signs', 'rule']", "timeline"),
         "public_knowledge": ("Literal['never', 'private', 'always']", True),
         "share_without_bins": ("float", "all"),
     },
@@ -74,7 +78,7 @@ EVERY_MEMBER = [(g, name) for g in METHODS for name in (*METHODS[g], *PROPERTIES
 # What a subclass of the base need not define.
 DEFAULTS = {
     *("uses_tensorflow", "private_units", "programs", "mechanisms", "audited_settings", "ledger"),
-    *("trains_on", "public_knowledge", "share_without_bins", "origin"),
+    *("colour", "role", "public_knowledge", "share_without_bins", "origin"),
 }
 _numbers = itertools.count()
 

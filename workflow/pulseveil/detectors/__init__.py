@@ -73,7 +73,7 @@ class Detector(Protocol):
 
     Compiled programs are kept between fits.
 
-    `title` is the kind's name for readers; `colour`, which may be left out, is that of its marks in figures.
+    `title` is the kind's name for readers; `colour` is that of its marks in figures.
     `role` is "model" for whatever learns from sensor data. All other roles are rules: fitted to the real
     training subjects even where models train on synthetic windows, and compared with models. "majority" is
     the most frequent answer, which every model must beat; "elapsed_time" sees the clock alone; "public_signs"

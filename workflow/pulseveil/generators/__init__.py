@@ -62,12 +62,12 @@ class Discriminates(ABC):
 class Generator(Protocol):
     """A model fitted to windows of known condition: the base of every kind of generator.
 
-    `Settings` are its keys in the study; `title` is the kind's name for readers, and `colour`, which may be
-    left out, that of its marks in figures; `version` rises whenever the same settings and stream give another
-    model; `uses_tensorflow` tells the plan whether a job pays TensorFlow's start-up; `private_units` are the
-    units at which it has a private training, which leaves its `ledger`, one entry per mechanism, in the
-    model; `programs` are the versions of what trains it there (see `privacy.programs`). A kind without
-    private units leaves `mechanisms`, `audited_settings`, `ledger` and `programs` as they are here.
+    `Settings` are its keys in the study; `title` is the kind's name for readers, and `colour` that of its
+    marks in figures; `version` rises whenever the same settings and stream give another model;
+    `uses_tensorflow` tells the plan whether a job pays TensorFlow's start-up; `private_units` are the units
+    at which it has a private training, which leaves its `ledger`, one entry per mechanism, in the model;
+    `programs` are the versions of what trains it there (see `privacy.programs`). A kind without private units
+    leaves `mechanisms`, `audited_settings`, `ledger` and `programs` as they are here.
     """
 
     Settings: ClassVar[type[GeneratorSettings]]
