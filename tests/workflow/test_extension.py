@@ -82,7 +82,7 @@ def test_the_package_of_the_page_is_planned_and_run_to_its_tables(package):
     }
     assert cells["accuracy"].between(0.5, 1).all()
     assert "blurred" in set(pd.read_csv(results / "tables" / "quality.csv")["generator"])
-    assert "nearest_mean" in (results / "report.html").read_text()
+    assert "Nearest mean" in (results / "report.html").read_text()
 
 
 def test_a_class_that_does_not_fit_ends_the_plan_with_the_line_on_the_page(package):
