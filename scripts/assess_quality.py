@@ -4,13 +4,14 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pulseveil import job_files, provenance, store
-from pulseveil.assessment import assess, portrait
-from pulseveil.atomic import atomic_path
-from pulseveil.contracts import SyntheticSet, WindowSet
-from pulseveil.errors import run_command
-from pulseveil.jobs import read_generators
-from pulseveil.stages import QUALITY
+from pulseveil.core import identity, store
+from pulseveil.core.atomic import atomic_path
+from pulseveil.core.contracts import SyntheticSet, WindowSet
+from pulseveil.core.errors import run_command
+from pulseveil.core.identity import QUALITY
+from pulseveil.runs import script
+from pulseveil.runs.quality import assess, portrait
+from pulseveil.study.jobs import read_generators
 
 
 def main() -> None:
@@ -23,9 +24,9 @@ def main() -> None:
     parser.add_argument("--version", type=int, default=QUALITY, help="version of this stage in the plan")
     options = parser.parse_args()
     started = datetime.now(UTC)
-    job_files.log_progress()
-    job_files.check_outputs(options.out, len(options.synthetic))
-    job_files.check_outputs(options.models, len(options.synthetic))
+    script.log_progress()
+    script.check_outputs(options.out, len(options.synthetic))
+    script.check_outputs(options.models, len(options.synthetic))
     windows = store.read_record(options.windows, WindowSet)
     for i, path in enumerate(options.synthetic):
         models = read_generators(options.models[i])
@@ -33,15 +34,15 @@ def main() -> None:
         table = assess(models, synthetic, windows)
         with atomic_path(options.out[i]) as temporary:
             table.to_csv(temporary, index=False)
-        job_files.write_sidecar(options.out[i], models.description["job"]["study"], started)
+        script.write_sidecar(options.out[i], models.description["job"]["study"], started)
         for out in options.portrait if i == 0 else []:
             settings = {
                 "synthetic": store.read_cell_hash(path),
                 "version": options.version,
             }
             record = portrait(models, synthetic, windows)
-            store.write_record(out, record, cell_hash=provenance.cell_hash(settings))
-            job_files.write_sidecar(out, models.description["job"]["study"], started)
+            store.write_record(out, record, cell_hash=identity.cell_hash(settings))
+            script.write_sidecar(out, models.description["job"]["study"], started)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from pulseveil import job_files, store
-from pulseveil.atomic import atomic_path
-from pulseveil.audit import detector_job, generator_job
-from pulseveil.audit.job import DetectorAuditJob, GeneratorAuditJob
-from pulseveil.audit.refutation import require_no_refutation
-from pulseveil.contracts import FeatureSet, WindowSet
-from pulseveil.errors import run_command
+from pulseveil.audit.tables import require_no_refutation
+from pulseveil.core import store
+from pulseveil.core.atomic import atomic_path
+from pulseveil.core.contracts import FeatureSet, WindowSet
+from pulseveil.core.errors import run_command
+from pulseveil.runs import audits, script
+from pulseveil.study.jobs import DetectorAuditJob, GeneratorAuditJob
 
 
 def main() -> None:
@@ -26,24 +26,24 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the table, as CSV")
     options = parser.parse_args()
     started = datetime.now(UTC)
-    job_files.log_progress()
+    script.log_progress()
     table, study = _audit(options)
     require_no_refutation(table)
     with atomic_path(options.out) as temporary:
         table.to_csv(temporary, index=False)
-    job_files.write_sidecar(options.out, study, started)
+    script.write_sidecar(options.out, study, started)
 
 
 def _audit(options: argparse.Namespace) -> tuple[pd.DataFrame, str]:
     """The table of the audit and the name of its study."""
     if options.part == "generator":
-        of_generator = job_files.read_job(options.job, GeneratorAuditJob)
+        of_generator = script.read_job(options.job, GeneratorAuditJob)
         windows = store.read_record(options.data, WindowSet)
-        return generator_job.audit(of_generator, windows), of_generator.study
-    of_detector = job_files.read_job(options.job, DetectorAuditJob)
+        return audits.audit_generator(of_generator, windows), of_generator.study
+    of_detector = script.read_job(options.job, DetectorAuditJob)
     features = store.read_record(options.data, FeatureSet)
     synthetic = [store.read_record(path, FeatureSet) for path in options.synthetic]
-    return detector_job.audit(of_detector, features, *synthetic), of_detector.study
+    return audits.audit_detector(of_detector, features, *synthetic), of_detector.study
 
 
 if __name__ == "__main__":

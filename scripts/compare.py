@@ -7,11 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pulseveil.errors import run_command
-from pulseveil.paths import results
-from pulseveil.summary.compare import compare_tables, read_main_table, terminal_comparison
-from pulseveil.summary.formats import write_csv
-from pulseveil.summary.terminal import WIDTH
+from pulseveil.core.errors import run_command
+from pulseveil.core.paths import results
+from pulseveil.summary.printing import write_csv
+from pulseveil.summary.terminal import WIDTH, compare_tables, read_main_table, terminal_comparison
 
 
 def main() -> None:

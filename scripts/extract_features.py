@@ -7,13 +7,12 @@ import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pulseveil import job_files
-from pulseveil.contracts import SyntheticSet, WindowSet
-from pulseveil.errors import InputError, run_command
-from pulseveil.features import extract_features, feature_settings
-from pulseveil.provenance import cell_hash
-from pulseveil.stages import FEATURES
-from pulseveil.store import read_cell_hash, read_record, record_kind, write_record
+from pulseveil.core.contracts import SyntheticSet, WindowSet
+from pulseveil.core.errors import InputError, run_command
+from pulseveil.core.identity import FEATURES, cell_hash
+from pulseveil.core.store import read_cell_hash, read_record, record_kind, write_record
+from pulseveil.runs import script
+from pulseveil.windows.features import extract_features, feature_settings
 
 
 def main() -> None:
@@ -31,14 +30,14 @@ def main() -> None:
     parser.add_argument("--version", type=int, default=FEATURES, help="version of this stage in the plan")
     options = parser.parse_args()
     started = datetime.now(UTC)
-    job_files.log_progress()
-    job_files.check_outputs(options.out, len(options.windows))
+    script.log_progress()
+    script.check_outputs(options.out, len(options.windows))
     for source, target in zip(options.windows, options.out, strict=True):
         features = extract_features(read_windows(source), protocol=options.protocol, pairing=options.pairing)
         settings = feature_settings(options.protocol, options.pairing)
         settings |= {"windows": read_cell_hash(source), "version": options.version}
         write_record(target, features, cell_hash=cell_hash(settings))
-        job_files.write_sidecar(target, options.study, started)
+        script.write_sidecar(target, options.study, started)
         logging.info("%s: %d windows, %d bins", target, len(features), features.features.shape[2])
 
 

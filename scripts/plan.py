@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from pulseveil import dag, hours
-from pulseveil.atomic import atomic_path
-from pulseveil.errors import run_command
-from pulseveil.plan import make_plan
-from pulseveil.study import read_study
+from pulseveil.core.atomic import atomic_path
+from pulseveil.core.errors import run_command
+from pulseveil.study import dag, hours
+from pulseveil.study.plan import make_plan
+from pulseveil.study.study import read_study
 
 
 def main() -> None:

@@ -9,13 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pulseveil.cohorts.preparation import check_settings, prepare_cohort
-from pulseveil.cohorts.summary import render, summarize
-from pulseveil.errors import InputError, run_command
-from pulseveil.provenance import describe_run
-from pulseveil.stages import COHORT
-from pulseveil.store import sidecar_path, write_json, write_record
-from pulseveil.windows import Recipe
+from pulseveil.core.errors import InputError, run_command
+from pulseveil.core.identity import COHORT, describe_run
+from pulseveil.core.store import sidecar_path, write_json, write_record
+from pulseveil.runs.cohort import check_settings, prepare_cohort, render, summarize
+from pulseveil.windows.cutting import Recipe
 
 SHORTHAND = ("kind", "data", "labels", "subjects", "seed")
 RECIPE = ("channels", "scaling", "window_s", "stride_s", "calibration_s")

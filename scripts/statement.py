@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from pulseveil.errors import InputError, run_command
+from pulseveil.core.errors import InputError, run_command
 from pulseveil.privacy.ledger import check_epsilons, read
 from pulseveil.privacy.statement import Setting, statement
-from pulseveil.reach import reach_s
-from pulseveil.scaling import Name
-from pulseveil.summary.planned import read_setting
-from pulseveil.windows import Channels, Protocol, Recipe
+from pulseveil.summary.description import read_setting
+from pulseveil.windows.cutting import Channels, Protocol, Recipe
+from pulseveil.windows.reach import reach_s
+from pulseveil.windows.scaling import Name
 
 
 def main() -> None:

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pulseveil import costs, dag, spending
-from pulseveil.cluster import controllers, doctor, jobs, status, submission
+from pulseveil.cluster import doctor, jobs, lease, status, submission
 from pulseveil.cluster.controller import Patience
 from pulseveil.cluster.doctor import Setup
 from pulseveil.cluster.submission import ControllerJob, Place
-from pulseveil.errors import run_command
-from pulseveil.plan import Plan, make_plan
-from pulseveil.study import load_yaml, read_study
+from pulseveil.core.errors import run_command
+from pulseveil.study import costs, dag, spending
+from pulseveil.study.plan import Plan, make_plan
+from pulseveil.study.study import load_yaml, read_study
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -57,7 +57,7 @@ def main() -> None:
     if options.status:
         status.show(Console(), plan, directory)
     elif options.cancel:
-        print(controllers.cancel(study, directory))
+        print(lease.cancel(study, directory))
     else:
         spending.check(plan)
         cluster = jobs.has_slurm()

@@ -8,15 +8,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pulseveil import hours, job_files, paths, store
-from pulseveil.atomic import atomic_path
-from pulseveil.errors import InputError, run_command
-from pulseveil.plan import make_plan
-from pulseveil.provenance import describe_run
-from pulseveil.study import Study, check_study, read_study
+from pulseveil.core import paths, store
+from pulseveil.core.atomic import atomic_path
+from pulseveil.core.errors import InputError, run_command
+from pulseveil.core.identity import describe_run
+from pulseveil.runs import script
+from pulseveil.study import hours
+from pulseveil.study.plan import make_plan
+from pulseveil.study.study import Study, check_study, read_study
 from pulseveil.summary import crate
-from pulseveil.summary.formats import write_csv
-from pulseveil.summary.planned import describe
+from pulseveil.summary.description import describe
+from pulseveil.summary.printing import write_csv
 from pulseveil.summary.published import read_published
 from pulseveil.summary.summarize import summarize
 from pulseveil.summary.terminal import WIDTH, terminal_summary
@@ -32,7 +34,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path(), help="folder that holds results/")
     parser.add_argument("--published", type=Path, default=PUBLISHED, help="published results (CSV)")
     options = parser.parse_args()
-    job_files.log_progress()
+    script.log_progress()
     logging.getLogger("fontTools").setLevel(logging.WARNING)
     started = datetime.now(UTC)
     plan = make_plan(read_study(options.configfile) if options.configfile else from_json(options.study))

@@ -4,13 +4,13 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pulseveil import job_files, provenance, store
-from pulseveil.cards.facts import gather
-from pulseveil.cards.markdown import write_cards
-from pulseveil.errors import InputError, run_command
-from pulseveil.export import export_csv
-from pulseveil.generator_runs import synthesize
-from pulseveil.jobs import read_generators
+from pulseveil.core import identity, store
+from pulseveil.core.errors import InputError, run_command
+from pulseveil.release.cards import gather, write_cards
+from pulseveil.release.export import export_csv
+from pulseveil.runs import script
+from pulseveil.runs.generators import synthesize
+from pulseveil.study.jobs import read_generators
 
 MADE = {"drawn by": "scripts/synthesize.py, subjects of the published size, from the seeds of the study"}
 
@@ -30,12 +30,12 @@ def main() -> None:
     parser.add_argument("--version", type=int, default=1, help="version of this stage, part of the cell hash")
     options = parser.parse_args()
     started = datetime.now(UTC)
-    job_files.log_progress()
-    job_files.check_outputs(options.out, len(options.models))
+    script.log_progress()
+    script.check_outputs(options.out, len(options.models))
     if options.subjects < 1:
         raise InputError(f"--subjects: expected at least 1, found {options.subjects}")
     if options.csv:
-        job_files.check_outputs(options.csv, len(options.models))
+        script.check_outputs(options.csv, len(options.models))
     for i, path in enumerate(options.models):
         models = read_generators(path)
         synthetic = synthesize(models, options.subjects)
@@ -44,8 +44,8 @@ def main() -> None:
             "subjects": options.subjects,
             "version": options.version,
         }
-        store.write_record(options.out[i], synthetic, cell_hash=provenance.cell_hash(settings))
-        job_files.write_sidecar(options.out[i], models.description["job"]["study"], started)
+        store.write_record(options.out[i], synthetic, cell_hash=identity.cell_hash(settings))
+        script.write_sidecar(options.out[i], models.description["job"]["study"], started)
         if options.csv:
             export_csv(options.csv[i], synthetic)
             facts = gather(path, models, tuple(models.arrays))

@@ -4,11 +4,12 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pulseveil import interruption, job_files, store
-from pulseveil.contracts import FeatureSet
-from pulseveil.detector_runs import Data, synthetic_features, train_detectors
-from pulseveil.errors import run_command
-from pulseveil.jobs import DetectorJob
+from pulseveil.core import errors, store
+from pulseveil.core.contracts import FeatureSet
+from pulseveil.core.errors import run_command
+from pulseveil.runs import script
+from pulseveil.runs.detectors import Data, synthetic_features, train_detectors
+from pulseveil.study.jobs import DetectorJob
 
 
 def main() -> None:
@@ -22,19 +23,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, nargs="+", required=True, help="one Scores file a cell")
     options = parser.parse_args()
     started = datetime.now(UTC)
-    job_files.log_progress()
-    job = job_files.read_job(options.job, DetectorJob)
-    job_files.check_outputs(options.out, len(list(job.cells())))
+    script.log_progress()
+    job = script.read_job(options.job, DetectorJob)
+    script.check_outputs(options.out, len(list(job.cells())))
     data = Data(
         store.read_record(options.train, FeatureSet),
         store.read_record(options.test, FeatureSet),
         synthetic_features(job, options.synthetic),
     )
-    with interruption.listening() as told:
-        trained = train_detectors(job, data, *job_files.stores(job.study), told)
+    with errors.listening() as told:
+        trained = train_detectors(job, data, *script.stores(job.study), told)
         for path, (_, scores, cell_hash) in zip(options.out, trained, strict=True):
             store.write_record(path, scores, cell_hash=cell_hash)
-            job_files.write_sidecar(path, job.study, started)
+            script.write_sidecar(path, job.study, started)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,12 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pulseveil import interruption, job_files, store
-from pulseveil.contracts import WindowSet
-from pulseveil.errors import run_command
-from pulseveil.generator_runs import train_generators
-from pulseveil.jobs import GeneratorJob
+from pulseveil.core import errors, store
+from pulseveil.core.contracts import WindowSet
+from pulseveil.core.errors import run_command
+from pulseveil.runs import script
+from pulseveil.runs.generators import train_generators
+from pulseveil.study.jobs import GeneratorJob
 
 
 def main() -> None:
@@ -18,15 +19,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, nargs="+", required=True, help="one model file a seed")
     options = parser.parse_args()
     started = datetime.now(UTC)
-    job_files.log_progress()
-    job = job_files.read_job(options.job, GeneratorJob)
-    job_files.check_outputs(options.out, len(job.seeds))
+    script.log_progress()
+    job = script.read_job(options.job, GeneratorJob)
+    script.check_outputs(options.out, len(job.seeds))
     windows = store.read_record(options.windows, WindowSet)
-    with interruption.listening() as told:
-        trained = train_generators(job, windows, *job_files.stores(job.study), told)
+    with errors.listening() as told:
+        trained = train_generators(job, windows, *script.stores(job.study), told)
         for path, (_, models, cell_hash) in zip(options.out, trained, strict=True):
             store.write_models(path, models, cell_hash=cell_hash)
-            job_files.write_sidecar(path, job.study, started)
+            script.write_sidecar(path, job.study, started)
 
 
 if __name__ == "__main__":

@@ -21,24 +21,24 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from pulseveil.contracts import WindowSet
-from pulseveil.errors import InputError
-from pulseveil.generator_runs import train_generators
-from pulseveil.plan import make_plan
-from pulseveil.runs import Journal, RunStore
-from pulseveil.study import check_study
+from pulseveil.core.contracts import WindowSet
+from pulseveil.core.errors import InputError
+from pulseveil.runs.generators import train_generators
+from pulseveil.runs.run_store import Journal, RunStore
+from pulseveil.study.plan import make_plan
+from pulseveil.study.study import check_study
 
 # Where files of a private training are made, changed and removed.
 WATCHED = (
-    "atomic.py",
-    "checkpoints.py",
-    "generator_runs.py",
-    "locks.py",
+    "core/atomic.py",
+    "core/checkpoints.py",
+    "runs/generators.py",
+    "core/locks.py",
     "privacy/noise.py",
     "privacy/resume.py",
-    "releases.py",
-    "runs.py",
-    "store.py",
+    "privacy/releases.py",
+    "runs/run_store.py",
+    "core/store.py",
 )
 
 
@@ -126,7 +126,7 @@ def load(study):
         with TemporaryDirectory() as folder, chdir(folder):
             train(values)
     else:
-        from pulseveil.generators import autoencoder_training  # noqa: F401
+        from pulseveil.generators.autoencoder import model  # noqa: F401
 
 
 def main():

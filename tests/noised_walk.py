@@ -11,9 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pulseveil import releases
 from pulseveil.generators import Generator, GeneratorSettings
-from pulseveil.privacy import accounting, ledger
+from pulseveil.privacy import accounting, ledger, releases
 from pulseveil.privacy.resume import Course, Resumable, digest
 
 NOTES, WAIT = "notes.txt", "wait"

@@ -3,15 +3,16 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pulseveil import job_files, paths, store
-from pulseveil.assessment import assess
-from pulseveil.cohorts.preparation import prepare_cohort
-from pulseveil.generator_runs import synthesize, train_generators
-from pulseveil.naming import number_label
-from pulseveil.plan import make_plan
-from pulseveil.runs import Journal, RunStore
-from pulseveil.study import check_study
-from pulseveil.windows import Recipe
+from pulseveil.core import paths, store
+from pulseveil.core.identity import number_label
+from pulseveil.runs import script
+from pulseveil.runs.cohort import prepare_cohort
+from pulseveil.runs.generators import synthesize, train_generators
+from pulseveil.runs.quality import assess
+from pulseveil.runs.run_store import Journal, RunStore
+from pulseveil.study.plan import make_plan
+from pulseveil.study.study import check_study
+from pulseveil.windows.cutting import Recipe
 
 STUDY = {
     "name": "small",
@@ -60,7 +61,7 @@ def train(folder: Path, values=STUDY) -> list[Path]:
             }
             path = folder / paths.fill(paths.MODELS, **words)
             store.write_models(path, models, cell_hash=cell_hash)
-            job_files.write_sidecar(path, study.name, datetime.now(UTC))
+            script.write_sidecar(path, study.name, datetime.now(UTC))
             quality = folder / paths.fill(paths.QUALITY, **words)
             quality.parent.mkdir(parents=True, exist_ok=True)
             assess(models, synthesize(models, 2), prepared.windows).to_csv(quality, index=False)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pulseveil.contracts import STRESS, SyntheticSet, WindowSet
+from pulseveil.core.contracts import STRESS, SyntheticSet, WindowSet
 from pulseveil.generators.subjects import Subjects
 
 _FORM = ("channels", "rate_hz", "window_s", "stride_s", "scaling", "protocol")

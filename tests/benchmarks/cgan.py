@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests import keras_cgan
 from tests.turns import Seconds, in_turns, one_process
 
-from pulseveil.networks import gan_training
+from pulseveil.generators.cgan import training
+from pulseveil.generators.cgan.networks import Shape
 from pulseveil.networks.adversaries import side_by_side
-from pulseveil.networks.gan import Shape
 
 BATCH = 8
 PUBLISHED_STEPS = 57_120
@@ -31,7 +31,7 @@ PUBLISHED_STEPS = 57_120
 
 def batches(steps, seed=0):
     rng = np.random.default_rng(seed)
-    return gan_training.Batches(
+    return training.Batches(
         tf.constant(rng.uniform(size=(steps, BATCH, 60, 6)).astype(np.float32)),
         tf.constant(rng.integers(0, 2, (steps, BATCH)).astype(np.int32)),
         tf.constant(rng.normal(size=(steps, 2, BATCH, 60)).astype(np.float32)),
@@ -39,12 +39,12 @@ def batches(steps, seed=0):
 
 
 def ours(discriminator, steps, models=1):
-    objective = gan_training.Objective(discriminator, 2e-4, 0.5, "published", 8.0, "relu", 0.3)
-    program = gan_training.program(objective)
+    objective = training.Objective(discriminator, 2e-4, 0.5, "published", 8.0, "relu", 0.3)
+    program = training.program(objective)
     seeds = range(models)
-    starts = [gan_training.start(np.random.default_rng(i), objective, Shape(2, 60, 6)) for i in seeds]
+    starts = [training.start(np.random.default_rng(i), objective, Shape(2, 60, 6)) for i in seeds]
     state = side_by_side(starts)
-    data = gan_training.batches_side_by_side([batches(steps, seed) for seed in seeds])
+    data = training.batches_side_by_side([batches(steps, seed) for seed in seeds])
     bound = tf.constant(1.0) if models == 1 else tf.ones(models)
 
     def run(steps):

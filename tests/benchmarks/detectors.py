@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from pulseveil import randomness, registry
+from pulseveil.core import randomness, registry
 from pulseveil.networks import training
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -97,7 +97,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    # Not `tensorflow_runtime.start`: Keras' own fit does not need repeatable operations.
+    # Not `tensorflow.start`: Keras' own fit does not need repeatable operations.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     for bins in arguments.bins:

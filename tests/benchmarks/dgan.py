@@ -18,10 +18,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests import keras_dgan
 from tests.turns import Seconds, in_turns, one_process
 
-from pulseveil.networks import dgan_training
+from pulseveil.generators.dgan import training
+from pulseveil.generators.dgan.networks import Shape
+from pulseveil.generators.dgan.training import Draws, Objective, Rows
 from pulseveil.networks.adversaries import side_by_side
-from pulseveil.networks.dgan import Shape
-from pulseveil.networks.dgan_training import Draws, Objective, Rows
 
 ROWS, BATCH = 1083, 1000
 SHAPE = Shape(
@@ -40,10 +40,10 @@ def data(passes, seed=0):
 
 
 def ours(passes, models=1):
-    program = dgan_training.program(Objective(1e-4, 0.5, "each_window", 10.0), BATCH)
-    state = side_by_side([dgan_training.start(np.random.default_rng(seed), SHAPE) for seed in range(models)])
+    program = training.program(Objective(1e-4, 0.5, "each_window", 10.0), BATCH)
+    state = side_by_side([training.start(np.random.default_rng(seed), SHAPE) for seed in range(models)])
     rows, draws = zip(*(data(passes, seed) for seed in range(models)), strict=True)
-    rows, draws = dgan_training.rows_side_by_side(rows), dgan_training.draws_side_by_side(draws)
+    rows, draws = training.rows_side_by_side(rows), training.draws_side_by_side(draws)
 
     def run(passes):
         nonlocal state

@@ -7,8 +7,8 @@ from itertools import product
 
 import numpy as np
 
-from pulseveil.contracts import PUBLISHED_CHANNELS, WindowSet
-from pulseveil.features import Pairing, Protocol, extract_features
+from pulseveil.core.contracts import PUBLISHED_CHANNELS, WindowSet
+from pulseveil.windows.features import Pairing, Protocol, extract_features
 
 WINDOWS = 530
 REPEATS = 7

@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import accuracy_score, f1_score
 
-from pulseveil import randomness
 from pulseveil.cohorts.simulated import Simulated
-from pulseveil.contracts import FeatureSet, WindowSet
+from pulseveil.core import randomness
+from pulseveil.core.contracts import FeatureSet, WindowSet
 from pulseveil.detectors.logistic import Logistic, LogisticSettings
-from pulseveil.features import extract_features
 from pulseveil.generators.moments import Moments, MomentsSettings
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.privacy.budget import NOT_PRIVATE
-from pulseveil.windows import cut_windows
+from pulseveil.windows.cutting import cut_windows
+from pulseveil.windows.features import extract_features
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.synthetic_sets import as_set

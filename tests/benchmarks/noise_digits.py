@@ -1,4 +1,6 @@
-"""Right decisions of 600 of each attack on the digits of private noise: see tests/unit/test_noise_digits.py.
+"""Right decisions of 600 of each attack on the digits of private noise
+
+See tests/unit/privacy/test_noise_digits.py.
 
     python tests/benchmarks/noise_digits.py [--seen 50]
 
@@ -14,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.unit import test_noise_digits as digits
+from tests.unit.privacy import test_noise_digits as digits
 
 
 def line(name: str, steps: str, counts: dict[str, int], low: int, high: int) -> None:

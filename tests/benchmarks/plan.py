@@ -6,8 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from pulseveil.plan import make_plan
-from pulseveil.study import check_study
+from pulseveil.study.plan import make_plan
+from pulseveil.study.study import check_study
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -35,15 +35,14 @@ import tf_keras as keras
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests import keras_cgan, keras_detectors
 
-from pulseveil import registry
+from pulseveil.core import registry
+from pulseveil.generators.cgan.networks import DISCRIMINATORS, Shape, discriminate, start_discriminator
 from pulseveil.networks import adam, draws, layers
-from pulseveil.networks.discriminators import DISCRIMINATORS, discriminate, start_discriminator
-from pulseveil.networks.gan import Shape
 from pulseveil.networks.per_example import Note, unnoted
 from pulseveil.networks.training import Examples, Network, Weights, row_losses
 from pulseveil.privacy import dpgan, dpsgd, library_optimizer
+from pulseveil.privacy.budget import Mechanism
 from pulseveil.privacy.clipping import add_noise, clipped_sum, in_passes
-from pulseveil.privacy.mechanism import Mechanism
 
 BATCH, SIGNALS, BINS = 64, 6, 210
 SHAPE = Shape(classes=2, time=60, channels=SIGNALS)
@@ -333,7 +332,7 @@ def main() -> None:
         "--library", nargs="*", default=["lstm", "cnn"], help="networks that tensorflow-privacy trains, too"
     )
     arguments = parser.parse_args()
-    # Not `tensorflow_runtime.start`: Keras' own steps do not need repeatable operations.
+    # Not `tensorflow.start`: Keras' own steps do not need repeatable operations.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     take = np.median if arguments.take == "median" else min

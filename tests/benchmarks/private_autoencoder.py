@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 import simulated_cohorts
 
-from pulseveil import tensorflow_runtime
+from pulseveil.core import tensorflow
+from pulseveil.core.randomness import child, root_stream
 from pulseveil.privacy.budget import Budget, Population, Unit
+from pulseveil.quality.classifiers import logistic
 from pulseveil.quality.samples import Pair, Sample
-from pulseveil.quality.two_sample import logistic
-from pulseveil.randomness import child, root_stream
 
 DELTA = 1e-5
 POPULATION = Population(subjects=simulated_cohorts.PEOPLE, windows_per_subject=74, stress_share=0.3)
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--fresh", type=int, nargs="*", default=list(range(61, 69)))
     parser.add_argument("--only", nargs="+", help="candidates by name")
     options = parser.parse_args()
-    tensorflow_runtime.start(1)
+    tensorflow.start(1)
     numbers = f"{'accuracy':>9}{'F1':>7}{'+-':>7}{'two':>7}{'CPU s':>7}"
     print(f"{'unit':<9}{'epsilon':>8}  {'candidate':<26}{numbers}")
     for unit in options.units:

@@ -40,10 +40,10 @@ from scipy import special, stats
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.unit import drawn_sums
 
-from pulseveil import registry
+from pulseveil.core import registry
 from pulseveil.networks.training import Examples
 from pulseveil.privacy import accounting, dpsgd
-from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.budget import Mechanism
 
 Array = NDArray[np.float64]
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import simulated_cohorts
 
-from pulseveil import tensorflow_runtime
+from pulseveil.core import tensorflow
 from pulseveil.privacy.budget import Budget, Population, Unit
 
 DELTA = 1e-5
@@ -89,7 +89,7 @@ def main() -> None:
     common = dict(COMMON[options.generator])
     if options.generator == "cgan":
         common["discriminator"] = options.discriminator
-    tensorflow_runtime.start(1)
+    tensorflow.start(1)
     print(f"{'cohort':<8}{'epsilon':>8}  {'candidate':<28}{'accuracy':>9}{'F1':>7}{'CPU s':>8}", flush=True)
     for seed in options.cohorts:
         _print(seed, 0.0, "public signs", simulated_cohorts.of_rule(seed), 0.0)

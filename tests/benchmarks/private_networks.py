@@ -17,10 +17,10 @@ from typing import Any
 
 import simulated_cohorts
 
-from pulseveil import registry, tensorflow_runtime
+from pulseveil.core import registry, tensorflow
+from pulseveil.core.randomness import child, root_stream
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population, Unit
 from pulseveil.privacy.noise import reproducible
-from pulseveil.randomness import child, root_stream
 
 DELTA = 1e-5
 POPULATION = Population(subjects=simulated_cohorts.PEOPLE, windows_per_subject=37, stress_share=0.3)
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--cohorts", type=int, nargs="+", default=[51])
     parser.add_argument("--only", nargs="+", default=list(CANDIDATES), choices=list(CANDIDATES))
     options = parser.parse_args()
-    tensorflow_runtime.start(1)
+    tensorflow.start(1)
     header = f"{'cohort':<8}{'model':<14}{'unit':<9}{'epsilon':>8}  {'candidate':<28}"
     print(f"{header}{'accuracy':>9}{'F1':>7}{'CPU s':>8}")
     for seed in options.cohorts:

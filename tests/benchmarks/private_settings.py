@@ -4,7 +4,7 @@
 
 Each candidate is trained with every subject left out once, on cohorts of 15 simulated subjects with the
 conditions' lengths of WESAD, at delta 1e-5. The best mean of accuracy and stress F1 over all cohorts is the
-choice; `private_logistic.CHOSEN` holds it, or a descent as good within 0.005, so that one model serves all
+choice; `logistic.CHOSEN` holds it, or a descent as good within 0.005, so that one model serves all
 cells. The last tables repeat the choices on cohorts that had no part in
 it, beside the rule of public signs and models that are not private. No recording of a real person is read.
 """
@@ -16,14 +16,14 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from pulseveil import registry
 from pulseveil.cohorts.simulated import Simulated
-from pulseveil.detectors.private_logistic import Descent, chosen
-from pulseveil.features import extract_features
+from pulseveil.core import registry
+from pulseveil.core.randomness import child, root_stream
+from pulseveil.detectors.logistic import Descent, chosen
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population
 from pulseveil.privacy.noise import reproducible
-from pulseveil.randomness import child, root_stream
-from pulseveil.windows import cut_windows
+from pulseveil.windows.cutting import cut_windows
+from pulseveil.windows.features import extract_features
 
 DELTA = 1e-5
 TIE = 0.005

@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from pulseveil import costs
-from pulseveil.plan import Plan, make_plan
-from pulseveil.study import Pack, check_study
+from pulseveil.study import costs
+from pulseveil.study.plan import Plan, make_plan
+from pulseveil.study.study import Pack, check_study
 
 ROOT = Path(__file__).resolve().parents[2]
 

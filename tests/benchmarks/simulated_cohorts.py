@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.metrics import accuracy_score, f1_score
 
-from pulseveil import registry
 from pulseveil.cohorts.simulated import Simulated
-from pulseveil.contracts import FeatureSet, SyntheticSet, WindowSet
+from pulseveil.core import registry
+from pulseveil.core.contracts import FeatureSet, SyntheticSet, WindowSet
+from pulseveil.core.randomness import child, root_stream
 from pulseveil.detectors import Fitted
-from pulseveil.features import extract_features
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget
 from pulseveil.privacy.noise import reproducible
-from pulseveil.randomness import child, root_stream
-from pulseveil.windows import cut_windows
+from pulseveil.windows.cutting import cut_windows
+from pulseveil.windows.features import extract_features
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.synthetic_sets import as_set

@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests import keras_timegan
 from tests.turns import Seconds, in_turns, one_process
 
-from pulseveil.networks import timegan_training
-from pulseveil.networks.timegan_training import DRAWS, Batches
+from pulseveil.generators.timegan import training
+from pulseveil.generators.timegan.training import DRAWS, Batches
 
 SIZES = {"channels": 6, "hidden": 10, "depth": 3}
 TIME, BATCH = 60, 128
@@ -37,12 +37,10 @@ def batches(phase, steps, seed=0):
 
 
 def ours(phase, steps, models=1):
-    program = timegan_training.program(phase, 1e-3)
+    program = training.program(phase, 1e-3)
     seeds = range(models)
-    state = timegan_training.side_by_side(
-        [timegan_training.start(np.random.default_rng(seed), **SIZES) for seed in seeds]
-    )
-    data = timegan_training.batches_side_by_side([batches(phase, steps, seed) for seed in seeds])
+    state = training.side_by_side([training.start(np.random.default_rng(seed), **SIZES) for seed in seeds])
+    data = training.batches_side_by_side([batches(phase, steps, seed) for seed in seeds])
 
     def run(steps):
         nonlocal state

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from selenium.webdriver.common.by import By
 
-from pulseveil import store
 from pulseveil.app import catalogue, synthesis
-from pulseveil.contracts import SyntheticSet
-from pulseveil.export import export_csv
+from pulseveil.core import store
+from pulseveil.core.contracts import SyntheticSet
+from pulseveil.release.export import export_csv
 
 pytestmark = pytest.mark.browser
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from pulseveil.cohorts.empatica import Empatica, EmpaticaSettings
-from pulseveil.contracts import Recording
-from pulseveil.windows import cut_windows
+from pulseveil.core.contracts import Recording
+from pulseveil.windows.cutting import cut_windows
 
 pytestmark = pytest.mark.real
 

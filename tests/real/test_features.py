@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pulseveil import protocols, randomness, registry
 from pulseveil.cohorts.wesad import ORDERS, Wesad, WesadSettings
-from pulseveil.contracts import PUBLISHED_CHANNELS, FeatureSet, Scores, WindowSet, subject_order
-from pulseveil.features import extract_features
-from pulseveil.metrics import NAMES, per_subject, pooled
+from pulseveil.core import randomness, registry
+from pulseveil.core.contracts import PUBLISHED_CHANNELS, FeatureSet, Scores, WindowSet, subject_order
+from pulseveil.evaluation import protocols
+from pulseveil.evaluation.metrics import NAMES, per_subject, pooled
 from pulseveil.privacy.budget import NOT_PRIVATE
-from pulseveil.windows import Recipe, cut_subject
+from pulseveil.windows.cutting import Recipe, cut_subject
+from pulseveil.windows.features import extract_features
 
 pytestmark = pytest.mark.real
 

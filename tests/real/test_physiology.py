@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from pulseveil.cohorts.wesad import Wesad, WesadSettings
-from pulseveil.contracts import AMUSEMENT, STRESS, Recording, Signal, WindowSet
-from pulseveil.physiology import PhysiologicalSignals, physiological_channels
-from pulseveil.statistics import select_columns, statistic_names, window_statistics
-from pulseveil.windows import cut_windows
+from pulseveil.core.contracts import AMUSEMENT, STRESS, Recording, Signal, WindowSet
+from pulseveil.windows.cutting import cut_windows
+from pulseveil.windows.features import select_columns, statistic_names, window_statistics
+from pulseveil.windows.physiology import PhysiologicalSignals, physiological_channels
 
 pytestmark = pytest.mark.real
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from pulseveil.cohorts.wesad import Wesad, WesadSettings
-from pulseveil.contracts import CHANNEL_SETS, Recording
-from pulseveil.reach import piece_windows, reach_s
-from pulseveil.resampling import RESAMPLERS
-from pulseveil.windows import Recipe
-from tests.unit.test_reach import (
+from pulseveil.core.contracts import CHANNEL_SETS, Recording
+from pulseveil.windows.cutting import Recipe
+from pulseveil.windows.reach import piece_windows, reach_s
+from pulseveil.windows.timeline import RESAMPLERS
+from tests.unit.windows.test_reach import (
     FINITE,
     Minute,
     changed_windows,

@@ -7,18 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pulseveil.audit.similarity import (
-    dtw_distances,
-    reidentify_by_left_out,
-    source_distances,
-)
-from pulseveil.cohorts.preparation import prepare_cohort
+from pulseveil.audit.release import dtw_distances, reidentify_by_left_out, source_distances
 from pulseveil.cohorts.wesad import WesadSettings
-from pulseveil.contracts import WindowSet
+from pulseveil.core.contracts import WindowSet
+from pulseveil.core.randomness import root_stream
 from pulseveil.generators.moments import Moments, MomentsSettings
 from pulseveil.privacy.budget import NOT_PRIVATE
-from pulseveil.randomness import root_stream
-from pulseveil.windows import Recipe
+from pulseveil.runs.cohort import prepare_cohort
+from pulseveil.windows.cutting import Recipe
 
 pytestmark = pytest.mark.real
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from pulseveil.cohorts.wesad import ORDERS, Wesad, WesadSettings, read_subject
-from pulseveil.contracts import CONDITIONS, Recording, WindowSet
-from pulseveil.windows import Recipe, cut_subject
+from pulseveil.core.contracts import CONDITIONS, Recording, WindowSet
+from pulseveil.windows.cutting import Recipe, cut_subject
 from tests.official_layout import LABEL_HZ, write_official_layout
 
 pytestmark = pytest.mark.real

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pulseveil.cluster import commands
+from pulseveil.cluster import stand_ins
 from tests.slurm.cluster import Cluster, Shape, missing_binaries
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,7 +68,7 @@ class OnCluster:
     @property
     def environment(self) -> dict[str, str]:
         variables = self.cluster.environment | {"PYTHONPATH": str(ROOT / "workflow")}
-        return commands.install(self.directory / "commands", environment=variables)
+        return stand_ins.install(self.directory / "commands", environment=variables)
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         """A command, running."""

@@ -5,7 +5,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from pulseveil.cluster import commands
+from pulseveil.cluster import stand_ins
 from tests.slurm.cluster import wait_until
 from tests.slurm.conftest import OnCluster, finished
 
@@ -84,8 +84,8 @@ def test_an_answer_that_was_lost_makes_no_second_job(on_cluster: OnCluster) -> N
 def test_the_status_command_suits_the_cluster(
     on_cluster: OnCluster, on_accounting_cluster: OnCluster
 ) -> None:
-    assert commands.status_command(on_cluster.environment) == "squeue"
-    assert commands.status_command(on_accounting_cluster.environment) == "sacct"
+    assert stand_ins.status_command(on_cluster.environment) == "squeue"
+    assert stand_ins.status_command(on_accounting_cluster.environment) == "sacct"
 
 
 def test_a_run_outlasts_outages_and_a_cancelled_job(on_cluster: OnCluster) -> None:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pulseveil.cluster import controllers, submission
+from pulseveil.cluster import lease, submission
 from pulseveil.cluster.controller import Patience
 from pulseveil.cluster.submission import ControllerJob, Place
 from tests.slurm.cluster import wait_until
@@ -116,7 +116,7 @@ def test_a_submitted_controller_is_requeued_at_its_time_limit_and_goes_on(
     patience = Patience(grace=10, cancelled=10, leaving=5)
     job = ControllerJob("one", tuple(arguments("one", 1, number)), on_cluster.directory, True, patience)
     print(submission.submit(job, Place(minutes=3, mem_mb=700)))
-    found = controllers.controller("one", on_cluster.directory)
+    found = lease.controller("one", on_cluster.directory)
     assert found is not None
     wait_until(lambda: bool(steps(on_cluster)), 120, "a running step")
     # Its limit is near: SLURM warns it now, 85 s before.
@@ -138,6 +138,6 @@ def test_a_submitted_controller_is_cancelled_with_its_jobs(
     job = ControllerJob("one", tuple(arguments("one")), on_cluster.directory, True, Patience())
     submission.submit(job, Place(minutes=60, mem_mb=700))
     wait_until(lambda: bool(steps(on_cluster)), 60, "a running step")
-    said = controllers.cancel("one", on_cluster.directory, patience_s=60)
+    said = lease.cancel("one", on_cluster.directory, patience_s=60)
     assert said.startswith("study one: ended its controller: job")
     assert not names(on_cluster)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pulseveil import paths
+from pulseveil.core import paths
 from tests.slurm.cluster import kill, process_ids, wait_until
 from tests.slurm.conftest import OnCluster, finished
 from tests.slurm.sleeping import STEPS, finish, names, once, start, steps

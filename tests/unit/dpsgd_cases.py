@@ -17,16 +17,16 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from scipy import stats
 
-from pulseveil import randomness
+from pulseveil.core import randomness
+from pulseveil.core.randomness import Stream
 from pulseveil.networks import initial, layers
 from pulseveil.networks.layers import Drop
 from pulseveil.networks.per_example import Note, unnoted
 from pulseveil.networks.training import Examples, Network, Tensors, Weights, row_losses
 from pulseveil.privacy import dpsgd, ledger
+from pulseveil.privacy.budget import Mechanism
 from pulseveil.privacy.dpsgd import Recipe
-from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.noise import Noise
-from pulseveil.randomness import Stream
 
 Array = NDArray[np.float32]
 

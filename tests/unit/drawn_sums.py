@@ -15,19 +15,18 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pulseveil import registry
-from pulseveil.networks import dgan, dgan_training, gan
+from pulseveil.core import registry
+from pulseveil.generators.autoencoder.model import Autoencoder
+from pulseveil.generators.cgan import networks as gan
+from pulseveil.generators.cgan.training import ConditionalAdversaries, Objective
+from pulseveil.generators.dgan import networks, training
+from pulseveil.generators.dgan.training import DGANAdversaries
+from pulseveil.generators.timegan.private import Embedding, SequenceAdversaries, Sizes
 from pulseveil.networks.adversaries import Adversaries, Real
-from pulseveil.networks.autoencoder import Autoencoder
-from pulseveil.networks.dgan_adversaries import DGANAdversaries
-from pulseveil.networks.gan_adversaries import ConditionalAdversaries
-from pulseveil.networks.gan_training import Objective
 from pulseveil.networks.learner import Learner, as_learner
-from pulseveil.networks.private_timegan import Embedding, SequenceAdversaries, Sizes
 from pulseveil.networks.training import Examples, Network
 from pulseveil.privacy import dpgan, dpsgd
-from pulseveil.privacy.record_windows import NOBODY
-from pulseveil.privacy.sampling import ABSENT
+from pulseveil.privacy.records import ABSENT, NOBODY
 
 Array = NDArray[np.float64]
 SumOf = Callable[[Sequence[int]], Array]
@@ -208,8 +207,8 @@ def conditional(discriminator: str, time: int = 6, channels: int = 2, divisor: i
 
 def flat_adversaries(steps: int = 2, values: int = 6, units: int = 5, discriminator: int = 6) -> Adversaries:
     """DGAN, whose windows are flat (steps * values)."""
-    objective = dgan_training.Objective(1e-3, 0.5, "each_window", 10.0)
-    return DGANAdversaries(objective, dgan.Shape(steps, values, 2, 3, units, discriminator, 2))
+    objective = training.Objective(1e-3, 0.5, "each_window", 10.0)
+    return DGANAdversaries(objective, networks.Shape(steps, values, 2, 3, units, discriminator, 2))
 
 
 def sequences(time: int = 6, hidden: int = 3) -> Adversaries:

@@ -25,13 +25,13 @@ from typing import Any
 import h5py
 import numpy as np
 
-from pulseveil import store
 from pulseveil.cohorts.empatica import Empatica, EmpaticaSettings
 from pulseveil.cohorts.intervals import read_labels
 from pulseveil.cohorts.wesad import read_subject
-from pulseveil.contracts import CHANNEL_SETS, FeatureSet, Scores, WindowSet
+from pulseveil.core import store
+from pulseveil.core.contracts import CHANNEL_SETS, FeatureSet, Scores, WindowSet
 from pulseveil.privacy import ledger
-from pulseveil.study import read_study
+from pulseveil.study.study import read_study
 
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY_BYTES, SECONDS = 4 << 30, 20

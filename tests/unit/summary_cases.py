@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pulseveil import registry
-from pulseveil.contracts import Portrait, Scores
-from pulseveil.naming import number_label, parse_number
+from pulseveil.core import registry
+from pulseveil.core.contracts import Portrait, Scores
+from pulseveil.core.identity import number_label, parse_number
+from pulseveil.core.store import Models, write_models, write_record
 from pulseveil.privacy import accounting, ledger
 from pulseveil.privacy.budget import Budget
 from pulseveil.privacy.noise import Noise
-from pulseveil.store import Models, write_models, write_record
 
 WINDOWS = 20
 STRESS = 6

@@ -9,15 +9,15 @@ from functools import cache
 import numpy as np
 import pytest
 
-from pulseveil import randomness, registry, stages
 from pulseveil.cohorts.simulated import Simulated
-from pulseveil.contracts import WindowSet
-from pulseveil.features import extract_features
+from pulseveil.core import identity, randomness, registry
+from pulseveil.core.contracts import WindowSet
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.privacy.budget import NOT_PRIVATE
 from pulseveil.quality.measures import measure as measure_quality
 from pulseveil.quality.samples import Pair, Sample
-from pulseveil.windows import cut_windows
+from pulseveil.windows.cutting import cut_windows
+from pulseveil.windows.features import extract_features
 
 STREAM = randomness.root_stream(20240510)
 
@@ -112,17 +112,17 @@ def measure(name: str) -> tuple[tuple[int, ...], float]:
     stage, _, what = name.partition(" ")
     match stage:
         case "windows":
-            return (stages.COHORT, Simulated.version), fingerprint(windows(what).windows)
+            return (identity.COHORT, Simulated.version), fingerprint(windows(what).windows)
         case "spectra":
-            return (stages.FEATURES,), fingerprint(features(what).features)
+            return (identity.FEATURES,), fingerprint(features(what).features)
         case "statistics":
-            return (stages.FEATURES,), fingerprint(features(what).statistics)
+            return (identity.FEATURES,), fingerprint(features(what).statistics)
         case "generator":
             version = registry.load("generators", what).version
-            return (stages.GENERATORS, stages.SYNTHESIS, version), generator_value(what)
+            return (identity.GENERATORS, identity.SYNTHESIS, version), generator_value(what)
         case "detector":
-            return (stages.DETECTORS, registry.load("detectors", what).version), detector_value(what)
-    return (stages.QUALITY,), quality_value()
+            return (identity.DETECTORS, registry.load("detectors", what).version), detector_value(what)
+    return (identity.QUALITY,), quality_value()
 
 
 NAMES = [

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pulseveil.contracts import Rows
-from pulseveil.errors import InputError
+from pulseveil.core.contracts import Rows
+from pulseveil.core.errors import InputError
 from tests.unit import hostile_files
 
 # Files of a process of the long run, and processes a reader: some minutes in all.

@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 import pulseveil
-from pulseveil import dag
-from pulseveil.errors import InputError
+from pulseveil.core.errors import InputError
+from pulseveil.study import dag
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGETS = ("demo", "dryrun", "app", "test", "test-all", "lint", "schema", "lock", "wheelhouse")

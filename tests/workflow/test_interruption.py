@@ -8,13 +8,13 @@ import h5py
 import numpy as np
 import pytest
 
-from pulseveil import paths
 from pulseveil.cohorts.simulated import Simulated
-from pulseveil.packs import GeneratorCell
-from pulseveil.plan import make_plan
-from pulseveil.store import write_record
-from pulseveil.study import check_study
-from pulseveil.windows import cut_windows
+from pulseveil.core import paths
+from pulseveil.core.store import write_record
+from pulseveil.study.cells import GeneratorCell
+from pulseveil.study.plan import make_plan
+from pulseveil.study.study import check_study
+from pulseveil.windows.cutting import cut_windows
 from tests.workflow.conftest import ROOT
 
 # Many more than are done while a busy machine tells the job to end after its first steps.

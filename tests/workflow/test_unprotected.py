@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from pulseveil import dag, paths, store
-from pulseveil.contracts import WindowSet
-from pulseveil.plan import make_plan
-from pulseveil.study import check_study
+from pulseveil.core import paths, store
+from pulseveil.core.contracts import WindowSet
+from pulseveil.study import dag
+from pulseveil.study.plan import make_plan
+from pulseveil.study.study import check_study
 from tests.tokens import hexadecimals, pieces
 from tests.workflow.conftest import LIGHT, ROOT, Runner
 

@@ -7,9 +7,10 @@ from urllib.parse import unquote
 import pandas as pd
 import pytest
 
-from pulseveil import costs, hours, paths
-from pulseveil.plan import make_plan
-from pulseveil.study import check_study
+from pulseveil.core import paths
+from pulseveil.study import costs, hours
+from pulseveil.study.plan import make_plan
+from pulseveil.study.study import check_study
 from tests.crates import broken_requirements
 from tests.workflow.conftest import LIGHT, ROOT, Runner
 

@@ -8,7 +8,7 @@ rule summarize:
         portraits=PLAN.portrait_paths(),
         models=PLAN.generator_paths(paths.MODELS),
         windows=dag.cohort_windows(PLAN),
-        audits=audit_plan.audit_paths(PLAN),
+        audits=audits.audit_paths(PLAN),
     output:
         tables=multiext(
             f"results/{STUDY.name}/tables/",
@@ -50,7 +50,7 @@ rule summarize:
         **dag.resources(PLAN),
     params:
         script=SCRIPTS / "summarize.py",
-        version=stages.SUMMARY,
+        version=identity.SUMMARY,
         # A function: Snakemake would take braces in a plain text, such as a note's, for wildcards.
         study=lambda wildcards: dag.study_json(PLAN),
     shell:

@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from pulseveil import paths, store
-from pulseveil.cards.facts import Facts, gather
-from pulseveil.contracts import subject_order
-from pulseveil.errors import InputError
-from pulseveil.jobs import GeneratorJob, read_generators
-from pulseveil.naming import number_label, parse_number
-from pulseveil.protocols import ALL
+from pulseveil.core import paths, store
+from pulseveil.core.contracts import subject_order
+from pulseveil.core.errors import InputError
+from pulseveil.core.identity import number_label, parse_number
+from pulseveil.evaluation.protocols import ALL
+from pulseveil.release.cards import Facts, gather
+from pulseveil.study.jobs import GeneratorJob, read_generators
 
 _ANY = ("study", "cohort", "generator", "unit", "epsilon_generator", "seed")
 

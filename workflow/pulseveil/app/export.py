@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from pulseveil import provenance, stages, store
 from pulseveil.app.synthesis import Made, require_confirmation
-from pulseveil.cards.markdown import data_card, model_card
-from pulseveil.export import export_csv
-from pulseveil.naming import number_label
+from pulseveil.core import identity, store
+from pulseveil.core.identity import number_label
+from pulseveil.release.cards import data_card, model_card
+from pulseveil.release.export import export_csv
 
 Form = Literal["csv", "h5"]
 NOT_PRIVATE = "NOT-PRIVATE"
@@ -36,14 +36,14 @@ class Export:
 def cell_hash(made: Made) -> str:
     """The hash of all that an export's values depend on."""
     request = made.request
-    return provenance.cell_hash(
+    return identity.cell_hash(
         {
             "model": made.trained.facts.model_hash,
             "fold": made.trained.fold,
             "subjects": request.subjects,
             "windows": request.windows_per_condition(),
             "seed": request.seed,
-            "version": stages.SYNTHESIS,
+            "version": identity.SYNTHESIS,
         }
     )
 

@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from pulseveil.app.synthesis import Made, require_confirmation
-from pulseveil.public_summary import PublicChannel
+from pulseveil.release.public_summary import PublicChannel
 from pulseveil.summary.palette import GREY, STYLE, class_colours, open_axes
 
 SHOWN_WINDOWS = 3

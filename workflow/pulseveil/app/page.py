@@ -10,8 +10,8 @@ import streamlit as st
 from pulseveil.app import catalogue, export, figures, serving, synthesis
 from pulseveil.app.catalogue import ModelFile, TrainedModel
 from pulseveil.app.synthesis import Made, Request
-from pulseveil.errors import InputError
-from pulseveil.protocols import ALL
+from pulseveil.core.errors import InputError
+from pulseveil.evaluation.protocols import ALL
 
 NO_MODELS = """
 No trained generators below `{folder}/results`. Train some first, in the folder of the project:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pulseveil import registry
 from pulseveil.app.catalogue import TrainedModel
-from pulseveil.cards.facts import class_names
-from pulseveil.contracts import SyntheticSet
-from pulseveil.errors import InputError
-from pulseveil.generator_runs import synthesize_fold
+from pulseveil.core import registry
+from pulseveil.core.contracts import SyntheticSet
+from pulseveil.core.errors import InputError
+from pulseveil.core.randomness import child
 from pulseveil.generators.subjects import class_shares
-from pulseveil.randomness import child
+from pulseveil.release.cards import class_names
+from pulseveil.runs.generators import synthesize_fold
 
 MOST_SUBJECTS = 1000
 MOST_WINDOWS = 500

@@ -1,21 +1,32 @@
-"""Results of audits as rows of a table: each bound with its ceiling, its counts and its verdict."""
+"""Results of audits as rows of a table: each bound with its ceiling, its counts and its verdict.
+
+A refuted claim ends an audit, and with it the run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pulseveil.audit.bounds import LEVEL, AttackCounts
-from pulseveil.audit.lira import RecordAttack
-from pulseveil.audit.one_run import CanaryGuesses, canaries_needed
-from pulseveil.audit.similarity import Reidentification
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pulseveil.audit import canaries, membership
+from pulseveil.audit.bounds import LEVEL, AttackCounts, CanaryGuesses, canaries_needed
+from pulseveil.audit.membership import Design, RecordAttack, Records, Train
+from pulseveil.audit.release import Reidentification
 from pulseveil.audit.trade_off import TradeOff, epsilon_of_mu
-from pulseveil.audit.verdict import AuditFailure, Claim, Evidence, Verdict, judge, judge_curve
+from pulseveil.audit.verdict import AuditFailure, Claim, Defence, Evidence, Verdict, judge, judge_curve
+from pulseveil.core.errors import InputError
+from pulseveil.core.randomness import Stream, child, generator
+from pulseveil.privacy.budget import Unit
+from pulseveil.study.audit_settings import AuditSettings
 
 Row = Mapping[str, Any]
 
 
-def membership_rows(attacks: Sequence[RecordAttack], claim: Claim, audits: int) -> tuple[Row, ...]:
+def judged_rows(attacks: Sequence[RecordAttack], claim: Claim, audits: int) -> tuple[Row, ...]:
     """One row a record; bounds and intervals at 95 %, verdicts at the level that `audits` verdicts share.
 
     `epsilon_low` and its verdict rest on calls of "in", `epsilon_low_out` on those of "out".
@@ -138,3 +149,70 @@ def _verdict(claim: Claim, verdict: Verdict) -> dict[str, Any]:
         "failed": isinstance(verdict, AuditFailure),
         "verdict": verdict.text,
     }
+
+
+def require_no_refutation(table: pd.DataFrame) -> None:
+    """Raise InputError with the sentences of all verdicts of a table that refute their claim."""
+    refuted = table.verdict[table.failed.eq(True)].tolist()
+    if refuted:
+        raise InputError(
+            f"audit: {'; '.join(refuted)}. The training gives away more than it claims: do not release its "
+            "models before the cause is found"
+        )
+
+
+def membership_rows(
+    train: Train[Records], rows: Records, settings: AuditSettings, defence: Defence, stream: Stream
+) -> list[Row]:
+    """Attack the records of `rows`, one table row each, after one of all of them together.
+
+    Of people, each one is attacked and judged; of windows, which are too many for that, all of them together,
+    without a verdict.
+    """
+    unit = defence.claim.unit
+    record = _records(rows, unit)
+    names = np.unique(record)
+    design = _design(len(names), unit, settings.trainings, child(stream, "design"))
+    scores = membership.train_design(train, rows, record, design, stream)
+    found = [descriptive_row(membership.pooled(scores, design.members))]
+    if unit == "subject":
+        attacks = membership.attack_records(scores, design.members, names.tolist())
+        found.extend(judged_rows(attacks, defence.claim, defence.audits))
+    return found
+
+
+def _records(rows: Records, unit: Unit) -> NDArray[np.str_]:
+    if unit == "subject":
+        return rows.subject
+    return np.array([f"window {i:06d}" for i in range(len(rows))])
+
+
+def _design(records: int, unit: Unit, trainings: int, stream: Stream) -> Design:
+    if unit == "subject":
+        return membership.leave_one_out(records, trainings)
+    return membership.random_halves(records, trainings, generator(stream))
+
+
+def canary_rows(
+    training: Callable[[int, Stream], canaries.Training],
+    settings: AuditSettings,
+    defence: Defence,
+    stream: Stream,
+    asked: str = "",
+) -> list[Row]:
+    """Audit with many canaries a run, and with one canary in many runs where `repetitions` are asked for.
+
+    training: from a number of canaries and a stream of their own to the audited training with them.
+    asked: the part of the model that its scores come from, if it is not the whole.
+    """
+    guesses = canaries.audit(
+        training(settings.canaries, child(stream, "one run")),
+        canaries=settings.canaries,
+        guesses=settings.guesses,
+        runs=settings.runs,
+    )
+    rows = [*guess_rows(guesses, defence.claim, defence.curve, defence.audits, asked)]
+    if settings.repetitions:
+        counts = canaries.audit_repeatedly(training(1, child(stream, "repeated")), settings.repetitions)
+        rows.extend(repetition_rows(counts, defence.claim, defence.curve, defence.audits, asked))
+    return rows

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import special
 
 from pulseveil.privacy import accounting
-from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.budget import Mechanism
 
 LARGEST_MU = 20.0
 """Bounds of mu end here: far above every epsilon that is worth a claim."""

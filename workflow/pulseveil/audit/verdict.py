@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from pulseveil.audit.bounds import LEVEL, corrected_level
 from pulseveil.audit.trade_off import TradeOff, epsilon_of_mu
-from pulseveil.naming import number_label
+from pulseveil.core.identity import number_label
 from pulseveil.privacy.budget import Unit
 
 Neighbours = Literal["zero-out", "replace-one"]

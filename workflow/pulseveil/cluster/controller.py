@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pulseveil import paths
 from pulseveil.cluster import jobs, lease
+from pulseveil.core import paths
 
 logger = logging.getLogger(__name__)
 

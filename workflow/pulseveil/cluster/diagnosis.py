@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pulseveil.cluster import inventory
-from pulseveil.cluster.asking import Reply
-from pulseveil.cluster.inventory import Limit, NodeGroup, Partition
-from pulseveil.cluster.request import Setup
+from pulseveil.cluster.inventory import Limit, NodeGroup, Partition, Reply, Setup
 from pulseveil.cluster.trial_job import Trial
 
 State = Literal["ok", "wrong", "unknown"]

@@ -1,18 +1,194 @@
-"""Is a cluster ready for a plan? Looks before anything is submitted, and says how to mend what is wrong."""
+"""Is a cluster ready for a plan? Checks before anything is submitted, and how to mend what is wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+import os
+import pwd
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from pulseveil.cluster.checks import CHECKS, GPU_CHECK, Visit
-from pulseveil.cluster.diagnosis import State
-from pulseveil.cluster.request import Setup
-from pulseveil.cluster.trial_job import Waits
+from pulseveil.cluster import diagnosis, inventory, trial_job
+from pulseveil.cluster.diagnosis import State, Verdict
+from pulseveil.cluster.inventory import Reply, Setup, ask, options
+from pulseveil.cluster.trial_job import Trial, Waits
+
+_NEEDED = ("sbatch", "squeue", "scancel", "scontrol", "sinfo")
+_TRIAL_MINUTES = 10
+
+
+class Visit:
+    """One examination: asks the cluster, each question once."""
+
+    def __init__(self, setup: Setup, environment: Mapping[str, str], waits: Waits) -> None:
+        self.setup = setup
+        self.waits = waits
+        self._environment = environment
+
+    def has(self, name: str) -> bool:
+        """Whether this command is there."""
+        return shutil.which(name, path=self._environment.get("PATH", "")) is not None
+
+    def ask(self, name: str, *arguments: str) -> Reply:
+        """The reply of one of the cluster's commands."""
+        return ask(self._environment, name, *arguments, seconds=self.waits.answer)
+
+    @cached_property
+    def partitions(self) -> tuple[inventory.Partition, ...]:
+        """All partitions."""
+        return inventory.partitions(self.ask("scontrol", "--all", "show", "partition", "--oneliner").output)
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """The controller's settings."""
+        return inventory.settings(self.ask("scontrol", "show", "config").output)
+
+    @cached_property
+    def associations(self) -> str:
+        """What sacctmgr says of this user; empty without accounting."""
+        where = ("show", "user", _user(), "withassoc", f"format={inventory.ASSOCIATION_FORMAT}")
+        reply = self.ask("sacctmgr", "--noheader", "--parsable2", *where)
+        return reply.output if reply.good else ""
+
+    @cached_property
+    def trial(self) -> Trial:
+        """A job that was run for this examination."""
+        limits = [place.minutes or math.inf for place in diagnosis.chosen(self.setup, self.partitions)]
+        # A plan that is too long for the partition must not hide what the node does.
+        minutes = int(max(1, min(_TRIAL_MINUTES, self.setup.minutes, *limits)))
+        return trial_job.hold(self.setup, self._environment, self.waits, minutes)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing to look at, once the checks that it needs found nothing wrong."""
+
+    subject: str
+    needs: tuple[str, ...]
+    look: Callable[[Visit], Verdict]
+
+
+def _commands(visit: Visit) -> Verdict:
+    if missing := [name for name in _NEEDED if not visit.has(name)]:
+        mend = (
+            "Run this on a login node, with SLURM's commands in PATH (on many clusters: module load slurm)."
+        )
+        return Verdict("wrong", f"not in PATH: {', '.join(missing)}", mend)
+    return Verdict("ok", f"in PATH: {', '.join(_NEEDED)}")
+
+
+def _controller(visit: Visit) -> Verdict:
+    return diagnosis.controller(visit.ask("scontrol", "ping"))
+
+
+def _accounting(visit: Visit) -> Verdict:
+    reply = visit.ask("sacct", "--allocations", "--noheader", "--format=JobIdRaw", "--name=none")
+    return diagnosis.accounting(visit.setup, reply)
+
+
+def _partition(visit: Visit) -> Verdict:
+    if not visit.partitions:
+        mend = "Run `scontrol show partition` to see why."
+        return Verdict("unknown", "scontrol shows no partition", mend)
+    return diagnosis.partition(visit.setup, visit.partitions)
+
+
+def _nodes(visit: Visit) -> Verdict:
+    reply = visit.ask("sinfo", "--noheader", "--all", "--exact", f"--format={inventory.NODE_FORMAT}")
+    if not reply.good:
+        return Verdict("unknown", reply.said, "Run the check again when sinfo answers.")
+    return diagnosis.nodes(visit.setup, visit.partitions, inventory.node_groups(reply.output))
+
+
+def _time_limit(visit: Visit) -> Verdict:
+    return diagnosis.time_limit(visit.setup, visit.partitions)
+
+
+def _submission(visit: Visit) -> Verdict:
+    asked = (*options(visit.setup), f"--time={visit.setup.minutes}")
+    reply = visit.ask("sbatch", "--test-only", *asked, "--wrap=true")
+    known = () if reply.good else inventory.accounts(visit.associations)
+    return diagnosis.submission(reply, known)
+
+
+def _job_age(visit: Visit) -> Verdict:
+    return diagnosis.job_age(visit.setup, visit.settings)
+
+
+def _job_count(visit: Visit) -> Verdict:
+    limits = [inventory.Limit("MaxJobCount", inventory.number(visit.settings.get("MaxJobCount", "")), None)]
+    # A cluster may keep accounts and still refuse nobody anything.
+    if re.search("all|limits|safe", visit.settings.get("AccountingStorageEnforce", "")):
+        limits += _accounted(visit)
+    return diagnosis.job_count(visit.setup, limits)
+
+
+def _accounted(visit: Visit) -> list[inventory.Limit]:
+    """The limits of the user's association and of the QOS that apply to the planned jobs."""
+    found = []
+    places = diagnosis.chosen(visit.setup, visit.partitions)
+    names = [place.qos for place in places]
+    for place in places:
+        own = inventory.association(
+            visit.associations, visit.settings.get("ClusterName", ""), visit.setup.account, place.name
+        )
+        if own is not None:
+            found.append(own.limit)
+            names.append(own.qos)
+    reply = visit.ask(
+        "sacctmgr", "--noheader", "--parsable2", "show", "qos", f"format={inventory.QOS_FORMAT}"
+    )
+    return found + inventory.qos_limits(reply.output, names)
+
+
+def _directory(visit: Visit) -> Verdict:
+    try:
+        with tempfile.NamedTemporaryFile(prefix=".pulseveil-check-", dir=visit.setup.directory):
+            return Verdict("ok", f"{visit.setup.directory} is writable")
+    except OSError as error:
+        mend = "Run this in a folder of your own, with room left."
+        return Verdict("wrong", f"{visit.setup.directory}: {error.strerror}", mend)
+
+
+def _node(visit: Visit) -> Verdict:
+    return diagnosis.node(visit.setup, visit.trial)
+
+
+def _gpu(visit: Visit) -> Verdict:
+    return diagnosis.gpu(visit.trial)
+
+
+def _user() -> str:
+    """The name that SLURM knows this user by."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+CHECKS = (
+    Check("commands", (), _commands),
+    Check("controller", ("commands",), _controller),
+    Check("accounting", ("controller",), _accounting),
+    Check("partition", ("controller",), _partition),
+    Check("nodes", ("partition",), _nodes),
+    Check("time limit", ("partition",), _time_limit),
+    Check("submission", ("nodes",), _submission),
+    Check("memory of squeue", ("controller",), _job_age),
+    Check("number of jobs", ("partition",), _job_count),
+    Check("work directory", (), _directory),
+    Check("a job on a node", ("submission", "work directory"), _node),
+)
+GPU_CHECK = Check("GPU", ("a job on a node",), _gpu)
+
 
 __all__ = ["Finding", "Setup", "Waits", "examine", "render"]
 

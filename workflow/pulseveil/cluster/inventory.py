@@ -1,11 +1,20 @@
-"""What a cluster has, read from the answers of scontrol, sinfo and sacctmgr (SLURM 20 to 24)."""
+"""What a cluster has, by one question each to scontrol, sinfo and sacctmgr (SLURM 20 to 24).
+
+A command may be missing, fail or never answer. Beside it: what a user plans to ask of the cluster.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import re
-from collections.abc import Iterable
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 NODE_FORMAT = "%R|%T|%m|%G"
 ASSOCIATION_FORMAT = "DefaultAccount,Cluster,Account,Partition,QOS,DefaultQOS,MaxJobs,MaxSubmit"
@@ -155,3 +164,103 @@ def _rows(text: str, columns: int) -> list[list[str]]:
     """The lines of sacctmgr's parsable answer that have so many columns."""
     rows = (line.split("|") for line in text.splitlines())
     return [row for row in rows if len(row) == columns]
+
+
+_LINES = 3
+_ENDING_S = 1.0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a command said; code is None where it is missing or did not answer in time."""
+
+    code: int | None
+    output: str
+    errors: str
+
+    @property
+    def good(self) -> bool:
+        """Whether the command did what it was asked."""
+        return self.code == 0
+
+    @property
+    def said(self) -> str:
+        """Its last words, for people."""
+        text = self.errors if self.errors.strip() else self.output
+        # Stars: the frame that scontrol draws around a call for the administrator.
+        lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("*")]
+        return "; ".join(lines[-_LINES:]) or f"exit code {self.code}"
+
+
+def ask(environment: Mapping[str, str], name: str, *arguments: str, seconds: float) -> Reply:
+    """The reply of a command within so many seconds; the command and all that it started are ended then."""
+    program = shutil.which(name, path=environment.get("PATH", ""))
+    if program is None:
+        return Reply(None, "", f"{name} is not in PATH")
+    try:
+        process = subprocess.Popen(
+            [program, *arguments],
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        return Reply(None, "", f"{name} does not start: {error.strerror}")
+    try:
+        output, errors = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        _end(process)
+        return Reply(None, "", f"{name} did not answer within {seconds:g} s")
+    except BaseException:
+        _end(process)
+        raise
+    return Reply(process.returncode, output, errors)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Kill a command with its children, one of which may hold its output open."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    # One that waits for a dead file system cannot even be killed: it is left behind.
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.communicate(timeout=_ENDING_S)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The plan that a cluster is examined for.
+
+    directory: where the study runs. gpus: of a job, 0 or 1. minutes: time limit of the longest job at its
+    first try. mem_mb: memory of a job at its first try; tries: the last of so many asks for as many times
+    both. jobs: the most in the queue at a time. status_command: squeue or sacct.
+    partition, account: empty for the cluster's default. pause_s: the longest time between two looks at the
+    queue. latency_wait_s: how long a file of an ended job is waited for.
+    """
+
+    directory: Path
+    gpus: int
+    minutes: int
+    mem_mb: int
+    jobs: int
+    status_command: str
+    partition: str = ""
+    account: str = ""
+    tries: int = 1
+    pause_s: int = 180
+    latency_wait_s: int = 60
+
+
+def options(setup: Setup) -> list[str]:
+    """The options of sbatch that ask for the planned partition, account, memory and GPU."""
+    gres = f"gpu:{setup.gpus}" if setup.gpus else ""
+    wanted = {"partition": setup.partition, "account": setup.account, "gres": gres}
+    return [
+        *(f"--{name}={value}" for name, value in wanted.items() if value),
+        f"--mem={setup.mem_mb}M",
+        "--nodes=1",
+        "--ntasks=1",
+    ]

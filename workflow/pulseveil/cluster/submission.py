@@ -15,9 +15,9 @@ from typing import Any
 
 import submitit
 
-from pulseveil.cluster import commands, controllers, jobs
+from pulseveil.cluster import jobs, lease, stand_ins
 from pulseveil.cluster.controller import Controller, Patience, Run, listening
-from pulseveil.errors import InputError
+from pulseveil.core.errors import InputError
 
 _TICK_S = 1.0
 _STANDARD = (0, 1, 2)
@@ -59,8 +59,8 @@ class ControllerJob:
         environment, arguments = jobs.own_environment(), self.arguments
         if self.cluster:
             folder = self.directory / ".snakemake" / "commands"
-            environment = commands.install(folder, environment=environment)
-            asked = ("--slurm-status-command", commands.status_command(environment))
+            environment = stand_ins.install(folder, environment=environment)
+            asked = ("--slurm-status-command", stand_ins.status_command(environment))
             arguments = (*asked, *arguments)
         return Run(self.study, arguments, self.directory, self.cluster, environment)
 
@@ -92,7 +92,7 @@ def submit(job: ControllerJob, place: Place) -> str:
     Raises InputError where the study has a controller already.
     """
     folder = job.directory / ".snakemake" / "controller" / job.study
-    controllers.require_none(job.study, job.directory)
+    lease.require_none(job.study, job.directory)
     if not job.cluster:
         local = submitit.LocalExecutor(folder)
         local.update_parameters(timeout_min=place.minutes)

@@ -12,8 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pulseveil.cluster.asking import Reply, ask
-from pulseveil.cluster.request import Setup, options
+from pulseveil.cluster.inventory import Reply, Setup, ask, options
 
 # Each answer is a file of its own, so that one that fails does not hide the others.
 _SCRIPT = """cd "$1" || exit 1

@@ -8,9 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from pulseveil import registry
-from pulseveil.contracts import Recording
-from pulseveil.settings import Settings
+from pulseveil.core import registry
+from pulseveil.core.contracts import Recording
+from pulseveil.core.settings import Settings
+
+# What other packages may use, in reading order.
+__all__ = [  # noqa: RUF022
+    "CohortSettings",
+    "Article",
+    "Origin",
+    "UNKNOWN_ORIGIN",
+    "Cohort",
+    "origin_of",
+    "gaps",
+]
 
 
 class CohortSettings(Settings):

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from pulseveil import limits
-from pulseveil.contracts import BASELINE, CONDITIONS, STRESS, Interval, subject_order
-from pulseveil.errors import InputError
-from pulseveil.naming import require_name
+from pulseveil.core import limits
+from pulseveil.core.contracts import BASELINE, CONDITIONS, STRESS, Interval, subject_order
+from pulseveil.core.errors import InputError
+from pulseveil.core.identity import require_name
 
 COLUMNS = ("subject", "condition", "start_unix", "end_unix", "stress")
 # Unix times of wearable recordings in seconds lie between 2001 and 2100; milliseconds and clock times do not.

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil import limits
-from pulseveil.errors import InputError
+from pulseveil.core import limits
+from pulseveil.core.errors import InputError
 
 
 class _Dtype:

@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from pulseveil import limits
 from pulseveil.cohorts import Cohort, CohortSettings, Origin
-from pulseveil.contracts import CONDITIONS, Recording
-from pulseveil.randomness import child, root_stream
+from pulseveil.core import limits
+from pulseveil.core.contracts import CONDITIONS, Recording
+from pulseveil.core.randomness import child, root_stream
 
 # S4, S11, S18, ...: spread evenly over both orders, so that small cohorts have their share too.
 NON_RESPONDER_EVERY, NON_RESPONDER_FIRST = 7, 4

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseveil.cohorts import simulated_sensors as sensors
-from pulseveil.contracts import (
+from pulseveil.core.contracts import (
     AMUSEMENT,
     BASELINE,
     CONDITIONS,
@@ -19,7 +19,7 @@ from pulseveil.contracts import (
     Recording,
     Signal,
 )
-from pulseveil.randomness import Stream, child, generator
+from pulseveil.core.randomness import Stream, child, generator
 
 Array = NDArray[np.float64]
 

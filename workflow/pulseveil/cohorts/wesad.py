@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseveil.cohorts import Article, Cohort, CohortSettings, Origin
-from pulseveil.cohorts.irregularities import describe_signals
+from pulseveil.cohorts.e4 import describe_signals
 from pulseveil.cohorts.pickles import load_arrays
-from pulseveil.contracts import (
+from pulseveil.core.contracts import (
     AMUSEMENT,
     BASELINE,
     CONDITIONS,
@@ -25,7 +25,7 @@ from pulseveil.contracts import (
     Signal,
     subject_order,
 )
-from pulseveil.errors import InputError
+from pulseveil.core.errors import InputError
 
 _STRESS_FIRST = ("S2", "S3", "S6", "S9", "S11", "S14", "S16")
 _AMUSEMENT_FIRST = ("S4", "S5", "S7", "S8", "S10", "S13", "S15", "S17")

@@ -9,17 +9,33 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil.checkpoints import Checkpoint
-from pulseveil.contracts import FeatureSet
-from pulseveil.errors import InputError
+from pulseveil.core.checkpoints import Checkpoint
+from pulseveil.core.contracts import FeatureSet
+from pulseveil.core.errors import InputError
+from pulseveil.core.randomness import Stream
+from pulseveil.core.registry import of_private_kinds
+from pulseveil.core.settings import Settings
 from pulseveil.privacy.budget import Budget, Unit
-from pulseveil.randomness import Stream
-from pulseveil.registry import of_private_kinds
-from pulseveil.settings import Settings
 
 if TYPE_CHECKING:
+    from pulseveil.privacy.budget import Mechanism
     from pulseveil.privacy.ledger import Entry
-    from pulseveil.privacy.mechanism import Mechanism
+
+# What other packages may use, in reading order.
+__all__ = [  # noqa: RUF022
+    "Role",
+    "MODEL",
+    "BASELINE",
+    "CLOCK",
+    "LITERATURE",
+    "RULE",
+    "COMPARED",
+    "DetectorSettings",
+    "Outputs",
+    "Fitted",
+    "Detector",
+    "public_knowledge",
+]
 
 Role = Literal["model", "majority", "elapsed_time", "public_signs", "rule"]
 MODEL: Role = "model"

@@ -9,20 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pulseveil.checkpoints import Checkpoint
-from pulseveil.contracts import FeatureSet
+from pulseveil.core.checkpoints import Checkpoint
+from pulseveil.core.contracts import FeatureSet
+from pulseveil.core.errors import InputError
+from pulseveil.core.randomness import Stream
 from pulseveil.detectors import Detector, Fitted
-from pulseveil.detectors.linear import PUBLIC_QUANTITIES, FittedLinear
-from pulseveil.detectors.public_knowledge import PublicInputs, public_inputs
+from pulseveil.detectors.public_knowledge import PUBLIC_QUANTITIES, FittedLinear, PublicInputs, public_inputs
 from pulseveil.detectors.tabular import TabularSettings, require_both_classes, require_statistics
-from pulseveil.errors import InputError
 from pulseveil.privacy import accounting
-from pulseveil.privacy.budget import Budget, Population, Unit
+from pulseveil.privacy.budget import Budget, Mechanism, Population, Unit
 from pulseveil.privacy.gaussian import release
-from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.programs import RELEASE
 from pulseveil.privacy.records import admitted_rows, person_means
-from pulseveil.randomness import Stream
 
 Array = NDArray[np.float64]
 

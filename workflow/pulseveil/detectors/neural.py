@@ -1,4 +1,4 @@
-"""What the neural detectors share: training settings, fitting, and scores from two outputs."""
+"""The published neural detectors: CNN, CNN-LSTM and transformer, their settings, fitting and scores."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from pulseveil.checkpoints import Checkpoint
-from pulseveil.contracts import FeatureSet
-from pulseveil.detectors import Detector, DetectorSettings, Fitted, Outputs, private_networks
-from pulseveil.detectors.private_networks import NoisedTraining, published_training
+from pulseveil.core.checkpoints import Checkpoint
+from pulseveil.core.contracts import FeatureSet
+from pulseveil.core.errors import InputError
+from pulseveil.core.randomness import Stream
+from pulseveil.detectors import Detector, DetectorSettings, Fitted, Outputs, private_neural
+from pulseveil.detectors.private_neural import NoisedTraining, published_training
 from pulseveil.detectors.tabular import require_both_classes
-from pulseveil.errors import InputError
-from pulseveil.privacy.budget import Budget, Unit
-from pulseveil.privacy.mechanism import Mechanism, at_rate
+from pulseveil.privacy.budget import Budget, Mechanism, Unit, at_rate
 from pulseveil.privacy.programs import DPSGD, LIBRARY_OPTIMIZER
-from pulseveil.randomness import Stream
 
 if TYPE_CHECKING:
     from pulseveil.networks.training import Network, Weights
@@ -58,13 +57,13 @@ class NeuralDetector(Detector):
         """Expected CPU seconds of fitting to `rows` windows of 210 bins; fewer bins or values take less."""
         seen = float(settings.epochs * rows)
         if private is not None:
-            seen = private_networks.expected_windows(_training(settings, rows), rows, private)
+            seen = private_neural.expected_windows(_training(settings, rows), rows, private)
         return seen * cls.seconds_a_window
 
     @classmethod
     def mechanisms(cls, settings: NeuralSettings, budget: Budget) -> tuple[Mechanism, ...]:
         """The mechanism of a private training; raises InputError where the backend cannot run it."""
-        return (private_networks.mechanism(cls.name, _training(settings, _public_windows(budget)), budget),)
+        return (private_neural.mechanism(cls.name, _training(settings, _public_windows(budget)), budget),)
 
     @classmethod
     def audited_settings(cls, settings: NeuralSettings, claimed: Budget, audited: Budget) -> NeuralSettings:
@@ -126,7 +125,7 @@ class NeuralDetector(Detector):
         network = self.private_network(*features.features.shape[1:])
         (mechanism,) = self.mechanisms(self._settings, budget)
         how = _training(self._settings, _public_windows(budget))
-        weights, entry = private_networks.fit(network, features, how, mechanism, budget, stream, checkpoint)
+        weights, entry = private_neural.fit(network, features, how, mechanism, budget, stream, checkpoint)
         return FittedNetwork(network, weights, self._settings.batch_size, (entry,))
 
 
@@ -157,3 +156,115 @@ class FittedNetwork:
         outputs = training.probabilities(self.network, self.weights, features.features, self.batch_size)
         rest, stress = np.ascontiguousarray(outputs.T)
         return Outputs(score=stress, score_rest=rest, predicted=stress > rest)
+
+
+class ConvolutionalSettings(NeuralSettings):
+    """Keys of the detectors with convolutions over spectra."""
+
+    learning_rate: float = Field(1e-3, gt=0, description="step size of Adam")
+    dropout: float = Field(0.3, ge=0, lt=1, description="share of values that dropout sets to zero")
+    filters: int = Field(64, gt=0, description="feature maps of each convolution")
+    dense_units: tuple[int, ...] = Field((128, 64), description="widths of the dense layers")
+
+
+class CNNSettings(ConvolutionalSettings):
+    """Keys of `cnn`."""
+
+    epochs: int = Field(10, gt=0, description="passes over the training windows; the last one is used")
+
+
+class CNN(NeuralDetector):
+    """Four convolutions over the bins of each signal's spectrum, then dense layers."""
+
+    name: ClassVar[str] = "cnn"
+    Settings: ClassVar[type[CNNSettings]] = CNNSettings
+    title: ClassVar[str] = "CNN"
+    colour: ClassVar[str] = "#0072B2"
+    fewest_bins: ClassVar[int] = 4
+    seconds_a_window: ClassVar[float] = 2.6e-3
+    share_without_bins: ClassVar[float] = 0.05
+
+    def network(self, signals: int, bins: int) -> Network:
+        """The network for spectra (signals, bins)."""
+        from pulseveil.networks import classifiers
+
+        own = self._settings
+        return classifiers.CNN(signals, bins, own.filters, own.dense_units, own.dropout)
+
+
+class CNNLSTMSettings(ConvolutionalSettings):
+    """Keys of `cnn_lstm`."""
+
+    epochs: int = Field(20, gt=0, description="passes over the training windows; the last one is used")
+    lstm_units: tuple[int, int] = Field((128, 64), description="units of the two LSTM layers")
+
+
+class CNNLSTM(NeuralDetector):
+    """The CNN's convolutions, batch-normalised, read signal by signal by two LSTM layers.
+
+    Batch normalisation mixes records: private ones have layer normalisation in its place.
+    """
+
+    name: ClassVar[str] = "cnn_lstm"
+    Settings: ClassVar[type[CNNLSTMSettings]] = CNNLSTMSettings
+    title: ClassVar[str] = "CNN-LSTM"
+    colour: ClassVar[str] = "#D55E00"
+    fewest_bins: ClassVar[int] = 4
+    seconds_a_window: ClassVar[float] = 3.0e-3
+    share_without_bins: ClassVar[float] = 0.1
+
+    def network(self, signals: int, bins: int) -> Network:
+        """The network for spectra (signals, bins)."""
+        from pulseveil.networks import classifiers
+
+        own = self._settings
+        return classifiers.CNNLSTM(signals, bins, own.filters, own.lstm_units, own.dense_units, own.dropout)
+
+    def private_network(self, signals: int, bins: int) -> Network:
+        """The same, layer-normalised."""
+        from pulseveil.networks import classifiers
+
+        own = self._settings
+        return classifiers.LayerNormalisedCNNLSTM(
+            signals, bins, own.filters, own.lstm_units, own.dense_units, own.dropout
+        )
+
+
+class TransformerSettings(NeuralSettings):
+    """Keys of `transformer`."""
+
+    epochs: int = Field(110, gt=0, description="passes over the training windows; the last one is used")
+    learning_rate: float = Field(1e-4, gt=0, description="step size of Adam")
+    dropout: float = Field(0.25, ge=0, lt=1, description="share of values that dropout sets to zero")
+    blocks: int = Field(8, gt=0, description="encoder blocks")
+    heads: int = Field(4, gt=0, description="attention heads of a block")
+    head_size: int = Field(256, gt=0, description="features of a head")
+    inner_units: int = Field(4, gt=0, description="width of a block's dense part")
+    dense_units: int = Field(128, gt=0, description="width of the dense layer after the blocks")
+
+
+class Transformer(NeuralDetector):
+    """Encoder blocks whose tokens are the signals of a window, without positional code."""
+
+    name: ClassVar[str] = "transformer"
+    Settings: ClassVar[type[TransformerSettings]] = TransformerSettings
+    title: ClassVar[str] = "Transformer"
+    colour: ClassVar[str] = "#009E73"
+    seconds_a_window: ClassVar[float] = 2.8e-3
+    share_without_bins: ClassVar[float] = 0.3
+
+    def network(self, signals: int, bins: int) -> Network:
+        """The network for spectra (signals, bins)."""
+        from pulseveil.networks import classifiers
+
+        own = self._settings
+        return classifiers.Transformer(
+            signals=signals,
+            bins=bins,
+            blocks=own.blocks,
+            heads=own.heads,
+            head_size=own.head_size,
+            inner=own.inner_units,
+            units=own.dense_units,
+            dropout=own.dropout,
+        )

@@ -17,26 +17,33 @@ Signs of the response to acute mental stress:
 
 Left out by argument: a BVP or acceleration axis at 1 Hz, which holds no pulse wave and mixes posture with
 movement, and the variation of heart rate inside a minute, which falls with vagal tone and rises with speech.
+
+A linear model of squashed window statistics: what all private training of few dimensions ends in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil.contracts import FeatureSet
-from pulseveil.errors import InputError
-from pulseveil.statistics import select_columns
+from pulseveil.core.contracts import FeatureSet
+from pulseveil.core.errors import InputError
+from pulseveil.detectors import Outputs
+from pulseveil.windows.features import select_columns
+
+if TYPE_CHECKING:
+    from pulseveil.privacy.ledger import Entry
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class PublicColumn:
-    """A statistic as the literature knows it, in its own unit: `statistics.STATISTICS`.
+    """A statistic as the literature knows it, in its own unit: `features.STATISTICS`.
 
     centre: a value that speaks neither for stress nor for rest; scale: a change that matters; sign: 1 where
     stress raises it, -1 where stress lowers it, 0 where nobody knows.
@@ -151,3 +158,35 @@ def public_inputs(features: FeatureSet, wanted: Sequence[str]) -> PublicInputs:
         sign=np.array([float(column.sign) for column in columns]),
         midpoint=MIDPOINT[features.scaling],
     )
+
+
+PUBLIC_QUANTITIES = (
+    "number of people",
+    "windows of a person",
+    "share of stress",
+    "scales and signs of the window statistics",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class FittedLinear:
+    """The log odds of stress, `weights (d)` times the squashed inputs plus `intercept`, and its ledger."""
+
+    inputs: PublicInputs
+    weights: Array
+    intercept: float
+    ledger: tuple[Entry, ...] = ()
+
+    def score(self, features: FeatureSet) -> Outputs:
+        """Outputs for each row of `features`."""
+        return Outputs.from_probability(sigmoid(self.inputs.read(features) @ self.weights + self.intercept))
+
+
+def public_direction(inputs: PublicInputs) -> tuple[Array, float]:
+    """Weights (d) and intercept of the rule that adds up the signed columns and cuts them half-way."""
+    return inputs.sign, -inputs.midpoint * float(np.abs(inputs.sign).sum())
+
+
+def sigmoid(log_odds: Array) -> Array:
+    """Probabilities of log odds, without overflow at either end."""
+    return np.asarray((1 + np.tanh(log_odds / 2)) / 2)

@@ -1,6 +1,7 @@
-"""Yardsticks that see no sensor: the most frequent label, and the time since the recording began.
+"""Yardsticks that no private result may miss: the most frequent label, elapsed time, public signs.
 
-Both learn from the labels of the training subjects or, at no cost in privacy, from a published protocol.
+The first two see no sensor: they learn from the labels of the training subjects or, at no cost in privacy,
+from a published protocol. Public signs come from the literature and see no data at all.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pulseveil.checkpoints import Checkpoint
-from pulseveil.contracts import FeatureSet
-from pulseveil.detectors import BASELINE, CLOCK, Detector, DetectorSettings, Fitted, Outputs, Role
+from pulseveil.core.checkpoints import Checkpoint
+from pulseveil.core.contracts import FeatureSet
+from pulseveil.core.errors import InputError
+from pulseveil.core.randomness import Stream, integer_seed
+from pulseveil.detectors import BASELINE, CLOCK, LITERATURE, Detector, DetectorSettings, Fitted, Outputs, Role
+from pulseveil.detectors.public_knowledge import FittedLinear, public_direction, public_inputs
 from pulseveil.detectors.schedules import SCHEDULES, Schedule
-from pulseveil.detectors.tabular import require_both_classes
-from pulseveil.errors import InputError
-from pulseveil.privacy.budget import Budget, Unit
-from pulseveil.privacy.mechanism import Mechanism
-from pulseveil.randomness import Stream, integer_seed
+from pulseveil.detectors.tabular import TabularSettings, require_both_classes, require_statistics
+from pulseveil.privacy.budget import Budget, Mechanism, Unit
 
 if TYPE_CHECKING:
     from pulseveil.privacy.ledger import Entry
@@ -222,3 +223,51 @@ def _no_mechanisms(model: str, settings: TimelineSettings) -> tuple[Mechanism, .
             f"(`source: {protocols}`), which cost nothing, or use epsilon inf"
         )
     return ()
+
+
+class PublicSignsSettings(TabularSettings):
+    """Keys of `public_signs`."""
+
+
+class PublicSigns(Detector):
+    """Decides for stress where the squashed statistics, each with its public sign, add up to enough.
+
+    Signs, scales and threshold are those of `public_knowledge`. Training rows are not looked at, so that it
+    keeps to any epsilon.
+    """
+
+    Settings: ClassVar[type[PublicSignsSettings]] = PublicSignsSettings
+    title: ClassVar[str] = "Public signs"
+    version: ClassVar[int] = 1
+    uses_tensorflow: ClassVar[bool] = False
+    private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
+    programs: ClassVar[tuple[int, ...]] = ()
+    role: ClassVar[Role] = LITERATURE
+    public_knowledge: ClassVar[Literal["never", "private", "always"]] = "always"
+
+    def __init__(self, settings: Any) -> None:
+        self._settings: PublicSignsSettings = settings
+
+    @staticmethod
+    def expected_seconds(settings: PublicSignsSettings, rows: int, private: Unit | None) -> float:
+        """Expected CPU seconds of fitting to `rows` windows."""
+        return 0.001
+
+    @staticmethod
+    def mechanisms(settings: PublicSignsSettings, budget: Budget) -> tuple[Mechanism, ...]:
+        """None: nothing is spent; raises InputError for inputs without public signs."""
+        require_statistics("public_signs", settings)
+        return ()
+
+    def fit(
+        self,
+        features: FeatureSet,
+        *,
+        budget: Budget,
+        stream: Stream,
+        checkpoint: Checkpoint | None = None,
+    ) -> Fitted:
+        """The rule for the columns of `features`, whatever its rows; raises InputError as `mechanisms`."""
+        require_statistics("public_signs", self._settings)
+        inputs = public_inputs(features, self._settings.statistics)
+        return FittedLinear(inputs, *public_direction(inputs))

@@ -1,18 +1,21 @@
-"""What the simple detectors share: the columns they read, and scores from a fitted scikit-learn model."""
+"""Simple detectors on named statistics: fitted scikit-learn models, and the random forest."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from pulseveil.contracts import CHANNEL_SETS, FeatureSet
-from pulseveil.detectors import DetectorSettings, Outputs
-from pulseveil.errors import InputError
-from pulseveil.statistics import STATISTICS, select_columns, statistic_names
+from pulseveil.core.checkpoints import Checkpoint
+from pulseveil.core.contracts import CHANNEL_SETS, FeatureSet
+from pulseveil.core.errors import InputError
+from pulseveil.core.randomness import Stream, integer_seed
+from pulseveil.detectors import Detector, DetectorSettings, Fitted, Outputs
+from pulseveil.privacy.budget import Budget, Unit
+from pulseveil.windows.features import STATISTICS, select_columns, statistic_names
 
 if TYPE_CHECKING:
     from pulseveil.privacy.ledger import Entry
@@ -80,3 +83,47 @@ class FittedTable:
         """Outputs for each row of `features`."""
         # The classes are sorted: column 1 belongs to stress.
         return Outputs.from_probability(self.model.predict_proba(table(features, self.settings))[:, 1])
+
+
+class ForestSettings(TabularSettings):
+    """Keys of `forest`."""
+
+    trees: int = Field(300, gt=0, description="number of trees")
+
+
+class Forest(Detector):
+    """Random forest with the library's default trees, one thread."""
+
+    Settings: ClassVar[type[ForestSettings]] = ForestSettings
+    title: ClassVar[str] = "Random forest"
+    colour: ClassVar[str] = "#E69F00"
+    version: ClassVar[int] = 1
+    uses_tensorflow: ClassVar[bool] = False
+    private_units: ClassVar[frozenset[str]] = frozenset()
+    public_knowledge: ClassVar[Literal["never", "private", "always"]] = "never"
+
+    def __init__(self, settings: Any) -> None:
+        self._settings: ForestSettings = settings
+
+    @staticmethod
+    def expected_seconds(settings: ForestSettings, rows: int, private: Unit | None) -> float:
+        """Expected CPU seconds of fitting to `rows` windows."""
+        seconds_a_row = 4e-4 if settings.inputs == "statistics" else 2e-3
+        return settings.trees / 300 * (0.3 + seconds_a_row * rows)
+
+    def fit(
+        self,
+        features: FeatureSet,
+        *,
+        budget: Budget,
+        stream: Stream,
+        checkpoint: Checkpoint | None = None,
+    ) -> Fitted:
+        """Fit to the rows of `features`; raises InputError for a private budget or rows of one class."""
+        # Plans import this module; scikit-learn takes seconds to import.
+        from sklearn.ensemble import RandomForestClassifier
+
+        budget.refuse_private("forest")
+        require_both_classes("forest", features.stress)
+        model = RandomForestClassifier(self._settings.trees, random_state=integer_seed(stream), n_jobs=1)
+        return FittedTable(self._settings, model.fit(table(features, self._settings), features.stress))

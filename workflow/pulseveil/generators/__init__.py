@@ -9,16 +9,26 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil.checkpoints import Checkpoint
-from pulseveil.errors import InputError
+from pulseveil.core.checkpoints import Checkpoint
+from pulseveil.core.errors import InputError
+from pulseveil.core.randomness import Stream
+from pulseveil.core.registry import of_private_kinds
+from pulseveil.core.settings import Settings
 from pulseveil.privacy.budget import Budget, Unit
-from pulseveil.randomness import Stream
-from pulseveil.registry import of_private_kinds
-from pulseveil.settings import Settings
 
 if TYPE_CHECKING:
+    from pulseveil.privacy.budget import Mechanism
     from pulseveil.privacy.ledger import Entry
-    from pulseveil.privacy.mechanism import Mechanism
+
+# What other packages may use, in reading order.
+__all__ = [  # noqa: RUF022
+    "GeneratorSettings",
+    "TrainingSet",
+    "FitsTogether",
+    "Discriminates",
+    "Generator",
+    "subjects",
+]
 
 
 class GeneratorSettings(Settings):

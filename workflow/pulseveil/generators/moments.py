@@ -9,17 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pulseveil.checkpoints import Checkpoint
-from pulseveil.errors import InputError
+from pulseveil.core.checkpoints import Checkpoint
+from pulseveil.core.errors import InputError
+from pulseveil.core.randomness import Stream
 from pulseveil.generators import Generator, GeneratorSettings, private_moments
 from pulseveil.generators.private_moments import PrivateMoments
 from pulseveil.generators.subjects import class_shares
-from pulseveil.privacy.budget import Budget, Unit
+from pulseveil.privacy.budget import Budget, Mechanism, Unit
 from pulseveil.privacy.gaussian import release
-from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.programs import RELEASE
 from pulseveil.privacy.records import admitted_rows
-from pulseveil.randomness import Stream
 
 if TYPE_CHECKING:
     from pulseveil.privacy.ledger import Entry

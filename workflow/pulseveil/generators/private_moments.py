@@ -4,6 +4,8 @@ A window of 60 s of 6 channels has 360 values, too many for the noise of 14 peop
 is summed up by its mean (or more of its first cosine coefficients), the square of that, and the logarithm of
 the standard deviation that is left: 18 numbers. How that rest is spread over faster cosines is public: its
 energy falls with the square of the frequency, as in a random walk.
+
+The autoencoder learns windows in the same few values.
 """
 
 from __future__ import annotations
@@ -14,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pulseveil.core.settings import Settings
 from pulseveil.privacy import accounting
-from pulseveil.privacy.budget import Budget, Unit
-from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.budget import Budget, Mechanism, Unit
 from pulseveil.privacy.records import person_means
-from pulseveil.settings import Settings
 
 Array = NDArray[np.float64]
 
@@ -187,3 +188,49 @@ def as_gaussian(moments: ClassMoments, private: PrivateMoments, time: int) -> tu
 def _posterior(found: Array, noise: Array, expected: float, spread: float) -> Array:
     trust = spread / (spread + noise)
     return trust * found + (1 - trust) * expected
+
+
+Values = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class WindowValues:
+    """How windows (n, time, channels) and values (n, channels * (coefficients + 1)) are exchanged."""
+
+    time: int
+    channels: int
+    coefficients: int
+    centre: float
+    unit: float
+
+    @property
+    def size(self) -> int:
+        """Values of a window."""
+        return self.channels * (self.coefficients + 1)
+
+    @property
+    def noise_size(self) -> int:
+        """Standard normal numbers that the rest of a window is made from."""
+        return self.channels * (min(COSINES, self.time) - self.coefficients + self.time)
+
+    def of(self, windows: NDArray[np.floating]) -> Values:
+        """Values of windows: coefficients channel by channel, then log rests less the public one."""
+        slow, log_rest = slow_and_rest(windows, self.coefficients, self.centre, self.unit)
+        return np.hstack([slow.reshape(len(slow), -1), log_rest - LOG_REST]).astype(np.float32)
+
+    def windows(self, values: NDArray[np.floating], noise: NDArray[np.floating]) -> Values:
+        """Windows of these values; noise (n, noise_size) is spread over the faster cosines as is public.
+
+        Values beyond the public range are cut to it.
+        """
+        n, many = len(values), self.channels * self.coefficients
+        slow = np.clip(values[:, :many], -RANGE, RANGE).reshape(n, self.channels, -1)
+        deviation = np.exp(np.clip(values[:, many:] + LOG_REST, np.log(LEAST_REST), np.log(RANGE)))
+        drawn = min(COSINES, self.time)
+        share, white_share = rest_shares(self.time, self.coefficients)
+        fast, white = np.split(noise, [self.channels * (drawn - self.coefficients)], axis=1)
+        fast = fast.reshape(n, self.channels, -1) * np.sqrt(share) * deviation[:, :, np.newaxis]
+        smooth = np.einsum("nkc,ct->ntk", np.concatenate([slow, fast], axis=2), cosines(self.time, drawn))
+        rough = white.reshape(n, self.time, self.channels) * np.sqrt(white_share) * deviation[:, np.newaxis]
+        made: Values = (self.centre + self.unit * (smooth + rough)).astype(np.float32)
+        return made

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil.contracts import AMUSEMENT, BASELINE, CONDITIONS, STRESS
+from pulseveil.core.contracts import AMUSEMENT, BASELINE, CONDITIONS, STRESS
+from pulseveil.core.randomness import Stream, child
+from pulseveil.core.randomness import generator as rng
 from pulseveil.generators import Generator
-from pulseveil.randomness import Stream, child
-from pulseveil.randomness import generator as rng
 
 # The published subject: 36 windows of which 70 % (25) are not stress and 30 % (10) are.
 REST_WINDOWS, STRESS_WINDOWS = 25, 10

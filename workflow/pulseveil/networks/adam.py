@@ -1,11 +1,15 @@
-"""Adam as a pure function on lists of tensors (Kingma and Ba 2015, arXiv:1412.6980; defaults of Keras)."""
+"""Adam as a pure function on lists of tensors, and a training's state as named arrays and back.
+
+Source of Adam: Kingma and Ba 2015, arXiv:1412.6980; defaults of Keras.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import tensorflow as tf
+from numpy.typing import NDArray
 
 
 class AdamState(NamedTuple):
@@ -55,3 +59,18 @@ def by_model(values: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
     """`values` (models) with the axes that they lack to meet `like` (models, ...); a scalar as it is."""
     models = len(values.shape)
     return tf.reshape(values, (*values.shape, *[1] * (len(like.shape) - models))) if models else values
+
+
+State = TypeVar("State")
+
+
+def to_arrays(state: Any) -> dict[str, NDArray[Any]]:
+    """The state as named arrays."""
+    return {f"state_{i:03d}": value.numpy() for i, value in enumerate(tf.nest.flatten(state))}
+
+
+def from_arrays(like: State, arrays: Mapping[str, NDArray[Any]]) -> State:
+    """The state whose `to_arrays` these are; `like` is any state of the same form."""
+    leaves = [tf.constant(arrays[f"state_{i:03d}"]) for i in range(len(tf.nest.flatten(like)))]
+    restored: State = tf.nest.pack_sequence_as(like, leaves)
+    return restored

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-from pulseveil.errors import InputError
+from pulseveil.core.errors import InputError
 
 Tensors = tuple[tf.Tensor, ...]
 Factors = tuple[tf.Tensor, tf.Tensor]

@@ -16,13 +16,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pulseveil import randomness
-from pulseveil.checkpoints import Checkpoint
+from pulseveil.core import randomness
+from pulseveil.core.checkpoints import Checkpoint
+from pulseveil.core.randomness import Stream
 from pulseveil.networks import adam, draws, layers
+from pulseveil.networks.adam import from_arrays, to_arrays
 from pulseveil.networks.layers import Drop
 from pulseveil.networks.per_example import Note, unnoted
-from pulseveil.networks.states import from_arrays, to_arrays
-from pulseveil.randomness import Stream
 
 logger = logging.getLogger(__name__)
 

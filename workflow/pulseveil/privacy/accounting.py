@@ -19,9 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil.errors import InputError
-from pulseveil.privacy.budget import Budget
-from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.core.errors import InputError
+from pulseveil.privacy.budget import Budget, Mechanism
 
 Group = tuple[Mechanism, float]
 

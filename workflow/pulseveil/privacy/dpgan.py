@@ -18,19 +18,17 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pulseveil.checkpoints import Checkpoint
+from pulseveil.core.checkpoints import Checkpoint
+from pulseveil.core.randomness import Stream, child, generator
+from pulseveil.networks.adam import from_arrays, to_arrays
 from pulseveil.networks.adversaries import Adversaries, Made, Players, Real, Trained
 from pulseveil.networks.per_example import Note
-from pulseveil.networks.states import from_arrays, to_arrays
-from pulseveil.privacy import sampling
+from pulseveil.privacy.budget import Mechanism
 from pulseveil.privacy.clipping import add_noise, clipped_sum, in_passes
-from pulseveil.privacy.device import describe_device
-from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.noise import Noise
 from pulseveil.privacy.programs import DPGAN
-from pulseveil.privacy.record_windows import NOBODY, Records, drawn_rows
-from pulseveil.privacy.resume import BLOCK_STEPS, Advance, Course, Resumable, digest
-from pulseveil.randomness import Stream, child, generator
+from pulseveil.privacy.records import NOBODY, Records, draw, drawn_rows
+from pulseveil.privacy.resume import BLOCK_STEPS, Advance, Course, Resumable, describe_device, digest
 
 logger = logging.getLogger(__name__)
 
@@ -242,7 +240,7 @@ def _draws(
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Windows (steps, room, windows_each) and noise seeds (steps, 2) of all steps of an attempt."""
     mechanism, path = recipe.mechanism, (recipe.mechanism.name, secret, attempt)
-    order = sampling.draw(mechanism, noise.generator(*path, "draws"))
+    order = draw(mechanism, noise.generator(*path, "draws"))
     rows = drawn_rows(records, order, recipe.windows_each, noise.generator(*path, "windows"))
     # Whole blocks, so that all of them share a compilation; the steps beyond the last never run.
     beyond = -mechanism.steps % BLOCK_STEPS

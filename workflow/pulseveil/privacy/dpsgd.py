@@ -17,22 +17,21 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from pulseveil import randomness
-from pulseveil.checkpoints import Checkpoint
-from pulseveil.errors import InputError
+from pulseveil.core import randomness
+from pulseveil.core.checkpoints import Checkpoint
+from pulseveil.core.errors import InputError
+from pulseveil.core.randomness import Stream
 from pulseveil.networks import adam, draws, layers
+from pulseveil.networks.adam import from_arrays, to_arrays
 from pulseveil.networks.learner import Learner, as_learner, seeds_of
 from pulseveil.networks.per_example import Note
-from pulseveil.networks.states import from_arrays, to_arrays
 from pulseveil.networks.training import Examples, Network, Weights
-from pulseveil.privacy import sampling
+from pulseveil.privacy import records
+from pulseveil.privacy.budget import Mechanism
 from pulseveil.privacy.clipping import add_noise, clipped_sum, in_passes
-from pulseveil.privacy.device import describe_device
-from pulseveil.privacy.mechanism import Mechanism
 from pulseveil.privacy.noise import Noise
 from pulseveil.privacy.programs import DPSGD
-from pulseveil.privacy.resume import Advance, Course, Resumable, digest
-from pulseveil.randomness import Stream
+from pulseveil.privacy.resume import Advance, Course, Resumable, describe_device, digest
 
 logger = logging.getLogger(__name__)
 
@@ -155,10 +154,10 @@ def draw(recipe: Recipe, noise: Noise, fingerprint: str, attempt: int = 0) -> Ch
     """
     mechanism = recipe.mechanism
     path = (mechanism.name, fingerprint, attempt)
-    order = sampling.draw(mechanism, noise.generator(*path, "draws"))
+    order = records.draw(mechanism, noise.generator(*path, "draws"))
     if recipe.released_records:
         rng = noise.generator(*path, "released draws")
-        order = sampling.with_released(order, mechanism, recipe.released_records, rng)
+        order = records.with_released(order, mechanism, recipe.released_records, rng)
     seeds = noise.seeds(*path, "noise", shape=(mechanism.steps,))
     return Chance(order, seeds)
 
@@ -182,7 +181,7 @@ def program(network: Network | Learner, rows: int, optimizer: Optimizer) -> Prog
         seed: tf.Tensor,
         scales: Scales,
     ) -> State:
-        padded = tf.pad(order, ((0, at_once),), constant_values=sampling.ABSENT)
+        padded = tf.pad(order, ((0, at_once),), constant_values=records.ABSENT)
 
         def one_pass(i: tf.Tensor) -> list[tf.Tensor]:
             numbers = tf.slice(padded, [i * at_once], [at_once])
@@ -192,10 +191,10 @@ def program(network: Network | Learner, rows: int, optimizer: Optimizer) -> Prog
             def losses(note: Note) -> tf.Tensor:
                 return learner.row_losses(Weights(state.parameters, []), batch, seeds, note)
 
-            present = tf.cast(numbers != sampling.ABSENT, tf.float32)
+            present = tf.cast(numbers != records.ABSENT, tf.float32)
             return clipped_sum(losses, state.parameters, present=present, clip_norm=scales.clip_norm)
 
-        drawn = tf.math.count_nonzero(order != sampling.ABSENT, dtype=tf.int32)
+        drawn = tf.math.count_nonzero(order != records.ABSENT, dtype=tf.int32)
         sums = in_passes(one_pass, state.parameters, (drawn + at_once - 1) // at_once)
         after: State = update(state, sums, noise_seed, scales)
         return after

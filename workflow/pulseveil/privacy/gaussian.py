@@ -9,7 +9,7 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.privacy.budget import Mechanism
 from pulseveil.privacy.noise import Noise
 
 Floats = NDArray[np.float64]

@@ -13,11 +13,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pulseveil import limits, store
-from pulseveil.errors import InputError
+from pulseveil.core import limits, store
+from pulseveil.core.errors import InputError
 from pulseveil.privacy import accounting
-from pulseveil.privacy.budget import Unit
-from pulseveil.privacy.mechanism import Mechanism, Sampler
+from pulseveil.privacy.budget import Mechanism, Sampler, Unit
 from pulseveil.privacy.noise import Noise
 
 NEIGHBOURS = "zero-out"

@@ -15,16 +15,17 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pulseveil import randomness
+from pulseveil.core import randomness
+from pulseveil.core.randomness import Stream
 from pulseveil.networks import draws
 from pulseveil.networks.learner import as_learner, seeds_of
 from pulseveil.networks.per_example import Note, kept_rows, record_gradients, unnoted
 from pulseveil.networks.training import Examples, Weights
-from pulseveil.privacy import dpsgd, sampling
+from pulseveil.privacy import dpsgd
 from pulseveil.privacy.clipping import SLACK
 from pulseveil.privacy.dpsgd import Recipe
 from pulseveil.privacy.noise import Noise
-from pulseveil.randomness import Stream
+from pulseveil.privacy.records import ABSENT
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def fit(recipe: Recipe, examples: Examples, noise: Noise, stream: Stream) -> tup
     secret = dpsgd.fingerprint(recipe, examples, first_weights)
     order = dpsgd.draw(recipe, noise, secret).order
     # The largest draw: memory for a gradient a row is dear.
-    rows = max(1, int((order != sampling.ABSENT).sum(axis=1).max()))
+    rows = max(1, int((order != ABSENT).sum(axis=1).max()))
     seed = tf.constant(randomness.stateless_seed(randomness.child(stream, "dropout")))
     variables = [tf.Variable(value) for value in first_weights.parameters]
     taken = tf.Variable(0)
@@ -51,7 +52,7 @@ def fit(recipe: Recipe, examples: Examples, noise: Noise, stream: Stream) -> tup
     tf.random.set_seed(int(noise.generator(recipe.mechanism.name, "library", secret).integers(2**62)))
     for number, drawn in enumerate(order[:, :rows]):
         batch = Examples(*(tf.constant(values[np.maximum(drawn, 0), 0]) for values in examples))
-        present = tf.constant(drawn != sampling.ABSENT, tf.float32)
+        present = tf.constant(drawn != ABSENT, tf.float32)
         step(batch, present, tf.constant(drawn), draws.child_seed(seed, number))
     tf.random.set_seed(int.from_bytes(os.urandom(7), "big"))
     logger.info("%d private steps by tensorflow-privacy, %.1f s", len(order), time.monotonic() - started)

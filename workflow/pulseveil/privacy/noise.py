@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil.errors import InputError
-from pulseveil.randomness import Stream
+from pulseveil.core.errors import InputError
+from pulseveil.core.randomness import Stream
 
 KEY_BYTES = 32
 _HASH_BYTES = 32

@@ -1,12 +1,18 @@
-"""Windows as records of a private training: whose they are, and how many of each person count."""
+"""Windows as the records of a private training, and which records take part in which step.
+
+A record belongs to one window or one person, by the unit of protection. The draws are those that the
+accountant assumes, from the same mechanism.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil.errors import InputError
-from pulseveil.privacy.budget import Population
+from pulseveil.core.errors import InputError
+from pulseveil.privacy.budget import Mechanism, Population, Unit
 
 Array = NDArray[np.float64]
 
@@ -48,3 +54,96 @@ def person_means(values: Array, subject: NDArray[np.str_]) -> Array:
     # No product with a table of people: zero times infinity would reach everybody.
     np.add.at(sums, person, values)
     return sums / np.bincount(person, minlength=len(people))[:, np.newaxis]
+
+
+NOBODY = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """Real windows as n records of up to k windows each.
+
+    windows (n k, ...) float32, condition (n k) int32; rows (n, k) int32: the windows of each
+    record, NOBODY in places that stay free, which come last.
+    """
+
+    windows: NDArray[np.float32]
+    condition: NDArray[np.int32]
+    rows: NDArray[np.int32]
+
+
+def lay_out(
+    windows: NDArray[np.float32],
+    condition: NDArray[np.int8],
+    subject: NDArray[np.str_],
+    unit: Unit,
+    population: Population,
+) -> Records:
+    """The windows that the public constants admit, as records in public numbers.
+
+    windows (n, ...), those of each of `subject` (n) in order of time. Raises InputError where
+    there are more people than the public constants say.
+    """
+    admitted = admitted_rows(subject, np.arange(len(subject), dtype=np.float64), population)
+    person, place = places(subject[admitted])
+    # Public sizes: all folds of a study share a compilation, and none tells how many windows there are.
+    size = population.records("window")
+    position = person * population.windows_per_subject + place
+    laid_windows, laid_condition = np.zeros((size, *windows.shape[1:]), np.float32), np.zeros(size, np.int32)
+    laid_windows[position], laid_condition[position] = windows[admitted], condition[admitted]
+    rows = np.full(size, NOBODY, np.int32)
+    rows[position] = position
+    return Records(laid_windows, laid_condition, rows.reshape(population.records(unit), -1))
+
+
+def drawn_rows(
+    records: Records, order: NDArray[np.int32], windows_each: int, rng: np.random.Generator
+) -> NDArray[np.int32]:
+    """Windows (steps, room, windows_each) of the records that `order` (steps, room) names.
+
+    A record's windows are drawn with replacement, by random numbers that belong to the step and the record:
+    they depend neither on other records nor on the record's position in the draw. NOBODY for records that
+    have none, and where `order` is negative.
+    """
+    counts = (records.rows != NOBODY).sum(axis=1)
+    uniform = rng.random((len(order), len(counts), windows_each))
+    own = np.take_along_axis(uniform, np.maximum(order, 0)[..., np.newaxis], axis=1)
+    place = (own * counts[order][..., np.newaxis]).astype(np.int32)
+    return np.where(
+        order[..., np.newaxis] >= 0, records.rows[order[..., np.newaxis], place], np.int32(NOBODY)
+    )
+
+
+ABSENT = -1
+
+
+def draw(mechanism: Mechanism, rng: np.random.Generator) -> NDArray[np.int32]:
+    """Record numbers (steps, room) of all steps; places that stay free hold ABSENT and come last.
+
+    Each of the n records is in each step with probability q, independently of all else (Poisson sampling); a
+    draw above the room is cut to a uniformly random subset. With q = 1 each step holds all records.
+    """
+    return draws(rng, n=mechanism.n, q=mechanism.q, room=mechanism.room, steps=mechanism.steps)
+
+
+def draws(rng: np.random.Generator, *, n: int, q: float, room: int, steps: int) -> NDArray[np.int32]:
+    """The draws (steps, room) of `draw`, where there is no mechanism: for models without privacy."""
+    order = np.full((steps, room), ABSENT, np.int32)
+    for row in order:
+        drawn = np.flatnonzero(rng.random(n) < q)
+        if len(drawn) > room:
+            drawn = rng.permutation(drawn)[:room]
+        row[: len(drawn)] = drawn
+    return order
+
+
+def with_released(
+    order: NDArray[np.int32], mechanism: Mechanism, released: int, rng: np.random.Generator
+) -> NDArray[np.int32]:
+    """The draws `order` (steps, room), and beside them `released` further records, each drawn with q too.
+
+    Those are numbered from the mechanism's n upwards. No draw is cut for them.
+    """
+    drawn = draws(rng, n=released, q=mechanism.q, room=released, steps=mechanism.steps)
+    both = np.hstack([order, np.where(drawn == ABSENT, ABSENT, drawn + mechanism.n)])
+    return np.take_along_axis(both, np.argsort(both == ABSENT, axis=1, kind="stable"), axis=1)

@@ -5,23 +5,29 @@ equal noise give their difference away. Otherwise the lost steps stay spent, and
 
 Stored states are believed only with a mark of the training's key: one that was changed, or made with another
 key, is none. A training without a state to go on from starts again, and must have a new key for that.
+
+Equal programs round alike on equal devices only, so the device is part of what must not have changed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import platform
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
-from pulseveil.checkpoints import Checkpoint, Part
-from pulseveil.privacy.mechanism import Mechanism
+from pulseveil.core.checkpoints import Checkpoint, Part
+from pulseveil.privacy.budget import Mechanism
+from pulseveil.privacy.ledger import package_versions
 from pulseveil.privacy.noise import Noise
 
 logger = logging.getLogger(__name__)
@@ -173,3 +179,26 @@ def _seal(kept: Arrays, done: int, fingerprint: str, noise: Noise) -> NDArray[np
     names = sorted(kept)
     of_state = digest((done, names), [kept[name] for name in names])
     return noise.seeds("checkpoint", fingerprint, of_state, shape=(4,))
+
+
+_CPU_FILE = Path("/proc/cpuinfo")
+
+
+def describe_device() -> tuple[str, ...]:
+    """Processor, accelerators, threads and versions of the libraries that take part."""
+    names = [f"{name} {version}" for name, version in package_versions().items()]
+    accelerators = [
+        str(tf.config.experimental.get_device_details(device).get("device_name", device.name))
+        for device in tf.config.list_physical_devices("GPU")
+    ]
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
+    return (_processor(), *accelerators, f"{threads} threads", *names)
+
+
+def _processor() -> str:
+    """Its model where the system tells it, else its architecture."""
+    if _CPU_FILE.exists():
+        for line in _CPU_FILE.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pulseveil import reach
 from pulseveil.privacy import accounting
 from pulseveil.privacy.accounting import Group
+from pulseveil.privacy.budget import Mechanism
 from pulseveil.privacy.ledger import Entry
-from pulseveil.privacy.mechanism import Mechanism
-from pulseveil.reach import PIECE_S
-from pulseveil.scaling import Name, scalings
+from pulseveil.windows import reach
+from pulseveil.windows.reach import PIECE_S
+from pulseveil.windows.scaling import Name, scalings
 
 DELTAS = (1e-3, 1e-5, 1e-6)
 _WIDTH = 100
@@ -124,7 +124,7 @@ class Unbudgeted:
 
 
 @dataclass(frozen=True)
-class Kind:
+class ModelGroup:
     """Models trained in the same way: what one of them ran, and which inputs they share."""
 
     inputs: Mapping[str, Any]
@@ -157,7 +157,7 @@ class Kind:
         named = self.inputs.get("people")
         return None if named is None else frozenset(named)
 
-    def learns_from(self, generator: Kind) -> bool:
+    def learns_from(self, generator: ModelGroup) -> bool:
         """Whether this is a detector trained on the synthetic data of that generator."""
         keys = ("generator", "epsilon_generator", "unit")
         is_pair = "detector" in self.inputs and "detector" not in generator.inputs
@@ -199,20 +199,20 @@ def statement(
     return "\n\n".join(sections) + "\n"
 
 
-def models(entries: Iterable[Entry]) -> list[Kind]:
+def models(entries: Iterable[Entry]) -> list[ModelGroup]:
     """Every trained model of a ledger: mechanisms that share all inputs are of one training."""
     found: dict[str, list[Entry]] = {}
     for entry in entries:
         found.setdefault(json.dumps(entry.inputs, sort_keys=True), []).append(entry)
-    return [Kind(members[0].inputs, tuple(members)) for members in found.values()]
+    return [ModelGroup(members[0].inputs, tuple(members)) for members in found.values()]
 
 
-def model_kinds(entries: Sequence[Entry]) -> list[Kind]:
+def model_kinds(entries: Sequence[Entry]) -> list[ModelGroup]:
     """The kinds of models in a ledger, each with the entries of the model that spent most."""
-    most: dict[str, Kind] = {}
+    most: dict[str, ModelGroup] = {}
     for model in models(entries):
         shared = {key: value for key, value in model.inputs.items() if key not in _OF_ONE_MODEL}
-        kind = Kind(shared, model.entries)
+        kind = ModelGroup(shared, model.entries)
         name = json.dumps(shared, sort_keys=True)
         most[name] = max(most.get(name, kind), kind, key=lambda each: _spent(each.entries))
     return list(most.values())
@@ -225,7 +225,7 @@ class Together:
     shares: the models of each person, of people with the same mechanisms once.
     """
 
-    shares: tuple[tuple[Kind, ...], ...]
+    shares: tuple[tuple[ModelGroup, ...], ...]
 
     @property
     def copies(self) -> int:
@@ -248,7 +248,7 @@ def together(entries: Iterable[Entry]) -> Together:
     """
     trained = [(model, model.people, _mechanisms_of(model)) for model in models(entries)]
     everybody = frozenset().union(*(people or () for _, people, _ in trained)) or frozenset({""})
-    alike: dict[frozenset[Any], tuple[Kind, ...]] = {}
+    alike: dict[frozenset[Any], tuple[ModelGroup, ...]] = {}
     for person in sorted(everybody):
         own = [(model, spent) for model, people, spent in trained if people is None or person in people]
         counted = Counter(spent for _, spent in own)
@@ -269,7 +269,7 @@ def table_entries(entries: Sequence[Entry], evaluation: str) -> list[Entry]:
     return of_generators + of_detectors
 
 
-def _mechanisms_of(model: Kind) -> tuple[bool, tuple[Mechanism, ...]]:
+def _mechanisms_of(model: ModelGroup) -> tuple[bool, tuple[Mechanism, ...]]:
     """What a model spends on a person: its mechanisms, and whose windows they see."""
     return "detector" in model.inputs, model.mechanisms
 
@@ -302,7 +302,7 @@ def _public(entries: Sequence[Entry]) -> list[str]:
     return ["Number of records: " + " or ".join(sizes) + ".", *(f"{quantity}." for quantity in named)]
 
 
-def _model(kind: Kind, setting: Setting) -> str:
+def _model(kind: ModelGroup, setting: Setting) -> str:
     lines = [_wrap(kind.name), *(_wrap(_mechanism(entry), "  ") for entry in kind.entries)]
     head = ("delta", "epsilon", "RDP", "unamplified", "exchanged", f"any {PIECE_S} s", "person", "mu")
     return "\n".join([*lines, _table(head, [_row(kind, setting, delta) for delta in _deltas(kind.entries)])])
@@ -322,7 +322,7 @@ def _mechanism(entry: Entry) -> str:
     )
 
 
-def _row(kind: Kind, setting: Setting, delta: float) -> list[float | None]:
+def _row(kind: ModelGroup, setting: Setting, delta: float) -> list[float | None]:
     alone = kind.mechanisms
     return [
         delta,
@@ -336,7 +336,7 @@ def _row(kind: Kind, setting: Setting, delta: float) -> list[float | None]:
     ]
 
 
-def _together(entries: Sequence[Entry], kinds: Sequence[Kind], setting: Setting) -> list[str]:
+def _together(entries: Sequence[Entry], kinds: Sequence[ModelGroup], setting: Setting) -> list[str]:
     """What parts of the ledger spend on one person when they are published together."""
     parts = []
     for detector in kinds:

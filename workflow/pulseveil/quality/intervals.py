@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil.randomness import Stream, generator
+from pulseveil.core.randomness import Stream, generator
 
 Array = NDArray[np.float64]
 

@@ -7,18 +7,19 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pulseveil.core.randomness import Stream, child
 from pulseveil.quality import intervals
-from pulseveil.quality.correlations import correlation_distance
-from pulseveil.quality.coverage import NEIGHBOURS, support
+from pulseveil.quality.classifiers import discriminator, logistic, nearest_neighbour, prediction_errors
+from pulseveil.quality.distributions import (
+    correlation_distance,
+    kolmogorov_smirnov,
+    power_spectra,
+    spectral_distance,
+    wasserstein,
+)
 from pulseveil.quality.intervals import Estimate
-from pulseveil.quality.kernel import median_distance, mmd2
-from pulseveil.quality.marginals import kolmogorov_smirnov, wasserstein
-from pulseveil.quality.neighbours import nearest_distances
+from pulseveil.quality.neighbours import NEIGHBOURS, median_distance, mmd2, nearest_distances, support
 from pulseveil.quality.samples import Pair, Sample
-from pulseveil.quality.scores import discriminator, prediction_errors
-from pulseveil.quality.spectra import power_spectra, spectral_distance
-from pulseveil.quality.two_sample import logistic, nearest_neighbour
-from pulseveil.randomness import Stream, child
 
 ALL = "all"
 CLASSES: Mapping[str, bool] = {"not_stress": False, "stress": True}

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil.contracts import subject_order
-from pulseveil.randomness import Stream, child, generator
+from pulseveil.core.contracts import subject_order
+from pulseveil.core.randomness import Stream, child, generator
 
 # Enough for stable values; distances between all pairs of rows stay cheap.
 MOST_ROWS = 500

@@ -1,1 +1,13 @@
 """Summary: from scores to tables, figures and a report."""
+
+# What other packages may use, in reading order.
+__all__ = [  # noqa: RUF022
+    "results",
+    "description",
+    "published",
+    "printing",
+    "palette",
+    "terminal",
+    "crate",
+    "summarize",
+]

@@ -16,9 +16,9 @@ from rocrate.rocrate import ROCrate
 
 import pulseveil
 from pulseveil.cohorts import Article, Origin, origin_of
-from pulseveil.provenance import file_hash
-from pulseveil.study import Study
-from pulseveil.summary.contents import DESCRIPTIONS
+from pulseveil.core.identity import file_hash
+from pulseveil.study.study import Study
+from pulseveil.summary.description import DESCRIPTIONS
 
 NAME = "ro-crate-metadata.json"
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"

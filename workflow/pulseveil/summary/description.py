@@ -1,16 +1,28 @@
-"""What the summary must know of a study beyond its scores."""
+"""What the summary must know of a study beyond its scores, and what its results' files are.
+
+It comes from the study's plan and from what the cohort jobs reported.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
+from pulseveil.cohorts import origin_of
+from pulseveil.core import paths, registry, store
+from pulseveil.core.errors import InputError
+from pulseveil.core.settings import Settings
 from pulseveil.detectors import COMPARED, MODEL, Role
+from pulseveil.evaluation.protocols import Train
 from pulseveil.privacy.statement import Setting, Unbudgeted
-from pulseveil.protocols import Train
-from pulseveil.settings import Settings
+from pulseveil.study import audits, costs, spending
+from pulseveil.study.plan import Plan
+from pulseveil.study.study import Model
+from pulseveil.windows import reach
 
 
 class CohortDescription(Settings):
@@ -123,3 +135,113 @@ class StudyDescription(Settings):
         described = self.evaluations[evaluation]
         same_data = self.protocol == "paper" and self.cohorts[described.tested_cohort].published
         return described.published if same_data else None
+
+
+def describe(plan: Plan, folder: Path) -> StudyDescription:
+    """The description of a finished study whose results lie under `folder`/results."""
+    study = plan.study
+    lines = costs.lines(plan)
+    return StudyDescription(
+        study=study.name,
+        protocol=study.protocol,
+        channels=study.channels,
+        scaling=study.scaling,
+        cohorts={name: _cohort(plan, name, folder) for name in study.cohorts},
+        evaluations={
+            e.name: EvaluationDescription(
+                cohort=e.cohort,
+                test_cohort=e.test_cohort,
+                train=e.train,
+                test=e.test,
+                tested_on=registry.load("protocols", e.test).title,
+                generator_shared=study.generator_shared,
+                published=e.published,
+            )
+            for e in study.evaluations
+        },
+        generators={
+            model.name: ModelDescription(**_model("generators", model)) for model in study.generators
+        },
+        detectors={
+            model.name: DetectorDescription(
+                **_model("detectors", model), role=registry.load("detectors", model.kind).role
+            )
+            for model in study.detectors
+        },
+        seeds=study.seeds,
+        note=study.note,
+        plan={"runs": sum(line.runs for line in lines), "jobs": sum(line.jobs for line in lines)},
+        stages=tuple(
+            StageDescription(
+                stage=line.stage,
+                runs=line.runs,
+                jobs=line.jobs,
+                cpu_hours=line.cpu_hours,
+                gpu_jobs=line.gpu_jobs,
+                gpu_hours=line.gpu_hours,
+            )
+            for line in lines
+        ),
+        gpu_speedup=study.resources.gpu_speedup,
+        quality=tuple(str(folder / path) for path in plan.quality_paths()),
+        portraits=tuple(str(folder / path) for path in plan.portrait_paths()),
+        models=tuple(str(folder / path) for path in plan.generator_paths(paths.MODELS)),
+        audits=tuple(str(folder / path) for path in audits.audit_paths(plan)),
+        privacy=spending.setting(study),
+        unbudgeted=spending.unbudgeted(plan),
+    )
+
+
+def read_setting(path: Path) -> Setting:
+    """The setting in the study.json of a finished study; raises InputError where the file is none."""
+    try:
+        values = json.loads(path.read_text())
+        strides = values["stride_s"]
+        return Setting(
+            window_s=int(values["window_s"]),
+            strides_s=(int(strides["generator"]), int(strides["detector"])),
+            labelled_s=int(values["public"]["labelled_s"]),
+            reach_s=reach.reach_s(values["protocol"], values["channels"], values["scaling"]),
+            scaling=values["scaling"],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not the settings of a study ({error!r}); rerun summarize") from None
+
+
+def _model(group: Literal["generators", "detectors"], model: Model) -> dict[str, Any]:
+    """Kind, title and colour; a model that is not named like its kind shows both names."""
+    kind = registry.load(group, model.kind)
+    title = kind.title if model.name == model.kind else f"{model.name} ({kind.title})"
+    return {"kind": model.kind, "title": title, "colour": kind.colour}
+
+
+def _cohort(plan: Plan, name: str, folder: Path) -> CohortDescription:
+    """A cohort and, unless its study is private, what was read of each person: such counts have no noise."""
+    kind = plan.study.cohort_settings[name].kind
+    windows = folder / paths.WINDOWS.format(study=plan.study.name, cohort=name, windows="detector")
+    sidecar: Mapping[str, Any] = json.loads(store.sidecar_path(windows).read_text())
+    return CohortDescription(
+        kind=kind,
+        published=origin_of(kind).published,
+        subjects=len(plan.outlines[name]),
+        summary=() if plan.is_private else tuple(sidecar["cohort"]),
+    )
+
+
+DESCRIPTIONS: Mapping[str, str] = {
+    "report.html": "The report: plan, tables, figures, privacy, cohorts and versions on one page.",
+    "reproduction.html": "Each published value beside ours, with a verdict and its reason.",
+    "tables/main.csv": "Main table: one row a cell, all metrics with intervals over subjects.",
+    "tables/per_subject.csv": "Metrics of each tested subject and seed.",
+    "tables/differences.csv": "Paired differences to the rules and to other models.",
+    "tables/quality.csv": "How like the real windows the synthetic ones are.",
+    "tables/spending.csv": "What one person has spent if everything is published.",
+    "tables/audit.csv": "Attacks with their lower bounds and ceilings.",
+    "tables/reproduction.csv": "The rows of reproduction.html.",
+    "ledger.json": "One entry for each noised mechanism, with the steps that the program counted.",
+    "statement.txt": "What is protected, from whom, at which unit, and what is not, in plain English.",
+    "study.json": "All settings of the study, without the places of its recordings.",
+    "hours.csv": "The planned CPU hours beside the measured ones.",
+    "ro-crate-metadata.json": "This list for machines (RO-Crate 1.1): all files with size and sha256, what "
+    "made them, and from what.",
+}

@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pulseveil.core.randomness import Stream
 from pulseveil.detectors import MODEL
-from pulseveil.randomness import Stream
-from pulseveil.summary.cells import HEADLINES, NO_GENERATOR, Cells
-from pulseveil.summary.collect import CELL
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.intervals import mean_intervals, sign_flip_p
+from pulseveil.summary.results import CELL, HEADLINES, NO_GENERATOR, Cells
 
 _EPSILONS = ("epsilon_generator", "epsilon_detector")
 _NAMED_AXES = ("generator", "detector", "unit")

@@ -16,9 +16,9 @@ from matplotlib.lines import Line2D
 
 from pulseveil.detectors import BASELINE, CLOCK, LITERATURE, MODEL, Role
 from pulseveil.summary import labels
-from pulseveil.summary.cells import NO_GENERATOR, Cells
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.palette import GREY, INK, STYLE, detector_colours, open_axes
+from pulseveil.summary.results import NO_GENERATOR, Cells
 
 _ROW_INCHES = 0.23
 _TITLE_INCHES = 0.3

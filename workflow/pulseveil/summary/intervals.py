@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from pulseveil.randomness import Stream, child, generator
+from pulseveil.core.randomness import Stream, child, generator
 
 LEVEL = 0.95
 RESAMPLES = 9_999  # (RESAMPLES + 1) * 0.025 is whole: both limits are order statistics

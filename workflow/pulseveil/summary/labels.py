@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from pulseveil.naming import number_label
+from pulseveil.core.identity import number_label
 
 MINUS = "\N{MINUS SIGN}"
 AXES: Mapping[str, str] = {

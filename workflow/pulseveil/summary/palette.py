@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox, BboxBase
 
-from pulseveil.atomic import atomic_path
+from pulseveil.core.atomic import atomic_path
 from pulseveil.detectors import MODEL
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from pulseveil.core.tables import read_table
 from pulseveil.quality.measures import TITLES
 from pulseveil.summary import labels
 from pulseveil.summary.description import StudyDescription
-from pulseveil.tables import read_table
 
 _CELL = ["cohort", "generator", "unit", "epsilon_generator"]
 _KEYS = [*_CELL, "measure", "signal", "condition"]

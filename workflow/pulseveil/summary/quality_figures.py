@@ -14,9 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from pulseveil import paths, store
-from pulseveil.contracts import Portrait
-from pulseveil.naming import parse_number
+from pulseveil.core import paths, store
+from pulseveil.core.contracts import Portrait
+from pulseveil.core.identity import parse_number
 from pulseveil.summary import labels
 from pulseveil.summary.palette import DIVERGING, GREY, INK, LIGHT_GREY, STYLE, SYNTHETIC, open_axes
 

@@ -12,15 +12,13 @@ from typing import Any
 
 import pandas as pd
 
+from pulseveil.core.identity import describe_run
 from pulseveil.detectors import BASELINE
-from pulseveil.provenance import describe_run
-from pulseveil.summary import labels, pages
-from pulseveil.summary.contents import DESCRIPTIONS
-from pulseveil.summary.description import StageDescription, StudyDescription
-from pulseveil.summary.formats import html
+from pulseveil.summary import labels, printing
+from pulseveil.summary.description import DESCRIPTIONS, StageDescription, StudyDescription
+from pulseveil.summary.printing import has_published, html, printed_table
+from pulseveil.summary.published import page_values
 from pulseveil.summary.quality import printed_quality
-from pulseveil.summary.reproduction import page_values
-from pulseveil.summary.views import has_published, printed_table
 
 _TRAINS_ON = {
     "real": "real windows",
@@ -88,7 +86,7 @@ def render_report(
     if compared is not None and compared["ours"].notna().any():
         reproduction = page_values(compared, description)
     run = describe_run(description.study, datetime.now(UTC))
-    return pages.render(
+    return printing.render(
         "report.html.jinja",
         description=description,
         plan=plan_rows(description),

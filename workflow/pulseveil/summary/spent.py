@@ -10,19 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pulseveil import store
-from pulseveil.errors import InputError
-from pulseveil.naming import parse_number
-from pulseveil.packs import Privacy
+from pulseveil.core import store
+from pulseveil.core.errors import InputError
+from pulseveil.core.identity import parse_number
 from pulseveil.privacy import accounting, ledger
 from pulseveil.privacy.accounting import Group
+from pulseveil.privacy.budget import Mechanism, seeds_asked
 from pulseveil.privacy.ledger import Entry
-from pulseveil.privacy.mechanism import Mechanism
-from pulseveil.privacy.noise_seeds import seeds_asked
 from pulseveil.privacy.statement import Setting, table_entries, together
-from pulseveil.summary.cells import NO_GENERATOR
-from pulseveil.summary.collect import CELL
+from pulseveil.study.cells import Budgets
 from pulseveil.summary.description import StudyDescription
+from pulseveil.summary.results import CELL, NO_GENERATOR
 
 COLUMNS = (
     *("delta", "epsilon_pld", "epsilon_rdp", "epsilon_unamplified", "epsilon_replace_one"),
@@ -123,7 +121,7 @@ def spending_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescr
 def is_protected(cell: Mapping[str, Any], description: StudyDescription) -> bool:
     """Whether a cell is private: whether all of its parts that see real windows have a budget."""
     train = "real" if cell["generator"] == NO_GENERATOR else description.evaluations[cell["evaluation"]].train
-    privacy = Privacy(cell["unit"], cell["epsilon_generator"], cell["epsilon_detector"])
+    privacy = Budgets(cell["unit"], cell["epsilon_generator"], cell["epsilon_detector"])
     return privacy.protects(train)
 
 

@@ -9,27 +9,24 @@ from pathlib import Path
 
 import pandas as pd
 
+from pulseveil.core.randomness import Stream, child, root_stream
 from pulseveil.privacy import ledger
 from pulseveil.privacy.statement import statement
-from pulseveil.randomness import Stream, child, root_stream
-from pulseveil.summary import formats
-from pulseveil.summary.audited import audit_table, audited_columns
-from pulseveil.summary.axis_figures import axis_figure, study_axes
-from pulseveil.summary.cells import Cells, arrange
-from pulseveil.summary.collect import Results, collect
+from pulseveil.summary import printing
+from pulseveil.summary.axis_figures import axis_figure, privacy_figure, private_evaluations, study_axes
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.differences import differences_table
 from pulseveil.summary.figures import main_figure, reference_rows, subject_figure
 from pulseveil.summary.palette import save
-from pulseveil.summary.privacy_figure import privacy_figure, private_evaluations
+from pulseveil.summary.printing import printed_table
+from pulseveil.summary.published import reproduction_page, reproduction_table
 from pulseveil.summary.quality import quality_table
 from pulseveil.summary.quality_figures import quality_figure, quality_pages
 from pulseveil.summary.report import Findings, Picture, render_report
-from pulseveil.summary.reproduction import reproduction_page, reproduction_table
+from pulseveil.summary.results import Cells, Results, arrange, collect
 from pulseveil.summary.spent import Ledgers, privacy_table, read_ledgers, spending_table
-from pulseveil.summary.tables import main_table, use_of_private_data
+from pulseveil.summary.tables import audit_table, audited_columns, main_table, use_of_private_data
 from pulseveil.summary.unprotected import unprotected
-from pulseveil.summary.views import printed_table
 
 _LOG = logging.getLogger(__name__)
 _CAPTION = "Mean accuracy and F1 over subjects with 95 % intervals."
@@ -75,7 +72,7 @@ def summarize(
         ledgers.entries, description.privacy, [*map(str, unprotected(description))], description.unbudgeted
     )
     tables += _write_privacy(out_dir, ledgers, spending, told)
-    formats.write_csv(out_dir / "tables" / "audit.csv", audits)
+    printing.write_csv(out_dir / "tables" / "audit.csv", audits)
     tables.append(out_dir / "tables" / "audit.csv")
     _LOG.info("figures")
     pictures, figures = _write_figures(out_dir / "figures", main, cells, description)
@@ -85,12 +82,12 @@ def summarize(
     compared = None if published is None else reproduction_table(main, description, published)
     findings = Findings(main, quality, spending, audits, compared)
     page = render_report(description, findings, pictures, shown, results.digest, told)
-    formats.write_text(written[0], page)
+    printing.write_text(written[0], page)
     if compared is not None:
-        formats.write_csv(out_dir / "tables" / "reproduction.csv", compared)
+        printing.write_csv(out_dir / "tables" / "reproduction.csv", compared)
         tables.append(out_dir / "tables" / "reproduction.csv")
         written.insert(0, out_dir / "reproduction.html")
-        formats.write_text(written[0], reproduction_page(compared, description))
+        printing.write_text(written[0], reproduction_page(compared, description))
     return Summary(main, description.note, (*tables, *figures, *written))
 
 
@@ -103,22 +100,22 @@ def _write_tables(
     quality: pd.DataFrame,
 ) -> list[Path]:
     printed = printed_table(main, description)
-    formats.write_csv(folder / "main.csv", main)
+    printing.write_csv(folder / "main.csv", main)
     caption = " ".join(filter(None, [description.note, _CAPTION]))
-    formats.write_text(folder / "main.tex", formats.latex(printed, caption, f"tab:{description.study}"))
-    formats.write_text(folder / "main.html", formats.html(printed, "main", description.note) + "\n")
-    formats.write_csv(folder / "per_subject.csv", results.per_subject)
-    formats.write_csv(folder / "differences.csv", differences_table(cells, description, _STREAM))
-    formats.write_csv(folder / "quality.csv", quality)
+    printing.write_text(folder / "main.tex", printing.latex(printed, caption, f"tab:{description.study}"))
+    printing.write_text(folder / "main.html", printing.html(printed, "main", description.note) + "\n")
+    printing.write_csv(folder / "per_subject.csv", results.per_subject)
+    printing.write_csv(folder / "differences.csv", differences_table(cells, description, _STREAM))
+    printing.write_csv(folder / "quality.csv", quality)
     names = ("main.csv", "main.tex", "main.html", "per_subject.csv", "differences.csv", "quality.csv")
     return [folder / name for name in names]
 
 
 def _write_privacy(out_dir: Path, ledgers: Ledgers, spending: pd.DataFrame, told: str) -> list[Path]:
     files = [out_dir / "tables" / "spending.csv", out_dir / "ledger.json", out_dir / "statement.txt"]
-    formats.write_csv(files[0], spending)
+    printing.write_csv(files[0], spending)
     ledger.write(files[1], ledgers.entries)
-    formats.write_text(files[2], told)
+    printing.write_text(files[2], told)
     return files
 
 

@@ -1,19 +1,22 @@
-"""The main table in a terminal."""
+"""The main table in a terminal, and two studies side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pulseveil.core.tables import as_numbers, read_table
 from pulseveil.detectors import BASELINE, MODEL
-from pulseveil.summary import labels, views
-from pulseveil.summary.cells import NO_GENERATOR
+from pulseveil.summary import labels, printing
+from pulseveil.summary.results import CELL, NO_GENERATOR
 
 WIDTH = 110
 _GAP = 2
@@ -29,7 +32,7 @@ def terminal_summary(main: pd.DataFrame, files: Iterable[Path], note: str = "") 
 
     Names are those of the study file; an evaluation with many axes leaves out columns that do not fit.
     """
-    rows = views.readable_rows(main)
+    rows = printing.readable_rows(main)
     blocks = [
         _block(_fitting(_columns(members.reset_index(drop=True))), _title(str(name), members))
         for name, members in rows.groupby("evaluation", sort=False)
@@ -46,13 +49,13 @@ def _columns(rows: pd.DataFrame) -> pd.DataFrame:
     columns = {"detector": rows["detector"]}
     if (rows["generator"] != NO_GENERATOR).any():
         columns["generator"] = rows["generator"].where(~rule, "")
-    for axis in views.shown_axes(rows):
+    for axis in printing.shown_axes(rows):
         columns[_SHORT_AXES.get(axis, axis)] = rows[axis].map(labels.level).where(~rule, "")
-    columns["accuracy [95 %]"] = views.marked_accuracy(rows, _LIMIT_DIGITS, unmarked=" ")
-    columns["stress F1 [95 %]"] = views.interval_column(rows, "f1", _LIMIT_DIGITS)
+    columns["accuracy [95 %]"] = printing.marked_accuracy(rows, _LIMIT_DIGITS, unmarked=" ")
+    columns["stress F1 [95 %]"] = printing.interval_column(rows, "f1", _LIMIT_DIGITS)
     columns["AUROC"] = rows["auroc"].map(labels.number)
-    columns[f"vs {labels.evaluation(BASELINE)}"] = views.difference_column(rows, BASELINE)
-    if views.has_published(rows):
+    columns[f"vs {labels.evaluation(BASELINE)}"] = printing.difference_column(rows, BASELINE)
+    if printing.has_published(rows):
         columns["published"] = rows["published_accuracy"].map(labels.number)
     return pd.DataFrame(columns)
 
@@ -89,7 +92,7 @@ def _block(columns: pd.DataFrame, title: Text) -> Table:
         is_text = name in ("detector", "generator")
         table.add_column(str(name), no_wrap=True, justify="left" if is_text else "right")
     for row in columns.itertuples(index=False):
-        marked = any(str(text).endswith(views.NOT_BETTER) for text in row)
+        marked = any(str(text).endswith(printing.NOT_BETTER) for text in row)
         table.add_row(*map(str, row), style="dim" if marked else None)
     return table
 
@@ -99,5 +102,70 @@ def _notes(rows: pd.DataFrame) -> list[str]:
         "Means over subjects; intervals over subjects, for the models as trained. main.csv has all columns."
     ]
     if (rows[f"better_than_{BASELINE}"] == "no").any():
-        notes.append(f"{views.NOT_BETTER} accuracy not shown to be better than always answering 'no stress'.")
+        notes.append(
+            f"{printing.NOT_BETTER} accuracy not shown to be better than always answering 'no stress'."
+        )
     return notes
+
+
+METRICS = ("accuracy", "f1", "macro_f1", "auroc")
+
+
+def read_main_table(path: Path) -> pd.DataFrame:
+    """A main.csv of `summarize`; raises InputError when the file or a column is missing."""
+    cure = "expected a main.csv of this version: run the study's target `tables` first"
+    columns = (*CELL, "role", "n_subjects", *METRICS)
+    table = read_table(path, columns, cure, keep_default_na=False, na_values=[""])
+    return as_numbers(table, ("epsilon_generator", "epsilon_detector", "noise"), path)
+
+
+def compare_tables(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """One row a cell of either table, the order of `first`, then what only `second` has.
+
+    For each metric: `m_first` and `m_second` with intervals, and `m_change`, second minus first. The studies
+    can differ in subjects and windows, so the change is no paired difference and has no interval.
+    """
+    columns = ["n_subjects", "n_windows", *(f"{m}{part}" for m in METRICS for part in ("", "_low", "_high"))]
+    keys = [*CELL, "role"]
+    joined = first[keys + columns].merge(
+        second[keys + columns], on=keys, how="outer", suffixes=("_first", "_second"), sort=False
+    )
+    order = pd.concat([first[keys], second[keys]]).drop_duplicates()
+    joined = order.merge(joined, on=keys, how="left")
+    changes = {f"{m}_change": joined[f"{m}_second"] - joined[f"{m}_first"] for m in METRICS}
+    return joined.assign(**changes)
+
+
+def terminal_comparison(compared: pd.DataFrame, names: tuple[str, str]) -> RenderableType:
+    """Accuracy and stress F1 of both studies, one row a cell that is not a repeated rule."""
+    rule = compared["role"] != MODEL
+    rows = compared[~(rule & compared.duplicated(["evaluation", "detector"]))]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("evaluation", "model"):
+        table.add_column(name, no_wrap=True)
+    for metric in ("accuracy", "F1"):
+        for name in (*names, "change"):
+            table.add_column(f"{metric}\n{name}", justify="right")
+    for row in rows.to_dict("records"):
+        numbers = [
+            (labels.signed if part == "change" else labels.number)(float(row[f"{metric}_{part}"]))
+            for metric in ("accuracy", "f1")
+            for part in ("first", "second", "change")
+        ]
+        table.add_row(labels.evaluation(str(row["evaluation"])), _model(row), *numbers)
+    note = "Change: second minus first; the studies may differ in subjects and windows, so it is not paired."
+    return Group(table, Text(note, style="dim"))
+
+
+def _model(row: Mapping[Hashable, Any]) -> str:
+    words = [str(row["detector"])]
+    if row["role"] != MODEL:
+        return words[0]
+    if row["generator"] != NO_GENERATOR:
+        words.append(f"{row['generator']} x {row['subjects']}")
+    for key, sign in (("epsilon_generator", "ε gen"), ("epsilon_detector", "ε det")):
+        value = float(str(row[key]))
+        words += [f"{sign} {labels.level(value)}"] if np.isfinite(value) else []
+    noise = float(str(row["noise"]))
+    words += [f"noise {labels.level(noise)}"] if noise else []
+    return ", ".join(words)

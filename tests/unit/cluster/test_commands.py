@@ -1,0 +1,182 @@
+"""Answers of SLURM's commands as text; the lines are those of SLURM 22.05.8."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pulseveil.cluster import stand_ins
+
+UNREACHABLE = [
+    "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n",
+    "sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)\n",
+    "scancel: error: Kill job error on job id 2: Unable to contact slurm controller (connect failure)\n",
+    "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n",
+    "sacct: error: Sending PersistInit msg: Connection refused\n"
+    "sacct: error: Problem talking to the database: Connection refused\n",
+    "sacct: error: Sending PersistInit msg: Unable to connect to database\n"
+    "sacct: error: Problem talking to the database: Unable to connect to database\n",
+    "sacctmgr: error: Sending PersistInit msg: Connection refused\n",
+    'squeue: error: Munge encode failed: Failed to connect to "/run/munge.sock": Connection refused\n'
+    "slurm_load_jobs error: Protocol authentication error\n",
+]
+POLICY = (
+    "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy"
+    " (job submit limit, user's size and/or time limits)\n"
+)
+FULL = [
+    "AssocMaxSubmitJobLimit",
+    "AssocGrpSubmitJobsLimit",
+    "QOSMaxSubmitJobPerUserLimit",
+    "QOSGrpSubmitJobsLimit",
+]
+HOPELESS = [
+    "Slurm accounting storage is disabled\n",
+    "sacct: invalid option -- '1'\n",
+    "sbatch: error: invalid partition specified: nope\n"
+    "sbatch: error: Batch job submission failed: Invalid partition name specified\n",
+    "sbatch: error: Batch job submission failed: Invalid account or account/partition combination"
+    " specified\n",
+    "sbatch: unrecognized option '--wrong'\nTry \"sbatch --help\" for more information\n",
+    "sbatch: error: Memory specification can not be satisfied\n"
+    "sbatch: error: Batch job submission failed: Requested node configuration is not available\n",
+    "sbatch: error: Invalid generic resource (gres) specification\n",
+    "You are not running a supported accounting_storage plugin\n",
+    f"sbatch: error: QOSMaxWallDurationPerJobLimit\n{POLICY}",
+    "",
+]
+SACCT = ["-X", "--parsable2", "--clusters", "all", "--noheader", "--format=JobIdRaw,State"]
+SQUEUE = ["--format=%i|%T", "--states=all", "--noheader"]
+
+
+@pytest.mark.parametrize("errors", UNREACHABLE)
+def test_an_outage_is_waited_for_in_limits(errors: str) -> None:
+    delay = stand_ins.delay(errors)
+    assert delay is not None
+    assert delay.ends
+
+
+@pytest.mark.parametrize("limit", FULL)
+def test_a_full_queue_is_waited_for_without_limit(limit: str) -> None:
+    assert stand_ins.delay(f"sbatch: error: {limit}\n{POLICY}") == stand_ins.Delay(limit, ends=False)
+
+
+@pytest.mark.parametrize("errors", HOPELESS)
+def test_a_mistake_is_not_tried_again(errors: str) -> None:
+    assert stand_ins.delay(errors) is None
+
+
+@pytest.mark.parametrize("errors", UNREACHABLE)
+def test_the_reason_is_not_taken_for_a_failed_submission(errors: str) -> None:
+    # Snakemake fails the run when these words are in the messages of a sbatch that succeeded.
+    delay = stand_ins.delay(errors)
+    assert delay is not None
+    assert "submission failed" not in delay.reason
+
+
+@pytest.mark.parametrize("query", [SACCT, SQUEUE])
+def test_snakemakes_question_is_known_from_others(query: list[str]) -> None:
+    assert stand_ins.is_status_query([*query, "--name", "run"])
+    assert not stand_ins.is_status_query(query)
+    assert not stand_ins.is_status_query(["-nu", "root", "-o", "Account%256", "--name", "run"])
+
+
+def test_a_cancelled_job_is_called_so_whoever_cancelled_it() -> None:
+    assert stand_ins.mended_states("1|CANCELLED by 0\n2|COMPLETED\n3|CANCELLED by 1005\n", None) == (
+        "1|CANCELLED\n2|COMPLETED\n3|CANCELLED\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("queue", "state"),
+    [
+        ("3|PREEMPTED\n", "CANCELLED"),
+        ("", "CANCELLED"),
+        ("3|PENDING\n", "PREEMPTED"),
+        ("3|COMPLETING\n", "PREEMPTED"),
+        ("3|RUNNING\n", "PREEMPTED"),
+        (None, "PREEMPTED"),
+    ],
+)
+def test_a_preempted_job_is_over_unless_it_will_be_started_again(queue: str | None, state: str) -> None:
+    assert stand_ins.mended_states("3|PREEMPTED\n4|RUNNING\n", queue) == f"3|{state}\n4|RUNNING\n"
+
+
+def test_states_without_a_job_stay_empty() -> None:
+    assert stand_ins.mended_states("", "") == ""
+
+
+@pytest.mark.parametrize(
+    ("queue", "job"),
+    [
+        ("2|PENDING|2026-11-25T07:16:13|rule_a_wildcards_x|y\n", "2"),
+        ("2|COMPLETED|2026-11-25T07:16:13|rule_a_wildcards_x|y\n", "2"),
+        ("2|FAILED|2026-11-25T07:16:13|rule_a_wildcards_x|y\n", None),
+        ("2|RUNNING|2026-11-25T07:16:12|rule_a_wildcards_x|y\n", None),
+        ("2|RUNNING|2026-11-25T07:16:13|rule_a_wildcards_x\n", None),
+        (
+            "1|FAILED|2026-11-25T07:10:00|rule_a_wildcards_x|y\n3|RUNNING|2026-11-25T07:17:00|rule_a_wildcards_x|y\n",
+            "3",
+        ),
+        ("", None),
+    ],
+)
+def test_a_job_is_known_by_its_comment_and_time(queue: str, job: str | None) -> None:
+    assert stand_ins.accepted(queue, "rule_a_wildcards_x|y", "2026-11-25T07:16:13") == job
+
+
+def test_gpus_are_written_as_generic_resources_and_nothing_else_changes() -> None:
+    call = ["--parsable", "--gpus=1", "--cpus-per-task=2", "--wrap=python --gpus=1"]
+    assert stand_ins.with_gres(call) == ["--parsable", "--gres=gpu:1", *call[2:]]
+    assert stand_ins.with_gres(["--gpus=a100:2"]) == ["--gres=gpu:a100:2"]
+
+
+def program(folder: Path, name: str, text: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+
+
+def test_stand_ins_are_written_for_the_commands_at_hand(tmp_path: Path) -> None:
+    program(tmp_path / "bin", "squeue", 'echo "squeue $*"; echo noise >&2; exit 3')
+    before = os.environ | {"PATH": f"{tmp_path / 'bin'}:/bin"}
+    first = stand_ins.install(tmp_path / "stand-ins", environment=before)
+    again = stand_ins.install(tmp_path / "stand-ins", environment=first)
+    assert again == first
+    assert first["PATH"] == f"{tmp_path / 'stand-ins'}:{before['PATH']}"
+    # Those of a SLURM under /bin may be there too.
+    assert (tmp_path / "stand-ins" / "squeue").exists()
+    done = subprocess.run(["squeue", "-o", "%i %T"], env=first, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "squeue -o %i %T\n", "noise\n")
+
+
+@pytest.mark.parametrize(("text", "chosen"), [("exit 0", "sacct"), ("exit 1", "squeue"), (None, "squeue")])
+def test_sacct_is_chosen_where_it_answers(tmp_path: Path, text: str | None, chosen: str) -> None:
+    if text is not None:
+        program(tmp_path, "sacct", text)
+    assert stand_ins.status_command({"PATH": str(tmp_path)}) == chosen
+
+
+def test_patience_ends_with_the_last_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program(tmp_path, "sbatch", f"echo call >> {tmp_path}/calls; echo '{UNREACHABLE[1].strip()}' >&2; exit 1")
+    assert stand_ins.main([str(tmp_path / "sbatch"), "1.5", "--wrap", "true"]) == 1
+    assert (tmp_path / "calls").read_text() == "call\ncall\n"
+    told = capsys.readouterr().err
+    assert told.count("trying again for 2 s") == 1
+    assert told.endswith(UNREACHABLE[1])
+
+
+def test_a_script_from_standard_input_is_sent_at_every_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails_once = (
+        f"test -e {tmp_path}/tried || {{ touch {tmp_path}/tried; echo Connection refused >&2; exit 1; }}"
+    )
+    program(tmp_path, "sbatch", f"{fails_once}\ncat")
+    with (tmp_path / "script").open("w+") as script:
+        script.write("#!/bin/sh\ntrue\n")
+        script.seek(0)
+        monkeypatch.setattr("sys.stdin", script)
+        command = stand_ins.Command(tmp_path / "sbatch", 10, ("--parsable", "/dev/stdin"))
+        assert stand_ins.sbatch(command).output == "#!/bin/sh\ntrue\n"

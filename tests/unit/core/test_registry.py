@@ -1,0 +1,285 @@
+"""Classes of other packages are checked against their protocol when they are loaded by their entry point."""
+
+import inspect
+import itertools
+import sys
+from types import ModuleType
+
+import pytest
+
+from pulseveil.cohorts import Cohort
+from pulseveil.cohorts.simulated import Simulated
+from pulseveil.core import registry
+from pulseveil.core.errors import InputError
+from pulseveil.detectors import Detector
+from pulseveil.detectors.class_means import ClassMeans
+from pulseveil.generators import Discriminates, FitsTogether, Generator
+from pulseveil.generators.moments import Moments
+
+BASES = {"generators": Generator, "detectors": Detector, "cohorts": Cohort}
+WHOLE = {"generators": Moments, "detectors": ClassMeans, "cohorts": Simulated}
+# How the library calls each method, spelled by hand.
+METHODS = {
+    "generators": {
+        "fit": "class method fit(settings, windows, condition, *, classes, budget, stream, "
+        "checkpoint=None, subject=None)",
+        "mechanisms": "static method mechanisms(settings, budget)",
+        "audited_settings": "static method audited_settings(settings, claimed, audited)",
+        "sample": "method sample(condition, noise)",
+        "expected_seconds": "static method expected_seconds(settings, rows, private)",
+        "arrays": "method arrays()",
+        "from_arrays": "class method from_arrays(settings, arrays)",
+    },
+    "detectors": {
+        "__init__": "method __init__(settings)",
+        "expected_seconds": "static method expected_seconds(settings, rows, private)",
+        "mechanisms": "static method mechanisms(settings, budget)",
+        "audited_settings": "static method audited_settings(settings, claimed, audited)",
+        "fit": "method fit(features, *, budget, stream, checkpoint=None)",
+    },
+    "cohorts": {
+        "__init__": "method __init__(settings)",
+        "outline": "method outline()",
+        "sources": "method sources()",
+        "recordings": "method recordings()",
+    },
+}
+PROPERTIES = {"generators": ("noise_size", "ledger"), "detectors": (), "cohorts": ()}
+VARIABLES = {
+    "generators": {
+        "Settings": ("type[pulseveil.generators.GeneratorSettings]", dict),
+        "title": ("str", None),
+        "colour": ("str | None", 7),
+        "version": ("int", "1"),
+        "uses_tensorflow": ("bool", 1),
+        "private_units": ("frozenset[str]", "subject"),
+        "programs": ("tuple[int, ...]", 1),
+    },
+    "detectors": {
+        "Settings": ("type[pulseveil.detectors.DetectorSettings]", dict),
+        "version": ("int", None),
+        "uses_tensorflow": ("bool", "no"),
+        "private_units": ("frozenset[str]", {"subject"}),
+        "programs": ("tuple[int, ...]", ("1",)),
+        "title": ("str", 1),
+        "colour": ("str | None", 7),
+        "role": ("Literal['model', 'majority', 'elapsed_time', 'public_signs', 'rule']", "timeline"),
+        "public_knowledge": ("Literal['never', 'private', 'always']", True),
+        "share_without_bins": ("float", "all"),
+    },
+    "cohorts": {
+        "Settings": ("type[pulseveil.cohorts.CohortSettings]", dict),
+        "version": ("int", 1.5),
+        "origin": ("pulseveil.cohorts.Origin", "our laboratory"),
+    },
+}
+EVERY_METHOD = [(group, name) for group in METHODS for name in METHODS[group]]
+EVERY_MEMBER = [(g, name) for g in METHODS for name in (*METHODS[g], *PROPERTIES[g], *VARIABLES[g])]
+# What a subclass of the base need not define.
+DEFAULTS = {
+    *("uses_tensorflow", "private_units", "programs", "mechanisms", "audited_settings", "ledger"),
+    *("colour", "role", "public_knowledge", "share_without_bins", "origin"),
+}
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    """Loads a class as one of an installed package, whose entry point is told by its number."""
+
+    def loaded(group, kind):
+        name = f"outside{next(_numbers)}"
+        module = ModuleType(name)
+        module.Kind = kind
+        monkeypatch.setitem(sys.modules, name, module)
+        info = tmp_path / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[pulseveil.{group}]\n{name} = {name}:Kind\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        return registry.load(group, name)
+
+    return loaded
+
+
+def members(group, **changed):
+    """A namespace with all members of the protocol, as a built-in kind of the group has them."""
+    names = [name for g, name in EVERY_MEMBER if g == group]
+    return {name: inspect.getattr_static(WHOLE[group], name) for name in names} | changed
+
+
+def faults(load, group, kind):
+    """What the refusal says of the class, without the entry point, the class and the advice around it."""
+    with pytest.raises(InputError) as refused:
+        load(group, kind)
+    message, base = str(refused.value), BASES[group]
+    named = f"{base.__module__}.{base.__name__}"
+    source, text = message.split(f" does not fit {named}: ")
+    assert source.startswith("entry point outside")
+    assert f"of pulseveil.{group}: {kind.__module__}.{kind.__qualname__}" in source
+    found, advice = text.rsplit("; mend the class, ", 1)
+    assert advice == f"see docs/extension.md (a subclass of {named} has its defaults)"
+    return found.split("; ")
+
+
+@pytest.mark.parametrize("group", METHODS)
+def test_every_kind_of_this_package_fits(group):
+    assert all(inspect.isclass(registry.load(group, name)) for name in registry.names(group))
+
+
+@pytest.mark.parametrize("group", METHODS)
+def test_the_tables_of_this_test_name_every_member_of_the_protocol(group):
+    public = {name for name in vars(BASES[group]) if not name.startswith("_")}
+    annotated = set(inspect.get_annotations(BASES[group]))
+    assert {n for g, n in EVERY_MEMBER if g == group} - {"__init__"} == public | annotated
+
+
+@pytest.mark.parametrize("group", METHODS)
+def test_a_class_with_all_members_fits_without_the_base(load, group):
+    kind = type("Whole", (), members(group))
+    assert load(group, kind) is kind
+
+
+@pytest.mark.parametrize(("group", "name"), EVERY_MEMBER)
+def test_a_class_without_a_member_is_refused_with_what_was_expected(load, group, name):
+    kept = members(group)
+    del kept[name]
+    wanted = METHODS[group].get(name) or f"property {name}"
+    if name in VARIABLES[group]:
+        wanted = f"class variable {name}: {VARIABLES[group][name][0]}"
+    assert faults(load, group, type("Lacking", (), kept)) == [f"expected {wanted}, found none"]
+
+
+@pytest.mark.parametrize(("group", "name"), EVERY_METHOD)
+def test_a_method_with_other_parameters_is_refused_with_both_signatures(load, group, name):
+    wanted = METHODS[group][name]
+    wrongs = {"static": staticmethod(lambda other: None), "class": classmethod(lambda cls, other: None)}
+    manner = wanted.split()[0]
+    wrong = wrongs.get(manner, lambda self, other: None)
+    found = wanted.split("(")[0] + "(other)"
+    assert faults(load, group, type("Wrong", (), members(group, **{name: wrong}))) == [
+        f"expected {wanted}, found {found}"
+    ]
+
+
+@pytest.mark.parametrize(("group", "name"), EVERY_METHOD)
+def test_a_method_that_is_a_number_is_refused(load, group, name):
+    kind = type("Wrong", (), members(group, **{name: 3}))
+    assert faults(load, group, kind) == [f"expected {METHODS[group][name]}, found 3"]
+
+
+@pytest.mark.parametrize(
+    ("group", "name"), [(g, n) for g, n in EVERY_METHOD if METHODS[g][n].startswith(("class ", "static "))]
+)
+def test_a_method_of_instances_is_refused_where_the_class_is_asked(load, group, name):
+    wanted = METHODS[group][name].split(" method ")[1]
+    arguments = wanted.split("(", 1)[1]
+    written = {}
+    exec(f"def {name}(self, {arguments}: ...", written)
+    (fault,) = faults(load, group, type("Wrong", (), members(group, **{name: written[name]})))
+    assert fault == f"expected {METHODS[group][name]}, found method {wanted}"
+
+
+@pytest.mark.parametrize("name", PROPERTIES["generators"])
+def test_a_property_without_its_decorator_is_refused(load, name):
+    kind = type("Wrong", (), members("generators", **{name: lambda self: 0}))
+    assert faults(load, "generators", kind) == [f"expected property {name}, found method"]
+
+
+@pytest.mark.parametrize("attribute", [7, inspect.getattr_static(Moments, "noise_size")])
+def test_a_property_may_be_an_attribute_of_the_class(load, attribute):
+    kind = type("Whole", (), members("generators", noise_size=attribute))
+    assert load("generators", kind) is kind
+
+
+def test_a_property_may_be_a_field_of_a_dataclass(load):
+    kept = members("generators", __annotations__={"noise_size": int})
+    del kept["noise_size"]
+    kind = type("Whole", (), kept)
+    assert load("generators", kind) is kind
+
+
+@pytest.mark.parametrize(("group", "name"), [(g, n) for g in VARIABLES for n in VARIABLES[g]])
+def test_a_class_variable_of_another_type_is_refused(load, group, name):
+    hint, wrong = VARIABLES[group][name]
+    kind = type("Wrong", (), members(group, **{name: wrong}))
+    assert faults(load, group, kind) == [f"expected class variable {name}: {hint}, found {wrong!r}"]
+
+
+@pytest.mark.parametrize("group", METHODS)
+def test_a_subclass_that_defines_nothing_lacks_all_but_the_defaults(load, group):
+    found = faults(load, group, type("Empty", (BASES[group],), {}))
+    required = {name for g, name in EVERY_MEMBER if g == group} - DEFAULTS
+    assert len(found) == len(required)
+    assert all(any(f" {name}" in fault for fault in found) for name in required)
+
+
+@pytest.mark.parametrize("group", METHODS)
+def test_a_subclass_takes_the_defaults(load, group):
+    kept = {name: member for name, member in members(group).items() if name not in DEFAULTS}
+    kind = load(group, type("Short", (BASES[group],), kept))
+    assert getattr(kind, "private_units", frozenset()) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("group", "left"), [("generators", "mechanisms"), ("generators", "ledger"), ("detectors", "mechanisms")]
+)
+def test_a_kind_with_private_units_may_not_leave_the_defaults_of_others(load, group, left):
+    kept = members(group)
+    del kept[left]
+    wanted = METHODS[group].get(left, f"property {left}")
+    assert faults(load, group, type("Careless", (BASES[group],), kept)) == [
+        f"expected {wanted} of its own, as it has private_units"
+    ]
+
+
+def test_further_bases_are_checked_too(load):
+    together = "class method fit_together(settings, parts, *, classes, checkpoint=None)"
+    realness = "method realness(windows, condition)"
+    bases = (Generator, FitsTogether, Discriminates)
+    assert faults(load, "generators", type("Careless", bases, members("generators"))) == [
+        f"expected {together}, found none",
+        f"expected {realness}, found none",
+    ]
+    wrong = members("generators", fit_together=classmethod(lambda cls, settings, parts: []))
+    assert faults(load, "generators", type("Wrong", bases[:2], wrong)) == [
+        f"expected {together}, found class method fit_together(settings, parts)"
+    ]
+
+
+def test_a_function_is_no_kind(load):
+    with pytest.raises(InputError, match="expected a class, found a function"):
+        load("detectors", lambda settings: None)
+
+
+FITTING = [
+    "self, features, *, budget, stream, checkpoint=None",
+    "self, features, budget, stream, checkpoint=None",
+    "self, features, *, stream, checkpoint=None, budget, verbose=False",
+    "self, features, **others",
+    "self, *args, **others",
+    "*args, **others",
+]
+UNFIT = [
+    "self, features, *, budget, stream, checkpoint",
+    "self, features, *, budget, stream",
+    "self, rows, *, budget, stream, checkpoint=None",
+    "self, features, /, *, budget, stream, checkpoint=None",
+    "self, features, seed, *, budget, stream, checkpoint=None",
+    "self, *, features, budget, stream, checkpoint=None",
+    "self, budget, features, *, stream, checkpoint=None",
+    "self, *args",
+    "",
+]
+
+
+@pytest.mark.parametrize("parameters", [*FITTING, *UNFIT])
+def test_parameters_fit_if_each_call_of_the_library_reaches_its_own(load, parameters):
+    written = {}
+    exec(f"def fit({parameters}): ...", written)
+    kind = type("Kind", (), members("detectors", fit=written["fit"]))
+    if parameters in FITTING:
+        assert load("detectors", kind) is kind
+    else:
+        (fault,) = faults(load, "detectors", kind)
+        assert fault.startswith(f"expected {METHODS['detectors']['fit']}, found method fit(")

@@ -1,0 +1,151 @@
+"""Which models a study audits, what that costs, and where the results are shown."""
+
+import math
+
+import pytest
+
+from pulseveil.core.errors import InputError
+from pulseveil.study import audits, costs
+from pulseveil.study.cells import AuditedCell
+from pulseveil.study.study import Audit
+from tests.unit.study.test_plan import demo
+
+INF = math.inf
+EVALUATIONS = [
+    {"name": "real", "cohort": "simulated", "train": "real"},
+    {"name": "tstr", "cohort": "simulated", "train": "synthetic", "synthetic_subjects": [2, 4]},
+    {
+        "name": "both",
+        "cohort": "simulated",
+        "train": "real+synthetic",
+        "synthetic_subjects": [3, 8],
+        "epsilon_generator": [8],
+        "epsilon_detector": [8],
+    },
+]
+
+
+def audited(evaluation, **keys):
+    values = {
+        "generators": ["moments"],
+        "detectors": ["logistic", "majority"],
+        "units": ["subject", "window"],
+        "epsilons": ["inf", 8],
+        "evaluations": EVALUATIONS,
+        "audit": {"evaluation": evaluation},
+    }
+    return demo(**(values | keys))
+
+
+def test_an_evaluation_of_real_windows_has_detectors_only():
+    assert audits.audited_cells(audited("real")) == (
+        AuditedCell("detector", "simulated", "none", "logistic", "subject", INF, INF),
+        AuditedCell("detector", "simulated", "none", "logistic", "subject", INF, 8),
+        AuditedCell("detector", "simulated", "none", "logistic", "window", INF, 8),
+    )
+
+
+def test_an_evaluation_of_synthetic_windows_has_generators_only():
+    assert audits.audited_cells(audited("tstr")) == (
+        AuditedCell("generator", "simulated", "moments", "none", "subject", INF, INF),
+        AuditedCell("generator", "simulated", "moments", "none", "subject", 8, INF),
+        AuditedCell("generator", "simulated", "moments", "none", "window", 8, INF),
+    )
+
+
+def test_generator_and_detector_of_an_evaluation_are_audited_separately():
+    cells = audits.audited_cells(audited(["both"]))
+    assert cells == (
+        AuditedCell("generator", "simulated", "moments", "none", "subject", 8, INF),
+        AuditedCell("generator", "simulated", "moments", "none", "window", 8, INF),
+        AuditedCell("detector", "simulated", "moments", "logistic", "subject", 8, 8),
+        AuditedCell("detector", "simulated", "moments", "logistic", "window", 8, 8),
+    )
+    assert [cell.epsilon for cell in cells] == [8, 8, 8, 8]
+
+
+def test_several_evaluations_audit_each_model_once():
+    plan = audited(["real", "tstr", "both"])
+    cells = audits.audited_cells(plan)
+    assert len(cells) == len(set(cells)) == 3 + 3 + 2
+    assert len(set(audits.audit_paths(plan))) == len(cells)
+
+
+def test_the_plan_fixes_how_many_synthetic_subjects_an_audit_has():
+    plan = audited(["real", "tstr", "both"])
+    of_generator, of_mixed = (
+        next(cell for cell in audits.audited_cells(plan) if (cell.part, cell.generator) == wanted)
+        for wanted in (("generator", "moments"), ("detector", "moments"))
+    )
+    # The most of the audited evaluations, but of a release no more than `released_subjects`.
+    assert audits.synthetic_subjects(plan, of_generator) == Audit(evaluation="x").released_subjects == 5
+    assert audits.synthetic_subjects(plan, of_mixed) == 8
+    assert audits.synthetic_subjects(audited("tstr"), of_generator) == 4
+
+
+def test_a_job_knows_its_part_its_epsilon_and_its_windows():
+    plan = audited(["tstr", "both"])
+    jobs = [audits.audit_job(plan, cell) for cell in audits.audited_cells(plan)]
+    assert [job.part for job in jobs] == ["generator"] * 3 + ["detector"] * 2
+    assert [job.epsilon for job in jobs] == [INF, 8, 8, 8, 8]
+    # Windows every 30 s for generators, every 60 s for detectors.
+    assert [job.windows_per_subject for job in jobs] == [74] * 3 + [37] * 2
+    assert jobs[-1].generator_fold == plan.generator_folds("simulated")[0].name
+    (path,) = audits.synthetic_paths(plan, audits.audited_cells(plan)[-1])
+    assert path.endswith("features/simulated/moments/unit=window/epsilon_generator=8/seed=0.h5")
+    assert len({job.stream().spawn_key for job in jobs}) == len(jobs)
+
+
+def test_all_verdicts_of_a_study_share_one_error():
+    plan = audited(["real", "tstr"])
+    # Six people and twice two canary verdicts at unit subject, the canaries alone at unit window.
+    assert audits.verdicts(plan) == 2 * (6 + 4) + 2 * 4
+
+
+def test_a_plan_counts_what_its_audits_train():
+    plan = audited("tstr", audit={"evaluation": "tstr", "trainings": 4, "runs": 10, "repetitions": 30})
+    line = next(line for line in costs.lines(plan) if line.stage == "audits")
+    # Membership of 6 people (of halves), canaries, releases to compare with, one without each person.
+    of_people, of_windows = 4 * 7 + 40 + 4 + 6, 4 * 2 + 40 + 4 + 6
+    assert (line.jobs, line.runs) == (3, 2 * of_people + of_windows)
+    assert line.cpu_hours > 0
+
+
+def test_networks_are_audited_on_the_gpu_where_the_study_has_one():
+    plan = audited("real", detectors=["cnn"], resources={"gpu": 1})
+    line = next(line for line in costs.lines(plan) if line.stage == "audits")
+    assert line.gpu_jobs == line.tensorflow_starts == line.jobs == 3
+
+
+@pytest.mark.parametrize("evaluation", ["reel", ["tstr", "reel"]])
+def test_an_evaluation_that_does_not_exist_is_refused(evaluation):
+    with pytest.raises(InputError, match=r"demo\.yaml: audit\.evaluation: .*reel.*real"):
+        audited(evaluation)
+
+
+def test_an_empty_list_of_evaluations_is_refused():
+    with pytest.raises(InputError, match=r"demo\.yaml: audit\.evaluation"):
+        audited([])
+
+
+def test_canaries_alone_have_no_verdict_on_people():
+    plan = audited("real", audit={"evaluation": "real", "trainings": 0, "runs": 10, "repetitions": 0})
+    assert audits.verdicts(plan) == 2 + 2
+    line = next(line for line in costs.lines(plan) if line.stage == "audits")
+    assert (line.jobs, line.runs) == (3, 3 * (10 + 1))
+
+
+def test_generators_are_not_audited_by_canaries_alone():
+    with pytest.raises(InputError, match=r"demo\.yaml: audit\.trainings: 0, but .* tstr .* at least 3"):
+        audited(["real", "tstr"], audit={"evaluation": ["real", "tstr"], "trainings": 0})
+
+
+@pytest.mark.parametrize("trainings", [1, 2])
+def test_too_few_trainings_of_a_side_are_refused(trainings):
+    with pytest.raises(InputError, match=rf"{trainings} trainings of a side, at least 3"):
+        audited("real", audit={"evaluation": "real", "trainings": trainings})
+
+
+def test_repetitions_that_can_leave_a_side_empty_are_refused():
+    with pytest.raises(InputError, match="29 repetitions"):
+        audited("real", audit={"evaluation": "real", "repetitions": 29})

@@ -1,0 +1,102 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from pulseveil.core.contracts import PUBLISHED_CHANNELS, WindowSet
+from pulseveil.study import costs
+from pulseveil.study.plan import make_plan
+from pulseveil.study.study import check_study, read_study
+from pulseveil.windows.features import extract_features, spectrum_bins
+
+ROOT = Path(__file__).resolve().parents[3]
+EVALUATION = {"name": "real", "cohort": "simulated", "train": "real"}
+
+
+def demo(**keys):
+    values = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())
+    return make_plan(check_study(values | keys, "demo.yaml"))
+
+
+def detector(plan, name):
+    (job,) = [job for job in costs.jobs(plan) if job.rule == "train_detectors" and job.model == name]
+    return job.seconds
+
+
+@pytest.mark.parametrize(
+    ("protocol", "window_s"),
+    [("paper", 60), ("paper", 90), ("sound", 60), ("sound", 61), ("sound", 30), ("sound", 10)],
+)
+def test_planned_bins_are_those_of_features(protocol, window_s):
+    n = 2
+    windows = WindowSet(
+        windows=np.zeros((n, window_s, 6), dtype=np.float32),
+        condition=np.zeros(n, dtype=np.int8),
+        stress=np.zeros(n, dtype=bool),
+        calibration=np.zeros(n, dtype=bool),
+        subject=np.array(["S1", "S1"]),
+        start_s=np.arange(n, dtype=np.float64),
+        channels=PUBLISHED_CHANNELS,
+        rate_hz=1.0,
+        window_s=window_s,
+        stride_s=window_s,
+        scaling="calibration",
+        protocol=protocol,
+    )
+    features = extract_features(windows, protocol=protocol, pairing="published").features
+    assert spectrum_bins(protocol, window_s) == features.shape[2]
+
+
+@pytest.mark.parametrize(
+    # What 16 bins take of the time of 210, without and with a budget (tests/benchmarks/private.py --bins).
+    ("network", "measured"),
+    [("cnn", (0.086, 0.126)), ("cnn_lstm", (0.130, 0.187)), ("transformer", (0.312, 0.375))],
+)
+def test_a_network_costs_by_the_bins_that_it_reads(network, measured):
+    keys = {"evaluations": [EVALUATION], "generators": [], "detectors": [network, "logistic"]}
+    few, many = demo(**keys), demo(**keys, protocol="paper")
+    shares = [detector(plan, network) - costs.TENSORFLOW_START for plan in (few, many)]
+    assert measured[0] < shares[0] / shares[1] < measured[1]
+    assert detector(few, "logistic") == detector(many, "logistic")
+
+
+def test_a_rule_from_published_times_costs_nothing_to_fit():
+    rules = [
+        {"name": "learnt", "kind": "elapsed_time"},
+        {"name": "known", "kind": "elapsed_time", "settings": {"source": "simulated"}},
+    ]
+    plan = demo(evaluations=[EVALUATION], generators=[], detectors=rules)
+    assert detector(plan, "known") < costs.PYTHON_START + 0.1 < detector(plan, "learnt")
+
+
+def test_hours_on_a_gpu_are_those_of_its_jobs_by_the_guess():
+    plan = make_plan(read_study(ROOT / "config" / "paper.yaml"))
+    lines = {line.stage: line for line in costs.lines(plan)}
+    tested = {job.model for job in costs.jobs(plan) if job.stage == "detectors: real" and job.gpu}
+    assert tested == {"cnn", "cnn_lstm", "transformer"}
+    networks = [job for job in costs.jobs(plan) if job.stage == "detectors: real" and job.model in tested]
+    assert lines["detectors: real"].gpu_jobs == len(networks)
+    assert lines["detectors: real"].gpu_hours == pytest.approx(
+        sum(job.seconds for job in networks) / 3600 / 20
+    )
+    printed = costs.describe(plan)
+    assert "by the guess\nthat it trains 20 times faster" in printed
+    total = next(line for line in printed.splitlines() if line.startswith("all ")).split()
+    hours = [sum(getattr(line, name) for line in lines.values()) for name in ("cpu_hours", "gpu_hours")]
+    assert [total[4], total[6]] == [f"{value:.2f}" for value in hours]
+
+
+def test_a_study_without_gpus_says_nothing_of_their_speed():
+    assert "guess" not in costs.describe(demo())
+    assert all(line.gpu_jobs == line.gpu_hours == 0 for line in costs.lines(demo()))
+
+
+def test_lines_hold_every_job_once():
+    plan = demo()
+    jobs = list(costs.jobs(plan))
+    assert len({(job.rule, job.name) for job in jobs}) == len(jobs)
+    assert sum(line.jobs for line in costs.lines(plan)) == len(jobs)
+    # 2 generators and 3 evaluations of 4 detectors, each one job; 2 window files, 1 of features, 1 summary.
+    assert len(jobs) == 2 * 4 + 3 * 4 + 3 + 1
+    assert sum(line.runs for line in costs.lines(plan)) == 2 * 3 * 2 + len(plan.runs())

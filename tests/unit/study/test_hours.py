@@ -1,0 +1,124 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from snakemake import benchmark
+
+from pulseveil.core import paths
+from pulseveil.core.errors import InputError
+from pulseveil.study import costs, hours
+from pulseveil.study.plan import make_plan
+from pulseveil.study.study import check_study
+
+ROOT = Path(__file__).resolve().parents[3]
+HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
+BUSY = """
+import time
+while time.process_time() < 2.0:
+    pass
+print(time.process_time())
+"""
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return make_plan(check_study(yaml.safe_load((ROOT / "config" / "demo.yaml").read_text()), "demo.yaml"))
+
+
+def write(path, *rows):
+    """A benchmark file with (s, cpu_time) of each try."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [f"{wall}\t0:00:00\t1\t1\t1\t1\t0\t0\t90\t{cpu}\n" for wall, cpu in rows]
+    path.write_text(HEADER + "".join(lines))
+
+
+def write_all(plan, folder, factor):
+    """Benchmark files of jobs that each took `factor` times what was expected, at half a core."""
+    for job in costs.jobs(plan):
+        seconds = factor * job.seconds
+        row = (2 * seconds, seconds * hours.last_look(2 * seconds) / (2 * seconds))
+        write(folder / paths.benchmark("demo", job.rule, job.name), row)
+
+
+def test_the_time_of_a_job_is_what_its_own_clock_says(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, text=True)
+    with benchmark.benchmarked(process.pid) as record:
+        printed, _ = process.communicate()
+    path = tmp_path / "job.tsv"
+    benchmark.write_benchmark_records([record], str(path), False)
+    assert path.read_text().startswith(HEADER)
+    # Nobody looks in the last half second, and on a busy machine looks come late.
+    assert hours.measured_seconds(path) == pytest.approx(float(printed), abs=0.7)
+
+
+def test_the_last_look_is_that_of_snakemakes_timer():
+    looks, pause = [0.0], 0
+    while looks[-1] < 200:
+        pause += 1
+        short = pause <= benchmark.BENCHMARK_INTERVAL
+        step = benchmark.BENCHMARK_INTERVAL_SHORT if short else benchmark.BENCHMARK_INTERVAL
+        looks.append(looks[-1] + step)
+    for wall in (0.2, 0.5, 0.9, 7.3, 14.9, 15.0, 15.2, 44.0, 46.0, 170.0):
+        assert hours.last_look(wall) == max(look for look in looks if look <= wall)
+
+
+@pytest.mark.parametrize(
+    ("wall", "cpu", "expected"),
+    [
+        ("0.40", "0.00", 0.4),  # ended before a second look: one busy core
+        ("0.40", "NA", 0.4),
+        ("9.00", "-", 9.0),
+        ("2.00", "1.00", 1.0),
+        ("30.00", "15.00", 30.0),  # seen for 15 s
+        ("90.00", "37.50", 45.0),  # seen for 75 s
+    ],
+)
+def test_what_was_not_seen_goes_on_as_before(tmp_path, wall, cpu, expected):
+    write(tmp_path / "job.tsv", (wall, cpu))
+    assert hours.measured_seconds(tmp_path / "job.tsv") == pytest.approx(expected)
+
+
+def test_a_file_of_another_kind_is_named(tmp_path):
+    (tmp_path / "job.tsv").write_text("seconds\n1\n")
+    with pytest.raises(InputError, match=r"job\.tsv: expected Snakemake's columns"):
+        hours.measured_seconds(tmp_path / "job.tsv")
+
+
+def test_ratios_are_measured_hours_to_planned_ones(plan, tmp_path):
+    write_all(plan, tmp_path, 1.5)
+    table = hours.hours(plan, tmp_path)
+    assert table["ratio"].to_numpy() == pytest.approx(1.5)
+    assert table["expected_hours"].sum() == pytest.approx(sum(line.cpu_hours for line in costs.lines(plan)))
+    assert table["jobs"].sum() == table["measured_jobs"].sum() == sum(1 for _ in costs.jobs(plan))
+    assert "All jobs were measured" in hours.describe(table)
+
+
+def test_jobs_without_a_file_are_left_out_of_the_ratio_and_counted(plan, tmp_path):
+    write_all(plan, tmp_path, 0.5)
+    removed = list((tmp_path / "benchmarks" / "demo" / "train_detectors").rglob("cnn.*.tsv"))
+    for path in removed:
+        path.unlink()
+    table = hours.hours(plan, tmp_path)
+    networks = table[(table["rule"] == "train_detectors") & (table["model"] == "cnn")]
+    assert networks[["measured_hours", "ratio"]].isna().all(axis=None)
+    assert hours.describe(table).splitlines()[-3].split()[-1] == "0.50"
+    assert f"{len(removed)} of {table['jobs'].sum()} jobs have no benchmark file" in hours.describe(table)
+
+
+def test_a_study_that_has_not_run_has_planned_hours_only(plan, tmp_path):
+    table = hours.hours(plan, tmp_path)
+    assert table["measured_jobs"].sum() == 0
+    assert "24 of 24 jobs have no benchmark file" in hours.describe(table)
+
+
+def test_the_script_prints_both(plan, tmp_path):
+    write_all(plan, tmp_path, 2.0)
+    command = [sys.executable, ROOT / "scripts" / "plan.py", ROOT / "config" / "demo.yaml", "--measured"]
+    done = subprocess.run(
+        [*command, "--directory", tmp_path], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    rows = [line for line in done.stdout.splitlines() if line.startswith("all ")]
+    assert rows[0].split()[1] == "24"
+    assert rows[0].split()[-1] == "2.00"

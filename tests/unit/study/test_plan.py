@@ -1,0 +1,272 @@
+import math
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pulseveil.core.errors import InputError
+from pulseveil.study import costs
+from pulseveil.study.plan import make_plan
+from pulseveil.study.study import check_study, read_study
+from pulseveil.summary.published import read_published
+from tests.benchmarks.scale import full_paper
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def demo(**keys):
+    values = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())
+    return make_plan(check_study(values | keys, "demo.yaml"))
+
+
+def test_the_demo_has_one_scores_file_a_cell_and_seed():
+    plan = demo()
+    # real: 2 models x 2 seeds; tstr and augmented: 2 generators x 2 models x 2 seeds; timeline: 3 x 2 x 2
+    assert len(plan.cells) == 4 + 2 * 8 + 12
+    assert len(set(plan.scores_paths())) == len(plan.cells)
+    assert len(plan.runs()) == 3 * len(plan.cells)
+
+
+def test_quality_of_the_first_seeds_alone():
+    plan = demo(seeds=5, pack={"generator_seeds": 2}, quality_seeds=3)
+    assert [(pack.name, pack.seeds) for pack in plan.generator_packs()] == [
+        ("seeds_0", (0, 1)),
+        ("seeds_1", (2, 3)),
+        ("seeds_2", (4,)),
+    ]
+    assert [(pack.name, pack.seeds) for pack in plan.quality_packs()] == [
+        ("seeds_0", (0, 1)),
+        ("seeds_1", (2,)),
+    ]
+    cells = len(plan.generator_cells())
+    assert len(plan.quality_paths()) == 3 * cells
+    assert sum(job.rule == "assess_quality" for job in costs.jobs(plan)) == 2 * cells
+    # More than there are is all of them.
+    assert demo(quality_seeds=9).quality_paths() == demo().quality_paths()
+
+
+def test_the_demo_starts_tensorflow_at_most_six_times():
+    assert sum(line.tensorflow_starts for line in costs.lines(demo())) <= 6
+
+
+def test_the_published_scenarios_have_the_published_number_of_trainings():
+    plan = make_plan(read_study(ROOT / "config" / "paper.yaml"))
+    runs = plan.runs().query("generator in ['none', 'cgan', 'dgan']")
+    networks = runs.query("detector in ['cnn', 'cnn_lstm', 'transformer']")
+    counts = networks.groupby("evaluation").size()
+    # 3 detectors x 10 runs x 15 folds, without a budget and with 3 at 2 units; TSTR trains once for all.
+    assert counts["real"] == 3 * 10 * 15 * (1 + 2 * 3)
+    assert counts["tstr_15"] == 2 * 3 * 10
+    assert counts["tstr"] == 3 * 7 * 10 * (1 + 2 * 3)
+    assert counts["augmented"] == 3 * 7 * 10 * 15
+    assert counts["noised"] == 25 * 10 * 15
+    # Generator and detector with the same epsilon, in the published unit.
+    assert counts["private_100"] == counts["private_15"] == 3 * 10 * 15 * 4
+    assert counts["augmented_dgan"] == 2 * 3 * 10 * 15
+    assert counts["tstr_dgan"] == 3 * 10
+    assert sum(line.jobs for line in costs.lines(plan)) <= 2000
+
+
+def test_jobs_of_the_paper_can_stay_as_many_with_more_seeds():
+    pack = {"detector_seeds": 50, "generator_seeds": 10}
+    plans = [make_plan(check_study(values, "x")) for values in (full_paper(), full_paper(10, **pack))]
+    first, second = (sum(line.jobs for line in costs.lines(plan)) for plan in plans)
+    assert first == second
+
+
+def test_packs_hold_every_cell_once():
+    plan = demo(pack={"detector_seeds": 1, "generator_seeds": 1})
+    assert sorted(plan.scores_paths()) == sorted(demo().scores_paths())
+
+
+def test_a_generator_never_sees_the_subjects_its_fold_tests():
+    plan = make_plan(read_study(ROOT / "config" / "sound.yaml"))
+    folds = plan.generator_folds("wesad")
+    assert len(folds) == 15 + 2
+    assert all(set(f.train_subjects).isdisjoint(f.test_subjects) for f in folds)
+
+
+def test_the_papers_generator_is_shared_and_saw_everybody():
+    plan = make_plan(read_study(ROOT / "config" / "paper.yaml"))
+    (fold,) = plan.generator_folds("wesad")
+    assert len(fold.train_subjects) == 15
+
+
+def test_timeline_yardsticks_train_on_real_labels_in_every_evaluation():
+    plan = demo()
+    timeline = [pack for pack in plan.detector_packs if pack.timeline]
+    assert {pack.evaluation.name for pack in timeline} == {"real", "tstr", "augmented"}
+    jobs = [
+        plan.detector_job(p, "majority", privacy)
+        for p in timeline
+        for privacy in plan.privacies(p, "majority")
+    ]
+    assert [job.train for job in jobs] == ["real"] * 3
+
+
+def test_a_model_without_private_training_is_refused_in_the_plan():
+    with pytest.raises(InputError, match=r"forest.*epsilon inf"):
+        demo(epsilons=[1], detectors=["forest"])
+
+
+def test_models_can_be_kept_to_some_budgets():
+    plan = demo(
+        epsilons=["inf", 1],
+        units=["window", "subject"],
+        generators=["moments"],
+        detectors=[{"name": "forest", "epsilons": ["inf"]}, {"name": "logistic", "units": ["subject"]}],
+        evaluations=[{"name": "real", "cohort": "simulated", "train": "real"}],
+    )
+    cells = plan.cells[["detector", "unit", "epsilon_detector"]].drop_duplicates()
+    # A cell without any budget stands under the first unit, once.
+    assert sorted(map(tuple, cells.to_numpy().tolist())) == [
+        ("forest", "window", "inf"),
+        ("logistic", "subject", "1"),
+        ("logistic", "window", "inf"),
+    ]
+
+
+def test_more_folds_than_subjects_is_refused_in_the_plan():
+    with pytest.raises(InputError, match="evaluation real, cohort simulated: test loso: folds: 9 asked for"):
+        demo(folds=9)
+
+
+def test_a_hundred_thousand_runs_are_planned_quickly_without_tensorflow():
+    code = (
+        "import sys, time, yaml; from pathlib import Path\n"
+        "from pulseveil.study.plan import make_plan; from pulseveil.study.study import check_study\n"
+        f"values = yaml.safe_load(Path({str(ROOT / 'config' / 'paper.yaml')!r}).read_text())\n"
+        "values |= {'seeds': 93}\n"
+        "runs = make_plan(check_study(values, 'x')).runs()\n"
+        "assert len(runs) > 100_000, len(runs)\n"
+        "assert 'tensorflow' not in sys.modules and 'sklearn' not in sys.modules\n"
+    )
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", code], check=True)
+    # The benchmark measures; this only catches a plan that went quadratic.
+    assert time.monotonic() - started < 60
+
+
+def test_a_job_that_reads_the_plan_again_computes_no_noise():
+    # Each job reads the Snakefile: seconds of accounting there are seconds of every job.
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from pulseveil.study import dag; from pulseveil.study.study import load_yaml\n"
+        f"study = Path({str(ROOT / 'config' / 'private.yaml')!r})\n"
+        "dag.from_config(load_yaml(study), sources=[str(study)], demo=study)\n"
+        "assert 'dp_accounting' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_transfer_trains_on_one_cohort_and_tests_on_the_other():
+    cohorts = {name: {"kind": "simulated", "subjects": n} for name, n in (("a", 3), ("b", 4))}
+    evaluation = {"name": "moved", "cohort": "a", "test_cohort": "b", "train": "real", "test": "transfer"}
+    plan = demo(cohorts=cohorts, evaluations=[evaluation], folds="all")
+    (fold,) = plan.detector_folds(plan.detector_packs[0])
+    assert fold.train_subjects == ("S1", "S2", "S3")
+    assert fold.test_subjects == ("S1", "S2", "S3", "S4")
+
+
+def test_starting_tensorflow_is_a_small_part_of_the_papers_trainings():
+    plan = make_plan(read_study(ROOT / "config" / "paper.yaml"))
+    for pack in plan.detector_packs:
+        for detector in {"cnn", "cnn_lstm", "transformer"}.intersection(pack.detectors):
+            for privacy in plan.privacies(pack, detector):
+                assert 0.1 * costs.detector_seconds(plan, detector, pack, privacy) > costs.TENSORFLOW_START
+    # Private trainings of generators are short: a few hundred steps.
+    (cell,) = [c for c in plan.generator_cells() if c.generator == "cgan" and math.isinf(c.epsilon)]
+    for pack in plan.generator_packs():
+        assert 0.1 * costs.generator_seconds(plan, cell, pack) > costs.TENSORFLOW_START
+
+
+def test_public_signs_are_refused_in_units_of_which_nothing_is_known():
+    with pytest.raises(InputError, match="public_signs: scaling public: nothing is publicly known"):
+        demo(scaling="public", detectors=["public_signs"])
+
+
+def test_private_trainings_are_refused_in_units_of_which_nothing_is_known_and_others_are_not():
+    evaluations = [{"name": "real", "cohort": "simulated", "train": "real"}]
+    keys = {"scaling": "public", "detectors": ["logistic", "forest"], "evaluations": evaluations}
+    demo(**keys)
+    private = {"epsilons": [1], "units": ["subject"], "delta": 1e-5, "detectors": ["logistic"]}
+    with pytest.raises(InputError, match="detectors: logistic: scaling public"):
+        demo(**keys | private)
+
+
+def test_a_private_training_that_sees_other_windows_is_expected_to_cost_what_these_take():
+    evaluations = [{"name": "real", "cohort": "simulated", "train": "real"}]
+    networks = [
+        {"name": name, "kind": "cnn", "settings": {"private": {"steps": steps}}}
+        for name, steps in (("short", 50), ("long", 150))
+    ]
+    plan = demo(
+        evaluations=evaluations,
+        detectors=networks,
+        epsilons=[float("inf"), 1],
+        delta=1e-5,
+        units=["subject", "window"],
+    )
+    (pack,) = plan.detector_packs
+
+    def seconds(detector, epsilon, unit="window"):
+        cell = next(p for p in plan.privacies(pack, detector) if p[::2] == (unit, epsilon))
+        return costs.detector_seconds(plan, detector, pack, cell) - costs.TENSORFLOW_START
+
+    assert seconds("long", 1) == pytest.approx(3 * seconds("short", 1))
+    assert seconds("long", math.inf, "subject") == seconds("short", math.inf, "subject")
+    # All windows in each step, instead of the published 10 passes.
+    assert seconds("short", 1, "subject") == pytest.approx(5 * seconds("short", math.inf, "subject"))
+
+
+def test_the_longest_time_limit_is_that_of_the_longest_job():
+    plan = demo()
+    assert costs.longest_limit_minutes(plan) == plan.study.resources.runtime
+    longer = demo(generators=[{"name": "cgan", "settings": {"steps": 400_000}}, "moments"])
+    (pack,) = longer.generator_packs()
+    seconds = [costs.generator_seconds(longer, cell, pack) for cell in longer.generator_cells()]
+    assert costs.longest_limit_minutes(longer) == round(3 * max(seconds) / 60) > 60
+    faster = demo(
+        generators=[{"name": "cgan", "settings": {"steps": 400_000}}, "moments"],
+        resources={"gpu": 1, "gpu_speedup": 4, "runtime": 1},
+    )
+    assert costs.longest_limit_minutes(faster) == round(3 * max(seconds) / 60 / 4)
+
+
+def test_the_papers_cells_are_all_published_cells():
+    plan = make_plan(read_study(ROOT / "config" / "paper.yaml"))
+    published = read_published(ROOT / "config" / "published.csv")
+    scenarios = {e.name: e.published for e in plan.study.evaluations}
+    cells = plan.cells.assign(scenario=plan.cells["evaluation"].map(scenarios))
+    real = cells["generator"] == "none"
+    cells.loc[real, "epsilon_generator"] = "inf"
+    keys = ["scenario", "generator", "detector", "epsilon_generator", "epsilon_detector", "subjects", "noise"]
+    for name in ("epsilon_generator", "epsilon_detector", "noise"):
+        cells[name] = cells[name].astype(float)
+    found = published.merge(cells[keys].drop_duplicates(), on=keys)
+    assert len(found) == len(published) == 184
+
+
+def test_equal_pairs_of_budgets_in_one_unit():
+    pairs = [(math.inf, math.inf), (10.0, 10.0), (1.0, 1.0)]
+    budgets = ["inf", 10, 1]
+    evaluation = {
+        "name": "both",
+        "cohort": "simulated",
+        "train": "real+synthetic",
+        "epsilon_generator": budgets,
+        "epsilon_detector": budgets,
+        "epsilon_pairs": "equal",
+        "units": ["window"],
+    }
+    keys = {"delta": 1e-5, "units": ["subject", "window"], "generators": ["moments"]}
+    plan = demo(evaluations=[evaluation], detectors=["logistic"], **keys)
+    (pack,) = plan.detector_packs
+    found = plan.privacies(pack, "logistic")
+    assert [(p.epsilon_generator, p.epsilon_detector) for p in found] == pairs
+    assert {p.unit for p in found if p.is_private} == {"window"}
+    with pytest.raises(InputError, match=r"evaluations\[0\].units"):
+        demo(evaluations=[evaluation], detectors=["logistic"], **keys | {"units": ["subject"]})

@@ -1,0 +1,154 @@
+import hashlib
+import json
+import shutil
+import socket
+from datetime import UTC, datetime
+from urllib.parse import unquote
+
+import pytest
+
+from pulseveil.core.errors import InputError
+from pulseveil.core.identity import describe_run
+from pulseveil.core.store import write_json
+from pulseveil.study.study import check_study
+from pulseveil.summary import crate
+from tests.crates import broken_requirements
+
+SCORES = "scores/real/none/logistic/unit=subject/epsilon_detector=inf/seed=0.h5"
+FILES = {"report.html": b"<html></html>", "tables/main.csv": b"a,b\n1,2\n", SCORES: bytes(range(256))}
+COHORTS = {
+    "people": {
+        "kind": "empatica",
+        "data": "/home/somebody/recordings",
+        "labels": "/home/somebody/l.csv",
+    },
+    "wesad": {"kind": "wesad", "data": "/home/somebody/WESAD"},
+    "made_up": {"kind": "simulated", "subjects": 4, "seed": 3},
+}
+
+
+def study(**changes):
+    values = {
+        "name": "small",
+        "seed": 7,
+        "protocol": "sound",
+        "cohorts": COHORTS,
+        "detectors": ["logistic"],
+        "seeds": 1,
+        "evaluations": [{"name": "real", "cohort": "made_up", "train": "real"}],
+    }
+    return check_study(values | changes, "small.yaml")
+
+
+def write_crate(folder, described):
+    for name, content in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    write_json(folder / "study.json", crate.settings_file(described))
+    files = [folder / name for name in (*FILES, "study.json")]
+    run = describe_run("small", datetime(2024, 5, 1, tzinfo=UTC))
+    write_json(folder / crate.NAME, crate.crate(described, folder, files, run))
+
+
+def read(folder):
+    graph = json.loads((folder / crate.NAME).read_text())["@graph"]
+    return {entity["@id"]: entity for entity in graph}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small")
+    write_crate(folder, study())
+    return folder
+
+
+def changed(results, tmp_path, change):
+    """A copy of the crate whose entities went through `change`."""
+    folder = shutil.copytree(results, tmp_path / "results")
+    metadata = json.loads((folder / crate.NAME).read_text())
+    change({entity["@id"]: entity for entity in metadata["@graph"]})
+    (folder / crate.NAME).write_text(json.dumps(metadata))
+    return folder
+
+
+def test_the_crate_passes_the_validator(results, tmp_path):
+    assert broken_requirements(results, tmp_path) == []
+
+
+def test_a_crate_of_one_cohort_passes_too(tmp_path):
+    folder = tmp_path / "results"
+    write_crate(folder, study(cohorts={"made_up": COHORTS["made_up"]}))
+    assert broken_requirements(folder, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("entity", "key", "word"),
+    [
+        ("./", "license", "license"),
+        ("./", "datePublished", "datePublished"),
+        ("./", "hasPart", "RootDataEntity"),
+        ("#run", "instrument", "instrument"),
+    ],
+)
+def test_a_crate_without_what_is_required_fails(results, tmp_path, entity, key, word):
+    folder = changed(results, tmp_path, lambda entities: entities[entity].pop(key))
+    assert any(word in message for message in broken_requirements(folder, tmp_path))
+
+
+def test_a_crate_whose_file_is_not_there_fails(results, tmp_path):
+    folder = shutil.copytree(results, tmp_path / "results")
+    (folder / SCORES).unlink()
+    assert any("seed=0.h5" in unquote(message) for message in broken_requirements(folder, tmp_path))
+
+
+def test_sizes_and_hashes_are_those_of_the_files(results):
+    entities = read(results)
+    parts = [entities[part["@id"]] for part in entities["./"]["hasPart"]]
+    assert {unquote(part["@id"]) for part in parts} == {*FILES, "study.json"}
+    for part in parts:
+        content = (results / unquote(part["@id"])).read_bytes()
+        assert part["sha256"] == hashlib.sha256(content).hexdigest()
+        assert part["contentSize"] == str(len(content))
+
+
+def test_what_made_the_files_and_from_what_is_told(results):
+    entities = read(results)
+    run = entities["#run"]
+    made = {entity["@id"] for entity in run["result"]}
+    assert {unquote(name) for name in made} == set(FILES)
+    sources = ["#cohort-people", "#cohort-wesad", "#cohort-made_up"]
+    assert [entity["@id"] for entity in run["object"]] == ["study.json", *sources]
+    assert run["instrument"] == {"@id": "#pulseveil"}
+    cited = entities[entities["#cohort-wesad"]["citation"]["@id"]]
+    assert cited["name"].startswith("Introducing WESAD")
+    assert "non-commercial" in entities["#cohort-wesad"]["license"]
+    assert "their owner" in entities["#cohort-people"]["license"]
+    assert entities["#cohort-made_up"]["license"] == {"@id": "https://spdx.org/licenses/MIT"}
+    assert entities["https://numpy.org/"]["softwareVersion"]
+    assert entities[entities["./"]["citation"]["@id"]]["author"][0] == {"@id": "#Lucas-Lange"}
+
+
+def test_neither_places_nor_machine_are_told(results):
+    for name in (crate.NAME, "study.json"):
+        text = (results / name).read_text()
+        assert "somebody" not in text
+        assert str(results) not in text
+        assert socket.gethostname() not in text
+
+
+def test_the_settings_are_those_of_the_study_but_for_places(results):
+    settings = json.loads((results / "study.json").read_text())
+    places = {"people": ("data", "labels"), "wesad": ("data",)}
+    for name, keys in places.items():
+        assert not settings["cohorts"][name].keys() & set(keys)
+        settings["cohorts"][name] |= {key: COHORTS[name][key] for key in keys}
+    assert check_study(settings, "study.json") == study()
+
+
+def test_the_licence_is_that_of_the_study(tmp_path):
+    write_crate(tmp_path, study(license="CC-BY-4.0"))
+    entities = read(tmp_path)
+    assert entities["./"]["license"] == {"@id": "https://spdx.org/licenses/CC-BY-4.0"}
+    assert entities["#pulseveil"]["license"] == {"@id": "https://spdx.org/licenses/MIT"}
+    with pytest.raises(InputError, match="license"):
+        study(license="do what you like")

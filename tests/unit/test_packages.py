@@ -1,0 +1,82 @@
+"""The packages: one order, no way up, and no import past a package's face."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import pulseveil
+
+ROOT = Path(__file__).resolve().parents[2]
+LIBRARY = ROOT / "workflow" / "pulseveil"
+PACKAGES = sorted(path.name for path in LIBRARY.iterdir() if (path / "__init__.py").exists())
+FILES = [*LIBRARY.rglob("*.py"), *(ROOT / "scripts").glob("*.py")]
+
+
+def package_of(path: Path) -> str:
+    """The package that a file belongs to; "scripts" for a script."""
+    return path.relative_to(LIBRARY).parts[0] if path.is_relative_to(LIBRARY) else "scripts"
+
+
+def imports(path: Path) -> Iterator[tuple[str, str]]:
+    """Package, and module or name of it, of each import of another package's that a file makes anywhere."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            assert not any(name.name.startswith("pulseveil.") for name in node.names), path
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "pulseveil":
+            for name in node.names:
+                parts = [*node.module.split("."), name.name][1:]
+                if len(parts) > 1 and parts[0] != package_of(path):
+                    yield parts[0], parts[1]
+
+
+def face(package: str) -> list[str]:
+    """The names of a package's `__all__`, read without importing it."""
+    for node in ast.parse((LIBRARY / package / "__init__.py").read_text()).body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == "__all__":
+            return ast.literal_eval(node.value)
+    return []
+
+
+def test_every_module_lies_in_a_package_that_the_library_names():
+    assert sorted(pulseveil.__all__) == PACKAGES
+    assert [path.name for path in LIBRARY.glob("*.py")] == ["__init__.py"]
+
+
+def test_imports_run_down():
+    order = {package: floor for floor, package in enumerate(pulseveil.__all__)}
+    up = {
+        f"{path.relative_to(ROOT)}: {package}"
+        for path in FILES
+        if package_of(path) in order
+        for package, _ in imports(path)
+        if order[package] > order[package_of(path)]
+    }
+    assert not up
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_stop_at_the_face(package):
+    past = {
+        f"{path.relative_to(ROOT)}: {package}.{name}"
+        for path in FILES
+        for used, name in imports(path)
+        if used == package and name not in face(package)
+    }
+    assert not past
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_face_names_what_is_there_and_used(package):
+    source = LIBRARY / package / "__init__.py"
+    body = ast.parse(source.read_text()).body
+    defined = {node.name for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    assigned = [node for node in body if isinstance(node, ast.Assign | ast.AnnAssign)]
+    defined |= {
+        ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target) for node in assigned
+    }
+    modules = {path.stem for path in source.parent.iterdir()} - {"__init__"}
+    used = {name for path in FILES for other, name in imports(path) if other == package}
+    assert set(face(package)) <= defined | modules
+    assert set(face(package)) & modules <= used

@@ -1,0 +1,315 @@
+"""Stand-ins for SLURM's commands that outlast its outages, because Snakemake gives up a job at the first one.
+
+Snakemake's SLURM executor reports a job as failed when one sbatch fails, and waits for ever when squeue or
+sacct fail a few times or answer with a state that it does not know. `install` writes the stand-ins.
+
+Answers of the commands are text, read and mended without running anything.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+# SLURM or a part of it does not answer now, and may answer later. "Slurm accounting storage is disabled",
+# wrong partitions, accounts and options are no such cases: asking again would not help.
+_OUTAGE = re.compile(
+    "Unable to contact slurm controller"
+    "|Socket timed out on send/recv operation"
+    "|Zero Bytes were transmitted or received"
+    "|Problem talking to the database"
+    "|Unable to connect to database"
+    "|Sending PersistInit msg"
+    "|Protocol authentication error"
+    "|Slurm backup controller in standby mode"
+    "|Resource temporarily unavailable"
+    "|Connection (?:refused|reset by peer|timed out)",
+    re.IGNORECASE,
+)
+# How many jobs a user, an account or a QOS may have in the queue; limits on a job's size are not waited for.
+_QUEUE_FULL = re.compile(r"\b(?:Assoc|QOS)\w*Submit\w*Limit\b")
+_FAILED = frozenset(
+    ("BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT")
+)
+
+
+@dataclass(frozen=True)
+class Delay:
+    """Why a command is to be tried again; `ends` says whether that is worth a limited time only."""
+
+    reason: str
+    ends: bool
+
+
+def delay(errors: str) -> Delay | None:
+    """Why a failed command is worth another try; None when it is not."""
+    if full := _QUEUE_FULL.search(errors):
+        return Delay(full[0], ends=False)
+    if outage := _OUTAGE.search(errors):
+        return Delay(outage[0], ends=True)
+    return None
+
+
+def accounting_is_off(errors: str) -> bool:
+    """Whether sacct fails because this cluster keeps no accounts of its jobs."""
+    return "accounting storage is disabled" in errors
+
+
+def is_status_query(arguments: Sequence[str]) -> bool:
+    """Whether Snakemake asks for the states of a run's jobs, in lines `id|STATE`."""
+    formats = {"--format=JobIdRaw,State", "--format=%i|%T"}
+    return bool(formats.intersection(arguments)) and option(arguments, "--name") is not None
+
+
+def option(arguments: Sequence[str], name: str) -> str | None:
+    """The value of `--name value` or `--name=value`."""
+    for place, argument in enumerate(arguments):
+        if argument == name and place + 1 < len(arguments):
+            return arguments[place + 1]
+        if argument.startswith(f"{name}="):
+            return argument.removeprefix(f"{name}=")
+    return None
+
+
+def queue_query(run: str) -> list[str]:
+    """Arguments of the squeue that tells the states of a run's jobs as sacct does."""
+    return ["--noheader", "--states=all", "--format=%i|%T", "--name", run]
+
+
+def submission_query(run: str) -> list[str]:
+    """Arguments of the squeue whose answer `accepted` reads."""
+    return ["--noheader", "--states=all", "--format=%i|%T|%V|%k", "--name", run]
+
+
+def accepted(queue: str, comment: str, since: str) -> str | None:
+    """The id of a job with this comment submitted at `since` (ISO) or later that has not failed."""
+    for line in queue.splitlines():
+        job, state, submitted, words = (line.split("|", 3) + [""] * 3)[:4]
+        if words == comment and submitted >= since and state not in _FAILED:
+            return job
+    return None
+
+
+def states(answer: str) -> dict[str, str]:
+    """The state of each job in lines `id|STATE`."""
+    pairs = (line.partition("|") for line in answer.splitlines())
+    return {job: state for job, _, state in pairs}
+
+
+def mended_states(answer: str, queue: str | None) -> str:
+    """Lines `id|STATE` in words that Snakemake knows as failures; `queue` is what squeue says, if it answers.
+
+    "CANCELLED by 0" is none to it, nor is PREEMPTED, which is right only while the job waits for its restart.
+    """
+    waiting = None if queue is None else states(queue)
+    lines = []
+    for line in answer.splitlines():
+        job, bar, state = line.partition("|")
+        if state.startswith("CANCELLED by "):
+            state = "CANCELLED"
+        if state == "PREEMPTED" and waiting is not None and waiting.get(job, state) == "PREEMPTED":
+            state = "CANCELLED"
+        lines.append(f"{job}{bar}{state}\n")
+    return "".join(lines)
+
+
+def with_gres(arguments: Sequence[str]) -> list[str]:
+    """The arguments of sbatch with `--gpus=...` as `--gres=gpu:...`, which every cluster with GPUs takes."""
+    return [re.sub(r"^--gpus=", "--gres=gpu:", argument) for argument in arguments]
+
+
+NAMES = ("sbatch", "squeue", "sacct", "sacctmgr", "scancel", "sinfo")
+PATIENCE_S = 30 * 60
+LONGEST_PAUSE_S = 60.0
+# Snakemake asks for states again by itself after 60 s, without ending the command that it waited for.
+QUERY_PATIENCE_S = 40
+# The clocks of this machine and of the controller may differ a little.
+CLOCK_TOLERANCE = timedelta(seconds=5)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command left behind."""
+
+    code: int
+    output: str
+    errors: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """One call of a stand-in: SLURM's own program, how long to wait for SLURM, and the caller's arguments."""
+
+    program: Path
+    patience_s: float
+    arguments: tuple[str, ...]
+
+    def sibling(self, name: str, arguments: Sequence[str]) -> Command:
+        """Another program of the same SLURM."""
+        return Command(self.program.with_name(name), self.patience_s, tuple(arguments))
+
+
+def install(
+    folder: Path, *, patience_s: int = PATIENCE_S, environment: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Write the stand-ins into `folder` and return an environment that finds them first.
+
+    Commands that the cluster lacks get none.
+    """
+    variables = dict(os.environ if environment is None else environment)
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    places = [place for place in variables.get("PATH", "").split(os.pathsep) if place != str(folder)]
+    for name in NAMES:
+        real = shutil.which(name, path=os.pathsep.join(places))
+        if real is None:
+            continue
+        # -P: a file of the user's own must not hide a module.
+        words = [sys.executable, "-P", "-m", "pulseveil.cluster.stand_ins", real, str(patience_s)]
+        script = folder / name
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+        script.chmod(0o755)
+    return variables | {"PATH": os.pathsep.join([str(folder), *places])}
+
+
+def status_command(environment: Mapping[str, str] | None = None) -> str:
+    """The command to ask for the states of jobs: sacct where the cluster keeps accounts, else squeue."""
+    query = ["sacct", "-X", "--noheader", "--clusters", "all", "--format=JobIdRaw", "--name", "none"]
+    variables = None if environment is None else dict(environment)
+    program = shutil.which("sacct", path=None if variables is None else variables.get("PATH"))
+    if program is None:
+        return "squeue"
+    done = subprocess.run([program, *query[1:]], env=variables, capture_output=True, check=False)
+    return "sacct" if done.returncode == 0 else "squeue"
+
+
+def call(command: Command, script: str | None = None) -> Answer:
+    """Run a program of SLURM once."""
+    # Times in another format could not be compared; what sbatch gets, it would pass on to the job.
+    times = {"SLURM_TIME_FORMAT": "standard"} if command.program.name == "squeue" else {}
+    done = subprocess.run(
+        [str(command.program), *command.arguments],
+        env=os.environ | times,
+        input=script,
+        stdin=subprocess.DEVNULL if script is None else None,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
+def persist(attempt: Callable[[], Answer], name: str, patience_s: float) -> Answer:
+    """The answer of an attempt, tried again while SLURM is out of reach or takes no more jobs."""
+    silent_since = time.monotonic()
+    pause = 1.0
+    told = False
+    while True:
+        answer = attempt()
+        cause = delay(answer.errors) if answer.code else None
+        if cause is None:
+            return answer
+        if not cause.ends:
+            silent_since = time.monotonic()
+        elif time.monotonic() + pause - silent_since > patience_s:
+            return answer
+        if not told:
+            limit = f"for {patience_s:.0f} s" if cause.ends else "until there is room"
+            print(f"{name}: {cause.reason}; trying again {limit}", file=sys.stderr, flush=True)
+            told = True
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_S)
+
+
+def query(command: Command, longest_s: float = QUERY_PATIENCE_S) -> Answer:
+    """The answer of a command that may be repeated without harm."""
+    patience_s = min(command.patience_s, longest_s)
+    return persist(lambda: call(command), command.program.name, patience_s)
+
+
+def sacctmgr(command: Command) -> Answer:
+    """The answer of sacctmgr, which Snakemake asks about the account before a submission, without a limit."""
+    return query(command, command.patience_s)
+
+
+def squeue(command: Command) -> Answer:
+    """The answer of squeue, in states that Snakemake knows."""
+    answer = query(command)
+    if answer.code or not is_status_query(command.arguments):
+        return answer
+    # In squeue, a job that will be started again is no longer PREEMPTED.
+    return Answer(0, mended_states(answer.output, answer.output), answer.errors)
+
+
+def sacct(command: Command) -> Answer:
+    """The answer of sacct in states that Snakemake knows, or squeue's where no accounts are kept.
+
+    Snakemake asks sacct even on such a cluster when it could not read the controller's settings just before.
+    """
+    answer = query(command)
+    run = option(command.arguments, "--name")
+    if run is None or not is_status_query(command.arguments):
+        return answer
+    in_queue = command.sibling("squeue", queue_query(run))
+    if answer.code and accounting_is_off(answer.errors):
+        return squeue(in_queue)
+    if answer.code:
+        return answer
+    queue = query(in_queue) if "PREEMPTED" in states(answer.output).values() else None
+    waiting = queue.output if queue is not None and queue.code == 0 else None
+    return Answer(0, mended_states(answer.output, waiting), answer.errors)
+
+
+def sbatch(command: Command) -> Answer:
+    """The answer of sbatch; a job that was accepted although sbatch failed is not submitted twice."""
+    # The caller's script can be read once only.
+    script = sys.stdin.read() if "/dev/stdin" in command.arguments else None
+    submission = command.sibling("sbatch", with_gres(command.arguments))
+    since = (datetime.now() - CLOCK_TOLERANCE).isoformat(timespec="seconds")
+    attempts = 0
+
+    def attempt() -> Answer:
+        nonlocal attempts
+        attempts += 1
+        known = _accepted(command, since) if attempts > 1 else None
+        return known or call(submission, script)
+
+    return persist(attempt, "sbatch", command.patience_s)
+
+
+def _accepted(command: Command, since: str) -> Answer | None:
+    """What sbatch would have said of a job in the queue, or squeue's failure; None without such a job."""
+    run, comment = (option(command.arguments, name) for name in ("--job-name", "--comment"))
+    if run is None or comment is None:
+        return None
+    queue = call(command.sibling("squeue", submission_query(run)))
+    if queue.code:
+        return queue if delay(queue.errors) else None
+    job = accepted(queue.output, comment, since)
+    return None if job is None else Answer(0, f"{job}\n", "")
+
+
+def main(words: Sequence[str]) -> int:
+    """Answer as the program named by the first word would, after the seconds of patience in the second."""
+    command = Command(Path(words[0]), float(words[1]), tuple(words[2:]))
+    special = {"sbatch": sbatch, "squeue": squeue, "sacct": sacct, "sacctmgr": sacctmgr}
+    try:
+        answer = special.get(command.program.name, query)(command)
+    except KeyboardInterrupt:
+        return 130
+    sys.stdout.write(answer.output)
+    sys.stderr.write(answer.errors)
+    return answer.code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

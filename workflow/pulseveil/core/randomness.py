@@ -1,0 +1,42 @@
+"""One seed tree: every random stream is a named child of the study's root seed."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulseveil.core.identity import number_label
+
+Stream = np.random.SeedSequence
+
+
+def root_stream(seed: int) -> Stream:
+    """The root of a study's seed tree."""
+    return np.random.SeedSequence(seed)
+
+
+def child(stream: Stream, *names: str | float) -> Stream:
+    """The child of `stream` at the path `names`; independent of siblings and of the order of creation."""
+    key = list(stream.spawn_key)
+    for name in names:
+        label = name if isinstance(name, str) else number_label(name)
+        digest = hashlib.sha256(label.encode()).digest()
+        key.extend(int(word) for word in np.frombuffer(digest[:16], dtype="<u4"))
+    return np.random.SeedSequence(stream.entropy, spawn_key=tuple(key))
+
+
+def generator(stream: Stream) -> np.random.Generator:
+    """A NumPy generator that starts at `stream`."""
+    return np.random.Generator(np.random.PCG64(stream))
+
+
+def stateless_seed(stream: Stream) -> NDArray[np.int32]:
+    """The stream as a `(2,)` int32 seed for TensorFlow's stateless random operations."""
+    return stream.generate_state(2, np.uint32).view(np.int32)
+
+
+def integer_seed(stream: Stream) -> int:
+    """The stream as one 32-bit integer, for libraries that take nothing better (scikit-learn)."""
+    return int(stream.generate_state(1, np.uint32)[0])

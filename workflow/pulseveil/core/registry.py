@@ -1,0 +1,204 @@
+"""Cohorts, generators, detectors and protocols by name, from any installed package (entry points).
+
+A class is checked against its protocol when it is loaded: what does not fit is refused before any work, not
+by a traceback in the middle of it. What is expected is read off the protocols themselves.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import import_module, metadata
+from types import FunctionType
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from pulseveil.core.errors import InputError
+
+Group = Literal["cohorts", "generators", "detectors", "protocols"]
+Method = TypeVar("Method", bound=Callable[..., Any])
+_PRIVATE = "_of_private_kinds"
+# What the classes of a group must fit; imported only where a class is loaded.
+_PROTOCOLS: dict[Group, tuple[str, str]] = {
+    "cohorts": ("pulseveil.cohorts", "Cohort"),
+    "generators": ("pulseveil.generators", "Generator"),
+    "detectors": ("pulseveil.detectors", "Detector"),
+    "protocols": ("pulseveil.evaluation.protocols", "EvaluationProtocol"),
+}
+
+
+def of_private_kinds(method: Method) -> Method:
+    """Mark a default of a protocol that only kinds without `private_units` may leave as it is."""
+    setattr(method, _PRIVATE, True)
+    return method
+
+
+@cache
+def names(group: Group) -> tuple[str, ...]:
+    """Registered names of a group, sorted; raises InputError for a group of which nothing is installed."""
+    found = tuple(sorted(entry.name for entry in metadata.entry_points(group=f"pulseveil.{group}")))
+    if not found:
+        # Entry points are read from the installation, while an editable one runs the code of today.
+        raise InputError(
+            f"no {group} are registered: the installed PulseVeil is older than this code; run `make dryrun` "
+            "or `pip install --no-deps -e .`"
+        )
+    return found
+
+
+@cache
+def load(group: Group, name: str) -> Any:
+    """The class registered under `name`.
+
+    Raises:
+        KeyError: no class has this name.
+        InputError: the class cannot be imported or does not fit its protocol.
+    """
+    for entry in metadata.entry_points(group=f"pulseveil.{group}"):
+        if entry.name == name:
+            return _checked(entry, protocol(group))
+    raise KeyError(name)
+
+
+def protocol(group: Group) -> type:
+    """What the classes of a group must fit: `Generator` for generators, and so on."""
+    module, name = _PROTOCOLS[group]
+    found: type = getattr(import_module(module), name)
+    return found
+
+
+def _checked(entry: metadata.EntryPoint, expected: type) -> Any:
+    source = f"entry point {entry.name} = {entry.value} of {entry.group}"
+    try:
+        kind = entry.load()
+    # The module may be anybody's: whatever it raises is its fault and not a bug of this library.
+    except Exception as error:
+        raise InputError(
+            f"{source}: cannot be loaded ({type(error).__name__}: {error}); mend its package or uninstall it"
+        ) from error
+    faults = "; ".join(misfits(kind, expected))
+    if faults:
+        base = f"{expected.__module__}.{expected.__name__}"
+        raise InputError(
+            f"{source}: {inspect.formatannotation(kind)} does not fit {base}: {faults}; "
+            f"mend the class, see docs/extension.md (a subclass of {base} has its defaults)"
+        )
+    return kind
+
+
+def misfits(kind: Any, expected: type) -> Iterator[str]:
+    """What keeps the class `kind` from being used as the protocol `expected`: one phrase per fault.
+
+    A kind that also names other classes of the protocol's module as its bases must fit those too.
+    """
+    if not isinstance(kind, type):
+        yield f"expected a class, found a {type(kind).__name__}"
+        return
+    further = [base for base in kind.__mro__[1:] if base.__module__ == expected.__module__]
+    for part in dict.fromkeys([expected, *further]):
+        variables = get_type_hints(part)
+        for name, hint in variables.items():
+            yield from _unlike_variable(kind, name, *get_args(hint))
+        for name, member in vars(part).items():
+            if name not in variables and _is_declared(name, member, part):
+                yield from _unlike_member(kind, name, member, part)
+
+
+def _is_declared(name: str, member: Any, part: type) -> bool:
+    """Whether a protocol declares a member, which Python's own machinery adds to."""
+    return not name.startswith("_") or (name == "__init__" and member.__module__ == part.__module__)
+
+
+def _unlike_variable(kind: type, name: str, hint: Any) -> Iterator[str]:
+    wanted = f"class variable {name}: {inspect.formatannotation(hint)}"
+    if not hasattr(kind, name):
+        yield f"expected {wanted}, found none"
+        return
+    value = getattr(kind, name)
+    try:
+        TypeAdapter(hint).validate_python(value, strict=True)
+    except ValidationError:
+        yield f"expected {wanted}, found {value!r}"
+
+
+def _unlike_member(kind: type, name: str, member: Any, part: type) -> Iterator[str]:
+    found = inspect.getattr_static(kind, name, None)
+    is_property = isinstance(member, property)
+    signature = inspect.Signature() if is_property else _signature(part, name)
+    wanted = f"expected property {name}" if is_property else f"expected {_manner(member)} {name}{signature}"
+    if found is member and _is_of_private_kinds(member) and getattr(kind, "private_units", None):
+        yield f"{wanted} of its own, as it has private_units"
+    elif getattr(found, "__isabstractmethod__", False) or found is vars(object).get(name):
+        # Fields of a dataclass are annotations of the class, and attributes of its instances alone.
+        if not is_property or found is not None or not _is_annotated(kind, name):
+            yield f"{wanted}, found none"
+    elif is_property:
+        if isinstance(found, FunctionType | staticmethod | classmethod):
+            yield f"{wanted}, found {_manner(found)}"
+    else:
+        yield from _unlike_method(kind, name, wanted, signature, on_class=_is_on_class(member))
+
+
+def _unlike_method(
+    kind: type, name: str, wanted: str, signature: inspect.Signature, *, on_class: bool
+) -> Iterator[str]:
+    found = inspect.getattr_static(kind, name)
+    try:
+        own = _signature(kind, name)
+    except (TypeError, ValueError):
+        yield f"{wanted}, found {found!r}"
+        return
+    if not _accepts(own, signature) or (on_class and not _is_on_class(found)):
+        yield f"{wanted}, found {_manner(found)} {name}{own}"
+
+
+def _is_of_private_kinds(member: Any) -> bool:
+    function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+    return hasattr(function, _PRIVATE)
+
+
+def _is_annotated(kind: type, name: str) -> bool:
+    return any(name in inspect.get_annotations(base) for base in kind.__mro__)
+
+
+def _is_on_class(member: Any) -> bool:
+    return isinstance(member, staticmethod | classmethod)
+
+
+def _manner(member: Any) -> str:
+    manners = {staticmethod: "static method", classmethod: "class method"}
+    return manners.get(type(member), "method")
+
+
+def _signature(owner: type, name: str) -> inspect.Signature:
+    """The parameters with which a method is called, without self, cls and annotations."""
+    signature = inspect.signature(getattr(owner, name))
+    parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    own = [] if _is_on_class(inspect.getattr_static(owner, name)) else parameters[:1]
+    # Of `*args`, self takes only one.
+    dropped = sum(p.kind is not p.VAR_POSITIONAL for p in own)
+    return inspect.Signature(parameters[dropped:])
+
+
+def _accepts(found: inspect.Signature, expected: inspect.Signature) -> bool:
+    """Whether each call that `expected` allows reaches the parameters of the same names in `found`."""
+    parameters = expected.parameters.values()
+    required = [p for p in parameters if p.default is p.empty]
+    for passed in (parameters, required):
+        by_position = [p.name for p in passed if p.kind is p.POSITIONAL_OR_KEYWORD]
+        by_name = {p.name: p.name for p in passed}
+        by_name_only = {name: name for name in by_name if name not in by_position}
+        try:
+            calls = (found.bind(*by_position, **by_name_only), found.bind(**by_name))
+        except TypeError:
+            return False
+        # Each argument is its parameter's name; what *args and **kwargs take is a tuple or a mapping.
+        if any(
+            isinstance(value, str) and value != name
+            for call in calls
+            for name, value in call.arguments.items()
+        ):
+            return False
+    return True

@@ -1,0 +1,219 @@
+"""The files between stages: HDF5 records and their sidecars, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from pulseveil.core import hdf5, limits
+from pulseveil.core.atomic import atomic_path
+from pulseveil.core.contracts import FeatureSet, Portrait, Rows, Scores, SyntheticSet, WindowSet
+from pulseveil.core.errors import InputError
+
+FORMAT_VERSION = 3
+_FORMATS: Mapping[type[Any], tuple[str, str]] = {
+    WindowSet: ("pulseveil-windows", "prepare_cohort"),
+    SyntheticSet: ("pulseveil-synthetic", "synthesize"),
+    FeatureSet: ("pulseveil-features", "extract_features"),
+    Scores: ("pulseveil-scores", "train_detectors"),
+    Portrait: ("pulseveil-portrait", "assess_quality"),
+}
+_MODEL_FORMAT = "pulseveil-models"
+_LEDGER = "ledger"
+# Newer layouts stamp groups with the time of writing: equal content must give equal bytes.
+_LAYOUT = "earliest"
+_CHUNK_BYTES = 1 << 20
+
+Record = TypeVar("Record", bound=Rows | Portrait)
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def write_record(path: Path, record: Rows | Portrait, *, cell_hash: str) -> None:
+    """Write a record of `contracts`: arrays as root datasets, all else as attributes."""
+    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=_LAYOUT) as file:
+        _write_attributes(file, {"format": _FORMATS[type(record)][0], "cell_hash": cell_hash})
+        for item in fields(record):  # type: ignore[arg-type]
+            value = getattr(record, item.name)
+            if isinstance(value, np.ndarray):
+                _write_array(file, item.name, value)
+            elif isinstance(value, Mapping):
+                file.attrs[item.name] = json.dumps(dict(value), sort_keys=True)
+            else:
+                file.attrs[item.name] = value
+
+
+def read_record(path: Path, kind: type[Record]) -> Record:
+    """Read a record back; raises InputError, naming the stage to rerun, when the file is of another kind."""
+    expected, stage = _FORMATS[kind]
+    hints = get_type_hints(kind)
+    with _open(path, expected, stage) as file:
+        values: dict[str, Any] = {}
+        for item in fields(kind):  # type: ignore[arg-type]
+            if item.name in file:
+                values[item.name] = hdf5.read(file[item.name])
+            elif item.name in file.attrs:
+                values[item.name] = _read_attribute(file.attrs[item.name], item.type)
+            else:
+                raise InputError(f"{path}: no field {item.name!r}; rerun {stage}")
+            if problem := _misfit(values[item.name], hints[item.name]):
+                raise InputError(f"{path}: field {item.name!r} {problem}; rerun {stage}")
+        record = kind(**values)
+        if problem := _uneven(record):
+            raise InputError(f"{path}: {problem}; rerun {stage}")
+    return record
+
+
+def record_kind(path: Path) -> type[Rows | Portrait]:
+    """The class of the record in a file, by its `format`; raises InputError when it holds none."""
+    with _opened(path, "the stage that wrote it") as file:
+        found = file.attrs.get("format")
+    for kind, (name, _) in _FORMATS.items():
+        if name == found:
+            return kind
+    formats = ", ".join(name for name, _ in _FORMATS.values())
+    raise InputError(f"{path}: expected one of the formats {formats}; found {found}")
+
+
+def read_cell_hash(path: Path) -> str:
+    """The `cell_hash` of any file of this module."""
+    with _opened(path, "the stage that wrote it") as file:
+        return str(file.attrs["cell_hash"])
+
+
+@dataclass(frozen=True, eq=False)
+class Models:
+    """Trained models of one seed: arrays by fold, and what is needed to use them (JSON values).
+
+    `ledgers`: the ledger entries of each fold's private training, each as JSON; empty where none is private.
+    """
+
+    arrays: Mapping[str, Arrays]
+    description: Mapping[str, Any]
+    ledgers: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+
+
+def write_models(path: Path, models: Models, *, cell_hash: str) -> None:
+    """Write trained models, one HDF5 group a fold, and their ledgers in the group `ledger`."""
+    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=_LAYOUT) as file:
+        _write_attributes(file, {"format": _MODEL_FORMAT, "cell_hash": cell_hash})
+        file.attrs["description"] = json.dumps(models.description, sort_keys=True)
+        for fold, arrays in models.arrays.items():
+            group = file.create_group(f"fold={fold}")
+            for name, value in arrays.items():
+                _write_array(group, name, np.asarray(value))
+        ledgers = file.create_group(_LEDGER)
+        for fold, entries in models.ledgers.items():
+            _write_array(ledgers, fold, entries)
+
+
+def read_models(path: Path) -> Models:
+    """The models of `write_models`; raises InputError when the file is of another kind."""
+    with _open(path, _MODEL_FORMAT, "train_generator") as file:
+        arrays = {
+            group.removeprefix("fold="): {name: hdf5.read(data) for name, data in file[group].items()}
+            for group in file
+            if group != _LEDGER
+        }
+        ledgers = {fold: hdf5.read(entries) for fold, entries in file[_LEDGER].items()}
+        description = json.loads(file.attrs["description"])
+        if not isinstance(description, dict):
+            raise InputError(f"{path}: its description is no mapping; rerun train_generator")
+        return Models(arrays, description, ledgers)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically, indented, keys in the order given."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def sidecar_path(path: Path) -> Path:
+    """Where the provenance of `path` lies."""
+    return path.with_name(path.name + ".provenance.json")
+
+
+@contextmanager
+def _open(path: Path, expected: str, stage: str) -> Iterator[h5py.File]:
+    """The file, opened, of the format `expected`; raises InputError, which names `stage`, for any other."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file; run {stage} to make it")
+    with _opened(path, stage) as file:
+        found = (file.attrs.get("format"), file.attrs.get("format_version"))
+        if found != (expected, FORMAT_VERSION):
+            raise InputError(
+                f"{path}: expected format {expected} version {FORMAT_VERSION}, "
+                f"found {found[0]} version {found[1]}; rerun {stage}"
+            )
+        yield file
+
+
+@contextmanager
+def _opened(path: Path, stage: str) -> Iterator[h5py.File]:
+    """Any HDF5 file within the limits; whatever goes wrong while it is read becomes an InputError."""
+    limits.require_file(path, limits.ARRAYS_BYTES, f"an HDF5 file; rerun {stage}")
+    try:
+        file = h5py.File(path, "r")
+    except Exception as error:
+        raise InputError(f"{path}: not a readable HDF5 file ({error}); rerun {stage}") from None
+    with file:
+        try:
+            hdf5.check(file)
+            yield file
+        except InputError:
+            raise
+        except Exception as error:
+            # What the HDF5 library raises depends on which byte is wrong.
+            raise InputError(f"{path}: damaged file ({error}); rerun {stage}") from None
+
+
+def _misfit(value: Any, annotation: Any) -> str:
+    """What is wrong with a field's value; nothing where it is of its annotated type."""
+    if get_origin(annotation) is np.ndarray:
+        wanted = np.dtype(get_args(get_args(annotation)[1])[0])
+        found = getattr(value, "dtype", type(value).__name__)
+        # Texts are as wide as the longest one.
+        alike = found == wanted or (wanted.kind == "U" and getattr(found, "kind", "") == "U")
+        return "" if alike and value.ndim else f"holds {found}, expected {wanted} rows"
+    wanted = get_origin(annotation) or annotation
+    return "" if isinstance(value, wanted) else f"holds {value!r}, expected {wanted.__name__}"
+
+
+def _uneven(record: Rows | Portrait) -> str:
+    """Which columns of a record differ in their number of rows; nothing where none do."""
+    rows = {name: len(getattr(record, name)) for name in getattr(record, "row_columns", ())}
+    return f"columns of unequal length ({rows})" if len(set(rows.values())) > 1 else ""
+
+
+def _write_attributes(file: h5py.File, values: Mapping[str, str]) -> None:
+    file.attrs["format_version"] = FORMAT_VERSION
+    for name, value in values.items():
+        file.attrs[name] = value
+
+
+def _write_array(group: h5py.Group, name: str, value: NDArray[Any]) -> None:
+    if value.dtype.kind == "U":
+        group.create_dataset(name, data=value.astype(object), dtype=h5py.string_dtype())
+    elif value.ndim == 0 or value.size == 0:
+        group.create_dataset(name, data=value)
+    else:
+        row_bytes = max(1, value.nbytes // len(value))
+        rows = min(len(value), max(1, _CHUNK_BYTES // row_bytes))
+        group.create_dataset(
+            name, data=value, chunks=(rows, *value.shape[1:]), compression="gzip", compression_opts=4
+        )
+
+
+def _read_attribute(value: Any, annotation: Any) -> Any:
+    if "Mapping" in str(annotation):
+        return json.loads(value)
+    if isinstance(value, np.ndarray):
+        return tuple(str(v) for v in value)
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,137 @@
+"""How good the scores are: every metric is computed from the stored columns of Scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pulseveil.core.contracts import AMUSEMENT, Scores
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column of the metric tables: its name, its meaning in one line, and which way is better."""
+
+    name: str
+    meaning: str
+    higher_is_better: bool = True
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("accuracy", "share of windows decided rightly"),
+    Metric("balanced_accuracy", "mean of the recalls of stress and rest"),
+    Metric("precision", "share of stress alarms that are right; 0 when there is no alarm"),
+    Metric("recall", "share of stress windows that are found"),
+    Metric("f1", "harmonic mean of stress precision and recall"),
+    Metric("macro_f1", "mean of the F1 of stress and the F1 of rest"),
+    Metric("auroc", "chance that a stress window scores above one of rest; ties count half"),
+    Metric("average_precision", "area under the steps of precision over recall of stress"),
+    Metric("brier", "mean squared error of the score as a probability of stress", higher_is_better=False),
+    Metric(
+        "f1_published", "the published two-output F1; near accuracy, a constant answer reaches the majority"
+    ),
+    Metric("accuracy_amusement", "share decided rightly among stress and amusement windows"),
+    Metric("auroc_amusement", "AUROC of stress against amusement: both are active and come after rest"),
+)
+NAMES: tuple[str, ...] = tuple(metric.name for metric in METRICS)
+
+
+def pooled(scores: Scores) -> dict[str, float]:
+    """Each metric over all windows together, keyed by `NAMES`; NaN where it is undefined.
+
+    Metrics of stress need a stress window; AUROC, balanced accuracy and macro F1 also one of rest; the
+    amusement metrics a window of stress and one of amusement; metrics of the score need finite scores.
+    """
+    stress, predicted = scores.stress, scores.predicted
+    against = stress | (scores.condition == AMUSEMENT)
+    both = bool(stress[against].any() and not stress[against].all())
+    return {
+        **_decision_metrics(stress, predicted),
+        **_score_metrics(stress, scores.score),
+        "f1_published": two_output_f1(stress, scores.score, scores.score_rest),
+        "accuracy_amusement": float((stress == predicted)[against].mean()) if both else np.nan,
+        "auroc_amusement": auroc(stress[against], scores.score[against]),
+    }
+
+
+def per_subject(scores: Scores) -> pd.DataFrame:
+    """One row a tested (fold, subject), in the order of the file.
+
+    Columns: fold, subject, windows, stress_windows, then each metric of `NAMES`, NaN where undefined.
+    """
+    pairs = pd.MultiIndex.from_arrays([scores.fold, scores.subject])
+    codes, tested = pairs.factorize()
+    rows = []
+    for code, (fold, subject) in enumerate(tested):
+        own = scores.take(codes == code)
+        counts = {"windows": len(own), "stress_windows": int(own.stress.sum())}
+        rows.append({"fold": fold, "subject": subject, **counts, **pooled(own)})
+    return pd.DataFrame(rows, columns=["fold", "subject", "windows", "stress_windows", *NAMES])
+
+
+def two_output_f1(stress: Bools, score: Floats, score_rest: Floats) -> float:
+    """The F1 of the published tables: both outputs, cut at one half, against the one-hot truth, flattened.
+
+    For outputs that sum to one it is the accuracy of their decision, so a constant answer "rest" reaches the
+    share of rest. 0 when no output is ever on. Source: the code of Lange et al., Sensors 2024, 24(10):3052.
+    """
+    on_stress, on_rest = score > 0.5, score_rest > 0.5
+    hits = int((on_stress & stress).sum() + (on_rest & ~stress).sum())
+    on = int(on_stress.sum() + on_rest.sum())
+    return 2 * hits / (on + len(stress)) if len(stress) else np.nan
+
+
+def auroc(stress: Bools, score: Floats) -> float:
+    """Area under the ROC curve of score (n) for stress (n); NaN without both classes or finite scores."""
+    if stress.all() or not stress.any() or not np.isfinite(score).all():
+        return np.nan
+    positive, negative = _by_score(stress, score)
+    below = np.cumsum(negative) - negative
+    return float((positive * (below + negative / 2)).sum() / (positive.sum() * negative.sum()))
+
+
+def average_precision(stress: Bools, score: Floats) -> float:
+    """Precision summed over the steps of recall, highest score first; NaN without stress or finite scores."""
+    if not stress.any() or not np.isfinite(score).all():
+        return np.nan
+    positive, negative = (counts[::-1] for counts in _by_score(stress, score))
+    precision = np.cumsum(positive) / np.cumsum(positive + negative)
+    return float((positive * precision).sum() / positive.sum())
+
+
+def _by_score(stress: Bools, score: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Stress and rest windows at each distinct score, ascending: tied windows share one step."""
+    values, step = np.unique(score, return_inverse=True)
+    positive = np.bincount(step[stress], minlength=len(values))
+    return positive, np.bincount(step, minlength=len(values)) - positive
+
+
+def _decision_metrics(stress: Bools, predicted: Bools) -> dict[str, float]:
+    total, positive, alarms = len(stress), int(stress.sum()), int(predicted.sum())
+    hits = int((stress & predicted).sum())
+    negative, quiet_hits = total - positive, total - positive - (alarms - hits)
+    has_stress, has_both = positive > 0, positive > 0 and negative > 0
+    f1 = 2 * hits / (alarms + positive) if has_stress else np.nan
+    rest_f1 = 2 * quiet_hits / (total - alarms + negative) if has_both else np.nan
+    return {
+        "accuracy": (hits + quiet_hits) / total if total else np.nan,
+        "balanced_accuracy": (hits / positive + quiet_hits / negative) / 2 if has_both else np.nan,
+        "precision": hits / max(alarms, 1) if has_stress else np.nan,
+        "recall": hits / positive if has_stress else np.nan,
+        "f1": f1,
+        "macro_f1": (f1 + rest_f1) / 2,
+    }
+
+
+def _score_metrics(stress: Bools, score: Floats) -> dict[str, float]:
+    return {
+        "auroc": auroc(stress, score),
+        "average_precision": average_precision(stress, score),
+        "brier": float(np.square(score.astype(np.float64) - stress).mean()) if len(stress) else np.nan,
+    }

@@ -1,0 +1,268 @@
+"""Who trains and who is tested: protocols of evaluation, their folds, and the rows of each fold.
+
+A new protocol is one class, registered as `pulseveil.protocols`.
+"""
+
+from __future__ import annotations
+
+import typing
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulseveil.core import randomness
+from pulseveil.core.contracts import FeatureSet
+from pulseveil.core.errors import InputError
+from pulseveil.core.randomness import Stream
+from pulseveil.core.settings import Settings
+
+ALL = "all"
+Train = Literal["real", "synthetic", "real+synthetic"]
+Outline = Mapping[str, tuple[str, ...]]
+
+
+class Fold(Settings):
+    """One split: its name, the subjects that train, the subjects that are tested."""
+
+    name: str
+    train_subjects: tuple[str, ...]
+    test_subjects: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class People:
+    """Whom an evaluation can train on and test.
+
+    `train`, `test`: outlines of the cohort that trains and of the cohort that is tested, which are the same
+    unless the evaluation has a `test_cohort`. `selection`: the study's `folds`, which narrows the left-out
+    subjects: "all", the first k, or names.
+    """
+
+    train: Outline
+    test: Outline
+    selection: str | int | tuple[str, ...]
+
+    def left_out(self) -> tuple[str, ...]:
+        """The subjects of the training cohort that `selection` leaves out, in the cohort's order.
+
+        Raises InputError when `selection` asks for subjects that the cohort lacks.
+        """
+        subjects = tuple(self.train)
+        if self.selection == ALL:
+            return subjects
+        if isinstance(self.selection, int):
+            if self.selection > len(subjects):
+                raise InputError(
+                    f"folds: {self.selection} asked for, but the cohort has {len(subjects)} subjects"
+                )
+            return subjects[: self.selection]
+        unknown = [s for s in self.selection if s not in subjects]
+        if unknown:
+            raise InputError(f"folds: no subject {unknown[0]!r} in the cohort; it has {', '.join(subjects)}")
+        return tuple(s for s in subjects if s in self.selection)
+
+    def without(self, *left_out: str) -> tuple[str, ...]:
+        """The subjects of the training cohort but for those left out."""
+        return tuple(s for s in self.train if s not in left_out)
+
+
+class Asked(typing.Protocol):
+    """The keys of a study's evaluation that a protocol can look at."""
+
+    @property
+    def cohort(self) -> str:
+        """The cohort that trains."""
+        ...
+
+    @property
+    def test_cohort(self) -> str | None:
+        """The cohort that is tested, where it is another one."""
+        ...
+
+    @property
+    def train(self) -> Train:
+        """Which windows train."""
+        ...
+
+    @property
+    def test(self) -> str:
+        """The registered name of the protocol."""
+        ...
+
+
+class EvaluationProtocol(typing.Protocol):
+    """A rule of who trains and who is tested; a study selects it by its registered name in `test`.
+
+    `title` says in reports who is tested. A fold's name stands for its training subjects: within a cohort, no
+    other protocol gives the same name to other ones.
+    """
+
+    title: ClassVar[str]
+
+    @staticmethod
+    def check(evaluation: Asked) -> None:
+        """Raise InputError, which begins with the key, where an evaluation does not go with this protocol.
+
+        Unless a protocol says otherwise, the tested people are of the cohort that trains.
+        """
+        if evaluation.test_cohort is not None:
+            raise InputError(f"test_cohort: test {evaluation.test} tests `cohort` itself; leave this key out")
+
+    @classmethod
+    @abstractmethod
+    def folds(cls, people: People) -> tuple[Fold, ...]:
+        """The folds, in the order of their runs; raises InputError when `people` do not allow the split."""
+        ...
+
+    @classmethod
+    def shared_folds(cls, people: People) -> tuple[Fold, ...]:
+        """The folds of detectors that learn from a shared generator's windows alone, so of no fold's people.
+
+        Unless a protocol says otherwise, these are `folds`, with a training each.
+        """
+        return cls.folds(people)
+
+
+class LeaveOneSubjectOut(EvaluationProtocol):
+    """Each fold tests one subject and trains on all others; `folds` of the study narrows the tested ones."""
+
+    title = "each left-out subject"
+
+    @classmethod
+    def folds(cls, people: People) -> tuple[Fold, ...]:
+        """One fold per left-out subject, named after that subject."""
+        if len(people.train) < 2:
+            raise InputError("needs at least 2 subjects in the cohort")
+        return tuple(
+            Fold(name=subject, train_subjects=people.without(subject), test_subjects=(subject,))
+            for subject in people.left_out()
+        )
+
+    @classmethod
+    def shared_folds(cls, people: People) -> tuple[Fold, ...]:
+        """A single fold: the training data come from no subject, so that one training tests all of them."""
+        return (Fold(name=ALL, train_subjects=tuple(people.train), test_subjects=people.left_out()),)
+
+
+class OrderCrossed(EvaluationProtocol):
+    """Each fold tests the subjects with one order of conditions and trains on those with any other order."""
+
+    title = "subjects of the other order of conditions"
+
+    @classmethod
+    def folds(cls, people: People) -> tuple[Fold, ...]:
+        """One fold per order of conditions, named after the tested order."""
+        orders: dict[str, tuple[str, ...]] = {}
+        for subject, conditions in people.train.items():
+            order = "-".join(conditions)
+            orders[order] = (*orders.get(order, ()), subject)
+        if len(orders) < 2:
+            raise InputError("needs subjects with at least 2 orders of conditions")
+        return tuple(
+            Fold(name=order, train_subjects=people.without(*members), test_subjects=members)
+            for order, members in sorted(orders.items())
+        )
+
+
+class Transfer(EvaluationProtocol):
+    """One fold that trains on the whole cohort and tests everybody of `test_cohort`."""
+
+    title = "another cohort"
+
+    @staticmethod
+    def check(evaluation: Asked) -> None:
+        """Raise InputError where no other cohort is named."""
+        if evaluation.test_cohort in (None, evaluation.cohort):
+            raise InputError(
+                f"test_cohort: test {evaluation.test} needs another cohort to test; found "
+                f"{evaluation.test_cohort!r}"
+            )
+
+    @classmethod
+    def folds(cls, people: People) -> tuple[Fold, ...]:
+        """The single fold, named `all`."""
+        return (Fold(name=ALL, train_subjects=tuple(people.train), test_subjects=tuple(people.test)),)
+
+
+def require_folds(folds: tuple[Fold, ...], people: People) -> None:
+    """Raise InputError where folds share a name, are of nobody, or are of others than `people`.
+
+    Protocols of other packages are not taken at their word.
+    """
+    names = [fold.name for fold in folds]
+    if not names or len(set(names)) < len(names) or any(not name or "/" in name for name in names):
+        raise InputError(f"expected at least one fold, and different names without a slash; found {names}")
+    for fold in folds:
+        for verb, subjects, known in (
+            ("trains on", fold.train_subjects, people.train),
+            ("tests", fold.test_subjects, people.test),
+        ):
+            strangers = [subject for subject in subjects if subject not in known]
+            if strangers or not subjects or len(set(subjects)) < len(subjects):
+                found = ", ".join(strangers or subjects) or "nobody"
+                raise InputError(
+                    f"fold {fold.name} {verb} {found}; expected one or more of {', '.join(known)}, each once"
+                )
+
+
+def require_apart(folds: tuple[Fold, ...]) -> None:
+    """Raise InputError where a fold of one cohort tests somebody on whom it trains."""
+    for fold in folds:
+        both = set(fold.train_subjects).intersection(fold.test_subjects)
+        if both:
+            raise InputError(f"fold {fold.name} tests {', '.join(sorted(both))}, on whom it trains")
+
+
+def training_rows(
+    real: FeatureSet,
+    synthetic: FeatureSet | None,
+    fold: Fold,
+    *,
+    train: Train,
+    generator_fold: str,
+    subjects: int,
+) -> FeatureSet:
+    """The rows that a detector of this fold learns from.
+
+    Real rows are those of the fold's training subjects; synthetic rows are those of the first `subjects`
+    synthetic subjects made by the generator of `generator_fold`.
+    """
+    parts = []
+    if train != "synthetic":
+        parts.append(real.take(np.isin(real.subject, fold.train_subjects)))
+    if train != "real":
+        if synthetic is None:
+            raise ValueError("train includes synthetic windows, but none were given")
+        own = synthetic.take(synthetic.fold == generator_fold)
+        wanted = np.unique(own.subject)[:subjects]
+        if len(wanted) < subjects:
+            raise InputError(
+                f"fold {generator_fold}: {subjects} synthetic subjects needed, {len(wanted)} found; "
+                "rerun synthesize"
+            )
+        parts.append(own.take(np.isin(own.subject, wanted)))
+    return FeatureSet.concatenate(parts)
+
+
+def test_rows(real: FeatureSet, fold: Fold) -> FeatureSet:
+    """The rows that a detector of this fold is tested on; windows used for calibration are never tested."""
+    return real.take(np.isin(real.subject, fold.test_subjects) & ~real.calibration)
+
+
+def with_input_noise(features: FeatureSet, scale: float, stream: Stream) -> FeatureSet:
+    """The rows with Laplace noise of `scale` added to spectra and statistics; scale 0 changes nothing.
+
+    Source: the input-noise experiment of Lange et al., Sensors 2024, 24(10):3052 (training rows only).
+    """
+    if scale == 0:
+        return features
+    random = randomness.generator(stream)
+
+    def noisy(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return (values + random.laplace(0.0, scale, values.shape)).astype(np.float32)
+
+    return replace(features, features=noisy(features.features), statistics=noisy(features.statistics))

@@ -1,0 +1,93 @@
+"""A private training of a GAN, its records of known condition, and its ledger entry; imports TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulseveil.core.checkpoints import Checkpoint
+from pulseveil.core.randomness import Stream
+from pulseveil.generators.private_settings import PrivateGAN
+from pulseveil.generators.subjects import class_shares
+from pulseveil.networks.adversaries import Adversaries, Trained
+from pulseveil.networks.training import Examples
+from pulseveil.privacy import dpgan, ledger
+from pulseveil.privacy.budget import Budget, Mechanism, Population, Unit
+from pulseveil.privacy.programs import DPGAN
+from pulseveil.privacy.records import admitted_rows, lay_out, places
+
+if TYPE_CHECKING:
+    from pulseveil.privacy.ledger import Entry
+
+
+def train_privately(
+    adversaries: Adversaries,
+    windows: NDArray[np.float32],
+    condition: NDArray[np.int8],
+    subject: NDArray[np.str_],
+    *,
+    private: PrivateGAN,
+    mechanism: Mechanism,
+    classes: int,
+    budget: Budget,
+    stream: Stream,
+    checkpoint: Checkpoint | None,
+    public_quantities: Sequence[str],
+) -> tuple[Trained, Entry]:
+    """Both networks' parameters after a training by `mechanism`, and its ledger entry.
+
+    windows (n, ...), those of each of `subject` (n) in order of time. Raises InputError where there are more
+    people than the public constants say.
+    """
+    population, noise = budget.known_population(), budget.noise_source()
+    recipe = dpgan.Recipe(
+        adversaries,
+        mechanism,
+        private.windows_each if budget.unit == "subject" else 1,
+        private.fakes,
+        private.discriminator_steps,
+        tuple(class_shares(classes, population.stress_share).tolist()),
+    )
+    records = lay_out(windows, condition, subject, budget.unit, population)
+    trained, noised = dpgan.fit(recipe, records, noise, stream, checkpoint)
+    entry = ledger.settle(
+        mechanism,
+        steps_noised=noised,
+        delta=budget.delta,
+        noise=noise,
+        public_quantities=public_quantities,
+        program=DPGAN,
+    )
+    return trained, entry
+
+
+def lay_out_labelled(
+    values: NDArray[np.float32],
+    condition: NDArray[np.int8],
+    subject: NDArray[np.str_],
+    classes: int,
+    unit: Unit,
+    population: Population,
+) -> Examples:
+    """Admitted rows of values (rows, ...) as records, in public numbers.
+
+    `subject` (rows) says whose values these are, in order of time. Result: x (n, k, ...), target (n, k,
+    classes) one-hot, weight (n, k). Free places have weight 0. Weights make conditions count alike at their
+    public shares; a person's are divided by the own number of windows, so that the record's loss is a mean.
+    """
+    rows = admitted_rows(subject, np.arange(len(subject), dtype=np.float64), population)
+    person, place = places(subject[rows])
+    shares = class_shares(classes, population.stress_share)
+    weight = 1 / (classes * shares[condition[rows]])
+    if unit == "subject":
+        weight = weight / np.bincount(person)[person]
+    grid = (population.subjects, population.windows_per_subject)
+    laid = []
+    for value in (values[rows], np.eye(classes)[condition[rows]], weight):
+        array = np.zeros((*grid, *value.shape[1:]), np.float32)
+        array[person, place] = value
+        laid.append(array if unit == "subject" else array.reshape(-1, 1, *value.shape[1:]))
+    return Examples(*laid)

@@ -1,0 +1,304 @@
+"""TimeGAN (Yoon, Jarrett and van der Schaar, NeurIPS 2019): one for each condition or, private, for all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pulseveil.core.checkpoints import Checkpoint
+from pulseveil.core.contracts import STRESS
+from pulseveil.core.errors import InputError
+from pulseveil.core.randomness import Stream, child
+from pulseveil.generators import FitsTogether, Generator, GeneratorSettings, TrainingSet, private_settings
+from pulseveil.generators.examples import Scale
+from pulseveil.generators.private_settings import (
+    PrivateTimeGAN,
+    expected_embedded,
+    in_range,
+    timegan_mechanisms,
+)
+from pulseveil.privacy.budget import Budget, Mechanism, Unit, at_rate
+from pulseveil.privacy.programs import DPGAN, DPSGD
+
+if TYPE_CHECKING:
+    from pulseveil.privacy.ledger import Entry
+
+# CPU seconds of a step with the published sizes on one thread of a 2020s x86-64 server, and of compiling.
+_EMBEDDING_SECONDS, _SUPERVISED_SECONDS, _JOINT_SECONDS = 0.014, 0.0066, 0.14
+_COMPILE_SECONDS = 25
+_PUBLISHED_CELLS = 128 * 10  # batch size times hidden units
+# The same of a window in a private step, and of compiling (default sizes: 40 s in all).
+_PRIVATE_WINDOW_SECONDS, _PRIVATE_COMPILE_SECONDS = 1.3e-4, 22
+
+
+class TimeGANSettings(GeneratorSettings):
+    """Settings of `timegan`; the defaults are the published ones, but for the conditions that it learns."""
+
+    training: Literal["each_class", "published"] = Field(
+        "each_class",
+        description="one model for each condition; or, as published, one of windows without stress for all: "
+        "what is labelled stress is then made by a model that saw none",
+    )
+    hidden: int = Field(10, gt=0, description="units of each GRU layer and of the latent sequences")
+    layers: int = Field(3, gt=1, description="GRU layers of each network; the supervisor has one fewer")
+    embedding_steps: int = Field(2000, gt=0, description="updates of embedder and recovery on their own")
+    supervised_steps: int = Field(1000, gt=0, description="updates of the supervisor on its own")
+    joint_steps: int = Field(
+        6000, gt=0, description="joint steps: two updates of the other networks, one of the discriminator"
+    )
+    batch_size: int = Field(128, gt=1, description="real windows in an update")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's rate, all networks")
+    private: PrivateTimeGAN = Field(
+        PrivateTimeGAN(),
+        description="private: how it is trained; of the keys above, only `hidden` and `layers` count there",
+    )
+
+
+class TimeGAN(Generator, FitsTogether):
+    """Trained networks that make windows, and each model's scale.
+
+    Arrays have a leading axis of models: one for each condition code, or a single one. A private model is a
+    single one, whose networks are told the condition.
+    """
+
+    Settings: ClassVar[type[GeneratorSettings]] = TimeGANSettings
+    title: ClassVar[str] = "TimeGAN"
+    colour: ClassVar[str] = "#CC79A7"
+    version: ClassVar[int] = 2
+    uses_tensorflow: ClassVar[bool] = True
+    private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
+    programs: ClassVar[tuple[int, ...]] = (DPSGD, DPGAN)
+
+    def __init__(
+        self,
+        settings: TimeGANSettings,
+        parameters: Mapping[str, NDArray[np.float32]],
+        scale: Scale,
+        time: int,
+        ledger: tuple[Entry, ...] = (),
+    ) -> None:
+        self._settings, self._parameters, self._scale, self._time = settings, parameters, scale, time
+        self._ledger = ledger
+
+    @classmethod
+    def fit(
+        cls,
+        settings: TimeGANSettings,
+        windows: NDArray[np.float32],
+        condition: NDArray[np.int8],
+        *,
+        classes: int,
+        budget: Budget,
+        stream: Stream,
+        checkpoint: Checkpoint | None = None,
+        subject: NDArray[np.str_] | None = None,
+    ) -> Self:
+        """Train on windows (n, time, channels); a resumed training ends in the same bits as an unbroken one.
+
+        Raises InputError where a model has fewer than two windows to learn from (a private training does not
+        look), and for what `mechanisms` refuses.
+        """
+        if budget.is_private:
+            if subject is None:
+                raise ValueError("a private training needs to know whose windows these are")
+            return cls._fit_private(
+                settings, windows, condition, subject, classes, budget, stream, checkpoint
+            )
+        part = TrainingSet(windows, condition, stream)
+        (model,) = cls.fit_together(settings, [part], classes=classes, checkpoint=checkpoint)
+        return model
+
+    @classmethod
+    def fit_together(
+        cls,
+        settings: TimeGANSettings,
+        parts: Sequence[TrainingSet],
+        *,
+        classes: int,
+        checkpoint: Checkpoint | None = None,
+    ) -> list[Self]:
+        """Train one TimeGAN a part, none of them privately, and all their conditions in one program.
+
+        A single part is trained exactly as by `fit`, one condition after the other. Several models' sums
+        round differently than a single one's: a model's parameters after 130 steps, 60 of them joint, are
+        those of training it alone but for 1 in 100,000 of the way that they went. Rounding grows with the
+        steps, as that of another CPU does. Warns of mode collapse; raises InputError as `fit` does.
+        """
+        # Plans import this module for its settings: what imports TensorFlow, for seconds, is imported here.
+        from pulseveil.generators.timegan.training import Data, train
+
+        learnt = [_training_windows(settings, part.windows, part.condition, classes) for part in parts]
+        scales = [[Scale.of(rows) for rows in of_part.values()] for of_part in learnt]
+        data = [
+            Data(name, scale.to_unit(rows), child(part.stream, name))
+            for part, of_part, own in zip(parts, learnt, scales, strict=True)
+            for (name, rows), scale in zip(of_part.items(), own, strict=True)
+        ]
+        alone = len(parts) == 1
+        trained = train(settings, {d.name: [d] for d in data} if alone else {"all": data}, checkpoint)
+        each = len(data) // len(parts)
+        return [
+            cls(settings, *_joined(trained[i * each : (i + 1) * each], own), part.windows.shape[1])
+            for i, (part, own) in enumerate(zip(parts, scales, strict=True))
+        ]
+
+    @classmethod
+    def _fit_private(
+        cls,
+        settings: TimeGANSettings,
+        windows: NDArray[np.float32],
+        condition: NDArray[np.int8],
+        subject: NDArray[np.str_],
+        classes: int,
+        budget: Budget,
+        stream: Stream,
+        checkpoint: Checkpoint | None,
+    ) -> Self:
+        from pulseveil.generators.timegan.private import Sizes, train_privately
+
+        private, (time, channels) = settings.private, windows.shape[1:]
+        scale = private.scale(channels)
+        parameters, entries = train_privately(
+            Sizes(time, channels, classes, settings.hidden, settings.layers),
+            in_range(scale, windows),
+            condition,
+            subject,
+            private=private,
+            mechanisms=cls.mechanisms(settings, budget),
+            budget=budget,
+            stream=stream,
+            checkpoint=checkpoint,
+        )
+        one = {name: value[np.newaxis] for name, value in parameters.items()}
+        return cls(settings, one, Scale(*(values[np.newaxis] for values in scale)), time, entries)
+
+    @staticmethod
+    def mechanisms(settings: TimeGANSettings, budget: Budget) -> tuple[Mechanism, Mechanism]:
+        """The mechanisms of a private training: of embedder, recovery and supervisor; of the discriminator.
+
+        Raises InputError for the published training, whose one model sees no stress.
+        """
+        if settings.training == "published":
+            raise InputError(
+                "timegan: training published makes stress by a model that saw none; private: use training "
+                "each_class, which is one model there, told the condition"
+            )
+        return timegan_mechanisms(settings.private, budget)
+
+    @classmethod
+    def audited_settings(cls, settings: TimeGANSettings, claimed: Budget, audited: Budget) -> TimeGANSettings:
+        """The settings whose draws within `audited` have the q of those within `claimed`."""
+        return at_rate(settings, cls.mechanisms(settings, claimed), audited)
+
+    @property
+    def ledger(self) -> tuple[Entry, ...]:
+        """The entries of a private training; empty for others, and for models read from arrays."""
+        return self._ledger
+
+    @staticmethod
+    def expected_seconds(settings: TimeGANSettings, rows: int, private: Unit | None) -> float:
+        """Expected CPU seconds of a training for two conditions.
+
+        The number of windows matters to a private training of people alone.
+        """
+        if private is not None:
+            return _private_seconds(settings, rows, private)
+        steps = (
+            settings.embedding_steps * _EMBEDDING_SECONDS
+            + settings.supervised_steps * _SUPERVISED_SECONDS
+            + settings.joint_steps * _JOINT_SECONDS
+        )
+        models = 2 if settings.training == "each_class" else 1
+        cells = settings.batch_size * settings.hidden / _PUBLISHED_CELLS
+        return settings.layers / 3 * (_COMPILE_SECONDS + models * cells * steps)
+
+    @property
+    def noise_size(self) -> int:
+        """Standard normal numbers that one window is made from: one for each of its values."""
+        return self._time * int(self._scale.least.shape[1])
+
+    def sample(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Windows (n, time, channels) of the codes `condition` (n), made from noise (n, noise_size)."""
+        from pulseveil.generators.timegan.networks import sampler
+
+        models, channels = self._scale.least.shape
+        shaped = noise.reshape(len(noise), self._time, channels)
+        if self._classes_told:
+            return self._sample_told(condition, shaped)
+        # All rows by all models: a product's rounding depends on its number of rows.
+        made = []
+        for model in range(models):
+            scale = Scale(*(values[model] for values in self._scale))
+            made.append(scale.undo(sampler()(self._networks(model), shaped).numpy()))
+        chosen = condition if self._settings.training == "each_class" else np.zeros_like(condition)
+        return np.stack(made)[chosen, np.arange(len(chosen))]
+
+    @property
+    def _classes_told(self) -> int:
+        """Condition codes that the networks are told: 0 where each condition has a model of its own."""
+        return int(self._parameters["generator_gru_1_kernel"].shape[1] - self._scale.least.shape[1])
+
+    def _sample_told(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The same by the one model that is told the condition, from noise (n, time, channels)."""
+        from pulseveil.generators.timegan.private import sampler
+
+        told = np.eye(self._classes_told, dtype=np.float32)[condition]
+        scale = Scale(*(values[0] for values in self._scale))
+        return scale.undo(sampler()(self._networks(0), noise, told).numpy())
+
+    def _networks(self, model: int) -> list[list[NDArray[np.float32]]]:
+        """Parameters of what makes a model's windows, network by network."""
+        from pulseveil.generators.timegan.networks import SAMPLING_NETWORKS, parameter_names
+
+        return [
+            [self._parameters[name][model] for name in parameter_names(network, self._settings.layers)]
+            for network in SAMPLING_NETWORKS
+        ]
+
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """Parameters (models, ...) by name, the models' scales (models, channels), a window's length."""
+        return {**self._parameters, **self._scale._asdict(), "time": np.array(self._time)}
+
+    @classmethod
+    def from_arrays(cls, settings: TimeGANSettings, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """The generator whose `arrays()` these are."""
+        parameters = {name: value for name, value in arrays.items() if name not in (*Scale._fields, "time")}
+        return cls(settings, parameters, Scale(arrays["least"], arrays["span"]), int(arrays["time"]))
+
+
+def _joined(
+    parameters: Sequence[Mapping[str, NDArray[np.float32]]], scales: Sequence[Scale]
+) -> tuple[dict[str, NDArray[np.float32]], Scale]:
+    """Parameters and scales of the models of one training, models first."""
+    joined = {name: np.stack([own[name] for own in parameters]) for name in parameters[0]}
+    return joined, Scale(*(np.stack(values) for values in zip(*scales, strict=True)))
+
+
+def _private_seconds(settings: TimeGANSettings, rows: int, unit: Unit) -> float:
+    """Expected CPU seconds of a private training on `rows` windows."""
+    private = settings.private
+    seen = expected_embedded(private, rows, unit)
+    seen += private_settings.expected_examples(private.adversarial, rows, unit)
+    steps = settings.hidden / 10 * seen * _PRIVATE_WINDOW_SECONDS
+    return settings.layers / 3 * (_PRIVATE_COMPILE_SECONDS + steps)
+
+
+def _training_windows(
+    settings: TimeGANSettings, windows: NDArray[np.float32], condition: NDArray[np.int8], classes: int
+) -> dict[str, NDArray[np.float32]]:
+    """The windows that each model learns from, by the model's name."""
+    if settings.training == "published":
+        parts = {"not stress": windows[condition != STRESS]}
+    else:
+        parts = {f"condition {code}": windows[condition == code] for code in range(classes)}
+    for name, rows in parts.items():
+        if len(rows) < 2:
+            raise InputError(
+                f"timegan: {name} has {len(rows)} windows, at least 2 are needed; train on more subjects "
+                "or set another number of classes"
+            )
+    return parts

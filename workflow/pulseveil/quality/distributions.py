@@ -1,0 +1,155 @@
+"""How far apart values, power spectra and correlations of real and synthetic windows lie."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulseveil.core.randomness import Stream
+from pulseveil.quality.intervals import Array, Estimate, by_subject, over_subjects
+from pulseveil.quality.samples import Pair, Sample
+
+_LEVELS = 256
+
+
+def wasserstein(
+    real: NDArray[np.float32], other: NDArray[np.float32], subject: NDArray[np.str_], stream: Stream
+) -> Estimate:
+    """First Wasserstein distance between values of one signal (n, time) and (m, time), in the signal's unit.
+
+    `subject` (n): whose real window each is. 0 for equal distributions; values fall with more windows.
+    """
+    from scipy.stats import wasserstein_distance
+
+    value = float(wasserstein_distance(real.ravel(), other.ravel()))
+    grid = _grid(real, other)
+    widths = np.diff(grid)
+    shape = _shares_below(other, grid).mean(axis=0)
+
+    def area(totals: Array) -> Array:
+        apart = np.abs(totals[..., :-1] / totals[..., -1:] - shape)
+        return np.asarray((apart[..., :-1] * widths).sum(axis=-1))
+
+    return Estimate(value, *over_subjects(_totals(real, subject, grid), area, stream)[1:])
+
+
+def kolmogorov_smirnov(
+    real: NDArray[np.float32], other: NDArray[np.float32], subject: NDArray[np.str_], stream: Stream
+) -> Estimate:
+    """Kolmogorov-Smirnov statistic of one signal's values (n, time) and (m, time): largest gap of the CDFs.
+
+    Its p value is left out: samples of one window, and windows of one person, are not independent. 0 for
+    equal distributions, 1 for disjoint ones; values fall with more windows.
+    """
+    from scipy.stats import ks_2samp
+
+    value = float(ks_2samp(real.ravel(), other.ravel(), method="asymp").statistic)
+    grid = _grid(real, other)
+    shape = _shares_below(other, grid).mean(axis=0)
+
+    def gap(totals: Array) -> Array:
+        return np.asarray(np.abs(totals[..., :-1] / totals[..., -1:] - shape).max(axis=-1))
+
+    return Estimate(value, *over_subjects(_totals(real, subject, grid), gap, stream)[1:])
+
+
+def _grid(real: NDArray[np.float32], other: NDArray[np.float32]) -> Array:
+    """Levels at which the interval's distribution functions are read: quantiles of both sides together."""
+    values = np.concatenate([real.ravel(), other.ravel()]).astype(np.float64)
+    return np.unique(np.quantile(values, np.linspace(0, 1, _LEVELS)))
+
+
+def _shares_below(values: NDArray[np.float32], grid: Array) -> Array:
+    """Share of each window's values (n, time) that are at most each level (n, levels)."""
+    ordered = np.sort(values.astype(np.float64), axis=1)
+    counts = np.stack([np.searchsorted(row, grid, side="right") for row in ordered])
+    return np.asarray(counts / values.shape[1], dtype=np.float64)
+
+
+def _totals(real: NDArray[np.float32], subject: NDArray[np.str_], grid: Array) -> Array:
+    """The shares of each person's windows, and their number (subjects, levels + 1)."""
+    shares = _shares_below(real, grid)
+    return by_subject(np.hstack([shares, np.ones((len(shares), 1))]), subject)
+
+
+# Power below this share of the real signal's mean power counts as this much: silence is 60 dB down.
+_SILENCE = 1e-6
+
+
+def power_spectra(windows: NDArray[np.float32], rate_hz: float) -> tuple[Array, Array]:
+    """Frequencies (f) in Hz, without 0, and the power of each window and channel (n, f, channels).
+
+    Periodogram of the window less its mean, Hann window: squared units of the signal per Hz.
+    """
+    from scipy.signal import periodogram
+
+    frequency, power = periodogram(
+        windows.astype(np.float64), rate_hz, window="hann", detrend="constant", axis=1
+    )
+    return frequency[1:], power[:, 1:]
+
+
+def spectral_distance(real: Array, other: Array, subject: NDArray[np.str_], stream: Stream) -> Estimate:
+    """Mean absolute difference over frequencies of the mean spectra of real (n, f) and other (m, f), in dB.
+
+    `subject` (n): whose real window each is. 0 is ideal; falls with more windows.
+    """
+    floor = _SILENCE * max(float(real.mean()), float(np.finfo(np.float64).tiny))
+    reference = _decibel(other.mean(axis=0), floor)
+
+    def apart(totals: Array) -> Array:
+        mean = totals[..., :-1] / totals[..., -1:]
+        return np.asarray(np.abs(_decibel(mean, floor) - reference).mean(axis=-1))
+
+    sums = by_subject(np.hstack([real, np.ones((len(real), 1))]), subject)
+    return over_subjects(sums, apart, stream)
+
+
+def _decibel(power: Array, floor: float) -> Array:
+    return np.asarray(10 * np.log10(np.maximum(power, floor)))
+
+
+def correlation_matrix(sample: Sample) -> Array:
+    """Pearson correlations (channels + 1, channels + 1) over all samples; the last row is that with stress.
+
+    0 for a signal that never changes.
+    """
+    return _matrix(_moments(sample).sum(axis=0), sample.windows.shape[2] + 1)
+
+
+def correlation_distance(pair: Pair, stream: Stream) -> Estimate:
+    """Mean absolute difference of the two sides' correlations over all pairs, 0 to 2.
+
+    The published study's number: 21 pairs of six signals and the label. Biased up by chance where people are
+    few, hardly by n.
+    """
+    size = pair.real.windows.shape[2] + 1
+    pairs = np.triu_indices(size, 1)
+    other = correlation_matrix(pair.other)[pairs]
+
+    def apart(totals: Array) -> Array:
+        return np.asarray(np.abs(_matrix(totals, size)[..., pairs[0], pairs[1]] - other).mean(axis=-1))
+
+    return over_subjects(by_subject(_moments(pair.real), pair.real.subject), apart, stream)
+
+
+def _moments(sample: Sample) -> Array:
+    """Of each window the number, sums and sums of products of its samples (n, 1 + k + k * k)."""
+    n, time, _ = sample.windows.shape
+    label = np.broadcast_to(sample.stress[:, np.newaxis, np.newaxis], (n, time, 1))
+    values = np.concatenate([sample.windows.astype(np.float64), label.astype(np.float64)], axis=2)
+    products = np.einsum("ntj,ntk->njk", values, values, optimize=True)
+    return np.hstack([np.full((n, 1), float(time)), values.sum(axis=1), products.reshape(n, -1)])
+
+
+def _matrix(totals: NDArray[np.float64], size: int) -> Array:
+    """Correlations (..., k, k) from summed moments (..., 1 + k + k * k)."""
+    count = totals[..., :1]
+    means = totals[..., 1 : size + 1] / count
+    products = totals[..., size + 1 :].reshape(*totals.shape[:-1], size, size) / count[..., np.newaxis]
+    covariance = products - means[..., :, np.newaxis] * means[..., np.newaxis, :]
+    variance = np.diagonal(covariance, axis1=-2, axis2=-1)
+    # What rounding leaves of the variance of a constant signal is no variation.
+    scale = np.where(variance > 1e-9 * np.maximum(1, means**2), np.sqrt(np.abs(variance)), np.inf)
+    found = covariance / (scale[..., :, np.newaxis] * scale[..., np.newaxis, :])
+    return np.asarray(np.where(np.eye(size, dtype=bool), 1.0, found))

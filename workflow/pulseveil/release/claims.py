@@ -1,0 +1,179 @@
+"""What may be claimed of a trained generator: from the ledger in its file, checked against its plan.
+
+A ledger is what the training wrote of itself, and names the hash of the weights that it speaks for: weights
+put into the file by mistake, damage or from another training are found. It is no signature: whoever writes
+both can make them agree, so a file is to be believed as far as the place that it came from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pulseveil.core import registry, store
+from pulseveil.core.errors import InputError
+from pulseveil.core.identity import number_label
+from pulseveil.evaluation.protocols import Fold
+from pulseveil.privacy import accounting, ledger, releases
+from pulseveil.privacy.budget import Mechanism, Unit
+from pulseveil.privacy.ledger import Entry
+from pulseveil.privacy.statement import Setting, statement
+from pulseveil.study.jobs import GeneratorJob
+
+# Noise multipliers of another version of the accountant differ in late digits.
+_AGREEMENT = 1e-3
+UNIT_NAMES = {"subject": "one whole person", "window": "one window"}
+
+
+@dataclass(frozen=True)
+class ReleaseClaim:
+    """A budget and the ledger that speaks for it; `reason` says why nothing may be claimed, if so.
+
+    `statement` is the ledger in plain English; where the model is not private it says so first.
+    """
+
+    unit: Unit
+    epsilon: float
+    delta: float
+    entries: tuple[Entry, ...]
+    reason: str
+    statement: str
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the budget was kept, as far as the file can tell."""
+        return not self.reason
+
+    @property
+    def headline(self) -> str:
+        """The claim in one line."""
+        if self.reason:
+            return f"NOT PRIVATE: {self.reason}"
+        budget = f"epsilon {number_label(self.epsilon)}, delta {number_label(self.delta)}"
+        return f"private: {budget}, for {UNIT_NAMES[self.unit]}"
+
+    def refused(self, reason: str) -> ReleaseClaim:
+        """The same budget with a reason why nothing may be claimed."""
+        return replace(self, reason=reason, statement=_warned(reason, self.statement))
+
+
+def judge(models: store.Models, folds: Sequence[str]) -> ReleaseClaim:
+    """The claim of the models of some folds, as their ledgers and the job in their file allow.
+
+    Each fold needs a ledger that is complete, of this very training and these very weights, from secret
+    noise, and whose mechanisms are those that the plan was calibrated to; one bad fold makes all of them not
+    private.
+    """
+    job = GeneratorJob.model_validate(models.description["job"])
+    entries: tuple[Entry, ...] = ()
+    reason = "it was trained without a privacy budget" if math.isinf(job.epsilon_generator) else ""
+    for fold in () if reason else folds:
+        try:
+            found = _entries(models, fold)
+            entries += found
+            reason = next(_of_other_weights(models, fold, found), "")
+            reason = reason or next(_doubts(job, int(models.description["seed"]), fold, found), "")
+        except ValueError as error:
+            # Of a ledger that is none, or settings in the file that no training takes.
+            reason = f"its ledger cannot be used ({error})"
+        if reason:
+            break
+    text = ""
+    try:
+        text = statement(entries, trained_setting(models, job)) if entries else ""
+    except ValueError as error:
+        # The accountant cannot compose every ledger: what cannot be stated is not claimed.
+        reason = reason or f"its ledger cannot be composed ({error})"
+    claim = ReleaseClaim(job.unit, job.epsilon_generator, job.delta, entries, "", text)
+    return claim.refused(reason) if reason else claim
+
+
+def _entries(models: store.Models, fold: str) -> tuple[Entry, ...]:
+    source = f"ledger of fold {fold}"
+    return tuple(ledger.from_json(text, source) for text in models.ledgers.get(fold, ()))
+
+
+def _of_other_weights(models: store.Models, fold: str, entries: Sequence[Entry]) -> Iterator[str]:
+    """Why the entries do not speak for the weights of `fold`: nothing where they do."""
+    named = {entry.inputs.get("weights") for entry in entries}
+    if None in named:
+        yield f"the ledger of fold {fold} names no weights, as older versions left it: train it again"
+    elif named - {releases.weights_hash(models.arrays.get(fold, {}))}:
+        yield f"the weights of fold {fold} are not those of its ledger"
+
+
+def _doubts(job: GeneratorJob, seed: int, fold: str, entries: Sequence[Entry]) -> Iterator[str]:
+    """Why the entries do not speak for the training of `fold`: nothing where they do."""
+    if not entries:
+        yield f"the ledger of fold {fold} is missing"
+        return
+    if not all(entry.is_private for entry in entries):
+        yield "its noise is reproducible: whoever has the seeds can take it away"
+    expected = {**job.keys(seed), "fold": fold, "settings": releases.settings_hash(job.settings)}
+    for key, value in expected.items():
+        if any(entry.inputs.get(key) != value for entry in entries):
+            yield f"its ledger is of another training: {key} is not {value}"
+    if len({entry.inputs.get("release") for entry in entries}) != 1:
+        yield "its ledger mixes several trainings"
+    of_fold = next((f for f in job.folds if f.name == fold), None)
+    people = None if of_fold is None else list(of_fold.train_subjects)
+    if any(entry.inputs.get("people", people) != people for entry in entries):
+        yield "its ledger is of another training: people are not those of its fold"
+    planned = _planned(job, of_fold)
+    if not _agree(planned, [entry.as_mechanism() for entry in entries]):
+        yield "its ledger does not hold the mechanisms of its plan"
+    if any(entry.delta != job.delta for entry in entries):
+        yield f"its ledger is not at delta {number_label(job.delta)}"
+    for entry in entries:
+        ledger.check_epsilons(entry)
+    spent = accounting.epsilon_pld([entry.as_mechanism() for entry in entries], job.delta)
+    if spent > job.epsilon_generator * (1 + _AGREEMENT):
+        yield f"its ledger spends epsilon {spent:.4g}, more than {number_label(job.epsilon_generator)}"
+
+
+def _planned(job: GeneratorJob, fold: Fold | None) -> Sequence[Mechanism]:
+    """The mechanisms that the job plans for a fold; raises InputError where its kind or fold is unknown."""
+    if fold is None:
+        raise InputError("the file's own job does not name this fold")
+    if job.kind not in registry.names("generators"):
+        raise InputError(f"generators of kind {job.kind!r} are not installed here")
+    kind = registry.load("generators", job.kind)
+    settings = kind.Settings.model_validate(job.settings)
+    mechanisms: Sequence[Mechanism] = kind.mechanisms(settings, job.budget(job.epsilon_generator, fold))
+    return mechanisms
+
+
+def _agree(planned: Sequence[Mechanism], run: Sequence[Mechanism]) -> bool:
+    """Whether the same mechanisms were planned and run, with no less noise than planned."""
+
+    def known(mechanism: Mechanism) -> tuple[Any, ...]:
+        m = mechanism
+        return m.name, m.unit, m.n, round(m.q, 9), m.room, m.steps, round(m.clip_norm, 9)
+
+    if sorted(map(known, planned)) != sorted(map(known, run)):
+        return False
+    pairs = zip(sorted(planned, key=known), sorted(run, key=known), strict=True)
+    return all(r.noise_multiplier >= p.noise_multiplier * (1 - _AGREEMENT) for p, r in pairs)
+
+
+def _warned(reason: str, text: str) -> str:
+    warning = f"NOT PRIVATE: {reason}. Nothing below or elsewhere protects the people it was trained on.\n"
+    return "\n".join(filter(None, [warning, text]))
+
+
+def trained_setting(models: store.Models, job: GeneratorJob) -> Setting:
+    """What the statement must know of how a person's time became the windows of this model."""
+    form = models.description["form"]
+    default = Setting()
+    stride_s = round(models.description.get("trained_stride_s", default.strides_s[0]))
+    # Files of older releases do not tell their reach: their filters had no end.
+    reach_s = models.description.get("trained_reach_s")
+    return Setting(
+        window_s=round(form["window_s"]),
+        strides_s=(stride_s, stride_s),
+        labelled_s=job.windows_per_subject * stride_s,
+        reach_s=math.inf if reach_s is None else reach_s,
+        scaling=form["scaling"],
+    )

@@ -1,0 +1,91 @@
+"""What is publicly known of the columns of a window: meaning, unit, range and the direction of stress.
+
+Nothing here was learnt from recordings: ranges are those of `scaling.CHANNEL_SCALES`, directions those of
+`detectors.public_knowledge`, both with their literature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pulseveil.core.errors import InputError
+from pulseveil.detectors.public_knowledge import COLUMNS
+from pulseveil.windows.scaling import CHANNEL_SCALES, ChannelScale
+
+# Channel -> what it is, and the unit in which a wrist shows it.
+_CHANNELS: Mapping[str, tuple[str, str]] = {
+    "BVP": ("blood volume pulse", "arbitrary units"),
+    "EDA": ("skin conductance", "uS"),
+    "ACC_x": ("acceleration, first axis", "g/64"),
+    "ACC_y": ("acceleration, second axis", "g/64"),
+    "ACC_z": ("acceleration, third axis", "g/64"),
+    "TEMP": ("skin temperature", "°C"),
+    "heart_rate": ("heart rate", "beats/min"),
+    "pulse_amplitude": ("amplitude of the pulse wave", "arbitrary units"),
+    "eda_level": ("skin conductance", "uS"),
+    "eda_phasic": ("fast part of the skin conductance", "uS"),
+    "activity": ("variation of the acceleration inside a second", "g"),
+    "temperature": ("skin temperature", "°C"),
+}
+_DIRECTIONS = {1: "higher in stress", -1: "lower in stress", 0: "no direction"}
+
+
+@dataclass(frozen=True)
+class PublicChannel:
+    """A column of a window: `low` to `high` is what a wrist can show, in the unit of the window's values.
+
+    `centre` and `scale`: the mean of a window that speaks neither for stress nor for rest, and a change that
+    matters; None where nothing is known. `sign`: 1 where stress raises that mean, -1 where it lowers it.
+    """
+
+    name: str
+    meaning: str
+    unit: str
+    low: float
+    high: float
+    sign: int = 0
+    centre: float | None = None
+    scale: float | None = None
+
+    @property
+    def direction(self) -> str:
+        """What the literature says of the mean of a window in stress."""
+        return "not known" if self.centre is None else _DIRECTIONS[self.sign]
+
+
+def public_channels(channels: tuple[str, ...], scaling: str) -> tuple[PublicChannel, ...]:
+    """The public summary of each channel in the units of `scaling`; InputError for an unknown channel."""
+    unknown = set(channels) - set(_CHANNELS)
+    if unknown:
+        raise InputError(
+            f"channel {min(unknown)!r}: nothing is known of it; known are {', '.join(_CHANNELS)}"
+        )
+    return tuple(_channel(name, scaling) for name in channels)
+
+
+def _channel(name: str, scaling: str) -> PublicChannel:
+    meaning, native = _CHANNELS[name]
+    scale = CHANNEL_SCALES[name]
+    unit, low, high = _range(scale, scaling, native)
+    known = COLUMNS.get(scaling, {}).get(f"{name}_mean")
+    if known is None:
+        return PublicChannel(name, meaning, unit, low, high)
+    return PublicChannel(name, meaning, unit, low, high, known.sign, known.centre, known.scale)
+
+
+def _range(scale: ChannelScale, scaling: str, native: str) -> tuple[str, float, float]:
+    """The unit of scaled values in words, and the public range in that unit."""
+    if scaling == "min-max":
+        return "share of the range of the person's own recording", 0.0, 1.0
+    if scaling == "public":
+        return f"share of the public range, {scale.low:.3g} to {scale.high:.3g} {native}", 0.0, 1.0
+    low, high = scale.transform(np.array([scale.low, scale.high]))
+    # Rest and now both lie in the public range: so does the largest change between them.
+    widest = float(high - low) / scale.unit
+    if scale.floor is None:
+        return f"change against the person's own rest, in steps of {scale.unit:g} {native}", -widest, widest
+    unit = f"change of the natural logarithm against the person's own rest, in steps of {scale.unit:g}"
+    return unit, -widest, widest

@@ -1,0 +1,165 @@
+"""One cohort job: from a cohort's settings to its windows, and the cohort summary.
+
+The summary says how much of each subject became windows, and what was mended or is odd.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pulseveil.cohorts import Cohort, CohortSettings
+from pulseveil.core import registry
+from pulseveil.core.contracts import WindowSet
+from pulseveil.core.errors import InputError
+from pulseveil.core.identity import COHORT, cell_hash, file_hash
+from pulseveil.core.settings import explain, explain_choice
+from pulseveil.windows.cutting import Recipe, SubjectWindows, cut_subject
+
+
+@dataclass(frozen=True)
+class SubjectSummary:
+    """One row of the summary; `stress_share` is None for a subject without windows."""
+
+    subject: str
+    seconds: int
+    labelled_seconds: int
+    windows: int
+    calibration_windows: int
+    stress_share: float | None
+    repairs: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The row for a JSON file."""
+        return asdict(self)
+
+
+def summarize(subjects: Iterable[SubjectWindows]) -> tuple[SubjectSummary, ...]:
+    """One row a subject."""
+    return tuple(
+        SubjectSummary(
+            subject=item.subject,
+            seconds=item.seconds,
+            labelled_seconds=item.labelled_seconds,
+            windows=len(item.windows),
+            calibration_windows=int(item.windows.calibration.sum()),
+            stress_share=float(item.windows.stress.mean()) if len(item.windows) else None,
+            repairs=item.repairs,
+            notes=item.notes,
+        )
+        for item in subjects
+    )
+
+
+def render(rows: Sequence[SubjectSummary]) -> str:
+    """The summary as plain text: a table, then every repair and note with the subjects that it concerns."""
+    header = ("subject", "seconds", "labelled", "windows", "calibration", "stress", "repairs", "notes")
+    cells = [header, *(_cells(row) for row in rows), _total(rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    lines = [
+        "  ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(pairs))
+        for pairs in (list(zip(row, widths, strict=True)) for row in cells)
+    ]
+    lines.insert(-1, "-" * len(lines[0]))
+    lines += _sentences("Repaired:", [(row.subject, row.repairs) for row in rows])
+    lines += _sentences("Noted, left as it is:", [(row.subject, row.notes) for row in rows])
+    return "\n".join(lines)
+
+
+def _cells(row: SubjectSummary) -> tuple[str, ...]:
+    counts = (row.seconds, row.labelled_seconds, row.windows, row.calibration_windows)
+    return (
+        row.subject,
+        *(str(count) for count in counts),
+        _percent(row.stress_share),
+        str(len(row.repairs)),
+        str(len(row.notes)),
+    )
+
+
+def _total(rows: Sequence[SubjectSummary]) -> tuple[str, ...]:
+    windows = sum(row.windows for row in rows)
+    stress = sum((row.stress_share or 0.0) * row.windows for row in rows)
+    return (
+        f"all {len(rows)}",
+        str(sum(row.seconds for row in rows)),
+        str(sum(row.labelled_seconds for row in rows)),
+        str(windows),
+        str(sum(row.calibration_windows for row in rows)),
+        _percent(stress / windows if windows else None),
+        str(sum(len(row.repairs) for row in rows)),
+        str(sum(len(row.notes) for row in rows)),
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def _sentences(title: str, by_subject: Sequence[tuple[str, tuple[str, ...]]]) -> list[str]:
+    """Each different sentence once, with its subjects, in the order of first mention."""
+    subjects: dict[str, list[str]] = {}
+    for subject, sentences in by_subject:
+        for sentence in sentences:
+            subjects.setdefault(sentence, []).append(subject)
+    if not subjects:
+        return []
+    return ["", title, *(f"  {', '.join(who)}: {sentence}" for sentence, who in subjects.items())]
+
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedCohort:
+    """The windows of a cohort, the same subject by subject, and the hash of all that they depend on."""
+
+    windows: WindowSet
+    subjects: tuple[SubjectWindows, ...]
+    cell_hash: str
+
+
+def check_settings(values: Mapping[str, Any], source: str) -> CohortSettings:
+    """The typed settings of any registered kind of cohort; raises InputError with the key that is wrong."""
+    known = registry.names("cohorts")
+    kind = values.get("kind")
+    if kind not in known:
+        raise InputError(explain_choice(source, "kind", kind, known))
+    schema: type[CohortSettings] = registry.load("cohorts", str(kind)).Settings
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        raise InputError(explain(error, schema, values, source)) from None
+
+
+def prepare_cohort(settings: CohortSettings, recipe: Recipe) -> PreparedCohort:
+    """Read all recordings, one at a time, and cut them; raises InputError for what cannot be used."""
+    cohort: Cohort = registry.load("cohorts", settings.kind)(settings)
+    subjects = []
+    for recording in cohort.recordings():
+        subjects.append(cut_subject(recording, recipe))
+        logger.info("%s: %d windows", recording.subject, len(subjects[-1].windows))
+    windows = WindowSet.concatenate([subject.windows for subject in subjects])
+    if not len(windows):
+        raise InputError(
+            f"cohort of kind {settings.kind}: no interval is as long as a window of {recipe.window_s} s"
+        )
+    return PreparedCohort(windows, tuple(subjects), windows_hash(cohort, settings, recipe))
+
+
+def windows_hash(cohort: Cohort, settings: CohortSettings, recipe: Recipe) -> str:
+    """The hash of settings, source files (by content, never by path), recipe and versions."""
+    used = {name: value for name, value in settings.model_dump().items() if not isinstance(value, Path)}
+    dependencies = {
+        "versions": [COHORT, cohort.version],
+        "cohort": used,
+        "sources": [file_hash(path) for path in cohort.sources()],
+        "recipe": recipe.settings(),
+    }
+    return cell_hash(dependencies)

@@ -1,0 +1,184 @@
+"""Train and test the detectors of a job, one run a cell and fold."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pulseveil.core import identity, randomness, registry, store, tensorflow
+from pulseveil.core.checkpoints import Checkpoint
+from pulseveil.core.contracts import FeatureSet, Scores
+from pulseveil.core.errors import Interrupted, Told, never
+from pulseveil.evaluation import protocols
+from pulseveil.evaluation.protocols import ALL, Fold
+from pulseveil.privacy import releases
+from pulseveil.privacy.budget import Budget
+from pulseveil.runs.run_store import Journal, RunStore, content_hash
+from pulseveil.study.jobs import DetectorJob
+
+logger = logging.getLogger(__name__)
+
+# The networks' states are large and their steps short: half a minute of the largest network on one core.
+CHECKPOINT_STEPS = 500
+
+Keys = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Features of a job: real ones to train on and to test on, and synthetic ones by (generator, seed)."""
+
+    train: FeatureSet
+    test: FeatureSet
+    synthetic: Callable[[str, int], FeatureSet]
+
+
+def synthetic_features(job: DetectorJob, files: Sequence[Path]) -> Callable[[str, int], FeatureSet]:
+    """A reader of the synthetic features of a job, whose files are in the order generator, seed.
+
+    The features last read are kept: they are large, and the runs that share them follow each other.
+    """
+    by_source = dict(zip(product(job.generators, job.seeds), files, strict=True)) if files else {}
+
+    @lru_cache(maxsize=1)
+    def read(generator: str, seed: int) -> FeatureSet:
+        return store.read_record(by_source[generator, seed], FeatureSet)
+
+    return read
+
+
+def train_detectors(
+    job: DetectorJob, data: Data, runs: RunStore, journal: Journal, told: Told = never
+) -> Iterator[tuple[Keys, Scores, str]]:
+    """Train and test what `runs` does not have yet; yields (run keys, Scores of all folds, hash) a cell.
+
+    The hash knows settings and releases; that of the data stays with the runs.
+    Raises Interrupted, with what is done stored, once the job was `told` to end.
+    """
+    kind = registry.load("detectors", job.kind)
+    if kind.uses_tensorflow:
+        tensorflow.start(job.threads)
+    detector = kind(kind.Settings.model_validate(job.settings))
+    for keys in job.cells():
+        logger.info("%s", ", ".join(f"{name} {value}" for name, value in keys.items()))
+        hashes = [_run(job, detector, keys, fold, data, runs, journal, told) for fold in job.folds]
+        parts = [store.read_record(runs.path(run_hash), Scores) for run_hash in hashes]
+        scores = _together(parts)
+        yield keys, scores, _public_hash(job, keys, scores)
+
+
+def _together(parts: Sequence[Scores]) -> Scores:
+    """The scores of all folds, with the ledgers of all."""
+    ledger = np.concatenate([part.ledger for part in parts])
+    return replace(Scores.concatenate([replace(part, ledger=ledger) for part in parts]), ledger=ledger)
+
+
+def _run(
+    job: DetectorJob,
+    detector: Any,
+    keys: Keys,
+    fold: Fold,
+    data: Data,
+    runs: RunStore,
+    journal: Journal,
+    told: Told,
+) -> str:
+    synthetic = None if job.train == "real" else data.synthetic(keys["generator"], keys["seed"])
+    train = protocols.training_rows(
+        data.train,
+        synthetic,
+        fold,
+        train=job.train,
+        generator_fold=ALL if job.generator_shared else fold.name,
+        subjects=keys["subjects"],
+    )
+    test = protocols.test_rows(data.test, fold)
+    run_hash = _run_hash(job, detector, keys, fold, train, test)
+    budget = job.budget(job.epsilon_detector, fold)
+    checkpoint = Checkpoint(runs.checkpoint_path(run_hash), run_hash, CHECKPOINT_STEPS, told)
+    if not runs.has(run_hash):
+        if told():
+            raise Interrupted(f"told to end before seed {keys['seed']}, fold {fold.name}")
+        with runs.alone(run_hash) if budget.is_private else nullcontext():
+            # Another process may have ended in between.
+            if not runs.has(run_hash):
+                started, key_path = time.monotonic(), runs.key_path(run_hash)
+                scores, named = _scores(
+                    job, detector, keys, fold, (train, test), budget, checkpoint, key_path
+                )
+                store.write_record(runs.path(run_hash), scores, cell_hash=run_hash)
+                journal.append("detector", time.monotonic() - started, named)
+    checkpoint.clear()
+    return run_hash
+
+
+def _scores(
+    job: DetectorJob,
+    detector: Any,
+    keys: Keys,
+    fold: Fold,
+    rows: tuple[FeatureSet, FeatureSet],
+    budget: Budget,
+    checkpoint: Checkpoint,
+    key_path: Path,
+) -> tuple[Scores, Mapping[str, Any]]:
+    """Scores of the second of `rows` by a detector trained on the first, and what the journal says of it."""
+    train, test = rows
+    stream = job.stream(keys, fold.name)
+    noisy = protocols.with_input_noise(train, keys["noise"], randomness.child(stream, "input_noise"))
+    fit_stream = randomness.child(stream, "fit")
+    with releases.with_noise(budget, job.noise_mode, key_path, fit_stream, checkpoint) as budget:
+        fitted = detector.fit(noisy, budget=budget, stream=fit_stream, checkpoint=checkpoint)
+        entries = fitted.ledger if budget.is_private else ()
+        ledger = releases.closed_ledger(entries, budget, keys, fold, job.settings)
+        named = releases.journal_keys(keys, fold, budget)
+    outputs = fitted.score(test)
+    scores = Scores(
+        subject=test.subject,
+        fold=np.full(len(test), fold.name),
+        start_s=test.start_s,
+        condition=test.condition,
+        stress=test.stress,
+        score=outputs.score,
+        score_rest=outputs.score_rest,
+        predicted=outputs.predicted,
+        keys=keys,
+        ledger=ledger,
+    )
+    return scores, named
+
+
+def _run_hash(
+    job: DetectorJob, detector: Any, keys: Keys, fold: Fold, train: FeatureSet, test: FeatureSet
+) -> str:
+    data = {"train": content_hash(train), "test": content_hash(test)}
+    return identity.cell_hash(_settings(job, keys, fold) | data)
+
+
+def _public_hash(job: DetectorJob, keys: Keys, scores: Scores) -> str:
+    """The hash of a cell's settings and releases: it tells nothing of the data."""
+    folds = [_settings(job, keys, fold) for fold in job.folds]
+    return identity.cell_hash({"folds": folds, "ledger": scores.ledger.tolist()})
+
+
+def _settings(job: DetectorJob, keys: Keys, fold: Fold) -> dict[str, Any]:
+    """All that a run depends on besides the data."""
+    return {
+        "versions": job.versions,
+        "kind": job.kind,
+        "settings": dict(job.settings),
+        "budget": job.budget_settings(job.epsilon_detector, fold),
+        "noise": keys["noise"],
+        "root_seed": job.root_seed,
+        "stream": list(job.stream(keys, fold.name).spawn_key),
+        "threads": job.threads,
+    }

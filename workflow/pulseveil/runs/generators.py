@@ -1,0 +1,300 @@
+"""Train the generators of a job, one run a fold and seed, and synthesize subjects with them."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulseveil.core import identity, registry, store, tensorflow
+from pulseveil.core.checkpoints import Checkpoint
+from pulseveil.core.contracts import STRESS, SyntheticSet, WindowSet
+from pulseveil.core.errors import InputError, Interrupted, Told, never
+from pulseveil.core.randomness import Stream
+from pulseveil.evaluation.protocols import Fold
+from pulseveil.generators import FitsTogether, TrainingSet
+from pulseveil.generators.subjects import synthetic_subjects
+from pulseveil.privacy import releases
+from pulseveil.privacy.budget import Budget
+from pulseveil.runs.run_store import Journal, RunStore, content_hash
+from pulseveil.study.jobs import GeneratorJob
+from pulseveil.windows.reach import reach_of
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_STEPS = 1000
+
+
+class _Run(NamedTuple):
+    """One training of a job: its fold and seed, the windows that it may see, and its hash."""
+
+    fold: Fold
+    seed: int
+    rows: WindowSet
+    hash: str
+
+
+def train_generators(
+    job: GeneratorJob, windows: WindowSet, runs: RunStore, journal: Journal, told: Told = never
+) -> Iterator[tuple[int, store.Models, str]]:
+    """Train what `runs` does not have yet, each run stored as it ends; yields (seed, models, hash).
+
+    Raises Interrupted, with what is done stored, once the job was `told` to end.
+    """
+    kind = _start(job)
+    rows = {fold.name: _training_windows(fold, windows) for fold in job.folds}
+    planned = {seed: [_run(job, fold, seed, rows[fold.name]) for fold in job.folds] for seed in job.seeds}
+    if _trains_together(kind, job):
+        train_together(job, [run for of_seed in planned.values() for run in of_seed], runs, journal, told)
+    for seed in job.seeds:
+        for run in planned[seed]:
+            _train(job, run, runs, journal, told)
+        hashes = [run.hash for run in planned[seed]]
+        parts = [store.read_models(runs.path(run_hash)) for run_hash in hashes]
+        arrays = {fold: values for part in parts for fold, values in part.arrays.items()}
+        ledgers = {fold: entries for part in parts for fold, entries in part.ledgers.items()}
+        description = {
+            "job": job.model_dump(mode="json"),
+            "seed": seed,
+            "form": _form(windows),
+            "trained_stride_s": windows.stride_s,
+            "trained_reach_s": reach_s if math.isfinite(reach_s := reach_of(windows)) else None,
+        }
+        yield seed, store.Models(arrays, description, ledgers), _models_hash(job, planned[seed], ledgers)
+
+
+def _models_hash(job: GeneratorJob, planned: Sequence[_Run], ledgers: Mapping[str, NDArray[np.str_]]) -> str:
+    """The hash of the settings of a seed's models and of their releases: it tells nothing of the data."""
+    folds = [_settings(job, run.fold, run.seed) for run in planned]
+    named = {fold: list(entries) for fold, entries in ledgers.items()}
+    return identity.cell_hash({"folds": folds, "ledgers": named})
+
+
+def synthesize(models: store.Models, subjects: int) -> SyntheticSet:
+    """`subjects` synthetic subjects from the model of each fold; fewer are a prefix of more."""
+    job = GeneratorJob.model_validate(models.description["job"])
+    seed = int(models.description["seed"])
+    return SyntheticSet.concatenate(
+        [
+            synthesize_fold(models, fold, subjects=subjects, stream=job.stream("sample", fold, seed))
+            for fold in models.arrays
+        ]
+    )
+
+
+def synthesize_fold(
+    models: store.Models,
+    fold: str,
+    *,
+    subjects: int,
+    stream: Stream,
+    windows_per_condition: Sequence[int] | None = None,
+) -> SyntheticSet:
+    """`subjects` synthetic subjects from the model of one fold, as `synthetic_subjects` draws them."""
+    job = GeneratorJob.model_validate(models.description["job"])
+    seed = int(models.description["seed"])
+    kind = _start(job)
+    logger.info("synthesize %s, seed %d, fold %s: %d subjects", job.generator, seed, fold, subjects)
+    try:
+        model = kind.from_arrays(kind.Settings.model_validate(job.settings), models.arrays[fold])
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"fold {fold}: its arrays make no generator of kind {job.kind} ({error}); train it again"
+        ) from None
+    made = synthetic_subjects(
+        model,
+        subjects=subjects,
+        classes=job.classes,
+        stream=stream,
+        windows_per_condition=windows_per_condition,
+    )
+    form = models.description["form"]
+    return SyntheticSet(
+        windows=made.windows,
+        condition=made.condition,
+        stress=made.condition == STRESS,
+        subject=made.subject,
+        fold=np.full(len(made.subject), fold),
+        generator=job.generator,
+        unit=job.unit,
+        epsilon_generator=job.epsilon_generator,
+        seed=seed,
+        **(form | {"channels": tuple(form["channels"])}),
+    )
+
+
+def condition_codes(windows: WindowSet, classes: int) -> NDArray[np.int8]:
+    """The classes that a generator learns (n): the three conditions, or stress and not stress."""
+    return windows.condition if classes == 3 else (windows.condition == STRESS).astype(np.int8)
+
+
+def _start(job: GeneratorJob) -> Any:
+    """The job's kind of generator, with TensorFlow started on the job's threads where it is needed."""
+    kind = registry.load("generators", job.kind)
+    if kind.uses_tensorflow:
+        tensorflow.start(job.threads)
+    return kind
+
+
+def _trains_together(kind: Any, job: GeneratorJob) -> bool:
+    """Whether the job's models train in one program: on a GPU, which a single one leaves idle.
+
+    A CPU is busy with one: there several take no less time (tests/benchmarks/cgan.py), and lose more when the
+    job is ended. Private trainings are always alone, each with its own secret key and ledger.
+    """
+    several = len(job.seeds) * len(job.folds) > 1
+    return (
+        several
+        and not np.isfinite(job.epsilon_generator)
+        and issubclass(kind, FitsTogether)
+        and tensorflow.has_gpu()
+    )
+
+
+def train_together(
+    job: GeneratorJob, planned: Sequence[_Run], runs: RunStore, journal: Journal, told: Told
+) -> None:
+    """Train all `planned` runs in one program where `runs` lacks any, and store those that it lacks.
+
+    Which runs share the program is decided by the job alone, not by what is stored already, so that a run's
+    rounding does not depend on what was interrupted before.
+    """
+    if all(runs.has(run.hash) for run in planned):
+        return
+    if told():
+        raise Interrupted(f"told to end before {len(planned)} models of {job.generator}")
+    logger.info("train %s: %d models in one program", job.generator, len(planned))
+    started = time.monotonic()
+    kind = registry.load("generators", job.kind)
+    together = identity.cell_hash({"runs": [run.hash for run in planned]})
+    checkpoint = Checkpoint(runs.checkpoint_path(together), together, CHECKPOINT_STEPS, told)
+    models = kind.fit_together(
+        kind.Settings.model_validate(job.settings),
+        [
+            TrainingSet(
+                run.rows.windows,
+                condition_codes(run.rows, job.classes),
+                job.stream("generator", run.fold.name, run.seed),
+            )
+            for run in planned
+        ],
+        classes=job.classes,
+        checkpoint=checkpoint,
+    )
+    seconds = (time.monotonic() - started) / len(planned)
+    for run, model in zip(planned, models, strict=True):
+        if not runs.has(run.hash):
+            named = {**job.keys(run.seed), "fold": run.fold.name}
+            _store(named, run, model.arrays(), {}, seconds, runs, journal)
+    checkpoint.clear()
+
+
+def _training_windows(fold: Fold, windows: WindowSet) -> WindowSet:
+    missing = set(fold.train_subjects) - set(windows.subject)
+    if missing:
+        raise InputError(f"fold {fold.name}: no windows of subject {min(missing)}; rerun prepare_cohort")
+    return windows.take(np.isin(windows.subject, fold.train_subjects))
+
+
+def _run(job: GeneratorJob, fold: Fold, seed: int, rows: WindowSet) -> _Run:
+    known = _settings(job, fold, seed) | {"windows": content_hash(rows)}
+    return _Run(fold, seed, rows, identity.cell_hash(known))
+
+
+def _train(job: GeneratorJob, run: _Run, runs: RunStore, journal: Journal, told: Told) -> None:
+    """Train a run on its own where `runs` does not have it; raises InputError where another process does."""
+    budget = job.budget(job.epsilon_generator, run.fold)
+    checkpoint = Checkpoint(runs.checkpoint_path(run.hash), run.hash, CHECKPOINT_STEPS, told)
+    if not runs.has(run.hash):
+        if told():
+            raise Interrupted(f"told to end before seed {run.seed}, fold {run.fold.name}")
+        with runs.alone(run.hash) if budget.is_private else nullcontext():
+            # Another process may have ended in between.
+            if not runs.has(run.hash):
+                _train_alone(job, run, budget, checkpoint, runs, journal)
+    checkpoint.clear()
+
+
+def _train_alone(
+    job: GeneratorJob, run: _Run, budget: Budget, checkpoint: Checkpoint, runs: RunStore, journal: Journal
+) -> None:
+    """Train and store a run that no other process trains."""
+    fold, seed, rows, run_hash = run
+    logger.info("train %s, seed %d, fold %s", job.generator, seed, fold.name)
+    started = time.monotonic()
+    kind = registry.load("generators", job.kind)
+    stream = job.stream("generator", fold.name, seed)
+    key_path = runs.key_path(run_hash)
+    with releases.with_noise(budget, job.noise_mode, key_path, stream, checkpoint) as budget:
+        model = kind.fit(
+            kind.Settings.model_validate(job.settings),
+            rows.windows,
+            condition_codes(rows, job.classes),
+            classes=job.classes,
+            budget=budget,
+            stream=stream,
+            checkpoint=checkpoint,
+            subject=rows.subject,
+        )
+        ledgers = _ledgers(job, fold, seed, model, budget)
+        named = releases.journal_keys(job.keys(seed), fold, budget)
+    _store(named, run, model.arrays(), ledgers, time.monotonic() - started, runs, journal)
+
+
+def _store(
+    named: Mapping[str, Any],
+    run: _Run,
+    arrays: Mapping[str, NDArray[Any]],
+    ledgers: dict[str, NDArray[np.str_]],
+    seconds: float,
+    runs: RunStore,
+    journal: Journal,
+) -> None:
+    """Store a trained run, and say in the journal, by its keys `named`, that it was trained."""
+    models = store.Models({run.fold.name: arrays}, {}, ledgers)
+    store.write_models(runs.path(run.hash), models, cell_hash=run.hash)
+    journal.append("generator", seconds, named)
+
+
+def _ledgers(
+    job: GeneratorJob, fold: Fold, seed: int, model: Any, budget: Budget
+) -> dict[str, NDArray[np.str_]]:
+    """The closed ledger of one fold's training by fold; none where it is not private."""
+    if not budget.is_private:
+        return {}
+    arrays = model.arrays()
+    closed = releases.closed_ledger(model.ledger, budget, job.keys(seed), fold, job.settings, arrays)
+    return {fold.name: closed}
+
+
+def _settings(job: GeneratorJob, fold: Fold, seed: int) -> dict[str, Any]:
+    """All that a run depends on besides the data."""
+    settings = registry.load("generators", job.kind).Settings.model_validate(job.settings)
+    return {
+        "versions": [*job.versions, job.ledgers] if job.ledgers else job.versions,
+        "kind": job.kind,
+        "settings": settings.model_dump(mode="json"),
+        "classes": job.classes,
+        "budget": job.budget_settings(job.epsilon_generator, fold),
+        "root_seed": job.root_seed,
+        "stream": list(job.stream("generator", fold.name, seed).spawn_key),
+        "threads": job.threads,
+    }
+
+
+def _form(windows: WindowSet) -> dict[str, Any]:
+    """What synthetic windows share with the real ones that they imitate."""
+    return {
+        "channels": windows.channels,
+        "rate_hz": windows.rate_hz,
+        "window_s": windows.window_s,
+        "stride_s": windows.window_s,
+        "scaling": windows.scaling,
+        "protocol": windows.protocol,
+    }

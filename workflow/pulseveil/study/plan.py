@@ -1,0 +1,449 @@
+"""From a study to runs and jobs: a pure function of the study file, made without TensorFlow or recordings.
+
+A run is one trained model tested on one fold. A pack is a set of runs that share a process; which runs form a
+pack depends on the study alone, so that two machines plan the same jobs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import groupby, product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pulseveil.core import identity, paths, registry
+from pulseveil.core.errors import InputError
+from pulseveil.core.identity import number_label, require_name
+from pulseveil.detectors import MODEL
+from pulseveil.detectors.public_knowledge import require_known
+from pulseveil.evaluation.protocols import (
+    ALL,
+    EvaluationProtocol,
+    Fold,
+    Outline,
+    People,
+    require_apart,
+    require_folds,
+)
+from pulseveil.privacy.budget import Unit
+from pulseveil.study.cells import Budgets, DetectorPack, GeneratorCell, GeneratorPack
+from pulseveil.study.jobs import DetectorJob, GeneratorJob
+from pulseveil.study.study import Evaluation, Model, Study
+
+NONE = "none"
+_MOST_RUNS = 2_000_000
+RUN_KEYS = (
+    *("evaluation", "generator", "detector", "unit", "epsilon_generator", "epsilon_detector"),
+    *("subjects", "noise", "seed"),
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study with the outlines of its cohorts: all folds, cells, packs and jobs follow from it."""
+
+    study: Study
+    outlines: Mapping[str, Outline]
+
+    @cached_property
+    def is_private(self) -> bool:
+        """Whether any training of the study has a budget."""
+        packs = ((pack, detector) for pack in self.detector_packs for detector in pack.detectors)
+        return any(privacy.is_private for cell in packs for privacy in self.privacies(*cell))
+
+    def generator_packs(self) -> tuple[GeneratorPack, ...]:
+        """The packs of each generator of the study."""
+        blocks = _blocks(range(self.study.seeds), self.study.pack.generator_seeds)
+        return tuple(GeneratorPack(f"seeds_{i}", seeds) for i, seeds in enumerate(blocks))
+
+    def quality_packs(self) -> tuple[GeneratorPack, ...]:
+        """The same packs with the seeds alone whose quality is assessed; none without any."""
+        seeds = range(self._quality_seeds)
+        cut = (
+            replace(pack, seeds=tuple(s for s in pack.seeds if s in seeds)) for pack in self.generator_packs()
+        )
+        return tuple(pack for pack in cut if pack.seeds)
+
+    def generator_cells(self) -> tuple[GeneratorCell, ...]:
+        """Every generator that an evaluation needs."""
+        cells = {
+            GeneratorCell(pack.evaluation.cohort, generator, unit, epsilon): None
+            for pack in self.detector_packs
+            if pack.train != "real"
+            for detector in pack.detectors
+            for unit, epsilon, _ in self.privacies(pack, detector)
+            for generator in pack.generators
+        }
+        return tuple(cells)
+
+    def generator_folds(self, cohort: str) -> tuple[Fold, ...]:
+        """The training sets of a cohort's generators: one for all, or one a fold of its evaluations."""
+        if self.study.generator_shared:
+            subjects = tuple(self.outlines[cohort])
+            return (Fold(name=ALL, train_subjects=subjects, test_subjects=subjects),)
+        folds: dict[str, Fold] = {}
+        for evaluation in self.study.evaluations:
+            if evaluation.cohort == cohort and evaluation.train != "real":
+                for fold in self.folds(evaluation):
+                    if folds.get(fold.name, fold).train_subjects != fold.train_subjects:
+                        raise InputError(
+                            f"evaluation {evaluation.name}, cohort {cohort}: fold {fold.name} trains on "
+                            "others than the fold of that name of an earlier evaluation; put one of the "
+                            "evaluations into a study of its own"
+                        )
+                    folds[fold.name] = fold
+        return tuple(folds.values())
+
+    def synthetic_subjects(self, cohort: str) -> int:
+        """How many synthetic subjects a fold's generator must make: the most that an evaluation uses."""
+        return max(
+            subjects
+            for evaluation in self.study.evaluations
+            if evaluation.cohort == cohort and evaluation.train != "real"
+            for subjects in evaluation.synthetic_subjects
+        )
+
+    def folds(self, evaluation: Evaluation) -> tuple[Fold, ...]:
+        """The folds of an evaluation, before its detectors are looked at."""
+        with _errors_of(evaluation):
+            return _protocol(evaluation).folds(self.people(evaluation))
+
+    def detector_folds(self, pack: DetectorPack) -> tuple[Fold, ...]:
+        """The folds of a pack; a protocol may have others where only a shared generator's windows train."""
+        if not self.learns_of_all(pack):
+            return self.folds(pack.evaluation)
+        with _errors_of(pack.evaluation):
+            return _protocol(pack.evaluation).shared_folds(self.people(pack.evaluation))
+
+    def learns_of_all(self, pack: DetectorPack) -> bool:
+        """Whether the only real people behind a pack's training windows are all those of its cohort."""
+        return pack.train == "synthetic" and self.study.generator_shared
+
+    def people(self, evaluation: Evaluation) -> People:
+        """Whom an evaluation can train on and test."""
+        train, test = self.outlines[evaluation.cohort], self.outlines[evaluation.tested_cohort]
+        return People(train, test, self.study.folds)
+
+    @cached_property
+    def detector_packs(self) -> tuple[DetectorPack, ...]:
+        """The packs of all evaluations."""
+        return tuple(pack for evaluation in self.study.evaluations for pack in self._packs(evaluation))
+
+    def privacies(self, pack: DetectorPack, detector: str) -> tuple[Budgets, ...]:
+        """The privacies of a detector's cells in a pack; a cell without any budget has the first unit."""
+        first = self.study.units[0]
+        if pack.timeline:
+            return (Budgets(first, np.inf, np.inf),)
+        evaluation, model = pack.evaluation, self.study.detector(detector)
+        units = _chosen(self.study.units, evaluation.units)
+        of_generator: tuple[float, ...] = (np.inf,)
+        if pack.train != "real":
+            generator = self.study.generator(pack.generators[0])
+            units, of_generator = _chosen(units, generator.units), self._epsilons_generator(evaluation)
+            of_generator = _chosen(of_generator, generator.epsilons)
+        default = self.study.epsilons if evaluation.train == "real" else (np.inf,)
+        of_detector = _chosen(evaluation.epsilon_detector or default, model.epsilons)
+        axes = product(_chosen(units, model.units), of_generator, of_detector)
+        found = [Budgets(*values) for values in axes]
+        if evaluation.epsilon_pairs == "equal":
+            found = [p for p in found if p.epsilon_generator == p.epsilon_detector]
+        return tuple(dict.fromkeys(p if p.is_private else p._replace(unit=first) for p in found))
+
+    def generator_job(self, cell: GeneratorCell, seeds: tuple[int, ...]) -> GeneratorJob:
+        """The job that trains a generator for all folds of a cohort."""
+        model = self.study.generator(cell.generator)
+        return GeneratorJob(
+            **self._job(seeds, cell.unit, cell.epsilon, self.study.stride_s.generator),
+            versions=(identity.GENERATORS, _kind("generators", model).version),
+            programs=programs(_kind("generators", model), cell.epsilon),
+            cohort=cell.cohort,
+            cohort_kind=self.study.cohort_settings[cell.cohort].kind,
+            ledgers=identity.LEDGERS if np.isfinite(cell.epsilon) else 0,
+            generator=cell.generator,
+            kind=model.kind,
+            settings=model.settings.model_dump(mode="json"),
+            classes=self.study.classes,
+            folds=self.generator_folds(cell.cohort),
+        )
+
+    def detector_job(self, pack: DetectorPack, detector: str, privacy: Budgets) -> DetectorJob:
+        """The job that trains and tests the cells of a pack for one detector."""
+        model = self.study.detector(detector)
+        return DetectorJob(
+            **self._job(pack.seeds, privacy.unit, privacy.epsilon_generator, self.study.stride_s.detector),
+            versions=(identity.DETECTORS, _kind("detectors", model).version),
+            programs=programs(_kind("detectors", model), privacy.epsilon_detector),
+            evaluation=pack.evaluation.name,
+            detector=detector,
+            kind=model.kind,
+            settings=model.settings.model_dump(mode="json"),
+            train=pack.train,
+            epsilon_detector=privacy.epsilon_detector,
+            generators=pack.generators,
+            subjects=pack.subjects,
+            noise=pack.noise,
+            folds=self.detector_folds(pack),
+            generator_shared=self.study.generator_shared,
+        )
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """One row a Scores file: the run keys, the pack, and the number of folds."""
+        rows = [
+            (
+                pack.evaluation.name,
+                generator,
+                detector,
+                privacy.unit,
+                number_label(privacy.epsilon_generator),
+                number_label(privacy.epsilon_detector),
+                subjects,
+                number_label(noise),
+                seed,
+                pack.name,
+                folds,
+            )
+            for pack in self.detector_packs
+            for folds in [len(self.detector_folds(pack))]
+            for detector in pack.detectors
+            for privacy in self.privacies(pack, detector)
+            for generator, subjects, noise, seed in product(
+                pack.generators, pack.subjects, pack.noise, pack.seeds
+            )
+        ]
+        return pd.DataFrame(rows, columns=[*RUN_KEYS, "pack", "folds"])
+
+    def runs(self) -> pd.DataFrame:
+        """One row a detector run: the run keys of its cell and its fold."""
+        names = {pack.name: [fold.name for fold in self.detector_folds(pack)] for pack in self.detector_packs}
+        cells = self.cells
+        table = cells.loc[cells.index.repeat(cells["folds"])].drop(columns=["folds"])
+        table["fold"] = np.concatenate([names[pack] for pack in cells["pack"]])
+        return table.reset_index(drop=True)
+
+    def scores_paths(self) -> list[str]:
+        """Every Scores file of the study."""
+        return [
+            paths.SCORES.format(study=self.study.name, **{str(word): value for word, value in row.items()})
+            for row in self.cells.drop(columns=["pack", "folds"]).to_dict("records")
+        ]
+
+    def generator_paths(self, template: str, seeds: int | None = None) -> list[str]:
+        """The file of `template` for every generator cell and each of the first `seeds`; default: all."""
+        return [
+            template.format(
+                study=self.study.name,
+                cohort=cell.cohort,
+                generator=cell.generator,
+                unit=cell.unit,
+                epsilon_generator=number_label(cell.epsilon),
+                seed=seed,
+            )
+            for cell in self.generator_cells()
+            for seed in range(self.study.seeds if seeds is None else seeds)
+        ]
+
+    def quality_paths(self) -> list[str]:
+        """Every file of a generator's quality."""
+        return self.generator_paths(paths.QUALITY, self._quality_seeds)
+
+    @property
+    def _quality_seeds(self) -> int:
+        return min(self.study.quality_seeds or self.study.seeds, self.study.seeds)
+
+    def portrait_paths(self) -> list[str]:
+        """The file for the figures of every generator cell."""
+        return list(dict.fromkeys(self.generator_paths(paths.PORTRAIT)))
+
+    def _packs(self, evaluation: Evaluation) -> Iterator[DetectorPack]:
+        chosen = [self.study.detector(name) for name in evaluation.detectors or ()] or self.study.detectors
+        timeline = tuple(m.name for m in chosen if _kind("detectors", m).role != MODEL)
+        learning = tuple(m.name for m in chosen if m.name not in timeline)
+        sizes = self.study.pack
+        seeds = _blocks(range(self.study.seeds), sizes.detector_seeds)
+        if timeline:
+            for i, block in enumerate(seeds):
+                yield DetectorPack(
+                    f"{evaluation.name}_timeline_{i}",
+                    evaluation,
+                    timeline,
+                    (NONE,),
+                    (0,),
+                    (0.0,),
+                    block,
+                    True,
+                )
+        if learning:
+            synthetic = evaluation.train != "real"
+            generators = self._generator_groups(evaluation) if synthetic else [(NONE,)]
+            subjects = evaluation.synthetic_subjects if synthetic else (0,)
+            blocks = product(
+                generators,
+                seeds,
+                _blocks(subjects, sizes.subjects),
+                _blocks(evaluation.input_noise, sizes.noise),
+            )
+            for i, (group, block, numbers, noise) in enumerate(blocks):
+                yield DetectorPack(
+                    f"{evaluation.name}_{i}", evaluation, learning, group, numbers, noise, block, False
+                )
+
+    def _generators(self, evaluation: Evaluation) -> tuple[str, ...]:
+        return evaluation.generators or tuple(m.name for m in self.study.generators)
+
+    def _generator_groups(self, evaluation: Evaluation) -> list[tuple[str, ...]]:
+        """The generators of an evaluation; those of a group are trained for the same units and epsilons."""
+        models = [self.study.generator(name) for name in self._generators(evaluation)]
+        filters = {m.name: str((m.units, m.epsilons)) for m in models}
+        ordered = sorted(filters, key=lambda name: list(filters.values()).index(filters[name]))
+        return [tuple(names) for _, names in groupby(ordered, key=filters.__getitem__)]
+
+    def _epsilons_generator(self, evaluation: Evaluation) -> tuple[float, ...]:
+        return evaluation.epsilon_generator or self.study.epsilons
+
+    def _job(
+        self, seeds: tuple[int, ...], unit: Unit, epsilon_generator: float, stride_s: int
+    ) -> dict[str, Any]:
+        public = self.study.public.population(1, stride_s)
+        return {
+            "study": self.study.name,
+            "root_seed": self.study.seed,
+            "threads": self.study.threads,
+            "unit": unit,
+            "delta": self.study.delta,
+            "windows_per_subject": public.windows_per_subject,
+            "stress_share": public.stress_share,
+            "noise_mode": self.study.noise,
+            "dp_backend": self.study.dp_backend,
+            "epsilon_generator": epsilon_generator,
+            "seeds": seeds,
+        }
+
+
+def make_plan(study: Study) -> Plan:
+    """Plan a study; raises InputError where a fold is not defined or a model has no private training."""
+    outlines = {
+        name: registry.load("cohorts", settings.kind)(settings).outline()
+        for name, settings in study.cohort_settings.items()
+    }
+    for name, outline in outlines.items():
+        for subject in outline:
+            require_name(subject, f"cohort {name}: subject")
+    plan = Plan(study, outlines)
+    _check_size(plan)
+    _check_folds(plan)
+    for pack in plan.detector_packs:
+        for detector in pack.detectors:
+            for privacy in plan.privacies(pack, detector):
+                _check_private("detectors", study.detector(detector), privacy.epsilon_detector, privacy.unit)
+                _check_parts(pack, privacy)
+                _check_public(study, detector, privacy)
+    for cell in plan.generator_cells():
+        _check_private("generators", study.generator(cell.generator), cell.epsilon, cell.unit)
+    return plan
+
+
+def _check_size(plan: Plan) -> None:
+    """A table of all runs must fit into memory, and a workflow of their jobs into a life."""
+    runs = sum(
+        math.prod(
+            map(len, (pack.seeds, pack.generators, pack.subjects, pack.noise, plan.detector_folds(pack)))
+        )
+        * sum(len(plan.privacies(pack, detector)) for detector in pack.detectors)
+        for pack in plan.detector_packs
+    )
+    if runs > _MOST_RUNS:
+        raise InputError(
+            f"study {plan.study.name}: {runs} runs, more than {_MOST_RUNS}; ask for fewer seeds, "
+            "synthetic_subjects, epsilons or input_noise"
+        )
+
+
+def _check_folds(plan: Plan) -> None:
+    """Protocols can be of other packages: a fold that tests whom it trains on would look like a success."""
+    packs = {(pack.evaluation.name, pack.train): pack for pack in plan.detector_packs}
+    for pack in packs.values():
+        evaluation, folds = pack.evaluation, plan.detector_folds(pack)
+        with _errors_of(evaluation):
+            require_folds(folds, plan.people(evaluation))
+            if evaluation.tested_cohort == evaluation.cohort and not plan.learns_of_all(pack):
+                require_apart(folds)
+    for cohort in dict.fromkeys(cell.cohort for cell in plan.generator_cells()):
+        for fold in plan.generator_folds(cohort):
+            require_name(fold.name, f"cohort {cohort}: fold")
+
+
+def _check_private(group: registry.Group, model: Model, epsilon: float, unit: str) -> None:
+    if np.isfinite(epsilon) and unit not in _kind(group, model).private_units:
+        raise InputError(
+            f"{group}: {model.name}: no private training at unit {unit} is known for kind {model.kind}; "
+            f"use epsilon inf, not {number_label(epsilon)}, or give its entry `epsilons: [inf]`"
+        )
+
+
+def _check_public(study: Study, detector: str, privacy: Budgets) -> None:
+    """Public signs, and private trainings that read public scales, need units of which something is known."""
+    reads = _kind("detectors", study.detector(detector)).public_knowledge
+    if reads == "never" or (reads == "private" and np.isinf(privacy.epsilon_detector)):
+        return
+    try:
+        require_known(study.scaling)
+    except InputError as error:
+        raise InputError(f"detectors: {detector}: {error}") from None
+
+
+def _check_parts(pack: DetectorPack, privacy: Budgets) -> None:
+    """A detector's budget means nothing beside windows made of the same people without one."""
+    if np.isinf(privacy.epsilon_detector) or pack.train == "real":
+        return
+    name = pack.evaluation.name
+    if pack.train == "synthetic":
+        raise InputError(
+            f"evaluation {name}: a detector that learns from synthetic windows alone spends nothing of its "
+            "own; leave epsilon_detector at inf and give epsilon_generator"
+        )
+    if np.isinf(privacy.epsilon_generator):
+        raise InputError(
+            f"evaluation {name}: epsilon_detector {number_label(privacy.epsilon_detector)} protects nobody "
+            "beside synthetic windows of the same people without a budget; give epsilon_generator"
+        )
+
+
+def programs(kind: Any, epsilon: float) -> tuple[int, ...]:
+    """Versions of the programs that train a kind within epsilon; none where that is not private."""
+    return kind.programs if np.isfinite(epsilon) else ()
+
+
+def _kind(group: registry.Group, model: Model) -> Any:
+    return registry.load(group, model.kind)
+
+
+def _protocol(evaluation: Evaluation) -> type[EvaluationProtocol]:
+    kind: type[EvaluationProtocol] = registry.load("protocols", evaluation.test)
+    return kind
+
+
+@contextmanager
+def _errors_of(evaluation: Evaluation) -> Iterator[None]:
+    """Adds to an InputError which evaluation, cohort and protocol it is about."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(
+            f"evaluation {evaluation.name}, cohort {evaluation.cohort}: test {evaluation.test}: {error}"
+        ) from None
+
+
+def _chosen(values: tuple[Any, ...], wanted: tuple[Any, ...] | None) -> tuple[Any, ...]:
+    return values if wanted is None else tuple(value for value in values if value in wanted)
+
+
+def _blocks(values: Any, size: int) -> list[tuple[Any, ...]]:
+    items = tuple(values)
+    return [items[i : i + size] for i in range(0, len(items), size)]

@@ -1,0 +1,192 @@
+"""All scores of a study as flat tables, and its cells in table order with each metric's values."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pulseveil.core.contracts import Scores, subject_order
+from pulseveil.core.errors import InputError
+from pulseveil.core.identity import file_hash, parse_number
+from pulseveil.core.store import read_record
+from pulseveil.detectors import MODEL
+from pulseveil.evaluation.metrics import NAMES, per_subject, pooled
+from pulseveil.summary.description import StudyDescription
+
+CELL = (
+    "evaluation",
+    "generator",
+    "detector",
+    "unit",
+    "epsilon_generator",
+    "epsilon_detector",
+    "subjects",
+    "noise",
+)
+RUN = (*CELL, "seed")
+_WORDS = ("evaluation", "generator", "detector", "unit")
+_WHOLE = ("subjects", "seed")
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Metrics of a study. A cell is one value of the keys `CELL`; a run is a cell and a seed.
+
+    `per_subject`: one row a run and tested subject: keys `RUN`, fold, subject, windows,
+    stress_windows, all metrics.
+    `pooled`: one row a run: keys `RUN`, windows, all metrics over its windows.
+    `digest`: one hash over the hashes of all score files, whatever their order.
+    `ledger`: the ledger entries of all private detectors, each as JSON.
+    """
+
+    per_subject: pd.DataFrame
+    pooled: pd.DataFrame
+    digest: str
+    ledger: tuple[str, ...] = ()
+
+
+def collect(paths: Sequence[Path]) -> Results:
+    """Read score files and compute their metrics; rows are sorted by the keys `RUN`, then as tested.
+
+    Raises InputError when there is no file, a key is missing or no number, a run comes twice, or the seeds of
+    a cell tested different windows.
+    """
+    if not paths:
+        raise InputError("no score files given; expected at least one")
+    runs = [_read_run(path) for path in paths]
+    keys = pd.DataFrame([run.keys for run in runs])
+    per_run = keys.assign(windows=[run.windows for run in runs]).join(
+        pd.DataFrame([run.pooled for run in runs])
+    )
+    of_run = np.repeat(np.arange(len(runs)), [len(run.subjects) for run in runs])
+    subjects = pd.concat([run.subjects for run in runs], ignore_index=True)
+    subjects = keys.iloc[of_run].reset_index(drop=True).join(subjects)
+    _refuse_doubles(per_run, paths)
+    _refuse_different_tests(subjects)
+    columns = [*RUN, "fold", "subject", "windows", "stress_windows", *NAMES]
+    return Results(
+        subjects[columns].sort_values(list(RUN), kind="stable", ignore_index=True),
+        per_run[[*RUN, "windows", *NAMES]].sort_values(list(RUN), kind="stable", ignore_index=True),
+        hashlib.sha256("".join(sorted(map(file_hash, paths))).encode()).hexdigest(),
+        tuple(entry for run in runs for entry in run.ledger),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    keys: Mapping[str, Any]
+    windows: int
+    subjects: pd.DataFrame
+    pooled: Mapping[str, float]
+    ledger: tuple[str, ...]
+
+
+def _read_run(path: Path) -> _Run:
+    scores = read_record(path, Scores)
+    return _Run(
+        _keys(scores, path),
+        len(scores),
+        per_subject(scores),
+        pooled(scores),
+        tuple(scores.ledger.tolist()),
+    )
+
+
+def _keys(scores: Scores, path: Path) -> dict[str, Any]:
+    keys: dict[str, Any] = {}
+    for name in RUN:
+        if name not in scores.keys:
+            raise InputError(f"{path}: run key {name!r} is missing; rerun train_detectors")
+        value = scores.keys[name]
+        try:
+            keys[name] = str(value) if name in _WORDS else parse_number(value)
+        except ValueError:
+            raise InputError(
+                f"{path}: run key {name!r}: expected a number, found {value!r}; rerun train_detectors"
+            ) from None
+        if name in _WHOLE:
+            keys[name] = int(keys[name])
+    return keys
+
+
+def _refuse_doubles(per_run: pd.DataFrame, paths: Sequence[Path]) -> None:
+    doubled = np.flatnonzero(per_run.duplicated(list(RUN), keep=False))
+    if len(doubled):
+        files = ", ".join(str(paths[i]) for i in doubled[:2])
+        raise InputError(f"{files}: expected one file a run, found the same run keys twice; remove one")
+
+
+def _refuse_different_tests(subjects: pd.DataFrame) -> None:
+    tested = subjects.groupby(list(RUN), sort=False).agg(
+        tested=("subject", lambda names: " ".join(sorted(names))), windows=("windows", "sum")
+    )
+    different = tested.groupby(list(CELL), sort=False).nunique().max(axis=1) > 1
+    if different.any():
+        cell = dict(zip(CELL, different.index[int(np.argmax(different))], strict=True))
+        raise InputError(f"seeds of {cell} tested different windows; rerun train_detectors for this cell")
+
+
+HEADLINES = ("accuracy", "f1", "macro_f1", "auroc", "f1_published")
+NO_GENERATOR = "none"
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """c cells: `keys`, a frame (c) of the columns `CELL` and `role`, that of the detector's kind.
+
+    `subjects` (s) in numeric order.
+
+    `values[metric]` (c, s): the mean over seeds; NaN where a subject was not tested, or where the metric is
+    undefined for it in every seed.
+    """
+
+    keys: pd.DataFrame
+    subjects: tuple[str, ...]
+    values: Mapping[str, NDArray[np.float64]]
+
+
+def arrange(results: Results, description: StudyDescription) -> Cells:
+    """The cells of `results` in table order, averaged over seeds.
+
+    Raises InputError when scores belong to an evaluation or a model that the description does not have.
+    """
+    for key, known in (
+        ("evaluation", list(description.evaluations)),
+        ("generator", [NO_GENERATOR, *description.generators]),
+        ("detector", list(description.detectors)),
+    ):
+        unknown = set(results.pooled[key]) - set(known)
+        if unknown:
+            raise InputError(
+                f"scores of {key} {min(unknown)!r}: the description has only {', '.join(known)}; "
+                "pass the scores of this study"
+            )
+    keys = results.pooled[list(CELL)].drop_duplicates()
+    keys = keys.assign(role=[description.detectors[name].role for name in keys["detector"]])
+    keys = _in_table_order(keys, list(description.evaluations))
+    subjects = tuple(sorted(results.per_subject["subject"].unique(), key=subject_order))
+    means = results.per_subject.groupby([*CELL, "subject"])[list(HEADLINES)].mean()
+    full = pd.MultiIndex.from_frame(
+        keys.merge(pd.DataFrame({"subject": subjects}), how="cross")[[*CELL, "subject"]]
+    )
+    values = means.reindex(full).to_numpy().reshape(len(keys), len(subjects), len(HEADLINES))
+    return Cells(keys, subjects, {metric: values[:, :, i] for i, metric in enumerate(HEADLINES)})
+
+
+def _in_table_order(keys: pd.DataFrame, evaluations: list[str]) -> pd.DataFrame:
+    """Evaluations as in the study, then models, rules last; the least private and least noisy first."""
+    ranks = keys.assign(
+        evaluation=keys["evaluation"].map(evaluations.index),
+        rule=keys["role"] != MODEL,
+        epsilon_generator=-keys["epsilon_generator"],
+        epsilon_detector=-keys["epsilon_detector"],
+    )
+    by = ["evaluation", "rule", *CELL[1:]]
+    return keys.loc[ranks.sort_values(by, kind="stable").index].reset_index(drop=True)

@@ -1,0 +1,192 @@
+"""Recordings cut into labelled windows, as in the published study or inside single intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulseveil.core.contracts import CHANNEL_SETS, CONDITIONS, STRESS, Recording, WindowSet
+from pulseveil.core.errors import InputError
+from pulseveil.windows import scaling
+from pulseveil.windows.scaling import Scaled
+from pulseveil.windows.timeline import RATE_HZ, RESAMPLERS, UNLABELLED, Timeline, make_timeline
+
+Protocol = Literal["paper", "sound"]
+Audience = Literal["generator", "detector"]
+Channels = Literal["published", "physiological"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How recordings become windows; lengths in whole seconds."""
+
+    protocol: Protocol
+    windows: Audience
+    channels: Channels
+    scaling: scaling.Name
+    window_s: int = 60
+    stride_s: int = 60
+    calibration_s: int = 300
+
+    def __post_init__(self) -> None:
+        for name in ("window_s", "stride_s", "calibration_s"):
+            value = getattr(self, name)
+            if value % 1 != 0 or value < 1:
+                raise InputError(
+                    f"{name}: expected whole seconds above 0 (windows are at 1 Hz), found {value}"
+                )
+            # Study files may spell whole seconds as 60.0; rows are counted in integers.
+            object.__setattr__(self, name, int(value))
+
+    @classmethod
+    def with_defaults(cls, protocol: Protocol, windows: Audience, **given: Any) -> Recipe:
+        """The protocol's recipe, changed where `given` holds a value other than None.
+
+        `paper`: published channels, min-max; `sound`: physiological channels, calibration. Both: windows of
+        60 s, every 30 s for generators and every 60 s for detectors.
+        """
+        paper = protocol == "paper"
+        values: dict[str, Any] = {
+            "channels": "published" if paper else "physiological",
+            "scaling": "min-max" if paper else "calibration",
+            "stride_s": 30 if windows == "generator" else 60,
+        }
+        values.update({name: value for name, value in given.items() if value is not None})
+        return cls(protocol=protocol, windows=windows, **values)
+
+    def settings(self) -> dict[str, Any]:
+        """What the windows depend on, for hashes."""
+        used = asdict(self)
+        if self.scaling != "calibration":
+            del used["calibration_s"]
+        return used
+
+
+@dataclass(frozen=True, eq=False)
+class SubjectWindows:
+    """The windows of one subject, with what the cohort summary tells of the recording."""
+
+    subject: str
+    seconds: int
+    labelled_seconds: int
+    windows: WindowSet
+    repairs: tuple[str, ...]
+    notes: tuple[str, ...] = field(default=())
+
+
+def cut_windows(
+    recordings: Iterable[Recording],
+    *,
+    protocol: Protocol,
+    channels: Channels,
+    scaling: scaling.Name,
+    window_s: float,
+    stride_s: float,
+    windows: Audience,
+    calibration_s: float = 300,
+) -> WindowSet:
+    """The windows (n, window_s, 6) of all recordings, in their order; see `cut_subject`."""
+    lengths = {"window_s": window_s, "stride_s": stride_s, "calibration_s": calibration_s}
+    recipe = Recipe.with_defaults(protocol, windows, channels=channels, scaling=scaling, **lengths)
+    parts = [cut_subject(recording, recipe).windows for recording in recordings]
+    if not parts:
+        raise InputError("there are no recordings to cut into windows")
+    return WindowSet.concatenate(parts)
+
+
+def cut_subject(recording: Recording, recipe: Recipe) -> SubjectWindows:
+    """Resample, label, scale and cut one recording.
+
+    Raises InputError when the recording cannot be scaled as asked.
+    """
+    values, resampling_notes = RESAMPLERS[recipe.protocol, recipe.channels].resample(recording)
+    timeline = make_timeline(recording.subject, values, recording.intervals)
+    names = CHANNEL_SETS[recipe.channels]
+    scaled = scaling.scalings(recipe.calibration_s)[recipe.scaling].scale(timeline, names)
+    rows = window_rows(timeline, recipe)
+    return SubjectWindows(
+        subject=recording.subject,
+        seconds=len(values),
+        labelled_seconds=int(timeline.labelled.sum()),
+        windows=_window_set(timeline, scaled, rows, recipe),
+        repairs=(*recording.repairs, *scaled.notes),
+        notes=(*recording.notes, *resampling_notes, *_short_intervals(timeline, recipe.window_s)),
+    )
+
+
+def window_rows(timeline: Timeline, recipe: Recipe) -> NDArray[np.intp]:
+    """Rows of the timeline (n, window_s) that each window consists of."""
+    if recipe.protocol == "paper":
+        kept = np.flatnonzero(timeline.labelled)
+        starts = published_starts(len(kept), recipe.window_s, recipe.stride_s, recipe.windows)
+        return kept[_spread(starts, recipe.window_s)]
+    return _spread(interval_starts(timeline.interval, recipe.window_s, recipe.stride_s), recipe.window_s)
+
+
+def published_starts(kept: int, window_s: int, stride_s: int, windows: Audience) -> NDArray[np.intp]:
+    """Window starts among `kept` joined seconds, as the published study cut them.
+
+    Its generators saw every whole window; its detectors lost the last one twice, once by a strict comparison
+    and once more by the feature builder's loop.
+    """
+    if windows == "generator":
+        return np.arange(0, kept - window_s + 1, stride_s)
+    return np.arange(0, kept - window_s, stride_s)[:-1]
+
+
+def interval_starts(interval: NDArray[np.int16], window_s: int, stride_s: int) -> NDArray[np.intp]:
+    """Starts of all whole windows inside single intervals (T), the first at each interval's start."""
+    runs = _runs(interval)
+    starts = [np.arange(start, end - window_s + 1, stride_s) for start, end in runs]
+    return np.concatenate([np.zeros(0, np.intp), *starts])
+
+
+def majority(codes: NDArray[np.int8], classes: int) -> NDArray[np.int8]:
+    """The most frequent code in each row of `codes (n, time)`; ties go to the smaller code."""
+    counts = np.stack([(codes == code).sum(axis=1) for code in range(classes)], axis=1)
+    return np.asarray(counts.argmax(axis=1), np.int8)
+
+
+def _window_set(timeline: Timeline, scaled: Scaled, rows: NDArray[np.intp], recipe: Recipe) -> WindowSet:
+    codes = timeline.condition[rows]
+    condition = majority(codes, len(CONDITIONS))
+    # The published detectors' labels were made of stress or not before the vote: three ties differ.
+    by_seconds = recipe.protocol == "paper" and recipe.windows == "detector"
+    stress = majority((codes == STRESS).astype(np.int8), 2) == 1 if by_seconds else condition == STRESS
+    return WindowSet(
+        windows=scaled.values[rows].astype(np.float32),
+        condition=condition,
+        stress=stress,
+        calibration=np.any(scaled.calibration[rows], axis=1),
+        subject=np.full(len(rows), timeline.subject),
+        start_s=rows[:, 0].astype(np.float64),
+        channels=CHANNEL_SETS[recipe.channels],
+        rate_hz=RATE_HZ,
+        window_s=float(recipe.window_s),
+        stride_s=float(recipe.stride_s),
+        scaling=recipe.scaling,
+        protocol=recipe.protocol,
+    )
+
+
+def _spread(starts: NDArray[np.intp], window_s: int) -> NDArray[np.intp]:
+    return starts[:, None] + np.arange(window_s)
+
+
+def _runs(interval: NDArray[np.int16]) -> list[tuple[int, int]]:
+    """(start, end) of each interval's rows."""
+    borders = np.flatnonzero(np.diff(interval, prepend=UNLABELLED, append=UNLABELLED))
+    return [(int(start), int(end)) for start, end in pairwise(borders) if interval[start] != UNLABELLED]
+
+
+def _short_intervals(timeline: Timeline, window_s: int) -> tuple[str, ...]:
+    return tuple(
+        f"interval at {start} s holds {end - start} s, less than one window of {window_s} s"
+        for start, end in _runs(timeline.interval)
+        if end - start < window_s
+    )

@@ -1,0 +1,141 @@
+"""One subject at 1 Hz: channel values and, for each second, its condition and interval.
+
+Channels come to 1 Hz by Fourier resampling as published, by an anti-aliasing filter, or by physiology.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulseveil.cohorts.gaps import MENDED_S
+from pulseveil.core.contracts import PHYSIOLOGICAL_CHANNELS, PUBLISHED_CHANNELS, Interval, Recording, Signal
+from pulseveil.windows import physiology
+
+# SciPy's signal module takes half a second to import, so that the functions below import it themselves:
+# the plan reads this package too.
+
+RATE_HZ = 1.0
+
+Array = NDArray[np.float64]
+# A recording's channels (T, 6) at 1 Hz, and notes for the cohort summary.
+Resampled = tuple[Array, tuple[str, ...]]
+
+# Half the length of SciPy's anti-aliasing filter: ten samples of the lower rate.
+ANTI_ALIASING_S = 10
+
+
+@dataclass(frozen=True)
+class Resampler:
+    """A way to bring a recording to rows at 1 Hz, and what a raw sample can change.
+
+    reach_s: for each channel, how far (s) beyond its own second a raw sample can change a value; infinite
+    where it is the whole recording.
+    """
+
+    resample: Callable[[Recording], Resampled]
+    reach_s: Mapping[str, float]
+
+
+def fourier(recording: Recording) -> Resampled:
+    """Published channels, each Fourier-resampled as a whole to one sample a second (T, 6).
+
+    The published study's way (`scipy.signal.resample` to floor(T) samples): not causal, ends taken as
+    periodic, nothing above 0.5 Hz survives.
+    """
+    from scipy.signal import resample
+
+    seconds = recording.whole_seconds
+    return _columns(recording, lambda signal: np.asarray(resample(signal.values, seconds))), ()
+
+
+def anti_aliased(recording: Recording) -> Resampled:
+    """Published channels (T, 6) through a zero-phase FIR low-pass at 0.5 Hz; row k is the value at second k.
+
+    The ends are continued by their own past turned about them, so that no row mixes in samples that were
+    never recorded as zeros, or looks further than `ANTI_ALIASING_S`.
+    """
+    from scipy.signal import resample_poly
+
+    seconds = recording.whole_seconds
+
+    def one_hz(signal: Signal) -> Array:
+        rate = Fraction(signal.rate_hz).limit_denominator(1000)
+        whole = signal.values[: int(seconds * signal.rate_hz)]
+        found = resample_poly(whole, rate.denominator, rate.numerator, padtype="antireflect")
+        return np.asarray(found)[:seconds]
+
+    return _columns(recording, one_hz), ()
+
+
+def physiological(recording: Recording) -> Resampled:
+    """Physiological channels (T, 6); artefacts are counted in the notes."""
+    found = physiology.physiological_channels(recording)
+    counts = {
+        "heart rate: {} s without a clean beat, interpolated": found.artefact_seconds,
+        "skin conductance: {} s without contact, interpolated": found.contact_loss_seconds,
+    }
+    notes = tuple(sentence.format(count) for sentence, count in counts.items() if count)
+    return np.stack([found.channels[name] for name in PHYSIOLOGICAL_CHANNELS], axis=1), notes
+
+
+# What is computed from signals in which impossible samples are mended beforehand.
+_MENDED = frozenset({"EDA", "TEMP", "eda_level", "eda_phasic", "temperature"})
+
+
+def _with_mending(reach_s: Mapping[str, float]) -> Mapping[str, float]:
+    return {name: reach + (MENDED_S if name in _MENDED else 0) for name, reach in reach_s.items()}
+
+
+_PHYSIOLOGICAL = Resampler(physiological, _with_mending(physiology.REACH_S))
+# (protocol, channels) -> how a recording becomes rows at 1 Hz.
+RESAMPLERS: Mapping[tuple[str, str], Resampler] = {
+    ("paper", "published"): Resampler(fourier, dict.fromkeys(PUBLISHED_CHANNELS, math.inf)),
+    ("paper", "physiological"): _PHYSIOLOGICAL,
+    ("sound", "published"): Resampler(
+        anti_aliased, _with_mending(dict.fromkeys(PUBLISHED_CHANNELS, ANTI_ALIASING_S))
+    ),
+    ("sound", "physiological"): _PHYSIOLOGICAL,
+}
+
+
+def _columns(recording: Recording, one_hz: Callable[[Signal], Array]) -> Array:
+    return np.stack([one_hz(recording.signals[channel]) for channel in PUBLISHED_CHANNELS], axis=1)
+
+
+UNLABELLED = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """Row k is second k of the recording.
+
+    values (T, c) float64 in the channels' units; condition (T) int8 and interval (T) int16 (index in order of
+    time), both `UNLABELLED` outside all intervals.
+    """
+
+    subject: str
+    values: NDArray[np.float64]
+    condition: NDArray[np.int8]
+    interval: NDArray[np.int16]
+
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """Which seconds (T) carry a condition."""
+        return np.asarray(self.interval != UNLABELLED)
+
+
+def make_timeline(subject: str, values: NDArray[np.float64], intervals: Sequence[Interval]) -> Timeline:
+    """Label the rows of `values (T, c)`; a second belongs to an interval when its start lies in it."""
+    condition = np.full(len(values), UNLABELLED, np.int8)
+    index = np.full(len(values), UNLABELLED, np.int16)
+    for i, interval in enumerate(sorted(intervals, key=lambda item: item.start_s)):
+        rows = slice(max(0, math.ceil(interval.start_s)), max(0, math.ceil(interval.end_s)))
+        condition[rows] = interval.condition
+        index[rows] = i
+    return Timeline(subject, values, condition, index)
