@@ -8,10 +8,9 @@ from pulseveil.core import identity, store
 from pulseveil.core.atomic import atomic_path
 from pulseveil.core.contracts import SyntheticSet, WindowSet
 from pulseveil.core.errors import run_command
-from pulseveil.core.identity import QUALITY
 from pulseveil.runs import script
 from pulseveil.runs.quality import assess, portrait
-from pulseveil.study.jobs import read_generators
+from pulseveil.study.jobs import QualityJob, read_generators
 
 
 def main() -> None:
@@ -21,10 +20,11 @@ def main() -> None:
     parser.add_argument("--windows", type=Path, required=True, help="windows that generators learned from")
     parser.add_argument("--out", type=Path, nargs="+", required=True, help="one CSV file for each input")
     parser.add_argument("--portrait", type=Path, nargs="*", default=[], help="what figures show of the first")
-    parser.add_argument("--version", type=int, default=QUALITY, help="version of this stage in the plan")
+    script.add_job_options(parser, {})
     options = parser.parse_args()
     started = datetime.now(UTC)
     script.log_progress()
+    job = script.job_of(options, QualityJob, {})
     script.check_outputs(options.out, len(options.synthetic))
     script.check_outputs(options.models, len(options.synthetic))
     windows = store.read_record(options.windows, WindowSet)
@@ -38,7 +38,7 @@ def main() -> None:
         for out in options.portrait if i == 0 else []:
             settings = {
                 "synthetic": store.read_cell_hash(path),
-                "version": options.version,
+                "version": job.versions[0],
             }
             record = portrait(models, synthetic, windows)
             store.write_record(out, record, cell_hash=identity.cell_hash(settings))

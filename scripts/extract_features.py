@@ -9,35 +9,35 @@ from pathlib import Path
 
 from pulseveil.core.contracts import SyntheticSet, WindowSet
 from pulseveil.core.errors import InputError, run_command
-from pulseveil.core.identity import FEATURES, cell_hash
+from pulseveil.core.identity import cell_hash
 from pulseveil.core.store import read_cell_hash, read_record, record_kind, write_record
 from pulseveil.runs import script
+from pulseveil.study.jobs import FeatureJob
 from pulseveil.windows.features import extract_features, feature_settings
+
+SHORTHAND = {
+    "protocol": "paper or sound",
+    "pairing": "which sub-window length belongs to which signal: published or intended (protocol paper)",
+    "study": "name of the study, for the provenance beside the file",
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("windows", type=Path, nargs="+", help="files of prepare_cohort or synthesize")
-    parser.add_argument("--protocol", choices=("paper", "sound"), required=True)
-    parser.add_argument(
-        "--pairing",
-        choices=("published", "intended"),
-        default="published",
-        help="which sub-window length belongs to which signal (protocol paper)",
-    )
+    script.add_job_options(parser, SHORTHAND)
     parser.add_argument("--out", type=Path, nargs="+", required=True, help="one HDF5 file for each input")
-    parser.add_argument("--study", default="", help="name of the study, for the provenance beside the file")
-    parser.add_argument("--version", type=int, default=FEATURES, help="version of this stage in the plan")
     options = parser.parse_args()
     started = datetime.now(UTC)
     script.log_progress()
+    job = script.job_of(options, FeatureJob, {key: getattr(options, key) for key in SHORTHAND})
     script.check_outputs(options.out, len(options.windows))
     for source, target in zip(options.windows, options.out, strict=True):
-        features = extract_features(read_windows(source), protocol=options.protocol, pairing=options.pairing)
-        settings = feature_settings(options.protocol, options.pairing)
-        settings |= {"windows": read_cell_hash(source), "version": options.version}
+        features = extract_features(read_windows(source), protocol=job.protocol, pairing=job.pairing)
+        settings = feature_settings(job.protocol, job.pairing)
+        settings |= {"windows": read_cell_hash(source), "version": job.versions[0]}
         write_record(target, features, cell_hash=cell_hash(settings))
-        script.write_sidecar(target, options.study, started)
+        script.write_sidecar(target, job.study, started)
         logging.info("%s: %d windows, %d bins", target, len(features), features.features.shape[2])
 
 

@@ -10,75 +10,71 @@ from pathlib import Path
 from typing import Any
 
 from pulseveil.core.errors import InputError, run_command
-from pulseveil.core.identity import COHORT, describe_run
+from pulseveil.core.identity import describe_run
 from pulseveil.core.store import sidecar_path, write_json, write_record
+from pulseveil.runs import script
 from pulseveil.runs.cohort import check_settings, prepare_cohort, render, summarize
+from pulseveil.study.jobs import CohortJob
 from pulseveil.windows.cutting import Recipe
 
-SHORTHAND = ("kind", "data", "labels", "subjects", "seed")
+COHORT_KEYS = {
+    "kind": "wesad, empatica, simulated, or another registered kind of cohort",
+    "data": "folder of the recordings",
+    "labels": "CSV of labelled intervals (empatica)",
+    "subjects": "number of subjects (simulated)",
+    "seed": "seed of the subjects (simulated)",
+}
+SHORTHAND = {
+    "settings": "settings of any kind of cohort as one JSON object, or:",
+    **COHORT_KEYS,
+    "protocol": "paper or sound",
+    "windows": "for whom: generator or detector",
+    "channels": "published or physiological",
+    "scaling": "min-max, calibration or public",
+    "window_s": "length of a window (60)",
+    "stride_s": "from one start to the next (30 or 60)",
+    "calibration_s": "seconds that `calibration` takes (300)",
+    "study": "name of the study, for the provenance beside the file",
+}
 RECIPE = ("channels", "scaling", "window_s", "stride_s", "calibration_s")
 
 
 def main() -> None:
-    options = parser().parse_args()
-    if options.version != COHORT:
-        raise InputError(
-            f"--version: this code prepares cohorts {COHORT}, the plan asks for {options.version}"
-        )
+    parser = argparse.ArgumentParser(description=__doc__)
+    script.add_job_options(parser, SHORTHAND)
+    parser.add_argument("--out", type=Path, required=True, help="window file to write (HDF5)")
+    options = parser.parse_args()
     started = datetime.now(UTC)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
-    settings = check_settings(cohort_values(options), "--settings" if options.settings else "options")
-    recipe = Recipe.with_defaults(
-        options.protocol, options.windows, **{name: getattr(options, name) for name in RECIPE}
-    )
+    job = script.job_of(options, CohortJob, job_values(options))
+    source = "options" if options.job is None else "--job"
+    settings = check_settings(job.settings, source)
+    recipe = Recipe.with_defaults(job.protocol, job.windows, **{key: getattr(job, key) for key in RECIPE})
     prepared = prepare_cohort(settings, recipe)
     summary = summarize(prepared.subjects)
     write_record(options.out, prepared.windows, cell_hash=prepared.cell_hash)
-    sidecar = {**describe_run(options.study, started), "cohort": [row.as_json() for row in summary]}
+    sidecar = {**describe_run(job.study, started), "cohort": [row.as_json() for row in summary]}
     write_json(sidecar_path(options.out), sidecar)
     print(render(summary))
     print(f"\n{options.out}: {len(prepared.windows)} windows of {recipe.window_s} s")
 
 
-def parser() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(description=__doc__)
-    cohort = options.add_argument_group("cohort")
-    cohort.add_argument("--settings", help="settings of any kind of cohort as one JSON object, or:")
-    cohort.add_argument("--kind", help="wesad, empatica, simulated, or another registered kind")
-    cohort.add_argument("--data", help="folder of the recordings")
-    cohort.add_argument("--labels", help="CSV of labelled intervals (empatica)")
-    cohort.add_argument("--subjects", type=int, help="number of subjects (simulated)")
-    cohort.add_argument("--seed", type=int, help="seed of the subjects (simulated)")
-    options.add_argument("--protocol", choices=("paper", "sound"), required=True)
-    options.add_argument("--windows", choices=("generator", "detector"), required=True, help="for whom")
-    options.add_argument("--channels", choices=("published", "physiological"))
-    options.add_argument("--scaling", choices=("min-max", "calibration", "public"))
-    options.add_argument("--window-s", type=int, help="length of a window (60)")
-    options.add_argument("--stride-s", type=int, help="from one start to the next (30 or 60)")
-    options.add_argument("--calibration-s", type=int, help="seconds that `calibration` takes (300)")
-    options.add_argument("--out", type=Path, required=True, help="window file to write (HDF5)")
-    options.add_argument("--study", default="", help="name of the study, for the provenance beside the file")
-    options.add_argument(
-        "--version", type=int, default=COHORT, help="version of this stage that the plan was made for"
-    )
-    return options
-
-
-def cohort_values(options: argparse.Namespace) -> dict[str, Any]:
-    """The cohort's settings, from JSON or from the shorthand options."""
-    short = {name: value for name in SHORTHAND if (value := getattr(options, name)) is not None}
-    if options.settings is None:
-        return short
+def job_values(options: argparse.Namespace) -> dict[str, Any]:
+    """The job's keys from the shorthand options; the cohort's settings are JSON or options of their own."""
+    values = {key: getattr(options, key) for key in SHORTHAND if key not in COHORT_KEYS}
+    short = {key: value for key in COHORT_KEYS if (value := getattr(options, key)) is not None}
+    if values["settings"] is None:
+        return values | {"settings": short if short or options.job is None else None}
     if short:
         raise InputError(f"--settings: holds all settings of the cohort; leave out --{', --'.join(short)}")
     try:
-        values = json.loads(options.settings)
+        settings = json.loads(values["settings"])
     except (json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"--settings: expected a JSON object ({error})") from None
-    if not isinstance(values, dict):
-        raise InputError(f"--settings: expected a JSON object, found {options.settings!r}")
-    return values
+    if not isinstance(settings, dict):
+        raise InputError(f"--settings: expected a JSON object, found {values['settings']!r}")
+    return values | {"settings": settings}
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import get_args
 
 from pulseveil.core.errors import InputError, run_command
+from pulseveil.core.settings import Channels, Preprocessing, ScalingName
 from pulseveil.privacy.ledger import check_epsilons, read
 from pulseveil.privacy.statement import Setting, statement
 from pulseveil.summary.description import read_setting
-from pulseveil.windows.cutting import Channels, Protocol, Recipe
+from pulseveil.windows.cutting import Recipe
 from pulseveil.windows.reach import reach_s
-from pulseveil.windows.scaling import Name
 
 
 def main() -> None:
@@ -21,9 +21,9 @@ def main() -> None:
         description=f"{__doc__} Settings come from study.json beside the ledger, where there is one."
     )
     parser.add_argument("ledger", type=Path, help="ledger.json of a study or of one model")
-    parser.add_argument("--protocol", choices=get_args(Protocol), help="how windows were cut")
+    parser.add_argument("--protocol", choices=get_args(Preprocessing), help="how windows were cut")
     parser.add_argument("--channels", choices=get_args(Channels), help="those of the protocol")
-    parser.add_argument("--scaling", choices=get_args(Name), help="that of the protocol")
+    parser.add_argument("--scaling", choices=get_args(ScalingName), help="that of the protocol")
     parser.add_argument("--window-s", type=int, help="length of a window (60)")
     parser.add_argument(
         "--strides-s",

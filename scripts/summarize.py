@@ -13,7 +13,7 @@ from pulseveil.core.atomic import atomic_path
 from pulseveil.core.errors import InputError, run_command
 from pulseveil.core.identity import describe_run
 from pulseveil.runs import script
-from pulseveil.study import hours
+from pulseveil.study import hours, tasks
 from pulseveil.study.plan import make_plan
 from pulseveil.study.study import Study, check_study, read_study
 from pulseveil.summary import crate
@@ -39,7 +39,7 @@ def main() -> None:
     started = datetime.now(UTC)
     plan = make_plan(read_study(options.configfile) if options.configfile else from_json(options.study))
     folder = options.results / paths.results(plan.study.name)
-    scores = [options.results / path for path in plan.scores_paths()]
+    scores = [options.results / path for path in tasks.files(plan, "train_detectors")]
     summary = summarize(
         describe(plan, options.results), scores, folder, published=read_published(options.published)
     )

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pulseveil.core import identity, store
-from pulseveil.core.errors import InputError, run_command
+from pulseveil.core.errors import run_command
 from pulseveil.release.cards import gather, write_cards
 from pulseveil.release.export import export_csv
 from pulseveil.runs import script
 from pulseveil.runs.generators import synthesize
-from pulseveil.study.jobs import read_generators
+from pulseveil.study.jobs import SynthesisJob, read_generators
 
 MADE = {"drawn by": "scripts/synthesize.py, subjects of the published size, from the seeds of the study"}
 
@@ -18,31 +18,27 @@ MADE = {"drawn by": "scripts/synthesize.py, subjects of the published size, from
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", type=Path, nargs="+", help="files of train_generator")
-    parser.add_argument(
-        "--subjects", type=int, required=True, help="synthetic subjects of each fold's generator"
-    )
+    script.add_job_options(parser, {"subjects": "synthetic subjects of each fold's generator"})
     parser.add_argument(
         "--out", type=Path, nargs="+", required=True, help="one HDF5 file for each model file"
     )
     parser.add_argument(
         "--csv", type=Path, nargs="+", default=[], help="also write CSV, one row a second, with its cards"
     )
-    parser.add_argument("--version", type=int, default=1, help="version of this stage, part of the cell hash")
     options = parser.parse_args()
     started = datetime.now(UTC)
     script.log_progress()
+    job = script.job_of(options, SynthesisJob, {"subjects": options.subjects})
     script.check_outputs(options.out, len(options.models))
-    if options.subjects < 1:
-        raise InputError(f"--subjects: expected at least 1, found {options.subjects}")
     if options.csv:
         script.check_outputs(options.csv, len(options.models))
     for i, path in enumerate(options.models):
         models = read_generators(path)
-        synthetic = synthesize(models, options.subjects)
+        synthetic = synthesize(models, job.subjects)
         settings = {
             "models": store.read_cell_hash(path),
-            "subjects": options.subjects,
-            "version": options.version,
+            "subjects": job.subjects,
+            "version": job.versions[0],
         }
         store.write_record(options.out[i], synthetic, cell_hash=identity.cell_hash(settings))
         script.write_sidecar(options.out[i], models.description["job"]["study"], started)

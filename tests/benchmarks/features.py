@@ -8,11 +8,12 @@ from itertools import product
 import numpy as np
 
 from pulseveil.core.contracts import PUBLISHED_CHANNELS, WindowSet
-from pulseveil.windows.features import Pairing, Protocol, extract_features
+from pulseveil.core.settings import Pairing, Preprocessing
+from pulseveil.windows.features import extract_features
 
 WINDOWS = 530
 REPEATS = 7
-PROTOCOLS: tuple[Protocol, ...] = ("paper", "sound")
+PROTOCOLS: tuple[Preprocessing, ...] = ("paper", "sound")
 PAIRINGS: tuple[Pairing, ...] = ("published", "intended")
 
 
@@ -33,7 +34,7 @@ def windows(count: int) -> WindowSet:
     )
 
 
-def best_milliseconds(given: WindowSet, protocol: Protocol, pairing: Pairing) -> float:
+def best_milliseconds(given: WindowSet, protocol: Preprocessing, pairing: Pairing) -> float:
     seconds = []
     for _ in range(REPEATS):
         started = time.perf_counter()

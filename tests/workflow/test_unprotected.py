@@ -13,9 +13,11 @@ import yaml
 
 from pulseveil.core import paths, store
 from pulseveil.core.contracts import WindowSet
-from pulseveil.study import dag
+from pulseveil.study import tasks
+from pulseveil.study.cells import WindowsCell
 from pulseveil.study.plan import make_plan
 from pulseveil.study.study import check_study
+from pulseveil.study.tasks import Task
 from tests.tokens import hexadecimals, pieces
 from tests.workflow.conftest import LIGHT, ROOT, Runner
 
@@ -79,8 +81,8 @@ def other_people(path: Path) -> None:
     """The windows of other simulated people under the same names."""
     cohorts = {"simulated": {"kind": "simulated", "subjects": 4, "seed": 99}}
     plan = make_plan(check_study(yaml.safe_load(yaml.safe_dump(STUDY | {"cohorts": cohorts})), "test"))
-    arguments = dag.cohort_arguments(plan, "simulated", path.stem)
-    command = [sys.executable, str(ROOT / "scripts/prepare_cohort.py"), *arguments, "--out", str(path)]
+    job = tasks.job(plan, Task("prepare_cohort", WindowsCell("simulated", path.stem))).model_dump_json()
+    command = [sys.executable, str(ROOT / "scripts/prepare_cohort.py"), "--job", job, "--out", str(path)]
     subprocess.run(command, check=True, capture_output=True)
 
 

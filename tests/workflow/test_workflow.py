@@ -2,13 +2,13 @@ import hashlib
 import json
 import re
 import shutil
+from pathlib import Path
 from urllib.parse import unquote
 
 import pandas as pd
 import pytest
 
-from pulseveil.core import paths
-from pulseveil.study import costs, hours
+from pulseveil.study import hours, tasks
 from pulseveil.study.plan import make_plan
 from pulseveil.study.study import check_study
 from tests.crates import broken_requirements
@@ -71,7 +71,7 @@ def test_a_run_leaves_tables_figures_report_and_a_second_run_does_nothing(finish
 
 def test_every_planned_job_leaves_its_benchmark_and_no_other_does(finished_light):
     plan = make_plan(check_study(LIGHT, "light"))
-    planned = {paths.benchmark("light", job.rule, job.name) for job in costs.jobs(plan)}
+    planned = {Path(tasks.benchmark(plan, task)) for task in tasks.tasks(plan)}
     folder = finished_light.directory
     assert {path.relative_to(folder) for path in folder.glob("benchmarks/**/*.tsv")} == planned
     measured = hours.hours(plan, folder)

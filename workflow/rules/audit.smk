@@ -5,17 +5,17 @@ rule audit_generator:
     input:
         paths.fill(paths.WINDOWS, study=STUDY.name, windows="generator"),
     output:
-        paths.fill(paths.GENERATOR_AUDIT, study=STUDY.name),
+        tasks.outputs(PLAN, "audit_generator"),
     log:
-        f"logs/{STUDY.name}/audit_generator/{GENERATOR_LOG}.log",
+        paths.log(STUDY.name, "audit_generator"),
     benchmark:
-        f"benchmarks/{STUDY.name}/audit_generator/{GENERATOR_LOG}.tsv"
+        paths.benchmark(STUDY.name, "audit_generator")
     threads: STUDY.threads
     resources:
-        **dag.audit_resources(PLAN, "generator"),
+        **dag.resources(PLAN, "audit_generator"),
     params:
         script=SCRIPTS / "audit.py",
-        job=lambda wildcards: dag.audit_job(PLAN, wildcards, "generator"),
+        job=dag.job(PLAN, "audit_generator"),
     shell:
         "python {params.script:q} generator {input:q} --job {params.job:q} --out {output:q} 2>&1 | tee {log:q}"
 
@@ -25,17 +25,17 @@ rule audit_detector:
         real=paths.fill(paths.REAL_FEATURES, study=STUDY.name),
         synthetic=lambda wildcards: dag.audited_beside(PLAN, wildcards),
     output:
-        paths.fill(paths.DETECTOR_AUDIT, study=STUDY.name),
+        tasks.outputs(PLAN, "audit_detector"),
     log:
-        f"logs/{STUDY.name}/audit_detector/{{cohort}}.{{generator}}.{DETECTOR_AXES}.log",
+        paths.log(STUDY.name, "audit_detector"),
     benchmark:
-        f"benchmarks/{STUDY.name}/audit_detector/{{cohort}}.{{generator}}.{DETECTOR_AXES}.tsv"
+        paths.benchmark(STUDY.name, "audit_detector")
     threads: STUDY.threads
     resources:
-        **dag.audit_resources(PLAN, "detector"),
+        **dag.resources(PLAN, "audit_detector"),
     params:
         script=SCRIPTS / "audit.py",
-        job=lambda wildcards: dag.audit_job(PLAN, wildcards, "detector"),
+        job=dag.job(PLAN, "audit_detector"),
     shell:
         "python {params.script:q} detector {input.real:q} --synthetic {input.synthetic:q} --job {params.job:q}"
         " --out {output:q} 2>&1 | tee {log:q}"

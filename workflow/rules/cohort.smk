@@ -5,38 +5,35 @@ rule prepare_cohort:
     input:
         lambda wildcards: dag.recordings_at_hand(PLAN, wildcards.cohort),
     output:
-        paths.fill(paths.WINDOWS, study=STUDY.name),
+        tasks.outputs(PLAN, "prepare_cohort"),
     log:
-        f"logs/{STUDY.name}/prepare_cohort/{{cohort}}.{{windows}}.log",
+        paths.log(STUDY.name, "prepare_cohort"),
     benchmark:
-        f"benchmarks/{STUDY.name}/prepare_cohort/{{cohort}}.{{windows}}.tsv"
+        paths.benchmark(STUDY.name, "prepare_cohort")
     threads: STUDY.threads
     resources:
-        **dag.resources(PLAN),
+        **dag.resources(PLAN, "prepare_cohort"),
     params:
         script=SCRIPTS / "prepare_cohort.py",
-        job=lambda wildcards: dag.cohort_arguments(
-            PLAN, wildcards.cohort, wildcards.windows
-        ),
-        version=lambda wildcards: dag.cohort_version(PLAN, wildcards.cohort),
+        job=dag.job(PLAN, "prepare_cohort"),
     shell:
-        "python {params.script:q} {params.job:q} --out {output:q} 2>&1 | tee {log:q}"
+        "python {params.script:q} --job {params.job:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule extract_features:
     input:
         paths.fill(paths.WINDOWS, study=STUDY.name, windows="detector"),
     output:
-        paths.fill(paths.REAL_FEATURES, study=STUDY.name),
+        tasks.outputs(PLAN, "extract_features"),
     log:
-        f"logs/{STUDY.name}/extract_features/{{cohort}}.log",
+        paths.log(STUDY.name, "extract_features"),
     benchmark:
-        f"benchmarks/{STUDY.name}/extract_features/{{cohort}}.tsv"
+        paths.benchmark(STUDY.name, "extract_features")
     threads: STUDY.threads
     resources:
-        **dag.resources(PLAN),
+        **dag.resources(PLAN, "extract_features"),
     params:
         script=SCRIPTS / "extract_features.py",
-        job=dag.feature_arguments(PLAN),
+        job=dag.job(PLAN, "extract_features"),
     shell:
-        "python {params.script:q} {input:q} {params.job:q} --out {output:q} 2>&1 | tee {log:q}"
+        "python {params.script:q} {input:q} --job {params.job:q} --out {output:q} 2>&1 | tee {log:q}"

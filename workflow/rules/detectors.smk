@@ -1,5 +1,4 @@
 # Features -> scores of every tested window, one job a detector and pack of an evaluation.
-DETECTOR_AXES = "{detector}.{unit}.{epsilon_generator}.{epsilon_detector}"
 
 for pack in PLAN.detector_packs:
 
@@ -28,28 +27,19 @@ for pack in PLAN.detector_packs:
                 )
             ),
         output:
-            expand(
-                paths.SCORES,
-                study=STUDY.name,
-                evaluation=pack.evaluation.name,
-                generator=pack.generators,
-                subjects=pack.subjects,
-                noise=[dag.number_label(level) for level in pack.noise],
-                seed=pack.seeds,
-                allow_missing=True,
-            ),
+            tasks.outputs(PLAN, "train_detectors", pack),
         log:
-            f"logs/{STUDY.name}/train_detectors/{pack.name}/{DETECTOR_AXES}.log",
+            paths.log(STUDY.name, "train_detectors", pack.name),
         benchmark:
-            f"benchmarks/{STUDY.name}/train_detectors/{pack.name}/{DETECTOR_AXES}.tsv"
+            paths.benchmark(STUDY.name, "train_detectors", pack.name)
         wildcard_constraints:
             detector="|".join(pack.detectors),
         threads: STUDY.threads
         resources:
-            **dag.detector_resources(PLAN, pack),
+            **dag.resources(PLAN, "train_detectors", pack),
         params:
             script=SCRIPTS / "train_detectors.py",
-            job=lambda wildcards, pack=pack: dag.detector_job(PLAN, wildcards, pack),
+            job=dag.job(PLAN, "train_detectors", pack),
         # A cluster tells all processes of a job to end: the script stores its state, the others wait for it.
         shell:
             "trap '' TERM; python {params.script:q} --train {input.train:q} --test {input.test:q}"

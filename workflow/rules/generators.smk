@@ -1,5 +1,4 @@
 # Windows -> trained generators -> synthetic windows and their features, one job a block of seeds.
-GENERATOR_LOG = "{cohort}.{generator}.{unit}.{epsilon_generator}"
 
 for pack in PLAN.generator_packs():
 
@@ -9,17 +8,17 @@ for pack in PLAN.generator_packs():
         input:
             paths.fill(paths.WINDOWS, study=STUDY.name, windows="generator"),
         output:
-            expand(paths.MODELS, study=STUDY.name, seed=pack.seeds, allow_missing=True),
+            tasks.outputs(PLAN, "train_generator", pack),
         log:
-            f"logs/{STUDY.name}/train_generator/{GENERATOR_LOG}.{pack.name}.log",
+            paths.log(STUDY.name, "train_generator", pack.name),
         benchmark:
-            f"benchmarks/{STUDY.name}/train_generator/{GENERATOR_LOG}.{pack.name}.tsv"
+            paths.benchmark(STUDY.name, "train_generator", pack.name)
         threads: STUDY.threads
         resources:
-            **dag.generator_resources(PLAN, pack),
+            **dag.resources(PLAN, "train_generator", pack),
         params:
             script=SCRIPTS / "train_generator.py",
-            job=lambda wildcards, pack=pack: dag.generator_job(PLAN, wildcards, pack),
+            job=dag.job(PLAN, "train_generator", pack),
         # A cluster tells all processes of a job to end: the script stores its state, the others wait for it.
         shell:
             "trap '' TERM; python {params.script:q} {input:q} --job {params.job:q} --out {output:q} 2>&1 | tee {log:q}"
@@ -28,50 +27,41 @@ for pack in PLAN.generator_packs():
         name:
             f"synthesize_{pack.name}"
         input:
-            expand(paths.MODELS, study=STUDY.name, seed=pack.seeds, allow_missing=True),
+            tasks.outputs(PLAN, "train_generator", pack),
         output:
-            expand(
-                paths.SYNTHETIC, study=STUDY.name, seed=pack.seeds, allow_missing=True
-            ),
+            tasks.outputs(PLAN, "synthesize", pack),
         log:
-            f"logs/{STUDY.name}/synthesize/{GENERATOR_LOG}.{pack.name}.log",
+            paths.log(STUDY.name, "synthesize", pack.name),
         benchmark:
-            f"benchmarks/{STUDY.name}/synthesize/{GENERATOR_LOG}.{pack.name}.tsv"
+            paths.benchmark(STUDY.name, "synthesize", pack.name)
         threads: STUDY.threads
         resources:
-            **dag.resources(PLAN),
+            **dag.resources(PLAN, "synthesize", pack),
         params:
             script=SCRIPTS / "synthesize.py",
-            job=lambda wildcards: dag.synthesis_arguments(PLAN, wildcards.cohort),
+            job=dag.job(PLAN, "synthesize", pack),
         shell:
-            "python {params.script:q} {input:q} {params.job:q} --out {output:q} 2>&1 | tee {log:q}"
+            "python {params.script:q} {input:q} --job {params.job:q} --out {output:q} 2>&1 | tee {log:q}"
 
     rule:
         name:
             f"extract_synthetic_features_{pack.name}"
         input:
-            expand(
-                paths.SYNTHETIC, study=STUDY.name, seed=pack.seeds, allow_missing=True
-            ),
+            tasks.outputs(PLAN, "synthesize", pack),
         output:
-            expand(
-                paths.SYNTHETIC_FEATURES,
-                study=STUDY.name,
-                seed=pack.seeds,
-                allow_missing=True,
-            ),
+            tasks.outputs(PLAN, "extract_synthetic_features", pack),
         log:
-            f"logs/{STUDY.name}/extract_features/{GENERATOR_LOG}.{pack.name}.log",
+            paths.log(STUDY.name, "extract_synthetic_features", pack.name),
         benchmark:
-            f"benchmarks/{STUDY.name}/extract_features/{GENERATOR_LOG}.{pack.name}.tsv"
+            paths.benchmark(STUDY.name, "extract_synthetic_features", pack.name)
         threads: STUDY.threads
         resources:
-            **dag.resources(PLAN),
+            **dag.resources(PLAN, "extract_synthetic_features", pack),
         params:
             script=SCRIPTS / "extract_features.py",
-            job=dag.feature_arguments(PLAN),
+            job=dag.job(PLAN, "extract_synthetic_features", pack),
         shell:
-            "python {params.script:q} {input:q} {params.job:q} --out {output:q} 2>&1 | tee {log:q}"
+            "python {params.script:q} {input:q} --job {params.job:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
 for pack in PLAN.quality_packs():
@@ -81,27 +71,21 @@ for pack in PLAN.quality_packs():
             f"assess_quality_{pack.name}"
         input:
             windows=paths.fill(paths.WINDOWS, study=STUDY.name, windows="generator"),
-            models=expand(
-                paths.MODELS, study=STUDY.name, seed=pack.seeds, allow_missing=True
-            ),
-            synthetic=expand(
-                paths.SYNTHETIC, study=STUDY.name, seed=pack.seeds, allow_missing=True
-            ),
+            models=tasks.outputs(PLAN, "train_generator", pack),
+            synthetic=tasks.outputs(PLAN, "synthesize", pack),
         output:
-            tables=expand(
-                paths.QUALITY, study=STUDY.name, seed=pack.seeds, allow_missing=True
-            ),
+            tables=tasks.outputs(PLAN, "assess_quality", pack),
             portrait=dag.portrait_output(PLAN, pack),
         log:
-            f"logs/{STUDY.name}/assess_quality/{GENERATOR_LOG}.{pack.name}.log",
+            paths.log(STUDY.name, "assess_quality", pack.name),
         benchmark:
-            f"benchmarks/{STUDY.name}/assess_quality/{GENERATOR_LOG}.{pack.name}.tsv"
+            paths.benchmark(STUDY.name, "assess_quality", pack.name)
         threads: STUDY.threads
         resources:
-            **dag.quality_resources(PLAN, pack),
+            **dag.resources(PLAN, "assess_quality", pack),
         params:
             script=SCRIPTS / "assess_quality.py",
-            job=dag.quality_arguments(),
+            job=dag.job(PLAN, "assess_quality", pack),
         shell:
             "python {params.script:q} {input.synthetic:q} --models {input.models:q} --windows {input.windows:q}"
-            " {params.job:q} --out {output.tables:q} --portrait {output.portrait:q} 2>&1 | tee {log:q}"
+            " --job {params.job:q} --out {output.tables:q} --portrait {output.portrait:q} 2>&1 | tee {log:q}"

@@ -3,12 +3,18 @@
 
 rule summarize:
     input:
-        scores=PLAN.scores_paths(),
-        quality=PLAN.quality_paths(),
-        portraits=PLAN.portrait_paths(),
-        models=PLAN.generator_paths(paths.MODELS),
-        windows=dag.cohort_windows(PLAN),
-        audits=audits.audit_paths(PLAN),
+        scores=tasks.files(PLAN, "train_detectors"),
+        quality=tasks.files(PLAN, "assess_quality"),
+        portraits=tasks.portraits(PLAN),
+        models=tasks.files(PLAN, "train_generator"),
+        windows=[
+            paths.WINDOWS.format(study=STUDY.name, cohort=cohort, windows="detector")
+            for cohort in STUDY.cohorts
+        ],
+        audits=[
+            *tasks.files(PLAN, "audit_generator"),
+            *tasks.files(PLAN, "audit_detector"),
+        ],
     output:
         tables=multiext(
             f"results/{STUDY.name}/tables/",
@@ -35,19 +41,19 @@ rule summarize:
             "per_subject.svg",
         ),
         quality_figures=dag.quality_figures(PLAN),
-        report=f"results/{STUDY.name}/report.html",
+        report=tasks.outputs(PLAN, "summarize"),
         reproduction=f"results/{STUDY.name}/reproduction.html",
         settings=f"results/{STUDY.name}/study.json",
         # What was measured and when: these two differ from run to run.
         hours=f"results/{STUDY.name}/hours.csv",
         crate=f"results/{STUDY.name}/ro-crate-metadata.json",
     log:
-        f"logs/{STUDY.name}/summarize.log",
+        paths.log(STUDY.name, "summarize"),
     benchmark:
-        f"benchmarks/{STUDY.name}/summarize.tsv"
+        paths.benchmark(STUDY.name, "summarize")
     threads: STUDY.threads
     resources:
-        **dag.resources(PLAN),
+        **dag.resources(PLAN, "summarize"),
     params:
         script=SCRIPTS / "summarize.py",
         version=identity.SUMMARY,

@@ -6,6 +6,7 @@ from pulseveil.cluster import status
 from pulseveil.cluster.jobs import Job
 from pulseveil.study.plan import make_plan
 from pulseveil.study.study import read_study
+from pulseveil.study.tasks import files
 
 ROOT = Path(__file__).resolve().parents[3]
 LOG = """[Wed Nov 25 07:40:11 2026]
@@ -43,7 +44,7 @@ def test_the_planned_files_are_those_of_a_dry_run_of_the_demo(tmp_path):
 
 def test_files_jobs_and_failures_are_counted_by_stage(tmp_path):
     plan = make_plan(read_study(ROOT / "config" / "demo.yaml"))
-    for name in [*plan.scores_paths()[:3], "results/demo/report.html"]:
+    for name in [*files(plan, "train_detectors")[:3], "results/demo/report.html"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     jobs = [

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from pulseveil.core.errors import InputError
-from pulseveil.study import audits, costs
+from pulseveil.study import audits, costs, tasks
 from pulseveil.study.cells import AuditedCell
 from pulseveil.study.study import Audit
 from tests.unit.study.test_plan import demo
@@ -68,7 +68,7 @@ def test_several_evaluations_audit_each_model_once():
     plan = audited(["real", "tstr", "both"])
     cells = audits.audited_cells(plan)
     assert len(cells) == len(set(cells)) == 3 + 3 + 2
-    assert len(set(audits.audit_paths(plan))) == len(cells)
+    assert len({*tasks.files(plan, "audit_generator"), *tasks.files(plan, "audit_detector")}) == len(cells)
 
 
 def test_the_plan_fixes_how_many_synthetic_subjects_an_audit_has():

@@ -8,6 +8,7 @@ from pulseveil.core.contracts import PUBLISHED_CHANNELS, WindowSet
 from pulseveil.study import costs
 from pulseveil.study.plan import make_plan
 from pulseveil.study.study import check_study, read_study
+from pulseveil.study.tasks import benchmark, tasks
 from pulseveil.windows.features import extract_features, spectrum_bins
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -20,8 +21,8 @@ def demo(**keys):
 
 
 def detector(plan, name):
-    (job,) = [job for job in costs.jobs(plan) if job.rule == "train_detectors" and job.model == name]
-    return job.seconds
+    (task,) = [task for task in tasks(plan) if task.rule == "train_detectors" and task.model == name]
+    return costs.cost(plan, task).seconds
 
 
 @pytest.mark.parametrize(
@@ -73,12 +74,12 @@ def test_a_rule_from_published_times_costs_nothing_to_fit():
 def test_hours_on_a_gpu_are_those_of_its_jobs_by_the_guess():
     plan = make_plan(read_study(ROOT / "config" / "paper.yaml"))
     lines = {line.stage: line for line in costs.lines(plan)}
-    tested = {job.model for job in costs.jobs(plan) if job.stage == "detectors: real" and job.gpu}
-    assert tested == {"cnn", "cnn_lstm", "transformer"}
-    networks = [job for job in costs.jobs(plan) if job.stage == "detectors: real" and job.model in tested]
+    real = [task for task in tasks(plan) if costs.stage(task) == "detectors: real"]
+    networks = [task for task in real if costs.cost(plan, task).gpu]
+    assert {task.model for task in networks} == {"cnn", "cnn_lstm", "transformer"}
     assert lines["detectors: real"].gpu_jobs == len(networks)
     assert lines["detectors: real"].gpu_hours == pytest.approx(
-        sum(job.seconds for job in networks) / 3600 / 20
+        sum(costs.cost(plan, task).seconds for task in networks) / 3600 / 20
     )
     printed = costs.describe(plan)
     assert "by the guess\nthat it trains 20 times faster" in printed
@@ -94,8 +95,8 @@ def test_a_study_without_gpus_says_nothing_of_their_speed():
 
 def test_lines_hold_every_job_once():
     plan = demo()
-    jobs = list(costs.jobs(plan))
-    assert len({(job.rule, job.name) for job in jobs}) == len(jobs)
+    jobs = list(tasks(plan))
+    assert len({benchmark(plan, task) for task in jobs}) == len(jobs)
     assert sum(line.jobs for line in costs.lines(plan)) == len(jobs)
     # 2 generators and 3 evaluations of 4 detectors, each one job; 2 window files, 1 of features, 1 summary.
     assert len(jobs) == 2 * 4 + 3 * 4 + 3 + 1

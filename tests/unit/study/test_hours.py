@@ -6,9 +6,8 @@ import pytest
 import yaml
 from snakemake import benchmark
 
-from pulseveil.core import paths
 from pulseveil.core.errors import InputError
-from pulseveil.study import costs, hours
+from pulseveil.study import costs, hours, tasks
 from pulseveil.study.plan import make_plan
 from pulseveil.study.study import check_study
 
@@ -36,10 +35,10 @@ def write(path, *rows):
 
 def write_all(plan, folder, factor):
     """Benchmark files of jobs that each took `factor` times what was expected, at half a core."""
-    for job in costs.jobs(plan):
-        seconds = factor * job.seconds
+    for task in tasks.tasks(plan):
+        seconds = factor * costs.cost(plan, task).seconds
         row = (2 * seconds, seconds * hours.last_look(2 * seconds) / (2 * seconds))
-        write(folder / paths.benchmark("demo", job.rule, job.name), row)
+        write(folder / tasks.benchmark(plan, task), row)
 
 
 def test_the_time_of_a_job_is_what_its_own_clock_says(tmp_path):
@@ -91,7 +90,7 @@ def test_ratios_are_measured_hours_to_planned_ones(plan, tmp_path):
     table = hours.hours(plan, tmp_path)
     assert table["ratio"].to_numpy() == pytest.approx(1.5)
     assert table["expected_hours"].sum() == pytest.approx(sum(line.cpu_hours for line in costs.lines(plan)))
-    assert table["jobs"].sum() == table["measured_jobs"].sum() == sum(1 for _ in costs.jobs(plan))
+    assert table["jobs"].sum() == table["measured_jobs"].sum() == sum(1 for _ in tasks.tasks(plan))
     assert "All jobs were measured" in hours.describe(table)
 
 

@@ -8,9 +8,11 @@ import pytest
 import yaml
 
 from pulseveil.core.errors import InputError
-from pulseveil.study import costs
+from pulseveil.study import costs, tasks
+from pulseveil.study.cells import DetectorCell
 from pulseveil.study.plan import make_plan
 from pulseveil.study.study import check_study, read_study
+from pulseveil.study.tasks import Task
 from pulseveil.summary.published import read_published
 from tests.benchmarks.scale import full_paper
 
@@ -26,7 +28,7 @@ def test_the_demo_has_one_scores_file_a_cell_and_seed():
     plan = demo()
     # real: 2 models x 2 seeds; tstr and augmented: 2 generators x 2 models x 2 seeds; timeline: 3 x 2 x 2
     assert len(plan.cells) == 4 + 2 * 8 + 12
-    assert len(set(plan.scores_paths())) == len(plan.cells)
+    assert len(set(tasks.files(plan, "train_detectors"))) == len(plan.cells)
     assert len(plan.runs()) == 3 * len(plan.cells)
 
 
@@ -42,10 +44,10 @@ def test_quality_of_the_first_seeds_alone():
         ("seeds_1", (2,)),
     ]
     cells = len(plan.generator_cells())
-    assert len(plan.quality_paths()) == 3 * cells
-    assert sum(job.rule == "assess_quality" for job in costs.jobs(plan)) == 2 * cells
+    assert len(tasks.files(plan, "assess_quality")) == 3 * cells
+    assert sum(task.rule == "assess_quality" for task in tasks.tasks(plan)) == 2 * cells
     # More than there are is all of them.
-    assert demo(quality_seeds=9).quality_paths() == demo().quality_paths()
+    assert tasks.files(demo(quality_seeds=9), "assess_quality") == tasks.files(demo(), "assess_quality")
 
 
 def test_the_demo_starts_tensorflow_at_most_six_times():
@@ -79,7 +81,7 @@ def test_jobs_of_the_paper_can_stay_as_many_with_more_seeds():
 
 def test_packs_hold_every_cell_once():
     plan = demo(pack={"detector_seeds": 1, "generator_seeds": 1})
-    assert sorted(plan.scores_paths()) == sorted(demo().scores_paths())
+    assert sorted(tasks.files(plan, "train_detectors")) == sorted(tasks.files(demo(), "train_detectors"))
 
 
 def test_a_generator_never_sees_the_subjects_its_fold_tests():
@@ -176,11 +178,12 @@ def test_starting_tensorflow_is_a_small_part_of_the_papers_trainings():
     for pack in plan.detector_packs:
         for detector in {"cnn", "cnn_lstm", "transformer"}.intersection(pack.detectors):
             for privacy in plan.privacies(pack, detector):
-                assert 0.1 * costs.detector_seconds(plan, detector, pack, privacy) > costs.TENSORFLOW_START
+                task = Task("train_detectors", DetectorCell(detector, privacy), pack)
+                assert 0.1 * costs.cost(plan, task).seconds > costs.TENSORFLOW_START
     # Private trainings of generators are short: a few hundred steps.
     (cell,) = [c for c in plan.generator_cells() if c.generator == "cgan" and math.isinf(c.epsilon)]
     for pack in plan.generator_packs():
-        assert 0.1 * costs.generator_seconds(plan, cell, pack) > costs.TENSORFLOW_START
+        assert 0.1 * costs.cost(plan, Task("train_generator", cell, pack)).seconds > costs.TENSORFLOW_START
 
 
 def test_public_signs_are_refused_in_units_of_which_nothing_is_known():
@@ -214,7 +217,8 @@ def test_a_private_training_that_sees_other_windows_is_expected_to_cost_what_the
 
     def seconds(detector, epsilon, unit="window"):
         cell = next(p for p in plan.privacies(pack, detector) if p[::2] == (unit, epsilon))
-        return costs.detector_seconds(plan, detector, pack, cell) - costs.TENSORFLOW_START
+        task = Task("train_detectors", DetectorCell(detector, cell), pack)
+        return costs.cost(plan, task).seconds - costs.TENSORFLOW_START
 
     assert seconds("long", 1) == pytest.approx(3 * seconds("short", 1))
     assert seconds("long", math.inf, "subject") == seconds("short", math.inf, "subject")
@@ -227,7 +231,8 @@ def test_the_longest_time_limit_is_that_of_the_longest_job():
     assert costs.longest_limit_minutes(plan) == plan.study.resources.runtime
     longer = demo(generators=[{"name": "cgan", "settings": {"steps": 400_000}}, "moments"])
     (pack,) = longer.generator_packs()
-    seconds = [costs.generator_seconds(longer, cell, pack) for cell in longer.generator_cells()]
+    trained = [Task("train_generator", cell, pack) for cell in longer.generator_cells()]
+    seconds = [costs.cost(longer, task).seconds for task in trained]
     assert costs.longest_limit_minutes(longer) == round(3 * max(seconds) / 60) > 60
     faster = demo(
         generators=[{"name": "cgan", "settings": {"steps": 400_000}}, "moments"],

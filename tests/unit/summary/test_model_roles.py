@@ -15,6 +15,7 @@ import pytest
 import pulseveil.summary
 from pulseveil.core import paths, store
 from pulseveil.core.identity import parse_number
+from pulseveil.study import tasks
 from pulseveil.study.plan import make_plan
 from pulseveil.study.study import check_study
 from pulseveil.summary.description import describe
@@ -71,19 +72,19 @@ def prepare(plan, folder, measures):
     for name in plan.study.cohorts:
         windows = folder / paths.WINDOWS.format(study="roles", cohort=name, windows="detector")
         store.write_json(store.sidecar_path(windows), {"cohort": []})
-    for path in map(Path, plan.generator_paths(str(folder / paths.MODELS))):
+    for path in (folder / name for name in tasks.files(plan, "train_generator")):
         _, words = paths.words(paths.MODELS, path)
         store.write_models(
             path, store.Models({}, {}, {"S1": ledger_of(words, "epsilon_generator")}), cell_hash="x"
         )
-    for path in map(Path, plan.generator_paths(str(folder / paths.QUALITY))):
+    for path in (folder / name for name in tasks.files(plan, "assess_quality")):
         _, words = paths.words(paths.QUALITY, path)
         rows = [{**words, "measure": measure, "value": i / 10} for i, measure in enumerate(measures)]
         rest = dict.fromkeys(("low", "high", "floor", "floor_low", "floor_high", "held_out"), 0.5)
         path.parent.mkdir(parents=True, exist_ok=True)
         table = pd.DataFrame(rows).assign(fold="S1", signal="all", condition="all", **rest)
         table.drop(columns="study").to_csv(path, index=False)
-    for path in map(Path, plan.portrait_paths()):
+    for path in map(Path, tasks.portraits(plan)):
         write_portrait(folder / path, generator=path.parts[4])
 
 

@@ -16,9 +16,9 @@ from rich.text import Text
 
 from pulseveil.cluster import jobs, lease
 from pulseveil.cluster.jobs import Job
-from pulseveil.core import paths
-from pulseveil.study import audits, spending
+from pulseveil.study import spending
 from pulseveil.study.plan import Plan
+from pulseveil.study.tasks import files, tasks
 from pulseveil.summary.results import CELL, collect
 
 # Rules of packs carry their numbers in the name: train_generator_seeds_0.
@@ -59,13 +59,13 @@ def stages(plan: Plan, directory: Path, jobs: Iterable[Job], log: str) -> tuple[
     return tuple(
         Stage(
             name,
-            sum((directory / path).exists() for path in files),
-            len(files),
+            sum((directory / path).exists() for path in planned),
+            len(planned),
             counts[name, False],
             counts[name, True],
             failures[name],
         )
-        for name, files in planned_files(plan).items()
+        for name, planned in planned_files(plan).items()
     )
 
 
@@ -74,42 +74,23 @@ def stage_of(rule: str) -> str:
     return next((stage for start, stage in STAGES.items() if rule.startswith(start)), "")
 
 
-def planned_files(plan: Plan) -> dict[str, Sequence[str]]:
+def planned_files(plan: Plan) -> Mapping[str, Sequence[str]]:
     """The files of each stage that a finished study has."""
-    study = plan.study.name
-    cohorts = sorted({pack.evaluation.cohort for pack in plan.detector_packs} | _test_cohorts(plan))
-    windows = [paths.WINDOWS.format(study=study, cohort=c, windows="detector") for c in cohorts]
-    learnt = sorted({cell.cohort for cell in plan.generator_cells()})
-    windows += [paths.WINDOWS.format(study=study, cohort=c, windows="generator") for c in learnt]
-    files: dict[str, Sequence[str]] = {
-        "cohorts": windows,
-        "features": [
-            *(paths.REAL_FEATURES.format(study=study, cohort=c) for c in cohorts),
-            *plan.generator_paths(paths.SYNTHETIC_FEATURES),
-        ],
-        "generators": plan.generator_paths(paths.MODELS),
-        "synthetic data": plan.generator_paths(paths.SYNTHETIC),
-        "quality": plan.quality_paths(),
-        "detectors": plan.scores_paths(),
-        "audits": audits.audit_paths(plan),
-        "summary": [str(paths.results(study) / "report.html")],
-    }
-    return {name: found for name, found in files.items() if found}
+    found: dict[str, list[str]] = {}
+    for rule in dict.fromkeys(task.rule for task in tasks(plan)):
+        found.setdefault(stage_of(rule), []).extend(files(plan, rule))
+    return found
 
 
 def finished_scores(plan: Plan, directory: Path) -> list[Path]:
     """The score files that are there."""
-    return [path for name in plan.scores_paths() if (path := directory / name).exists()]
+    return [path for name in files(plan, "train_detectors") if (path := directory / name).exists()]
 
 
 def latest_log(directory: Path) -> str:
     """What Snakemake's last run in a directory has logged; empty before the first one."""
     logs = sorted((directory / ".snakemake" / "log").glob("*.snakemake.log"))
     return logs[-1].read_text(errors="replace") if logs else ""
-
-
-def _test_cohorts(plan: Plan) -> set[str]:
-    return {e.test_cohort for e in plan.study.evaluations if e.test_cohort}
 
 
 def _rule(comment: str) -> str:

@@ -30,6 +30,23 @@ SCORES = (
     "epsilon_generator={epsilon_generator}/epsilon_detector={epsilon_detector}/"
     "subjects={subjects}/noise={noise}/seed={seed}.h5"
 )
+REPORT = "results/{study}/report.html"
+
+_GENERATOR_NAME = "{cohort}.{generator}.{unit}.{epsilon_generator}"
+_DETECTOR_NAME = "{detector}.{unit}.{epsilon_generator}.{epsilon_detector}"
+# What tells a rule's jobs apart in the names of their logs and benchmarks.
+NAMES = {
+    "prepare_cohort": "{cohort}.{windows}",
+    "extract_features": "{cohort}",
+    "train_generator": f"{_GENERATOR_NAME}.{{pack}}",
+    "synthesize": f"{_GENERATOR_NAME}.{{pack}}",
+    "extract_synthetic_features": f"{_GENERATOR_NAME}.{{pack}}",
+    "assess_quality": f"{_GENERATOR_NAME}.{{pack}}",
+    "train_detectors": f"{{pack}}/{_DETECTOR_NAME}",
+    "audit_generator": _GENERATOR_NAME,
+    "audit_detector": f"{{cohort}}.{{generator}}.{_DETECTOR_NAME}",
+    "summarize": "",
+}
 
 
 def fill(template: str, **words: str) -> str:
@@ -51,10 +68,19 @@ def results(study: str) -> Path:
     return Path("results") / study
 
 
-def benchmark(study: str, rule: str, name: str) -> Path:
-    """Where Snakemake writes what a job took; `name` is empty for the one job of a rule."""
-    folder = Path("benchmarks") / study
-    return folder / rule / f"{name}.tsv" if name else folder / f"{rule}.tsv"
+def log(study: str, rule: str, pack: str = "") -> str:
+    """Where the jobs of a rule log: a template whose wildcards are those of the rule's files."""
+    return _beside("logs", study, rule, pack, "log")
+
+
+def benchmark(study: str, rule: str, pack: str = "") -> str:
+    """Where Snakemake writes what the jobs of a rule took: a template like that of `log`."""
+    return _beside("benchmarks", study, rule, pack, "tsv")
+
+
+def _beside(folder: str, study: str, rule: str, pack: str, suffix: str) -> str:
+    name = fill(NAMES[rule], pack=pack)
+    return f"{folder}/{study}/{rule}/{name}.{suffix}" if name else f"{folder}/{study}/{rule}.{suffix}"
 
 
 def run_store(study: str) -> Path:

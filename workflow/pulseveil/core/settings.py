@@ -9,9 +9,16 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+# The closed lists of a study, each spelled here alone.
+Preprocessing = Literal["paper", "sound"]
+Channels = Literal["published", "physiological"]
+ScalingName = Literal["min-max", "calibration", "public"]
+Pairing = Literal["published", "intended"]
+Audience = Literal["generator", "detector"]
 
 # Beyond these no number of a study means anything, while sizes, powers and sums of it overflow.
 SMALLEST, LARGEST = 1e-12, 1e9

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pulseveil.core.settings import ScalingName
 from pulseveil.privacy import accounting
 from pulseveil.privacy.accounting import Group
 from pulseveil.privacy.budget import Mechanism
 from pulseveil.privacy.ledger import Entry
 from pulseveil.windows import reach
 from pulseveil.windows.reach import PIECE_S
-from pulseveil.windows.scaling import Name, scalings
+from pulseveil.windows.scaling import scalings
 
 DELTAS = (1e-3, 1e-5, 1e-6)
 _WIDTH = 100
@@ -103,7 +104,7 @@ class Setting:
     strides_s: tuple[int, int] = (30, 60)
     labelled_s: int = 2192
     reach_s: float = reach.reach_s("sound", "physiological", "calibration")
-    scaling: Name = "calibration"
+    scaling: ScalingName = "calibration"
 
     def piece_windows(self, stride_s: int) -> float:
         """How many windows any `PIECE_S` s of a person can change; infinite where there is no bound."""

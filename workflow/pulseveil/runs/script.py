@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import sys
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -19,12 +21,41 @@ from pulseveil.study.jobs import Job
 AnyJob = TypeVar("AnyJob", bound=Job)
 
 
+def add_job_options(parser: argparse.ArgumentParser, shorthand: Mapping[str, str]) -> None:
+    """Give a script `--job` and, for a job typed by hand, one option per key of `shorthand` with its help."""
+    parser.add_argument("--job", help="the job as one JSON object" + (", or:" if shorthand else ""))
+    for key, text in shorthand.items():
+        parser.add_argument(f"--{key.replace('_', '-')}", dest=key, help=text)
+
+
+def job_of(options: argparse.Namespace, kind: type[AnyJob], values: Mapping[str, Any]) -> AnyJob:
+    """The job of a script's options: that of `--job`, or one of the `values` of its shorthand.
+
+    Raises InputError with the key that is wrong, and where both are given.
+    """
+    given = {key: value for key, value in values.items() if value is not None}
+    if options.job is None:
+        try:
+            return kind.model_validate(given)
+        except ValidationError as error:
+            raise InputError(explain(error, kind, given, "options")) from None
+    if given:
+        raise InputError(f"--job: holds all keys of the job; leave out the options for {', '.join(given)}")
+    return read_job(options.job, kind)
+
+
 def read_job(text: str, kind: type[AnyJob]) -> AnyJob:
-    """A job from its JSON; raises InputError with the key that is wrong."""
+    """A job from its JSON; raises InputError with the key that is wrong, and for another code's job."""
     try:
-        return kind.model_validate_json(text)
+        job = kind.model_validate_json(text)
     except ValidationError as error:
         raise InputError(explain(error, kind, None, "--job")) from None
+    if kind.stage is not None and job.versions[0] != kind.stage:
+        raise InputError(
+            f"--job: versions: this code has version {kind.stage} of the stage, the plan asks for "
+            f"{job.versions[0]}; plan with the same code"
+        )
+    return job
 
 
 def stores(study: str) -> tuple[RunStore, Journal]:

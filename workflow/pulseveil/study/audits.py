@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from pulseveil.core import identity, paths, registry
-from pulseveil.core.identity import number_label
 from pulseveil.evaluation.protocols import Train
 from pulseveil.generators import Discriminates
-from pulseveil.study.cells import AuditedCell, DetectorPack
+from pulseveil.study.cells import NONE, AuditedCell, DetectorPack
 from pulseveil.study.jobs import AuditJob, DetectorAuditJob, GeneratorAuditJob
-from pulseveil.study.plan import NONE, Plan, programs
+from pulseveil.study.plan import Plan, programs
 from pulseveil.study.study import Audit
 
 _SEED = 0
@@ -76,7 +75,7 @@ def synthetic_paths(plan: Plan, cell: AuditedCell) -> list[str]:
     """The synthetic features that an audited detector learns from beside real ones, if any."""
     if cell.generator == NONE:
         return []
-    return [paths.SYNTHETIC_FEATURES.format(study=plan.study.name, seed=_SEED, **_words(cell))]
+    return [paths.SYNTHETIC_FEATURES.format(study=plan.study.name, seed=_SEED, **cell.words)]
 
 
 def audit_job(plan: Plan, cell: AuditedCell) -> AuditJob:
@@ -131,14 +130,6 @@ def audit_job(plan: Plan, cell: AuditedCell) -> AuditJob:
     )
 
 
-def audit_paths(plan: Plan) -> list[str]:
-    """The table of every audit of the study."""
-    templates = {"generator": paths.GENERATOR_AUDIT, "detector": paths.DETECTOR_AUDIT}
-    return [
-        templates[cell.part].format(study=plan.study.name, **_words(cell)) for cell in audited_cells(plan)
-    ]
-
-
 def _audit(plan: Plan) -> Audit:
     if plan.study.audit is None:
         raise ValueError("the study has no audit")
@@ -171,15 +162,3 @@ def _cells(plan: Plan, pack: DetectorPack) -> Iterator[AuditedCell]:
                     yield AuditedCell(
                         "detector", cohort, generator, detector, unit, of_generator, of_detector
                     )
-
-
-def _words(cell: AuditedCell) -> dict[str, str]:
-    """The wildcards of a cell."""
-    return {
-        "cohort": cell.cohort,
-        "generator": cell.generator,
-        "detector": cell.detector,
-        "unit": cell.unit,
-        "epsilon_generator": number_label(cell.epsilon_generator),
-        "epsilon_detector": number_label(cell.epsilon_detector),
-    }

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 from pulseveil.core import registry
-from pulseveil.core.identity import number_label
 from pulseveil.detectors import MODEL
 from pulseveil.privacy.budget import Unit
 from pulseveil.study import audits
-from pulseveil.study.cells import AuditedCell, Budgets, DetectorPack, GeneratorCell, GeneratorPack
+from pulseveil.study.cells import (
+    AuditedCell,
+    DetectorCell,
+    DetectorPack,
+    GeneratorCell,
+    GeneratorPack,
+    WindowsCell,
+)
 from pulseveil.study.plan import Plan
+from pulseveil.study.tasks import Task, tasks
 from pulseveil.windows.features import PAPER_BINS, spectrum_bins
 
 # Seconds on one core of a 2020s x86-64 server; starting TensorFlow counts the first compilation too.
@@ -31,20 +38,26 @@ PREPARATION = 0.15
 SUMMARY_START, SCORES = 3.5, 0.02
 # All measures of the synthetic windows of one fold and seed, and their floors.
 ASSESSMENT = 5.0
+_STAGES = {
+    "prepare_cohort": "cohorts and features",
+    "extract_features": "cohorts and features",
+    "train_generator": "train generators",
+    "synthesize": "synthesize and assess",
+    "extract_synthetic_features": "synthesize and assess",
+    "assess_quality": "synthesize and assess",
+    "audit_generator": "audits",
+    "audit_detector": "audits",
+    "summarize": "summary",
+}
 
 
 @dataclass(frozen=True)
-class Job:
-    """A planned job.
+class Cost:
+    """What a task is expected to take.
 
-    `rule` and `name` say where its log and benchmark lie, `stage` is its line of the printed plan, `model`
-    the generator or detector that it serves, if any. `gpu`: whether a GPU would help it.
+    seconds: CPU seconds; runs: models that it trains; gpu: whether a GPU would help it.
     """
 
-    stage: str
-    rule: str
-    name: str
-    model: str
     seconds: float
     runs: int = 0
     starts_tensorflow: bool = False
@@ -67,33 +80,58 @@ class Line:
     gpu_hours: float
 
 
-def generator_seconds(plan: Plan, cell: GeneratorCell, pack: GeneratorPack) -> float:
-    """Expected CPU seconds of one generator job."""
+def cost(plan: Plan, task: Task) -> Cost:
+    """What a task is expected to take."""
+    match task.rule, task.cell, task.pack:
+        case "prepare_cohort", WindowsCell(cohort, _), _:
+            return Cost(PYTHON_START + PREPARATION * len(plan.outlines[cohort]))
+        case "train_generator", GeneratorCell(), GeneratorPack():
+            return _of_generator(plan, task.cell, task.pack)
+        case "synthesize", GeneratorCell(), _:
+            tensorflow = _kind(plan, "generators", task.model).uses_tensorflow
+            return Cost(_start(tensorflow), starts_tensorflow=tensorflow)
+        case "assess_quality", GeneratorCell(), GeneratorPack():
+            folds = len(plan.generator_folds(task.cell.cohort))
+            return Cost(PYTHON_START + SCIKIT_LEARN_IMPORT + ASSESSMENT * len(task.pack.seeds) * folds)
+        case "train_detectors", DetectorCell(), DetectorPack():
+            return _of_detectors(plan, task.cell, task.pack)
+        case _, AuditedCell(), _:
+            return _of_audit(plan, task.cell)
+        case "summarize", _, _:
+            return Cost(SUMMARY_START + SCORES * len(plan.cells))
+        case _:
+            return Cost(PYTHON_START)
+
+
+def stage(task: Task) -> str:
+    """The line of the printed plan that a task belongs to."""
+    if isinstance(task.pack, DetectorPack):
+        return f"detectors: {task.pack.evaluation.name}"
+    return _STAGES[task.rule]
+
+
+def _of_generator(plan: Plan, cell: GeneratorCell, pack: GeneratorPack) -> Cost:
     model, kind = plan.study.generator(cell.generator), _kind(plan, "generators", cell.generator)
-    private = _private(cell.unit, cell.epsilon)
-    rows = [2 * WINDOWS_PER_SUBJECT * len(fold.train_subjects) for fold in plan.generator_folds(cell.cohort)]
+    private, folds = _private(cell.unit, cell.epsilon), plan.generator_folds(cell.cohort)
+    rows = [2 * WINDOWS_PER_SUBJECT * len(fold.train_subjects) for fold in folds]
     seconds = sum(kind.expected_seconds(model.settings, n, private) for n in rows)
-    return float(_start(kind.uses_tensorflow) + len(pack.seeds) * seconds)
+    tensorflow = kind.uses_tensorflow
+    seconds = float(_start(tensorflow) + len(pack.seeds) * seconds)
+    return Cost(seconds, len(pack.seeds) * len(folds), tensorflow, gpu=tensorflow)
 
 
-def assessment_seconds(plan: Plan, cohort: str, pack: GeneratorPack) -> float:
-    """Expected CPU seconds of one quality job."""
-    return (
-        PYTHON_START + SCIKIT_LEARN_IMPORT + ASSESSMENT * len(pack.seeds) * len(plan.generator_folds(cohort))
-    )
-
-
-def detector_seconds(plan: Plan, detector: str, pack: DetectorPack, privacy: Budgets) -> float:
-    """Expected CPU seconds of one detector job."""
-    model, kind = plan.study.detector(detector), _kind(plan, "detectors", detector)
-    private = _private(privacy.unit, privacy.epsilon_detector)
+def _of_detectors(plan: Plan, cell: DetectorCell, pack: DetectorPack) -> Cost:
+    model, kind = plan.study.detector(cell.detector), _kind(plan, "detectors", cell.detector)
+    private, folds = _private(cell.budgets.unit, cell.budgets.epsilon_detector), plan.detector_folds(pack)
+    runs = len(pack.seeds) * len(pack.generators) * len(pack.noise)
     seconds = 0.0
-    for fold, subjects in product(plan.detector_folds(pack), pack.subjects):
+    for fold, subjects in product(folds, pack.subjects):
         real = 0 if pack.train == "synthetic" else WINDOWS_PER_SUBJECT * len(fold.train_subjects)
         rows = real + WINDOWS_PER_SYNTHETIC_SUBJECT * subjects
-        runs = len(pack.seeds) * len(pack.generators) * len(pack.noise)
         seconds += runs * kind.expected_seconds(model.settings, rows, private)
-    return float(_detector_start(kind) + _share_of_bins(plan, kind) * seconds)
+    seconds = float(_detector_start(kind) + _share_of_bins(plan, kind) * seconds)
+    tensorflow = kind.uses_tensorflow
+    return Cost(seconds, runs * len(pack.subjects) * len(folds), tensorflow, gpu=tensorflow)
 
 
 def _share_of_bins(plan: Plan, kind: Any) -> float:
@@ -111,29 +149,20 @@ def limit_minutes(plan: Plan, seconds: float, gpu: int) -> int:
 
 def longest_limit_minutes(plan: Plan) -> int:
     """The longest time limit that a job of the study asks for at its first try."""
-    gpu = plan.study.resources.gpu
-    return max(limit_minutes(plan, job.seconds, gpu * job.gpu) for job in jobs(plan))
-
-
-def jobs(plan: Plan) -> Iterator[Job]:
-    """Every job of a study, in the order in which they can run."""
-    yield from _cohort_jobs(plan)
-    yield from _generator_jobs(plan)
-    yield from _detector_jobs(plan)
-    yield from _audit_jobs(plan)
-    yield Job("summary", "summarize", "", "", SUMMARY_START + SCORES * len(plan.cells))
+    gpu, costs = plan.study.resources.gpu, (cost(plan, task) for task in tasks(plan))
+    return max(limit_minutes(plan, found.seconds, gpu * found.gpu) for found in costs)
 
 
 def lines(plan: Plan) -> list[Line]:
-    """The expected work of a study, a line for each stage."""
-    stages: dict[str, list[Job]] = {}
-    for job in jobs(plan):
-        stages.setdefault(job.stage, []).append(job)
-    return [_line(plan, stage, found) for stage, found in stages.items()]
+    """The expected work of a study, one line per stage."""
+    stages: dict[str, list[Cost]] = {}
+    for task in tasks(plan):
+        stages.setdefault(stage(task), []).append(cost(plan, task))
+    return [_line(plan, name, found) for name, found in stages.items()]
 
 
-def _line(plan: Plan, stage: str, found: Iterable[Job]) -> Line:
-    found, resources = list(found), plan.study.resources
+def _line(plan: Plan, stage: str, found: Sequence[Cost]) -> Line:
+    resources = plan.study.resources
     on_gpu = [job for job in found if job.gpu and resources.gpu]
     return Line(
         stage,
@@ -146,117 +175,25 @@ def _line(plan: Plan, stage: str, found: Iterable[Job]) -> Line:
     )
 
 
-def _cohort_jobs(plan: Plan) -> Iterator[Job]:
-    stage, packs = "cohorts and features", plan.detector_packs
-    learnt = dict.fromkeys(cell.cohort for cell in plan.generator_cells())
-    windows = [*((c, "detector") for c in plan.study.cohorts), *((c, "generator") for c in learnt)]
-    for cohort, kind in windows:
-        seconds = PYTHON_START + PREPARATION * len(plan.outlines[cohort])
-        yield Job(stage, "prepare_cohort", f"{cohort}.{kind}", "", seconds)
-    tested = [pack.evaluation.tested_cohort for pack in packs]
-    for cohort in dict.fromkeys([*(pack.evaluation.cohort for pack in packs), *tested]):
-        yield Job(stage, "extract_features", cohort, "", PYTHON_START)
-
-
-def _generator_jobs(plan: Plan) -> Iterator[Job]:
-    cells = [(cell, pack) for cell in plan.generator_cells() for pack in plan.generator_packs()]
-    for cell, pack in cells:
-        tensorflow = _kind(plan, "generators", cell.generator).uses_tensorflow
-        yield Job(
-            "train generators",
-            "train_generator",
-            _name(cell, pack),
-            cell.generator,
-            generator_seconds(plan, cell, pack),
-            runs=len(pack.seeds) * len(plan.generator_folds(cell.cohort)),
-            starts_tensorflow=tensorflow,
-            gpu=tensorflow,
-        )
-    for cell, pack in cells:
-        tensorflow = _kind(plan, "generators", cell.generator).uses_tensorflow
-        for rule, seconds, starts in (
-            ("synthesize", _start(tensorflow), tensorflow),
-            ("extract_features", PYTHON_START, False),
-        ):
-            name = _name(cell, pack)
-            yield Job("synthesize and assess", rule, name, cell.generator, seconds, starts_tensorflow=starts)
-    for cell, pack in product(plan.generator_cells(), plan.quality_packs()):
-        seconds = assessment_seconds(plan, cell.cohort, pack)
-        yield Job("synthesize and assess", "assess_quality", _name(cell, pack), cell.generator, seconds)
-
-
-def _name(cell: GeneratorCell, pack: GeneratorPack) -> str:
-    return f"{cell.cohort}.{cell.generator}.{cell.unit}.{number_label(cell.epsilon)}.{pack.name}"
-
-
-def _detector_jobs(plan: Plan) -> Iterator[Job]:
-    for pack in plan.detector_packs:
-        cells = len(pack.generators) * len(pack.subjects) * len(pack.noise) * len(pack.seeds)
-        runs = cells * len(plan.detector_folds(pack))
-        for detector in pack.detectors:
-            tensorflow = _kind(plan, "detectors", detector).uses_tensorflow
-            for privacy in plan.privacies(pack, detector):
-                yield Job(
-                    f"detectors: {pack.evaluation.name}",
-                    "train_detectors",
-                    f"{pack.name}/{detector}.{_axes(privacy)}",
-                    detector,
-                    detector_seconds(plan, detector, pack, privacy),
-                    runs=runs,
-                    starts_tensorflow=tensorflow,
-                    gpu=tensorflow,
-                )
-
-
-def _axes(cell: Budgets | AuditedCell) -> str:
-    return f"{cell.unit}.{number_label(cell.epsilon_generator)}.{number_label(cell.epsilon_detector)}"
-
-
-def _audit_jobs(plan: Plan) -> Iterator[Job]:
-    for cell in audits.audited_cells(plan):
-        tensorflow = audited_kind(plan, cell).uses_tensorflow
-        if cell.part == "generator":
-            model = cell.generator
-            name = f"{cell.cohort}.{model}.{cell.unit}.{number_label(cell.epsilon_generator)}"
-        else:
-            model = cell.detector
-            name = f"{cell.cohort}.{cell.generator}.{model}.{_axes(cell)}"
-        yield Job(
-            "audits",
-            f"audit_{cell.part}",
-            name,
-            model,
-            audit_seconds(plan, cell),
-            runs=audits.trained_models(plan, cell),
-            starts_tensorflow=tensorflow,
-            gpu=tensorflow,
-        )
-
-
-def audited_kind(plan: Plan, cell: AuditedCell) -> Any:
-    """The registered kind of an audited model."""
-    if cell.part == "generator":
-        return _kind(plan, "generators", cell.generator)
-    return _kind(plan, "detectors", cell.detector)
-
-
-def audit_seconds(plan: Plan, cell: AuditedCell) -> float:
-    """Expected CPU seconds of one audit."""
-    study, kind = plan.study, audited_kind(plan, cell)
+def _of_audit(plan: Plan, cell: AuditedCell) -> Cost:
+    study = plan.study
     people, synthetic = len(plan.outlines[cell.cohort]), audits.synthetic_subjects(plan, cell)
     beside = WINDOWS_PER_SYNTHETIC_SUBJECT * synthetic
-    private = _private(cell.unit, cell.epsilon)
+    private, trained = _private(cell.unit, cell.epsilon), audits.trained_models(plan, cell)
     if cell.part == "generator":
+        kind, settings = _kind(plan, "generators", cell.generator), study.generator(cell.generator).settings
         rows = 2 * WINDOWS_PER_SUBJECT * people
-        fit = kind.expected_seconds(study.generator(cell.generator).settings, rows, private)
+        fit = kind.expected_seconds(settings, rows, private)
         start = _start(kind.uses_tensorflow)
         attack = WARPING * people * rows * beside
     else:
+        kind, settings = _kind(plan, "detectors", cell.detector), study.detector(cell.detector).settings
         rows = WINDOWS_PER_SUBJECT * people + beside
-        fit, attack = kind.expected_seconds(study.detector(cell.detector).settings, rows, private), 0.0
+        fit, attack = kind.expected_seconds(settings, rows, private), 0.0
         fit *= _share_of_bins(plan, kind)
         start = _detector_start(kind)
-    return float(start + audits.trained_models(plan, cell) * fit + attack)
+    tensorflow = kind.uses_tensorflow
+    return Cost(float(start + trained * fit + attack), trained, tensorflow, gpu=tensorflow)
 
 
 def _private(unit: Unit, epsilon: float) -> Unit | None:
@@ -282,7 +219,7 @@ def _start(uses_tensorflow: bool) -> float:
 def describe(plan: Plan) -> str:
     """The plan as a plain table: runs, jobs, starts of TensorFlow, expected hours on CPU and on GPU."""
     study, rows = plan.study, lines(plan)
-    total = _line(plan, "all", jobs(plan))
+    total = _line(plan, "all", [cost(plan, task) for task in tasks(plan)])
     header = f"{'stage':<34}{'runs':>9}{'jobs':>7}{'TensorFlow':>12}"
     header += f"{'CPU hours':>11}{'GPU jobs':>10}{'GPU hours':>11}"
     body = [

@@ -1,4 +1,4 @@
-"""What each rule hands to its script: arguments, files and resources, all from the plan."""
+"""What Snakemake's rules ask of the plan: the plan itself, and each job's words, files and resources."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pulseveil.core import identity, paths, registry
+from pulseveil.core import paths, registry
 from pulseveil.core.errors import InputError
-from pulseveil.core.identity import number_label, parse_number
-from pulseveil.study import audits, costs, spending
-from pulseveil.study.audit_settings import Part
-from pulseveil.study.cells import AuditedCell, Budgets, DetectorPack, GeneratorCell, GeneratorPack
-from pulseveil.study.plan import NONE, Plan, make_plan
+from pulseveil.study import audits, costs, spending, tasks
+from pulseveil.study.cells import AuditedCell, GeneratorPack
+from pulseveil.study.plan import Plan, make_plan
 from pulseveil.study.study import check_study, load_yaml
-
-__all__ = ["number_label"]
+from pulseveil.study.tasks import Pack
 
 
 def put_own_interpreter_first() -> None:
@@ -77,35 +74,6 @@ def describe(plan: Plan) -> str:
     return "\n\n".join(text for text in (costs.describe(plan), spending.describe(plan)) if text)
 
 
-def cohort_arguments(plan: Plan, cohort: str, windows: str) -> list[str]:
-    """Arguments of scripts/prepare_cohort.py."""
-    study = plan.study
-    settings = study.cohort_settings[cohort]
-    stride = study.stride_s.generator if windows == "generator" else study.stride_s.detector
-    return [
-        *("--study", study.name, "--settings", settings.model_dump_json()),
-        *("--protocol", study.protocol, "--windows", windows),
-        *("--channels", study.channels, "--scaling", study.scaling),
-        *("--window-s", str(study.window_s), "--stride-s", str(stride)),
-        *("--calibration-s", str(study.calibration_s)),
-        *("--version", str(identity.COHORT)),
-    ]
-
-
-def cohort_version(plan: Plan, cohort: str) -> int:
-    """The version of the cohort's kind: a new one makes its recordings be read again."""
-    return int(registry.load("cohorts", plan.study.cohort_settings[cohort].kind).version)
-
-
-def feature_arguments(plan: Plan) -> list[str]:
-    """Arguments of scripts/extract_features.py."""
-    study = plan.study
-    return [
-        *("--study", study.name, "--protocol", study.protocol, "--pairing", study.pairing),
-        *("--version", str(identity.FEATURES)),
-    ]
-
-
 def recordings_at_hand(plan: Plan, cohort: str) -> list[str]:
     """The cohort's files that exist here: a plan can be made without them, a run cannot."""
     settings = plan.study.cohort_settings[cohort]
@@ -121,59 +89,14 @@ def require_recordings(plan: Plan) -> None:
                 raise InputError(f"{path}: no such file; cohort {name} needs it, see its keys in the study")
 
 
-def cohort_windows(plan: Plan) -> list[str]:
-    """The detector windows of every cohort, whose summaries the report shows."""
-    return [
-        paths.WINDOWS.format(study=plan.study.name, cohort=cohort, windows="detector")
-        for cohort in plan.study.cohorts
-    ]
-
-
-def generator_job(plan: Plan, wildcards: Any, pack: GeneratorPack) -> str:
-    """The GeneratorJob of a pack, as JSON."""
-    return plan.generator_job(_generator_cell(wildcards), pack.seeds).model_dump_json()
-
-
-def synthesis_arguments(plan: Plan, cohort: str) -> list[str]:
-    """Arguments of scripts/synthesize.py; the version makes a changed stage run again."""
-    subjects = plan.synthetic_subjects(cohort)
-    return ["--subjects", str(subjects), "--version", str(identity.SYNTHESIS)]
-
-
-def detector_job(plan: Plan, wildcards: Any, pack: DetectorPack) -> str:
-    """The DetectorJob of a pack, as JSON."""
-    return plan.detector_job(pack, wildcards.detector, _privacy(wildcards)).model_dump_json()
-
-
-def audit_job(plan: Plan, wildcards: Any, part: Part) -> str:
-    """The AuditJob of a generator or detector, as JSON."""
-    return audits.audit_job(plan, _audited_cell(wildcards, part)).model_dump_json()
+def job(plan: Plan, rule: str, pack: Pack | None = None) -> Callable[[Any], str]:
+    """A rule's function of wildcards: what the script is told, as JSON."""
+    return lambda wildcards: tasks.job(plan, tasks.read(rule, wildcards, pack)).model_dump_json()
 
 
 def audited_beside(plan: Plan, wildcards: Any) -> list[str]:
     """The synthetic features that an audited detector learns from beside real ones: none, or of one seed."""
-    return audits.synthetic_paths(plan, _audited_cell(wildcards, "detector"))
-
-
-def _generator_cell(wildcards: Any) -> GeneratorCell:
-    epsilon = parse_number(wildcards.epsilon_generator)
-    return GeneratorCell(wildcards.cohort, wildcards.generator, wildcards.unit, epsilon)
-
-
-def _privacy(wildcards: Any) -> Budgets:
-    epsilons = (wildcards.epsilon_generator, wildcards.epsilon_detector)
-    return Budgets(wildcards.unit, *map(parse_number, epsilons))
-
-
-def _audited_cell(wildcards: Any, part: Part) -> AuditedCell:
-    words = (wildcards.cohort, wildcards.generator, getattr(wildcards, "detector", NONE), wildcards.unit)
-    epsilons = (wildcards.epsilon_generator, getattr(wildcards, "epsilon_detector", "inf"))
-    return AuditedCell(part, *words, *map(parse_number, epsilons))
-
-
-def quality_arguments() -> list[str]:
-    """Arguments of scripts/assess_quality.py."""
-    return ["--version", str(identity.QUALITY)]
+    return audits.synthetic_paths(plan, AuditedCell.read(wildcards))
 
 
 def portrait_output(plan: Plan, pack: GeneratorPack) -> list[str]:
@@ -196,64 +119,20 @@ def study_json(plan: Plan) -> str:
     return json.dumps(plan.study.model_dump(mode="json", exclude_none=True))
 
 
-def resources(plan: Plan) -> dict[str, Any]:
-    """Resources of a job that trains no network; memory and time grow with each retry."""
-    return _resources(plan, lambda wildcards: 0.0, lambda wildcards: 0)
+def resources(plan: Plan, rule: str, pack: Pack | None = None) -> dict[str, Any]:
+    """Resources of a rule's jobs; memory and time grow with each retry."""
+    wanted = plan.study.resources
 
-
-def generator_resources(plan: Plan, pack: GeneratorPack) -> dict[str, Any]:
-    """Resources of a job of `pack`."""
-
-    def seconds(wildcards: Any) -> float:
-        return costs.generator_seconds(plan, _generator_cell(wildcards), pack)
+    def cost(wildcards: Any) -> costs.Cost:
+        return costs.cost(plan, tasks.read(rule, wildcards, pack))
 
     def gpu(wildcards: Any) -> int:
-        kind = plan.study.generator(wildcards.generator).kind
-        return plan.study.resources.gpu * int(registry.load("generators", kind).uses_tensorflow)
+        return wanted.gpu * int(cost(wildcards).gpu)
 
-    return _resources(plan, seconds, gpu)
-
-
-def quality_resources(plan: Plan, pack: GeneratorPack) -> dict[str, Any]:
-    """Resources of the quality job of `pack`."""
-
-    def seconds(wildcards: Any) -> float:
-        return costs.assessment_seconds(plan, wildcards.cohort, pack)
-
-    return _resources(plan, seconds, lambda wildcards: 0)
-
-
-def detector_resources(plan: Plan, pack: DetectorPack) -> dict[str, Any]:
-    """Resources of a job of `pack`."""
-
-    def seconds(wildcards: Any) -> float:
-        return costs.detector_seconds(plan, wildcards.detector, pack, _privacy(wildcards))
-
-    def gpu(wildcards: Any) -> int:
-        kind = plan.study.detector(wildcards.detector).kind
-        return plan.study.resources.gpu * int(registry.load("detectors", kind).uses_tensorflow)
-
-    return _resources(plan, seconds, gpu)
-
-
-def audit_resources(plan: Plan, part: Part) -> dict[str, Any]:
-    """Resources of the audit of a generator or detector."""
-
-    def seconds(wildcards: Any) -> float:
-        return costs.audit_seconds(plan, _audited_cell(wildcards, part))
-
-    def gpu(wildcards: Any) -> int:
-        kind = costs.audited_kind(plan, _audited_cell(wildcards, part))
-        return plan.study.resources.gpu * int(kind.uses_tensorflow)
-
-    return _resources(plan, seconds, gpu)
-
-
-def _resources(plan: Plan, seconds: Any, gpu: Any) -> dict[str, Any]:
     return {
-        "mem_mb": lambda wildcards, attempt: plan.study.resources.mem_mb * attempt,
+        "mem_mb": lambda wildcards, attempt: wanted.mem_mb * attempt,
         "runtime": lambda wildcards, attempt: (
-            attempt * costs.limit_minutes(plan, seconds(wildcards), gpu(wildcards))
+            attempt * costs.limit_minutes(plan, cost(wildcards).seconds, gpu(wildcards))
         ),
         "gpu": gpu,
     }

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from pulseveil.core import paths
 from pulseveil.core.errors import InputError
 from pulseveil.study import costs
 from pulseveil.study.plan import Plan
+from pulseveil.study.tasks import benchmark, tasks
 
 # Snakemake looks at a job when it starts, then every half second, after 15 s every half minute.
 SHORT_PAUSE_S, LONG_PAUSE_S, SHORT_PAUSES = 0.5, 30.0, 30
@@ -25,8 +25,14 @@ def hours(plan: Plan, folder: Path) -> pd.DataFrame:
     job that ran elsewhere has no file; one that found its trainings finished has one of less than they took.
     """
     rows = [
-        (job.stage, job.rule, job.model, job.seconds, measured_seconds(folder / _benchmark(plan, job)))
-        for job in costs.jobs(plan)
+        (
+            costs.stage(task),
+            task.rule,
+            task.model,
+            costs.cost(plan, task).seconds,
+            measured_seconds(folder / benchmark(plan, task)),
+        )
+        for task in tasks(plan)
     ]
     table = pd.DataFrame(rows, columns=[*_GROUP, "expected", "measured"]).astype({"measured": float})
     table["expected_of_measured"] = table["expected"].where(table["measured"].notna(), 0.0)
@@ -101,10 +107,6 @@ def _missing(jobs: int, measured: int) -> str:
         f"{jobs - measured} of {jobs} jobs have no benchmark file here: not run yet, or their results were "
         "copied\nfrom elsewhere. The ratio is that of the measured jobs. A repeated job counts its last run."
     )
-
-
-def _benchmark(plan: Plan, job: costs.Job) -> Path:
-    return paths.benchmark(plan.study.name, job.rule, job.name)
 
 
 def _number(text: str) -> float | None:

@@ -9,24 +9,76 @@ from collections.abc import Iterator, Mapping
 from dataclasses import astuple
 from itertools import product
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from pydantic import ValidationError
+from pydantic import PositiveInt, ValidationError
 
-from pulseveil.core import randomness, store
+from pulseveil.core import identity, randomness, store
 from pulseveil.core.contracts import CHANNEL_SETS
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import number_label, require_name
 from pulseveil.core.randomness import Stream
-from pulseveil.core.settings import Settings, explain
+from pulseveil.core.settings import Audience, Channels, Pairing, Preprocessing, ScalingName, Settings, explain
 from pulseveil.evaluation.protocols import Fold, Train
 from pulseveil.privacy.budget import Backend, Budget, NoiseMode, Population, Unit
 from pulseveil.study.audit_settings import AuditSettings, Part
-from pulseveil.study.study import Epsilon, Scaling
+from pulseveil.study.study import Epsilon
 
 
 class Job(Settings):
-    """What all jobs know of their study; `versions` of stage and model: a new one trains everything again.
+    """What all jobs know: the study, and the versions of stage and kind, which rise when values change."""
+
+    study: str = ""
+    versions: tuple[int, ...]
+
+    # The version of the stage in this code; None where the runs hash what the job says.
+    stage: ClassVar[int | None] = None
+
+
+class CohortJob(Job):
+    """Cut the recordings of a cohort into windows; keys left out have the protocol's values.
+
+    `settings`: the cohort's, with its kind; see `windows.cutting.Recipe` for the others.
+    """
+
+    stage: ClassVar[int | None] = identity.COHORT
+    versions: tuple[int, ...] = (identity.COHORT,)
+    settings: Mapping[str, Any]
+    protocol: Preprocessing
+    windows: Audience
+    channels: Channels | None = None
+    scaling: ScalingName | None = None
+    window_s: int | None = None
+    stride_s: int | None = None
+    calibration_s: int | None = None
+
+
+class FeatureJob(Job):
+    """Make features of windows. `pairing`: which sub-window length belongs to which signal (paper)."""
+
+    stage: ClassVar[int | None] = identity.FEATURES
+    versions: tuple[int, ...] = (identity.FEATURES,)
+    protocol: Preprocessing
+    pairing: Pairing = "published"
+
+
+class SynthesisJob(Job):
+    """Synthesize `subjects` subjects with each fold's generator."""
+
+    stage: ClassVar[int | None] = identity.SYNTHESIS
+    versions: tuple[int, ...] = (identity.SYNTHESIS,)
+    subjects: PositiveInt
+
+
+class QualityJob(Job):
+    """Compare synthetic windows with real ones."""
+
+    stage: ClassVar[int | None] = identity.QUALITY
+    versions: tuple[int, ...] = (identity.QUALITY,)
+
+
+class TrainingJob(Job):
+    """What jobs that train know of their study; a new version of stage or model trains everything again.
 
     `programs`: versions of what trains privately; a new one trains private models again.
     `windows_per_subject` and `stress_share` are what a private training takes for public.
@@ -61,7 +113,7 @@ class Job(Settings):
         return [*common, *known, self.noise_mode, self.dp_backend, list(self.programs)]
 
 
-class GeneratorJob(Job):
+class GeneratorJob(TrainingJob):
     """Train one generator for each fold and seed; a fold's `train_subjects` are all that it may see.
 
     `cohort_kind` is for the cards; it is empty in models of older versions. `ledgers` is the version of what
@@ -102,8 +154,8 @@ class _Form(Settings):
     rate_hz: float
     window_s: float
     stride_s: float
-    scaling: Scaling
-    protocol: Literal["paper", "sound"]
+    scaling: ScalingName
+    protocol: Preprocessing
 
 
 class _Description(Settings):
@@ -131,7 +183,7 @@ def read_generators(path: Path) -> store.Models:
     return models
 
 
-class DetectorJob(Job):
+class DetectorJob(TrainingJob):
     """Train and test one detector for each generator, number of subjects, noise level, seed and fold."""
 
     evaluation: str
@@ -169,7 +221,7 @@ class DetectorJob(Job):
         )
 
 
-class AuditJob(Job):
+class AuditJob(TrainingJob):
     """Audit one part of a cell on all people of a cohort.
 
     `kind` and `settings` are those of the audited model, `audits` is how many verdicts of the study can fail.

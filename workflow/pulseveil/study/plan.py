@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pulseveil.core import identity, paths, registry
+from pulseveil.core import identity, registry
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import number_label, require_name
 from pulseveil.detectors import MODEL
@@ -32,11 +32,10 @@ from pulseveil.evaluation.protocols import (
     require_folds,
 )
 from pulseveil.privacy.budget import Unit
-from pulseveil.study.cells import Budgets, DetectorPack, GeneratorCell, GeneratorPack
+from pulseveil.study.cells import NONE, Budgets, DetectorPack, GeneratorCell, GeneratorPack
 from pulseveil.study.jobs import DetectorJob, GeneratorJob
 from pulseveil.study.study import Evaluation, Model, Study
 
-NONE = "none"
 _MOST_RUNS = 2_000_000
 RUN_KEYS = (
     *("evaluation", "generator", "detector", "unit", "epsilon_generator", "epsilon_detector"),
@@ -227,39 +226,9 @@ class Plan:
         table["fold"] = np.concatenate([names[pack] for pack in cells["pack"]])
         return table.reset_index(drop=True)
 
-    def scores_paths(self) -> list[str]:
-        """Every Scores file of the study."""
-        return [
-            paths.SCORES.format(study=self.study.name, **{str(word): value for word, value in row.items()})
-            for row in self.cells.drop(columns=["pack", "folds"]).to_dict("records")
-        ]
-
-    def generator_paths(self, template: str, seeds: int | None = None) -> list[str]:
-        """The file of `template` for every generator cell and each of the first `seeds`; default: all."""
-        return [
-            template.format(
-                study=self.study.name,
-                cohort=cell.cohort,
-                generator=cell.generator,
-                unit=cell.unit,
-                epsilon_generator=number_label(cell.epsilon),
-                seed=seed,
-            )
-            for cell in self.generator_cells()
-            for seed in range(self.study.seeds if seeds is None else seeds)
-        ]
-
-    def quality_paths(self) -> list[str]:
-        """Every file of a generator's quality."""
-        return self.generator_paths(paths.QUALITY, self._quality_seeds)
-
     @property
     def _quality_seeds(self) -> int:
         return min(self.study.quality_seeds or self.study.seeds, self.study.seeds)
-
-    def portrait_paths(self) -> list[str]:
-        """The file for the figures of every generator cell."""
-        return list(dict.fromkeys(self.generator_paths(paths.PORTRAIT)))
 
     def _packs(self, evaluation: Evaluation) -> Iterator[DetectorPack]:
         chosen = [self.study.detector(name) for name in evaluation.detectors or ()] or self.study.detectors

@@ -14,7 +14,15 @@ from pulseveil.cohorts import CohortSettings
 from pulseveil.core import limits, registry
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import number_label, parse_number, require_plain_path
-from pulseveil.core.settings import Settings, explain, explain_choice
+from pulseveil.core.settings import (
+    Channels,
+    Pairing,
+    Preprocessing,
+    ScalingName,
+    Settings,
+    explain,
+    explain_choice,
+)
 from pulseveil.evaluation.protocols import Train
 from pulseveil.privacy.budget import Backend, NoiseMode, Population, Unit
 from pulseveil.study.audit_settings import FEWEST_TRAININGS, AuditSettings
@@ -60,8 +68,6 @@ Epsilon = Annotated[
 Delta = Annotated[float, BeforeValidator(_delta)]
 Seconds = Annotated[int, Field(gt=0, le=_WEEK_S)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-Channels = Literal["published", "physiological"]
-Scaling = Literal["min-max", "calibration", "public"]
 
 
 class Strides(Settings):
@@ -178,13 +184,13 @@ class Study(Settings):
 
     name: Name = Field(description="folder under results/")
     seed: int = Field(ge=0, description="root of the seed tree")
-    protocol: Literal["paper", "sound"] = Field(description="published pre-processing, or the corrected one")
+    protocol: Preprocessing = Field(description="published pre-processing, or the corrected one")
     channels: Channels = Field(description="default: published in `paper`, physiological in `sound`")
-    pairing: Literal["published", "intended"] = Field(
+    pairing: Pairing = Field(
         "published", description="which sub-window length belongs to which signal (protocol paper)"
     )
     classes: Literal[2, 3] = Field(2, description="conditions that a generator distinguishes")
-    scaling: Scaling = Field(description="default: min-max in `paper`, calibration in `sound`")
+    scaling: ScalingName = Field(description="default: min-max in `paper`, calibration in `sound`")
     calibration_s: Seconds = Field(300, description="labelled seconds that `calibration` takes for itself")
     window_s: Seconds = Field(60, description="length of a window in seconds")
     stride_s: Strides = Strides()

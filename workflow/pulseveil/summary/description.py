@@ -15,13 +15,14 @@ from pydantic import Field
 from pulseveil.cohorts import origin_of
 from pulseveil.core import paths, registry, store
 from pulseveil.core.errors import InputError
-from pulseveil.core.settings import Settings
+from pulseveil.core.settings import Preprocessing, Settings
 from pulseveil.detectors import COMPARED, MODEL, Role
 from pulseveil.evaluation.protocols import Train
 from pulseveil.privacy.statement import Setting, Unbudgeted
-from pulseveil.study import audits, costs, spending
+from pulseveil.study import costs, spending
 from pulseveil.study.plan import Plan
 from pulseveil.study.study import Model
+from pulseveil.study.tasks import files, portraits
 from pulseveil.windows import reach
 
 
@@ -91,7 +92,7 @@ class StudyDescription(Settings):
     """A study as its summary shows it."""
 
     study: str
-    protocol: Literal["paper", "sound"]
+    protocol: Preprocessing
     channels: str
     scaling: str
     cohorts: Mapping[str, CohortDescription] = Field(min_length=1)
@@ -183,10 +184,12 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
             for line in lines
         ),
         gpu_speedup=study.resources.gpu_speedup,
-        quality=tuple(str(folder / path) for path in plan.quality_paths()),
-        portraits=tuple(str(folder / path) for path in plan.portrait_paths()),
-        models=tuple(str(folder / path) for path in plan.generator_paths(paths.MODELS)),
-        audits=tuple(str(folder / path) for path in audits.audit_paths(plan)),
+        quality=tuple(str(folder / path) for path in files(plan, "assess_quality")),
+        portraits=tuple(str(folder / path) for path in portraits(plan)),
+        models=tuple(str(folder / path) for path in files(plan, "train_generator")),
+        audits=tuple(
+            str(folder / path) for part in ("generator", "detector") for path in files(plan, f"audit_{part}")
+        ),
         privacy=spending.setting(study),
         unbudgeted=spending.unbudgeted(plan),
     )

@@ -5,30 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pulseveil.core.contracts import CHANNEL_SETS, CONDITIONS, STRESS, Recording, WindowSet
 from pulseveil.core.errors import InputError
+from pulseveil.core.settings import Audience, Channels, Preprocessing, ScalingName
 from pulseveil.windows import scaling
 from pulseveil.windows.scaling import Scaled
 from pulseveil.windows.timeline import RATE_HZ, RESAMPLERS, UNLABELLED, Timeline, make_timeline
-
-Protocol = Literal["paper", "sound"]
-Audience = Literal["generator", "detector"]
-Channels = Literal["published", "physiological"]
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How recordings become windows; lengths in whole seconds."""
 
-    protocol: Protocol
+    protocol: Preprocessing
     windows: Audience
     channels: Channels
-    scaling: scaling.Name
+    scaling: ScalingName
     window_s: int = 60
     stride_s: int = 60
     calibration_s: int = 300
@@ -44,7 +41,7 @@ class Recipe:
             object.__setattr__(self, name, int(value))
 
     @classmethod
-    def with_defaults(cls, protocol: Protocol, windows: Audience, **given: Any) -> Recipe:
+    def with_defaults(cls, protocol: Preprocessing, windows: Audience, **given: Any) -> Recipe:
         """The protocol's recipe, changed where `given` holds a value other than None.
 
         `paper`: published channels, min-max; `sound`: physiological channels, calibration. Both: windows of
@@ -82,9 +79,9 @@ class SubjectWindows:
 def cut_windows(
     recordings: Iterable[Recording],
     *,
-    protocol: Protocol,
+    protocol: Preprocessing,
     channels: Channels,
-    scaling: scaling.Name,
+    scaling: ScalingName,
     window_s: float,
     stride_s: float,
     windows: Audience,

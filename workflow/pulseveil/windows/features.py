@@ -6,7 +6,7 @@ Statistics stand in named columns, for detectors that need no spectrum.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pulseveil.core.contracts import PUBLISHED_CHANNELS, FeatureSet, SyntheticSet, WindowSet
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import FEATURES
+from pulseveil.core.settings import Pairing, Preprocessing
 
 # Column suffix -> unit; `scaled` is the unit of the channel after the window set's scaling.
 STATISTICS: Mapping[str, str] = {
@@ -65,8 +66,6 @@ def select_columns(names: Sequence[str], wanted: Sequence[str]) -> NDArray[np.in
     return np.unique(np.concatenate([np.asarray(indices, dtype=np.intp) for indices in found]))
 
 
-Protocol = Literal["paper", "sound"]
-Pairing = Literal["published", "intended"]
 Spectra = NDArray[np.float64]
 Coefficients = NDArray[np.complex128]
 
@@ -82,7 +81,7 @@ _BLOCK_ROWS = 256
 
 
 def extract_features(
-    windows: WindowSet | SyntheticSet, *, protocol: Protocol, pairing: Pairing
+    windows: WindowSet | SyntheticSet, *, protocol: Preprocessing, pairing: Pairing
 ) -> FeatureSet:
     """Spectra and statistics of each window; one recipe for real and synthetic windows.
 
@@ -117,12 +116,12 @@ def extract_features(
     )
 
 
-def spectrum_bins(protocol: Protocol, window_s: int) -> int:
+def spectrum_bins(protocol: Preprocessing, window_s: int) -> int:
     """How many bins the spectra of a study's windows have; these are at 1 Hz in both protocols."""
     return PAPER_BINS if protocol == "paper" else window_s // 4 + 1
 
 
-def feature_settings(protocol: Protocol, pairing: Pairing) -> dict[str, Any]:
+def feature_settings(protocol: Preprocessing, pairing: Pairing) -> dict[str, Any]:
     """What features depend on beside the windows, for the cell hash; `pairing` only where it matters."""
     settings: dict[str, Any] = {"stage": "features", "version": FEATURES, "protocol": protocol}
     return settings | {"pairing": pairing} if protocol == "paper" else settings

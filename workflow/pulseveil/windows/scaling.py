@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from pulseveil.core.errors import InputError
 from pulseveil.windows.timeline import UNLABELLED, Timeline
 
 Array = NDArray[np.float64]
-Name = Literal["min-max", "calibration", "public"]
 
 # Fewer seconds than one window say too little about a person's own level.
 LEAST_CALIBRATION_S = 60

@@ -1,0 +1,176 @@
+"""The tasks of a study: every job of its DAG once, with its files and what the job is told.
+
+Rules, costs, hours, status and summary read this one list. A rule has one task per cell and pack; the rule's
+files are templates whose wildcards are the words of the cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+from pulseveil.core import identity, paths, registry
+from pulseveil.study import audits
+from pulseveil.study.cells import (
+    AuditedCell,
+    DetectorCell,
+    DetectorPack,
+    GeneratorCell,
+    GeneratorPack,
+    WindowsCell,
+)
+from pulseveil.study.jobs import CohortJob, FeatureJob, Job, QualityJob, SynthesisJob
+from pulseveil.study.plan import Plan
+
+Cell = WindowsCell | GeneratorCell | DetectorCell | AuditedCell
+Pack = GeneratorPack | DetectorPack
+
+_FILES = {
+    "prepare_cohort": paths.WINDOWS,
+    "extract_features": paths.REAL_FEATURES,
+    "train_generator": paths.MODELS,
+    "synthesize": paths.SYNTHETIC,
+    "extract_synthetic_features": paths.SYNTHETIC_FEATURES,
+    "assess_quality": paths.QUALITY,
+    "train_detectors": paths.SCORES,
+    "audit_generator": paths.GENERATOR_AUDIT,
+    "audit_detector": paths.DETECTOR_AUDIT,
+    "summarize": paths.REPORT,
+}
+_CELLS: dict[str, type[Cell]] = {
+    "prepare_cohort": WindowsCell,
+    "extract_features": WindowsCell,
+    "train_generator": GeneratorCell,
+    "synthesize": GeneratorCell,
+    "extract_synthetic_features": GeneratorCell,
+    "assess_quality": GeneratorCell,
+    "train_detectors": DetectorCell,
+    "audit_generator": AuditedCell,
+    "audit_detector": AuditedCell,
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One job of the DAG: its rule, and the cell and pack that it works on; the summary has neither."""
+
+    rule: str
+    cell: Cell | None = None
+    pack: Pack | None = None
+
+    @property
+    def model(self) -> str:
+        """The generator or detector that the task trains, uses or audits; empty for others."""
+        match self.cell:
+            case DetectorCell() | AuditedCell(part="detector"):
+                return self.cell.detector
+            case GeneratorCell() | AuditedCell():
+                return self.cell.generator
+            case _:
+                return ""
+
+
+def tasks(plan: Plan) -> Iterator[Task]:
+    """Every task of a study, in an order in which the tasks can run."""
+    packs = plan.detector_packs
+    tested = dict.fromkeys(
+        [
+            *(pack.evaluation.cohort for pack in packs),
+            *(pack.evaluation.tested_cohort for pack in packs),
+        ]
+    )
+    learnt = dict.fromkeys(cell.cohort for cell in plan.generator_cells())
+    for cohort in plan.study.cohorts:
+        yield Task("prepare_cohort", WindowsCell(cohort, "detector"))
+    for cohort in learnt:
+        yield Task("prepare_cohort", WindowsCell(cohort, "generator"))
+    for cohort in tested:
+        yield Task("extract_features", WindowsCell(cohort, "detector"))
+    for cell, pack in product(plan.generator_cells(), plan.generator_packs()):
+        for rule in ("train_generator", "synthesize", "extract_synthetic_features"):
+            yield Task(rule, cell, pack)
+    for cell, pack in product(plan.generator_cells(), plan.quality_packs()):
+        yield Task("assess_quality", cell, pack)
+    for detector_pack in packs:
+        for detector in detector_pack.detectors:
+            for budgets in plan.privacies(detector_pack, detector):
+                yield Task("train_detectors", DetectorCell(detector, budgets), detector_pack)
+    for audited in audits.audited_cells(plan):
+        yield Task(f"audit_{audited.part}", audited)
+    yield Task("summarize")
+
+
+def read(rule: str, wildcards: object, pack: Pack | None = None) -> Task:
+    """The task of a rule's wildcards, which are attributes with the words of the study."""
+    return Task(rule, _CELLS[rule].read(wildcards) if rule in _CELLS else None, pack)
+
+
+def outputs(plan: Plan, rule: str, pack: Pack | None = None) -> list[str]:
+    """The files of a rule's job: templates, in which the words of the cell are left open."""
+    axes = pack.axes if pack is not None else {}
+    template = paths.fill(_FILES[rule], study=plan.study.name)
+    return [paths.fill(template, **dict(zip(axes, words, strict=True))) for words in product(*axes.values())]
+
+
+def files(plan: Plan, rule: str) -> list[str]:
+    """Every file that the tasks of a rule write."""
+    found, templates = [], dict[Pack | None, list[str]]()
+    for task in tasks(plan):
+        if task.rule == rule:
+            if task.pack not in templates:
+                templates[task.pack] = outputs(plan, rule, task.pack)
+            words = task.cell.words if task.cell is not None else {}
+            found += [paths.fill(template, **words) for template in templates[task.pack]]
+    return found
+
+
+def portraits(plan: Plan) -> list[str]:
+    """The file for the figures of every generator, which the quality job of its first seed writes."""
+    template = paths.fill(paths.PORTRAIT, study=plan.study.name)
+    return [paths.fill(template, **cell.words) for cell in plan.generator_cells()]
+
+
+def benchmark(plan: Plan, task: Task) -> str:
+    """The file in which Snakemake writes what a task took."""
+    template = paths.benchmark(plan.study.name, task.rule, task.pack.name if task.pack is not None else "")
+    return paths.fill(template, **(task.cell.words if task.cell is not None else {}))
+
+
+def job(plan: Plan, task: Task) -> Job:
+    """What the script of a task is told; raises ValueError for the summary, which is told the study."""
+    study, cell, pack = plan.study, task.cell, task.pack
+    match task.rule, cell, pack:
+        case "prepare_cohort", WindowsCell(cohort, windows), None:
+            settings = study.cohort_settings[cohort]
+            return CohortJob(
+                study=study.name,
+                versions=(identity.COHORT, registry.load("cohorts", settings.kind).version),
+                settings=settings.model_dump(mode="json"),
+                protocol=study.protocol,
+                windows=windows,
+                channels=study.channels,
+                scaling=study.scaling,
+                window_s=study.window_s,
+                stride_s=study.stride_s.generator if windows == "generator" else study.stride_s.detector,
+                calibration_s=study.calibration_s,
+            )
+        case "extract_features" | "extract_synthetic_features", _, _:
+            return FeatureJob(
+                study=study.name,
+                versions=(identity.FEATURES,),
+                protocol=study.protocol,
+                pairing=study.pairing,
+            )
+        case "train_generator", GeneratorCell(), GeneratorPack():
+            return plan.generator_job(cell, pack.seeds)
+        case "synthesize", GeneratorCell(), _:
+            subjects = plan.synthetic_subjects(cell.cohort)
+            return SynthesisJob(study=study.name, versions=(identity.SYNTHESIS,), subjects=subjects)
+        case "assess_quality", _, _:
+            return QualityJob(study=study.name, versions=(identity.QUALITY,))
+        case "train_detectors", DetectorCell(), DetectorPack():
+            return plan.detector_job(pack, cell.detector, cell.budgets)
+        case _, AuditedCell(), None:
+            return audits.audit_job(plan, cell)
+    raise ValueError(f"{task.rule}: no job is told of this rule")
