@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -13,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pulseveil.core import identity, randomness, registry, store, tensorflow
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.contracts import FeatureSet, Scores
-from pulseveil.core.errors import Interrupted, Told, never
+from pulseveil.core.errors import Told, never
+from pulseveil.detectors import Detector, Fitted
 from pulseveil.evaluation import protocols
 from pulseveil.evaluation.protocols import ALL, Fold
-from pulseveil.privacy import releases
 from pulseveil.privacy.budget import Budget
+from pulseveil.runs import training
 from pulseveil.runs.run_store import Journal, RunStore, content_hash
+from pulseveil.runs.training import Keeping, Run
 from pulseveil.study.jobs import DetectorJob
 
 logger = logging.getLogger(__name__)
@@ -68,9 +69,10 @@ def train_detectors(
     if kind.uses_tensorflow:
         tensorflow.start(job.threads)
     detector = kind(kind.Settings.model_validate(job.settings))
+    keeping = Keeping(runs, journal, told, CHECKPOINT_STEPS)
     for keys in job.cells():
         logger.info("%s", ", ".join(f"{name} {value}" for name, value in keys.items()))
-        hashes = [_run(job, detector, keys, fold, data, runs, journal, told) for fold in job.folds]
+        hashes = [_run(job, detector, keys, fold, data, keeping) for fold in job.folds]
         parts = [store.read_record(runs.path(run_hash), Scores) for run_hash in hashes]
         scores = _together(parts)
         yield keys, scores, _public_hash(job, keys, scores)
@@ -82,18 +84,10 @@ def _together(parts: Sequence[Scores]) -> Scores:
     return replace(Scores.concatenate([replace(part, ledger=ledger) for part in parts]), ledger=ledger)
 
 
-def _run(
-    job: DetectorJob,
-    detector: Any,
-    keys: Keys,
-    fold: Fold,
-    data: Data,
-    runs: RunStore,
-    journal: Journal,
-    told: Told,
-) -> str:
+def _run(job: DetectorJob, detector: Detector, keys: Keys, fold: Fold, data: Data, keeping: Keeping) -> str:
+    """Train and test one run where it is not finished yet; its hash."""
     synthetic = None if job.train == "real" else data.synthetic(keys["generator"], keys["seed"])
-    train = protocols.training_rows(
+    rows = protocols.training_rows(
         data.train,
         synthetic,
         fold,
@@ -102,47 +96,34 @@ def _run(
         subjects=keys["subjects"],
     )
     test = protocols.test_rows(data.test, fold)
-    run_hash = _run_hash(job, detector, keys, fold, train, test)
-    budget = job.budget(job.epsilon_detector, fold)
-    checkpoint = Checkpoint(runs.checkpoint_path(run_hash), run_hash, CHECKPOINT_STEPS, told)
-    if not runs.has(run_hash):
-        if told():
-            raise Interrupted(f"told to end before seed {keys['seed']}, fold {fold.name}")
-        with runs.alone(run_hash) if budget.is_private else nullcontext():
-            # Another process may have ended in between.
-            if not runs.has(run_hash):
-                started, key_path = time.monotonic(), runs.key_path(run_hash)
-                scores, named = _scores(
-                    job, detector, keys, fold, (train, test), budget, checkpoint, key_path
-                )
-                store.write_record(runs.path(run_hash), scores, cell_hash=run_hash)
-                journal.append("detector", time.monotonic() - started, named)
-    checkpoint.clear()
-    return run_hash
-
-
-def _scores(
-    job: DetectorJob,
-    detector: Any,
-    keys: Keys,
-    fold: Fold,
-    rows: tuple[FeatureSet, FeatureSet],
-    budget: Budget,
-    checkpoint: Checkpoint,
-    key_path: Path,
-) -> tuple[Scores, Mapping[str, Any]]:
-    """Scores of the second of `rows` by a detector trained on the first, and what the journal says of it."""
-    train, test = rows
     stream = job.stream(keys, fold.name)
-    noisy = protocols.with_input_noise(train, keys["noise"], randomness.child(stream, "input_noise"))
     fit_stream = randomness.child(stream, "fit")
-    with releases.with_noise(budget, job.noise_mode, key_path, fit_stream, checkpoint) as budget:
-        fitted = detector.fit(noisy, budget=budget, stream=fit_stream, checkpoint=checkpoint)
-        entries = fitted.ledger if budget.is_private else ()
-        ledger = releases.closed_ledger(entries, budget, keys, fold, job.settings)
-        named = releases.journal_keys(keys, fold, budget)
+    run = Run(
+        stage="detector",
+        hash=_run_hash(job, keys, fold, rows, test),
+        keys=keys,
+        fold=fold,
+        settings=job.settings,
+        budget=job.budget(job.epsilon_detector, fold),
+        noise_mode=job.noise_mode,
+        stream=fit_stream,
+    )
+
+    def fit(budget: Budget, checkpoint: Checkpoint) -> Fitted:
+        noisy = protocols.with_input_noise(rows, keys["noise"], randomness.child(stream, "input_noise"))
+        return detector.fit(noisy, budget=budget, stream=fit_stream, checkpoint=checkpoint)
+
+    def write(path: Path, fitted: Fitted, ledger: NDArray[np.str_]) -> None:
+        store.write_record(path, _scores(fitted, test, keys, fold, ledger), cell_hash=run.hash)
+
+    training.train(run, keeping, fit, write, lambda _: None)
+    return run.hash
+
+
+def _scores(fitted: Fitted, test: FeatureSet, keys: Keys, fold: Fold, ledger: NDArray[np.str_]) -> Scores:
+    """The answers of a trained detector for the tested rows."""
     outputs = fitted.score(test)
-    scores = Scores(
+    return Scores(
         subject=test.subject,
         fold=np.full(len(test), fold.name),
         start_s=test.start_s,
@@ -154,12 +135,9 @@ def _scores(
         keys=keys,
         ledger=ledger,
     )
-    return scores, named
 
 
-def _run_hash(
-    job: DetectorJob, detector: Any, keys: Keys, fold: Fold, train: FeatureSet, test: FeatureSet
-) -> str:
+def _run_hash(job: DetectorJob, keys: Keys, fold: Fold, train: FeatureSet, test: FeatureSet) -> str:
     data = {"train": content_hash(train), "test": content_hash(test)}
     return identity.cell_hash(_settings(job, keys, fold) | data)
 

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,9 +20,10 @@ from pulseveil.core.randomness import Stream
 from pulseveil.evaluation.protocols import Fold
 from pulseveil.generators import FitsTogether, TrainingSet
 from pulseveil.generators.subjects import synthetic_subjects
-from pulseveil.privacy import releases
 from pulseveil.privacy.budget import Budget
+from pulseveil.runs import training
 from pulseveil.runs.run_store import Journal, RunStore, content_hash
+from pulseveil.runs.training import Keeping
 from pulseveil.study.jobs import GeneratorJob
 from pulseveil.windows.reach import reach_of
 
@@ -50,11 +51,12 @@ def train_generators(
     kind = _start(job)
     rows = {fold.name: _training_windows(fold, windows) for fold in job.folds}
     planned = {seed: [_run(job, fold, seed, rows[fold.name]) for fold in job.folds] for seed in job.seeds}
+    keeping = Keeping(runs, journal, told, CHECKPOINT_STEPS)
     if _trains_together(kind, job):
-        train_together(job, [run for of_seed in planned.values() for run in of_seed], runs, journal, told)
+        train_together(job, [run for of_seed in planned.values() for run in of_seed], keeping)
     for seed in job.seeds:
         for run in planned[seed]:
-            _train(job, run, runs, journal, told)
+            _train(job, run, keeping)
         hashes = [run.hash for run in planned[seed]]
         parts = [store.read_models(runs.path(run_hash)) for run_hash in hashes]
         arrays = {fold: values for part in parts for fold, values in part.arrays.items()}
@@ -157,23 +159,22 @@ def _trains_together(kind: Any, job: GeneratorJob) -> bool:
     )
 
 
-def train_together(
-    job: GeneratorJob, planned: Sequence[_Run], runs: RunStore, journal: Journal, told: Told
-) -> None:
+def train_together(job: GeneratorJob, planned: Sequence[_Run], keeping: Keeping) -> None:
     """Train all `planned` runs in one program where `runs` lacks any, and store those that it lacks.
 
     Which runs share the program is decided by the job alone, not by what is stored already, so that a run's
     rounding does not depend on what was interrupted before.
     """
+    runs = keeping.runs
     if all(runs.has(run.hash) for run in planned):
         return
-    if told():
+    if keeping.told():
         raise Interrupted(f"told to end before {len(planned)} models of {job.generator}")
     logger.info("train %s: %d models in one program", job.generator, len(planned))
     started = time.monotonic()
     kind = registry.load("generators", job.kind)
     together = identity.cell_hash({"runs": [run.hash for run in planned]})
-    checkpoint = Checkpoint(runs.checkpoint_path(together), together, CHECKPOINT_STEPS, told)
+    checkpoint = keeping.checkpoint(together)
     models = kind.fit_together(
         kind.Settings.model_validate(job.settings),
         [
@@ -191,7 +192,8 @@ def train_together(
     for run, model in zip(planned, models, strict=True):
         if not runs.has(run.hash):
             named = {**job.keys(run.seed), "fold": run.fold.name}
-            _store(named, run, model.arrays(), {}, seconds, runs, journal)
+            _write(runs.path(run.hash), run, model, {})
+            keeping.journal.append("generator", seconds, named)
     checkpoint.clear()
 
 
@@ -207,32 +209,15 @@ def _run(job: GeneratorJob, fold: Fold, seed: int, rows: WindowSet) -> _Run:
     return _Run(fold, seed, rows, identity.cell_hash(known))
 
 
-def _train(job: GeneratorJob, run: _Run, runs: RunStore, journal: Journal, told: Told) -> None:
-    """Train a run on its own where `runs` does not have it; raises InputError where another process does."""
-    budget = job.budget(job.epsilon_generator, run.fold)
-    checkpoint = Checkpoint(runs.checkpoint_path(run.hash), run.hash, CHECKPOINT_STEPS, told)
-    if not runs.has(run.hash):
-        if told():
-            raise Interrupted(f"told to end before seed {run.seed}, fold {run.fold.name}")
-        with runs.alone(run.hash) if budget.is_private else nullcontext():
-            # Another process may have ended in between.
-            if not runs.has(run.hash):
-                _train_alone(job, run, budget, checkpoint, runs, journal)
-    checkpoint.clear()
-
-
-def _train_alone(
-    job: GeneratorJob, run: _Run, budget: Budget, checkpoint: Checkpoint, runs: RunStore, journal: Journal
-) -> None:
-    """Train and store a run that no other process trains."""
+def _train(job: GeneratorJob, run: _Run, keeping: Keeping) -> None:
+    """Train and store a run where it is not finished yet."""
     fold, seed, rows, run_hash = run
-    logger.info("train %s, seed %d, fold %s", job.generator, seed, fold.name)
-    started = time.monotonic()
-    kind = registry.load("generators", job.kind)
     stream = job.stream("generator", fold.name, seed)
-    key_path = runs.key_path(run_hash)
-    with releases.with_noise(budget, job.noise_mode, key_path, stream, checkpoint) as budget:
-        model = kind.fit(
+    kind = registry.load("generators", job.kind)
+
+    def fit(budget: Budget, checkpoint: Checkpoint) -> Any:
+        logger.info("train %s, seed %d, fold %s", job.generator, seed, fold.name)
+        return kind.fit(
             kind.Settings.model_validate(job.settings),
             rows.windows,
             condition_codes(rows, job.classes),
@@ -242,35 +227,31 @@ def _train_alone(
             checkpoint=checkpoint,
             subject=rows.subject,
         )
-        ledgers = _ledgers(job, fold, seed, model, budget)
-        named = releases.journal_keys(job.keys(seed), fold, budget)
-    _store(named, run, model.arrays(), ledgers, time.monotonic() - started, runs, journal)
+
+    def write(path: Path, model: Any, ledger: NDArray[np.str_]) -> None:
+        _write(path, run, model, {fold.name: ledger} if len(ledger) else {})
+
+    training.train(
+        training.Run(
+            stage="generator",
+            hash=run_hash,
+            keys=job.keys(seed),
+            fold=fold,
+            settings=job.settings,
+            budget=job.budget(job.epsilon_generator, fold),
+            noise_mode=job.noise_mode,
+            stream=stream,
+        ),
+        keeping,
+        fit,
+        write,
+        lambda model: model.arrays(),
+    )
 
 
-def _store(
-    named: Mapping[str, Any],
-    run: _Run,
-    arrays: Mapping[str, NDArray[Any]],
-    ledgers: dict[str, NDArray[np.str_]],
-    seconds: float,
-    runs: RunStore,
-    journal: Journal,
-) -> None:
-    """Store a trained run, and say in the journal, by its keys `named`, that it was trained."""
-    models = store.Models({run.fold.name: arrays}, {}, ledgers)
-    store.write_models(runs.path(run.hash), models, cell_hash=run.hash)
-    journal.append("generator", seconds, named)
-
-
-def _ledgers(
-    job: GeneratorJob, fold: Fold, seed: int, model: Any, budget: Budget
-) -> dict[str, NDArray[np.str_]]:
-    """The closed ledger of one fold's training by fold; none where it is not private."""
-    if not budget.is_private:
-        return {}
-    arrays = model.arrays()
-    closed = releases.closed_ledger(model.ledger, budget, job.keys(seed), fold, job.settings, arrays)
-    return {fold.name: closed}
+def _write(path: Path, run: _Run, model: Any, ledgers: dict[str, NDArray[np.str_]]) -> None:
+    """Store a trained run with its ledger by fold."""
+    store.write_models(path, store.Models({run.fold.name: model.arrays()}, {}, ledgers), cell_hash=run.hash)
 
 
 def _settings(job: GeneratorJob, fold: Fold, seed: int) -> dict[str, Any]:
