@@ -21,11 +21,11 @@ from pulseveil.privacy.records import lay_out
 from pulseveil.study.cells import GeneratorCell
 from pulseveil.study.plan import make_plan
 from pulseveil.study.study import check_study
-from tests.unit import (
+from tests.unit.detectors import test_private_networks
+from tests.unit.generators import (
     test_autoencoder,
     test_private_cgan,
     test_private_dgan,
-    test_private_networks,
     test_private_timegan,
 )
 from tests.unit.test_golden import features, windows

@@ -18,7 +18,7 @@ from pulseveil.core.settings import LARGEST, Settings
 from pulseveil.privacy import accounting
 from pulseveil.privacy.budget import Budget, Mechanism, Population, Unit
 from pulseveil.privacy.programs import DPSGD, LIBRARY_OPTIMIZER
-from pulseveil.privacy.records import admitted_rows, places
+from pulseveil.privacy.records import admitted_rows, laid_out, mean_weights
 
 if TYPE_CHECKING:
     from pulseveil.networks.training import Network, Weights
@@ -145,16 +145,7 @@ def lay_out(features: FeatureSet, unit: Unit, population: Population) -> Records
 def _records(features: FeatureSet, unit: Unit, population: Population) -> Records:
     """Rows of `features` as the records of a population; free places have weight 0."""
     rows = features.take(admitted_rows(features.subject, features.start_s, population))
-    person, place = places(rows.subject)
-    grid = (population.subjects, population.windows_per_subject)
     share = population.stress_share
-    weight = np.where(rows.stress, (1 - share) / share, 1.0)
-    if unit == "subject":
-        weight = weight / np.bincount(person)[person]
+    weight = mean_weights(np.where(rows.stress, (1 - share) / share, 1.0), rows.subject, unit)
     values = (rows.features, np.eye(2)[rows.stress.astype(int)], weight)
-    laid = []
-    for value in values:
-        array = np.zeros((*grid, *value.shape[1:]), np.float32)
-        array[person, place] = value
-        laid.append(array if unit == "subject" else array.reshape(-1, 1, *value.shape[1:]))
-    return Records(*laid)
+    return Records(*laid_out(values, rows.subject, unit, population))

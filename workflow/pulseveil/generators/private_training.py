@@ -17,7 +17,7 @@ from pulseveil.networks.training import Examples
 from pulseveil.privacy import dpgan, ledger
 from pulseveil.privacy.budget import Budget, Mechanism, Population, Unit
 from pulseveil.privacy.programs import DPGAN
-from pulseveil.privacy.records import admitted_rows, lay_out, places
+from pulseveil.privacy.records import admitted_rows, laid_out, lay_out, mean_weights
 
 if TYPE_CHECKING:
     from pulseveil.privacy.ledger import Entry
@@ -79,15 +79,7 @@ def lay_out_labelled(
     public shares; a person's are divided by the own number of windows, so that the record's loss is a mean.
     """
     rows = admitted_rows(subject, np.arange(len(subject), dtype=np.float64), population)
-    person, place = places(subject[rows])
     shares = class_shares(classes, population.stress_share)
-    weight = 1 / (classes * shares[condition[rows]])
-    if unit == "subject":
-        weight = weight / np.bincount(person)[person]
-    grid = (population.subjects, population.windows_per_subject)
-    laid = []
-    for value in (values[rows], np.eye(classes)[condition[rows]], weight):
-        array = np.zeros((*grid, *value.shape[1:]), np.float32)
-        array[person, place] = value
-        laid.append(array if unit == "subject" else array.reshape(-1, 1, *value.shape[1:]))
-    return Examples(*laid)
+    weight = mean_weights(1 / (classes * shares[condition[rows]]), subject[rows], unit)
+    laid = (values[rows], np.eye(classes)[condition[rows]], weight)
+    return Examples(*laid_out(laid, subject[rows], unit, population))

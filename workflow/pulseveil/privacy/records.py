@@ -6,7 +6,9 @@ accountant assumes, from the same mechanism.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +58,36 @@ def person_means(values: Array, subject: NDArray[np.str_]) -> Array:
     return sums / np.bincount(person, minlength=len(people))[:, np.newaxis]
 
 
+def laid_out(
+    values: Sequence[NDArray[Any]], subject: NDArray[np.str_], unit: Unit, population: Population
+) -> list[NDArray[np.float32]]:
+    """Each of `values` (m, ...) as records (n, k, ...) in public numbers; slots that stay free hold zeros.
+
+    The m rows are those of `admitted_rows`, and `subject` (m) says whose they are. At unit subject a record
+    is a person with k windows, at unit window a window with k = 1. The public numbers are the same for all
+    folds of a study: folds share a compilation, and none tells how many windows there are.
+    """
+    person, slot = places(subject)
+    grid = (population.subjects, population.windows_per_subject)
+    laid = []
+    for value in values:
+        array = np.zeros((*grid, *value.shape[1:]), np.float32)
+        array[person, slot] = value
+        laid.append(array if unit == "subject" else array.reshape(-1, 1, *value.shape[1:]))
+    return laid
+
+
+def mean_weights(weight: NDArray[np.float64], subject: NDArray[np.str_], unit: Unit) -> NDArray[np.float64]:
+    """Weights (m) of admitted rows, at unit subject divided by the own number of windows of each person.
+
+    So a record's weighted loss is the mean over its windows, whatever their number.
+    """
+    if unit == "window":
+        return weight
+    person, _ = places(subject)
+    return weight / np.bincount(person)[person]
+
+
 NOBODY = -1
 
 
@@ -85,15 +117,10 @@ def lay_out(
     there are more people than the public constants say.
     """
     admitted = admitted_rows(subject, np.arange(len(subject), dtype=np.float64), population)
-    person, place = places(subject[admitted])
-    # Public sizes: all folds of a study share a compilation, and none tells how many windows there are.
-    size = population.records("window")
-    position = person * population.windows_per_subject + place
-    laid_windows, laid_condition = np.zeros((size, *windows.shape[1:]), np.float32), np.zeros(size, np.int32)
-    laid_windows[position], laid_condition[position] = windows[admitted], condition[admitted]
-    rows = np.full(size, NOBODY, np.int32)
-    rows[position] = position
-    return Records(laid_windows, laid_condition, rows.reshape(population.records(unit), -1))
+    kept = (windows[admitted], condition[admitted], np.ones(len(admitted)))
+    laid, codes, present = laid_out(kept, subject[admitted], "window", population)
+    rows = np.where(present[:, 0] > 0, np.arange(len(present)), NOBODY).astype(np.int32)
+    return Records(laid[:, 0], codes[:, 0].astype(np.int32), rows.reshape(population.records(unit), -1))
 
 
 def drawn_rows(
