@@ -38,6 +38,7 @@ WATCHED = (
     "privacy/resume.py",
     "privacy/releases.py",
     "runs/run_store.py",
+    "runs/training.py",
     "core/store.py",
 )
 

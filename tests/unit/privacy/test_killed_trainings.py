@@ -145,7 +145,8 @@ def require_all_replayed(folder):
 
 def test_a_training_killed_around_a_change_of_its_files_ends_in_a_right_model(trainer, tmp_path):
     """Before the last run of each line that handles keys, states and models."""
-    files = {"atomic.py", "checkpoints.py", "locks.py", "privacy/noise.py", "releases.py", "runs.py"}
+    files = {"core/atomic.py", "core/checkpoints.py", "core/locks.py", "privacy/noise.py"}
+    files |= {"privacy/releases.py", "runs/run_store.py"}
     places = [place for place in lines(trainer, tmp_path / "whole") if place[0] in files]
     assert len(places) > 80
     for folder in killed_at(trainer, places, tmp_path):
@@ -165,7 +166,11 @@ def test_a_training_killed_before_any_line_ends_in_a_right_model(trainer, tmp_pa
 def test_with_reproducible_noise_it_ends_in_the_model_of_an_unbroken_training(trainer, tmp_path):
     ran = lines(trainer, tmp_path / "unbroken", REPRODUCIBLE)
     unbroken, _ = model(tmp_path / "unbroken")
-    places = [[file, n, count // 2 + 1] for file, n, count in ran if file in {"checkpoints.py", "atomic.py"}]
+    places = [
+        [file, n, count // 2 + 1]
+        for file, n, count in ran
+        if file in {"core/checkpoints.py", "core/atomic.py"}
+    ]
     for folder in killed_at(trainer, places, tmp_path, REPRODUCIBLE):
         require_all_replayed(folder)
         np.testing.assert_array_equal(model(folder)[0]["place"], unbroken["place"])
@@ -180,9 +185,9 @@ def broken(trainer, tmp_path):
 
 def kill_in_block(number):
     """The start of the call that would store the state of that block."""
-    source = (ROOT / "workflow" / "pulseveil" / "checkpoints.py").read_text().splitlines()
+    source = (ROOT / "workflow" / "pulseveil" / "core" / "checkpoints.py").read_text().splitlines()
     line = next(i for i, text in enumerate(source, start=1) if text.strip() == "told = self.told()")
-    return ["checkpoints.py", line, number]
+    return ["core/checkpoints.py", line, number]
 
 
 def only(folder, pattern):
