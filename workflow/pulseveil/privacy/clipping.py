@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
@@ -16,6 +16,9 @@ SLACK = 1e-6
 # at most. See `normals` for what a finer grid would ask of the noise.
 GRID_STEPS = 64
 _LOOKED_AT = 8
+# Numbers of a sum whose noise no longer fits a core's cache.
+_LARGE = 2**17
+_LEAST_FLOAT32 = 2.0**-149
 _EXPONENT_BITS = 0x7FF0000000000000
 
 
@@ -70,15 +73,36 @@ def add_noise(
     seed (2) int32: never use it with other sums. The noised sums are whole multiples of `grid_step`: what a
     sum's or the noise's own digits could tell is rounded away before anything is computed from them.
     """
-    sizes = [math.prod(value.shape) for value in sums]
     deviation = tf.cast(deviation, tf.float64)
-    noise = deviation * standard_normals(sum(sizes), seed)
-    step = grid_step(deviation)
-    parts = zip(sums, tf.split(noise, sizes), strict=True)
-    noised = [
-        _on_grid(tf.cast(value, tf.float64) + tf.reshape(part, value.shape), step) for value, part in parts
-    ]
-    return noised, tf.cast(tf.reduce_any(noise[:_LOOKED_AT] != 0), tf.int32)
+    step, noised, first = grid_step(deviation), list[tf.Tensor](), 0
+    for values in _in_loops(sums):
+        sizes = [math.prod(value.shape) for value in values]
+        noise = deviation * standard_normals(sum(sizes), seed, first)
+        for value, part in zip(values, tf.split(noise, sizes), strict=True):
+            noisy = tf.cast(value, tf.float64) + tf.reshape(part, value.shape)
+            noised.append(_on_grid(noisy, step))
+        first += sum(sizes)
+    # The first numbers once more: a second use of `noise` would keep it out of the loop that adds it.
+    came = tf.reduce_any(deviation * standard_normals(_LOOKED_AT, seed) != 0)
+    return noised, tf.cast(came, tf.int32)
+
+
+def _in_loops(sums: Sequence[tf.Tensor]) -> Iterator[list[tf.Tensor]]:
+    """`sums` in order: large ones alone, so that their noise never goes through memory, others together.
+
+    Each part is a loop that XLA compiles; numbers of noise do not depend on the parts.
+    """
+    small: list[tf.Tensor] = []
+    for value in sums:
+        if math.prod(value.shape) < _LARGE:
+            small.append(value)
+            continue
+        if small:
+            yield small
+        small = []
+        yield [value]
+    if small:
+        yield small
 
 
 def grid_step(deviation: tf.Tensor) -> tf.Tensor:
@@ -88,6 +112,10 @@ def grid_step(deviation: tf.Tensor) -> tf.Tensor:
 
 
 def _on_grid(values: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-    """float32 `values`, rounded to whole multiples of `step`; as they are where it is 0 (without noise)."""
-    multiples = tf.round(values / tf.where(step > 0, step, 1.0)) * step
-    return tf.cast(tf.where(step > 0, multiples, values), tf.float32)
+    """float64 `values`, rounded to whole multiples of `step`, a power of two, as float32.
+
+    A step of 0, of sums without noise, changes nothing: every float32 number is a multiple of the least one.
+    """
+    exact = tf.where(step > 0, step, tf.constant(_LEAST_FLOAT32, tf.float64))
+    # A product with the power's inverse is exact, and cheaper than a division for each value.
+    return tf.cast(tf.round(values * (1 / exact)) * exact, tf.float32)
