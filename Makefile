@@ -18,7 +18,7 @@ INSTALLED := $(VENV)/.installed$(addprefix -,$(notdir $(PYTHON)) $(notdir $(LOCK
 INSTALLED := $(subst $() -,-,$(INSTALLED))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dryrun app system test test-all lint schema lock wheelhouse clean
+.PHONY: help demo dryrun app system docs test test-all lint schema lock wheelhouse clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -51,6 +51,9 @@ system: ## SLURM, MariaDB and Chromium from Debian's packages, for tests on a cl
 	export DEBIAN_FRONTEND=noninteractive; \
 	apt-get --quiet --quiet update; \
 	apt-get --quiet --quiet --yes install --no-install-recommends $(SYSTEM_PACKAGES)
+
+docs: $(INSTALLED) ## the documentation as a site, without network: build/docs/index.html
+	mkdocs build --strict --quiet
 
 # A file of tests stays in one process, with what its tests share. Tests on a cluster wait most of their time: several
 # clusters stand side by side.
@@ -86,7 +89,7 @@ schema: $(INSTALLED) ## config/schema.json and the key table of config/README.md
 	python scripts/schema.py
 
 # Existing pins stay; newer releases: make lock UV_ARGS=--upgrade. Resolved for Linux.
-LOCK_EXTRAS = --extra app --extra dev --extra privacy --extra quality --extra slurm
+LOCK_EXTRAS = --extra app --extra dev --extra docs --extra privacy --extra quality --extra slurm
 COMPILE = uv pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate $(UV_ARGS)
 # One line per package: a lock can be read with grep, and a line without a hash is seen at once.
 JOIN_LINES = sed -i -e ':a' -e '/\\$$/{N;s/ *\\\n */ /;ba' -e '}'

@@ -20,7 +20,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.study import dag
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGETS = ("demo", "dryrun", "app", "test", "test-all", "lint", "schema", "lock", "wheelhouse")
+TARGETS = ("demo", "dryrun", "app", "docs", "test", "test-all", "lint", "schema", "lock", "wheelhouse")
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 
 

@@ -1,0 +1,73 @@
+"""A generator of one's own, without a package: the class of docs/extension.md, fitted and drawn from."""
+
+import numpy as np
+from pydantic import Field
+
+from pulseveil.core.randomness import root_stream
+from pulseveil.generators import Generator, GeneratorSettings
+from pulseveil.generators.subjects import synthetic_subjects
+from pulseveil.privacy.budget import NOT_PRIVATE
+
+
+class BlurredSettings(GeneratorSettings):
+    """Keys of `blurred` in a study."""
+
+    spread: float = Field(1.0, gt=0, description="size of the noise, as a multiple of the real spread")
+
+
+class Blurred(Generator):
+    """The mean window of each condition, plus noise; mean and spread (classes, time, channels)."""
+
+    Settings = BlurredSettings
+    title = "Blurred copies"
+    version = 1
+
+    def __init__(self, mean, spread):
+        self._mean, self._spread = mean, spread
+
+    @classmethod
+    def fit(cls, settings, windows, condition, *, classes, budget, stream, checkpoint=None, subject=None):
+        """Learn from windows (n, time, channels) with condition codes (n) from 0 to classes - 1."""
+        budget.refuse_private("blurred")
+        groups = [windows[condition == code] for code in range(classes)]
+        mean = np.stack([group.mean(axis=0) for group in groups])
+        return cls(mean, settings.spread * np.stack([group.std(axis=0) for group in groups]))
+
+    @property
+    def noise_size(self):
+        """Standard normal numbers that one window is made from."""
+        return self._mean[0].size
+
+    def sample(self, condition, noise):
+        """Windows (n, time, channels) of the codes condition (n), made from noise (n, noise_size)."""
+        drawn = noise.reshape(len(condition), *self._mean.shape[1:])
+        return self._mean[condition] + self._spread[condition] * drawn
+
+    def arrays(self):
+        """What the model file holds."""
+        return {"mean": self._mean, "spread": self._spread}
+
+    @classmethod
+    def from_arrays(cls, settings, arrays):
+        """The generator in a model file."""
+        return cls(arrays["mean"], arrays["spread"])
+
+    @staticmethod
+    def expected_seconds(settings, rows, private):
+        """Expected CPU seconds of learning from `rows` windows, for the plan."""
+        return 0.01 + 1e-5 * rows
+
+
+# Windows of 60 samples and 2 channels: those of condition 1 lie around 3, those of condition 0 around 0.
+random = np.random.default_rng(7)
+condition = np.repeat(np.array([0, 1], dtype=np.int8), 50)
+windows = (3 * condition[:, None, None] + random.normal(size=(100, 60, 2))).astype(np.float32)
+
+settings = BlurredSettings(spread=0.5)
+model = Blurred.fit(settings, windows, condition, classes=2, budget=NOT_PRIVATE, stream=root_stream(1))
+
+# A subject that PulseVeil synthesizes has 25 windows of condition 0 and 10 of condition 1.
+made = synthetic_subjects(model, subjects=40, classes=2, stream=root_stream(2))
+for code in (0, 1):
+    drawn = made.windows[made.condition == code]
+    print(f"condition {code}: {len(drawn)} windows, mean {drawn.mean():.2f}, SD {drawn.std():.2f}")
