@@ -53,7 +53,7 @@ system: ## SLURM, MariaDB and Chromium from Debian's packages, for tests on a cl
 	apt-get --quiet --quiet --yes install --no-install-recommends $(SYSTEM_PACKAGES)
 
 docs: $(INSTALLED) ## the documentation as a site, without network: build/docs/index.html
-	mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 # A file of tests stays in one process, with what its tests share. Tests on a cluster wait most of their time: several
 # clusters stand side by side.

@@ -23,7 +23,7 @@ RELEASED = {"dependencies": PROJECT["project"]["dependencies"], **EXTRAS}
 DEVELOPMENT = RELEASED.pop("dev")
 # Used without an import of ours: the file and the words that use it.
 OTHER_USES = {
-    "mkdocs": ("Makefile", "\tmkdocs build "),
+    "mkdocs": ("Makefile", " mkdocs build --strict"),
     "mkdocs-material": ("mkdocs.yml", "  name: material\n"),
     "mkdocstrings": ("mkdocs.yml", "  - mkdocstrings:\n"),
     "mypy": ("Makefile", "\tmypy\n"),
