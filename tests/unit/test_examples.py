@@ -65,13 +65,14 @@ def test_noise_of_a_budget_is_that_of_the_closed_formula_and_of_renyi_privacy(ca
     sigma, delta = found["query"].noise_multiplier, found["delta"]
     spent = stats.norm.cdf(0.5 / sigma - sigma) - math.e * stats.norm.cdf(-0.5 / sigma - sigma)
     assert spent == pytest.approx(delta, rel=1e-6)
-    # Sampled steps at whole orders: Mironov, Talwar and Zhang 2019, converted by Canonne et al. 2020.
+    # Sampled steps: Mironov, Talwar and Zhang 2019, converted by Canonne et al. 2020. The script also takes
+    # fractional orders, which are up to a tenth tighter here.
     steps = found["steps"]
     bound = min(renyi_bound(steps.q, steps.noise_multiplier, 200, order, delta) for order in range(2, 20))
     said = [float(number) for number in re.findall(r"^epsilon ([\d.]+)", capsys.readouterr().out, re.M)]
     pld, rdp, unamplified, both = said
     assert 0.995 * 10 <= pld <= 10
-    assert pld < rdp <= bound + 1e-3 < 1.05 * rdp
+    assert pld < rdp <= bound + 1e-3 < 1.1 * rdp
     assert pld < both < 2 * pld < unamplified
 
 
