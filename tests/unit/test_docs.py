@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def site(tmp_path_factory):
 
 def test_every_page_is_built_and_loads_nothing_from_elsewhere(site):
     pages = {path.relative_to(DOCS).with_suffix(".html") for path in DOCS.rglob("*.md")}
-    assert len(pages) > 20
+    assert len(pages) > 10
     texts = {page: (site / page).read_text() for page in pages}
     assert [page for page, text in texts.items() if LOADED.search(text)] == []
     assert "fonts.googleapis" not in "".join(texts.values())
@@ -50,18 +51,11 @@ def test_included_texts_are_on_their_pages(site):
 
 
 @pytest.mark.parametrize("package", pulseveil.__all__)
-def test_each_package_has_a_section_of_the_method_and_a_page_with_its_face(site, package):
+def test_each_package_has_a_section_of_the_method_and_a_page_with_its_face_alone(site, package):
     assert f"\n## `{package}`" in (DOCS / "method.md").read_text()
     page = (site / "api" / f"{package}.html").read_text()
-    face = next(
-        (
-            ast.literal_eval(node.value)
-            for node in ast.parse((ROOT / "workflow/pulseveil" / package / "__init__.py").read_text()).body
-            if isinstance(node, ast.Assign) and node.targets[0].id == "__all__"
-        ),
-        [],
-    )
-    assert [name for name in face if f'id="pulseveil.{package}.{name}"' not in page] == []
+    shown = re.findall(rf'<h\d id="pulseveil\.{package}\.(\w+)"', page)
+    assert shown == list(getattr(import_module(f"pulseveil.{package}"), "__all__", []))
 
 
 def test_the_method_is_told_in_the_order_of_the_library():

@@ -1,0 +1,19 @@
+"""A hook of MkDocs: one page of the API per package, with what the package's `__all__` names."""
+
+import json
+from importlib import import_module
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+import pulseveil
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """The files of the site, with the pages `api/PACKAGE.md`."""
+    for package in pulseveil.__all__:
+        name = f"pulseveil.{package}"
+        face = json.dumps(getattr(import_module(name), "__all__", []))
+        page = f"::: {name}\n    options: {{members: {face}}}\n"
+        files.append(File.generated(config, f"api/{package}.md", content=page))
+    return files
