@@ -111,6 +111,12 @@ def test_citation_names_this_version_and_the_published_study() -> None:
     assert [author["family-names"] for author in paper["authors"]] == ["Lange", "Wenzlitschke", "Rahm"]
 
 
+def test_the_changelog_dates_this_version_as_the_citation_does() -> None:
+    headings = re.findall(r"^## \[(.+?)\](?: - (.+))?$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert headings[:2] == [("Unreleased", ""), (pulseveil.__version__, str(citation["date-released"]))]
+
+
 def test_licence_is_the_same_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     text = (ROOT / "LICENSE").read_text()
