@@ -8,8 +8,11 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import yaml
 
 import pulseveil
+from pulseveil.study.plan import make_plan
+from pulseveil.study.study import check_study
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -62,6 +65,14 @@ def test_the_method_is_told_in_the_order_of_the_library():
     told = re.findall(r"^## `(\w+)`", (DOCS / "method.md").read_text(), re.M)
     named = [word for word in re.findall(r"`(\w+)`", pulseveil.__doc__) if word in pulseveil.__all__]
     assert told == list(dict.fromkeys(named))
+
+
+def test_the_study_of_the_quick_start_is_a_study():
+    (text,) = re.findall(r"```yaml\n(.*?)```", (DOCS / "index.md").read_text(), re.S)
+    study = check_study(yaml.safe_load(text), "index.md")
+    # Two seeds, 6 left-out people, both detectors in both evaluations.
+    assert len(make_plan(study).runs()) == 2 * 6 * 4
+    assert {evaluation.name for evaluation in study.evaluations} == {"real", "tstr"}
 
 
 def test_the_glossary_has_at_most_30_terms_of_one_sentence_each():
