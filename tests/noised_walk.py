@@ -35,7 +35,6 @@ class Walk(Generator):
     Settings: ClassVar[type[WalkSettings]] = WalkSettings
     title: ClassVar[str] = "Noised walk"
     version: ClassVar[int] = 1
-    uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     programs: ClassVar[tuple[int, ...]] = (1,)
     noise_size: ClassVar[int] = 0
@@ -61,7 +60,8 @@ class Walk(Generator):
         )
 
     @classmethod
-    def fit(cls, settings, windows, condition, *, classes, budget, stream, checkpoint=None, subject=None):
+    def fit(cls, settings, training):
+        windows, budget = training.windows, training.budget
         (mechanism,), noise = cls.mechanisms(settings, budget), budget.noise_source()
         # Another machine is another name in the environment.
         print_of_all = digest((settings, os.environ.get("MACHINE", "")), [windows])
@@ -89,7 +89,7 @@ class Walk(Generator):
             lambda state: {"place": state[0], "noised": np.array(state[1])},
             begin,
         )
-        (place, noised), lost = Resumable(mechanism, print_of_all, noise, checkpoint).train(course)
+        (place, noised), lost = Resumable(mechanism, print_of_all, noise, training.checkpoint).train(course)
         entry = ledger.settle(
             mechanism,
             steps_noised=noised + lost,

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import accuracy_score, f1_score
 
+from pulseveil import detectors, generators
 from pulseveil.cohorts.simulated import Simulated
 from pulseveil.core import randomness
 from pulseveil.core.contracts import FeatureSet, WindowSet
@@ -70,18 +71,16 @@ def left_out_answers(
         stream = randomness.child(randomness.root_stream(seed), person)
         model = Moments.fit(
             settings,
-            others.windows,
-            others.stress.astype(np.int8),
-            classes=2,
-            budget=NOT_PRIVATE,
-            stream=stream,
+            generators.Training(
+                others.windows, others.stress.astype(np.int8), others.subject, 2, NOT_PRIVATE, stream
+            ),
         )
         made = synthetic_subjects(model, subjects=SYNTHETIC_SUBJECTS, classes=2, stream=stream)
         synthetic = as_set(
             made, windows, generator="moments", unit="subject", epsilon=np.inf, seed=seed, fold=person
         )
         features = extract_features(synthetic, protocol="sound", pairing="published")
-        fitted = Logistic(LogisticSettings()).fit(features, budget=NOT_PRIVATE, stream=stream)
+        fitted = Logistic.fit(LogisticSettings(), detectors.Training(features, NOT_PRIVATE, stream))
         tested = real.take((real.subject == person) & ~real.calibration)
         truth.append(tested.stress)
         found.append(fitted.score(tested).predicted)

@@ -19,6 +19,7 @@ import simulated_cohorts
 
 from pulseveil.core import registry, tensorflow
 from pulseveil.core.randomness import child, root_stream
+from pulseveil.detectors import Training
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population, Unit
 from pulseveil.privacy.noise import reproducible
 
@@ -85,8 +86,8 @@ def _of(seed: int, name: str, settings: Mapping[str, Any], budget: Budget) -> tu
     """Accuracy, stress F1 and CPU seconds of a training."""
     kind = registry.load("detectors", name)
     started = time.process_time()
-    detector = kind(kind.Settings.model_validate(settings))
-    fitted = detector.fit(simulated_cohorts.learnt_from(seed), budget=budget, stream=root_stream(seed))
+    training = Training(simulated_cohorts.learnt_from(seed), budget, root_stream(seed))
+    fitted = kind.fit(kind.Settings.model_validate(settings), training)
     seconds = time.process_time() - started
     return *simulated_cohorts.scores(fitted, seed), seconds
 

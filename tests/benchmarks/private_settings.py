@@ -19,6 +19,7 @@ import pandas as pd
 from pulseveil.cohorts.simulated import Simulated
 from pulseveil.core import registry
 from pulseveil.core.randomness import child, root_stream
+from pulseveil.detectors import Training
 from pulseveil.detectors.logistic import Descent, chosen
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population
 from pulseveil.privacy.noise import reproducible
@@ -69,11 +70,11 @@ def cohort(seed):
 def left_out(rows, model, budget_of):
     """Accuracy and stress F1 over all tested windows of a cohort, each person left out once."""
     kind = registry.load("detectors", model[0])
-    detector = kind(kind.Settings(**model[1]))
+    settings = kind.Settings(**model[1])
     predicted = np.zeros(len(rows), bool)
     for subject in np.unique(rows.subject):
         own = rows.subject == subject
-        fitted = detector.fit(rows.take(~own), budget=budget_of(subject), stream=root_stream(0))
+        fitted = kind.fit(settings, Training(rows.take(~own), budget_of(subject), root_stream(0)))
         predicted[own] = fitted.score(rows.take(own)).predicted
     tested = ~rows.calibration
     stress, predicted = rows.stress[tested], predicted[tested]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.metrics import accuracy_score, f1_score
 
+from pulseveil import detectors, generators
 from pulseveil.cohorts.simulated import Simulated
 from pulseveil.core import registry
 from pulseveil.core.contracts import FeatureSet, SyntheticSet, WindowSet
@@ -73,7 +74,9 @@ def scores(fitted: Fitted, seed: int) -> tuple[float, float]:
 def of_rule(seed: int) -> tuple[float, float]:
     """Accuracy and stress F1 of the public signs on the tested people of a cohort."""
     kind = registry.load("detectors", "public_signs")
-    return scores(kind(kind.Settings()).fit(tested(seed), budget=NOT_PRIVATE, stream=root_stream(0)), seed)
+    return scores(
+        kind.fit(kind.Settings(), detectors.Training(tested(seed), NOT_PRIVATE, root_stream(0))), seed
+    )
 
 
 class Taught(NamedTuple):
@@ -93,17 +96,21 @@ def tstr(kind_name: str, settings: Mapping[str, Any], seed: int, budget: Budget,
     started = time.process_time()
     model = kind.fit(
         kind.Settings.model_validate(settings),
-        windows.windows,
-        windows.stress.astype(np.int8),
-        classes=2,
-        budget=replace(budget, noise=reproducible(child(stream, "noise"))),
-        stream=stream,
-        subject=windows.subject,
+        generators.Training(
+            windows.windows,
+            windows.stress.astype(np.int8),
+            windows.subject,
+            2,
+            replace(budget, noise=reproducible(child(stream, "noise"))),
+            stream,
+        ),
     )
     seconds = time.process_time() - started
     made = synthetic_subjects(model, subjects=subjects, classes=2, stream=child(stream, "sample"))
     synthetic = as_set(
         made, windows, generator=kind_name, unit=budget.unit, epsilon=budget.epsilon, seed=seed
     )
-    fitted = detector(detector.Settings()).fit(features_of(synthetic), budget=NOT_PRIVATE, stream=stream)
+    fitted = detector.fit(
+        detector.Settings(), detectors.Training(features_of(synthetic), NOT_PRIVATE, stream)
+    )
     return Taught(windows, synthetic, scores(fitted, seed), seconds)

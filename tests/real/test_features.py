@@ -11,6 +11,7 @@ import pytest
 from pulseveil.cohorts.wesad import ORDERS, Wesad, WesadSettings
 from pulseveil.core import randomness, registry
 from pulseveil.core.contracts import PUBLISHED_CHANNELS, FeatureSet, Scores, WindowSet, subject_order
+from pulseveil.detectors import Training
 from pulseveil.evaluation import protocols
 from pulseveil.evaluation.metrics import NAMES, per_subject, pooled
 from pulseveil.privacy.budget import NOT_PRIVATE
@@ -68,13 +69,13 @@ def sound(wesad_folder: Path) -> FeatureSet:
 
 def evaluate(features: FeatureSet, name: str, test: str = "loso", **settings: object) -> Scores:
     kind = registry.load("detectors", name)
-    detector, parts = kind(kind.Settings(**settings)), []
+    parts = []
     people = protocols.People(OUTLINE, OUTLINE, "all")
     for fold in registry.load("protocols", test).folds(people):
         train = protocols.training_rows(features, None, fold, train="real", generator_fold="all", subjects=0)
         rows = protocols.test_rows(features, fold)
         stream = randomness.child(randomness.root_stream(0), name, fold.name)
-        outputs = detector.fit(train, budget=NOT_PRIVATE, stream=stream).score(rows)
+        outputs = kind.fit(kind.Settings(**settings), Training(train, NOT_PRIVATE, stream)).score(rows)
         parts.append(
             Scores(
                 subject=rows.subject,

@@ -12,9 +12,9 @@ from pulseveil.cohorts.wesad import WesadSettings
 from pulseveil.core.contracts import WindowSet
 from pulseveil.core.randomness import root_stream
 from pulseveil.generators.moments import Moments, MomentsSettings
-from pulseveil.privacy.budget import NOT_PRIVATE
 from pulseveil.runs.cohort import prepare_cohort
 from pulseveil.windows.cutting import Recipe
+from tests.trainings import plain
 
 pytestmark = pytest.mark.real
 
@@ -39,11 +39,7 @@ def moments_without(windows: WindowSet, person: str, seed: int, count: int) -> n
     rows = windows.take(windows.subject != person)
     fitted = Moments.fit(
         MomentsSettings(),
-        rows.windows,
-        rows.stress.astype(np.int8),
-        classes=2,
-        budget=NOT_PRIVATE,
-        stream=root_stream(seed),
+        plain(rows.windows, rows.stress.astype(np.int8), root_stream(seed)),
     )
     noise = np.random.default_rng(seed).normal(size=(count, fitted.noise_size)).astype(np.float32)
     return fitted.sample(np.repeat([0, 1], count // 2).astype(np.int8), noise)

@@ -185,7 +185,7 @@ PUBLISHED_DETECTORS: dict[str, dict[str, Any]] = {name: {} for name in SMALL_DET
 def detector(name: str, bins: int = 8, **settings: Any) -> Network:
     """A detector's private network, for windows of six signals."""
     kind = registry.load("detectors", name)
-    network: Network = kind(kind.Settings.model_validate(settings)).private_network(6, bins)
+    network: Network = kind.private_network(kind.Settings.model_validate(settings), 6, bins)
     return network
 
 

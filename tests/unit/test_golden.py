@@ -12,12 +12,14 @@ import pytest
 from pulseveil.cohorts.simulated import Simulated
 from pulseveil.core import identity, randomness, registry
 from pulseveil.core.contracts import WindowSet
+from pulseveil.detectors import Training
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.privacy.budget import NOT_PRIVATE
 from pulseveil.quality.measures import measure as measure_quality
 from pulseveil.quality.samples import Pair, Sample
 from pulseveil.windows.cutting import cut_windows
 from pulseveil.windows.features import extract_features
+from tests.trainings import plain
 
 STREAM = randomness.root_stream(20240510)
 
@@ -84,18 +86,16 @@ def generator_value(name: str) -> float:
     kind = registry.load("generators", name)
     settings = kind.Settings.model_validate(SMALL.get(name, {}))
     real = windows("sound")
-    model = kind.fit(
-        settings, real.windows, real.stress.astype(np.int8), classes=2, budget=NOT_PRIVATE, stream=STREAM
-    )
+    model = kind.fit(settings, plain(real.windows, real.stress.astype(np.int8), STREAM))
     return fingerprint(synthetic_subjects(model, subjects=2, classes=2, stream=STREAM).windows)
 
 
 def detector_value(name: str) -> float:
     kind = registry.load("detectors", name)
-    detector = kind(kind.Settings.model_validate(SMALL.get(name, {})))
+    settings = kind.Settings.model_validate(SMALL.get(name, {}))
     rows = features("sound")
     train = rows.take(rows.subject != "S1")
-    fitted = detector.fit(train, budget=NOT_PRIVATE, stream=STREAM)
+    fitted = kind.fit(settings, Training(train, NOT_PRIVATE, STREAM))
     return fingerprint(fitted.score(rows.take(rows.subject == "S1")).score)
 
 

@@ -11,6 +11,7 @@ from pulseveil.audit.discriminator import discriminator_rows, doubted, surprise
 from pulseveil.audit.verdict import Claim, Defence
 from pulseveil.core import tensorflow
 from pulseveil.core.randomness import root_stream
+from pulseveil.generators import Training
 from pulseveil.generators.cgan import CGAN, CGANSettings
 from pulseveil.privacy import dpgan
 from pulseveil.privacy.budget import Budget, Population
@@ -47,14 +48,10 @@ def attacked(unit, epsilon, audits, steps, runs=16, learning_rate=3e-3):
 
     def train(rows, stream):
         noise = reproducible(root_stream(next(number)))
+        budget = Budget(1.0, 1e-5, unit, population, noise)
         model = CGAN.fit(
             settings,
-            rows.windows,
-            rows.condition,
-            classes=2,
-            budget=Budget(1.0, 1e-5, unit, population, noise),
-            stream=stream,
-            subject=rows.subject,
+            Training(rows.windows, rows.condition, rows.subject, 2, budget, stream),
         )
         return lambda asked: model.realness(asked.windows, asked.condition).astype(float)
 

@@ -11,8 +11,8 @@ from pulseveil.core.contracts import WindowSet
 from pulseveil.core.randomness import child, generator, root_stream
 from pulseveil.generators.moments import Moments, MomentsSettings
 from pulseveil.generators.subjects import Subjects, synthetic_subjects
-from pulseveil.privacy.budget import NOT_PRIVATE
 from pulseveil.study.audit_settings import AuditSettings
+from tests.trainings import plain
 from tests.unit.audit.test_similarity import cohort
 
 SETTINGS = AuditSettings(trainings=8, runs=10, repetitions=30)
@@ -50,9 +50,7 @@ def strangers(rows, stream):
 
 
 def moments(rows, stream):
-    fitted = Moments.fit(
-        MomentsSettings(rank=4), rows.windows, rows.condition, classes=2, budget=NOT_PRIVATE, stream=stream
-    )
+    fitted = Moments.fit(MomentsSettings(rank=4), plain(rows.windows, rows.condition, stream))
     return synthetic_subjects(
         fitted, subjects=1, classes=2, stream=child(stream, "sample"), windows_per_condition=(50, 50)
     )

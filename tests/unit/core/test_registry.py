@@ -21,8 +21,7 @@ WHOLE = {"generators": Moments, "detectors": ClassMeans, "cohorts": Simulated}
 # How the library calls each method, spelled by hand.
 METHODS = {
     "generators": {
-        "fit": "class method fit(settings, windows, condition, *, classes, budget, stream, "
-        "checkpoint=None, subject=None)",
+        "fit": "class method fit(settings, training)",
         "mechanisms": "static method mechanisms(settings, budget)",
         "audited_settings": "static method audited_settings(settings, claimed, audited)",
         "sample": "method sample(condition, noise)",
@@ -31,11 +30,10 @@ METHODS = {
         "from_arrays": "class method from_arrays(settings, arrays)",
     },
     "detectors": {
-        "__init__": "method __init__(settings)",
         "expected_seconds": "static method expected_seconds(settings, rows, private)",
         "mechanisms": "static method mechanisms(settings, budget)",
         "audited_settings": "static method audited_settings(settings, claimed, audited)",
-        "fit": "method fit(features, *, budget, stream, checkpoint=None)",
+        "fit": "class method fit(settings, training)",
     },
     "cohorts": {
         "__init__": "method __init__(settings)",
@@ -234,16 +232,16 @@ def test_a_kind_with_private_units_may_not_leave_the_defaults_of_others(load, gr
 
 
 def test_further_bases_are_checked_too(load):
-    together = "class method fit_together(settings, parts, *, classes, checkpoint=None)"
+    together = "class method fit_together(settings, trainings, checkpoint)"
     realness = "method realness(windows, condition)"
     bases = (Generator, FitsTogether, Discriminates)
     assert faults(load, "generators", type("Careless", bases, members("generators"))) == [
         f"expected {together}, found none",
         f"expected {realness}, found none",
     ]
-    wrong = members("generators", fit_together=classmethod(lambda cls, settings, parts: []))
+    wrong = members("generators", fit_together=classmethod(lambda cls, settings, trainings: []))
     assert faults(load, "generators", type("Wrong", bases[:2], wrong)) == [
-        f"expected {together}, found class method fit_together(settings, parts)"
+        f"expected {together}, found class method fit_together(settings, trainings)"
     ]
 
 
@@ -253,22 +251,20 @@ def test_a_function_is_no_kind(load):
 
 
 FITTING = [
-    "self, features, *, budget, stream, checkpoint=None",
-    "self, features, budget, stream, checkpoint=None",
-    "self, features, *, stream, checkpoint=None, budget, verbose=False",
-    "self, features, **others",
-    "self, *args, **others",
+    "cls, settings, training",
+    "cls, settings, training, verbose=False",
+    "cls, *args, **others",
     "*args, **others",
 ]
 UNFIT = [
-    "self, features, *, budget, stream, checkpoint",
-    "self, features, *, budget, stream",
-    "self, rows, *, budget, stream, checkpoint=None",
-    "self, features, /, *, budget, stream, checkpoint=None",
-    "self, features, seed, *, budget, stream, checkpoint=None",
-    "self, *, features, budget, stream, checkpoint=None",
-    "self, budget, features, *, stream, checkpoint=None",
-    "self, *args",
+    "cls, settings",
+    "cls, settings, rows",
+    "cls, training, settings",
+    "cls, settings, *, training",
+    "cls, settings, /, training",
+    "cls, settings, training, seed",
+    "cls, settings, **others",
+    "cls, *args",
     "",
 ]
 
@@ -277,9 +273,9 @@ UNFIT = [
 def test_parameters_fit_if_each_call_of_the_library_reaches_its_own(load, parameters):
     written = {}
     exec(f"def fit({parameters}): ...", written)
-    kind = type("Kind", (), members("detectors", fit=written["fit"]))
+    kind = type("Kind", (), members("detectors", fit=classmethod(written["fit"])))
     if parameters in FITTING:
         assert load("detectors", kind) is kind
     else:
         (fault,) = faults(load, "detectors", kind)
-        assert fault.startswith(f"expected {METHODS['detectors']['fit']}, found method fit(")
+        assert fault.startswith(f"expected {METHODS['detectors']['fit']}, found class method fit(")

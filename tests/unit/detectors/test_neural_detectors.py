@@ -11,6 +11,7 @@ from pulseveil.core import randomness, registry, tensorflow
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.contracts import FeatureSet
 from pulseveil.core.errors import InputError, Interrupted
+from pulseveil.detectors import Training
 from pulseveil.networks import training
 from pulseveil.networks.adam import start
 from pulseveil.privacy.budget import NOT_PRIVATE
@@ -52,14 +53,14 @@ def features(n=120, *, seed=0, bins=12, share=0.3, effect=2.0) -> FeatureSet:
     )
 
 
-def detector(name, **settings):
+def network_of(name, signals, bins, **settings):
     kind = registry.load("detectors", name)
-    return kind(kind.Settings(**settings))
+    return kind.network(kind.Settings(**settings), signals, bins)
 
 
 def fit(name, given, *, budget=NOT_PRIVATE, stream=STREAM, checkpoint=None, **settings):
-    kind = detector(name, **(SMALL[name] | settings))
-    return kind.fit(given, budget=budget, stream=stream, checkpoint=checkpoint)
+    kind = registry.load("detectors", name)
+    return kind.fit(kind.Settings(**SMALL[name] | settings), Training(given, budget, stream, checkpoint))
 
 
 def start_weights(network):
@@ -75,7 +76,7 @@ def start_weights(network):
     [("cnn", 2_601_730, 0), ("cnn_lstm", 1_873_666 - 128, 128), ("transformer", 6_930_562, 0)],
 )
 def test_published_networks_have_the_published_size(name, learned, statistics):
-    weights = detector(name).network(6, 210).start(np.random.default_rng(0))
+    weights = network_of(name, 6, 210).start(np.random.default_rng(0))
     assert sum(value.size for value in weights.parameters) == learned
     assert sum(value.size for value in weights.statistics) == statistics
 
@@ -83,7 +84,7 @@ def test_published_networks_have_the_published_size(name, learned, statistics):
 @pytest.mark.parametrize(("name", "blocks"), TWINS)
 def test_scores_are_those_of_keras(name, blocks):
     bins = 15
-    network = detector(name, **blocks).network(6, bins)
+    network = network_of(name, 6, bins, **blocks)
     weights = start_weights(network)
     model = keras_detectors.NETWORKS[name](bins, **blocks)
     keras_detectors.set_weights(model, weights.parameters)
@@ -95,7 +96,7 @@ def test_scores_are_those_of_keras(name, blocks):
 @pytest.mark.parametrize(("name", "blocks"), TWINS)
 def test_a_training_without_dropout_is_that_of_keras(name, blocks):
     given = features(70, bins=8)
-    network = detector(name, dropout=0, **blocks).network(6, 8)
+    network = network_of(name, 6, 8, dropout=0, **blocks)
     weights = start_weights(network)
     model = keras_detectors.NETWORKS[name](8, rate=0, **blocks)
     keras_detectors.set_weights(model, weights.parameters)
@@ -126,7 +127,7 @@ def test_a_training_without_dropout_is_that_of_keras(name, blocks):
 
 @pytest.mark.parametrize(("name", "blocks"), TWINS)
 def test_dropout_is_where_keras_has_it(name, blocks):
-    network = detector(name, **blocks).network(6, 8)
+    network = network_of(name, 6, 8, **blocks)
     dropped = {}
 
     def drop(x, place):
@@ -194,7 +195,7 @@ def test_each_epoch_is_a_permutation_with_a_short_last_batch():
 def test_folds_of_any_size_share_one_program():
     for n in (40, 47, 61):
         fit("cnn", features(n), epochs=1)
-    network = detector("cnn", **SMALL["cnn"]).network(6, 12)
+    network = network_of("cnn", 6, 12, **SMALL["cnn"])
     assert training.program(network, 20, 5e-3).experimental_get_tracing_count() == 1
 
 

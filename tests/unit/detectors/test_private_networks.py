@@ -10,6 +10,7 @@ from pulseveil.core import registry
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.errors import InputError, Interrupted
 from pulseveil.core.randomness import root_stream
+from pulseveil.detectors import Training
 from pulseveil.detectors.private_neural import lay_out
 from pulseveil.privacy.budget import Budget, Population
 from pulseveil.privacy.noise import reproducible
@@ -38,7 +39,7 @@ def fit(name, given, epsilon=8.0, unit="subject", backend="fast", checkpoint=Non
     known = {key: value for key, value in SMALL[name].items() if key in kind.Settings.model_fields}
     settings = kind.Settings.model_validate({**known, "private": TRAINING | training})
     budget = Budget(epsilon, 1e-5, unit, POPULATION, reproducible(root_stream(1)), backend)
-    return kind(settings).fit(given, budget=budget, stream=root_stream(2), checkpoint=checkpoint)
+    return kind.fit(settings, Training(given, budget, root_stream(2), checkpoint))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pulseveil.core import registry
 from pulseveil.core.contracts import PHYSIOLOGICAL_CHANNELS, PUBLISHED_CHANNELS, FeatureSet
 from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import root_stream
-from pulseveil.detectors import class_means, logistic
+from pulseveil.detectors import Training, class_means, logistic
 from pulseveil.detectors.logistic import CHOSEN, Descent, class_weights, record_gradients
 from pulseveil.detectors.public_knowledge import public_inputs
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population
@@ -72,7 +72,7 @@ def budget(epsilon=1.0, unit="subject", *, key=0, population=POPULATION, delta=1
 
 def fit(name, given_rows, allowance, **values):
     kind = registry.load("detectors", name)
-    return kind(kind.Settings(**values)).fit(given_rows, budget=allowance, stream=root_stream(7))
+    return kind.fit(kind.Settings(**values), Training(given_rows, allowance, root_stream(7)))
 
 
 def parameters(fitted):
@@ -456,7 +456,7 @@ def test_spectra_are_refused_before_any_job(name):
     with pytest.raises(InputError, match="reads statistics, whose scales are public, not spectra"):
         kind.mechanisms(values, budget())
     with pytest.raises(InputError, match="use `inputs: statistics` or epsilon inf"):
-        kind(values).fit(features(), budget=budget(), stream=root_stream(0))
+        kind.fit(values, Training(features(), budget(), root_stream(0)))
 
 
 @pytest.mark.parametrize("name", ["logistic", "class_means"])

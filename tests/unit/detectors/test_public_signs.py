@@ -9,6 +9,7 @@ from pulseveil.core import registry
 from pulseveil.core.contracts import CHANNEL_SETS, PHYSIOLOGICAL_CHANNELS, PUBLISHED_CHANNELS, FeatureSet
 from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import root_stream
+from pulseveil.detectors import Training
 from pulseveil.detectors.public_knowledge import COLUMNS, public_inputs
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget
 from pulseveil.windows.cutting import cut_windows
@@ -41,7 +42,7 @@ def rows(n=3, channels=PHYSIOLOGICAL_CHANNELS, scaling="calibration", **columns)
 
 def rule(train, allowance=NOT_PRIVATE, **values):
     kind = registry.load("detectors", "public_signs")
-    return kind(kind.Settings(**values)).fit(train, budget=allowance, stream=root_stream(0))
+    return kind.fit(kind.Settings(**values), Training(train, allowance, root_stream(0)))
 
 
 @pytest.mark.parametrize("channels", [PUBLISHED_CHANNELS, PHYSIOLOGICAL_CHANNELS])

@@ -10,6 +10,7 @@ from pulseveil.cohorts.simulated import SimulatedSettings
 from pulseveil.core import randomness, registry
 from pulseveil.core.contracts import PHYSIOLOGICAL_CHANNELS, FeatureSet
 from pulseveil.core.errors import InputError
+from pulseveil.detectors import Training
 from pulseveil.detectors.rules import elapsed_minutes
 from pulseveil.detectors.schedules import SCHEDULES
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget
@@ -47,7 +48,7 @@ def features(n=200, *, seed=0, subjects=4) -> FeatureSet:
 
 def fit(name, given, *, budget=NOT_PRIVATE, stream=STREAM, **settings):
     kind = registry.load("detectors", name)
-    return kind(kind.Settings(**settings)).fit(given, budget=budget, stream=stream)
+    return kind.fit(kind.Settings(**settings), Training(given, budget, stream))
 
 
 def accuracy(fitted, given) -> float:

@@ -6,12 +6,14 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
+from pulseveil import detectors
 from pulseveil.cohorts.simulated import Simulated
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import child, root_stream, stateless_seed
 from pulseveil.detectors.logistic import Logistic, LogisticSettings
 from pulseveil.evaluation.metrics import auroc
+from pulseveil.generators import Training
 from pulseveil.generators.autoencoder import Autoencoder, AutoencoderSettings
 from pulseveil.generators.autoencoder import model as autoencoder
 from pulseveil.generators.autoencoder import model as autoencoder_training
@@ -62,13 +64,7 @@ def fit(data, allowance=NOT_PRIVATE, checkpoint=None, private=None, **settings):
     private = PrivateAutoencoder(**({"steps": 110, "batch_size": 20} | (private or {})))
     return Autoencoder.fit(
         AutoencoderSettings(**SMALL | {"steps": 250} | settings, private=private),
-        windows,
-        code,
-        classes=2,
-        budget=allowance,
-        stream=root_stream(1),
-        checkpoint=checkpoint,
-        subject=subject,
+        Training(windows, code, subject, 2, allowance, root_stream(1), checkpoint),
     )
 
 
@@ -412,17 +408,12 @@ def test_trained_windows_teach_stress_and_are_more_like_real_ones():
     def scores(allowance, **settings):
         model = Autoencoder.fit(
             AutoencoderSettings(**settings),
-            real.windows,
-            real.stress.astype(np.int8),
-            classes=2,
-            budget=allowance,
-            stream=root_stream(0),
-            subject=real.subject,
+            Training(real.windows, real.stress.astype(np.int8), real.subject, 2, allowance, root_stream(0)),
         )
         made = synthetic_subjects(model, subjects=20, classes=2, stream=root_stream(4))
         synthetic = as_set(made, real, generator="autoencoder", unit="window", epsilon=10.0)
         train = extract_features(synthetic, protocol="sound", pairing="intended")
-        fitted = Logistic(LogisticSettings()).fit(train, budget=NOT_PRIVATE, stream=root_stream(0))
+        fitted = Logistic.fit(LogisticSettings(), detectors.Training(train, NOT_PRIVATE, root_stream(0)))
         # Of stress alone: the mean over both conditions is about right before anything is learnt.
         sides = (
             Sample(side.windows, side.stress, side.subject).take(side.stress) for side in (real, synthetic)

@@ -8,14 +8,13 @@ import tensorflow as tf
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import child, generator, root_stream
-from pulseveil.generators import TrainingSet
 from pulseveil.generators.cgan import CGAN, CGANSettings, networks, training
 from pulseveil.generators.cgan.training import Data, draw_batches, objective_of
 from pulseveil.generators.examples import shuffled_rows, typical_diversity
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.networks.adversaries import side_by_side
-from pulseveil.privacy.budget import NOT_PRIVATE, Budget
 from tests import keras_cgan
+from tests.trainings import plain
 
 SHAPE = networks.Shape(2, 60, 6)
 # One set of compiled-in settings for all trainings below: compiling takes longer than they do.
@@ -40,12 +39,7 @@ def fit(steps, checkpoint=None, n=200, seed=0, **settings):
     windows, codes = two_levels(n)
     return CGAN.fit(
         CGANSettings(steps=steps, **SHORT, **settings),
-        windows,
-        codes,
-        classes=2,
-        budget=NOT_PRIVATE,
-        stream=root_stream(seed),
-        checkpoint=checkpoint,
+        plain(windows, codes, root_stream(seed), checkpoint=checkpoint),
     )
 
 
@@ -270,13 +264,13 @@ def parts(count=MODELS):
     sets = []
     for seed, n in list(enumerate((150, 180, 193)))[:count]:
         windows, codes = two_levels(n)
-        sets.append(TrainingSet(windows, codes, root_stream(seed)))
+        sets.append(plain(windows, codes, root_stream(seed)))
     return sets
 
 
 def fit_together(steps, checkpoint=None, count=MODELS, **settings):
     settings = CGANSettings(steps=steps, **SHORT, **settings)
-    return CGAN.fit_together(settings, parts(count), classes=2, checkpoint=checkpoint)
+    return CGAN.fit_together(settings, parts(count), checkpoint)
 
 
 def test_a_model_among_others_is_the_one_that_is_trained_alone():
@@ -371,11 +365,8 @@ def test_mode_collapse_is_warned_of(caplog):
 
 def test_what_cannot_work_is_refused_before_training():
     windows, codes = two_levels()
-    arguments = {"classes": 2, "stream": root_stream(0)}
-    with pytest.raises(ValueError, match="whose windows"):
-        CGAN.fit(CGANSettings(), windows, codes, budget=Budget(1.0, 1e-5, "subject"), **arguments)
     with pytest.raises(InputError, match="set output: linear"):
-        CGAN.fit(CGANSettings(), windows - 1, codes, budget=NOT_PRIVATE, **arguments)
+        CGAN.fit(CGANSettings(), plain(windows - 1, codes, root_stream(0)))
     with pytest.raises(ValueError, match="multiple of 2"):
         CGANSettings(batch_size=7)
 

@@ -10,15 +10,15 @@ import tensorflow as tf
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.errors import InputError, Interrupted
 from pulseveil.core.randomness import child, generator, root_stream
-from pulseveil.generators import FitsTogether, TrainingSet
+from pulseveil.generators import FitsTogether
 from pulseveil.generators.dgan import DGAN, DGANSettings, training
 from pulseveil.generators.dgan import networks as dgan
 from pulseveil.generators.dgan import training as steps
 from pulseveil.generators.examples import first_fitting, label_signals, label_values
 from pulseveil.networks.adversaries import side_by_side
-from pulseveil.privacy.budget import NOT_PRIVATE
 from pulseveil.quality.classifiers import two_sample_score
 from tests import keras_dgan
+from tests.trainings import plain
 
 # One set of sizes for all compiled trainings below: compiling takes longer than they do.
 SIZES = {"units": 32, "noise": 8, "discriminator_units": 48, "discriminator_layers": 2, "candidates": 16}
@@ -41,9 +41,7 @@ def waves(n=150, seed=5):
 def fit(settings=SHORT, checkpoint=None, seed=0, classes=2, data=None):
     windows, codes = waves() if data is None else data
     stream = root_stream(seed)
-    return DGAN.fit(
-        settings, windows, codes, classes=classes, budget=NOT_PRIVATE, stream=stream, checkpoint=checkpoint
-    )
+    return DGAN.fit(settings, plain(windows, codes, stream, classes=classes, checkpoint=checkpoint))
 
 
 @pytest.fixture(scope="module")
@@ -250,11 +248,11 @@ def test_models_side_by_side_learn_from_their_own_windows_and_numbers(penalty):
 
 def parts():
     """Training sets, each with its own windows and stream: the first and the last have equally many."""
-    return [TrainingSet(*waves(n, seed=5 + i), root_stream(i)) for i, n in enumerate((150, 60, 150))]
+    return [plain(*waves(n, seed=5 + i), root_stream(i)) for i, n in enumerate((150, 60, 150))]
 
 
 def fit_together(settings=SHORT, checkpoint=None, count=MODELS):
-    return DGAN.fit_together(settings, parts()[:count], classes=2, checkpoint=checkpoint)
+    return DGAN.fit_together(settings, parts()[:count], checkpoint)
 
 
 @pytest.fixture(scope="module")
@@ -268,7 +266,7 @@ def test_a_model_among_others_is_the_one_that_is_trained_alone():
     shape = dgan.Shape(1, 12 * 3, 0, 8, 32, 48, 2)
     for i, (model, part) in enumerate(zip(fit_together(settings), parts(), strict=True)):
         start = flat(dgan.start_generator(generator(child(part.stream, "parameters")), shape))
-        alone = fit(settings, seed=i, data=part[:2])
+        alone = fit(settings, seed=i, data=(part.windows, part.condition))
         found, expected = (
             flat(arrays[name] for name in dgan.GENERATOR_PARAMETERS)
             for arrays in (model.arrays(), alone.arrays())
@@ -280,7 +278,7 @@ def test_a_model_among_others_is_the_one_that_is_trained_alone():
 
 def test_a_model_without_company_is_trained_by_the_program_of_one_alone(trained, together):
     assert_equal_arrays(fit_together(count=1)[0], trained)
-    assert_equal_arrays(together[1], fit(seed=1, data=parts()[1][:2]))
+    assert_equal_arrays(together[1], fit(seed=1, data=(parts()[1].windows, parts()[1].condition)))
 
 
 @pytest.mark.parametrize(("block", "step"), [(2, 100), (3, 120), (4, 170)])
@@ -407,7 +405,7 @@ def test_a_condition_that_is_not_made_is_warned_of(caplog, trained_long):
     bias = trained_long.arrays()["output_bias"].copy()
     bias[2::3] = -1000  # the label, in each second
     model = DGAN.from_arrays(LONG, {**trained_long.arrays(), "output_bias": bias})
-    model._look_at_samples(*waves(), 2, root_stream(0))
+    model._look_at_samples(plain(*waves(), root_stream(0)))
     assert "dgan: condition 1: of 100 % of the windows asked for, none of 16 candidates" in caplog.text
     assert "dgan: condition 0: of" not in caplog.text
 

@@ -5,8 +5,10 @@ import pytest
 
 from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import root_stream
+from pulseveil.generators import Training
 from pulseveil.generators.moments import Moments, MomentsSettings
-from pulseveil.privacy.budget import NOT_PRIVATE, Budget
+from pulseveil.privacy.budget import Budget
+from tests.trainings import plain
 
 STREAM = root_stream(0)
 
@@ -20,10 +22,10 @@ def windows_of_two_conditions(n=400):
     return flat.reshape(n, 5, 2).astype(np.float32), code.astype(np.int8)
 
 
-def fitted(rank=30, residual="white", **changes):
+def fitted(rank=30, residual="white", classes=2):
     windows, code = windows_of_two_conditions()
-    arguments = {"classes": 2, "budget": NOT_PRIVATE, "stream": STREAM} | changes
-    return Moments.fit(MomentsSettings(rank=rank, residual=residual), windows, code, **arguments)
+    settings = MomentsSettings(rank=rank, residual=residual)
+    return Moments.fit(settings, plain(windows, code, STREAM, classes=classes))
 
 
 def drawn(model, code, n=20000):
@@ -80,7 +82,7 @@ def test_zero_noise_gives_the_mean_window():
 
 def test_rank_above_the_number_of_windows_is_no_error():
     windows, codes = windows_of_two_conditions(12)
-    model = Moments.fit(MomentsSettings(), windows, codes, classes=2, budget=NOT_PRIVATE, stream=STREAM)
+    model = Moments.fit(MomentsSettings(), plain(windows, codes, STREAM))
     assert drawn(model, 0, 10).shape == (10, 10)
 
 
@@ -95,6 +97,7 @@ def test_absent_conditions_are_refused():
         fitted(classes=3)
 
 
-def test_a_private_training_needs_to_know_whose_windows_these_are():
-    with pytest.raises(ValueError, match="whose windows"):
-        fitted(budget=Budget(1.0, 1e-5, "subject"))
+def test_a_training_needs_to_know_whose_windows_these_are():
+    windows, code = windows_of_two_conditions()
+    with pytest.raises(TypeError, match="'subject'"):
+        Training(windows, code, classes=2, budget=Budget(1.0, 1e-5, "subject"), stream=STREAM)

@@ -7,6 +7,7 @@ import tensorflow as tf
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import root_stream
+from pulseveil.generators import Training
 from pulseveil.generators.cgan import CGAN, CGANSettings, networks, training
 from pulseveil.generators.cgan.networks import discriminate
 from pulseveil.generators.cgan.training import ConditionalAdversaries, Objective
@@ -43,13 +44,7 @@ def fit(data, allowance, checkpoint=None, private=None, **settings):
     private = {"steps": 110, "batch_size": 16, "fakes": 8, "windows_each": 3} | (private or {})
     return CGAN.fit(
         CGANSettings(**SETTINGS, **settings, private=PrivateGAN(**private)),
-        windows,
-        code,
-        classes=2,
-        budget=allowance,
-        stream=root_stream(1),
-        checkpoint=checkpoint,
-        subject=subject,
+        Training(windows, code, subject, 2, allowance, root_stream(1), checkpoint),
     )
 
 

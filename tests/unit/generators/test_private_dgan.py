@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import root_stream
+from pulseveil.generators import Training
 from pulseveil.generators.dgan import DGAN, DGANSettings, networks, training
 from pulseveil.generators.dgan.training import DGANAdversaries
 from pulseveil.generators.private_settings import PrivateDGAN, in_range
@@ -218,13 +219,7 @@ def fit(data, allowance, checkpoint=None, private=None, **changes):
     windows, code, subject = data
     return DGAN.fit(
         settings(private, **changes),
-        windows,
-        code,
-        classes=2,
-        budget=allowance,
-        stream=root_stream(1),
-        checkpoint=checkpoint,
-        subject=subject,
+        Training(windows, code, subject, 2, allowance, root_stream(1), checkpoint),
     )
 
 

@@ -6,11 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
+from pulseveil import detectors
 from pulseveil.cohorts.simulated import Simulated
 from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import root_stream
 from pulseveil.detectors.logistic import Logistic, LogisticSettings
 from pulseveil.evaluation.metrics import auroc
+from pulseveil.generators import Training
 from pulseveil.generators.moments import Moments, MomentsSettings
 from pulseveil.generators.private_moments import (
     ClassMoments,
@@ -50,12 +52,7 @@ def fit(data, allowance, classes=2, **private):
     windows, code, subject = data
     return Moments.fit(
         MomentsSettings(private=PrivateMoments(**private)),
-        windows,
-        code,
-        classes=classes,
-        budget=allowance,
-        stream=root_stream(0),
-        subject=subject,
+        Training(windows, code, subject, classes, allowance, root_stream(0)),
     )
 
 
@@ -258,7 +255,6 @@ def test_a_detector_of_private_windows_of_whole_persons_knows_stress_in_stranger
     synthetic = as_set(made, real, generator="moments", unit="subject", epsilon=10.0)
     train = extract_features(synthetic, protocol="sound", pairing="intended")
     test = extract_features(cohort(302, 60, "detector"), protocol="sound", pairing="intended")
-    score = (
-        Logistic(LogisticSettings()).fit(train, budget=NOT_PRIVATE, stream=root_stream(0)).score(test).score
-    )
+    fitted = Logistic.fit(LogisticSettings(), detectors.Training(train, NOT_PRIVATE, root_stream(0)))
+    score = fitted.score(test).score
     assert auroc(test.stress, score) > 0.85

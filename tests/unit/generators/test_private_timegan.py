@@ -7,6 +7,7 @@ import tensorflow as tf
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import root_stream
+from pulseveil.generators import Training
 from pulseveil.generators.private_settings import PrivateTimeGAN
 from pulseveil.generators.timegan import TimeGAN, TimeGANSettings
 from pulseveil.generators.timegan.private import Embedding, SequenceAdversaries, Sizes, embed
@@ -48,13 +49,7 @@ def fit(data, allowance, checkpoint=None, **private):
     windows, code, subject = data
     return TimeGAN.fit(
         settings(**private),
-        windows,
-        code,
-        classes=CLASSES,
-        budget=allowance,
-        stream=root_stream(1),
-        checkpoint=checkpoint,
-        subject=subject,
+        Training(windows, code, subject, CLASSES, allowance, root_stream(1), checkpoint),
     )
 
 

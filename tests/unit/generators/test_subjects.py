@@ -7,8 +7,8 @@ from pulseveil.core.contracts import PUBLISHED_CHANNELS, SyntheticSet
 from pulseveil.core.randomness import root_stream
 from pulseveil.generators.moments import Moments, MomentsSettings
 from pulseveil.generators.subjects import published_windows, synthetic_subjects
-from pulseveil.privacy.budget import NOT_PRIVATE
 from pulseveil.release.export import export_csv
+from tests.trainings import plain
 
 
 @pytest.fixture(scope="module")
@@ -17,11 +17,7 @@ def model():
     windows, codes = rng.normal(size=(90, 60, 6)).astype(np.float32), np.arange(90) % 3
     return Moments.fit(
         MomentsSettings(rank=5, residual="white"),
-        windows,
-        codes,
-        classes=3,
-        budget=NOT_PRIVATE,
-        stream=root_stream(0),
+        plain(windows, codes, root_stream(0), classes=3),
     )
 
 

@@ -2,6 +2,7 @@ import itertools
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,13 +12,13 @@ from pulseveil.cohorts.simulated import Simulated
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.errors import InputError, Interrupted
 from pulseveil.core.randomness import child, generator, root_stream
-from pulseveil.generators import TrainingSet
 from pulseveil.generators.timegan import TimeGAN, TimeGANSettings, training
 from pulseveil.generators.timegan import networks as timegan
 from pulseveil.generators.timegan import training as steps
 from pulseveil.privacy.budget import NOT_PRIVATE
 from pulseveil.windows.cutting import cut_windows
 from tests import keras_timegan
+from tests.trainings import plain
 
 # One set of sizes for all compiled trainings below: compiling takes longer than they do.
 SIZES = {"hidden": 6, "layers": 2, "batch_size": 16}
@@ -42,11 +43,8 @@ def simulated_windows():
 
 
 def fit(settings=SHORT, checkpoint=None, seed=0, budget=NOT_PRIVATE, classes=2):
-    windows, codes = simulated_windows()
-    stream = root_stream(seed)
-    return TimeGAN.fit(
-        settings, windows, codes, classes=classes, budget=budget, stream=stream, checkpoint=checkpoint
-    )
+    training = plain(*simulated_windows(), root_stream(seed), classes=classes, checkpoint=checkpoint)
+    return TimeGAN.fit(settings, replace(training, budget=budget))
 
 
 @pytest.fixture(scope="module")
@@ -263,11 +261,11 @@ def test_a_resumed_training_equals_an_unbroken_one_to_the_last_bit(tmp_path, tra
 def parts():
     """Training sets of unequal numbers of windows, each with its own stream; `trained` is of the first."""
     windows, codes = simulated_windows()
-    return [TrainingSet(windows[9 * i :], codes[9 * i :], root_stream(i)) for i in range(2)]
+    return [plain(windows[9 * i :], codes[9 * i :], root_stream(i)) for i in range(2)]
 
 
 def fit_together(checkpoint=None):
-    return TimeGAN.fit_together(SHORT, parts(), classes=2, checkpoint=checkpoint)
+    return TimeGAN.fit_together(SHORT, parts(), checkpoint)
 
 
 @pytest.fixture(scope="module")
@@ -282,9 +280,7 @@ def network_parameters(model, network, code):
 
 def test_a_model_among_others_is_the_one_that_is_trained_alone(trained, trained_together):
     second = parts()[1]
-    alone = TimeGAN.fit(
-        SHORT, second.windows, second.condition, classes=2, budget=NOT_PRIVATE, stream=second.stream
-    )
+    alone = TimeGAN.fit(SHORT, second)
     models = zip(trained_together, (trained, alone), parts(), strict=True)
     for (model, own, part), code in itertools.product(models, (0, 1)):
         np.testing.assert_array_equal(model.arrays()["least"], own.arrays()["least"])
@@ -297,7 +293,7 @@ def test_a_model_among_others_is_the_one_that_is_trained_alone(trained, trained_
 
 
 def test_one_model_together_is_trained_as_by_fit(trained):
-    (model,) = TimeGAN.fit_together(SHORT, parts()[:1], classes=2)
+    (model,) = TimeGAN.fit_together(SHORT, parts()[:1], None)
     assert_equal_arrays(model, trained)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pulseveil import detectors, generators
 from pulseveil.core import registry
 from pulseveil.core.randomness import root_stream
 from pulseveil.networks.training import Examples, Weights
@@ -45,21 +46,16 @@ def small_budget(unit):
 def light_generator(name, unit):
     kind, real = registry.load("generators", name), windows("sound")
     condition = real.stress.astype(np.int8)
-    model = kind.fit(
-        kind.Settings(),
-        real.windows,
-        condition,
-        classes=2,
-        budget=small_budget(unit),
-        stream=root_stream(1),
-        subject=real.subject,
+    training = generators.Training(
+        real.windows, condition, real.subject, 2, small_budget(unit), root_stream(1)
     )
+    model = kind.fit(kind.Settings(), training)
     return np.concatenate([value.ravel() for value in model.arrays().values()])
 
 
 def light_detector(name, unit):
     kind, rows = registry.load("detectors", name), features("sound")
-    fitted = kind(kind.Settings()).fit(rows, budget=small_budget(unit), stream=root_stream(1))
+    fitted = kind.fit(kind.Settings(), detectors.Training(rows, small_budget(unit), root_stream(1)))
     return fitted.score(rows).score
 
 

@@ -18,6 +18,7 @@ from pulseveil.audit.verdict import Claim, Defence
 from pulseveil.core import registry, store
 from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import root_stream
+from pulseveil.detectors import Training
 from pulseveil.privacy.noise import reproducible
 from pulseveil.runs.audits import audit_detector
 from pulseveil.study.audit_settings import AuditSettings
@@ -152,11 +153,11 @@ def test_a_private_detector_with_too_little_noise_is_caught(unit, kind):
     One canary changes the model visibly each time, so that each of about 50 + 50 trainings is called right.
     """
     bare = job(unit=unit, kind=kind, epsilon_detector=1e4)
-    detector = registry.load("detectors", kind)(registry.load("detectors", kind).Settings())
+    detector = registry.load("detectors", kind)
 
     def train(rows, stream):
         budget = replace(bare.budget(1e4, bare.fold(with_canaries=True)), noise=reproducible(stream))
-        return confidence(detector.fit(rows, budget=budget, stream=stream))
+        return confidence(detector.fit(detector.Settings(), Training(rows, budget, stream)))
 
     settings = AuditSettings(trainings=3, runs=5, repetitions=100)
     for epsilon, mu in ((1.0, 0.268), (10.0, 2.0)):

@@ -31,6 +31,7 @@ __all__ = [  # noqa: RUF022
     "RULE",
     "COMPARED",
     "DetectorSettings",
+    "Training",
     "Outputs",
     "Fitted",
     "Detector",
@@ -49,6 +50,20 @@ COMPARED: tuple[Role, ...] = (BASELINE, CLOCK, LITERATURE)
 
 class DetectorSettings(Settings):
     """Base of all detectors' settings."""
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What a detector learns from, and how.
+
+    features: the rows with their `stress`. stream: decides all random numbers but those of privacy noise.
+    checkpoint: where the state of trainings of minutes is kept; they go on from a state that is found there.
+    """
+
+    features: FeatureSet
+    budget: Budget
+    stream: Stream
+    checkpoint: Checkpoint | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +100,10 @@ class Fitted(Protocol):
 
 
 class Detector(Protocol):
-    """A recipe that can be fitted many times in one process: the base of every kind of detector.
+    """A model that tells stress from a window: the base of every kind of detector.
 
-    Compiled programs are kept between fits.
-
-    `title` is the kind's name for readers; `colour` is that of its marks in figures.
+    `Settings` are its keys in the study; `title` is the kind's name for readers, and `colour` that of its
+    marks in figures.
     `role` is "model" for whatever learns from sensor data. All other roles are rules: fitted to the real
     training subjects even where models train on synthetic windows, and compared with models. "majority" is
     the most frequent answer, which every model must beat; "elapsed_time" sees the clock alone; "public_signs"
@@ -112,9 +126,6 @@ class Detector(Protocol):
     programs: ClassVar[tuple[int, ...]] = ()
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "never"
     share_without_bins: ClassVar[float] = 1.0
-
-    @abstractmethod
-    def __init__(self, settings: Any) -> None: ...
 
     @staticmethod
     @abstractmethod
@@ -139,17 +150,8 @@ class Detector(Protocol):
         """
         return settings
 
+    @classmethod
     @abstractmethod
-    def fit(
-        self,
-        features: FeatureSet,
-        *,
-        budget: Budget,
-        stream: Stream,
-        checkpoint: Checkpoint | None = None,
-    ) -> Fitted:
-        """Fit to the rows of `features` and their `stress`.
-
-        Trainings of minutes go on from `checkpoint`, where it holds a state, to the bits of an unbroken one.
-        """
+    def fit(cls, settings: Any, training: Training) -> Fitted:
+        """The model of one training; a resumed training ends in the same bits as an unbroken one."""
         ...

@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.contracts import FeatureSet
 from pulseveil.core.errors import InputError
-from pulseveil.core.randomness import Stream
-from pulseveil.detectors import Detector, Fitted
+from pulseveil.detectors import Detector, Fitted, Training
 from pulseveil.detectors.public_knowledge import PUBLIC_QUANTITIES, FittedLinear, PublicInputs, public_inputs
 from pulseveil.detectors.tabular import TabularSettings, require_both_classes, require_statistics
 from pulseveil.privacy import accounting
@@ -59,13 +57,9 @@ class ClassMeans(Detector):
     title: ClassVar[str] = "Class means"
     colour: ClassVar[str] = "#56B4E9"
     version: ClassVar[int] = 1
-    uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     programs: ClassVar[tuple[int, ...]] = (RELEASE,)
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "private"
-
-    def __init__(self, settings: Any) -> None:
-        self._settings: ClassMeansSettings = settings
 
     @staticmethod
     def expected_seconds(settings: ClassMeansSettings, rows: int, private: Unit | None) -> float:
@@ -83,33 +77,31 @@ class ClassMeans(Detector):
             ),
         )
 
-    def fit(
-        self,
-        features: FeatureSet,
-        *,
-        budget: Budget,
-        stream: Stream,
-        checkpoint: Checkpoint | None = None,
-    ) -> Fitted:
-        """Fit to the rows of `features`; apart from privacy noise deterministic, so `stream` is not used.
+    @classmethod
+    def fit(cls, settings: ClassMeansSettings, training: Training) -> Fitted:
+        """Fit to the rows of a training; apart from privacy noise deterministic, so its stream is not used.
 
         Raises InputError for inputs without public scales, for more people than the public constants say
         and, where not private, for training rows of one class.
         """
-        require_statistics("class_means", self._settings)
-        inputs = public_inputs(features, self._settings.statistics)
-        if budget.is_private:
-            return self._fit_private(features, inputs, budget)
+        require_statistics("class_means", settings)
+        features = training.features
+        inputs = public_inputs(features, settings.statistics)
+        if training.budget.is_private:
+            return cls._fit_private(settings, features, inputs, training.budget)
         require_both_classes("class_means", features.stress)
         values = inputs.read(features)
         stress, rest = (values[rows].mean(axis=0) for rows in (features.stress, ~features.stress))
-        return self._model(inputs, Contrast(stress - rest, (stress + rest) / 2))
+        return _model(settings, inputs, Contrast(stress - rest, (stress + rest) / 2))
 
-    def _fit_private(self, features: FeatureSet, inputs: PublicInputs, budget: Budget) -> FittedLinear:
+    @classmethod
+    def _fit_private(
+        cls, settings: ClassMeansSettings, features: FeatureSet, inputs: PublicInputs, budget: Budget
+    ) -> FittedLinear:
         # The ledger's files need h5py; plans import this module.
         from pulseveil.privacy import ledger
 
-        (mechanism,), noise = self.mechanisms(self._settings, budget), budget.noise_source()
+        (mechanism,), noise = cls.mechanisms(settings, budget), budget.noise_source()
         population = budget.known_population()
         if (features.fold != "").any():
             raise InputError(
@@ -126,12 +118,15 @@ class ClassMeans(Detector):
             public_quantities=PUBLIC_QUANTITIES,
             program=RELEASE,
         )
-        return self._model(inputs, contrast, (entry,))
+        return _model(settings, inputs, contrast, (entry,))
 
-    def _model(self, inputs: PublicInputs, contrast: Contrast, ledger: tuple[Any, ...] = ()) -> FittedLinear:
-        found = shrunk(contrast, inputs, self._settings) if self._settings.shrink else contrast
-        weights = found.difference / WITHIN_VARIANCE
-        return FittedLinear(inputs, weights, -float(weights @ found.midpoint), ledger)
+
+def _model(
+    settings: ClassMeansSettings, inputs: PublicInputs, contrast: Contrast, ledger: tuple[Any, ...] = ()
+) -> FittedLinear:
+    found = shrunk(contrast, inputs, settings) if settings.shrink else contrast
+    weights = found.difference / WITHIN_VARIANCE
+    return FittedLinear(inputs, weights, -float(weights @ found.midpoint), ledger)
 
 
 def contributions(inputs: Array, stress: NDArray[np.bool_], subject: NDArray[np.str_], unit: Unit) -> Array:

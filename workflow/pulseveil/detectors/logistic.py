@@ -7,17 +7,15 @@ and Thakurta, FOCS 2014, with full batches and the mean of the last iterates.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.contracts import FeatureSet
-from pulseveil.core.randomness import Stream
 from pulseveil.core.settings import Settings
-from pulseveil.detectors import Detector, Fitted
+from pulseveil.detectors import Detector, Fitted, Training
 from pulseveil.detectors.public_knowledge import (
     PUBLIC_QUANTITIES,
     FittedLinear,
@@ -185,13 +183,9 @@ class Logistic(Detector):
     title: ClassVar[str] = "Logistic regression"
     colour: ClassVar[str] = "#CC79A7"
     version: ClassVar[int] = 1
-    uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     programs: ClassVar[tuple[int, ...]] = (DESCENT,)
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "private"
-
-    def __init__(self, settings: Any) -> None:
-        self._settings: LogisticSettings = settings
 
     @staticmethod
     def expected_seconds(settings: LogisticSettings, rows: int, private: Unit | None) -> float:
@@ -204,23 +198,18 @@ class Logistic(Detector):
         require_statistics("logistic", settings)
         return (descent_mechanism(settings.private or chosen(budget), budget),)
 
-    def fit(
-        self,
-        features: FeatureSet,
-        *,
-        budget: Budget,
-        stream: Stream,
-        checkpoint: Checkpoint | None = None,
-    ) -> Fitted:
-        """Fit to the rows of `features`; apart from privacy noise deterministic, so `stream` is not used.
+    @staticmethod
+    def fit(settings: LogisticSettings, training: Training) -> Fitted:
+        """Fit to the rows of a training; apart from privacy noise deterministic, so its stream is not used.
 
         Raises InputError for training rows of one class; a private training does not look.
         """
+        features, budget = training.features, training.budget
         if budget.is_private:
-            require_statistics("logistic", self._settings)
-            inputs = public_inputs(features, self._settings.statistics)
-            descent = self._settings.private or chosen(budget)
-            balanced = self._settings.class_weight == "balanced"
+            require_statistics("logistic", settings)
+            inputs = public_inputs(features, settings.statistics)
+            descent = settings.private or chosen(budget)
+            balanced = settings.class_weight == "balanced"
             return fit_private(features, inputs, descent, budget, balanced=balanced)
         # Plans import this module; scikit-learn takes seconds to import.
         from sklearn.linear_model import LogisticRegression
@@ -228,9 +217,9 @@ class Logistic(Detector):
         from sklearn.preprocessing import StandardScaler
 
         require_both_classes("logistic", features.stress)
-        weight = None if self._settings.class_weight == "none" else "balanced"
+        weight = None if settings.class_weight == "none" else "balanced"
         model = make_pipeline(
             StandardScaler(),
-            LogisticRegression(C=self._settings.inverse_penalty, class_weight=weight, max_iter=1000),
+            LogisticRegression(C=settings.inverse_penalty, class_weight=weight, max_iter=1000),
         )
-        return FittedTable(self._settings, model.fit(table(features, self._settings), features.stress))
+        return FittedTable(settings, model.fit(table(features, settings), features.stress))

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.contracts import FeatureSet
 from pulseveil.core.errors import InputError
-from pulseveil.core.randomness import Stream
-from pulseveil.detectors import Detector, DetectorSettings, Fitted, Outputs, private_neural
+from pulseveil.detectors import Detector, DetectorSettings, Fitted, Outputs, Training, private_neural
 from pulseveil.detectors.private_neural import NoisedTraining, published_training
 from pulseveil.detectors.tabular import require_both_classes
 from pulseveil.privacy.budget import Budget, Mechanism, Unit, at_rate
@@ -44,13 +42,9 @@ class NeuralDetector(Detector):
     uses_tensorflow: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     programs: ClassVar[tuple[int, ...]] = (DPSGD, LIBRARY_OPTIMIZER)
-    public_knowledge: ClassVar[Literal["never", "private", "always"]] = "never"
     fewest_bins: ClassVar[int] = 1
     # CPU seconds of one window in one epoch, at the 210 bins of the published features.
     seconds_a_window: ClassVar[float]
-
-    def __init__(self, settings: Any) -> None:
-        self._settings = settings
 
     @classmethod
     def expected_seconds(cls, settings: NeuralSettings, rows: int, private: Unit | None) -> float:
@@ -74,59 +68,55 @@ class NeuralDetector(Detector):
         written = settings.model_copy(update={"private": _training(settings, _public_windows(claimed))})
         return at_rate(written, cls.mechanisms(settings, claimed), audited)
 
+    @staticmethod
     @abstractmethod
-    def network(self, signals: int, bins: int) -> Network:
+    def network(settings: Any, signals: int, bins: int) -> Network:
         """The network for spectra (signals, bins)."""
 
-    def private_network(self, signals: int, bins: int) -> Network:
+    @classmethod
+    def private_network(cls, settings: Any, signals: int, bins: int) -> Network:
         """The network of a private training, which must not mix records."""
-        return self.network(signals, bins)
+        return cls.network(settings, signals, bins)
 
-    def fit(
-        self,
-        features: FeatureSet,
-        *,
-        budget: Budget,
-        stream: Stream,
-        checkpoint: Checkpoint | None = None,
-    ) -> Fitted:
-        """Fit to the spectra of `features`.
+    @classmethod
+    def fit(cls, settings: Any, training: Training) -> Fitted:
+        """Fit to the spectra of a training.
 
         Raises InputError for too few bins and, where not private, for training rows of one class.
         """
+        features = training.features
         signals, bins = features.features.shape[1:]
-        if bins < self.fewest_bins:
+        if bins < cls.fewest_bins:
             raise InputError(
-                f"{self.name}: expected spectra of at least {self.fewest_bins} bins, found {bins}; "
+                f"{cls.name}: expected spectra of at least {cls.fewest_bins} bins, found {bins}; "
                 "use longer windows or another detector"
             )
-        if budget.is_private:
-            return self._fit_private(features, budget, stream, checkpoint)
-        require_both_classes(self.name, features.stress)
+        if training.budget.is_private:
+            return cls._fit_private(settings, training)
+        require_both_classes(cls.name, features.stress)
         # Plans import this module; TensorFlow takes 12 s to import.
-        from pulseveil.networks import training
+        from pulseveil.networks.training import fit
 
-        network = self.network(signals, bins)
-        weights = training.fit(
+        network = cls.network(settings, signals, bins)
+        weights = fit(
             network,
             features.features,
             features.stress,
-            epochs=self._settings.epochs,
-            batch_size=self._settings.batch_size,
-            learning_rate=self._settings.learning_rate,
-            stream=stream,
-            checkpoint=checkpoint,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            stream=training.stream,
+            checkpoint=training.checkpoint,
         )
-        return FittedNetwork(network, weights, self._settings.batch_size)
+        return FittedNetwork(network, weights, settings.batch_size)
 
-    def _fit_private(
-        self, features: FeatureSet, budget: Budget, stream: Stream, checkpoint: Checkpoint | None
-    ) -> FittedNetwork:
-        network = self.private_network(*features.features.shape[1:])
-        (mechanism,) = self.mechanisms(self._settings, budget)
-        how = _training(self._settings, _public_windows(budget))
-        weights, entry = private_neural.fit(network, features, how, mechanism, budget, stream, checkpoint)
-        return FittedNetwork(network, weights, self._settings.batch_size, (entry,))
+    @classmethod
+    def _fit_private(cls, settings: Any, training: Training) -> FittedNetwork:
+        network = cls.private_network(settings, *training.features.features.shape[1:])
+        (mechanism,) = cls.mechanisms(settings, training.budget)
+        how = _training(settings, _public_windows(training.budget))
+        weights, entry = private_neural.fit(network, training, how, mechanism)
+        return FittedNetwork(network, weights, settings.batch_size, (entry,))
 
 
 def _training(settings: NeuralSettings, windows: int) -> NoisedTraining:
@@ -184,12 +174,12 @@ class CNN(NeuralDetector):
     seconds_a_window: ClassVar[float] = 2.6e-3
     share_without_bins: ClassVar[float] = 0.05
 
-    def network(self, signals: int, bins: int) -> Network:
+    @staticmethod
+    def network(settings: CNNSettings, signals: int, bins: int) -> Network:
         """The network for spectra (signals, bins)."""
         from pulseveil.networks import classifiers
 
-        own = self._settings
-        return classifiers.CNN(signals, bins, own.filters, own.dense_units, own.dropout)
+        return classifiers.CNN(signals, bins, settings.filters, settings.dense_units, settings.dropout)
 
 
 class CNNLSTMSettings(ConvolutionalSettings):
@@ -213,20 +203,22 @@ class CNNLSTM(NeuralDetector):
     seconds_a_window: ClassVar[float] = 3.0e-3
     share_without_bins: ClassVar[float] = 0.1
 
-    def network(self, signals: int, bins: int) -> Network:
+    @staticmethod
+    def network(settings: CNNLSTMSettings, signals: int, bins: int) -> Network:
         """The network for spectra (signals, bins)."""
         from pulseveil.networks import classifiers
 
-        own = self._settings
-        return classifiers.CNNLSTM(signals, bins, own.filters, own.lstm_units, own.dense_units, own.dropout)
+        return classifiers.CNNLSTM(
+            signals, bins, settings.filters, settings.lstm_units, settings.dense_units, settings.dropout
+        )
 
-    def private_network(self, signals: int, bins: int) -> Network:
+    @classmethod
+    def private_network(cls, settings: CNNLSTMSettings, signals: int, bins: int) -> Network:
         """The same, layer-normalised."""
         from pulseveil.networks import classifiers
 
-        own = self._settings
         return classifiers.LayerNormalisedCNNLSTM(
-            signals, bins, own.filters, own.lstm_units, own.dense_units, own.dropout
+            signals, bins, settings.filters, settings.lstm_units, settings.dense_units, settings.dropout
         )
 
 
@@ -253,18 +245,18 @@ class Transformer(NeuralDetector):
     seconds_a_window: ClassVar[float] = 2.8e-3
     share_without_bins: ClassVar[float] = 0.3
 
-    def network(self, signals: int, bins: int) -> Network:
+    @staticmethod
+    def network(settings: TransformerSettings, signals: int, bins: int) -> Network:
         """The network for spectra (signals, bins)."""
         from pulseveil.networks import classifiers
 
-        own = self._settings
         return classifiers.Transformer(
             signals=signals,
             bins=bins,
-            blocks=own.blocks,
-            heads=own.heads,
-            head_size=own.head_size,
-            inner=own.inner_units,
-            units=own.dense_units,
-            dropout=own.dropout,
+            blocks=settings.blocks,
+            heads=settings.heads,
+            head_size=settings.head_size,
+            inner=settings.inner_units,
+            units=settings.dense_units,
+            dropout=settings.dropout,
         )

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.contracts import FeatureSet
 from pulseveil.core.errors import InputError
-from pulseveil.core.randomness import Stream
 from pulseveil.core.settings import LARGEST, Settings
+from pulseveil.detectors import Training
 from pulseveil.privacy import accounting
 from pulseveil.privacy.budget import Budget, Mechanism, Population, Unit
 from pulseveil.privacy.programs import DPSGD, LIBRARY_OPTIMIZER
@@ -87,16 +86,8 @@ def mechanism(name: str, training: NoisedTraining, budget: Budget) -> Mechanism:
     )
 
 
-def fit(
-    network: Network,
-    features: FeatureSet,
-    training: NoisedTraining,
-    run: Mechanism,
-    budget: Budget,
-    stream: Stream,
-    checkpoint: Checkpoint | None,
-) -> tuple[Weights, Entry]:
-    """Train on the real rows of `features` that the public constants admit, and on all synthetic ones.
+def fit(network: Network, training: Training, how: NoisedTraining, run: Mechanism) -> tuple[Weights, Entry]:
+    """Train on the real rows of `training` that the public constants admit, and on all synthetic ones.
 
     `run` is the mechanism of the real ones. Raises InputError where there are more people than the constants
     say, or the network mixes records.
@@ -105,16 +96,16 @@ def fit(
     from pulseveil.networks.training import Examples
     from pulseveil.privacy import dpsgd, ledger, library_optimizer
 
-    noise = budget.noise_source()
-    examples = Examples(*lay_out(features, budget.unit, budget.known_population()))
+    budget, noise = training.budget, training.budget.noise_source()
+    examples = Examples(*lay_out(training.features, budget.unit, budget.known_population()))
     released = len(examples.x) - run.n
-    recipe = dpsgd.Recipe(network, run, training.learning_rate, training.optimizer, released)
+    recipe = dpsgd.Recipe(network, run, how.learning_rate, how.optimizer, released)
     if budget.backend == "tensorflow_privacy":
         program = LIBRARY_OPTIMIZER
-        weights, noised = library_optimizer.fit(recipe, examples, noise, stream)
+        weights, noised = library_optimizer.fit(recipe, examples, noise, training.stream)
     else:
         program = DPSGD
-        weights, noised = dpsgd.fit(recipe, examples, noise, stream, checkpoint)
+        weights, noised = dpsgd.fit(recipe, examples, noise, training.stream, training.checkpoint)
     entry = ledger.settle(
         run,
         steps_noised=noised,

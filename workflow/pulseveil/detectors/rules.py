@@ -13,11 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.contracts import FeatureSet
 from pulseveil.core.errors import InputError
-from pulseveil.core.randomness import Stream, integer_seed
-from pulseveil.detectors import BASELINE, CLOCK, LITERATURE, Detector, DetectorSettings, Fitted, Outputs, Role
+from pulseveil.core.randomness import integer_seed
+from pulseveil.detectors import (
+    BASELINE,
+    CLOCK,
+    LITERATURE,
+    Detector,
+    DetectorSettings,
+    Fitted,
+    Outputs,
+    Role,
+    Training,
+)
 from pulseveil.detectors.public_knowledge import FittedLinear, public_direction, public_inputs
 from pulseveil.detectors.schedules import SCHEDULES, Schedule
 from pulseveil.detectors.tabular import TabularSettings, require_both_classes, require_statistics
@@ -51,14 +60,8 @@ class Majority(Detector):
     Settings: ClassVar[type[MajoritySettings]] = MajoritySettings
     title: ClassVar[str] = "Majority"
     version: ClassVar[int] = 1
-    uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
-    programs: ClassVar[tuple[int, ...]] = ()
     role: ClassVar[Role] = BASELINE
-    public_knowledge: ClassVar[Literal["never", "private", "always"]] = "never"
-
-    def __init__(self, settings: Any) -> None:
-        self._settings: MajoritySettings = settings
 
     @staticmethod
     def expected_seconds(settings: MajoritySettings, rows: int, private: Unit | None) -> float:
@@ -70,26 +73,20 @@ class Majority(Detector):
         """None: a protocol costs nothing; raises InputError where labels would be counted."""
         return _no_mechanisms("majority", settings)
 
-    def fit(
-        self,
-        features: FeatureSet,
-        *,
-        budget: Budget,
-        stream: Stream,
-        checkpoint: Checkpoint | None = None,
-    ) -> Fitted:
-        """Count the labels of `features` or of the protocol.
+    @staticmethod
+    def fit(settings: MajoritySettings, training: Training) -> Fitted:
+        """Count the labels of a training or of the protocol.
 
         Raises InputError where a private budget or no rows forbid to count labels.
         """
-        schedule = self._settings.schedule()
+        schedule = settings.schedule()
         if schedule is not None:
             return FittedShare(schedule.stress_share())
-        if budget.is_private:
-            _no_mechanisms("majority", self._settings)
-        if not len(features):
+        if training.budget.is_private:
+            _no_mechanisms("majority", settings)
+        if not len(training.features):
             raise InputError("majority: expected training windows, found none")
-        return FittedShare(float(features.stress.mean()))
+        return FittedShare(float(training.features.stress.mean()))
 
 
 @dataclass(frozen=True)
@@ -123,14 +120,8 @@ class ElapsedTime(Detector):
     Settings: ClassVar[type[ElapsedTimeSettings]] = ElapsedTimeSettings
     title: ClassVar[str] = "Elapsed time"
     version: ClassVar[int] = 1
-    uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
-    programs: ClassVar[tuple[int, ...]] = ()
     role: ClassVar[Role] = CLOCK
-    public_knowledge: ClassVar[Literal["never", "private", "always"]] = "never"
-
-    def __init__(self, settings: Any) -> None:
-        self._settings: ElapsedTimeSettings = settings
 
     @staticmethod
     def expected_seconds(settings: ElapsedTimeSettings, rows: int, private: Unit | None) -> float:
@@ -144,28 +135,24 @@ class ElapsedTime(Detector):
         """None: a protocol costs nothing; raises InputError where labels would be learnt from."""
         return _no_mechanisms("elapsed_time", settings)
 
-    def fit(
-        self,
-        features: FeatureSet,
-        *,
-        budget: Budget,
-        stream: Stream,
-        checkpoint: Checkpoint | None = None,
-    ) -> Fitted:
+    @staticmethod
+    def fit(settings: ElapsedTimeSettings, training: Training) -> Fitted:
         """Fit to times and labels, or take the times of the protocol.
 
         Raises InputError where a private budget, rows of one class or synthetic rows forbid to learn.
         """
-        schedule = self._settings.schedule()
+        schedule = settings.schedule()
         if schedule is not None:
-            return FittedSchedule(schedule, self._settings.first_tested_min)
+            return FittedSchedule(schedule, settings.first_tested_min)
         # Plans import this module; scikit-learn takes seconds to import.
         from sklearn.ensemble import RandomForestClassifier
 
-        if budget.is_private:
-            _no_mechanisms("elapsed_time", self._settings)
+        if training.budget.is_private:
+            _no_mechanisms("elapsed_time", settings)
+        features = training.features
         require_both_classes("elapsed_time", features.stress)
-        model = RandomForestClassifier(self._settings.trees, random_state=integer_seed(stream), n_jobs=1)
+        seed = integer_seed(training.stream)
+        model = RandomForestClassifier(settings.trees, random_state=seed, n_jobs=1)
         return FittedClock(model.fit(elapsed_minutes(features)[:, None], features.stress))
 
 
@@ -239,14 +226,9 @@ class PublicSigns(Detector):
     Settings: ClassVar[type[PublicSignsSettings]] = PublicSignsSettings
     title: ClassVar[str] = "Public signs"
     version: ClassVar[int] = 1
-    uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
-    programs: ClassVar[tuple[int, ...]] = ()
     role: ClassVar[Role] = LITERATURE
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "always"
-
-    def __init__(self, settings: Any) -> None:
-        self._settings: PublicSignsSettings = settings
 
     @staticmethod
     def expected_seconds(settings: PublicSignsSettings, rows: int, private: Unit | None) -> float:
@@ -259,15 +241,9 @@ class PublicSigns(Detector):
         require_statistics("public_signs", settings)
         return ()
 
-    def fit(
-        self,
-        features: FeatureSet,
-        *,
-        budget: Budget,
-        stream: Stream,
-        checkpoint: Checkpoint | None = None,
-    ) -> Fitted:
-        """The rule for the columns of `features`, whatever its rows; raises InputError as `mechanisms`."""
-        require_statistics("public_signs", self._settings)
-        inputs = public_inputs(features, self._settings.statistics)
+    @staticmethod
+    def fit(settings: PublicSignsSettings, training: Training) -> Fitted:
+        """The rule for the columns of a training, whatever its rows; raises InputError as `mechanisms`."""
+        require_statistics("public_signs", settings)
+        inputs = public_inputs(training.features, settings.statistics)
         return FittedLinear(inputs, *public_direction(inputs))

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.contracts import CHANNEL_SETS, FeatureSet
 from pulseveil.core.errors import InputError
-from pulseveil.core.randomness import Stream, integer_seed
-from pulseveil.detectors import Detector, DetectorSettings, Fitted, Outputs
-from pulseveil.privacy.budget import Budget, Unit
+from pulseveil.core.randomness import integer_seed
+from pulseveil.detectors import Detector, DetectorSettings, Fitted, Outputs, Training
+from pulseveil.privacy.budget import Unit
 from pulseveil.windows.features import STATISTICS, select_columns, statistic_names
 
 if TYPE_CHECKING:
@@ -98,12 +97,6 @@ class Forest(Detector):
     title: ClassVar[str] = "Random forest"
     colour: ClassVar[str] = "#E69F00"
     version: ClassVar[int] = 1
-    uses_tensorflow: ClassVar[bool] = False
-    private_units: ClassVar[frozenset[str]] = frozenset()
-    public_knowledge: ClassVar[Literal["never", "private", "always"]] = "never"
-
-    def __init__(self, settings: Any) -> None:
-        self._settings: ForestSettings = settings
 
     @staticmethod
     def expected_seconds(settings: ForestSettings, rows: int, private: Unit | None) -> float:
@@ -111,19 +104,15 @@ class Forest(Detector):
         seconds_a_row = 4e-4 if settings.inputs == "statistics" else 2e-3
         return settings.trees / 300 * (0.3 + seconds_a_row * rows)
 
-    def fit(
-        self,
-        features: FeatureSet,
-        *,
-        budget: Budget,
-        stream: Stream,
-        checkpoint: Checkpoint | None = None,
-    ) -> Fitted:
-        """Fit to the rows of `features`; raises InputError for a private budget or rows of one class."""
+    @staticmethod
+    def fit(settings: ForestSettings, training: Training) -> Fitted:
+        """Fit to the rows of a training; raises InputError for a private budget or rows of one class."""
         # Plans import this module; scikit-learn takes seconds to import.
         from sklearn.ensemble import RandomForestClassifier
 
-        budget.refuse_private("forest")
+        training.budget.refuse_private("forest")
+        features = training.features
         require_both_classes("forest", features.stress)
-        model = RandomForestClassifier(self._settings.trees, random_state=integer_seed(stream), n_jobs=1)
-        return FittedTable(self._settings, model.fit(table(features, self._settings), features.stress))
+        seed = integer_seed(training.stream)
+        model = RandomForestClassifier(settings.trees, random_state=seed, n_jobs=1)
+        return FittedTable(settings, model.fit(table(features, settings), features.stress))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 # What other packages may use, in reading order.
 __all__ = [  # noqa: RUF022
     "GeneratorSettings",
-    "TrainingSet",
+    "Training",
     "FitsTogether",
     "Discriminates",
     "Generator",
@@ -35,12 +36,22 @@ class GeneratorSettings(Settings):
     """Base of all generators' settings."""
 
 
-class TrainingSet(NamedTuple):
-    """What one of several models learns: windows (n, time, channels), their codes (n), its random numbers."""
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What one model learns from, and how.
+
+    windows (n, time, channels) of `subject` (n), those of each subject in order of time; condition (n):
+    their codes in 0..classes-1. stream: decides all random numbers but those of privacy noise.
+    checkpoint: where the training's state is kept; the training goes on from a state that is found there.
+    """
 
     windows: NDArray[np.float32]
     condition: NDArray[np.int8]
+    subject: NDArray[np.str_]
+    classes: int
+    budget: Budget
     stream: Stream
+    checkpoint: Checkpoint | None = None
 
 
 class FitsTogether(ABC):
@@ -49,14 +60,12 @@ class FitsTogether(ABC):
     @classmethod
     @abstractmethod
     def fit_together(
-        cls,
-        settings: Any,
-        parts: Sequence[TrainingSet],
-        *,
-        classes: int,
-        checkpoint: Checkpoint | None = None,
+        cls, settings: Any, trainings: Sequence[Training], checkpoint: Checkpoint | None
     ) -> list[Self]:
-        """One model a part, none of them private: those of `fit` but for rounding."""
+        """One model per training, none of them private: those of `fit` but for rounding.
+
+        All trainings have the same classes. `checkpoint` is that of the program: their own are not used.
+        """
         ...
 
 
@@ -90,22 +99,8 @@ class Generator(Protocol):
 
     @classmethod
     @abstractmethod
-    def fit(
-        cls,
-        settings: Any,
-        windows: NDArray[np.float32],
-        condition: NDArray[np.int8],
-        *,
-        classes: int,
-        budget: Budget,
-        stream: Stream,
-        checkpoint: Checkpoint | None = None,
-        subject: NDArray[np.str_] | None = None,
-    ) -> Self:
-        """Fit to windows (n, time, channels) with condition codes (n) in 0..classes-1.
-
-        `subject` (n) says whose windows these are, in order of time: private trainings must know.
-        """
+    def fit(cls, settings: Any, training: Training) -> Self:
+        """The model of one training; a resumed training ends in the same bits as an unbroken one."""
         ...
 
     @staticmethod

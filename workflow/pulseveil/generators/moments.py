@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.errors import InputError
-from pulseveil.core.randomness import Stream
-from pulseveil.generators import Generator, GeneratorSettings, private_moments
+from pulseveil.generators import Generator, GeneratorSettings, Training, private_moments
 from pulseveil.generators.private_moments import PrivateMoments
 from pulseveil.generators.subjects import class_shares
 from pulseveil.privacy.budget import Budget, Mechanism, Unit
@@ -50,7 +48,6 @@ class Moments(Generator):
     title: ClassVar[str] = "Moments"
     colour: ClassVar[str] = "#D55E00"
     version: ClassVar[int] = 2
-    uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     programs: ClassVar[tuple[int, ...]] = (RELEASE,)
 
@@ -66,31 +63,19 @@ class Moments(Generator):
         self._ledger = ledger
 
     @classmethod
-    def fit(
-        cls,
-        settings: MomentsSettings,
-        windows: NDArray[np.float32],
-        condition: NDArray[np.int8],
-        *,
-        classes: int,
-        budget: Budget,
-        stream: Stream,
-        checkpoint: Checkpoint | None = None,
-        subject: NDArray[np.str_] | None = None,
-    ) -> Self:
-        """Fit to windows (n, time, channels), those of each of `subject` (n) in order of time.
+    def fit(cls, settings: MomentsSettings, training: Training) -> Self:
+        """Fit to the windows of a training.
 
         Raises InputError where a condition has fewer than two windows (a private training does not look), or
         where there are more people than the public constants of a private budget say.
         """
-        if budget.is_private:
-            if subject is None:
-                raise ValueError("a private training needs to know whose windows these are")
-            return cls._fit_private(settings, windows, condition, subject, classes, budget)
+        if training.budget.is_private:
+            return cls._fit_private(settings, training)
+        windows = training.windows
         flat = windows.reshape(len(windows), -1).astype(np.float64)
         parts = []
-        for code in range(classes):
-            rows = flat[condition == code]
+        for code in range(training.classes):
+            rows = flat[training.condition == code]
             if len(rows) < 2:
                 raise InputError(
                     f"moments: condition {code} has {len(rows)} windows, at least 2 are needed; "
@@ -102,30 +87,23 @@ class Moments(Generator):
         return cls(means, directions, residual, (windows.shape[1], windows.shape[2]))
 
     @classmethod
-    def _fit_private(
-        cls,
-        settings: MomentsSettings,
-        windows: NDArray[np.float32],
-        condition: NDArray[np.int8],
-        subject: NDArray[np.str_],
-        classes: int,
-        budget: Budget,
-    ) -> Self:
+    def _fit_private(cls, settings: MomentsSettings, training: Training) -> Self:
         # The ledger's files need h5py; plans import this module.
         from pulseveil.privacy import ledger
 
+        windows, subject, budget = training.windows, training.subject, training.budget
         private, (mechanism,) = settings.private, cls.mechanisms(settings, budget)
         population, noise = budget.known_population(), budget.noise_source()
         rows = admitted_rows(subject, np.arange(len(subject), dtype=np.float64), population)
         summaries = private_moments.window_summaries(windows[rows], private)
         records = private_moments.contributions(
-            summaries, condition[rows], subject[rows], classes, budget.unit
+            summaries, training.condition[rows], subject[rows], training.classes, budget.unit
         )
         released = private_moments.released_moments(
             release(records, mechanism, noise),
             private,
             mechanism,
-            class_shares(classes, population.stress_share),
+            class_shares(training.classes, population.stress_share),
             windows.shape[2],
         )
         parts = private_moments.as_gaussian(released, private, windows.shape[1])

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil.core.checkpoints import Checkpoint
-from pulseveil.core.randomness import Stream
+from pulseveil.generators import Training
 from pulseveil.generators.private_settings import PrivateGAN
 from pulseveil.generators.subjects import class_shares
 from pulseveil.networks.adversaries import Adversaries, Trained
 from pulseveil.networks.training import Examples
 from pulseveil.privacy import dpgan, ledger
-from pulseveil.privacy.budget import Budget, Mechanism, Population, Unit
+from pulseveil.privacy.budget import Mechanism, Population, Unit
 from pulseveil.privacy.programs import DPGAN
 from pulseveil.privacy.records import admitted_rows, laid_out, lay_out, mean_weights
 
@@ -25,23 +24,18 @@ if TYPE_CHECKING:
 
 def train_privately(
     adversaries: Adversaries,
-    windows: NDArray[np.float32],
-    condition: NDArray[np.int8],
-    subject: NDArray[np.str_],
+    training: Training,
     *,
     private: PrivateGAN,
     mechanism: Mechanism,
-    classes: int,
-    budget: Budget,
-    stream: Stream,
-    checkpoint: Checkpoint | None,
     public_quantities: Sequence[str],
 ) -> tuple[Trained, Entry]:
     """Both networks' parameters after a training by `mechanism`, and its ledger entry.
 
-    windows (n, ...), those of each of `subject` (n) in order of time. Raises InputError where there are more
+    The windows may have any shape (n, ...) that the networks take. Raises InputError where there are more
     people than the public constants say.
     """
+    budget = training.budget
     population, noise = budget.known_population(), budget.noise_source()
     recipe = dpgan.Recipe(
         adversaries,
@@ -49,10 +43,10 @@ def train_privately(
         private.windows_each if budget.unit == "subject" else 1,
         private.fakes,
         private.discriminator_steps,
-        tuple(class_shares(classes, population.stress_share).tolist()),
+        tuple(class_shares(training.classes, population.stress_share).tolist()),
     )
-    records = lay_out(windows, condition, subject, budget.unit, population)
-    trained, noised = dpgan.fit(recipe, records, noise, stream, checkpoint)
+    records = lay_out(training.windows, training.condition, training.subject, budget.unit, population)
+    trained, noised = dpgan.fit(recipe, records, noise, training.stream, training.checkpoint)
     entry = ledger.settle(
         mechanism,
         steps_noised=noised,

@@ -24,44 +24,45 @@ from pulseveil.core import registry, tensorflow
 from pulseveil.core.contracts import FeatureSet, WindowSet
 from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import Stream, child
+from pulseveil.detectors import Training
 from pulseveil.evaluation import protocols
 from pulseveil.generators import Discriminates
 from pulseveil.generators.subjects import Subjects, synthetic_subjects
 from pulseveil.privacy import releases
 from pulseveil.privacy.budget import Budget, Mechanism
-from pulseveil.runs.generators import condition_codes
+from pulseveil.runs.generators import as_training, condition_codes
 from pulseveil.study.jobs import DetectorAuditJob, GeneratorAuditJob
 
 # Calibrations of equal settings agree to the root finder's tolerance.
 _TOLERANCE = 1e-3
 
 
-class Training(NamedTuple):
+class Setting(NamedTuple):
     """Settings and budget that a model is trained with."""
 
     settings: Any
     budget: Budget
 
 
-def curve(kind: Any, claimed: Training) -> TradeOff | None:
+def curve(kind: Any, claimed: Setting) -> TradeOff | None:
     """The trade-off curve of a claimed training; None where it is not private."""
     if not claimed.budget.is_private:
         return None
     return claimed_curve(kind.mechanisms(claimed.settings, claimed.budget))
 
 
-def with_canaries(name: str, kind: Any, claimed: Training, audited: Budget) -> Training:
+def with_canaries(name: str, kind: Any, claimed: Setting, audited: Budget) -> Setting:
     """The training on more public records that runs the mechanisms of `claimed`: same q, noise and steps.
 
     The kind itself says which settings keep them (`audited_settings`). Raises InputError for a kind whose
     mechanisms differ nevertheless: its audit would test another claim.
     """
     if not claimed.budget.is_private:
-        return Training(claimed.settings, audited)
+        return Setting(claimed.settings, audited)
     mechanisms = kind.mechanisms(claimed.settings, claimed.budget)
     settings = kind.audited_settings(claimed.settings, claimed.budget, audited)
     _require_same(name, mechanisms, kind.mechanisms(settings, audited))
-    return Training(settings, audited)
+    return Setting(settings, audited)
 
 
 def _require_same(name: str, claimed: Sequence[Mechanism], audited: Sequence[Mechanism]) -> None:
@@ -95,12 +96,12 @@ def audit_generator(job: GeneratorAuditJob, windows: WindowSet) -> pd.DataFrame:
     if kind.uses_tensorflow:
         tensorflow.start(job.threads)
     budget, wider = job.budgets()
-    claimed = Training(kind.Settings.model_validate(job.settings), budget)
+    claimed = Setting(kind.Settings.model_validate(job.settings), budget)
     audited = with_canaries(job.model, kind, claimed, wider)
     with tempfile.TemporaryDirectory() as folder:
         key_path = Path(folder) / "key"
         plain, with_room = (
-            _generator_trainer(job, kind, training, key_path) for training in (claimed, audited)
+            _generator_trainer(job, kind, setting, key_path) for setting in (claimed, audited)
         )
         found = attack_generator(
             _synthesizer(job, plain),
@@ -115,21 +116,13 @@ def audit_generator(job: GeneratorAuditJob, windows: WindowSet) -> pd.DataFrame:
 
 
 def _generator_trainer(
-    job: GeneratorAuditJob, kind: Any, training: Training, key_path: Path
+    job: GeneratorAuditJob, kind: Any, setting: Setting, key_path: Path
 ) -> Callable[[WindowSet, Stream], Any]:
     """Trains the generator on windows, as the study does."""
 
     def train(rows: WindowSet, stream: Stream) -> Any:
-        with releases.with_noise(training.budget, job.noise_mode, key_path, stream) as noised:
-            return kind.fit(
-                training.settings,
-                rows.windows,
-                condition_codes(rows, job.classes),
-                classes=job.classes,
-                budget=noised,
-                stream=stream,
-                subject=rows.subject,
-            )
+        with releases.with_noise(setting.budget, job.noise_mode, key_path, stream) as noised:
+            return kind.fit(setting.settings, as_training(rows, job.classes, noised, stream))
 
     return train
 
@@ -170,7 +163,7 @@ def audit_detector(
     if kind.uses_tensorflow:
         tensorflow.start(job.threads)
     budget, wider = job.budgets()
-    claimed = Training(kind.Settings.model_validate(job.settings), budget)
+    claimed = Setting(kind.Settings.model_validate(job.settings), budget)
     audited = with_canaries(job.model, kind, claimed, wider)
     rows = features.take(np.isin(features.subject, job.subjects))
     beside = _beside(job, rows, synthetic)
@@ -202,13 +195,11 @@ def _beside(job: DetectorAuditJob, rows: FeatureSet, synthetic: FeatureSet | Non
 
 
 def _detector_trainer(
-    job: DetectorAuditJob, kind: Any, training: Training, beside: FeatureSet | None, key_path: Path
+    job: DetectorAuditJob, kind: Any, setting: Setting, beside: FeatureSet | None, key_path: Path
 ) -> Train[FeatureSet]:
-    detector = kind(training.settings)
-
     def train(rows: FeatureSet, stream: Stream) -> Callable[[FeatureSet], Floats]:
         seen = rows if beside is None else FeatureSet.concatenate([rows, beside])
-        with releases.with_noise(training.budget, job.noise_mode, key_path, stream) as noised:
-            return confidence(detector.fit(seen, budget=noised, stream=stream))
+        with releases.with_noise(setting.budget, job.noise_mode, key_path, stream) as noised:
+            return confidence(kind.fit(setting.settings, Training(seen, noised, stream)))
 
     return train

@@ -17,7 +17,7 @@ from pulseveil.core import identity, randomness, registry, store, tensorflow
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.contracts import FeatureSet, Scores
 from pulseveil.core.errors import Told, never
-from pulseveil.detectors import Detector, Fitted
+from pulseveil.detectors import Detector, Fitted, Training
 from pulseveil.evaluation import protocols
 from pulseveil.evaluation.protocols import ALL, Fold
 from pulseveil.privacy.budget import Budget
@@ -68,11 +68,10 @@ def train_detectors(
     kind = registry.load("detectors", job.kind)
     if kind.uses_tensorflow:
         tensorflow.start(job.threads)
-    detector = kind(kind.Settings.model_validate(job.settings))
     keeping = Keeping(runs, journal, told, CHECKPOINT_STEPS)
     for keys in job.cells():
         logger.info("%s", ", ".join(f"{name} {value}" for name, value in keys.items()))
-        hashes = [_run(job, detector, keys, fold, data, keeping) for fold in job.folds]
+        hashes = [_run(job, kind, keys, fold, data, keeping) for fold in job.folds]
         parts = [store.read_record(runs.path(run_hash), Scores) for run_hash in hashes]
         scores = _together(parts)
         yield keys, scores, _public_hash(job, keys, scores)
@@ -84,7 +83,7 @@ def _together(parts: Sequence[Scores]) -> Scores:
     return replace(Scores.concatenate([replace(part, ledger=ledger) for part in parts]), ledger=ledger)
 
 
-def _run(job: DetectorJob, detector: Detector, keys: Keys, fold: Fold, data: Data, keeping: Keeping) -> str:
+def _run(job: DetectorJob, kind: type[Detector], keys: Keys, fold: Fold, data: Data, keeping: Keeping) -> str:
     """Train and test one run where it is not finished yet; its hash."""
     synthetic = None if job.train == "real" else data.synthetic(keys["generator"], keys["seed"])
     rows = protocols.training_rows(
@@ -111,7 +110,8 @@ def _run(job: DetectorJob, detector: Detector, keys: Keys, fold: Fold, data: Dat
 
     def fit(budget: Budget, checkpoint: Checkpoint) -> Fitted:
         noisy = protocols.with_input_noise(rows, keys["noise"], randomness.child(stream, "input_noise"))
-        return detector.fit(noisy, budget=budget, stream=fit_stream, checkpoint=checkpoint)
+        settings = kind.Settings.model_validate(job.settings)
+        return kind.fit(settings, Training(noisy, budget, fit_stream, checkpoint))
 
     def write(path: Path, fitted: Fitted, ledger: NDArray[np.str_]) -> None:
         store.write_record(path, _scores(fitted, test, keys, fold, ledger), cell_hash=run.hash)

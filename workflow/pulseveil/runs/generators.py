@@ -18,9 +18,9 @@ from pulseveil.core.contracts import STRESS, SyntheticSet, WindowSet
 from pulseveil.core.errors import InputError, Interrupted, Told, never
 from pulseveil.core.randomness import Stream
 from pulseveil.evaluation.protocols import Fold
-from pulseveil.generators import FitsTogether, TrainingSet
+from pulseveil.generators import FitsTogether, Training
 from pulseveil.generators.subjects import synthetic_subjects
-from pulseveil.privacy.budget import Budget
+from pulseveil.privacy.budget import NOT_PRIVATE, Budget
 from pulseveil.runs import training
 from pulseveil.runs.run_store import Journal, RunStore, content_hash
 from pulseveil.runs.training import Keeping
@@ -136,6 +136,14 @@ def condition_codes(windows: WindowSet, classes: int) -> NDArray[np.int8]:
     return windows.condition if classes == 3 else (windows.condition == STRESS).astype(np.int8)
 
 
+def as_training(
+    rows: WindowSet, classes: int, budget: Budget, stream: Stream, checkpoint: Checkpoint | None = None
+) -> Training:
+    """The training of a generator on `rows`."""
+    codes = condition_codes(rows, classes)
+    return Training(rows.windows, codes, rows.subject, classes, budget, stream, checkpoint)
+
+
 def _start(job: GeneratorJob) -> Any:
     """The job's kind of generator, with TensorFlow started on the job's threads where it is needed."""
     kind = registry.load("generators", job.kind)
@@ -178,15 +186,10 @@ def train_together(job: GeneratorJob, planned: Sequence[_Run], keeping: Keeping)
     models = kind.fit_together(
         kind.Settings.model_validate(job.settings),
         [
-            TrainingSet(
-                run.rows.windows,
-                condition_codes(run.rows, job.classes),
-                job.stream("generator", run.fold.name, run.seed),
-            )
+            as_training(run.rows, job.classes, NOT_PRIVATE, job.stream("generator", run.fold.name, run.seed))
             for run in planned
         ],
-        classes=job.classes,
-        checkpoint=checkpoint,
+        checkpoint,
     )
     seconds = (time.monotonic() - started) / len(planned)
     for run, model in zip(planned, models, strict=True):
@@ -219,13 +222,7 @@ def _train(job: GeneratorJob, run: _Run, keeping: Keeping) -> None:
         logger.info("train %s, seed %d, fold %s", job.generator, seed, fold.name)
         return kind.fit(
             kind.Settings.model_validate(job.settings),
-            rows.windows,
-            condition_codes(rows, job.classes),
-            classes=job.classes,
-            budget=budget,
-            stream=stream,
-            checkpoint=checkpoint,
-            subject=rows.subject,
+            as_training(rows, job.classes, budget, stream, checkpoint),
         )
 
     def write(path: Path, model: Any, ledger: NDArray[np.str_]) -> None:

@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.errors import InputError
-from pulseveil.core.randomness import Stream
-from pulseveil.generators import Generator, GeneratorSettings
+from pulseveil.generators import Generator, GeneratorSettings, Training
 from pulseveil.generators.private_moments import COSINES, WindowValues
 from pulseveil.generators.private_settings import PrivateAutoencoder, autoencoder_mechanism, expected_rows
 from pulseveil.privacy.budget import Budget, Mechanism, Unit, at_rate
@@ -73,65 +71,40 @@ class Autoencoder(Generator):
         self._form = _form(settings, shape)
 
     @classmethod
-    def fit(
-        cls,
-        settings: AutoencoderSettings,
-        windows: NDArray[np.float32],
-        condition: NDArray[np.int8],
-        *,
-        classes: int,
-        budget: Budget,
-        stream: Stream,
-        checkpoint: Checkpoint | None = None,
-        subject: NDArray[np.str_] | None = None,
-    ) -> Self:
+    def fit(cls, settings: AutoencoderSettings, training: Training) -> Self:
         """Train on windows (n, time, channels); a resumed training ends in the same bits as an unbroken one.
 
         Raises InputError where a condition has no windows or windows are too short (a private training does
         not look for the former), and where there are more people than the public constants say.
         """
-        shape = (windows.shape[1], windows.shape[2])
+        shape = (training.windows.shape[1], training.windows.shape[2])
         if shape[0] <= settings.coefficients:
             raise InputError(
                 f"autoencoder: windows of {shape[0]} samples have no {settings.coefficients} cosines and a "
                 "rest; use fewer coefficients or longer windows"
             )
         # Plans import this module for its settings: what imports TensorFlow, for seconds, is imported here.
-        from pulseveil.generators.autoencoder import model as training
+        from pulseveil.generators.autoencoder.model import train, train_privately
 
         form = _form(settings, shape)
-        network = _network(settings, form, classes)
-        if budget.is_private:
-            if subject is None:
-                raise ValueError("a private training needs to know whose windows these are")
-            (mechanism,) = cls.mechanisms(settings, budget)
-            parameters, entry = training.train_privately(
-                network,
-                form.of(windows),
-                condition,
-                subject,
-                private=settings.private,
-                mechanism=mechanism,
-                budget=budget,
-                stream=stream,
-                checkpoint=checkpoint,
-            )
+        network, values = _network(settings, form, training.classes), form.of(training.windows)
+        if training.budget.is_private:
+            (mechanism,) = cls.mechanisms(settings, training.budget)
+            parameters, entry = train_privately(network, values, training, settings.private, mechanism)
             return cls(settings, parameters, shape, (entry,))
-        missing = sorted(set(range(classes)) - set(condition.tolist()))
+        missing = sorted(set(range(training.classes)) - set(training.condition.tolist()))
         if missing:
             raise InputError(
                 f"autoencoder: condition {missing[0]} has no windows; "
                 "train on more subjects or set another number of classes"
             )
-        parameters = training.train(
+        parameters = train(
             network,
-            form.of(windows),
-            condition,
+            values,
+            training,
             steps=settings.steps,
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
-            stream=stream,
-            checkpoint=checkpoint,
         )
         return cls(settings, parameters, shape)
 

@@ -23,8 +23,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from pulseveil.core import randomness
-from pulseveil.core.checkpoints import Checkpoint
-from pulseveil.core.randomness import Stream
+from pulseveil.generators import Training
 from pulseveil.generators.private_settings import OF_SPECTRUM, PrivateAutoencoder
 from pulseveil.generators.private_training import lay_out_labelled
 from pulseveil.networks import draws, initial, layers
@@ -33,7 +32,7 @@ from pulseveil.networks.learner import Learner, RowSeeds
 from pulseveil.networks.per_example import Note, Product, unnoted
 from pulseveil.networks.training import Examples, Tensors, Weights
 from pulseveil.privacy import dpsgd, ledger, records
-from pulseveil.privacy.budget import Budget, Mechanism
+from pulseveil.privacy.budget import Mechanism
 from pulseveil.privacy.programs import DPSGD
 
 if TYPE_CHECKING:
@@ -145,21 +144,19 @@ _NO_CLIPPING = math.inf
 def train(
     network: Autoencoder,
     values: NDArray[np.float32],
-    condition: NDArray[np.int8],
+    training: Training,
     *,
     steps: int,
     batch_size: int,
     learning_rate: float,
-    stream: Stream,
-    checkpoint: Checkpoint | None,
 ) -> Arrays:
-    """Train without privacy on values (n, values) of known condition (n): no clipping, no noise.
+    """Train without privacy on the values (n, values) of a training's windows: no clipping, no noise.
 
     The program is that of private trainings. Conditions count alike. A resumed training ends in the same bits
     as an unbroken one.
     """
-    started = time.monotonic()
-    examples = _windows_as_records(network, values, condition)
+    started, stream, checkpoint = time.monotonic(), training.stream, training.checkpoint
+    examples = _windows_as_records(network, values, training.condition)
     first_weights = network.start(randomness.generator(randomness.child(stream, "initial")))
     seed = tf.constant(randomness.stateless_seed(randomness.child(stream, "dropout")))
     batch = min(batch_size, len(values))
@@ -192,27 +189,26 @@ def train(
 def train_privately(
     network: Autoencoder,
     values: NDArray[np.float32],
-    condition: NDArray[np.int8],
-    subject: NDArray[np.str_],
-    *,
+    training: Training,
     private: PrivateAutoencoder,
     mechanism: Mechanism,
-    budget: Budget,
-    stream: Stream,
-    checkpoint: Checkpoint | None,
 ) -> tuple[Arrays, Entry]:
-    """Train on the windows that the public constants admit, by `mechanism`; returns its ledger entry, too.
+    """Train on the values (n, values) of a training's windows, by `mechanism`; returns its ledger entry, too.
 
-    `subject` (n) says whose values these are, in order of time. First weights and latent noise come from the
-    seed tree and may be known: what a record adds to a step is clipped whatever they are. Raises InputError
-    where there are more people than the public constants say.
+    First weights and latent noise come from the seed tree and may be known: what a record adds to a step is
+    clipped whatever they are. Raises InputError where there are more people than the public constants say.
     """
-    noise = budget.noise_source()
+    budget, noise = training.budget, training.budget.noise_source()
     examples = lay_out_labelled(
-        values, condition, subject, network.classes, budget.unit, budget.known_population()
+        values,
+        training.condition,
+        training.subject,
+        network.classes,
+        budget.unit,
+        budget.known_population(),
     )
     recipe = dpsgd.Recipe(network, mechanism, private.learning_rate, private.optimizer)
-    weights, noised = dpsgd.fit(recipe, examples, noise, stream, checkpoint)
+    weights, noised = dpsgd.fit(recipe, examples, noise, training.stream, training.checkpoint)
     entry = ledger.settle(
         mechanism,
         steps_noised=noised,

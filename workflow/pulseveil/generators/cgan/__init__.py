@@ -11,13 +11,13 @@ from pydantic import Field
 
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.errors import InputError
-from pulseveil.core.randomness import Stream, child, generator
+from pulseveil.core.randomness import child, generator
 from pulseveil.generators import (
     Discriminates,
     FitsTogether,
     Generator,
     GeneratorSettings,
-    TrainingSet,
+    Training,
     private_settings,
 )
 from pulseveil.generators.examples import ROWS, warn_of_collapse
@@ -89,100 +89,59 @@ class CGAN(Generator, FitsTogether, Discriminates):
         self._discriminator = discriminator
 
     @classmethod
-    def fit(
-        cls,
-        settings: CGANSettings,
-        windows: NDArray[np.float32],
-        condition: NDArray[np.int8],
-        *,
-        classes: int,
-        budget: Budget,
-        stream: Stream,
-        checkpoint: Checkpoint | None = None,
-        subject: NDArray[np.str_] | None = None,
-    ) -> Self:
+    def fit(cls, settings: CGANSettings, training: Training) -> Self:
         """Train on windows (n, time, channels); a resumed training ends in the same bits as an unbroken one.
 
         Raises InputError where `output` relu could never make the windows' values (a private training does
         not look), and for what `mechanisms` refuses.
         """
-        if budget.is_private:
-            if subject is None:
-                raise ValueError("a private training needs to know whose windows these are")
-            return cls._fit_private(
-                settings, windows, condition, subject, classes, budget, stream, checkpoint
-            )
-        part = TrainingSet(windows, condition, stream)
-        (model,) = cls.fit_together(settings, [part], classes=classes, checkpoint=checkpoint)
+        if training.budget.is_private:
+            return cls._fit_private(settings, training)
+        (model,) = cls.fit_together(settings, [training], training.checkpoint)
         return model
 
     @classmethod
     def fit_together(
-        cls,
-        settings: CGANSettings,
-        parts: Sequence[TrainingSet],
-        *,
-        classes: int,
-        checkpoint: Checkpoint | None = None,
+        cls, settings: CGANSettings, trainings: Sequence[Training], checkpoint: Checkpoint | None
     ) -> list[Self]:
-        """Train one model a part in one program, none of them privately; a single part exactly as by `fit`.
+        """Train one model per training in one program, none privately; a single one exactly as by `fit`.
 
         Several models' sums round differently than a single one's: a model's parameters after 20 steps are
         those of training it alone but for 1 in 10,000 of the way that they went. Rounding grows with the
         steps, as that of another CPU does. Warns of mode collapse.
         """
-        for part in parts:
-            if settings.output == "relu" and part.windows.min() < 0:
+        for training in trainings:
+            if settings.output == "relu" and training.windows.min() < 0:
                 raise InputError(
                     "cgan: output relu makes no negative values, but the windows reach "
-                    f"{part.windows.min():.3g}; set output: linear"
+                    f"{training.windows.min():.3g}; set output: linear"
                 )
         # Plans import this module for its settings: what imports TensorFlow, for seconds, is imported here.
         from pulseveil.generators.cgan.training import Data, train
 
-        data = [Data(part.windows, part.condition.astype(np.int32), part.stream) for part in parts]
-        trained = train(settings, data, classes, checkpoint)
+        data = [Data(each.windows, each.condition.astype(np.int32), each.stream) for each in trainings]
+        trained = train(settings, data, trainings[0].classes, checkpoint)
         models = [cls(settings, generator, (), discriminator) for generator, discriminator in trained]
-        for model, part in zip(models, parts, strict=True):
-            model._look_at_samples(part)
+        for model, training in zip(models, trainings, strict=True):
+            model._look_at_samples(training)
         return models
 
     @classmethod
-    def _fit_private(
-        cls,
-        settings: CGANSettings,
-        windows: NDArray[np.float32],
-        condition: NDArray[np.int8],
-        subject: NDArray[np.str_],
-        classes: int,
-        budget: Budget,
-        stream: Stream,
-        checkpoint: Checkpoint | None,
-    ) -> Self:
+    def _fit_private(cls, settings: CGANSettings, training: Training) -> Self:
         from pulseveil.generators.cgan.networks import Shape
         from pulseveil.generators.cgan.training import ConditionalAdversaries, objective_of
         from pulseveil.generators.private_training import train_privately
 
-        private, (mechanism,) = settings.private, cls.mechanisms(settings, budget)
+        private, (mechanism,) = settings.private, cls.mechanisms(settings, training.budget)
         adversaries = ConditionalAdversaries(
             objective_of(settings)._replace(learning_rate=private.learning_rate),
-            Shape(classes, *windows.shape[1:]),
+            Shape(training.classes, *training.windows.shape[1:]),
             private.width_divisor,
             # Without a bound the published term is in force, which has no gradient.
             settings.diversity_bound or 0.0,
         )
         trained, entry = train_privately(
-            adversaries,
-            windows,
-            condition,
-            subject,
-            private=private,
-            mechanism=mechanism,
-            classes=classes,
-            budget=budget,
-            stream=stream,
-            checkpoint=checkpoint,
-            public_quantities=_PUBLIC_QUANTITIES,
+            adversaries, training, private=private, mechanism=mechanism, public_quantities=_PUBLIC_QUANTITIES
         )
         return cls(settings, trained.generator, (entry,), trained.discriminator)
 
@@ -251,7 +210,7 @@ class CGAN(Generator, FitsTogether, Discriminates):
         logits: NDArray[np.float32] = run(self._discriminator, windows, condition.astype(np.int32)).numpy()
         return logits
 
-    def _look_at_samples(self, learnt_from: TrainingSet) -> None:
+    def _look_at_samples(self, learnt_from: Training) -> None:
         """Warn where windows of a condition are nearly all the same one."""
         stream = child(learnt_from.stream, "samples")
         shape = (ROWS, self.noise_size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -12,8 +13,8 @@ from pydantic import Field
 
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.errors import InputError
-from pulseveil.core.randomness import Stream, child, generator
-from pulseveil.generators import FitsTogether, Generator, GeneratorSettings, TrainingSet, private_settings
+from pulseveil.core.randomness import child, generator
+from pulseveil.generators import FitsTogether, Generator, GeneratorSettings, Training, private_settings
 from pulseveil.generators.examples import (
     ROWS,
     Scale,
@@ -105,44 +106,23 @@ class DGAN(Generator, FitsTogether):
         self._scale, self._time = scale, time
 
     @classmethod
-    def fit(
-        cls,
-        settings: DGANSettings,
-        windows: NDArray[np.float32],
-        condition: NDArray[np.int8],
-        *,
-        classes: int,
-        budget: Budget,
-        stream: Stream,
-        checkpoint: Checkpoint | None = None,
-        subject: NDArray[np.str_] | None = None,
-    ) -> Self:
+    def fit(cls, settings: DGANSettings, training: Training) -> Self:
         """Train on windows (n, time, channels); a resumed training ends in the same bits as an unbroken one.
 
         Warns of mode collapse, and where a condition is hardly ever made. Raises InputError for a condition
         with fewer than two windows (a private training does neither: it would tell of real windows), for a
         `sample_length` that does not divide `time`, and for what `mechanisms` refuses.
         """
-        if budget.is_private:
-            if subject is None:
-                raise ValueError("a private training needs to know whose windows these are")
-            return cls._fit_private(
-                settings, windows, condition, subject, classes, budget, stream, checkpoint
-            )
-        part = TrainingSet(windows, condition, stream)
-        (model,) = cls.fit_together(settings, [part], classes=classes, checkpoint=checkpoint)
+        if training.budget.is_private:
+            return cls._fit_private(settings, training)
+        (model,) = cls.fit_together(settings, [training], training.checkpoint)
         return model
 
     @classmethod
     def fit_together(
-        cls,
-        settings: DGANSettings,
-        parts: Sequence[TrainingSet],
-        *,
-        classes: int,
-        checkpoint: Checkpoint | None = None,
+        cls, settings: DGANSettings, trainings: Sequence[Training], checkpoint: Checkpoint | None
     ) -> list[Self]:
-        """Train one model a part, none of them privately; a single part exactly as by `fit`.
+        """Train one model per training, none of them privately; a single one exactly as by `fit`.
 
         A pass visits all windows of a model, so those with equally many train in one program, and one such
         group after the other. Several models' sums round differently than a single one's: a step's gradients
@@ -151,58 +131,43 @@ class DGAN(Generator, FitsTogether):
         parameters after 40 steps of the published sizes differ by 2 in 100 of the way that they went at most.
         Rounding grows with the steps, as that of another CPU does. Warns and raises InputError as `fit` does.
         """
-        for part in parts:
-            _check_length(settings, part.windows.shape[1])
-            _check_conditions(part.condition, classes)
+        for training in trainings:
+            _check_length(settings, training.windows.shape[1])
+            _check_conditions(training)
         # Plans import this module for its settings: what imports TensorFlow, for seconds, is imported here.
         from pulseveil.generators.dgan.training import Data, train
 
-        scales = [Scale.of(part.windows) for part in parts]
+        scales = [Scale.of(training.windows) for training in trainings]
         data = [
-            Data(_examples(settings, scale.to_unit(part.windows), part.condition, classes), part.stream)
-            for scale, part in zip(scales, parts, strict=True)
+            Data(_examples(settings, scale.to_unit(training.windows), training), training.stream)
+            for scale, training in zip(scales, trainings, strict=True)
         ]
-        trained = zip(train(settings, data, checkpoint), scales, parts, strict=True)
-        models = [cls(settings, values, scale, part.windows.shape[1]) for values, scale, part in trained]
-        for model, part in zip(models, parts, strict=True):
-            model._look_at_samples(part.windows, part.condition, classes, child(part.stream, "samples"))
+        trained = zip(train(settings, data, checkpoint), scales, trainings, strict=True)
+        models = [cls(settings, values, scale, each.windows.shape[1]) for values, scale, each in trained]
+        for model, training in zip(models, trainings, strict=True):
+            model._look_at_samples(training)
         return models
 
     @classmethod
-    def _fit_private(
-        cls,
-        settings: DGANSettings,
-        windows: NDArray[np.float32],
-        condition: NDArray[np.int8],
-        subject: NDArray[np.str_],
-        classes: int,
-        budget: Budget,
-        stream: Stream,
-        checkpoint: Checkpoint | None,
-    ) -> Self:
+    def _fit_private(cls, settings: DGANSettings, training: Training) -> Self:
         from pulseveil.generators.dgan.networks import GENERATOR_PARAMETERS
         from pulseveil.generators.dgan.training import private_adversaries
         from pulseveil.generators.private_training import train_privately
 
-        _check_length(settings, windows.shape[1])
-        private, (mechanism,) = settings.private, cls.mechanisms(settings, budget)
-        scale = private.scale(windows.shape[2])
-        examples = _examples(settings, in_range(scale, windows), condition, classes)
+        n, length, channels = training.windows.shape
+        _check_length(settings, length)
+        private, (mechanism,) = settings.private, cls.mechanisms(settings, training.budget)
+        scale = private.scale(channels)
+        examples = _examples(settings, in_range(scale, training.windows), training)
         trained, entry = train_privately(
             private_adversaries(settings, examples),
-            examples.signals.reshape(len(windows), -1),
-            condition,
-            subject,
+            replace(training, windows=examples.signals.reshape(n, -1)),
             private=private,
             mechanism=mechanism,
-            classes=classes,
-            budget=budget,
-            stream=stream,
-            checkpoint=checkpoint,
             public_quantities=OF_RANGE,
         )
         named = dict(zip(GENERATOR_PARAMETERS, trained.generator, strict=True))
-        return cls(settings, named, scale, windows.shape[1], (entry,))
+        return cls(settings, named, scale, length, (entry,))
 
     @staticmethod
     def mechanisms(settings: DGANSettings, budget: Budget) -> tuple[Mechanism, ...]:
@@ -285,16 +250,16 @@ class DGAN(Generator, FitsTogether):
         made: NDArray[np.float32] = sampler()(parameters, shaped, codes.astype(np.float32)).numpy()
         return made.reshape(len(noise), self._time, -1)
 
-    def _look_at_samples(
-        self, windows: NDArray[np.float32], condition: NDArray[np.int8], classes: int, stream: Stream
-    ) -> None:
+    def _look_at_samples(self, learnt_from: Training) -> None:
         """Warn where windows of a condition are nearly all the same one, or hardly ever made."""
+        stream = child(learnt_from.stream, "samples")
         shape = (ROWS, self.noise_size)
         noise = generator(child(stream, "noise")).standard_normal(shape, dtype=np.float32)
-        for code in range(classes):
+        for code in range(learnt_from.classes):
             made, fits = self._chosen(np.full(ROWS, code, np.int8), noise)
-            unit, learnt_from = (self._scale.to_unit(rows) for rows in (made, windows[condition == code]))
-            warn_of_collapse(f"dgan: condition {code}", unit, learnt_from, stream)
+            real = learnt_from.windows[learnt_from.condition == code]
+            unit, unit_of_real = (self._scale.to_unit(rows) for rows in (made, real))
+            warn_of_collapse(f"dgan: condition {code}", unit, unit_of_real, stream)
             if np.mean(~fits) > _WARNED_SHARE:
                 logger.warning(
                     "dgan: condition %d: of %.0f %% of the windows asked for, none of %d candidates came out "
@@ -320,21 +285,19 @@ def _one_hot(condition: NDArray[np.int8], classes: int) -> NDArray[np.float32]:
     return codes
 
 
-def _examples(
-    settings: DGANSettings, signals: NDArray[np.float32], condition: NDArray[np.int8], classes: int
-) -> Examples:
-    """What a training sees of signals (n, time, channels) in [0, 1] and their codes (n)."""
+def _examples(settings: DGANSettings, signals: NDArray[np.float32], training: Training) -> Examples:
+    """What a training sees of its codes (n) and of its windows as signals (n, time, channels) in [0, 1]."""
     from pulseveil.generators.dgan.training import Examples
 
     if settings.labels == "conditional":
-        return Examples(signals, _one_hot(condition, classes))
-    labels = label_signals(condition, classes, signals.shape[1])
+        return Examples(signals, _one_hot(training.condition, training.classes))
+    labels = label_signals(training.condition, training.classes, signals.shape[1])
     return Examples(np.concatenate([signals, labels], axis=2), np.zeros((len(signals), 0), np.float32))
 
 
-def _check_conditions(condition: NDArray[np.int8], classes: int) -> None:
-    for code in range(classes):
-        found = int(np.sum(condition == code))
+def _check_conditions(training: Training) -> None:
+    for code in range(training.classes):
+        found = int(np.sum(training.condition == code))
         if found < 2:
             raise InputError(
                 f"dgan: condition {code} has {found} windows, at least 2 are needed; train on more subjects "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -12,8 +13,8 @@ from pydantic import Field
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.contracts import STRESS
 from pulseveil.core.errors import InputError
-from pulseveil.core.randomness import Stream, child
-from pulseveil.generators import FitsTogether, Generator, GeneratorSettings, TrainingSet, private_settings
+from pulseveil.core.randomness import child
+from pulseveil.generators import FitsTogether, Generator, GeneratorSettings, Training, private_settings
 from pulseveil.generators.examples import Scale
 from pulseveil.generators.private_settings import (
     PrivateTimeGAN,
@@ -85,45 +86,24 @@ class TimeGAN(Generator, FitsTogether):
         self._ledger = ledger
 
     @classmethod
-    def fit(
-        cls,
-        settings: TimeGANSettings,
-        windows: NDArray[np.float32],
-        condition: NDArray[np.int8],
-        *,
-        classes: int,
-        budget: Budget,
-        stream: Stream,
-        checkpoint: Checkpoint | None = None,
-        subject: NDArray[np.str_] | None = None,
-    ) -> Self:
+    def fit(cls, settings: TimeGANSettings, training: Training) -> Self:
         """Train on windows (n, time, channels); a resumed training ends in the same bits as an unbroken one.
 
         Raises InputError where a model has fewer than two windows to learn from (a private training does not
         look), and for what `mechanisms` refuses.
         """
-        if budget.is_private:
-            if subject is None:
-                raise ValueError("a private training needs to know whose windows these are")
-            return cls._fit_private(
-                settings, windows, condition, subject, classes, budget, stream, checkpoint
-            )
-        part = TrainingSet(windows, condition, stream)
-        (model,) = cls.fit_together(settings, [part], classes=classes, checkpoint=checkpoint)
+        if training.budget.is_private:
+            return cls._fit_private(settings, training)
+        (model,) = cls.fit_together(settings, [training], training.checkpoint)
         return model
 
     @classmethod
     def fit_together(
-        cls,
-        settings: TimeGANSettings,
-        parts: Sequence[TrainingSet],
-        *,
-        classes: int,
-        checkpoint: Checkpoint | None = None,
+        cls, settings: TimeGANSettings, trainings: Sequence[Training], checkpoint: Checkpoint | None
     ) -> list[Self]:
-        """Train one TimeGAN a part, none of them privately, and all their conditions in one program.
+        """Train one TimeGAN per training, none of them privately, and all their conditions in one program.
 
-        A single part is trained exactly as by `fit`, one condition after the other. Several models' sums
+        A single one is trained exactly as by `fit`, one condition after the other. Several models' sums
         round differently than a single one's: a model's parameters after 130 steps, 60 of them joint, are
         those of training it alone but for 1 in 100,000 of the way that they went. Rounding grows with the
         steps, as that of another CPU does. Warns of mode collapse; raises InputError as `fit` does.
@@ -131,47 +111,32 @@ class TimeGAN(Generator, FitsTogether):
         # Plans import this module for its settings: what imports TensorFlow, for seconds, is imported here.
         from pulseveil.generators.timegan.training import Data, train
 
-        learnt = [_training_windows(settings, part.windows, part.condition, classes) for part in parts]
-        scales = [[Scale.of(rows) for rows in of_part.values()] for of_part in learnt]
+        learnt = [_training_windows(settings, training) for training in trainings]
+        scales = [[Scale.of(rows) for rows in by_name.values()] for by_name in learnt]
         data = [
-            Data(name, scale.to_unit(rows), child(part.stream, name))
-            for part, of_part, own in zip(parts, learnt, scales, strict=True)
-            for (name, rows), scale in zip(of_part.items(), own, strict=True)
+            Data(name, scale.to_unit(rows), child(training.stream, name))
+            for training, by_name, own in zip(trainings, learnt, scales, strict=True)
+            for (name, rows), scale in zip(by_name.items(), own, strict=True)
         ]
-        alone = len(parts) == 1
+        alone = len(trainings) == 1
         trained = train(settings, {d.name: [d] for d in data} if alone else {"all": data}, checkpoint)
-        each = len(data) // len(parts)
+        each = len(data) // len(trainings)
         return [
-            cls(settings, *_joined(trained[i * each : (i + 1) * each], own), part.windows.shape[1])
-            for i, (part, own) in enumerate(zip(parts, scales, strict=True))
+            cls(settings, *_joined(trained[i * each : (i + 1) * each], own), training.windows.shape[1])
+            for i, (training, own) in enumerate(zip(trainings, scales, strict=True))
         ]
 
     @classmethod
-    def _fit_private(
-        cls,
-        settings: TimeGANSettings,
-        windows: NDArray[np.float32],
-        condition: NDArray[np.int8],
-        subject: NDArray[np.str_],
-        classes: int,
-        budget: Budget,
-        stream: Stream,
-        checkpoint: Checkpoint | None,
-    ) -> Self:
+    def _fit_private(cls, settings: TimeGANSettings, training: Training) -> Self:
         from pulseveil.generators.timegan.private import Sizes, train_privately
 
-        private, (time, channels) = settings.private, windows.shape[1:]
+        private, (time, channels) = settings.private, training.windows.shape[1:]
         scale = private.scale(channels)
         parameters, entries = train_privately(
-            Sizes(time, channels, classes, settings.hidden, settings.layers),
-            in_range(scale, windows),
-            condition,
-            subject,
+            Sizes(time, channels, training.classes, settings.hidden, settings.layers),
+            replace(training, windows=in_range(scale, training.windows)),
             private=private,
-            mechanisms=cls.mechanisms(settings, budget),
-            budget=budget,
-            stream=stream,
-            checkpoint=checkpoint,
+            mechanisms=cls.mechanisms(settings, training.budget),
         )
         one = {name: value[np.newaxis] for name, value in parameters.items()}
         return cls(settings, one, Scale(*(values[np.newaxis] for values in scale)), time, entries)
@@ -287,14 +252,13 @@ def _private_seconds(settings: TimeGANSettings, rows: int, unit: Unit) -> float:
     return settings.layers / 3 * (_PRIVATE_COMPILE_SECONDS + steps)
 
 
-def _training_windows(
-    settings: TimeGANSettings, windows: NDArray[np.float32], condition: NDArray[np.int8], classes: int
-) -> dict[str, NDArray[np.float32]]:
+def _training_windows(settings: TimeGANSettings, training: Training) -> dict[str, NDArray[np.float32]]:
     """The windows that each model learns from, by the model's name."""
+    windows, condition = training.windows, training.condition
     if settings.training == "published":
         parts = {"not stress": windows[condition != STRESS]}
     else:
-        parts = {f"condition {code}": windows[condition == code] for code in range(classes)}
+        parts = {f"condition {code}": windows[condition == code] for code in range(training.classes)}
     for name, rows in parts.items():
         if len(rows) < 2:
             raise InputError(

@@ -10,7 +10,7 @@ asked to follow it; and the moment loss, which compares batches of real windows,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
@@ -19,8 +19,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pulseveil.core.checkpoints import Checkpoint
-from pulseveil.core.randomness import Stream, child
+from pulseveil.core.randomness import child
+from pulseveil.generators import Training
 from pulseveil.generators.private_settings import OF_RANGE, PrivateTimeGAN
 from pulseveil.generators.private_training import lay_out_labelled
 from pulseveil.generators.private_training import train_privately as train_adversaries
@@ -33,7 +33,7 @@ from pulseveil.networks.learner import Learner, RowSeeds
 from pulseveil.networks.per_example import Note, unnoted
 from pulseveil.networks.training import Examples, Tensors, Weights
 from pulseveil.privacy import dpsgd, ledger
-from pulseveil.privacy.budget import Budget, Mechanism
+from pulseveil.privacy.budget import Mechanism
 from pulseveil.privacy.programs import DPSGD
 
 if TYPE_CHECKING:
@@ -270,50 +270,30 @@ Networks = dict[str, list[NDArray[np.float32]]]
 
 def train_privately(
     sizes: Sizes,
-    windows: NDArray[np.float32],
-    condition: NDArray[np.int8],
-    subject: NDArray[np.str_],
+    training: Training,
     *,
     private: PrivateTimeGAN,
     mechanisms: tuple[Mechanism, Mechanism],
-    budget: Budget,
-    stream: Stream,
-    checkpoint: Checkpoint | None,
 ) -> tuple[dict[str, NDArray[np.float32]], tuple[Entry, ...]]:
     """Parameters of the sampling networks by name, and the ledger entry of each mechanism.
 
-    windows (n, time, channels) in [0, 1], those of each of `subject` (n) in order of time. A training that
-    was interrupted in either part goes on there. Raises InputError where there are more people than the
-    public constants say.
+    The windows are in [0, 1]. A training that was interrupted in either part goes on there. Raises InputError
+    where there are more people than the public constants say.
     """
     of_embedder, of_discriminator = mechanisms
-    told = np.eye(sizes.classes, dtype=np.float32)[condition]
-    learnt, first = _learn_embedding(
-        sizes,
-        windows,
-        condition,
-        subject,
-        private=private,
-        mechanism=of_embedder,
-        budget=budget,
-        stream=child(stream, "embedding"),
-        checkpoint=None if checkpoint is None else checkpoint.part(of_embedder.name),
-    )
+    told = np.eye(sizes.classes, dtype=np.float32)[training.condition]
+    embedding = _part(training, "embedding", of_embedder)
+    learnt, first = _learn_embedding(sizes, embedding, private, of_embedder)
     adversaries = SequenceAdversaries(
         sizes, private.learning_rate, private.supervised_weight, tuple(learnt["supervisor"])
     )
+    # By the released embedder: a window's sequence tells nothing of other windows that is not released.
+    embedded = embed(learnt["embedder"], training.windows, told)
     trained, second = train_adversaries(
         adversaries,
-        # By the released embedder: a window's sequence tells nothing of other windows that is not released.
-        embed(learnt["embedder"], windows, told),
-        condition,
-        subject,
+        replace(_part(training, "adversaries", of_discriminator), windows=embedded),
         private=private.adversarial,
         mechanism=of_discriminator,
-        classes=sizes.classes,
-        budget=budget,
-        stream=child(stream, "adversaries"),
-        checkpoint=None if checkpoint is None else checkpoint.part(of_discriminator.name),
         public_quantities=OF_RANGE,
     )
     generator, supervisor = adversaries.split(trained.generator)
@@ -321,25 +301,28 @@ def train_privately(
     return _named(released, sizes.depth), (first, second)
 
 
+def _part(training: Training, name: str, mechanism: Mechanism) -> Training:
+    """The training's part of a mechanism, with random numbers and a stored state of its own."""
+    checkpoint = training.checkpoint and training.checkpoint.part(mechanism.name)
+    return replace(training, stream=child(training.stream, name), checkpoint=checkpoint)
+
+
 def _learn_embedding(
-    sizes: Sizes,
-    windows: NDArray[np.float32],
-    condition: NDArray[np.int8],
-    subject: NDArray[np.str_],
-    *,
-    private: PrivateTimeGAN,
-    mechanism: Mechanism,
-    budget: Budget,
-    stream: Stream,
-    checkpoint: Checkpoint | None,
+    sizes: Sizes, training: Training, private: PrivateTimeGAN, mechanism: Mechanism
 ) -> tuple[Networks, Entry]:
     """Parameters of embedder, recovery and supervisor, and the ledger entry of their mechanism."""
+    budget = training.budget
     learner, noise = Embedding(sizes), budget.noise_source()
     examples = lay_out_labelled(
-        windows, condition, subject, sizes.classes, budget.unit, budget.known_population()
+        training.windows,
+        training.condition,
+        training.subject,
+        sizes.classes,
+        budget.unit,
+        budget.known_population(),
     )
     recipe = dpsgd.Recipe(learner, mechanism, private.embedder_rate)
-    weights, noised = dpsgd.fit(recipe, examples, noise, stream, checkpoint)
+    weights, noised = dpsgd.fit(recipe, examples, noise, training.stream, training.checkpoint)
     entry = ledger.settle(
         mechanism,
         steps_noised=noised,
