@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pulseveil.core.atomic import write_json
 from pulseveil.core.errors import InputError, run_command
 from pulseveil.core.identity import describe_run
-from pulseveil.core.store import sidecar_path, write_json, write_record
+from pulseveil.core.store import sidecar_path, write_record
 from pulseveil.runs import script
 from pulseveil.runs.cohort import check_settings, prepare_cohort, render, summarize
 from pulseveil.study.jobs import CohortJob

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pulseveil.core import paths, store
-from pulseveil.core.atomic import atomic_path
+from pulseveil.core import paths
+from pulseveil.core.atomic import atomic_path, write_json
 from pulseveil.core.errors import InputError, run_command
 from pulseveil.core.identity import describe_run
 from pulseveil.runs import script
@@ -48,12 +48,12 @@ def main() -> None:
     with atomic_path(folder / "tables" / "main.txt") as temporary:
         console.save_text(str(temporary))
     write_csv(folder / "hours.csv", hours.hours(plan, options.results))
-    store.write_json(folder / "study.json", crate.settings_file(plan.study))
+    write_json(folder / "study.json", crate.settings_file(plan.study))
     added = [folder / name for name in ("tables/main.txt", "hours.csv", "study.json")]
     # Those of a private study hold labels by person: they stay where they are.
     files = [*summary.files, *added, *([] if plan.is_private else scores)]
     run = describe_run(plan.study.name, started)
-    store.write_json(folder / crate.NAME, crate.crate(plan.study, folder, files, run))
+    write_json(folder / crate.NAME, crate.crate(plan.study, folder, files, run))
 
 
 def from_json(text: str) -> Study:

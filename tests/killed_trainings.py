@@ -127,7 +127,7 @@ def load(study):
         with TemporaryDirectory() as folder, chdir(folder):
             train(values)
     else:
-        from pulseveil.generators.autoencoder import model  # noqa: F401
+        from pulseveil.generators.autoencoder import training  # noqa: F401
 
 
 def main():

@@ -87,7 +87,7 @@ def _of(seed: int, name: str, settings: Mapping[str, Any], budget: Budget) -> tu
     kind = registry.load("detectors", name)
     started = time.process_time()
     training = Training(simulated_cohorts.learnt_from(seed), budget, root_stream(seed))
-    fitted = kind.fit(kind.Settings.model_validate(settings), training)
+    fitted = registry.model("detectors", name).fit(kind.Settings.model_validate(settings), training)
     seconds = time.process_time() - started
     return *simulated_cohorts.scores(fitted, seed), seconds
 

@@ -94,7 +94,7 @@ def tstr(kind_name: str, settings: Mapping[str, Any], seed: int, budget: Budget,
     windows = windows_of(seed, "generator")
     stream = child(root_stream(seed), kind_name)
     started = time.process_time()
-    model = kind.fit(
+    model = registry.model("generators", kind_name).fit(
         kind.Settings.model_validate(settings),
         generators.Training(
             windows.windows,

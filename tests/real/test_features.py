@@ -75,7 +75,9 @@ def evaluate(features: FeatureSet, name: str, test: str = "loso", **settings: ob
         train = protocols.training_rows(features, None, fold, train="real", generator_fold="all", subjects=0)
         rows = protocols.test_rows(features, fold)
         stream = randomness.child(randomness.root_stream(0), name, fold.name)
-        outputs = kind.fit(kind.Settings(**settings), Training(train, NOT_PRIVATE, stream)).score(rows)
+        training = Training(train, NOT_PRIVATE, stream)
+        fitted = registry.model("detectors", name).fit(kind.Settings(**settings), training)
+        outputs = fitted.score(rows)
         parts.append(
             Scores(
                 subject=rows.subject,

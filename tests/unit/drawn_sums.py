@@ -16,7 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from pulseveil.core import registry
-from pulseveil.generators.autoencoder.model import Autoencoder
+from pulseveil.generators.autoencoder.training import Autoencoder
 from pulseveil.generators.cgan import networks as gan
 from pulseveil.generators.cgan.training import ConditionalAdversaries, Objective
 from pulseveil.generators.dgan import networks, training
@@ -185,7 +185,9 @@ PUBLISHED_DETECTORS: dict[str, dict[str, Any]] = {name: {} for name in SMALL_DET
 def detector(name: str, bins: int = 8, **settings: Any) -> Network:
     """A detector's private network, for windows of six signals."""
     kind = registry.load("detectors", name)
-    network: Network = kind.private_network(kind.Settings.model_validate(settings), 6, bins)
+    network: Network = registry.model("detectors", name).private_network(
+        kind.Settings.model_validate(settings), 6, bins
+    )
     return network
 
 

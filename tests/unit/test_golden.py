@@ -86,7 +86,8 @@ def generator_value(name: str) -> float:
     kind = registry.load("generators", name)
     settings = kind.Settings.model_validate(SMALL.get(name, {}))
     real = windows("sound")
-    model = kind.fit(settings, plain(real.windows, real.stress.astype(np.int8), STREAM))
+    training = plain(real.windows, real.stress.astype(np.int8), STREAM)
+    model = registry.model("generators", name).fit(settings, training)
     return fingerprint(synthetic_subjects(model, subjects=2, classes=2, stream=STREAM).windows)
 
 
@@ -95,7 +96,7 @@ def detector_value(name: str) -> float:
     settings = kind.Settings.model_validate(SMALL.get(name, {}))
     rows = features("sound")
     train = rows.take(rows.subject != "S1")
-    fitted = kind.fit(settings, Training(train, NOT_PRIVATE, STREAM))
+    fitted = registry.model("detectors", name).fit(settings, Training(train, NOT_PRIVATE, STREAM))
     return fingerprint(fitted.score(rows.take(rows.subject == "S1")).score)
 
 

@@ -12,7 +12,8 @@ from pulseveil.audit.verdict import Claim, Defence
 from pulseveil.core import tensorflow
 from pulseveil.core.randomness import root_stream
 from pulseveil.generators import Training
-from pulseveil.generators.cgan import CGAN, CGANSettings
+from pulseveil.generators.cgan import CGANSettings
+from pulseveil.generators.cgan.model import CGANModel
 from pulseveil.privacy import dpgan
 from pulseveil.privacy.budget import Budget, Population
 from pulseveil.privacy.noise import reproducible
@@ -49,7 +50,7 @@ def attacked(unit, epsilon, audits, steps, runs=16, learning_rate=3e-3):
     def train(rows, stream):
         noise = reproducible(root_stream(next(number)))
         budget = Budget(1.0, 1e-5, unit, population, noise)
-        model = CGAN.fit(
+        model = CGANModel.fit(
             settings,
             Training(rows.windows, rows.condition, rows.subject, 2, budget, stream),
         )
@@ -128,8 +129,8 @@ def test_an_audit_trains_and_judges_as_often_as_was_planned(monkeypatch):
     monkeypatch.setattr(canaries, "coins", lambda count: np.ones(count, bool))
     # Threads are set when TensorFlow starts, which it has in the process of all tests.
     monkeypatch.setattr(tensorflow, "start", lambda threads: None)
-    calls, fit_ = [], CGAN.fit
-    monkeypatch.setattr(CGAN, "fit", lambda *given, **keys: calls.append(1) or fit_(*given, **keys))
+    calls, fit_ = [], CGANModel.fit
+    monkeypatch.setattr(CGANModel, "fit", lambda *given, **keys: calls.append(1) or fit_(*given, **keys))
     few = AuditSettings(trainings=3, canaries=6, guesses=2, runs=1, repetitions=0)
     short = SETTINGS | {"private": {"steps": 2, "batch_size": 60, "fakes": 8}}
     given = {"generator": "cgan", "kind": "cgan", "settings": short, "audit": few, "audits": 100}
@@ -162,6 +163,6 @@ def test_a_discriminator_is_asked_while_it_is_fresh_and_never_stored():
     # It is told the condition, and each window is looked at by itself.
     assert not np.array_equal(opinions, model.realness(learnt, 1 - code))
     np.testing.assert_allclose(opinions[:7], model.realness(learnt[:7], code[:7]), rtol=1e-4, atol=1e-5)
-    stored = CGAN.from_arrays(CGANSettings(**SETTINGS), model.arrays())
+    stored = CGANModel.from_arrays(CGANSettings(**SETTINGS), model.arrays())
     with pytest.raises(ValueError, match="not stored"):
         stored.realness(learnt, code)

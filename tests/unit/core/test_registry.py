@@ -11,9 +11,9 @@ from pulseveil.cohorts import Cohort
 from pulseveil.cohorts.simulated import Simulated
 from pulseveil.core import registry
 from pulseveil.core.errors import InputError
-from pulseveil.detectors import Detector
+from pulseveil.detectors import Detector, DetectorKind, DetectorModel
 from pulseveil.detectors.class_means import ClassMeans
-from pulseveil.generators import Discriminates, FitsTogether, Generator
+from pulseveil.generators import Discriminates, FitsTogether, Generator, GeneratorKind, GeneratorModel
 from pulseveil.generators.moments import Moments
 
 BASES = {"generators": Generator, "detectors": Detector, "cohorts": Cohort}
@@ -52,6 +52,7 @@ VARIABLES = {
         "uses_tensorflow": ("bool", 1),
         "private_units": ("frozenset[str]", "subject"),
         "programs": ("tuple[int, ...]", 1),
+        "model": ("str", 7),
     },
     "detectors": {
         "Settings": ("type[pulseveil.detectors.DetectorSettings]", dict),
@@ -64,6 +65,7 @@ VARIABLES = {
         "role": ("Literal['model', 'majority', 'elapsed_time', 'public_signs', 'rule']", "timeline"),
         "public_knowledge": ("Literal['never', 'private', 'always']", True),
         "share_without_bins": ("float", "all"),
+        "model": ("str", None),
     },
     "cohorts": {
         "Settings": ("type[pulseveil.cohorts.CohortSettings]", dict),
@@ -76,7 +78,7 @@ EVERY_MEMBER = [(g, name) for g in METHODS for name in (*METHODS[g], *PROPERTIES
 # What a subclass of the base need not define.
 DEFAULTS = {
     *("uses_tensorflow", "private_units", "programs", "mechanisms", "audited_settings", "ledger"),
-    *("colour", "role", "public_knowledge", "share_without_bins", "origin"),
+    *("colour", "model", "role", "public_knowledge", "share_without_bins", "origin"),
 }
 _numbers = itertools.count()
 
@@ -127,8 +129,9 @@ def test_every_kind_of_this_package_fits(group):
 
 @pytest.mark.parametrize("group", METHODS)
 def test_the_tables_of_this_test_name_every_member_of_the_protocol(group):
-    public = {name for name in vars(BASES[group]) if not name.startswith("_")}
-    annotated = set(inspect.get_annotations(BASES[group]))
+    parts = [part for part in BASES[group].__mro__ if part.__module__ == BASES[group].__module__]
+    public = {name for part in parts for name in vars(part) if not name.startswith("_")}
+    annotated = {name for part in parts for name in inspect.get_annotations(part)}
     assert {n for g, n in EVERY_MEMBER if g == group} - {"__init__"} == public | annotated
 
 
@@ -243,6 +246,81 @@ def test_further_bases_are_checked_too(load):
     assert faults(load, "generators", type("Wrong", bases[:2], wrong)) == [
         f"expected {together}, found class method fit_together(settings, trainings)"
     ]
+
+
+APART = {
+    "generators": (GeneratorKind, GeneratorModel),
+    "detectors": (DetectorKind, DetectorModel),
+}
+
+
+def apart(monkeypatch, group, bases=(), of_kind=None, of_model=None):
+    """A kind and its model as two classes, with the members of a built-in kind but for changes."""
+    both, module = members(group), ModuleType(f"outside{next(_numbers)}")
+    light = {*vars(APART[group][0]), *inspect.get_annotations(APART[group][0])}
+    model = {name: member for name, member in both.items() if name not in light} | (of_model or {})
+    module.Model = type("Model", (), model)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    kind = {name: both[name] for name in both if name in light} | {"model": f"{module.__name__}:Model"}
+    return type("Light", bases, kind | (of_kind or {})), module.Model
+
+
+@pytest.mark.parametrize("group", APART)
+def test_a_kind_may_name_its_model_which_only_a_job_imports(load, monkeypatch, group):
+    kind, model = apart(monkeypatch, group)
+    del sys.modules[(named := kind.model.split(":")[0])]
+    assert load(group, kind) is kind
+    name = f"outside{next(_numbers) - 1}"
+    with pytest.raises(InputError, match=f"{kind.model} .*cannot be loaded .ModuleNotFoundError"):
+        registry.model(group, name)
+    monkeypatch.setitem(sys.modules, named, ModuleType(named))
+    sys.modules[named].Model = model
+    assert registry.model(group, name) is model
+
+
+def model_faults(load, group, kind):
+    load(group, kind)
+    with pytest.raises(InputError) as refused:
+        registry.model(group, f"outside{next(_numbers) - 1}")
+    base = APART[group][1]
+    source, text = str(refused.value).split(f" does not fit {base.__module__}.{base.__name__}: ")
+    assert f"= {kind.model} of pulseveil.{group}" in source
+    return text.split("; mend the class, ")[0].split("; ")
+
+
+@pytest.mark.parametrize("group", APART)
+def test_a_kind_apart_is_checked_without_its_model_and_the_model_by_name_and_signature(
+    load, monkeypatch, group
+):
+    kind, _ = apart(monkeypatch, group, of_kind={"expected_seconds": 3})
+    with pytest.raises(InputError, match=f"does not fit .*{APART[group][0].__name__}: expected static"):
+        load(group, kind)
+    kind, _ = apart(monkeypatch, group, of_model={"fit": classmethod(lambda cls, windows: None)})
+    assert model_faults(load, group, kind) == [
+        "expected class method fit(settings, training), found class method fit(windows)"
+    ]
+
+
+def test_the_model_must_be_what_its_kind_says_that_it_is(load, monkeypatch):
+    kind, _ = apart(monkeypatch, "generators", (FitsTogether, Discriminates))
+    assert model_faults(load, "generators", kind) == [
+        "expected class method fit_together(settings, trainings, checkpoint), found none",
+        "expected method realness(windows, condition), found none",
+    ]
+    kind, model = apart(monkeypatch, "generators")
+    kind = type("Private", (kind,), {"private_units": frozenset({"window"})})
+    model.ledger = inspect.getattr_static(GeneratorModel, "ledger")
+    assert model_faults(load, "generators", kind) == [
+        "expected property ledger of its own, as it has private_units"
+    ]
+
+
+@pytest.mark.parametrize("group", APART)
+def test_every_model_of_this_package_fits_and_is_no_reason_for_a_plan_to_import_it(group):
+    for name in registry.names(group):
+        kind, model = registry.load(group, name), registry.model(group, name)
+        assert (model is kind) == (kind.model == "")
+        assert callable(model.fit)
 
 
 def test_a_function_is_no_kind(load):

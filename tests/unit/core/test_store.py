@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from pulseveil.core import limits
-from pulseveil.core.atomic import atomic_path
+from pulseveil.core.atomic import atomic_path, write_json
 from pulseveil.core.contracts import CHANNEL_SETS, FeatureSet, Scores, SyntheticSet, WindowSet
 from pulseveil.core.errors import InputError
 from pulseveil.core.store import (
@@ -23,7 +23,6 @@ from pulseveil.core.store import (
     read_record,
     record_kind,
     sidecar_path,
-    write_json,
     write_models,
     write_record,
 )

@@ -55,12 +55,13 @@ def features(n=120, *, seed=0, bins=12, share=0.3, effect=2.0) -> FeatureSet:
 
 def network_of(name, signals, bins, **settings):
     kind = registry.load("detectors", name)
-    return kind.network(kind.Settings(**settings), signals, bins)
+    return registry.model("detectors", name).network(kind.Settings(**settings), signals, bins)
 
 
 def fit(name, given, *, budget=NOT_PRIVATE, stream=STREAM, checkpoint=None, **settings):
     kind = registry.load("detectors", name)
-    return kind.fit(kind.Settings(**SMALL[name] | settings), Training(given, budget, stream, checkpoint))
+    training = Training(given, budget, stream, checkpoint)
+    return registry.model("detectors", name).fit(kind.Settings(**SMALL[name] | settings), training)
 
 
 def start_weights(network):

@@ -39,7 +39,8 @@ def fit(name, given, epsilon=8.0, unit="subject", backend="fast", checkpoint=Non
     known = {key: value for key, value in SMALL[name].items() if key in kind.Settings.model_fields}
     settings = kind.Settings.model_validate({**known, "private": TRAINING | training})
     budget = Budget(epsilon, 1e-5, unit, POPULATION, reproducible(root_stream(1)), backend)
-    return kind.fit(settings, Training(given, budget, root_stream(2), checkpoint))
+    training = Training(given, budget, root_stream(2), checkpoint)
+    return registry.model("detectors", name).fit(settings, training)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from pulseveil.detectors.logistic import Logistic, LogisticSettings
 from pulseveil.evaluation.metrics import auroc
 from pulseveil.generators import Training
 from pulseveil.generators.autoencoder import Autoencoder, AutoencoderSettings
-from pulseveil.generators.autoencoder import model as autoencoder
-from pulseveil.generators.autoencoder import model as autoencoder_training
+from pulseveil.generators.autoencoder import training as autoencoder
+from pulseveil.generators.autoencoder.model import AutoencoderModel
 from pulseveil.generators.private_moments import WindowValues
 from pulseveil.generators.private_settings import PrivateAutoencoder
 from pulseveil.generators.private_training import lay_out_labelled
@@ -62,7 +62,7 @@ def budget(unit="window", epsilon=10.0, *, key=0, **changes):
 def fit(data, allowance=NOT_PRIVATE, checkpoint=None, private=None, **settings):
     windows, code, subject = data
     private = PrivateAutoencoder(**({"steps": 110, "batch_size": 20} | (private or {})))
-    return Autoencoder.fit(
+    return AutoencoderModel.fit(
         AutoencoderSettings(**SMALL | {"steps": 250} | settings, private=private),
         Training(windows, code, subject, 2, allowance, root_stream(1), checkpoint),
     )
@@ -293,7 +293,7 @@ def test_without_noise_and_clipping_the_private_training_is_the_other_one(monkey
     steps = {"steps": 60, "learning_rate": 0.01}
     silent = Mechanism("autoencoder", "subject", PEOPLE, 1.0, PEOPLE, 60, 1e6, 1e-15)
     monkeypatch.setattr(Autoencoder, "mechanisms", lambda settings, budget: (silent,))
-    monkeypatch.setattr(autoencoder_training.ledger, "settle", lambda *_, **__: None)
+    monkeypatch.setattr(autoencoder.ledger, "settle", lambda *_, **__: None)
     found = fit(people(), budget("subject"), private=steps)
     expected = fit(people(), steps=60, learning_rate=0.01, batch_size=PEOPLE * WINDOWS)
     np.testing.assert_allclose(parameters(found), parameters(expected), atol=2e-3)
@@ -354,7 +354,7 @@ def test_a_window_is_made_from_its_own_code_and_noise_and_survives_storing():
     changed[1:] += 1
     np.testing.assert_array_equal(model.sample(code, changed)[0], windows[0])
     settings = AutoencoderSettings(**SMALL)
-    again = Autoencoder.from_arrays(settings, model.arrays())
+    again = AutoencoderModel.from_arrays(settings, model.arrays())
     np.testing.assert_array_equal(again.sample(code, noise), windows)
     assert again.ledger == model.ledger == ()
 
@@ -406,7 +406,7 @@ def test_trained_windows_teach_stress_and_are_more_like_real_ones():
     test = extract_features(cohort(302, 60, "detector"), protocol="sound", pairing="intended")
 
     def scores(allowance, **settings):
-        model = Autoencoder.fit(
+        model = AutoencoderModel.fit(
             AutoencoderSettings(**settings),
             Training(real.windows, real.stress.astype(np.int8), real.subject, 2, allowance, root_stream(0)),
         )

@@ -8,7 +8,8 @@ import tensorflow as tf
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import child, generator, root_stream
-from pulseveil.generators.cgan import CGAN, CGANSettings, networks, training
+from pulseveil.generators.cgan import CGANSettings, networks, training
+from pulseveil.generators.cgan.model import CGANModel
 from pulseveil.generators.cgan.training import Data, draw_batches, objective_of
 from pulseveil.generators.examples import shuffled_rows, typical_diversity
 from pulseveil.generators.subjects import synthetic_subjects
@@ -37,7 +38,7 @@ def two_levels(n=200):
 
 def fit(steps, checkpoint=None, n=200, seed=0, **settings):
     windows, codes = two_levels(n)
-    return CGAN.fit(
+    return CGANModel.fit(
         CGANSettings(steps=steps, **SHORT, **settings),
         plain(windows, codes, root_stream(seed), checkpoint=checkpoint),
     )
@@ -270,7 +271,7 @@ def parts(count=MODELS):
 
 def fit_together(steps, checkpoint=None, count=MODELS, **settings):
     settings = CGANSettings(steps=steps, **SHORT, **settings)
-    return CGAN.fit_together(settings, parts(count), checkpoint)
+    return CGANModel.fit_together(settings, parts(count), checkpoint)
 
 
 def test_a_model_among_others_is_the_one_that_is_trained_alone():
@@ -346,7 +347,7 @@ def test_a_short_training_learns_the_level_of_each_condition(trained):
 
 
 def test_arrays_round_trip_and_fewer_subjects_are_the_first_of_more(trained):
-    again = CGAN.from_arrays(CGANSettings(**SHORT), trained.arrays())
+    again = CGANModel.from_arrays(CGANSettings(**SHORT), trained.arrays())
     few = synthetic_subjects(again, subjects=3, classes=2, stream=root_stream(0)).windows
     sampler = networks.sampler(0.3, "relu")
     before = sampler.experimental_get_tracing_count()
@@ -366,7 +367,7 @@ def test_mode_collapse_is_warned_of(caplog):
 def test_what_cannot_work_is_refused_before_training():
     windows, codes = two_levels()
     with pytest.raises(InputError, match="set output: linear"):
-        CGAN.fit(CGANSettings(), plain(windows - 1, codes, root_stream(0)))
+        CGANModel.fit(CGANSettings(), plain(windows - 1, codes, root_stream(0)))
     with pytest.raises(ValueError, match="multiple of 2"):
         CGANSettings(batch_size=7)
 

@@ -14,6 +14,7 @@ from pulseveil.generators import FitsTogether
 from pulseveil.generators.dgan import DGAN, DGANSettings, training
 from pulseveil.generators.dgan import networks as dgan
 from pulseveil.generators.dgan import training as steps
+from pulseveil.generators.dgan.model import DGANModel
 from pulseveil.generators.examples import first_fitting, label_signals, label_values
 from pulseveil.networks.adversaries import side_by_side
 from pulseveil.quality.classifiers import two_sample_score
@@ -41,7 +42,7 @@ def waves(n=150, seed=5):
 def fit(settings=SHORT, checkpoint=None, seed=0, classes=2, data=None):
     windows, codes = waves() if data is None else data
     stream = root_stream(seed)
-    return DGAN.fit(settings, plain(windows, codes, stream, classes=classes, checkpoint=checkpoint))
+    return DGANModel.fit(settings, plain(windows, codes, stream, classes=classes, checkpoint=checkpoint))
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +253,7 @@ def parts():
 
 
 def fit_together(settings=SHORT, checkpoint=None, count=MODELS):
-    return DGAN.fit_together(settings, parts()[:count], checkpoint)
+    return DGANModel.fit_together(settings, parts()[:count], checkpoint)
 
 
 @pytest.fixture(scope="module")
@@ -369,7 +370,7 @@ def test_three_conditions_and_several_steps_of_the_lstm():
     model = fit(settings, data=(windows, codes), classes=3)
     assert model.noise_size == 16 * 3 * 8
     assert samples(model, codes).shape == (90, 12, 2)
-    again = DGAN.from_arrays(settings, model.arrays())
+    again = DGANModel.from_arrays(settings, model.arrays())
     np.testing.assert_array_equal(samples(again, codes), samples(model, codes))
 
 
@@ -404,7 +405,7 @@ def test_mode_collapse_is_warned_of(caplog):
 def test_a_condition_that_is_not_made_is_warned_of(caplog, trained_long):
     bias = trained_long.arrays()["output_bias"].copy()
     bias[2::3] = -1000  # the label, in each second
-    model = DGAN.from_arrays(LONG, {**trained_long.arrays(), "output_bias": bias})
+    model = DGANModel.from_arrays(LONG, {**trained_long.arrays(), "output_bias": bias})
     model._look_at_samples(plain(*waves(), root_stream(0)))
     assert "dgan: condition 1: of 100 % of the windows asked for, none of 16 candidates" in caplog.text
     assert "dgan: condition 0: of" not in caplog.text

@@ -9,6 +9,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import root_stream
 from pulseveil.generators import Training
 from pulseveil.generators.cgan import CGAN, CGANSettings, networks, training
+from pulseveil.generators.cgan.model import CGANModel
 from pulseveil.generators.cgan.networks import discriminate
 from pulseveil.generators.cgan.training import ConditionalAdversaries, Objective
 from pulseveil.generators.private_settings import PrivateGAN
@@ -42,7 +43,7 @@ def budget(unit="window", epsilon=10.0, key=0, **changes):
 def fit(data, allowance, checkpoint=None, private=None, **settings):
     windows, code, subject = data
     private = {"steps": 110, "batch_size": 16, "fakes": 8, "windows_each": 3} | (private or {})
-    return CGAN.fit(
+    return CGANModel.fit(
         CGANSettings(**SETTINGS, **settings, private=PrivateGAN(**private)),
         Training(windows, code, subject, 2, allowance, root_stream(1), checkpoint),
     )

@@ -13,6 +13,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import root_stream
 from pulseveil.generators import Training
 from pulseveil.generators.dgan import DGAN, DGANSettings, networks, training
+from pulseveil.generators.dgan.model import DGANModel
 from pulseveil.generators.dgan.training import DGANAdversaries
 from pulseveil.generators.private_settings import PrivateDGAN, in_range
 from pulseveil.networks.adversaries import Made, Real
@@ -217,7 +218,7 @@ def settings(private=None, **changes):
 
 def fit(data, allowance, checkpoint=None, private=None, **changes):
     windows, code, subject = data
-    return DGAN.fit(
+    return DGANModel.fit(
         settings(private, **changes),
         Training(windows, code, subject, 2, allowance, root_stream(1), checkpoint),
     )
@@ -253,7 +254,7 @@ def test_the_ledger_counts_the_discriminators_steps(labels, unit):
     assert entry.q == (pytest.approx(0.4) if unit == "window" else 1)
     assert 9.9 < entry.epsilon_pld <= 10
     assert "range of the channels" in entry.public_quantities
-    again = DGAN.from_arrays(settings(labels=labels), model.arrays())
+    again = DGANModel.from_arrays(settings(labels=labels), model.arrays())
     noise = np.random.default_rng(0).standard_normal((6, model.noise_size), dtype=np.float32)
     codes = (np.arange(6) % 2).astype(np.int8)
     np.testing.assert_array_equal(again.sample(codes, noise), model.sample(codes, noise))

@@ -10,6 +10,7 @@ from pulseveil.core.randomness import root_stream
 from pulseveil.generators import Training
 from pulseveil.generators.private_settings import PrivateTimeGAN
 from pulseveil.generators.timegan import TimeGAN, TimeGANSettings
+from pulseveil.generators.timegan.model import TimeGANModel
 from pulseveil.generators.timegan.private import Embedding, SequenceAdversaries, Sizes, embed
 from pulseveil.networks.adversaries import Made, Real
 from pulseveil.networks.learner import seeds_of
@@ -47,7 +48,7 @@ def settings(**private):
 
 def fit(data, allowance, checkpoint=None, **private):
     windows, code, subject = data
-    return TimeGAN.fit(
+    return TimeGANModel.fit(
         settings(**private),
         Training(windows, code, subject, CLASSES, allowance, root_stream(1), checkpoint),
     )
@@ -336,7 +337,7 @@ def test_a_change_before_the_first_block_of_the_discriminator_loses_it(tmp_path,
 
 def test_models_come_back_from_arrays_and_make_what_is_asked_for():
     model = fit(people(), budget())
-    again = TimeGAN.from_arrays(settings(), model.arrays())
+    again = TimeGANModel.from_arrays(settings(), model.arrays())
     noise = np.random.default_rng(0).normal(size=(8, model.noise_size)).astype(np.float32)
     codes = np.array([0, 1] * 4, np.int8)
     windows = model.sample(codes, noise)

@@ -12,9 +12,10 @@ from pulseveil.cohorts.simulated import Simulated
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.errors import InputError, Interrupted
 from pulseveil.core.randomness import child, generator, root_stream
-from pulseveil.generators.timegan import TimeGAN, TimeGANSettings, training
+from pulseveil.generators.timegan import TimeGANSettings, training
 from pulseveil.generators.timegan import networks as timegan
 from pulseveil.generators.timegan import training as steps
+from pulseveil.generators.timegan.model import TimeGANModel
 from pulseveil.privacy.budget import NOT_PRIVATE
 from pulseveil.windows.cutting import cut_windows
 from tests import keras_timegan
@@ -44,7 +45,7 @@ def simulated_windows():
 
 def fit(settings=SHORT, checkpoint=None, seed=0, budget=NOT_PRIVATE, classes=2):
     training = plain(*simulated_windows(), root_stream(seed), classes=classes, checkpoint=checkpoint)
-    return TimeGAN.fit(settings, replace(training, budget=budget))
+    return TimeGANModel.fit(settings, replace(training, budget=budget))
 
 
 @pytest.fixture(scope="module")
@@ -265,7 +266,7 @@ def parts():
 
 
 def fit_together(checkpoint=None):
-    return TimeGAN.fit_together(SHORT, parts(), checkpoint)
+    return TimeGANModel.fit_together(SHORT, parts(), checkpoint)
 
 
 @pytest.fixture(scope="module")
@@ -280,7 +281,7 @@ def network_parameters(model, network, code):
 
 def test_a_model_among_others_is_the_one_that_is_trained_alone(trained, trained_together):
     second = parts()[1]
-    alone = TimeGAN.fit(SHORT, second)
+    alone = TimeGANModel.fit(SHORT, second)
     models = zip(trained_together, (trained, alone), parts(), strict=True)
     for (model, own, part), code in itertools.product(models, (0, 1)):
         np.testing.assert_array_equal(model.arrays()["least"], own.arrays()["least"])
@@ -293,7 +294,7 @@ def test_a_model_among_others_is_the_one_that_is_trained_alone(trained, trained_
 
 
 def test_one_model_together_is_trained_as_by_fit(trained):
-    (model,) = TimeGAN.fit_together(SHORT, parts()[:1], None)
+    (model,) = TimeGANModel.fit_together(SHORT, parts()[:1], None)
     assert_equal_arrays(model, trained)
 
 
@@ -362,7 +363,7 @@ def test_a_window_depends_on_its_own_code_and_noise_only(trained):
 
 
 def test_arrays_round_trip(trained):
-    again = TimeGAN.from_arrays(SHORT, trained.arrays())
+    again = TimeGANModel.from_arrays(SHORT, trained.arrays())
     codes = (np.arange(40) % 2).astype(np.int8)
     np.testing.assert_array_equal(samples(again, codes), samples(trained, codes))
 

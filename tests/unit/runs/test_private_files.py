@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pulseveil.core import paths, store
+from pulseveil.core.atomic import write_json
 from pulseveil.core.contracts import FeatureSet, WindowSet
 from pulseveil.runs.cohort import prepare_cohort
 from pulseveil.runs.detectors import Data, train_detectors
@@ -100,5 +101,5 @@ def test_no_hash_outside_the_run_store_knows_a_bit_of_the_data(tmp_path, change)
 def test_a_private_report_has_no_counts_by_person(tmp_path, study, shown):
     plan = make_plan(check_study(study, "test"))
     windows = tmp_path / paths.WINDOWS.format(study=plan.study.name, cohort="simulated", windows="detector")
-    store.write_json(store.sidecar_path(windows), {"cohort": [{"subject": "S1", "windows": 35}]})
+    write_json(store.sidecar_path(windows), {"cohort": [{"subject": "S1", "windows": 35}]})
     assert describe(plan, tmp_path).cohorts["simulated"].summary == shown

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from pulseveil.core import paths, registry, store
+from pulseveil.core.atomic import write_json
 from pulseveil.core.contracts import Scores
 from pulseveil.core.identity import number_label
 from pulseveil.privacy import ledger, releases
@@ -248,7 +249,7 @@ def test_study_cards_command_and_table_agree(seed, tmp_path, capsys):
     trained += of_detectors
     for name in plan.study.cohorts:
         windows = tmp_path / paths.WINDOWS.format(study="random", cohort=name, windows="detector")
-        store.write_json(store.sidecar_path(windows), {"cohort": []})
+        write_json(store.sidecar_path(windows), {"cohort": []})
     description = describe(plan, tmp_path)
     results = collect(files)
     ledgers = read_ledgers(results.ledger, map(Path, description.models))
@@ -272,7 +273,7 @@ def test_study_cards_command_and_table_agree(seed, tmp_path, capsys):
 
     # The command knows nothing but the files.
     ledger.write(tmp_path / "ledger.json", ledgers.entries)
-    store.write_json(tmp_path / "study.json", settings_file(plan.study))
+    write_json(tmp_path / "study.json", settings_file(plan.study))
     assert totals(run_command(tmp_path / "ledger.json", capsys)) == told
 
     # The card of some folds of one model file.

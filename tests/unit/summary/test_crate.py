@@ -7,9 +7,9 @@ from urllib.parse import unquote
 
 import pytest
 
+from pulseveil.core.atomic import write_json
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import describe_run
-from pulseveil.core.store import write_json
 from pulseveil.study.study import check_study
 from pulseveil.summary import crate
 from tests.crates import broken_requirements

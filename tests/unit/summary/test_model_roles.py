@@ -14,6 +14,7 @@ import pytest
 
 import pulseveil.summary
 from pulseveil.core import paths, store
+from pulseveil.core.atomic import write_json
 from pulseveil.core.identity import parse_number
 from pulseveil.study import tasks
 from pulseveil.study.plan import make_plan
@@ -71,7 +72,7 @@ def prepare(plan, folder, measures):
     """The files that a summary reads beside scores."""
     for name in plan.study.cohorts:
         windows = folder / paths.WINDOWS.format(study="roles", cohort=name, windows="detector")
-        store.write_json(store.sidecar_path(windows), {"cohort": []})
+        write_json(store.sidecar_path(windows), {"cohort": []})
     for path in (folder / name for name in tasks.files(plan, "train_generator")):
         _, words = paths.words(paths.MODELS, path)
         store.write_models(

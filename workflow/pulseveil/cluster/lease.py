@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pulseveil.cluster import jobs
-from pulseveil.core import store
+from pulseveil.core.atomic import write_json
 from pulseveil.core.errors import InputError
 
 
@@ -49,7 +49,7 @@ def held(study: str, directory: Path) -> Iterator[None]:
     """Hold the lease within the block; raises InputError as `require_free`."""
     lease, own = path(study, directory), myself()
     require_free(study, directory)
-    store.write_json(lease, asdict(own))
+    write_json(lease, asdict(own))
     try:
         yield
     finally:

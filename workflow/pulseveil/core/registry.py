@@ -20,11 +20,12 @@ from pulseveil.core.errors import InputError
 Group = Literal["cohorts", "generators", "detectors", "protocols"]
 Method = TypeVar("Method", bound=Callable[..., Any])
 _PRIVATE = "_of_private_kinds"
-# What the classes of a group must fit; imported only where a class is loaded.
-_PROTOCOLS: dict[Group, tuple[str, str]] = {
+# What the classes of a group must fit; imported only where a class is loaded. Where a kind names its model as
+# another class, which plans do not import: what either must fit.
+_PROTOCOLS: dict[Group, tuple[str, ...]] = {
     "cohorts": ("pulseveil.cohorts", "Cohort"),
-    "generators": ("pulseveil.generators", "Generator"),
-    "detectors": ("pulseveil.detectors", "Detector"),
+    "generators": ("pulseveil.generators", "Generator", "GeneratorKind", "GeneratorModel"),
+    "detectors": ("pulseveil.detectors", "Detector", "DetectorKind", "DetectorModel"),
     "protocols": ("pulseveil.evaluation.protocols", "EvaluationProtocol"),
 }
 
@@ -50,7 +51,7 @@ def names(group: Group) -> tuple[str, ...]:
 
 @cache
 def load(group: Group, name: str) -> Any:
-    """The class registered under `name`.
+    """The class registered under `name`: the kind, which needs no TensorFlow.
 
     Raises:
         KeyError: no class has this name.
@@ -58,52 +59,96 @@ def load(group: Group, name: str) -> Any:
     """
     for entry in metadata.entry_points(group=f"pulseveil.{group}"):
         if entry.name == name:
-            return _checked(entry, protocol(group))
+            kind = _loaded(entry)
+            if _names_model(kind):
+                _check(entry, kind, kind, _protocol(group, "kind"), further=False)
+            else:
+                _check(entry, kind, kind, _protocol(group, "whole"))
+            return kind
     raise KeyError(name)
 
 
-def protocol(group: Group) -> type:
-    """What the classes of a group must fit: `Generator` for generators, and so on."""
-    module, name = _PROTOCOLS[group]
-    found: type = getattr(import_module(module), name)
+@cache
+def model(group: Group, name: str) -> Any:
+    """The class that trains the kind registered under `name`: the kind itself, or the one that it names.
+
+    Raises:
+        KeyError: no class has this name.
+        InputError: a class cannot be imported or does not fit its protocol.
+    """
+    kind = load(group, name)
+    if not _names_model(kind):
+        return kind
+    entry = metadata.EntryPoint(name, kind.model, f"pulseveil.{group}")
+    found = _loaded(entry)
+    _check(entry, found, kind, _protocol(group, "model"))
     return found
 
 
-def _checked(entry: metadata.EntryPoint, expected: type) -> Any:
-    source = f"entry point {entry.name} = {entry.value} of {entry.group}"
+def _names_model(kind: Any) -> bool:
+    named = getattr(kind, "model", "")
+    return isinstance(named, str) and bool(named)
+
+
+def _protocol(group: Group, part: Literal["whole", "kind", "model"]) -> type:
+    module, *protocols = _PROTOCOLS[group]
+    found: type = getattr(import_module(module), protocols[("whole", "kind", "model").index(part)])
+    return found
+
+
+def _source(entry: metadata.EntryPoint) -> str:
+    return f"entry point {entry.name} = {entry.value} of {entry.group}"
+
+
+def _loaded(entry: metadata.EntryPoint) -> Any:
     try:
-        kind = entry.load()
+        return entry.load()
     # The module may be anybody's: whatever it raises is its fault and not a bug of this library.
     except Exception as error:
         raise InputError(
-            f"{source}: cannot be loaded ({type(error).__name__}: {error}); mend its package or uninstall it"
+            f"{_source(entry)}: cannot be loaded ({type(error).__name__}: {error}); "
+            "mend its package or uninstall it"
         ) from error
-    faults = "; ".join(misfits(kind, expected))
+
+
+def _check(
+    entry: metadata.EntryPoint, found: Any, kind: Any, expected: type, *, further: bool = True
+) -> None:
+    """Raise InputError where the class `found` of `kind` has `_misfits`."""
+    faults = "; ".join(_misfits(found, kind, expected, further=further))
     if faults:
         base = f"{expected.__module__}.{expected.__name__}"
         raise InputError(
-            f"{source}: {inspect.formatannotation(kind)} does not fit {base}: {faults}; "
+            f"{_source(entry)}: {inspect.formatannotation(found)} does not fit {base}: {faults}; "
             f"mend the class, see docs/extension.md (a subclass of {base} has its defaults)"
         )
-    return kind
 
 
-def misfits(kind: Any, expected: type) -> Iterator[str]:
-    """What keeps the class `kind` from being used as the protocol `expected`: one phrase per fault.
+def _misfits(found: Any, kind: Any, expected: type, *, further: bool) -> Iterator[str]:
+    """What keeps the class `found` from being used as the protocol `expected`: one phrase per fault.
 
-    A kind that also names other classes of the protocol's module as its bases must fit those too.
+    With `further`, also what keeps it from being used as other bases of the protocol's module that `kind`
+    names: it says what its model can do beside what all can.
     """
-    if not isinstance(kind, type):
-        yield f"expected a class, found a {type(kind).__name__}"
+    if not isinstance(found, type):
+        yield f"expected a class, found a {type(found).__name__}"
         return
-    further = [base for base in kind.__mro__[1:] if base.__module__ == expected.__module__]
-    for part in dict.fromkeys([expected, *further]):
-        variables = get_type_hints(part)
+    others = [] if not further else [base for base in kind.__mro__[1:] if not _is_protocol(base)]
+    parts = [part for part in (*expected.__mro__, *others) if part.__module__ == expected.__module__]
+    is_private = bool(getattr(kind, "private_units", None))
+    for part in dict.fromkeys(parts):
+        hints = get_type_hints(part)
+        variables = {name: hints[name] for name in inspect.get_annotations(part)}
         for name, hint in variables.items():
-            yield from _unlike_variable(kind, name, *get_args(hint))
+            yield from _unlike_variable(found, name, *get_args(hint))
         for name, member in vars(part).items():
             if name not in variables and _is_declared(name, member, part):
-                yield from _unlike_member(kind, name, member, part)
+                yield from _unlike_member(found, name, member, part, is_private=is_private)
+
+
+def _is_protocol(base: type) -> bool:
+    """Whether a base is a protocol; bases of kinds that say more of their models are none."""
+    return bool(getattr(base, "_is_protocol", False))
 
 
 def _is_declared(name: str, member: Any, part: type) -> bool:
@@ -123,12 +168,12 @@ def _unlike_variable(kind: type, name: str, hint: Any) -> Iterator[str]:
         yield f"expected {wanted}, found {value!r}"
 
 
-def _unlike_member(kind: type, name: str, member: Any, part: type) -> Iterator[str]:
+def _unlike_member(kind: type, name: str, member: Any, part: type, *, is_private: bool) -> Iterator[str]:
     found = inspect.getattr_static(kind, name, None)
     is_property = isinstance(member, property)
     signature = inspect.Signature() if is_property else _signature(part, name)
     wanted = f"expected property {name}" if is_property else f"expected {_manner(member)} {name}{signature}"
-    if found is member and _is_of_private_kinds(member) and getattr(kind, "private_units", None):
+    if found is member and is_private and _is_of_private_kinds(member):
         yield f"{wanted} of its own, as it has private_units"
     elif getattr(found, "__isabstractmethod__", False) or found is vars(object).get(name):
         # Fields of a dataclass are annotations of the class, and attributes of its instances alone.

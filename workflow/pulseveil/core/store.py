@@ -129,12 +129,6 @@ def read_models(path: Path) -> Models:
         return Models(arrays, description, ledgers)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically, indented, keys in the order given."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n")
-
-
 def sidecar_path(path: Path) -> Path:
     """Where the provenance of `path` lies."""
     return path.with_name(path.name + ".provenance.json")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,8 @@ from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import Stream
 from pulseveil.core.registry import of_private_kinds
 from pulseveil.core.settings import Settings
-from pulseveil.privacy.budget import Budget, Unit
-
-if TYPE_CHECKING:
-    from pulseveil.privacy.budget import Mechanism
-    from pulseveil.privacy.ledger import Entry
+from pulseveil.privacy.budget import Budget, Mechanism, Unit
+from pulseveil.privacy.ledger import Entry
 
 # What other packages may use, in reading order.
 __all__ = [  # noqa: RUF022
@@ -34,6 +31,8 @@ __all__ = [  # noqa: RUF022
     "Training",
     "Outputs",
     "Fitted",
+    "DetectorKind",
+    "DetectorModel",
     "Detector",
     "public_knowledge",
 ]
@@ -99,8 +98,8 @@ class Fitted(Protocol):
         ...
 
 
-class Detector(Protocol):
-    """A model that tells stress from a window: the base of every kind of detector.
+class DetectorKind(Protocol):
+    """What plans know of a kind of detector, without TensorFlow and other imports of seconds.
 
     `Settings` are its keys in the study; `title` is the kind's name for readers, and `colour` that of its
     marks in figures.
@@ -114,6 +113,9 @@ class Detector(Protocol):
     these versions (see `privacy.programs`). A kind without private units leaves `mechanisms`,
     `audited_settings` and `programs` as they are here. `share_without_bins` is the share of the expected
     seconds that is left where the spectra have hardly any bins: 1 for kinds whose seconds know their bins.
+
+    `model` is the kind's `DetectorModel` as `module:Class`: jobs import it, plans do not. Empty: the kind is
+    its own model (`Detector`).
     """
 
     Settings: ClassVar[type[DetectorSettings]]
@@ -126,6 +128,7 @@ class Detector(Protocol):
     programs: ClassVar[tuple[int, ...]] = ()
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "never"
     share_without_bins: ClassVar[float] = 1.0
+    model: ClassVar[str] = ""
 
     @staticmethod
     @abstractmethod
@@ -150,8 +153,16 @@ class Detector(Protocol):
         """
         return settings
 
+
+class DetectorModel(Protocol):
+    """What trains detectors of a kind; `settings` are those of the kind."""
+
     @classmethod
     @abstractmethod
     def fit(cls, settings: Any, training: Training) -> Fitted:
         """The model of one training; a resumed training ends in the same bits as an unbroken one."""
         ...
+
+
+class Detector(DetectorKind, DetectorModel, Protocol):
+    """The base of kinds that are their own models: whatever they import, plans import too."""

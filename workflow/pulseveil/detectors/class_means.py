@@ -14,7 +14,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.detectors import Detector, Fitted, Training
 from pulseveil.detectors.public_knowledge import PUBLIC_QUANTITIES, FittedLinear, PublicInputs, public_inputs
 from pulseveil.detectors.tabular import TabularSettings, require_both_classes, require_statistics
-from pulseveil.privacy import accounting
+from pulseveil.privacy import accounting, ledger
 from pulseveil.privacy.budget import Budget, Mechanism, Population, Unit
 from pulseveil.privacy.gaussian import release
 from pulseveil.privacy.programs import RELEASE
@@ -98,9 +98,6 @@ class ClassMeans(Detector):
     def _fit_private(
         cls, settings: ClassMeansSettings, features: FeatureSet, inputs: PublicInputs, budget: Budget
     ) -> FittedLinear:
-        # The ledger's files need h5py; plans import this module.
-        from pulseveil.privacy import ledger
-
         (mechanism,), noise = cls.mechanisms(settings, budget), budget.noise_source()
         population = budget.known_population()
         if (features.fold != "").any():

@@ -31,7 +31,7 @@ from pulseveil.detectors.tabular import (
     require_statistics,
     table,
 )
-from pulseveil.privacy import accounting
+from pulseveil.privacy import accounting, ledger
 from pulseveil.privacy.budget import Budget, Mechanism, Unit
 from pulseveil.privacy.gaussian import clip_rows, release
 from pulseveil.privacy.noise import Noise
@@ -86,9 +86,6 @@ def fit_private(
 
     Raises InputError where there are more people than those say.
     """
-    # The ledger's files need h5py; plans import this module.
-    from pulseveil.privacy import ledger
-
     mechanism, noise = descent_mechanism(descent, budget), budget.noise_source()
     population = budget.known_population()
     share = population.stress_share if balanced else 0.5

@@ -1,10 +1,10 @@
-"""Private training of the neural detectors: public settings, records, and the ledger's entry."""
+"""Private training of the neural detectors: public settings and records."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +13,9 @@ from pydantic import Field
 from pulseveil.core.contracts import FeatureSet
 from pulseveil.core.errors import InputError
 from pulseveil.core.settings import LARGEST, Settings
-from pulseveil.detectors import Training
 from pulseveil.privacy import accounting
 from pulseveil.privacy.budget import Budget, Mechanism, Population, Unit
-from pulseveil.privacy.programs import DPSGD, LIBRARY_OPTIMIZER
 from pulseveil.privacy.records import admitted_rows, laid_out, mean_weights
-
-if TYPE_CHECKING:
-    from pulseveil.networks.training import Network, Weights
-    from pulseveil.privacy.ledger import Entry
 
 PUBLIC_QUANTITIES = ("number of people", "windows of a person", "share of stress")
 
@@ -84,37 +78,6 @@ def mechanism(name: str, training: NoisedTraining, budget: Budget) -> Mechanism:
     return accounting.calibrate(
         budget, name=name, n=n, q=q, room=n, steps=training.steps, clip_norm=training.clip_norm
     )
-
-
-def fit(network: Network, training: Training, how: NoisedTraining, run: Mechanism) -> tuple[Weights, Entry]:
-    """Train on the real rows of `training` that the public constants admit, and on all synthetic ones.
-
-    `run` is the mechanism of the real ones. Raises InputError where there are more people than the constants
-    say, or the network mixes records.
-    """
-    # Plans import this module: TensorFlow takes 12 s to import.
-    from pulseveil.networks.training import Examples
-    from pulseveil.privacy import dpsgd, ledger, library_optimizer
-
-    budget, noise = training.budget, training.budget.noise_source()
-    examples = Examples(*lay_out(training.features, budget.unit, budget.known_population()))
-    released = len(examples.x) - run.n
-    recipe = dpsgd.Recipe(network, run, how.learning_rate, how.optimizer, released)
-    if budget.backend == "tensorflow_privacy":
-        program = LIBRARY_OPTIMIZER
-        weights, noised = library_optimizer.fit(recipe, examples, noise, training.stream)
-    else:
-        program = DPSGD
-        weights, noised = dpsgd.fit(recipe, examples, noise, training.stream, training.checkpoint)
-    entry = ledger.settle(
-        run,
-        steps_noised=noised,
-        delta=budget.delta,
-        noise=noise,
-        public_quantities=PUBLIC_QUANTITIES,
-        program=program,
-    )
-    return weights, entry
 
 
 def lay_out(features: FeatureSet, unit: Unit, population: Population) -> Records:

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +32,8 @@ from numpy.typing import NDArray
 from pulseveil.core.contracts import FeatureSet
 from pulseveil.core.errors import InputError
 from pulseveil.detectors import Outputs
+from pulseveil.privacy.ledger import Entry
 from pulseveil.windows.features import select_columns
-
-if TYPE_CHECKING:
-    from pulseveil.privacy.ledger import Entry
 
 Array = NDArray[np.float64]
 

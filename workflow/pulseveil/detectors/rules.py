@@ -7,7 +7,7 @@ from a published protocol. Public signs come from the literature and see no data
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +31,7 @@ from pulseveil.detectors.public_knowledge import FittedLinear, public_direction,
 from pulseveil.detectors.schedules import SCHEDULES, Schedule
 from pulseveil.detectors.tabular import TabularSettings, require_both_classes, require_statistics
 from pulseveil.privacy.budget import Budget, Mechanism, Unit
-
-if TYPE_CHECKING:
-    from pulseveil.privacy.ledger import Entry
+from pulseveil.privacy.ledger import Entry
 
 Source = Literal["training", "wesad", "simulated"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,8 @@ from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import integer_seed
 from pulseveil.detectors import Detector, DetectorSettings, Fitted, Outputs, Training
 from pulseveil.privacy.budget import Unit
+from pulseveil.privacy.ledger import Entry
 from pulseveil.windows.features import STATISTICS, select_columns, statistic_names
-
-if TYPE_CHECKING:
-    from pulseveil.privacy.ledger import Entry
 
 
 class TabularSettings(DetectorSettings):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,8 @@ from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import Stream
 from pulseveil.core.registry import of_private_kinds
 from pulseveil.core.settings import Settings
-from pulseveil.privacy.budget import Budget, Unit
-
-if TYPE_CHECKING:
-    from pulseveil.privacy.budget import Mechanism
-    from pulseveil.privacy.ledger import Entry
+from pulseveil.privacy.budget import Budget, Mechanism, Unit
+from pulseveil.privacy.ledger import Entry
 
 # What other packages may use, in reading order.
 __all__ = [  # noqa: RUF022
@@ -27,6 +24,8 @@ __all__ = [  # noqa: RUF022
     "Training",
     "FitsTogether",
     "Discriminates",
+    "GeneratorKind",
+    "GeneratorModel",
     "Generator",
     "subjects",
 ]
@@ -55,7 +54,7 @@ class Training:
 
 
 class FitsTogether(ABC):
-    """Second base of a kind that can also train many models in one program, which fills a GPU."""
+    """Second base of a kind whose model can also train many in one program, which fills a GPU."""
 
     @classmethod
     @abstractmethod
@@ -78,15 +77,18 @@ class Discriminates(ABC):
         ...
 
 
-class Generator(Protocol):
-    """A model fitted to windows of known condition: the base of every kind of generator.
+class GeneratorKind(Protocol):
+    """What plans know of a kind of generator, without TensorFlow and other imports of seconds.
 
     `Settings` are its keys in the study; `title` is the kind's name for readers, and `colour` that of its
     marks in figures; `version` rises whenever the same settings and stream give another model;
     `uses_tensorflow` tells the plan whether a job pays TensorFlow's start-up; `private_units` are the units
     at which it has a private training, which leaves its `ledger`, one entry per mechanism, in the model;
     `programs` are the versions of what trains it there (see `privacy.programs`). A kind without private units
-    leaves `mechanisms`, `audited_settings`, `ledger` and `programs` as they are here.
+    leaves `mechanisms`, `audited_settings` and `programs` as they are here.
+
+    `model` is the kind's `GeneratorModel` as `module:Class`: jobs import it, plans do not. Empty: the kind is
+    its own model (`Generator`). Bases `FitsTogether` and `Discriminates` say what its model can do beside.
     """
 
     Settings: ClassVar[type[GeneratorSettings]]
@@ -96,12 +98,7 @@ class Generator(Protocol):
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset()
     programs: ClassVar[tuple[int, ...]] = ()
-
-    @classmethod
-    @abstractmethod
-    def fit(cls, settings: Any, training: Training) -> Self:
-        """The model of one training; a resumed training ends in the same bits as an unbroken one."""
-        ...
+    model: ClassVar[str] = ""
 
     @staticmethod
     @of_private_kinds
@@ -116,6 +113,28 @@ class Generator(Protocol):
         As they are where steps take all records. Poisson draws keep their q by `privacy.mechanism.at_rate`.
         """
         return settings
+
+    @staticmethod
+    @abstractmethod
+    def expected_seconds(settings: Any, rows: int, private: Unit | None) -> float:
+        """Expected CPU seconds of fitting to `rows` windows: a guide, not a promise.
+
+        private: the unit of a private training, None for others.
+        """
+        ...
+
+
+class GeneratorModel(Protocol):
+    """A trained model, which makes windows of an asked condition.
+
+    `settings` are those of its kind. `ledger` has one entry per mechanism of a private training.
+    """
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, settings: Any, training: Training) -> Self:
+        """The model of one training; a resumed training ends in the same bits as an unbroken one."""
+        ...
 
     @property
     @of_private_kinds
@@ -138,15 +157,6 @@ class Generator(Protocol):
         """
         ...
 
-    @staticmethod
-    @abstractmethod
-    def expected_seconds(settings: Any, rows: int, private: Unit | None) -> float:
-        """Expected CPU seconds of fitting to `rows` windows: a guide, not a promise.
-
-        private: the unit of a private training, None for others.
-        """
-        ...
-
     @abstractmethod
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """The fitted state as named arrays, for `store.write_models`."""
@@ -157,3 +167,7 @@ class Generator(Protocol):
     def from_arrays(cls, settings: Any, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """The generator whose `arrays()` these are."""
         ...
+
+
+class Generator(GeneratorKind, GeneratorModel, Protocol):
+    """The base of kinds that are their own models: whatever they import, plans import too."""

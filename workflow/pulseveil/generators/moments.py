@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,12 @@ from pulseveil.core.errors import InputError
 from pulseveil.generators import Generator, GeneratorSettings, Training, private_moments
 from pulseveil.generators.private_moments import PrivateMoments
 from pulseveil.generators.subjects import class_shares
+from pulseveil.privacy import ledger
 from pulseveil.privacy.budget import Budget, Mechanism, Unit
 from pulseveil.privacy.gaussian import release
+from pulseveil.privacy.ledger import Entry
 from pulseveil.privacy.programs import RELEASE
 from pulseveil.privacy.records import admitted_rows
-
-if TYPE_CHECKING:
-    from pulseveil.privacy.ledger import Entry
 
 
 class MomentsSettings(GeneratorSettings):
@@ -88,9 +87,6 @@ class Moments(Generator):
 
     @classmethod
     def _fit_private(cls, settings: MomentsSettings, training: Training) -> Self:
-        # The ledger's files need h5py; plans import this module.
-        from pulseveil.privacy import ledger
-
         windows, subject, budget = training.windows, training.subject, training.budget
         private, (mechanism,) = settings.private, cls.mechanisms(settings, budget)
         population, noise = budget.known_population(), budget.noise_source()

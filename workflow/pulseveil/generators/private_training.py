@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +14,9 @@ from pulseveil.networks.adversaries import Adversaries, Trained
 from pulseveil.networks.training import Examples
 from pulseveil.privacy import dpgan, ledger
 from pulseveil.privacy.budget import Mechanism, Population, Unit
+from pulseveil.privacy.ledger import Entry
 from pulseveil.privacy.programs import DPGAN
 from pulseveil.privacy.records import admitted_rows, laid_out, lay_out, mean_weights
-
-if TYPE_CHECKING:
-    from pulseveil.privacy.ledger import Entry
 
 
 def train_privately(

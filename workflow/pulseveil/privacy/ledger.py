@@ -13,7 +13,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pulseveil.core import limits, store
+from pulseveil.core import limits
+from pulseveil.core.atomic import write_json
 from pulseveil.core.errors import InputError
 from pulseveil.privacy import accounting
 from pulseveil.privacy.budget import Mechanism, Sampler, Unit
@@ -152,7 +153,7 @@ def from_json(text: str, source: str = "ledger") -> Entry:
 
 def write(path: Path, entries: Sequence[Entry]) -> None:
     """Write `ledger.json`: a JSON list, one object a mechanism."""
-    store.write_json(path, [asdict(entry) for entry in entries])
+    write_json(path, [asdict(entry) for entry in entries])
 
 
 def read(path: Path) -> tuple[Entry, ...]:

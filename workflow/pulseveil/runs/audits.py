@@ -100,9 +100,7 @@ def audit_generator(job: GeneratorAuditJob, windows: WindowSet) -> pd.DataFrame:
     audited = with_canaries(job.model, kind, claimed, wider)
     with tempfile.TemporaryDirectory() as folder:
         key_path = Path(folder) / "key"
-        plain, with_room = (
-            _generator_trainer(job, kind, setting, key_path) for setting in (claimed, audited)
-        )
+        plain, with_room = (_generator_trainer(job, setting, key_path) for setting in (claimed, audited))
         found = attack_generator(
             _synthesizer(job, plain),
             _synthesizer(job, with_room),
@@ -116,13 +114,14 @@ def audit_generator(job: GeneratorAuditJob, windows: WindowSet) -> pd.DataFrame:
 
 
 def _generator_trainer(
-    job: GeneratorAuditJob, kind: Any, setting: Setting, key_path: Path
+    job: GeneratorAuditJob, setting: Setting, key_path: Path
 ) -> Callable[[WindowSet, Stream], Any]:
     """Trains the generator on windows, as the study does."""
+    model = registry.model("generators", job.kind)
 
     def train(rows: WindowSet, stream: Stream) -> Any:
         with releases.with_noise(setting.budget, job.noise_mode, key_path, stream) as noised:
-            return kind.fit(setting.settings, as_training(rows, job.classes, noised, stream))
+            return model.fit(setting.settings, as_training(rows, job.classes, noised, stream))
 
     return train
 
@@ -170,8 +169,8 @@ def audit_detector(
     with tempfile.TemporaryDirectory() as folder:
         key_path = Path(folder) / "key"
         found = attack_detector(
-            _detector_trainer(job, kind, claimed, beside, key_path),
-            _detector_trainer(job, kind, audited, beside, key_path),
+            _detector_trainer(job, claimed, beside, key_path),
+            _detector_trainer(job, audited, beside, key_path),
             rows,
             job.audit,
             Defence(Claim(job.model, job.epsilon, job.delta, job.unit), curve(kind, claimed), job.audits),
@@ -195,11 +194,13 @@ def _beside(job: DetectorAuditJob, rows: FeatureSet, synthetic: FeatureSet | Non
 
 
 def _detector_trainer(
-    job: DetectorAuditJob, kind: Any, setting: Setting, beside: FeatureSet | None, key_path: Path
+    job: DetectorAuditJob, setting: Setting, beside: FeatureSet | None, key_path: Path
 ) -> Train[FeatureSet]:
+    model = registry.model("detectors", job.kind)
+
     def train(rows: FeatureSet, stream: Stream) -> Callable[[FeatureSet], Floats]:
         seen = rows if beside is None else FeatureSet.concatenate([rows, beside])
         with releases.with_noise(setting.budget, job.noise_mode, key_path, stream) as noised:
-            return confidence(kind.fit(setting.settings, Training(seen, noised, stream)))
+            return confidence(model.fit(setting.settings, Training(seen, noised, stream)))
 
     return train

@@ -17,7 +17,7 @@ from pulseveil.core import identity, randomness, registry, store, tensorflow
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.contracts import FeatureSet, Scores
 from pulseveil.core.errors import Told, never
-from pulseveil.detectors import Detector, Fitted, Training
+from pulseveil.detectors import DetectorKind, Fitted, Training
 from pulseveil.evaluation import protocols
 from pulseveil.evaluation.protocols import ALL, Fold
 from pulseveil.privacy.budget import Budget
@@ -83,7 +83,9 @@ def _together(parts: Sequence[Scores]) -> Scores:
     return replace(Scores.concatenate([replace(part, ledger=ledger) for part in parts]), ledger=ledger)
 
 
-def _run(job: DetectorJob, kind: type[Detector], keys: Keys, fold: Fold, data: Data, keeping: Keeping) -> str:
+def _run(
+    job: DetectorJob, kind: type[DetectorKind], keys: Keys, fold: Fold, data: Data, keeping: Keeping
+) -> str:
     """Train and test one run where it is not finished yet; its hash."""
     synthetic = None if job.train == "real" else data.synthetic(keys["generator"], keys["seed"])
     rows = protocols.training_rows(
@@ -110,8 +112,9 @@ def _run(job: DetectorJob, kind: type[Detector], keys: Keys, fold: Fold, data: D
 
     def fit(budget: Budget, checkpoint: Checkpoint) -> Fitted:
         noisy = protocols.with_input_noise(rows, keys["noise"], randomness.child(stream, "input_noise"))
-        settings = kind.Settings.model_validate(job.settings)
-        return kind.fit(settings, Training(noisy, budget, fit_stream, checkpoint))
+        settings, model = kind.Settings.model_validate(job.settings), registry.model("detectors", job.kind)
+        fitted: Fitted = model.fit(settings, Training(noisy, budget, fit_stream, checkpoint))
+        return fitted
 
     def write(path: Path, fitted: Fitted, ledger: NDArray[np.str_]) -> None:
         store.write_record(path, _scores(fitted, test, keys, fold, ledger), cell_hash=run.hash)

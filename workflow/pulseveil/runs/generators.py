@@ -103,8 +103,9 @@ def synthesize_fold(
     seed = int(models.description["seed"])
     kind = _start(job)
     logger.info("synthesize %s, seed %d, fold %s: %d subjects", job.generator, seed, fold, subjects)
+    settings, of_kind = kind.Settings.model_validate(job.settings), registry.model("generators", job.kind)
     try:
-        model = kind.from_arrays(kind.Settings.model_validate(job.settings), models.arrays[fold])
+        model = of_kind.from_arrays(settings, models.arrays[fold])
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"fold {fold}: its arrays make no generator of kind {job.kind} ({error}); train it again"
@@ -183,7 +184,7 @@ def train_together(job: GeneratorJob, planned: Sequence[_Run], keeping: Keeping)
     kind = registry.load("generators", job.kind)
     together = identity.cell_hash({"runs": [run.hash for run in planned]})
     checkpoint = keeping.checkpoint(together)
-    models = kind.fit_together(
+    models = registry.model("generators", job.kind).fit_together(
         kind.Settings.model_validate(job.settings),
         [
             as_training(run.rows, job.classes, NOT_PRIVATE, job.stream("generator", run.fold.name, run.seed))
@@ -220,7 +221,7 @@ def _train(job: GeneratorJob, run: _Run, keeping: Keeping) -> None:
 
     def fit(budget: Budget, checkpoint: Checkpoint) -> Any:
         logger.info("train %s, seed %d, fold %s", job.generator, seed, fold.name)
-        return kind.fit(
+        return registry.model("generators", job.kind).fit(
             kind.Settings.model_validate(job.settings),
             as_training(rows, job.classes, budget, stream, checkpoint),
         )

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from pulseveil.core import identity, paths, store
+from pulseveil.core.atomic import write_json
 from pulseveil.core.errors import InputError
 from pulseveil.core.settings import explain
 from pulseveil.runs.run_store import Journal, RunStore
@@ -73,7 +74,7 @@ def check_outputs(outputs: list[Path], expected: int) -> None:
 
 def write_sidecar(path: Path, study: str, started: datetime) -> None:
     """Write study, code version, times and machine beside an output."""
-    store.write_json(store.sidecar_path(path), identity.describe_run(study, started))
+    write_json(store.sidecar_path(path), identity.describe_run(study, started))
 
 
 def log_progress() -> None:

@@ -1,229 +1,108 @@
-"""A conditional variational autoencoder of few values, and its training, private or not.
-
-Kingma and Welling 2014 (arXiv:1312.6114), conditional as in Sohn, Lee and Yan 2015. The encoder reads a row's
-values and condition; the decoder gives a normal distribution of each value, whose mean is a part of its own
-for each condition plus what the latent values say. So the difference of conditions, which is what synthetic
-data are for, sits in few parameters, and noise meets it once.
-
-One program trains the autoencoder with and without noise. This module imports TensorFlow.
-"""
+"""Models of `autoencoder`: how they are trained, and how they make windows; imports TensorFlow."""
 
 from __future__ import annotations
 
-import logging
-import math
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from pulseveil.core import randomness
-from pulseveil.generators import Training
-from pulseveil.generators.private_settings import OF_SPECTRUM, PrivateAutoencoder
-from pulseveil.generators.private_training import lay_out_labelled
-from pulseveil.networks import draws, initial, layers
-from pulseveil.networks.adam import from_arrays, to_arrays
-from pulseveil.networks.learner import Learner, RowSeeds
-from pulseveil.networks.per_example import Note, Product, unnoted
-from pulseveil.networks.training import Examples, Tensors, Weights
-from pulseveil.privacy import dpsgd, ledger, records
-from pulseveil.privacy.budget import Mechanism
-from pulseveil.privacy.programs import DPSGD
-
-if TYPE_CHECKING:
-    from pulseveil.privacy.ledger import Entry
-
-# Standard deviation of each value before anything is learnt, in the values' public units.
-START_DEVIATION = 0.5
-_ENCODER = 4
+from pulseveil.core.errors import InputError
+from pulseveil.generators import GeneratorModel, Training
+from pulseveil.generators.autoencoder import Autoencoder, AutoencoderSettings
+from pulseveil.generators.autoencoder.training import Autoencoder as Network
+from pulseveil.generators.autoencoder.training import decoded, train, train_privately
+from pulseveil.generators.private_moments import WindowValues
+from pulseveil.privacy.ledger import Entry
 
 
-@dataclass(frozen=True)
-class Autoencoder(Learner):
-    """The network for rows of `values` numbers in `classes` conditions.
+class AutoencoderModel(GeneratorModel):
+    """A trained decoder of the values of windows (`window_values`).
 
-    hidden: units of the encoder's and of the decoder's hidden layer. latent: latent values of a row.
-    kl_weight: weight of the divergence of the latent values from the standard normal.
+    A window of a condition is made from normal latent values, the decoder's mean and deviation of each value,
+    and a rest whose spectrum is public. Nothing else of the data is kept.
     """
 
-    values: int
-    classes: int
-    hidden: int
-    latent: int
-    kl_weight: float
+    def __init__(
+        self,
+        settings: AutoencoderSettings,
+        parameters: list[NDArray[np.float32]],
+        shape: tuple[int, int],
+        ledger: tuple[Entry, ...] = (),
+    ) -> None:
+        self._settings, self._parameters, self._ledger = settings, parameters, ledger
+        self._form = _form(settings, shape)
 
-    @property
-    def compiles_step(self) -> bool:
-        """The network is small: XLA compiles the whole step."""
-        return True
+    @classmethod
+    def fit(cls, settings: AutoencoderSettings, training: Training) -> Self:
+        """Train on windows (n, time, channels); a resumed training ends in the same bits as an unbroken one.
 
-    @property
-    def inputs(self) -> tuple[int, ...]:
-        """The values of a row."""
-        return (self.values,)
-
-    @property
-    def targets(self) -> int:
-        """One place for each condition."""
-        return self.classes
-
-    def start(self, rng: np.random.Generator) -> Weights:
-        """Initial weights: all conditions alike, each value around 0 with the public deviation."""
-        encoder = [
-            *initial.dense(rng, self.values + self.classes, self.hidden),
-            *initial.dense(rng, self.hidden, 2 * self.latent),
-        ]
-        decoder = [
-            *initial.dense(rng, self.latent, self.hidden),
-            np.zeros((self.hidden, self.values), np.float32),
-            np.zeros((self.classes, self.values), np.float32),
-            np.full((self.classes, self.values), np.log(START_DEVIATION), np.float32),
-        ]
-        return Weights([*encoder, *decoder], [])
-
-    def row_losses(
-        self, weights: Weights, batch: Examples, seeds: RowSeeds, note: Note = unnoted
-    ) -> tf.Tensor:
-        """Negative evidence lower bound a value, times the row's weight (rows).
-
-        A row's latent noise is decided by the training step and the row's own number, whatever else is drawn.
+        Raises InputError where a condition has no windows or windows are too short (a private training does
+        not look for the former), and where there are more people than the public constants say.
         """
-        parameters = weights.parameters
-        mean, log_variance = encode(parameters, batch.x, batch.target, note)
-        normal = draws.normals(seeds.number, self.latent, seeds.step)
-        latent = mean + tf.exp(0.5 * log_variance) * normal
-        expected, log_deviation = decode(parameters, latent, tf.argmax(batch.target, axis=1), note)
-        error = tf.square((batch.x - expected) * tf.exp(-log_deviation))
-        surprise = tf.reduce_sum(0.5 * error + log_deviation, axis=1)
-        terms = tf.square(mean) + tf.exp(log_variance) - log_variance - 1
-        divergence = 0.5 * tf.reduce_sum(terms, axis=1)
-        return batch.weight * (surprise + self.kl_weight * divergence) / self.values
+        shape = (training.windows.shape[1], training.windows.shape[2])
+        if shape[0] <= settings.coefficients:
+            raise InputError(
+                f"autoencoder: windows of {shape[0]} samples have no {settings.coefficients} cosines and a "
+                "rest; use fewer coefficients or longer windows"
+            )
+        form = _form(settings, shape)
+        network, values = _network(settings, form, training.classes), form.of(training.windows)
+        if training.budget.is_private:
+            (mechanism,) = Autoencoder.mechanisms(settings, training.budget)
+            parameters, entry = train_privately(network, values, training, settings.private, mechanism)
+            return cls(settings, parameters, shape, (entry,))
+        missing = sorted(set(range(training.classes)) - set(training.condition.tolist()))
+        if missing:
+            raise InputError(
+                f"autoencoder: condition {missing[0]} has no windows; "
+                "train on more subjects or set another number of classes"
+            )
+        parameters = train(
+            network,
+            values,
+            training,
+            steps=settings.steps,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+        )
+        return cls(settings, parameters, shape)
+
+    @property
+    def ledger(self) -> tuple[Entry, ...]:
+        """The entry of a private training; empty for others, and for models read from arrays."""
+        return self._ledger
+
+    @property
+    def noise_size(self) -> int:
+        """Standard normal numbers that one window is made from."""
+        return self._settings.latent + self._form.size + self._form.noise_size
+
+    def sample(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Windows (n, time, channels) of the codes `condition` (n), made from noise (n, noise_size)."""
+        latent, own, rest = np.split(
+            noise, [self._settings.latent, self._settings.latent + self._form.size], axis=1
+        )
+        mean, deviation = decoded(self._parameters, latent, condition.astype(np.int32))
+        return self._form.windows(mean + deviation * own, rest)
+
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """The network's parameters by number, and the windows' shape."""
+        named = {f"parameter_{i}": value for i, value in enumerate(self._parameters)}
+        return {**named, "shape": np.array([self._form.time, self._form.channels])}
+
+    @classmethod
+    def from_arrays(cls, settings: AutoencoderSettings, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """The generator whose `arrays()` these are."""
+        time, channels = (int(size) for size in arrays["shape"])
+        parameters = [arrays[f"parameter_{i}"] for i in range(len(arrays) - 1)]
+        return cls(settings, parameters, (time, channels))
 
 
-def encode(
-    parameters: Tensors, x: tf.Tensor, condition: tf.Tensor, note: Note = unnoted
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean and log variance (n, latent) of latent values; x (n, values), condition (n, classes) one-hot."""
-    hidden = tf.tanh(layers.dense(tf.concat([x, condition], axis=1), parameters[:2], note))
-    mean, log_variance = tf.split(layers.dense(hidden, parameters[2:_ENCODER], note), 2, axis=1)
-    return mean, log_variance
+def _form(settings: AutoencoderSettings, shape: tuple[int, int]) -> WindowValues:
+    return WindowValues(*shape, settings.coefficients, settings.centre, settings.unit)
 
 
-def decode(
-    parameters: Tensors, latent: tf.Tensor, codes: tf.Tensor, note: Note = unnoted
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean and log deviation (n, values) of the values; latent (n, latent), codes (n) of the conditions."""
-    kernel, bias, outputs, means, log_deviations = parameters[_ENCODER:]
-    hidden = tf.tanh(layers.dense(latent, (kernel, bias), note))
-    shared = note(layers.affine(hidden, outputs), Product((hidden,), (outputs,)))
-    own = layers.embedding(codes, means, note)
-    return shared + own, layers.embedding(codes, log_deviations, note)
-
-
-def decoded(
-    parameters: Sequence[NDArray[np.float32]], latent: NDArray[np.float32], codes: NDArray[np.int32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """`decode` of arrays: mean and deviation (n, values)."""
-    tensors = [tf.constant(value) for value in parameters]
-    mean, log_deviation = decode(tensors, tf.constant(latent), tf.constant(codes))
-    return mean.numpy(), np.exp(log_deviation.numpy())
-
-
-logger = logging.getLogger(__name__)
-
-Arrays = list[NDArray[np.float32]]
-_SEGMENT_STEPS = 100
-_NO_CLIPPING = math.inf
-
-
-def train(
-    network: Autoencoder,
-    values: NDArray[np.float32],
-    training: Training,
-    *,
-    steps: int,
-    batch_size: int,
-    learning_rate: float,
-) -> Arrays:
-    """Train without privacy on the values (n, values) of a training's windows: no clipping, no noise.
-
-    The program is that of private trainings. Conditions count alike. A resumed training ends in the same bits
-    as an unbroken one.
-    """
-    started, stream, checkpoint = time.monotonic(), training.stream, training.checkpoint
-    examples = _windows_as_records(network, values, training.condition)
-    first_weights = network.start(randomness.generator(randomness.child(stream, "initial")))
-    seed = tf.constant(randomness.stateless_seed(randomness.child(stream, "dropout")))
-    batch = min(batch_size, len(values))
-    order = records.draws(
-        randomness.generator(randomness.child(stream, "order")),
-        n=len(values),
-        q=batch / len(values),
-        room=len(values),
-        steps=steps,
-    )
-    data = Examples(*map(tf.constant, examples))
-    scales = dpsgd.Scales(
-        *(tf.constant(value, tf.float32) for value in (_NO_CLIPPING, 0.0, batch, learning_rate))
-    )
-    run, state, done = dpsgd.program(network, 1, "adam"), dpsgd.start(first_weights), 0
-    stored = checkpoint.load() if checkpoint is not None else None
-    if stored is not None:
-        done, state = stored.step, from_arrays(state, stored.arrays)
-        logger.info("continue after step %d of %d", done, steps)
-    while done < steps:
-        before, done = done, min((done // _SEGMENT_STEPS + 1) * _SEGMENT_STEPS, steps)
-        chance = dpsgd.Chance(tf.constant(order[before:done]), tf.zeros((done - before, 2), tf.int32))
-        state = run(state, data, chance, seed, scales)
-        if checkpoint is not None:
-            checkpoint.keep(before, done, partial(to_arrays, state))
-    logger.info("%d windows, %d steps, %.1f s", len(values), steps, time.monotonic() - started)
-    return [np.asarray(value) for value in state.parameters]
-
-
-def train_privately(
-    network: Autoencoder,
-    values: NDArray[np.float32],
-    training: Training,
-    private: PrivateAutoencoder,
-    mechanism: Mechanism,
-) -> tuple[Arrays, Entry]:
-    """Train on the values (n, values) of a training's windows, by `mechanism`; returns its ledger entry, too.
-
-    First weights and latent noise come from the seed tree and may be known: what a record adds to a step is
-    clipped whatever they are. Raises InputError where there are more people than the public constants say.
-    """
-    budget, noise = training.budget, training.budget.noise_source()
-    examples = lay_out_labelled(
-        values,
-        training.condition,
-        training.subject,
-        network.classes,
-        budget.unit,
-        budget.known_population(),
-    )
-    recipe = dpsgd.Recipe(network, mechanism, private.learning_rate, private.optimizer)
-    weights, noised = dpsgd.fit(recipe, examples, noise, training.stream, training.checkpoint)
-    entry = ledger.settle(
-        mechanism,
-        steps_noised=noised,
-        delta=budget.delta,
-        noise=noise,
-        public_quantities=OF_SPECTRUM,
-        program=DPSGD,
-    )
-    return [np.asarray(value) for value in weights.parameters], entry
-
-
-def _windows_as_records(
-    network: Autoencoder, values: NDArray[np.float32], condition: NDArray[np.int8]
-) -> Examples:
-    shares = np.bincount(condition, minlength=network.classes) / len(condition)
-    weight = 1 / (network.classes * shares[condition])
-    target = np.eye(network.classes, dtype=np.float32)[condition]
-    return Examples(values[:, np.newaxis], target[:, np.newaxis], weight[:, np.newaxis].astype(np.float32))
+def _network(settings: AutoencoderSettings, form: WindowValues, classes: int) -> Network:
+    return Network(form.size, classes, settings.hidden, settings.latent, settings.kl_weight)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -34,10 +33,8 @@ from pulseveil.networks.per_example import Note, unnoted
 from pulseveil.networks.training import Examples, Tensors, Weights
 from pulseveil.privacy import dpsgd, ledger
 from pulseveil.privacy.budget import Mechanism
+from pulseveil.privacy.ledger import Entry
 from pulseveil.privacy.programs import DPSGD
-
-if TYPE_CHECKING:
-    from pulseveil.privacy.ledger import Entry
 
 LEARNT_TOGETHER = ("embedder", "recovery", "supervisor")
 

@@ -1,0 +1,181 @@
+"""Models of the neural detectors: networks, their training, and their scores; imports TensorFlow."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pulseveil.core.contracts import FeatureSet
+from pulseveil.core.errors import InputError
+from pulseveil.detectors import DetectorModel, Fitted, Outputs, Training, private_neural
+from pulseveil.detectors.neural import (
+    CNN,
+    CNNLSTM,
+    CNNLSTMSettings,
+    CNNSettings,
+    NeuralDetector,
+    Transformer,
+    TransformerSettings,
+    noised_training,
+    public_windows,
+)
+from pulseveil.detectors.private_neural import NoisedTraining
+from pulseveil.detectors.tabular import require_both_classes
+from pulseveil.networks import classifiers
+from pulseveil.networks.training import Examples, Network, Weights, fit, probabilities
+from pulseveil.privacy import dpsgd, ledger, library_optimizer
+from pulseveil.privacy.budget import Mechanism
+from pulseveil.privacy.ledger import Entry
+from pulseveil.privacy.programs import DPSGD, LIBRARY_OPTIMIZER
+
+
+@dataclass(frozen=True, eq=False)
+class FittedNetwork:
+    """A trained network."""
+
+    network: Network
+    weights: Weights
+    batch_size: int
+    ledger: tuple[Entry, ...] = ()
+
+    def score(self, features: FeatureSet) -> Outputs:
+        """Outputs for each row of `features`; the larger of the two outputs decides."""
+        outputs = probabilities(self.network, self.weights, features.features, self.batch_size)
+        rest, stress = np.ascontiguousarray(outputs.T)
+        return Outputs(score=stress, score_rest=rest, predicted=stress > rest)
+
+
+class NeuralModel(DetectorModel):
+    """A network with two sigmoid outputs, not stress and stress; Adam on class-weighted windows."""
+
+    kind: ClassVar[type[NeuralDetector]]
+
+    @staticmethod
+    @abstractmethod
+    def network(settings: Any, signals: int, bins: int) -> Network:
+        """The network for spectra (signals, bins)."""
+
+    @classmethod
+    def private_network(cls, settings: Any, signals: int, bins: int) -> Network:
+        """The network of a private training, which must not mix records."""
+        return cls.network(settings, signals, bins)
+
+    @classmethod
+    def fit(cls, settings: Any, training: Training) -> Fitted:
+        """Fit to the spectra of a training.
+
+        Raises InputError for too few bins and, where not private, for training rows of one class.
+        """
+        features = training.features
+        signals, bins = features.features.shape[1:]
+        if bins < cls.kind.fewest_bins:
+            raise InputError(
+                f"{cls.kind.name}: expected spectra of at least {cls.kind.fewest_bins} bins, found {bins}; "
+                "use longer windows or another detector"
+            )
+        if training.budget.is_private:
+            return cls._fit_private(settings, training)
+        require_both_classes(cls.kind.name, features.stress)
+        network = cls.network(settings, signals, bins)
+        weights = fit(
+            network,
+            features.features,
+            features.stress,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            stream=training.stream,
+            checkpoint=training.checkpoint,
+        )
+        return FittedNetwork(network, weights, settings.batch_size)
+
+    @classmethod
+    def _fit_private(cls, settings: Any, training: Training) -> FittedNetwork:
+        network = cls.private_network(settings, *training.features.features.shape[1:])
+        (mechanism,) = cls.kind.mechanisms(settings, training.budget)
+        how = noised_training(settings, public_windows(training.budget))
+        weights, entry = _fit_noised(network, training, how, mechanism)
+        return FittedNetwork(network, weights, settings.batch_size, (entry,))
+
+
+def _fit_noised(
+    network: Network, training: Training, how: NoisedTraining, run: Mechanism
+) -> tuple[Weights, Entry]:
+    """Train on the real rows of `training` that the public constants admit, and on all synthetic ones.
+
+    `run` is the mechanism of the real ones. Raises InputError where there are more people than the constants
+    say, or the network mixes records.
+    """
+    budget, noise = training.budget, training.budget.noise_source()
+    examples = Examples(*private_neural.lay_out(training.features, budget.unit, budget.known_population()))
+    released = len(examples.x) - run.n
+    recipe = dpsgd.Recipe(network, run, how.learning_rate, how.optimizer, released)
+    if budget.backend == "tensorflow_privacy":
+        program = LIBRARY_OPTIMIZER
+        weights, noised = library_optimizer.fit(recipe, examples, noise, training.stream)
+    else:
+        program = DPSGD
+        weights, noised = dpsgd.fit(recipe, examples, noise, training.stream, training.checkpoint)
+    entry = ledger.settle(
+        run,
+        steps_noised=noised,
+        delta=budget.delta,
+        noise=noise,
+        public_quantities=private_neural.PUBLIC_QUANTITIES,
+        program=program,
+    )
+    return weights, entry
+
+
+class CNNModel(NeuralModel):
+    """Networks of `cnn`."""
+
+    kind: ClassVar[type[NeuralDetector]] = CNN
+
+    @staticmethod
+    def network(settings: CNNSettings, signals: int, bins: int) -> Network:
+        """The network for spectra (signals, bins)."""
+        return classifiers.CNN(signals, bins, settings.filters, settings.dense_units, settings.dropout)
+
+
+class CNNLSTMModel(NeuralModel):
+    """Networks of `cnn_lstm`."""
+
+    kind: ClassVar[type[NeuralDetector]] = CNNLSTM
+
+    @staticmethod
+    def network(settings: CNNLSTMSettings, signals: int, bins: int) -> Network:
+        """The network for spectra (signals, bins)."""
+        return classifiers.CNNLSTM(
+            signals, bins, settings.filters, settings.lstm_units, settings.dense_units, settings.dropout
+        )
+
+    @classmethod
+    def private_network(cls, settings: CNNLSTMSettings, signals: int, bins: int) -> Network:
+        """The same, layer-normalised."""
+        return classifiers.LayerNormalisedCNNLSTM(
+            signals, bins, settings.filters, settings.lstm_units, settings.dense_units, settings.dropout
+        )
+
+
+class TransformerModel(NeuralModel):
+    """Networks of `transformer`."""
+
+    kind: ClassVar[type[NeuralDetector]] = Transformer
+
+    @staticmethod
+    def network(settings: TransformerSettings, signals: int, bins: int) -> Network:
+        """The network for spectra (signals, bins)."""
+        return classifiers.Transformer(
+            signals=signals,
+            bins=bins,
+            blocks=settings.blocks,
+            heads=settings.heads,
+            head_size=settings.head_size,
+            inner=settings.inner_units,
+            units=settings.dense_units,
+            dropout=settings.dropout,
+        )

@@ -1,0 +1,137 @@
+"""Models of `cgan`: how they are trained, and how they make windows; imports TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulseveil.core.checkpoints import Checkpoint
+from pulseveil.core.errors import InputError
+from pulseveil.core.randomness import child, generator
+from pulseveil.generators import GeneratorModel, Training
+from pulseveil.generators.cgan import CGAN, CGANSettings
+from pulseveil.generators.cgan.networks import GENERATOR_PARAMETERS, NOISE_SIZE, Shape, discriminator, sampler
+from pulseveil.generators.cgan.training import ConditionalAdversaries, Data, objective_of, train
+from pulseveil.generators.examples import ROWS, warn_of_collapse
+from pulseveil.generators.private_training import train_privately
+from pulseveil.privacy.ledger import Entry
+
+_PUBLIC_QUANTITIES = (
+    "number of people",
+    "windows of a person",
+    "shares of the conditions",
+    "diversity bound",
+)
+
+
+class CGANModel(GeneratorModel):
+    """A trained generator network."""
+
+    def __init__(
+        self,
+        settings: CGANSettings,
+        parameters: list[NDArray[np.float32]],
+        ledger: tuple[Entry, ...] = (),
+        discriminator: Sequence[NDArray[np.float32]] = (),
+    ) -> None:
+        self._settings, self._parameters, self._ledger = settings, parameters, ledger
+        self._discriminator = discriminator
+
+    @classmethod
+    def fit(cls, settings: CGANSettings, training: Training) -> Self:
+        """Train on windows (n, time, channels); a resumed training ends in the same bits as an unbroken one.
+
+        Raises InputError where `output` relu could never make the windows' values (a private training does
+        not look), and for what `mechanisms` refuses.
+        """
+        if training.budget.is_private:
+            return cls._fit_private(settings, training)
+        (model,) = cls.fit_together(settings, [training], training.checkpoint)
+        return model
+
+    @classmethod
+    def fit_together(
+        cls, settings: CGANSettings, trainings: Sequence[Training], checkpoint: Checkpoint | None
+    ) -> list[Self]:
+        """Train one model per training in one program, none privately; a single one exactly as by `fit`.
+
+        Several models' sums round differently than a single one's: a model's parameters after 20 steps are
+        those of training it alone but for 1 in 10,000 of the way that they went. Rounding grows with the
+        steps, as that of another CPU does. Warns of mode collapse.
+        """
+        for training in trainings:
+            if settings.output == "relu" and training.windows.min() < 0:
+                raise InputError(
+                    "cgan: output relu makes no negative values, but the windows reach "
+                    f"{training.windows.min():.3g}; set output: linear"
+                )
+        data = [Data(each.windows, each.condition.astype(np.int32), each.stream) for each in trainings]
+        trained = train(settings, data, trainings[0].classes, checkpoint)
+        models = [cls(settings, generator, (), discriminator) for generator, discriminator in trained]
+        for model, training in zip(models, trainings, strict=True):
+            model._look_at_samples(training)
+        return models
+
+    @classmethod
+    def _fit_private(cls, settings: CGANSettings, training: Training) -> Self:
+        private, (mechanism,) = settings.private, CGAN.mechanisms(settings, training.budget)
+        adversaries = ConditionalAdversaries(
+            objective_of(settings)._replace(learning_rate=private.learning_rate),
+            Shape(training.classes, *training.windows.shape[1:]),
+            private.width_divisor,
+            # Without a bound the published term is in force, which has no gradient.
+            settings.diversity_bound or 0.0,
+        )
+        trained, entry = train_privately(
+            adversaries, training, private=private, mechanism=mechanism, public_quantities=_PUBLIC_QUANTITIES
+        )
+        return cls(settings, trained.generator, (entry,), trained.discriminator)
+
+    @property
+    def ledger(self) -> tuple[Entry, ...]:
+        """The entry of a private training; empty for others, and for models read from arrays."""
+        return self._ledger
+
+    @property
+    def noise_size(self) -> int:
+        """Standard normal numbers that one window is made from."""
+        return NOISE_SIZE
+
+    def sample(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Windows (n, time, channels) of the codes `condition` (n), made from noise (n, noise_size)."""
+        run = sampler(self._settings.leaky_slope, self._settings.output)
+        windows: NDArray[np.float32] = run(self._parameters, noise, condition.astype(np.int32)).numpy()
+        return windows
+
+    def realness(self, windows: NDArray[np.float32], condition: NDArray[np.int8]) -> NDArray[np.float32]:
+        """Logits (n) by which the discriminator of this training takes windows (n, time, channels) for real.
+
+        Raises ValueError for a model that was read from arrays: a discriminator is never stored.
+        """
+        if not self._discriminator:
+            raise ValueError("cgan: the discriminator is not stored; ask a model that has just been trained")
+        run = discriminator(self._settings.discriminator)
+        logits: NDArray[np.float32] = run(self._discriminator, windows, condition.astype(np.int32)).numpy()
+        return logits
+
+    def _look_at_samples(self, learnt_from: Training) -> None:
+        """Warn where windows of a condition are nearly all the same one."""
+        stream = child(learnt_from.stream, "samples")
+        shape = (ROWS, self.noise_size)
+        noise = generator(child(stream, "noise")).standard_normal(shape, dtype=np.float32)
+        for code in np.unique(learnt_from.condition):
+            made = self.sample(np.full(ROWS, code, np.int8), noise)
+            real = learnt_from.windows[learnt_from.condition == code]
+            warn_of_collapse(f"cgan: condition {code}", made, real, stream)
+
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """The generator network's parameters by name."""
+        return dict(zip(GENERATOR_PARAMETERS, self._parameters, strict=True))
+
+    @classmethod
+    def from_arrays(cls, settings: CGANSettings, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """The generator whose `arrays()` these are."""
+        return cls(settings, [arrays[name] for name in GENERATOR_PARAMETERS])

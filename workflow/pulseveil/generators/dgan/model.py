@@ -1,0 +1,218 @@
+"""Models of `dgan`: how they are trained, and how they make windows; imports TensorFlow."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pulseveil.core.checkpoints import Checkpoint
+from pulseveil.core.errors import InputError
+from pulseveil.core.randomness import child, generator
+from pulseveil.generators import GeneratorModel, Training
+from pulseveil.generators.dgan import DGAN, DGANSettings
+from pulseveil.generators.dgan.networks import GENERATOR_PARAMETERS, sampler
+from pulseveil.generators.dgan.training import Data, Examples, private_adversaries, train
+from pulseveil.generators.examples import (
+    ROWS,
+    Scale,
+    first_fitting,
+    label_signals,
+    label_values,
+    warn_of_collapse,
+)
+from pulseveil.generators.private_settings import OF_RANGE, in_range
+from pulseveil.generators.private_training import train_privately
+from pulseveil.privacy.ledger import Entry
+
+logger = logging.getLogger(__name__)
+
+_WARNED_SHARE = 0.05
+
+
+class DGANModel(GeneratorModel):
+    """A trained generator network and the scale of its windows."""
+
+    def __init__(
+        self,
+        settings: DGANSettings,
+        parameters: Mapping[str, NDArray[np.float32]],
+        scale: Scale,
+        time: int,
+        ledger: tuple[Entry, ...] = (),
+    ) -> None:
+        self._settings, self._parameters, self._ledger = settings, parameters, ledger
+        self._scale, self._time = scale, time
+
+    @classmethod
+    def fit(cls, settings: DGANSettings, training: Training) -> Self:
+        """Train on windows (n, time, channels); a resumed training ends in the same bits as an unbroken one.
+
+        Warns of mode collapse, and where a condition is hardly ever made. Raises InputError for a condition
+        with fewer than two windows (a private training does neither: it would tell of real windows), for a
+        `sample_length` that does not divide `time`, and for what `mechanisms` refuses.
+        """
+        if training.budget.is_private:
+            return cls._fit_private(settings, training)
+        (model,) = cls.fit_together(settings, [training], training.checkpoint)
+        return model
+
+    @classmethod
+    def fit_together(
+        cls, settings: DGANSettings, trainings: Sequence[Training], checkpoint: Checkpoint | None
+    ) -> list[Self]:
+        """Train one model per training, none of them privately; a single one exactly as by `fit`.
+
+        A pass visits all windows of a model, so those with equally many train in one program, and one such
+        group after the other. Several models' sums round differently than a single one's: a step's gradients
+        are those of training it alone but for 1 in 100,000 of the largest. A ReLU that turns makes more of
+        it, and so does Adam, whose steps have the rate's size even where the gradient is all rounding:
+        parameters after 40 steps of the published sizes differ by 2 in 100 of the way that they went at most.
+        Rounding grows with the steps, as that of another CPU does. Warns and raises InputError as `fit` does.
+        """
+        for training in trainings:
+            _check_length(settings, training.windows.shape[1])
+            _check_conditions(training)
+        scales = [Scale.of(training.windows) for training in trainings]
+        data = [
+            Data(_examples(settings, scale.to_unit(training.windows), training), training.stream)
+            for scale, training in zip(scales, trainings, strict=True)
+        ]
+        trained = zip(train(settings, data, checkpoint), scales, trainings, strict=True)
+        models = [cls(settings, values, scale, each.windows.shape[1]) for values, scale, each in trained]
+        for model, training in zip(models, trainings, strict=True):
+            model._look_at_samples(training)
+        return models
+
+    @classmethod
+    def _fit_private(cls, settings: DGANSettings, training: Training) -> Self:
+        n, length, channels = training.windows.shape
+        _check_length(settings, length)
+        private, (mechanism,) = settings.private, DGAN.mechanisms(settings, training.budget)
+        scale = private.scale(channels)
+        examples = _examples(settings, in_range(scale, training.windows), training)
+        trained, entry = train_privately(
+            private_adversaries(settings, examples),
+            replace(training, windows=examples.signals.reshape(n, -1)),
+            private=private,
+            mechanism=mechanism,
+            public_quantities=OF_RANGE,
+        )
+        named = dict(zip(GENERATOR_PARAMETERS, trained.generator, strict=True))
+        return cls(settings, named, scale, length, (entry,))
+
+    @property
+    def ledger(self) -> tuple[Entry, ...]:
+        """The entry of a private training; empty for others, and for models read from arrays."""
+        return self._ledger
+
+    @property
+    def noise_size(self) -> int:
+        """Standard normal numbers that one window is made from: those of all its candidates."""
+        return self._candidates * self._steps * self._settings.noise
+
+    @property
+    def _candidates(self) -> int:
+        return self._settings.candidates if self._settings.labels == "channel" else 1
+
+    @property
+    def _steps(self) -> int:
+        return self._time // (self._settings.sample_length or self._time)
+
+    def sample(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Windows (n, time, channels) of the codes `condition` (n), made from noise (n, noise_size).
+
+        Labels `channel`: of the candidates that a row's noise makes, the first of its condition, else the
+        one nearest to it (`label_signals`).
+        """
+        return self._chosen(condition, noise)[0]
+
+    def _chosen(
+        self, condition: NDArray[np.int8], noise: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Windows (n, time, channels) and whether they came out in the asked condition (n)."""
+        n, channels = len(condition), len(self._scale.least)
+        if self._settings.labels == "conditional":
+            made = self._made(noise, _one_hot(condition, self._codes))
+            return self._scale.undo(made), np.ones(n, bool)
+        made = self._made(noise.reshape(n * self._candidates, -1), np.zeros((n * self._candidates, 0)))
+        made = made.reshape(n, self._candidates, *made.shape[1:])
+        chosen, fits = first_fitting(label_values(made[..., channels:]), condition)
+        return self._scale.undo(made[np.arange(n), chosen, :, :channels]), fits
+
+    @property
+    def _codes(self) -> int:
+        """Numbers that tell the networks the condition."""
+        return len(self._parameters["lstm_kernel"]) - self._settings.noise
+
+    def _made(self, noise: NDArray[np.float32], codes: NDArray[np.floating]) -> NDArray[np.float32]:
+        """All signals in [0, 1] (n, time, signals) from noise (n, steps * p) and codes (n, k)."""
+        shaped = noise.reshape(len(noise), self._steps, self._settings.noise)
+        parameters = [self._parameters[name] for name in GENERATOR_PARAMETERS]
+        made: NDArray[np.float32] = sampler()(parameters, shaped, codes.astype(np.float32)).numpy()
+        return made.reshape(len(noise), self._time, -1)
+
+    def _look_at_samples(self, learnt_from: Training) -> None:
+        """Warn where windows of a condition are nearly all the same one, or hardly ever made."""
+        stream = child(learnt_from.stream, "samples")
+        shape = (ROWS, self.noise_size)
+        noise = generator(child(stream, "noise")).standard_normal(shape, dtype=np.float32)
+        for code in range(learnt_from.classes):
+            made, fits = self._chosen(np.full(ROWS, code, np.int8), noise)
+            real = learnt_from.windows[learnt_from.condition == code]
+            unit, unit_of_real = (self._scale.to_unit(rows) for rows in (made, real))
+            warn_of_collapse(f"dgan: condition {code}", unit, unit_of_real, stream)
+            if np.mean(~fits) > _WARNED_SHARE:
+                logger.warning(
+                    "dgan: condition %d: of %.0f %% of the windows asked for, none of %d candidates came out "
+                    "in that condition, and the nearest was taken; train longer, or set labels: conditional",
+                    code,
+                    100 * np.mean(~fits),
+                    self._candidates,
+                )
+
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """The generator network's parameters by name, the scale (channels), a window's length."""
+        return {**self._parameters, **self._scale._asdict(), "time": np.array(self._time)}
+
+    @classmethod
+    def from_arrays(cls, settings: DGANSettings, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """The generator whose `arrays()` these are."""
+        parameters = {name: value for name, value in arrays.items() if name not in (*Scale._fields, "time")}
+        return cls(settings, parameters, Scale(arrays["least"], arrays["span"]), int(arrays["time"]))
+
+
+def _one_hot(condition: NDArray[np.int8], classes: int) -> NDArray[np.float32]:
+    codes: NDArray[np.float32] = (condition[:, np.newaxis] == np.arange(classes)).astype(np.float32)
+    return codes
+
+
+def _examples(settings: DGANSettings, signals: NDArray[np.float32], training: Training) -> Examples:
+    """What a training sees of its codes (n) and of its windows as signals (n, time, channels) in [0, 1]."""
+    if settings.labels == "conditional":
+        return Examples(signals, _one_hot(training.condition, training.classes))
+    labels = label_signals(training.condition, training.classes, signals.shape[1])
+    return Examples(np.concatenate([signals, labels], axis=2), np.zeros((len(signals), 0), np.float32))
+
+
+def _check_conditions(training: Training) -> None:
+    for code in range(training.classes):
+        found = int(np.sum(training.condition == code))
+        if found < 2:
+            raise InputError(
+                f"dgan: condition {code} has {found} windows, at least 2 are needed; train on more subjects "
+                "or set another number of classes"
+            )
+
+
+def _check_length(settings: DGANSettings, time: int) -> None:
+    length = settings.sample_length
+    if length is not None and time % length:
+        raise InputError(
+            f"dgan: sample_length {length} does not divide a window's {time} values; set one of its "
+            "divisors, or leave it out"
+        )
