@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,40 @@ def test_a_face_names_what_is_there_and_used(package):
     used = {name for path in FILES for other, name in imports(path) if other == package}
     assert set(face(package)) <= defined | modules
     assert set(face(package)) & modules <= used
+
+
+def modules_imported(tree: ast.AST) -> set[str]:
+    """Modules of this library that a tree imports anywhere in it."""
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return {node.module for node in found if (node.module or "").startswith("pulseveil.")}
+
+
+def test_modules_of_the_library_are_imported_at_the_top():
+    """An import within a function hides a circle, or a heavy module in one that plans load."""
+    hidden = {
+        f"{path.relative_to(ROOT)}: {module}"
+        for path in FILES
+        for part in ast.walk(ast.parse(path.read_text()))
+        if isinstance(part, ast.FunctionDef)
+        for module in modules_imported(part)
+    }
+    # The simulator needs scipy.signal, and a cohort is no model that jobs could import apart.
+    assert hidden <= {"workflow/pulseveil/cohorts/simulated.py: pulseveil.cohorts.simulator"}
+
+
+def test_no_two_modules_import_each_other():
+    names = {
+        path: ".".join(path.relative_to(LIBRARY.parent).with_suffix("").parts)
+        for path in FILES
+        if path.is_relative_to(LIBRARY)
+    }
+    modules = {name.removesuffix(".__init__") for name in names.values()}
+    graph = {}
+    for path, name in names.items():
+        edges = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pulseveil"):
+                parts = {f"{node.module}.{each.name}" for each in node.names}
+                edges |= {part if part in modules else node.module for part in parts}
+        graph[name.removesuffix(".__init__")] = edges - {name.removesuffix(".__init__")}
+    assert list(TopologicalSorter(graph).static_order())

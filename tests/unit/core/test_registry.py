@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import subprocess
 import sys
 from types import ModuleType
 
@@ -316,11 +317,22 @@ def test_the_model_must_be_what_its_kind_says_that_it_is(load, monkeypatch):
 
 
 @pytest.mark.parametrize("group", APART)
-def test_every_model_of_this_package_fits_and_is_no_reason_for_a_plan_to_import_it(group):
+def test_every_model_of_this_package_fits(group):
     for name in registry.names(group):
         kind, model = registry.load(group, name), registry.model(group, name)
         assert (model is kind) == (kind.model == "")
         assert callable(model.fit)
+
+
+def test_plans_load_every_kind_without_heavy_imports():
+    code = (
+        "import sys; from pulseveil.core.registry import load, names; "
+        "[load(group, name) for group in ('generators', 'detectors') for name in names(group)]; "
+        "heavy = {'tensorflow', 'sklearn', 'scipy', 'pandas', 'h5py', 'dp_accounting'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout == "[]\n"
 
 
 def test_a_function_is_no_kind(load):
