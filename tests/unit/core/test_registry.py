@@ -355,7 +355,7 @@ UNFIT = [
     "cls, settings, training, seed",
     "cls, settings, **others",
     "cls, *args",
-    "",
+    "cls",
 ]
 
 
