@@ -9,7 +9,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.detectors import Detector
 from pulseveil.detectors.private_neural import NoisedTraining
 from pulseveil.privacy.budget import Budget, Population
-from pulseveil.runs.audits import Training, with_canaries
+from pulseveil.runs.audits import Setting, with_canaries
 
 CLAIMED, AUDITED = Population(14, 37, 0.3), Population(15, 37, 0.3)
 
@@ -21,7 +21,7 @@ def budget(population, unit="window", epsilon=8.0):
 def mechanisms(group, name, settings, unit="window"):
     """(claimed, audited)."""
     kind = registry.load(group, name)
-    training = Training(kind.Settings.model_validate(settings), budget(CLAIMED, unit))
+    training = Setting(kind.Settings.model_validate(settings), budget(CLAIMED, unit))
     wider = with_canaries(name, kind, training, budget(AUDITED, unit))
     return (kind.mechanisms(*training)[0], kind.mechanisms(*wider)[0])
 
@@ -74,7 +74,7 @@ def test_without_the_scaling_the_draws_would_be_sparser():
 
 def test_a_training_without_a_claim_keeps_its_settings():
     kind = registry.load("detectors", "cnn")
-    training = Training(kind.Settings(), budget(CLAIMED, epsilon=math.inf))
+    training = Setting(kind.Settings(), budget(CLAIMED, epsilon=math.inf))
     wider = with_canaries("cnn", kind, training, budget(AUDITED, epsilon=math.inf))
     assert wider.settings is training.settings
 
@@ -87,6 +87,6 @@ def test_a_kind_whose_mechanism_would_be_another_one_is_refused():
         def mechanisms(settings, given):
             return cnn.mechanisms(cnn.Settings(private=NoisedTraining(batch_size=64)), given)
 
-    training = Training(None, budget(CLAIMED))
+    training = Setting(None, budget(CLAIMED))
     with pytest.raises(InputError, match=r"audit of stubborn: .* q 0\.1153.* q 0\.1236.* is claimed"):
         with_canaries("stubborn", Unscaled, training, budget(AUDITED))

@@ -83,7 +83,7 @@ def test_a_detector_without_a_claim_is_described(unit):
 def test_without_trainings_of_a_side_canaries_are_the_only_attack(unit, monkeypatch):
     kind = registry.load("detectors", "logistic")
     fitted, fit = [], kind.fit
-    monkeypatch.setattr(kind, "fit", lambda self, *rows, **keys: fitted.append(1) or fit(self, *rows, **keys))
+    monkeypatch.setattr(kind, "fit", lambda *given: fitted.append(1) or fit(*given))
     alone = AuditSettings(trainings=0, canaries=40, guesses=20, runs=2, repetitions=0)
     table = audit_detector(job(unit=unit, audit=alone, epsilon_detector=1.0), features(80))
     assert list(table.attack) == ["canaries", "canaries, trade-off curve"]
@@ -98,9 +98,9 @@ def test_a_detector_of_real_and_synthetic_windows_learns_from_one_release_in_eve
     kind = registry.load("detectors", "logistic")
     seen, fit = [], kind.fit
 
-    def spy(self, rows, **keys):
-        seen.append(rows.take(rows.fold != ""))
-        return fit(self, rows, **keys)
+    def spy(settings, training):
+        seen.append(training.features.take(training.features.fold != ""))
+        return fit(settings, training)
 
     monkeypatch.setattr(kind, "fit", spy)
     mixed = {
