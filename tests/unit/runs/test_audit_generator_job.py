@@ -116,9 +116,9 @@ def test_every_training_is_the_studys_own_with_a_key_of_its_own(fixed_coins, mon
     kind = registry.load("generators", "moments")
     calls, fit = [], kind.fit
 
-    def spy(settings, rows, condition, **keys):
-        calls.append((np.unique(keys["subject"]), keys["budget"]))
-        return fit(settings, rows, condition, **keys)
+    def spy(settings, training):
+        calls.append((np.unique(training.subject), training.budget))
+        return fit(settings, training)
 
     monkeypatch.setattr(kind, "fit", spy)
     settings = AuditSettings(trainings=3, canaries=2, runs=4, repetitions=0)
