@@ -16,7 +16,7 @@ from pulseveil.runs import script
 from pulseveil.study import hours, tasks
 from pulseveil.study.plan import make_plan
 from pulseveil.study.study import Study, check_study, read_study
-from pulseveil.summary import crate
+from pulseveil.summary import columns, crate
 from pulseveil.summary.description import describe
 from pulseveil.summary.printing import write_csv
 from pulseveil.summary.published import read_published
@@ -47,8 +47,9 @@ def main() -> None:
     console.print(terminal_summary(summary.main, summary.files, summary.note), highlight=False)
     with atomic_path(folder / "tables" / "main.txt") as temporary:
         console.save_text(str(temporary))
-    write_csv(folder / "hours.csv", hours.hours(plan, options.results))
-    write_json(folder / "study.json", crate.settings_file(plan.study))
+    spent_hours = columns.in_order(hours.hours(plan, options.results), columns.HOURS)
+    write_csv(folder / "hours.csv", spent_hours)
+    store.write_json(folder / "study.json", crate.settings_file(plan.study))
     added = [folder / name for name in ("tables/main.txt", "hours.csv", "study.json")]
     # Those of a private study hold labels by person: they stay where they are.
     files = [*summary.files, *added, *([] if plan.is_private else scores)]

@@ -19,6 +19,7 @@ rule summarize:
         tables=multiext(
             f"results/{STUDY.name}/tables/",
             "main.csv",
+            "columns.json",
             "main.tex",
             "main.html",
             "main.txt",

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from pulseveil.core.errors import InputError
+from pulseveil.summary.columns import AUDITED
+from pulseveil.summary.columns import keys as keys_of
 from pulseveil.summary.description import StudyDescription
-from pulseveil.summary.tables import COLUMNS, audit_table, audited_columns
+from pulseveil.summary.tables import audit_table, audited_columns
 from tests.unit.summary_cases import description
 
 INF = math.inf
@@ -59,7 +61,7 @@ def shown(audits=AUDITS, **cell):
         "role": "model",
         **cell,
     }
-    return tuple(audited_columns(pd.DataFrame([keys], index=[7]), audits, STUDY).loc[7, list(COLUMNS)])
+    return tuple(audited_columns(pd.DataFrame([keys], index=[7]), audits, STUDY).loc[7, keys_of(AUDITED)])
 
 
 def test_of_two_audited_parts_the_one_that_gave_more_away_is_shown_with_its_own_ceiling():

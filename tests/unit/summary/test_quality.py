@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from pulseveil.core.errors import InputError
+from pulseveil.summary.columns import QUALITY, keys
 from pulseveil.summary.description import StudyDescription
-from pulseveil.summary.quality import COLUMNS, printed_quality, quality_table
+from pulseveil.summary.quality import printed_quality, quality_table
 from pulseveil.summary.quality_figures import quality_figure, quality_pages
 from tests.unit.summary_cases import description, write_portrait, write_quality
 
@@ -41,7 +42,7 @@ def test_measures_signals_and_conditions_have_rows_of_their_own(tmp_path):
 def test_without_quality_files_there_is_a_header_only():
     rows = quality_table([])
     assert rows.empty
-    assert tuple(rows.columns) == COLUMNS
+    assert list(rows.columns) == keys(QUALITY)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from tests.unit.summary_cases import (
 
 ROOT = Path(__file__).resolve().parents[3]
 TABLES = ["main.csv", "main.tex", "main.html", "per_subject.csv", "differences.csv", "quality.csv"]
+TABLES += ["columns.json"]
 TABLES += ["spending.csv", "ledger.json", "statement.txt", "audit.csv"]
 FIGURES = [f"{name}.{kind}" for name in ("main", "per_subject") for kind in ("pdf", "png", "svg")]
 REPAIRS = [{"subject": "S2", "windows": 35, "repairs": ["EDA gap of 3 s filled", "clock set back"]}]

@@ -16,25 +16,31 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Metric:
-    """A column of the metric tables: its name, its meaning in one line, and which way is better."""
+    """A column of the metric tables: its name, its meaning in one line, and which way is better.
+
+    title: for readers; only the headline metrics, those of the main table, have one.
+    """
 
     name: str
     meaning: str
     higher_is_better: bool = True
+    title: str = ""
 
 
 METRICS: tuple[Metric, ...] = (
-    Metric("accuracy", "share of windows decided rightly"),
+    Metric("accuracy", "share of windows decided rightly", title="Accuracy"),
     Metric("balanced_accuracy", "mean of the recalls of stress and rest"),
     Metric("precision", "share of stress alarms that are right; 0 when there is no alarm"),
     Metric("recall", "share of stress windows that are found"),
-    Metric("f1", "harmonic mean of stress precision and recall"),
-    Metric("macro_f1", "mean of the F1 of stress and the F1 of rest"),
-    Metric("auroc", "chance that a stress window scores above one of rest; ties count half"),
+    Metric("f1", "harmonic mean of stress precision and recall", title="Stress F1"),
+    Metric("macro_f1", "mean of the F1 of stress and the F1 of rest", title="Macro F1"),
+    Metric("auroc", "chance that a stress window scores above one of rest; ties count half", title="AUROC"),
     Metric("average_precision", "area under the steps of precision over recall of stress"),
     Metric("brier", "mean squared error of the score as a probability of stress", higher_is_better=False),
     Metric(
-        "f1_published", "the published two-output F1; near accuracy, a constant answer reaches the majority"
+        "f1_published",
+        "the published two-output F1; near accuracy, a constant answer reaches the majority",
+        title="Published F1",
     ),
     Metric("accuracy_amusement", "share decided rightly among stress and amusement windows"),
     Metric("auroc_amusement", "AUROC of stress against amusement: both are active and come after rest"),

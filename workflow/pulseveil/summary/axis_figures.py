@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from pulseveil.detectors import BASELINE, MODEL
 from pulseveil.summary import labels
+from pulseveil.summary.columns import HEADLINES
+from pulseveil.summary.columns import title as title_of
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.figures import line_handles, line_styles, reference_rows
 from pulseveil.summary.palette import (
@@ -112,8 +114,8 @@ def _draw_axis(
     for panel in panels[:, rows["detector"].nunique() :].flat:
         panel.set_visible(False)
     for panel, metric in zip(panels[:, 0], _METRICS, strict=True):
-        panel.set_ylabel(labels.METRICS[metric])
-    title = f"{labels.evaluation(axis.evaluation)}: {labels.AXES[axis.axis].lower()}"
+        panel.set_ylabel(title_of(metric, HEADLINES))
+    title = f"{labels.evaluation(axis.evaluation)}: {title_of(axis.axis).lower()}"
     part.suptitle(title, fontweight="bold", fontsize=9.5, x=0.02, ha="left")
 
 
@@ -196,7 +198,7 @@ def _draw(
         column[-1].set_xticks(range(len(levels)), [labels.level(v) for v in levels.tolist()])
         column[-1].set_xlabel("ε of one trained model")
     for panel, metric in zip(panels[:, 0], _METRICS, strict=True):
-        panel.set_ylabel(labels.METRICS[metric])
+        panel.set_ylabel(title_of(metric, HEADLINES))
     part.suptitle(labels.evaluation(name), fontweight="bold", fontsize=9.5, x=0.02, ha="left")
 
 

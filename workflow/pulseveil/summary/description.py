@@ -235,6 +235,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "report.html": "The report: plan, tables, figures, privacy, cohorts and versions on one page.",
     "reproduction.html": "Each published value beside ours, with a verdict and its reason.",
     "tables/main.csv": "Main table: one row a cell, all metrics with intervals over subjects.",
+    "tables/columns.json": "Data dictionary: title, unit and meaning of each column of all tables.",
     "tables/per_subject.csv": "Metrics of each tested subject and seed.",
     "tables/differences.csv": "Paired differences to the rules and to other models.",
     "tables/quality.csv": "How like the real windows the synthetic ones are.",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pulseveil.core.randomness import Stream
 from pulseveil.detectors import MODEL
+from pulseveil.summary import columns
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.intervals import mean_intervals, sign_flip_p
 from pulseveil.summary.results import CELL, HEADLINES, NO_GENERATOR, Cells
@@ -92,7 +93,8 @@ def differences_table(cells: Cells, description: StudyDescription, stream: Strea
         names.assign(metric=metric).join(paired_differences(cells, pairs, metric, stream))
         for metric in HEADLINES
     ]
-    return pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
+    table = pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
+    return columns.in_order(table, columns.DIFFERENCES)
 
 
 def _axis_pairs(keys: pd.DataFrame) -> list[Pair]:

@@ -3,34 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 from pulseveil.core.identity import number_label
 
 MINUS = "\N{MINUS SIGN}"
-AXES: Mapping[str, str] = {
-    "unit": "Unit",
-    "epsilon_generator": "ε generator",
-    "epsilon_detector": "ε detector",
-    "subjects": "Synthetic subjects",
-    "noise": "Input noise",
-}
-EPSILONS: Mapping[str, str] = {
-    "epsilon_pld": "ε composed (PLD)",
-    "epsilon_rdp": "ε (RDP)",
-    "epsilon_unamplified": "ε unamplified",
-    "epsilon_subject": "ε person",
-    "epsilon_60_s": "ε any 60 s",
-    "audit_epsilon_low": "ε audited, at least",
-    "audit_epsilon_ceiling": "audit's ceiling",
-}
-METRICS: Mapping[str, str] = {
-    "accuracy": "Accuracy",
-    "f1": "Stress F1",
-    "macro_f1": "Macro F1",
-    "auroc": "AUROC",
-    "f1_published": "Published F1",
-}
 
 
 def evaluation(name: str) -> str:

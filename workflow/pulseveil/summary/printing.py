@@ -5,7 +5,7 @@ CSV files have full precision. The same table gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from html import escape as html_escape
 from importlib.resources import files
 from pathlib import Path
@@ -17,12 +17,20 @@ import pandas as pd
 
 from pulseveil.core.atomic import atomic_path
 from pulseveil.core.identity import number_label, require_no_formulas
-from pulseveil.detectors import BASELINE, COMPARED, MODEL, Role
-from pulseveil.summary import labels
+from pulseveil.detectors import BASELINE, MODEL
+from pulseveil.summary import columns, labels
+from pulseveil.summary.columns import Column
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.results import NO_GENERATOR
 
 NOT_BETTER = "†"
+MAIN = columns.by_key(columns.MAIN)
+_SPELLINGS: Mapping[str, Callable[[float], str]] = {
+    "axis": labels.level,
+    "number": labels.number,
+    "signed": labels.signed,
+    "epsilon": labels.epsilon,
+}
 
 
 def readable_rows(main: pd.DataFrame) -> pd.DataFrame:
@@ -38,7 +46,7 @@ def shown_axes(main: pd.DataFrame) -> list[str]:
     synthetic = models[models["generator"] != NO_GENERATOR]
     frames = {"epsilon_generator": synthetic, "subjects": synthetic}
     shown = []
-    for axis in labels.AXES:
+    for axis in columns.keys(columns.AXES):
         values = frames.get(axis, models)[axis]
         private = axis.startswith("epsilon") and bool(np.isfinite(values).any())
         if len(values.unique()) > 1 or private:
@@ -49,27 +57,60 @@ def shown_axes(main: pd.DataFrame) -> list[str]:
 def printed_table(main: pd.DataFrame, description: StudyDescription) -> pd.DataFrame:
     """The main table for print and screen, one row a readable row, all cells text."""
     rows = readable_rows(main)
-    columns = dict(_key_columns(rows, description))
-    columns["Seeds"] = rows["n_seeds"].astype(str)
-    columns["Subjects"] = rows["n_subjects"].astype(str)
-    columns["Windows"] = rows["n_windows"].astype(str)
-    columns["Accuracy [95 %]"] = marked_accuracy(rows)
-    columns["SD seeds"] = rows["accuracy_sd_seeds"].map(labels.number)
-    columns["SD subjects"] = rows["accuracy_sd_subjects"].map(labels.number)
-    columns["Pooled accuracy"] = rows["accuracy_pooled"].map(labels.number)
-    columns["Stress F1 [95 %]"] = interval_column(rows, "f1")
-    for metric in ("macro_f1", "auroc", "f1_published"):
-        columns[labels.METRICS[metric]] = rows[metric].map(labels.number)
-    for role in COMPARED:
-        if rows[f"accuracy_minus_{role}"].notna().any():
-            columns[f"{labels.MINUS} {labels.evaluation(role)}"] = difference_column(rows, role)
-    if is_private(rows):
-        columns |= dict(_privacy_columns(rows))
-    if (rows["generator_saw_test_subject"] != "").any():
-        columns["Generator saw test subject"] = rows["generator_saw_test_subject"]
-    if has_published(rows):
-        columns |= dict(_published_columns(rows))
-    return pd.DataFrame(columns)
+    declared = [MAIN[key] for key in columns.PRINTED]
+    return pd.DataFrame(
+        {column.heading: _printed(rows, column, description) for column in declared if is_shown(rows, column)}
+    )
+
+
+def is_shown(rows: pd.DataFrame, column: Column) -> bool:
+    """Whether a printed column tells readers anything about these rows."""
+    if column.key == "generator":
+        return bool((rows["generator"] != NO_GENERATOR).any())
+    if column.form == "axis":
+        return column.key in shown_axes(rows)
+    if column.key in columns.OF_PRIVATE and not is_private(rows):
+        return False
+    if not column.optional:
+        return True
+    return column.key in rows and bool((rows[column.key].notna() & (rows[column.key] != "")).any())
+
+
+def texts(rows: pd.DataFrame, column: Column, digits: int = 3, unmarked: str = "") -> pd.Series[str]:
+    """A column of the main table as text, in the form that it is declared with."""
+    values = rows[column.key]
+    match column.form:
+        case "interval":
+            return interval_column(rows, column.key, digits)
+        case "marked":
+            return marked_accuracy(rows, digits, unmarked)
+        case "difference":
+            return difference_column(rows, column.key)
+        case "name" | "text":
+            return values.fillna("")
+        case "count":
+            return values.astype(str)
+    return values.map(_SPELLINGS[column.form])
+
+
+def _printed(rows: pd.DataFrame, column: Column, description: StudyDescription) -> pd.Series[str]:
+    rule = rows["role"] != MODEL
+    values = rows[column.key]
+    match column.key:
+        case "evaluation":
+            return values.map(labels.evaluation)
+        case "generator":
+            return values.map(description.generator_title).where(~rule, "")
+        case "detector":
+            return values.map(description.detector_title)
+        case "published_accuracy":
+            equal = rows["published_equals_majority"].map({"yes": " ="}).fillna("")
+            return texts(rows, column) + equal
+    if column.form == "axis":
+        of_generator = column.key in ("epsilon_generator", "subjects")
+        blank = rule | (of_generator & (rows["generator"] == NO_GENERATOR))
+        return texts(rows, column).where(~blank, "")
+    return texts(rows, column)
 
 
 def marked_accuracy(rows: pd.DataFrame, digits: int = 3, unmarked: str = "") -> pd.Series[str]:
@@ -84,12 +125,11 @@ def interval_column(rows: pd.DataFrame, metric: str, digits: int = 3) -> pd.Seri
     return pd.Series([labels.with_interval(m, low, high, digits) for m, low, high in values], dtype=str)
 
 
-def difference_column(rows: pd.DataFrame, role: Role) -> pd.Series[str]:
-    """Accuracy minus that of a role's rule, with its p; empty where not compared."""
-    name = f"accuracy_minus_{role}"
+def difference_column(rows: pd.DataFrame, name: str) -> pd.Series[str]:
+    """A difference with its p; empty where not compared."""
     values = rows[[name, f"{name}_p"]].to_numpy(float).tolist()
-    texts = [f"{labels.signed(d)} {labels.p_value(p)}" if p == p else "" for d, p in values]
-    return pd.Series(texts, dtype=str)
+    spelled = [f"{labels.signed(d)} {labels.p_value(p)}" if p == p else "" for d, p in values]
+    return pd.Series(spelled, dtype=str)
 
 
 def has_published(rows: pd.DataFrame) -> bool:
@@ -100,35 +140,6 @@ def has_published(rows: pd.DataFrame) -> bool:
 def is_private(rows: pd.DataFrame) -> bool:
     """Whether any row has a ledger."""
     return "epsilon_pld" in rows and bool(rows["epsilon_pld"].notna().any())
-
-
-def _privacy_columns(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series[str]]]:
-    for name, title in labels.EPSILONS.items():
-        if rows[name].notna().any():
-            yield title, rows[name].map(labels.epsilon)
-    if "audited_part" in rows and rows["audit_epsilon_low"].notna().any():
-        yield "Audited part", rows["audited_part"].fillna("")
-    yield "Secret noise", rows["secret"]
-    if (rows["shows_use_of_private_data"] != "").any():
-        yield "Shows use of private data", rows["shows_use_of_private_data"]
-
-
-def _key_columns(rows: pd.DataFrame, description: StudyDescription) -> Iterator[tuple[str, pd.Series[str]]]:
-    yield "Evaluation", rows["evaluation"].map(labels.evaluation)
-    rule = rows["role"] != MODEL
-    if (rows["generator"] != NO_GENERATOR).any():
-        yield "Generator", rows["generator"].map(description.generator_title).where(~rule, "")
-    yield "Detector", rows["detector"].map(description.detector_title)
-    for axis in shown_axes(rows):
-        of_generator = axis in ("epsilon_generator", "subjects")
-        blank = rule | (of_generator & (rows["generator"] == NO_GENERATOR))
-        yield labels.AXES[axis], rows[axis].map(labels.level).where(~blank, "")
-
-
-def _published_columns(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series[str]]]:
-    equal = rows["published_equals_majority"].map({"yes": " ="}).fillna("")
-    yield "Published accuracy", rows["published_accuracy"].map(labels.number) + equal
-    yield f"{labels.MINUS} published", rows["accuracy_minus_published"].map(labels.signed)
 
 
 _NUMBER_KEYS = ("epsilon_generator", "epsilon_detector", "noise")
@@ -177,7 +188,8 @@ def write_text(path: Path, text: str) -> None:
 def latex(printed: pd.DataFrame, caption: str, label: str) -> str:
     """A printed table as a LaTeX table with booktabs rules (needs the packages booktabs and graphicx)."""
     escaped = printed.map(_escape).rename(columns=_escape)
-    text_columns = sum(name in printed for name in ("Evaluation", "Generator", "Detector"))
+    names = [column.heading for column in columns.CELL if column.form == "name"]
+    text_columns = sum(name in printed for name in names)
     tabular = escaped.style.hide(axis="index").to_latex(
         hrules=True, column_format="l" * text_columns + "r" * (printed.shape[1] - text_columns)
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pulseveil.core import registry
 from pulseveil.core.tables import as_numbers, read_table
-from pulseveil.summary import labels, printing
+from pulseveil.summary import columns, labels, printing
 from pulseveil.summary.description import ModelDescription, StudyDescription
 from pulseveil.summary.results import CELL, NO_GENERATOR
 
@@ -34,17 +34,7 @@ _COLUMNS = (
     "accuracy_sd_runs",
     "f1_sd_runs",
 )
-MATCH = [
-    "scenario",
-    "train",
-    "test",
-    "generator",
-    "detector",
-    "epsilon_generator",
-    "epsilon_detector",
-    "subjects",
-    "noise",
-]
+MATCH = columns.keys(columns.REPRODUCTION_KEYS)
 
 
 def read_published(path: Path) -> pd.DataFrame:
@@ -153,7 +143,7 @@ def reproduction_table(
     )
     rows = table.assign(classes=found["classes"]).to_dict("records")
     judged = pd.DataFrame([_judge(row) for row in rows], columns=["verdict", "reason"])
-    return table.join(judged)
+    return columns.in_order(table.join(judged), columns.REPRODUCTION)
 
 
 def reproduction_page(table: pd.DataFrame, description: StudyDescription) -> str:
@@ -208,22 +198,25 @@ def _undefined(row: Mapping[Hashable, Any]) -> Iterable[str]:
 
 def _printed(rows: pd.DataFrame) -> Iterable[dict[str, str]]:
     """The rows of a scenario as text."""
+    titles = [columns.title(key, columns.REPRODUCTION) for key in columns.REPRODUCTION_PAGE]
     for row in rows.to_dict("records"):
-        yield {
+        synthetic = row["generator"] != NO_GENERATOR
+        texts = {
             "generator": _title("generators", row["generator"]),
             "detector": _title("detectors", row["detector"]),
-            "ε generator": labels.level(row["epsilon_generator"]) if row["generator"] != NO_GENERATOR else "",
-            "ε detector": labels.level(row["epsilon_detector"]),
-            "subjects": str(row["subjects"]) if row["generator"] != NO_GENERATOR else "",
+            "epsilon_generator": labels.level(row["epsilon_generator"]) if synthetic else "",
+            "epsilon_detector": labels.level(row["epsilon_detector"]),
+            "subjects": str(row["subjects"]) if synthetic else "",
             "noise": labels.level(row["noise"]),
             "published": labels.number(row["published"]) + (" =" if row["equals_majority"] == "yes" else ""),
-            "ours [95 %]": labels.with_interval(row["ours"], row["low"], row["high"]),
+            "ours": labels.with_interval(row["ours"], row["low"], row["high"]),
             "seeds": "" if pd.isna(row["seeds"]) else str(row["seeds"]),
             "people": "" if pd.isna(row["people"]) else str(row["people"]),
             "difference": labels.signed(row["difference"]),
             "verdict": row["verdict"],
             "reason": row["reason"],
         }
+        yield {title: texts[key] for title, key in zip(titles, columns.REPRODUCTION_PAGE, strict=True)}
 
 
 def _title(group: Literal["generators", "detectors"], kind: str) -> str:

@@ -9,13 +9,12 @@ import pandas as pd
 
 from pulseveil.core.tables import read_table
 from pulseveil.quality.measures import TITLES
-from pulseveil.summary import labels
+from pulseveil.summary import columns, labels
 from pulseveil.summary.description import StudyDescription
 
-_CELL = ["cohort", "generator", "unit", "epsilon_generator"]
-_KEYS = [*_CELL, "measure", "signal", "condition"]
+_CELL = columns.keys(columns.GENERATOR_CELL)
+_KEYS = columns.keys(columns.QUALITY_KEYS)
 _VALUES = ["value", "low", "high", "floor", "floor_low", "floor_high", "held_out"]
-COLUMNS = (*_KEYS, "models", "value", "lowest", "highest", "floor", "floor_low", "floor_high", "held_out")
 
 
 def quality_table(paths: Iterable[Path]) -> pd.DataFrame:
@@ -27,7 +26,7 @@ def quality_table(paths: Iterable[Path]) -> pd.DataFrame:
     """
     parts = [_read(path) for path in paths]
     if not parts:
-        return pd.DataFrame(columns=list(COLUMNS))
+        return pd.DataFrame(columns=columns.keys(columns.QUALITY))
     found = pd.concat(parts, ignore_index=True).groupby(_KEYS, sort=False)
     table = found.agg(
         models=("value", "size"),
@@ -39,7 +38,7 @@ def quality_table(paths: Iterable[Path]) -> pd.DataFrame:
         floor_high=("floor_high", "max"),
         held_out=("held_out", "mean"),
     )
-    return table.reset_index()[list(COLUMNS)]
+    return columns.in_order(table.reset_index(), columns.QUALITY)
 
 
 def printed_quality(table: pd.DataFrame, description: StudyDescription) -> pd.DataFrame:
@@ -55,7 +54,7 @@ def printed_quality(table: pd.DataFrame, description: StudyDescription) -> pd.Da
     wide = wide[shown].rename(columns=TITLES).reset_index()
     wide["generator"] = wide["generator"].map(description.generator_title)
     wide["epsilon_generator"] = wide["epsilon_generator"].map(labels.level)
-    wide = wide.rename(columns={**labels.AXES, "cohort": "Cohort", "generator": "Generator"})
+    wide = columns.titled(wide, columns.GENERATOR_CELL)
     return wide.fillna("").rename_axis(columns=None)
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from pulseveil.core.identity import describe_run
 from pulseveil.detectors import BASELINE
-from pulseveil.summary import labels, printing
+from pulseveil.summary import columns, labels, printing
 from pulseveil.summary.description import DESCRIPTIONS, StageDescription, StudyDescription
 from pulseveil.summary.printing import has_published, html, printed_table
 from pulseveil.summary.published import page_values
@@ -96,8 +96,8 @@ def render_report(
         main=html(printed_table(main, description), "main"),
         quality="" if findings.quality.empty else _plain_html(printed_quality(findings.quality, description)),
         quality_pictures=[_embedded(picture) for picture in quality_pictures],
-        spending=_readable_table(findings.spending),
-        audits=_readable_table(findings.audits),
+        spending=_readable_table(findings.spending, columns.SPENDING),
+        audits=_readable_table(findings.audits, columns.AUDIT),
         cohorts={name: _cohort(cohort.summary) for name, cohort in description.cohorts.items()},
         pictures=[_embedded(picture) for picture in pictures],
         caveats=caveats(description, main),
@@ -168,8 +168,8 @@ def _speedup(description: StudyDescription) -> str:
     return f"{description.gpu_speedup:g}" if asks else ""
 
 
-def _readable_table(table: pd.DataFrame) -> str:
-    return "" if table.empty else _plain_html(table.rename(columns=labels.evaluation))
+def _readable_table(table: pd.DataFrame, declared: Sequence[columns.Column]) -> str:
+    return "" if table.empty else _plain_html(columns.titled(table, declared))
 
 
 def _evaluations(description: StudyDescription) -> pd.DataFrame:

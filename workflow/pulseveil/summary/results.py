@@ -18,18 +18,10 @@ from pulseveil.core.identity import file_hash, parse_number
 from pulseveil.core.store import read_record
 from pulseveil.detectors import MODEL
 from pulseveil.evaluation.metrics import NAMES, per_subject, pooled
+from pulseveil.summary import columns
 from pulseveil.summary.description import StudyDescription
 
-CELL = (
-    "evaluation",
-    "generator",
-    "detector",
-    "unit",
-    "epsilon_generator",
-    "epsilon_detector",
-    "subjects",
-    "noise",
-)
+CELL = tuple(columns.keys(columns.CELL))
 RUN = (*CELL, "seed")
 _WORDS = ("evaluation", "generator", "detector", "unit")
 _WHOLE = ("subjects", "seed")
@@ -70,9 +62,10 @@ def collect(paths: Sequence[Path]) -> Results:
     subjects = keys.iloc[of_run].reset_index(drop=True).join(subjects)
     _refuse_doubles(per_run, paths)
     _refuse_different_tests(subjects)
-    columns = [*RUN, "fold", "subject", "windows", "stress_windows", *NAMES]
     return Results(
-        subjects[columns].sort_values(list(RUN), kind="stable", ignore_index=True),
+        columns.in_order(subjects, columns.PER_SUBJECT).sort_values(
+            list(RUN), kind="stable", ignore_index=True
+        ),
         per_run[[*RUN, "windows", *NAMES]].sort_values(list(RUN), kind="stable", ignore_index=True),
         hashlib.sha256("".join(sorted(map(file_hash, paths))).encode()).hexdigest(),
         tuple(entry for run in runs for entry in run.ledger),
@@ -133,7 +126,7 @@ def _refuse_different_tests(subjects: pd.DataFrame) -> None:
         raise InputError(f"seeds of {cell} tested different windows; rerun train_detectors for this cell")
 
 
-HEADLINES = ("accuracy", "f1", "macro_f1", "auroc", "f1_published")
+HEADLINES = tuple(columns.keys(columns.HEADLINES))
 NO_GENERATOR = "none"
 
 

@@ -19,17 +19,13 @@ from pulseveil.privacy.budget import Mechanism, seeds_asked
 from pulseveil.privacy.ledger import Entry
 from pulseveil.privacy.statement import Setting, table_entries, together
 from pulseveil.study.cells import Budgets
+from pulseveil.summary import columns
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.results import CELL, NO_GENERATOR
 
-COLUMNS = (
-    *("delta", "epsilon_pld", "epsilon_rdp", "epsilon_unamplified", "epsilon_replace_one"),
-    *("epsilon_subject", "epsilon_window", "epsilon_60_s", "mu", "secret", "n_seeds_asked"),
-)
-SPENDING = ("scope", "models", "models_without_budget", "delta", "epsilon_subject")
 STUDY = "all of this study"
 _DETECTOR_KEYS = tuple(CELL)
-_GENERATOR_KEYS = ("cohort", "generator", "unit", "epsilon_generator")
+_GENERATOR_KEYS = tuple(columns.keys(columns.GENERATOR_CELL))
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +74,7 @@ def read_ledgers(detector_entries: Iterable[str], models: Iterable[Path]) -> Led
 
 
 def privacy_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescription) -> pd.DataFrame:
-    """The columns `COLUMNS` for each cell of `keys`, NaN where nothing is private.
+    """The columns `columns.PRIVACY` for each cell of `keys`, NaN where nothing is private.
 
     epsilon_pld, _rdp, _unamplified and _replace_one: generator and detector together at the cell's unit.
     epsilon_subject, _window and _60_s: the same models seen as protecting a person, one window, and any 60 s
@@ -90,7 +86,7 @@ def privacy_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescri
     ledger.
     """
     rows = [_row(cell, ledgers, description) for cell in _cells(keys)]
-    return pd.DataFrame(rows, columns=list(COLUMNS), index=keys.index)
+    return pd.DataFrame(rows, columns=columns.keys(columns.PRIVACY), index=keys.index)
 
 
 def spending_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescription) -> pd.DataFrame:
@@ -115,7 +111,7 @@ def spending_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescr
     rows = [_spent(name, members, description) for name, members in scopes.items() if members]
     if rows:
         rows.append(_spent(STUDY, entries, description))
-    return pd.DataFrame(rows, columns=list(SPENDING))
+    return pd.DataFrame(rows, columns=columns.keys(columns.SPENDING))
 
 
 def is_protected(cell: Mapping[str, Any], description: StudyDescription) -> bool:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from pulseveil.core import store
 from pulseveil.core.randomness import Stream, child, root_stream
 from pulseveil.privacy import ledger
 from pulseveil.privacy.statement import statement
-from pulseveil.summary import printing
+from pulseveil.summary import columns, printing
 from pulseveil.summary.axis_figures import axis_figure, privacy_figure, private_evaluations, study_axes
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.differences import differences_table
@@ -64,7 +65,7 @@ def summarize(
     main = main.join(privacy_table(cells.keys, ledgers, description))
     main["shows_use_of_private_data"] = use_of_private_data(main)
     audits = audit_table(map(Path, description.audits))
-    main = main.join(audited_columns(cells.keys, audits, description))
+    main = columns.in_order(main.join(audited_columns(cells.keys, audits, description)), columns.MAIN)
     quality = quality_table(map(Path, description.quality))
     tables = _write_tables(out_dir / "tables", results, cells, description, main, quality)
     spending = spending_table(cells.keys, ledgers, description)
@@ -107,8 +108,9 @@ def _write_tables(
     printing.write_csv(folder / "per_subject.csv", results.per_subject)
     printing.write_csv(folder / "differences.csv", differences_table(cells, description, _STREAM))
     printing.write_csv(folder / "quality.csv", quality)
+    store.write_json(folder / "columns.json", columns.dictionary())
     names = ("main.csv", "main.tex", "main.html", "per_subject.csv", "differences.csv", "quality.csv")
-    return [folder / name for name in names]
+    return [folder / name for name in (*names, "columns.json")]
 
 
 def _write_privacy(out_dir: Path, ledgers: Ledgers, spending: pd.DataFrame, told: str) -> list[Path]:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from pulseveil.core.randomness import Stream
 from pulseveil.core.tables import read_table
 from pulseveil.detectors import BASELINE, COMPARED, LITERATURE, MODEL, Role
+from pulseveil.summary.columns import AUDIT_KEYS, AUDITED
+from pulseveil.summary.columns import keys as keys_of
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.differences import paired_differences, rule_pairs
 from pulseveil.summary.intervals import mean_intervals
@@ -135,9 +137,6 @@ def _of_cells(frame: pd.DataFrame, keys: pd.DataFrame) -> pd.DataFrame:
     return frame.reindex(pd.MultiIndex.from_frame(keys)).reset_index(drop=True)
 
 
-COLUMNS = ("audited_part", "audit_epsilon_low", "audit_epsilon_ceiling")
-_KEYS = ["cohort", "part", "generator", "detector", "unit", "epsilon_generator", "epsilon_detector"]
-
 Key = tuple[Any, ...]
 Found = Mapping[Key, tuple[float, float]]
 
@@ -145,11 +144,11 @@ Found = Mapping[Key, tuple[float, float]]
 def audit_table(paths: Iterable[Path]) -> pd.DataFrame:
     """The rows of all audits (CSV); without any, a table that has its key columns only."""
     parts = [_read(path) for path in paths]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=_KEYS)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(AUDIT_KEYS))
 
 
 def audited_columns(keys: pd.DataFrame, audits: pd.DataFrame, description: StudyDescription) -> pd.DataFrame:
-    """The columns `COLUMNS` for each cell of `keys`: the part that gave most away, its bound and its ceiling.
+    """The columns `AUDITED` for each cell of `keys`: the part that gave most away, its bound and its ceiling.
 
     Of a cell with private parts these are compared, else all of its parts: by the largest bound, then the
     largest ceiling, of all attacks on that part at the cell's own unit and epsilons. An audit belongs to the
@@ -158,14 +157,14 @@ def audited_columns(keys: pd.DataFrame, audits: pd.DataFrame, description: Study
     """
     found = _by_key(audits)
     rows = [_row(cell, found, description) for cell in keys.to_dict("records")]
-    return pd.DataFrame(rows, columns=list(COLUMNS), index=keys.index)
+    return pd.DataFrame(rows, columns=keys_of(AUDITED), index=keys.index)
 
 
 def _by_key(audits: pd.DataFrame) -> Found:
     """Largest bound and ceiling of each audited model."""
     if audits.empty:
         return {}
-    largest = audits.groupby(_KEYS)[["epsilon_low", "epsilon_ceiling"]].max()
+    largest = audits.groupby(list(AUDIT_KEYS))[["epsilon_low", "epsilon_ceiling"]].max()
     pairs = zip(largest.index, largest.to_numpy(), strict=True)
     return {key: (float(low), float(high)) for key, (low, high) in pairs}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,14 @@ from rich.text import Text
 
 from pulseveil.core.tables import as_numbers, read_table
 from pulseveil.detectors import BASELINE, MODEL
-from pulseveil.summary import labels, printing
+from pulseveil.summary import columns, labels, printing
+from pulseveil.summary.columns import Column
 from pulseveil.summary.results import CELL, NO_GENERATOR
 
 WIDTH = 110
 _GAP = 2
 _LIMIT_DIGITS = 2
-_SHORT_AXES = {"epsilon_generator": "ε gen", "epsilon_detector": "ε det", "subjects": "syn"}
-_DISPENSABLE = ("AUROC", "stress F1 [95 %]", "published")
+_DISPENSABLE = ("auroc", "f1", "published_accuracy")
 
 
 def terminal_summary(main: pd.DataFrame, files: Iterable[Path], note: str = "") -> RenderableType:
@@ -45,28 +45,34 @@ def terminal_summary(main: pd.DataFrame, files: Iterable[Path], note: str = "") 
 
 
 def _columns(rows: pd.DataFrame) -> pd.DataFrame:
-    rule = rows["role"] != MODEL
-    columns = {"detector": rows["detector"]}
-    if (rows["generator"] != NO_GENERATOR).any():
-        columns["generator"] = rows["generator"].where(~rule, "")
-    for axis in printing.shown_axes(rows):
-        columns[_SHORT_AXES.get(axis, axis)] = rows[axis].map(labels.level).where(~rule, "")
-    columns["accuracy [95 %]"] = printing.marked_accuracy(rows, _LIMIT_DIGITS, unmarked=" ")
-    columns["stress F1 [95 %]"] = printing.interval_column(rows, "f1", _LIMIT_DIGITS)
-    columns["AUROC"] = rows["auroc"].map(labels.number)
-    columns[f"vs {labels.evaluation(BASELINE)}"] = printing.difference_column(rows, BASELINE)
-    if printing.has_published(rows):
-        columns["published"] = rows["published_accuracy"].map(labels.number)
-    return pd.DataFrame(columns)
+    """The texts of the terminal's columns, under their keys."""
+    return pd.DataFrame({key: _texts(rows, printing.MAIN[key]) for key in _shown(rows)})
 
 
-def _fitting(columns: pd.DataFrame) -> pd.DataFrame:
-    for name in _DISPENSABLE:
-        widths = [max(len(str(c)), int(columns[c].str.len().max())) for c in columns]
+def _shown(rows: pd.DataFrame) -> Iterator[str]:
+    for key in columns.TERMINAL:
+        column = printing.MAIN[key]
+        if column.form == "difference" or printing.is_shown(rows, column):
+            yield key
+
+
+def _texts(rows: pd.DataFrame, column: Column) -> pd.Series[str]:
+    found = printing.texts(rows, column, _LIMIT_DIGITS, unmarked=" ")
+    of_models = column.form == "axis" or column.key == "generator"
+    return found.where(rows["role"] == MODEL, "") if of_models else found
+
+
+def _fitting(texts: pd.DataFrame) -> pd.DataFrame:
+    for key in _DISPENSABLE:
+        widths = [max(len(_heading(str(c))), int(texts[c].str.len().max())) for c in texts]
         if sum(widths) + _GAP * (len(widths) - 1) <= WIDTH:
             break
-        columns = columns.drop(columns=name, errors="ignore")
-    return columns
+        texts = texts.drop(columns=key, errors="ignore")
+    return texts
+
+
+def _heading(key: str) -> str:
+    return printing.MAIN[key].short or key
 
 
 def _title(name: str, members: pd.DataFrame) -> Text:
@@ -79,7 +85,7 @@ def _title(name: str, members: pd.DataFrame) -> Text:
     return title
 
 
-def _block(columns: pd.DataFrame, title: Text) -> Table:
+def _block(texts: pd.DataFrame, title: Text) -> Table:
     table = Table(
         title=title,
         title_justify="left",
@@ -88,10 +94,10 @@ def _block(columns: pd.DataFrame, title: Text) -> Table:
         pad_edge=False,
         padding=(0, _GAP - 1, 0, 0),
     )
-    for name in columns:
-        is_text = name in ("detector", "generator")
-        table.add_column(str(name), no_wrap=True, justify="left" if is_text else "right")
-    for row in columns.itertuples(index=False):
+    for key in texts:
+        is_text = key in ("detector", "generator")
+        table.add_column(_heading(str(key)), no_wrap=True, justify="left" if is_text else "right")
+    for row in texts.itertuples(index=False):
         marked = any(str(text).endswith(printing.NOT_BETTER) for text in row)
         table.add_row(*map(str, row), style="dim" if marked else None)
     return table
@@ -114,8 +120,8 @@ METRICS = ("accuracy", "f1", "macro_f1", "auroc")
 def read_main_table(path: Path) -> pd.DataFrame:
     """A main.csv of `summarize`; raises InputError when the file or a column is missing."""
     cure = "expected a main.csv of this version: run the study's target `tables` first"
-    columns = (*CELL, "role", "n_subjects", *METRICS)
-    table = read_table(path, columns, cure, keep_default_na=False, na_values=[""])
+    needed = (*CELL, "role", "n_subjects", *METRICS)
+    table = read_table(path, needed, cure, keep_default_na=False, na_values=[""])
     return as_numbers(table, ("epsilon_generator", "epsilon_detector", "noise"), path)
 
 
@@ -125,10 +131,10 @@ def compare_tables(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     For each metric: `m_first` and `m_second` with intervals, and `m_change`, second minus first. The studies
     can differ in subjects and windows, so the change is no paired difference and has no interval.
     """
-    columns = ["n_subjects", "n_windows", *(f"{m}{part}" for m in METRICS for part in ("", "_low", "_high"))]
+    values = ["n_subjects", "n_windows", *(f"{m}{part}" for m in METRICS for part in ("", "_low", "_high"))]
     keys = [*CELL, "role"]
-    joined = first[keys + columns].merge(
-        second[keys + columns], on=keys, how="outer", suffixes=("_first", "_second"), sort=False
+    joined = first[keys + values].merge(
+        second[keys + values], on=keys, how="outer", suffixes=("_first", "_second"), sort=False
     )
     order = pd.concat([first[keys], second[keys]]).drop_duplicates()
     joined = order.merge(joined, on=keys, how="left")
