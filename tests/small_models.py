@@ -31,7 +31,7 @@ STUDY = {
 REHEARSAL = STUDY | {
     "name": "rehearsal",
     "epsilons": [8],
-    "noise": "reproducible",
+    "privacy_noise": "reproducible",
     "classes": 3,
     "folds": ["S1"],
 }

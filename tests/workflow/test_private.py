@@ -132,7 +132,7 @@ def test_reproducible_noise_gives_the_same_bytes_and_is_marked(runner, tmp_path)
     other = Runner(tmp_path / "other")
     other.directory.mkdir()
     for each in (runner, other):
-        each.snakemake(study=SMALL | {"noise": "reproducible"})
+        each.snakemake(study=SMALL | {"privacy_noise": "reproducible"})
     assert leaf(runner, 8) == leaf(other, 8)
     rows = main_rows(runner)
     assert set(rows.loc[rows["epsilon_pld"].notna(), "secret"]) == {"no"}

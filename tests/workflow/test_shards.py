@@ -11,7 +11,7 @@ from tests.workflow.conftest import LIGHT, ROOT, Runner
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 # Noise from the seeds, so that two runs can give the same numbers.
-WHOLE = LIGHT | {"epsilons": ["inf", 8], "noise": "reproducible"}
+WHOLE = LIGHT | {"epsilons": ["inf", 8], "privacy_noise": "reproducible"}
 
 
 def run_in(directory, study):

@@ -31,7 +31,7 @@ STUDY = LIGHT | {
     "folds": ["S1"],
     "audit": {"evaluation": "real", "trainings": 3, "runs": 10, "repetitions": 30},
 }
-REPRODUCIBLE = STUDY | {"noise": "reproducible"}
+REPRODUCIBLE = STUDY | {"privacy_noise": "reproducible"}
 # Times, and names of releases: they differ from run to run, whatever the data are.
 PASSING = re.compile(
     r'"(finished|started|endTime|datePublished)": "[^"]*"|"seconds": [\d.e-]+|"release": "[0-9a-f]+"'

@@ -36,7 +36,7 @@ WALK = {
     "folds": 1,
     "evaluations": [{"name": "tstr", "cohort": "simulated", "train": "synthetic"}],
 }
-REPRODUCIBLE = WALK | {"noise": "reproducible"}
+REPRODUCIBLE = WALK | {"privacy_noise": "reproducible"}
 
 
 class Trainer:
@@ -362,7 +362,7 @@ def killed_at_random(trainer, folder, study, kills, rng):
 def test_trainings_that_are_killed_at_random_times_end_in_right_models(trainer, tmp_path, study, kills):
     """Half of the kills with noise that a test can have again, and half with the secret one."""
     rng = random.Random(5)
-    rehearsal = study | {"noise": "reproducible"}
+    rehearsal = study | {"privacy_noise": "reproducible"}
     rehearsed, became = killed_at_random(trainer, tmp_path / "rehearsal", rehearsal, kills // 2, rng)
     expected, _ = model(tmp_path / "rehearsal" / "unbroken")
     for folder in rehearsed:

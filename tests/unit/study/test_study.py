@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from pulseveil.core.errors import InputError
+from pulseveil.study.dag import describe
+from pulseveil.study.plan import make_plan
 from pulseveil.study.study import check_study, read_study
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -119,3 +121,25 @@ def test_a_plan_whose_reader_has_left_ends_without_a_traceback():
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_the_old_name_of_the_privacy_noise_means_the_same_and_the_plan_notes_it_once():
+    old, new = (
+        make_plan(check_study(changed(**{key: "reproducible"}), "s")) for key in ("noise", "privacy_noise")
+    )
+    assert old.study.model_dump() == new.study.model_dump()
+    assert old.study.privacy_noise == "reproducible"
+    assert describe(old).count("'noise' is now 'privacy_noise'") == 1
+    assert "is now" not in describe(new)
+    assert describe(old).replace(f"{old.study.spelling_notes[0]}\n", "") == describe(new)
+
+
+@pytest.mark.parametrize("key", ["noise", "privacy_noise"])
+def test_a_wrong_privacy_noise_is_refused_under_either_name(key):
+    with pytest.raises(InputError, match="privacy_noise.*'loud'"):
+        check_study(changed(**{key: "loud"}), "s")
+
+
+def test_both_names_of_the_privacy_noise_are_refused():
+    with pytest.raises(InputError, match="'noise' is the old name of 'privacy_noise'"):
+        check_study(changed(noise="secret", privacy_noise="secret"), "s")

@@ -91,7 +91,7 @@ def audit_job(plan: Plan, cell: AuditedCell) -> AuditJob:
         "delta": study.delta,
         "windows_per_subject": public.windows_per_subject,
         "stress_share": public.stress_share,
-        "noise_mode": study.noise,
+        "noise_mode": study.privacy_noise,
         "dp_backend": study.dp_backend,
         "epsilon_generator": cell.epsilon_generator,
         "epsilon_detector": cell.epsilon_detector,

@@ -228,7 +228,9 @@ def describe(plan: Plan) -> str:
         for r in [*rows, total]
     ]
     title = f"study {study.name}: protocol {study.protocol}, {study.seeds} seeds, root seed {study.seed}"
-    return "\n".join([title, *filter(None, [study.note]), header, *body, *_on_gpu(plan, total)])
+    return "\n".join(
+        [title, *study.spelling_notes, *filter(None, [study.note]), header, *body, *_on_gpu(plan, total)]
+    )
 
 
 def _on_gpu(plan: Plan, total: Line) -> Iterator[str]:

@@ -288,7 +288,7 @@ class Plan:
             "delta": self.study.delta,
             "windows_per_subject": public.windows_per_subject,
             "stress_share": public.stress_share,
-            "noise_mode": self.study.noise,
+            "noise_mode": self.study.privacy_noise,
             "dp_backend": self.study.dp_backend,
             "epsilon_generator": epsilon_generator,
             "seeds": seeds,

@@ -93,7 +93,7 @@ def describe(plan: Plan) -> str:
     if not spends:
         return ""
     lines = [
-        f"planned spend of one trained model, delta {plan.study.delta:g} ({plan.study.noise} noise):",
+        f"planned spend of one trained model, delta {plan.study.delta:g} ({plan.study.privacy_noise} noise):",
         f"{'evaluation':<18}{'generator':<12}{'detector':<20}{'unit':<9}{'generator':>10}{'detector':>10}"
         f"{'together':>19}",
     ]

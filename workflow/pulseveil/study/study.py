@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, PrivateAttr, ValidationError, model_validator
 
 from pulseveil.cohorts import CohortSettings
 from pulseveil.core import limits, registry
@@ -27,6 +27,8 @@ from pulseveil.evaluation.protocols import Train
 from pulseveil.privacy.budget import Backend, NoiseMode, Population, Unit
 from pulseveil.study.audit_settings import FEWEST_TRAININGS, AuditSettings
 
+# Keys of a study that were renamed, with their present names.
+OLD_KEYS: Mapping[str, str] = {"noise": "privacy_noise"}
 # Budgets outside protect nobody, or drown every model; their noise cannot be computed.
 _EPSILONS = (1e-3, 1e4)
 # Protocol `paper` keeps the published delta; `sound` takes less, by the number of records (`spending`).
@@ -221,8 +223,8 @@ class Study(Settings):
         None, gt=0, description="seeds whose synthetic windows are compared with real ones; default: all"
     )
     audit: Audit | None = Field(None, description="what an attacker tries; default: no audit")
-    noise: NoiseMode = Field(
-        "secret", description="privacy noise from a secret key, or reproducible and then not private"
+    privacy_noise: NoiseMode = Field(
+        "secret", description="noise of private trainings: from a secret key, or reproducible and not private"
     )
     dp_backend: Backend = Field("fast", description="optimizer of private networks: ours, or the library's")
     seeds: int = Field(gt=0, le=10_000, description="independent repetitions")
@@ -235,6 +237,7 @@ class Study(Settings):
     threads: int = Field(1, gt=0, description="CPU threads of each job; a part of every result's identity")
     resources: Resources = Resources()
     pack: Pack = Pack()
+    _old_keys: tuple[str, ...] = PrivateAttr(default=())
 
     @model_validator(mode="before")
     @classmethod
@@ -250,6 +253,14 @@ class Study(Settings):
             if isinstance(values.get(group), (list, tuple)):
                 values[group] = [_named(item) for item in values[group]]
         return values
+
+    @property
+    def spelling_notes(self) -> tuple[str, ...]:
+        """One sentence for each key that the study file has under its old name."""
+        return tuple(
+            f"Note: the study key '{old}' is now '{OLD_KEYS[old]}'; '{old}' still works."
+            for old in self._old_keys
+        )
 
     @property
     def cohort_settings(self) -> Mapping[str, CohortSettings]:
@@ -316,6 +327,7 @@ def read_study(path: Path) -> Study:
 def check_study(values: Any, source: str) -> Study:
     """Check the values of a study that came from `source`; raises InputError as `read_study` does."""
     limits.check_values(values, source)
+    values, old_keys = _respelled(values, source)
     try:
         study = Study.model_validate(values)
     except ValidationError as error:
@@ -327,8 +339,20 @@ def check_study(values: Any, source: str) -> Study:
             "detectors": _models("detectors", study.detectors, source),
         }
     )
+    resolved._old_keys = old_keys
     _check_references(resolved, source)
     return resolved
+
+
+def _respelled(values: Any, source: str) -> tuple[Any, tuple[str, ...]]:
+    """The values of a study with old keys under their present names, and those old keys."""
+    if not isinstance(values, Mapping):
+        return values, ()
+    old_keys = tuple(key for key in OLD_KEYS if key in values)
+    for old in old_keys:
+        if OLD_KEYS[old] in values:
+            raise InputError(f"{source}: '{old}' is the old name of '{OLD_KEYS[old]}'; remove '{old}'")
+    return {OLD_KEYS.get(key, key): value for key, value in values.items()}, old_keys
 
 
 def _named(item: Any) -> Any:
