@@ -136,7 +136,7 @@ def test_the_old_name_of_the_privacy_noise_means_the_same_and_the_plan_notes_it_
 
 @pytest.mark.parametrize("key", ["noise", "privacy_noise"])
 def test_a_wrong_privacy_noise_is_refused_under_either_name(key):
-    with pytest.raises(InputError, match="privacy_noise.*'loud'"):
+    with pytest.raises(InputError, match=r"privacy_noise.*'loud'"):
         check_study(changed(**{key: "loud"}), "s")
 
 
