@@ -49,7 +49,7 @@ def main() -> None:
         console.save_text(str(temporary))
     spent_hours = columns.in_order(hours.hours(plan, options.results), columns.HOURS)
     write_csv(folder / "hours.csv", spent_hours)
-    store.write_json(folder / "study.json", crate.settings_file(plan.study))
+    write_json(folder / "study.json", crate.settings_file(plan.study))
     added = [folder / name for name in ("tables/main.txt", "hours.csv", "study.json")]
     # Those of a private study hold labels by person: they stay where they are.
     files = [*summary.files, *added, *([] if plan.is_private else scores)]

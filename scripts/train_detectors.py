@@ -31,8 +31,8 @@ def main() -> None:
         store.read_record(options.test, FeatureSet),
         synthetic_features(job, options.synthetic),
     )
-    with errors.listening() as told:
-        trained = train_detectors(job, data, *script.stores(job.study), told)
+    with errors.stop_signals() as stop_requested:
+        trained = train_detectors(job, data, *script.stores(job.study), stop_requested)
         for path, (_, scores, cell_hash) in zip(options.out, trained, strict=True):
             store.write_record(path, scores, cell_hash=cell_hash)
             script.write_sidecar(path, job.study, started)

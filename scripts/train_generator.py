@@ -23,8 +23,8 @@ def main() -> None:
     job = script.read_job(options.job, GeneratorJob)
     script.check_outputs(options.out, len(job.seeds))
     windows = store.read_record(options.windows, WindowSet)
-    with errors.listening() as told:
-        trained = train_generators(job, windows, *script.stores(job.study), told)
+    with errors.stop_signals() as stop_requested:
+        trained = train_generators(job, windows, *script.stores(job.study), stop_requested)
         for path, (_, models, cell_hash) in zip(options.out, trained, strict=True):
             store.write_models(path, models, cell_hash=cell_hash)
             script.write_sidecar(path, job.study, started)

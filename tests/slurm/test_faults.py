@@ -76,7 +76,7 @@ def test_a_training_at_its_time_limit_goes_on_to_the_same_model(
     wait_until(lambda: states(on_cluster, job) == ["TIMEOUT"], 120, "the time limit")
     since = time.monotonic()
     told = logs(on_cluster, ".snakemake/slurm_logs")
-    assert "interrupted: told to end: state stored after step" in told, told
+    assert "interrupted: stop requested: state stored after step" in told, told
     done = finished(run, seconds=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "cgan: continue after step" in logs(on_cluster, "logs")

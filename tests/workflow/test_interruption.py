@@ -81,7 +81,7 @@ def test_a_job_that_is_told_to_end_goes_on_to_the_same_model(command, tmp_path):
             break
     said = process.stderr.read()
     assert process.wait(timeout=120) == 75, said
-    assert "interrupted: told to end: state stored after step" in said
+    assert "interrupted: stop requested: state stored after step" in said
     assert not (broken / "model.h5").exists()
     (stored,) = (broken / paths.run_store("told")).rglob("*.checkpoint.npz")
     again = subprocess.run(command, cwd=broken, check=True, capture_output=True, text=True)

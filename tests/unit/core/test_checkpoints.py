@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pulseveil.core.checkpoints import Checkpoint
-from pulseveil.core.errors import Interrupted, listening, never
+from pulseveil.core.errors import Interrupted, stop_signals
 
 STATE = {"a": np.arange(3.0), "b": np.ones((2, 2), np.float32)}
 
@@ -95,12 +95,12 @@ def test_finished_trainings_leave_nothing_behind(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
 def test_signals_tell_and_do_not_kill_while_somebody_listens(number):
     before = signal.getsignal(number)
-    with listening() as told:
-        assert not told()
+    with stop_signals() as stop_requested:
+        assert not stop_requested()
         os.kill(os.getpid(), number)
-        assert told()
+        assert stop_requested()
     assert signal.getsignal(number) == before
-    assert not never()
+    assert not never_requested()
 
 
 def test_a_command_that_was_told_to_end_leaves_with_its_own_code_and_one_line():

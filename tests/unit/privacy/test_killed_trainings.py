@@ -186,7 +186,8 @@ def broken(trainer, tmp_path):
 def kill_in_block(number):
     """The start of the call that would store the state of that block."""
     source = (ROOT / "workflow" / "pulseveil" / "core" / "checkpoints.py").read_text().splitlines()
-    line = next(i for i, text in enumerate(source, start=1) if text.strip() == "told = self.told()")
+    asking = "stopping = self.stop_requested()"
+    line = next(i for i, text in enumerate(source, start=1) if text.strip() == asking)
     return ["core/checkpoints.py", line, number]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pulseveil.core import tensorflow
-from pulseveil.core.errors import Interrupted, never
+from pulseveil.core.errors import Interrupted, never_requested
 from pulseveil.generators.cgan import CGAN, training
 from pulseveil.generators.moments import Moments
 from pulseveil.runs import generators
@@ -49,8 +49,10 @@ def gpu():
         yield
 
 
-def train(job, folder, told=never):
-    trained = train_generators(job, windows("sound"), RunStore(folder), Journal(folder / "journal"), told)
+def train(job, folder, stop_requested=never_requested):
+    trained = train_generators(
+        job, windows("sound"), RunStore(folder), Journal(folder / "journal"), stop_requested
+    )
     return {seed: models.arrays for seed, models, _ in trained}
 
 

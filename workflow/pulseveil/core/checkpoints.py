@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseveil.core.atomic import atomic_path
-from pulseveil.core.errors import Interrupted, Told, never
+from pulseveil.core.errors import Interrupted, StopRequested, never_requested
 
 logger = logging.getLogger(__name__)
 
@@ -37,14 +37,14 @@ class Checkpoint:
     """A file that holds a training's state every `every` steps; `cell_hash` keeps other trainings away.
 
     The state before it is kept beside it, for the case that the file is damaged. Files of another cell are
-    ignored: the training starts over. `told` says whether the job must end. Where there is a `mark`, files
-    without it are damaged ones.
+    ignored: the training starts over. `stop_requested` says whether the job must end. Where there is a
+    `mark`, files without it are damaged ones.
     """
 
     path: Path
     cell_hash: str
     every: int
-    told: Told = never
+    stop_requested: StopRequested = never_requested
     mark: Mark | None = None
 
     @property
@@ -55,13 +55,13 @@ class Checkpoint:
     def keep(self, before: int, done: int, state: Callable[[], Arrays]) -> None:
         """Store the state after `done` steps where a multiple of `every` lies between `before` and it.
 
-        Raises Interrupted, with the state stored, once the job was told to end.
+        Raises Interrupted, with the state stored, once a stop is requested.
         """
-        told = self.told()
-        if told or done // self.every > before // self.every:
+        stopping = self.stop_requested()
+        if stopping or done // self.every > before // self.every:
             self.save(done, state())
-        if told:
-            raise Interrupted(f"told to end: state stored after step {done}")
+        if stopping:
+            raise Interrupted(f"stop requested: state stored after step {done}")
 
     def save(self, step: int, arrays: Arrays) -> None:
         """Store the state after `step` steps as the latest one."""
@@ -100,7 +100,7 @@ class Checkpoint:
 
     def part(self, name: str) -> Part:
         """The checkpoint of one of several trainings that follow each other and share this file."""
-        return Part(self.path, self.cell_hash, self.every, self.told, whole=self, name=name)
+        return Part(self.path, self.cell_hash, self.every, self.stop_requested, whole=self, name=name)
 
     def _read(self, path: Path) -> tuple[int, dict[str, NDArray[Any]]] | None:
         try:
@@ -128,10 +128,10 @@ class Part(Checkpoint):
     name: str = field(kw_only=True)
 
     def keep(self, before: int, done: int, state: Callable[[], Arrays]) -> None:
-        """Store the state after `done` steps; raises Interrupted once the job was told to end."""
+        """Store the state after `done` steps; raises Interrupted once a stop is requested."""
         self.save(done, state())
-        if self.told():
-            raise Interrupted(f"told to end: state of {self.name} stored after step {done}")
+        if self.stop_requested():
+            raise Interrupted(f"stop requested: state of {self.name} stored after step {done}")
 
     def save(self, step: int, arrays: Arrays) -> None:
         """Store the state after `step` steps; those of the other parts stay as they are."""

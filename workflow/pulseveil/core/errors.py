@@ -12,24 +12,24 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-Told = Callable[[], bool]
-"""Whether the job was told to end."""
+StopRequested = Callable[[], bool]
+"""Whether a stop of the job was requested."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR2)
 
 
 class Interrupted(Exception):
-    """The job was told to end. What is done is stored: the same command, run again, goes on from there."""
+    """A stop was requested. What is done is stored: the same command, run again, goes on from there."""
 
 
-def never() -> bool:
-    """Nobody tells this job to end."""
+def never_requested() -> bool:
+    """No stop is ever requested."""
     return False
 
 
 @contextmanager
-def listening() -> Iterator[Told]:
-    """Within the block SIGTERM and SIGUSR2 do not kill the process; they are what it is told by."""
+def stop_signals() -> Iterator[StopRequested]:
+    """Within the block SIGTERM and SIGUSR2 do not kill the process: they request a stop."""
     heard = threading.Event()
     before = {number: signal.signal(number, lambda *_: heard.set()) for number in _SIGNALS}
     try:
@@ -64,8 +64,8 @@ class InputError(ValueError):
 def run_command(main: Callable[[], None]) -> None:
     """Run a script's `main`: bad input ends in one line on stderr and exit code 2, without a traceback.
 
-    A job that was told to end leaves with exit code 75: run again, it goes on. A reader that has seen enough
-    (`| head`) ends it with code 1.
+    A stop that was requested leaves with exit code 75: run again, the job goes on. A reader that has seen
+    enough (`| head`) ends it with code 1.
     """
     try:
         main()

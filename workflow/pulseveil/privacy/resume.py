@@ -90,7 +90,7 @@ class Resumable:
     def train(self, course: Course[State]) -> tuple[State, int]:
         """The state after the mechanism's steps, and how many of those were lost on the way.
 
-        The state is stored after each block of steps. Raises Interrupted once the job was told to end.
+        The state is stored after each block of steps. Raises Interrupted once a stop is requested.
         """
         checkpoint = None if self.checkpoint is None else marked(self.checkpoint, self.noise)
         state, (progress, kept) = course.first, self._opened(checkpoint)

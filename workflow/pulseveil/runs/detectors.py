@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pulseveil.core import identity, randomness, registry, store, tensorflow
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.contracts import FeatureSet, Scores
-from pulseveil.core.errors import Told, never
-from pulseveil.detectors import DetectorKind, Fitted, Training
+from pulseveil.core.errors import StopRequested, Told, never, never_requested
+from pulseveil.detectors import Detector, DetectorKind, Fitted, Training
 from pulseveil.evaluation import protocols
 from pulseveil.evaluation.protocols import ALL, Fold
 from pulseveil.privacy.budget import Budget
@@ -58,17 +58,21 @@ def synthetic_features(job: DetectorJob, files: Sequence[Path]) -> Callable[[str
 
 
 def train_detectors(
-    job: DetectorJob, data: Data, runs: RunStore, journal: Journal, told: Told = never
+    job: DetectorJob,
+    data: Data,
+    runs: RunStore,
+    journal: Journal,
+    stop_requested: StopRequested = never_requested,
 ) -> Iterator[tuple[Keys, Scores, str]]:
     """Train and test what `runs` does not have yet; yields (run keys, Scores of all folds, hash) a cell.
 
     The hash knows settings and releases; that of the data stays with the runs.
-    Raises Interrupted, with what is done stored, once the job was `told` to end.
+    Raises Interrupted, with what is done stored, once `stop_requested`.
     """
     kind = registry.load("detectors", job.kind)
     if kind.uses_tensorflow:
         tensorflow.start(job.threads)
-    keeping = Keeping(runs, journal, told, CHECKPOINT_STEPS)
+    keeping = Keeping(runs, journal, stop_requested, CHECKPOINT_STEPS)
     for keys in job.cells():
         logger.info("%s", ", ".join(f"{name} {value}" for name, value in keys.items()))
         hashes = [_run(job, kind, keys, fold, data, keeping) for fold in job.folds]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pulseveil.core import identity, registry, store, tensorflow
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.contracts import STRESS, SyntheticSet, WindowSet
-from pulseveil.core.errors import InputError, Interrupted, Told, never
+from pulseveil.core.errors import InputError, Interrupted, StopRequested, never_requested
 from pulseveil.core.randomness import Stream
 from pulseveil.evaluation.protocols import Fold
 from pulseveil.generators import FitsTogether, Training
@@ -42,16 +42,20 @@ class _Run(NamedTuple):
 
 
 def train_generators(
-    job: GeneratorJob, windows: WindowSet, runs: RunStore, journal: Journal, told: Told = never
+    job: GeneratorJob,
+    windows: WindowSet,
+    runs: RunStore,
+    journal: Journal,
+    stop_requested: StopRequested = never_requested,
 ) -> Iterator[tuple[int, store.Models, str]]:
     """Train what `runs` does not have yet, each run stored as it ends; yields (seed, models, hash).
 
-    Raises Interrupted, with what is done stored, once the job was `told` to end.
+    Raises Interrupted, with what is done stored, once `stop_requested`.
     """
     kind = _start(job)
     rows = {fold.name: _training_windows(fold, windows) for fold in job.folds}
     planned = {seed: [_run(job, fold, seed, rows[fold.name]) for fold in job.folds] for seed in job.seeds}
-    keeping = Keeping(runs, journal, told, CHECKPOINT_STEPS)
+    keeping = Keeping(runs, journal, stop_requested, CHECKPOINT_STEPS)
     if _trains_together(kind, job):
         train_together(job, [run for of_seed in planned.values() for run in of_seed], keeping)
     for seed in job.seeds:
@@ -177,8 +181,8 @@ def train_together(job: GeneratorJob, planned: Sequence[_Run], keeping: Keeping)
     runs = keeping.runs
     if all(runs.has(run.hash) for run in planned):
         return
-    if keeping.told():
-        raise Interrupted(f"told to end before {len(planned)} models of {job.generator}")
+    if keeping.stop_requested():
+        raise Interrupted(f"stop requested before {len(planned)} models of {job.generator}")
     logger.info("train %s: %d models in one program", job.generator, len(planned))
     started = time.monotonic()
     kind = registry.load("generators", job.kind)

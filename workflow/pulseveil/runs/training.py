@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from numpy.typing import NDArray
 
 from pulseveil.core.checkpoints import Checkpoint
-from pulseveil.core.errors import Interrupted, Told
+from pulseveil.core.errors import Interrupted, StopRequested
 from pulseveil.core.randomness import Stream
 from pulseveil.evaluation.protocols import Fold
 from pulseveil.privacy import releases
@@ -57,12 +57,14 @@ class Keeping:
 
     runs: RunStore
     journal: Journal
-    told: Told
+    stop_requested: StopRequested
     checkpoint_steps: int
 
     def checkpoint(self, run_hash: str) -> Checkpoint:
         """The stored state of a training."""
-        return Checkpoint(self.runs.checkpoint_path(run_hash), run_hash, self.checkpoint_steps, self.told)
+        return Checkpoint(
+            self.runs.checkpoint_path(run_hash), run_hash, self.checkpoint_steps, self.stop_requested
+        )
 
 
 def train(
@@ -77,13 +79,13 @@ def train(
     fit(budget, checkpoint): the model, by a budget with its source of noise. write(path, model, ledger):
     stores what is kept of the model, with the closed ledger (m) as JSON; it runs once the key is destroyed.
     weights(model): the arrays that leave with the ledger; None where the model itself does not leave.
-    Raises Interrupted, with what is done stored, once the job was told to end; InputError where another
+    Raises Interrupted, with what is done stored, once a stop is requested; InputError where another
     process trains a private run.
     """
     checkpoint = keeping.checkpoint(run.hash)
     if not keeping.runs.has(run.hash):
-        if keeping.told():
-            raise Interrupted(f"told to end before seed {run.keys['seed']}, fold {run.fold.name}")
+        if keeping.stop_requested():
+            raise Interrupted(f"stop requested before seed {run.keys['seed']}, fold {run.fold.name}")
         with keeping.runs.alone(run.hash) if run.budget.is_private else nullcontext():
             # Another process may have ended in between.
             if not keeping.runs.has(run.hash):
