@@ -97,7 +97,7 @@ def test_the_papers_generator_is_shared_and_saw_everybody():
     assert len(fold.train_subjects) == 15
 
 
-def test_timeline_yardsticks_train_on_real_labels_in_every_evaluation():
+def test_timeline_baselines_train_on_real_labels_in_every_evaluation():
     plan = demo()
     timeline = [pack for pack in plan.detector_packs if pack.timeline]
     assert {pack.evaluation.name for pack in timeline} == {"real", "tstr", "augmented"}

@@ -23,7 +23,7 @@ def named(cells, pairs):
     return {(name(pair.cell), name(pair.reference), pair.against) for pair in pairs}
 
 
-def test_each_cell_meets_yardsticks_rival_models_and_real_data(tmp_path):
+def test_each_cell_meets_baselines_rival_models_and_real_data(tmp_path):
     synthetic = {"evaluation": "tstr", "generator": "cgan", "subjects": 15}
     cells, described = study(
         tmp_path,
@@ -80,7 +80,7 @@ def test_the_real_reference_has_the_same_privacy(tmp_path):
     assert cells.keys.loc[pair.reference, "epsilon_detector"] == 1
 
 
-def test_a_yardstick_of_the_same_noise_is_taken_before_another(tmp_path):
+def test_a_baseline_of_the_same_noise_is_taken_before_another(tmp_path):
     cells, described = study(
         tmp_path,
         [scores(PEOPLE, noise=2.0), constant_scores(list(PEOPLE)), constant_scores(list(PEOPLE), noise=2.0)],

@@ -99,7 +99,7 @@ def test_marked_rows_are_grey_in_html(main):
     assert len(re.findall(r'class="[^"]*marked[^"]*" *>[^<]*†', page)) == 5
 
 
-def test_readers_see_each_yardstick_once_an_evaluation_and_only_axes_that_vary(main):
+def test_readers_see_each_baseline_once_an_evaluation_and_only_axes_that_vary(main):
     printed = printed_table(main, STUDY)
     assert printed["Detector"].tolist() == ["CNN", "Majority", *["CNN"] * 4, "Majority"]
     assert printed["ε generator"].tolist() == ["", "", "∞", "∞", "1", "1", ""]

@@ -57,7 +57,7 @@ def test_rows_not_better_than_the_majority_are_marked(tmp_path):
     assert rows.loc["cnn", "better_than_majority"] == "no"
 
 
-def test_without_yardsticks_the_differences_are_empty(tmp_path):
+def test_without_baselines_the_differences_are_empty(tmp_path):
     row = table(tmp_path, [scores(WRONG)]).iloc[0]
     assert row.filter(like="accuracy_minus_majority").isna().all()
     assert row["better_than_majority"] == ""
@@ -149,7 +149,7 @@ def test_a_private_row_must_beat_the_public_signs_with_enough_draws_of_noise(tmp
     assert use_by_row(tmp_path, records) == rows
 
 
-def test_table_order_is_that_of_the_study_with_yardsticks_last(tmp_path):
+def test_table_order_is_that_of_the_study_with_baselines_last(tmp_path):
     records = [
         constant_scores(["S2", "S3"]),
         scores({"S2": 0, "S3": 1}, evaluation="tstr", generator="cgan", epsilon_generator=1),

@@ -1,4 +1,4 @@
-"""Logistic regression, the plain yardstick that a network must beat, without and with a budget.
+"""Logistic regression, the plain baseline that a network must beat, without and with a budget.
 
 The private one is noised gradient descent over all records, leaning on public signs. Source: Bassily, Smith
 and Thakurta, FOCS 2014, with full batches and the mean of the last iterates.

@@ -1,4 +1,4 @@
-"""Yardsticks that no private result may miss: the most frequent label, elapsed time, public signs.
+"""Baselines that no private result may miss: the most frequent label, elapsed time, public signs.
 
 The first two see no sensor: they learn from the labels of the training subjects or, at no cost in privacy,
 from a published protocol. Public signs come from the literature and see no data at all.
@@ -37,7 +37,7 @@ Source = Literal["training", "wesad", "simulated"]
 
 
 class TimelineSettings(DetectorSettings):
-    """Keys of both yardsticks."""
+    """Keys of both baselines."""
 
     source: Source = Field(
         "training", description="learn from training labels, or from the published protocol of a study"

@@ -1,4 +1,4 @@
-"""The yardstick that a GAN must beat: a Gaussian of low rank for the windows of each condition."""
+"""The baseline that a GAN must beat: a Gaussian of low rank for the windows of each condition."""
 
 from __future__ import annotations
 

@@ -188,5 +188,5 @@ class DetectorPack:
 
     @property
     def train(self) -> Train:
-        """What the pack's detectors learn from; a timeline yardstick always learns from real labels."""
+        """What the pack's detectors learn from; a timeline baseline always learns from real labels."""
         return "real" if self.timeline else self.evaluation.train

@@ -26,7 +26,7 @@ from pulseveil.summary.palette import (
     GREY,
     INK,
     STYLE,
-    YARDSTICK_LINE,
+    BASELINE_LINE,
     detector_colours,
     generator_colours,
     open_axes,
@@ -107,7 +107,7 @@ def _draw_axis(
                 _draw_line(panel, line.sort_values(axis.axis), levels, axis, metric, colours[str(generator)])
             open_axes(panel, grid="y")
         for value in baseline["accuracy"]:
-            column[0].axhline(value, **YARDSTICK_LINE)
+            column[0].axhline(value, **BASELINE_LINE)
         column[0].set_title(description.detector_title(str(detector)))
         if axis.axis != "noise":
             column[-1].set_xticks(range(len(levels)), [labels.level(v) for v in levels.tolist()], fontsize=7)
@@ -144,7 +144,7 @@ def _legend(rows: pd.DataFrame, description: StudyDescription) -> list[Line2D]:
     ]
     if "published_accuracy" in rows and rows["published_accuracy"].notna().any():
         handles.append(Line2D([], [], color=INK, marker="D", mfc="white", ms=4, ls="", label="published"))
-    return [*handles, Line2D([], [], label=labels.evaluation(BASELINE), **YARDSTICK_LINE)]
+    return [*handles, Line2D([], [], label=labels.evaluation(BASELINE), **BASELINE_LINE)]
 
 
 _EPSILONS = ["epsilon_generator", "epsilon_detector"]

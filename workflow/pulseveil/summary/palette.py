@@ -32,7 +32,7 @@ LIGHT_GREY = "#C8C8C8"
 SYNTHETIC = (_COLOURS[0], _COLOURS[1])
 # From orange over white to purple: told apart with any form of colour blindness.
 DIVERGING = "PuOr_r"
-YARDSTICK_LINE: Mapping[str, Any] = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 1.2, "zorder": 1}
+BASELINE_LINE: Mapping[str, Any] = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 1.2, "zorder": 1}
 
 STYLE: Mapping[str, Any] = {
     "font.family": "DejaVu Sans",
