@@ -1,4 +1,4 @@
-"""Training jobs that are told to end by a signal, as a cluster does before a time limit, and run again."""
+"""Training jobs that a signal asks to stop, as a cluster does before a time limit, and run again."""
 
 import signal
 import subprocess

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pulseveil.core.checkpoints import Checkpoint
-from pulseveil.core.errors import Interrupted, stop_signals
+from pulseveil.core.errors import Interrupted, never_requested, stop_signals
 
 STATE = {"a": np.arange(3.0), "b": np.ones((2, 2), np.float32)}
 

@@ -68,20 +68,20 @@ class Counting:
         return Resumable(mechanism, fingerprint, NOISE, checkpoint).train(course)
 
 
-def told_after(checks):
-    """Told to end at the given check."""
+def stop_after(checks):
+    """A stop requested at the given check."""
     left = iter(range(checks))
     return lambda: next(left, None) is None
 
 
 def broken(path, blocks=2):
-    """What is left of a training that was told to end after some blocks."""
+    """What is left of a training that was stopped after some blocks."""
     with pytest.raises(Interrupted, match=f"after step {blocks * BLOCK_STEPS}"):
-        Counting().train(Checkpoint(path, "cell", 1000, told_after(blocks - 1)))
+        Counting().train(Checkpoint(path, "cell", 1000, stop_after(blocks - 1)))
     return Checkpoint(path, "cell", 1000)
 
 
-def test_a_training_told_to_end_goes_on_where_it_was(tmp_path):
+def test_a_training_that_was_stopped_goes_on_where_it_was(tmp_path):
     training = Counting()
     assert training.train(broken(tmp_path / "s.npz")) == (sum(range(STEPS)), 0)
     assert training.ran == [(0, step) for step in range(2 * BLOCK_STEPS, STEPS)]

@@ -62,9 +62,8 @@ class Keeping:
 
     def checkpoint(self, run_hash: str) -> Checkpoint:
         """The stored state of a training."""
-        return Checkpoint(
-            self.runs.checkpoint_path(run_hash), run_hash, self.checkpoint_steps, self.stop_requested
-        )
+        path = self.runs.checkpoint_path(run_hash)
+        return Checkpoint(path, run_hash, self.checkpoint_steps, self.stop_requested)
 
 
 def train(

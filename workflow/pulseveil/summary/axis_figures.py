@@ -23,10 +23,10 @@ from pulseveil.summary.columns import title as title_of
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.figures import line_handles, line_styles, reference_rows
 from pulseveil.summary.palette import (
+    BASELINE_LINE,
     GREY,
     INK,
     STYLE,
-    BASELINE_LINE,
     detector_colours,
     generator_colours,
     open_axes,
