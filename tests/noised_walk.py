@@ -90,7 +90,7 @@ class Walk(Generator):
             begin,
         )
         (place, noised), lost = Resumable(mechanism, print_of_all, noise, training.checkpoint).train(course)
-        entry = ledger.settle(
+        entry = ledger.close(
             mechanism,
             steps_noised=noised + lost,
             delta=budget.delta,

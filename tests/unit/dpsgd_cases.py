@@ -275,7 +275,7 @@ def check_ledger() -> None:
     """The ledger takes the steps that the program counted as noised."""
     run = mechanism(steps=3, noise_multiplier=20.0)
     _, noised = dpsgd.fit(recipe(run), examples(), NOISE, STREAM)
-    entry = ledger.settle(run, steps_noised=noised, delta=1e-5, noise=NOISE, public_quantities=(), program=1)
+    entry = ledger.close(run, steps_noised=noised, delta=1e-5, noise=NOISE, public_quantities=(), program=1)
     assert entry.steps_noised == 3
 
 

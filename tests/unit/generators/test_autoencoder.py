@@ -293,7 +293,7 @@ def test_without_noise_and_clipping_the_private_training_is_the_other_one(monkey
     steps = {"steps": 60, "learning_rate": 0.01}
     silent = Mechanism("autoencoder", "subject", PEOPLE, 1.0, PEOPLE, 60, 1e6, 1e-15)
     monkeypatch.setattr(Autoencoder, "mechanisms", lambda settings, budget: (silent,))
-    monkeypatch.setattr(autoencoder.ledger, "settle", lambda *_, **__: None)
+    monkeypatch.setattr(autoencoder.ledger, "close", lambda *_, **__: None)
     found = fit(people(), budget("subject"), private=steps)
     expected = fit(people(), steps=60, learning_rate=0.01, batch_size=PEOPLE * WINDOWS)
     np.testing.assert_allclose(parameters(found), parameters(expected), atol=2e-3)

@@ -11,7 +11,7 @@ import pytest
 from pulseveil.core.randomness import root_stream
 from pulseveil.privacy import ledger
 from pulseveil.privacy.budget import Mechanism
-from pulseveil.privacy.ledger import settle
+from pulseveil.privacy.ledger import close
 from pulseveil.privacy.noise import Noise, reproducible
 from pulseveil.privacy.statement import Setting, Unbudgeted, model_kinds, statement
 
@@ -29,7 +29,7 @@ PAPER = {"reach_s": math.inf, "scaling": "min-max"}
 
 def entry(mechanism=SUBJECT, noise=SECRET, **inputs):
     quantities = ("share of stress windows (0.3)",)
-    settled = settle(
+    closed = close(
         mechanism,
         steps_noised=mechanism.steps,
         delta=1e-5,
@@ -37,7 +37,7 @@ def entry(mechanism=SUBJECT, noise=SECRET, **inputs):
         public_quantities=quantities,
         program=1,
     )
-    return replace(settled, inputs=inputs)
+    return replace(closed, inputs=inputs)
 
 
 def tables(text):

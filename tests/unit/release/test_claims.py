@@ -93,7 +93,7 @@ def less_noise(values):
     """An honest ledger of a training with half of the noise: its own epsilons are right, and larger."""
     entry = ledger.from_json(json.dumps(values[0]))
     mechanism = replace(entry.as_mechanism(), noise_multiplier=entry.noise_multiplier / 2)
-    weaker = ledger.settle(
+    weaker = ledger.close(
         mechanism,
         steps_noised=entry.steps_noised,
         delta=entry.delta,
@@ -174,7 +174,7 @@ def test_two_mechanisms_of_one_training_are_claimed_together_and_not_one_alone(m
             inputs = values[0]["inputs"] | {"settings": releases.settings_hash(job.settings)}
             found = []
             for mechanism in mechanisms[:kept]:
-                entry = ledger.settle(
+                entry = ledger.close(
                     mechanism,
                     steps_noised=mechanism.steps,
                     delta=job.delta,

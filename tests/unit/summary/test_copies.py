@@ -94,7 +94,7 @@ def closed(job, kind, model, keys, fold, epsilon, weights=None):
         return np.array([], dtype=np.str_)
     budget = replace(budget, noise=Noise(os.urandom(32), secret=True))
     entries = [
-        ledger.settle(
+        ledger.close(
             m, steps_noised=m.steps, delta=DELTA, noise=budget.noise, public_quantities=(), program=1
         )
         for m in kind.mechanisms(model.settings, budget)

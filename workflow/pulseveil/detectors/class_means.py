@@ -107,7 +107,7 @@ class ClassMeans(Detector):
         rows = features.take(admitted_rows(features.subject, features.start_s, population))
         records = contributions(inputs.read(rows), rows.stress, rows.subject, budget.unit)
         contrast = released_contrast(release(records, mechanism, noise), mechanism, population)
-        entry = ledger.settle(
+        entry = ledger.close(
             mechanism,
             steps_noised=1,
             delta=budget.delta,

@@ -100,7 +100,7 @@ def fit_private(
     direction, intercept = public_direction(inputs)
     public = descent.public_weight * np.append(direction, intercept)
     parameters, noised = descend(gradients, of_released, public, descent, mechanism, noise)
-    entry = ledger.settle(
+    entry = ledger.close(
         mechanism,
         steps_noised=noised,
         delta=budget.delta,

@@ -104,7 +104,7 @@ class Moments(Generator):
         )
         parts = private_moments.as_gaussian(released, private, windows.shape[1])
         mean, factors, residual = (part.astype(np.float32) for part in parts)
-        entry = ledger.settle(
+        entry = ledger.close(
             mechanism,
             steps_noised=1,
             delta=budget.delta,

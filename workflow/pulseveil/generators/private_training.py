@@ -44,7 +44,7 @@ def train_privately(
     )
     records = lay_out(training.windows, training.condition, training.subject, budget.unit, population)
     trained, noised = dpgan.fit(recipe, records, noise, training.stream, training.checkpoint)
-    entry = ledger.settle(
+    entry = ledger.close(
         mechanism,
         steps_noised=noised,
         delta=budget.delta,

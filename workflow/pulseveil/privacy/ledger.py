@@ -95,7 +95,7 @@ class Entry:
 _FORM = TypeAdapter(Entry)
 
 
-def settle(
+def close(
     mechanism: Mechanism,
     *,
     steps_noised: int,

@@ -119,7 +119,7 @@ def _fit_noised(
     else:
         program = DPSGD
         weights, noised = dpsgd.fit(recipe, examples, noise, training.stream, training.checkpoint)
-    entry = ledger.settle(
+    entry = ledger.close(
         run,
         steps_noised=noised,
         delta=budget.delta,

@@ -206,7 +206,7 @@ def train_privately(
     )
     recipe = dpsgd.Recipe(network, mechanism, private.learning_rate, private.optimizer)
     weights, noised = dpsgd.fit(recipe, examples, noise, training.stream, training.checkpoint)
-    entry = ledger.settle(
+    entry = ledger.close(
         mechanism,
         steps_noised=noised,
         delta=budget.delta,

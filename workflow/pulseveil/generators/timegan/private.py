@@ -320,7 +320,7 @@ def _learn_embedding(
     )
     recipe = dpsgd.Recipe(learner, mechanism, private.embedder_rate)
     weights, noised = dpsgd.fit(recipe, examples, noise, training.stream, training.checkpoint)
-    entry = ledger.settle(
+    entry = ledger.close(
         mechanism,
         steps_noised=noised,
         delta=budget.delta,
