@@ -17,7 +17,7 @@ from rich.console import Console
 from pulseveil.cluster import doctor, jobs, lease, status, submission
 from pulseveil.cluster.controller import Patience
 from pulseveil.cluster.doctor import Setup
-from pulseveil.cluster.submission import ControllerJob, Place
+from pulseveil.cluster.submission import Allocation, ControllerJob
 from pulseveil.core.errors import run_command
 from pulseveil.study import costs, dag, spending
 from pulseveil.study.plan import Plan, make_plan
@@ -33,7 +33,9 @@ def main() -> None:
     parser.add_argument("--configfile", type=Path, default=PROJECT / "config" / "demo.yaml", help="the study")
     parser.add_argument("--profile", type=Path, help="default: profiles/slurm; local without SLURM")
     parser.add_argument("--directory", type=Path, default=Path.cwd(), help="where results/ is")
-    parser.add_argument("--minutes", type=int, default=Place.minutes, help="time limit of the controller")
+    parser.add_argument(
+        "--minutes", type=int, default=Allocation.minutes, help="time limit of the controller"
+    )
     parser.add_argument("--partition", default="", help="of the controller's job; default: the cluster's")
     parser.add_argument("--account", default="", help="of the controller's job")
     parser.add_argument(
@@ -68,8 +70,8 @@ def main() -> None:
             PROJECT / "Snakefile", profile, options.configfile, options.snakemake
         )
         job = ControllerJob(study, arguments, directory, cluster, Patience(grace=options.grace))
-        place = Place(options.minutes, options.partition, options.account)
-        print(submission.submit(job, place))
+        allocation = Allocation(options.minutes, options.partition, options.account)
+        print(submission.submit(job, allocation))
 
 
 def _setup(plan: Plan, directory: Path, options: argparse.Namespace) -> Setup:

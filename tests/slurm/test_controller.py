@@ -8,7 +8,7 @@ import pytest
 
 from pulseveil.cluster import lease, submission
 from pulseveil.cluster.controller import Patience
-from pulseveil.cluster.submission import ControllerJob, Place
+from pulseveil.cluster.submission import Allocation, ControllerJob
 from tests.slurm.cluster import wait_until
 from tests.slurm.conftest import ROOT, OnCluster
 from tests.slurm.sleeping import SNAKEFILE, STEPS, arguments, finish, names, once, said, start, steps
@@ -115,7 +115,7 @@ def test_a_submitted_controller_is_requeued_at_its_time_limit_and_goes_on(
     number = 5
     patience = Patience(grace=10, cancelled=10, leaving=5)
     job = ControllerJob("one", tuple(arguments("one", 1, number)), on_cluster.directory, True, patience)
-    print(submission.submit(job, Place(minutes=3, mem_mb=700)))
+    print(submission.submit(job, Allocation(minutes=3, mem_mb=700)))
     found = lease.controller("one", on_cluster.directory)
     assert found is not None
     wait_until(lambda: bool(steps(on_cluster)), 120, "a running step")
@@ -136,7 +136,7 @@ def test_a_submitted_controller_is_cancelled_with_its_jobs(
 ) -> None:
     enter(on_cluster, monkeypatch)
     job = ControllerJob("one", tuple(arguments("one")), on_cluster.directory, True, Patience())
-    submission.submit(job, Place(minutes=60, mem_mb=700))
+    submission.submit(job, Allocation(minutes=60, mem_mb=700))
     wait_until(lambda: bool(steps(on_cluster)), 60, "a running step")
     said = lease.cancel("one", on_cluster.directory, patience_s=60)
     assert said.startswith("study one: ended its controller: job")

@@ -19,7 +19,7 @@ _ANY = ("study", "cohort", "generator", "unit", "epsilon_generator", "seed")
 
 @dataclass(frozen=True, order=True)
 class ModelFile:
-    """A file of trained generators, as its place names it: one model a fold."""
+    """A file of trained generators, as its path names it: one model a fold."""
 
     study: str
     cohort: str
@@ -52,7 +52,7 @@ class TrainedModel:
 
     @property
     def job(self) -> GeneratorJob:
-        """What its training was told."""
+        """The job of its training."""
         return GeneratorJob.model_validate(self.models.description["job"])
 
 
@@ -70,17 +70,17 @@ def fold_names(file: ModelFile) -> tuple[str, ...]:
 
 
 def open_model(file: ModelFile, fold: str) -> TrainedModel:
-    """The model of a fold with its claim; raises InputError where the file is not what its place says."""
+    """The model of a fold with its claim; raises InputError where the file is not what its path says."""
     models = read_generators(file.path)
     if fold not in models.arrays:
         raise InputError(f"{file.path}: no model of fold {fold!r}; it has {', '.join(models.arrays)}")
     job = GeneratorJob.model_validate(models.description["job"])
     seed = int(models.description["seed"])
-    told = (job.study, job.cohort, job.generator, job.unit, job.epsilon_generator, seed)
-    place = (file.study, file.cohort, file.generator, file.unit, file.epsilon, file.seed)
-    if told != place:
+    recorded = (job.study, job.cohort, job.generator, job.unit, job.epsilon_generator, seed)
+    location = (file.study, file.cohort, file.generator, file.unit, file.epsilon, file.seed)
+    if recorded != location:
         raise InputError(
-            f"{file.path}: the file was made as {' / '.join(map(str, told))}; put it back where it was made"
+            f"{file.path}: it was made as {' / '.join(map(str, recorded))}; put it back where it was made"
         )
     return TrainedModel(models, fold, gather(file.path, models, (fold,)))
 

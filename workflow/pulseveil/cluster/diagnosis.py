@@ -26,7 +26,7 @@ _REFUSALS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found in one place; mend: one sentence, empty where nothing is wrong."""
+    """What was found by one check; mend: one sentence, empty where nothing is wrong."""
 
     state: State
     found: str

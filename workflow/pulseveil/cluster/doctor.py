@@ -61,7 +61,9 @@ class Visit:
     @cached_property
     def trial(self) -> Trial:
         """A job that was run for this examination."""
-        limits = [place.minutes or math.inf for place in diagnosis.chosen(self.setup, self.partitions)]
+        limits = [
+            partition.minutes or math.inf for partition in diagnosis.chosen(self.setup, self.partitions)
+        ]
         # A plan that is too long for the partition must not hide what the node does.
         minutes = int(max(1, min(_TRIAL_MINUTES, self.setup.minutes, *limits)))
         return trial_job.hold(self.setup, self._environment, self.waits, minutes)
@@ -134,11 +136,11 @@ def _job_count(visit: Visit) -> Verdict:
 def _accounted(visit: Visit) -> list[inventory.Limit]:
     """The limits of the user's association and of the QOS that apply to the planned jobs."""
     found = []
-    places = diagnosis.chosen(visit.setup, visit.partitions)
-    names = [place.qos for place in places]
-    for place in places:
+    partitions = diagnosis.chosen(visit.setup, visit.partitions)
+    names = [partition.qos for partition in partitions]
+    for partition in partitions:
         own = inventory.association(
-            visit.associations, visit.settings.get("ClusterName", ""), visit.setup.account, place.name
+            visit.associations, visit.settings.get("ClusterName", ""), visit.setup.account, partition.name
         )
         if own is not None:
             found.append(own.limit)

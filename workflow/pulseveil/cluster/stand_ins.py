@@ -72,9 +72,9 @@ def is_status_query(arguments: Sequence[str]) -> bool:
 
 def option(arguments: Sequence[str], name: str) -> str | None:
     """The value of `--name value` or `--name=value`."""
-    for place, argument in enumerate(arguments):
-        if argument == name and place + 1 < len(arguments):
-            return arguments[place + 1]
+    for position, argument in enumerate(arguments):
+        if argument == name and position + 1 < len(arguments):
+            return arguments[position + 1]
         if argument.startswith(f"{name}="):
             return argument.removeprefix(f"{name}=")
     return None
@@ -168,9 +168,9 @@ def install(
     variables = dict(os.environ if environment is None else environment)
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    places = [place for place in variables.get("PATH", "").split(os.pathsep) if place != str(folder)]
+    folders = [entry for entry in variables.get("PATH", "").split(os.pathsep) if entry != str(folder)]
     for name in NAMES:
-        real = shutil.which(name, path=os.pathsep.join(places))
+        real = shutil.which(name, path=os.pathsep.join(folders))
         if real is None:
             continue
         # -P: a file of the user's own must not hide a module.
@@ -178,7 +178,7 @@ def install(
         script = folder / name
         script.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
         script.chmod(0o755)
-    return variables | {"PATH": os.pathsep.join([str(folder), *places])}
+    return variables | {"PATH": os.pathsep.join([str(folder), *folders])}
 
 
 def status_command(environment: Mapping[str, str] | None = None) -> str:

@@ -77,7 +77,7 @@ class ControllerJob:
 
 
 @dataclass(frozen=True)
-class Place:
+class Allocation:
     """Where the controller's job runs: minutes of its time limit, partition and account (empty: default)."""
 
     minutes: int = 24 * 60
@@ -86,7 +86,7 @@ class Place:
     mem_mb: int = 4000
 
 
-def submit(job: ControllerJob, place: Place) -> str:
+def submit(job: ControllerJob, allocation: Allocation) -> str:
     """Submit the controller, to SLURM or as a background process of this machine; a line on where it is.
 
     Raises InputError where the study has a controller already.
@@ -95,26 +95,26 @@ def submit(job: ControllerJob, place: Place) -> str:
     lease.require_none(job.study, job.directory)
     if not job.cluster:
         local = submitit.LocalExecutor(folder)
-        local.update_parameters(timeout_min=place.minutes)
+        local.update_parameters(timeout_min=allocation.minutes)
         with _detached():
             started = local.submit(job)
         return f"controller: process {started.job_id}; its words are in {started.paths.stderr}"
     patience = job.patience
     delay = patience.grace + patience.cancelled + patience.leaving + _EARLY_S
-    if delay > 60 * place.minutes / 2:
+    if delay > 60 * allocation.minutes / 2:
         raise InputError(
-            f"--minutes {place.minutes}: the controller needs {delay / 60:.0f} of them to end in good order; "
-            "give it at least twice as many, or a shorter --grace"
+            f"--minutes {allocation.minutes}: the controller needs {delay / 60:.0f} of them to end in good "
+            "order; give it at least twice as many, or a shorter --grace"
         )
     executor = submitit.SlurmExecutor(folder, max_num_timeout=_MOST_TIMEOUTS)
     executor.update_parameters(
         job_name=jobs.controller_name(job.study),
-        time=place.minutes,
-        mem=f"{place.mem_mb}MB",
+        time=allocation.minutes,
+        mem=f"{allocation.mem_mb}MB",
         cpus_per_task=1,
         signal_delay_s=int(delay),
         additional_parameters={"requeue": True, "chdir": str(job.directory)},
-        **{name: getattr(place, name) for name in ("partition", "account") if getattr(place, name)},
+        **{name: getattr(allocation, name) for name in ("partition", "account") if getattr(allocation, name)},
     )
     submitted = executor.submit(job)
     return f"controller: job {submitted.job_id}; its words are in {submitted.paths.stderr}"

@@ -294,11 +294,11 @@ def _mend(name: str, values: Array, first_row: int, where: str) -> tuple[Array, 
     good = np.flatnonzero(~bad[:, 0])
     span = MENDED_S * LAYOUTS[name].rate_hz
     mended[rows, 0] = bridge(rows.astype(float), good.astype(float), values[good, 0], span, otherwise)
-    place = (
+    position = (
         f"rows {rows[0] + first_row} to {rows[-1] + first_row}"
         if len(rows) > 1
         else f"row {rows[0] + first_row}"
     )
     return mended, [
-        f"{name}.csv {place}: {counted(len(rows), 'sample')} {why}, interpolated over up to {MENDED_S:g} s"
+        f"{name}.csv {position}: {counted(len(rows), 'sample')} {why}, interpolated over up to {MENDED_S:g} s"
     ]

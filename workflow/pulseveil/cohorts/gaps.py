@@ -11,19 +11,19 @@ Array = NDArray[np.float64]
 MENDED_S = 2.0
 
 
-def bridge(places: Array, known: Array, values: Array, span: float, otherwise: Array | float) -> Array:
-    """Values at `places (n,)`, by a line between the `known (m,)` places, ascending, with `values (m,)`.
+def bridge(positions: Array, known: Array, values: Array, span: float, otherwise: Array | float) -> Array:
+    """Values at `positions (n,)`, by a line between the ascending `known (m,)`, with `values (m,)`.
 
     Neighbours count up to `span` away: with one on one side only, its value is held, with none it is
     `otherwise`. Nothing further away changes a result, by not a bit.
     """
     if not len(known):
-        return np.broadcast_to(np.asarray(otherwise, np.float64), places.shape).copy()
-    after = np.searchsorted(known, places)
+        return np.broadcast_to(np.asarray(otherwise, np.float64), positions.shape).copy()
+    after = np.searchsorted(known, positions)
     right, left = np.minimum(after, len(known) - 1), np.maximum(after - 1, 0)
-    follows = (after < len(known)) & (known[right] - places <= span)
-    precedes = (after > 0) & (places - known[left] <= span)
-    between = np.interp(places, known, values)
+    follows = (after < len(known)) & (known[right] - positions <= span)
+    precedes = (after > 0) & (positions - known[left] <= span)
+    between = np.interp(positions, known, values)
     return np.select(
         [follows & precedes, precedes, follows], [between, values[left], values[right]], otherwise
     )

@@ -172,12 +172,12 @@ def _check_steps(content: mmap.mmap) -> None:
         if name in _REFUSED or (isinstance(argument, int) and argument.bit_length() > 64):
             raise ValueError(f"step {name} is not of a pickle of arrays")
         if name == "MEMOIZE" or name.endswith("PUT"):
-            place = len(filled) if argument is None else argument
-            if place > steps or place in filled:
-                raise ValueError(f"memo {place} is filled out of order")
-            filled.add(place)
+            position = len(filled) if argument is None else argument
+            if position > steps or position in filled:
+                raise ValueError(f"memo {position} is filled out of order")
+            filled.add(position)
             if previous in _TUPLES:
-                tuples.add(place)
+                tuples.add(position)
         elif name.endswith("GET") and argument in tuples:
             raise ValueError("a tuple is used twice")
         elif name not in ("PROTO", "FRAME"):

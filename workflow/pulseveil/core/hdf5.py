@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pulseveil.core import limits
 
-# A text in a file is a length, and the place of its letters.
+# A text in a file is a length, and the position of its letters.
 _TEXT = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])
 _MOST_ATTRIBUTES = 1000
 # Deflated chunks that do not shrink grow by less.
@@ -66,13 +66,13 @@ def read(dataset: h5py.Dataset) -> NDArray[Any]:
 
 
 def _names(group: h5py.Group) -> list[str]:
-    """The names in a group, none of which is a link to another place or file."""
+    """The names in a group, none of which is a link to another location or file."""
     if len(group) > limits.ARRAYS:
         raise ValueError(f"{group.name} has {len(group)} entries")
     names = list(group)
     for name in names:
         if group.id.links.get_info(name.encode("utf-8", "surrogateescape")).type != h5py.h5l.TYPE_HARD:
-            raise ValueError(f"{name!r} is a link to another place; arrays must lie in the file itself")
+            raise ValueError(f"{name!r} is a link to another location; arrays must lie in the file itself")
     return names
 
 

@@ -27,9 +27,9 @@ def held(path: Path, name: str, busy: str) -> Iterator[None]:
         raise InputError(f"{path}: a file for locks cannot be made there ({error})") from None
     try:
         # One byte a name, far behind the end of an empty file, which stays: removing lock files is a race.
-        place = int.from_bytes(sha256(name.encode()).digest()[:7], "big")
+        position = int.from_bytes(sha256(name.encode()).digest()[:7], "big")
         try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, position)
         except (BlockingIOError, PermissionError):
             raise InputError(f"{path}: {busy}") from None
         except OSError as error:

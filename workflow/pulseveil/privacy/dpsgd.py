@@ -270,7 +270,7 @@ UPDATES: Mapping[Optimizer, Update] = {"adam": adam.update, "sgd": _descend}
 
 
 def _signature(learner: Learner, rows: int) -> tuple[Any, ...]:
-    """Tensor shapes of a program: any number of records, steps and places in a step."""
+    """Tensor shapes of a program: any number of records, steps and slots in a step."""
     spec = tf.TensorSpec
     state = start(learner.start(np.random.default_rng(0)))
     chance = Chance(spec((None, None), tf.int32), spec((None, 2), tf.int32))

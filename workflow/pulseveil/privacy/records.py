@@ -36,8 +36,8 @@ def admitted_rows(
         )
     ordered = np.lexsort((start_s, person))
     first = np.searchsorted(person[ordered], np.arange(len(people)))
-    place = np.arange(len(ordered)) - first[person[ordered]]
-    return ordered[place < population.windows_per_subject]
+    position = np.arange(len(ordered)) - first[person[ordered]]
+    return ordered[position < population.windows_per_subject]
 
 
 def places(subject: NDArray[np.str_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -96,7 +96,7 @@ class Records:
     """Real windows as n records of up to k windows each.
 
     windows (n k, ...) float32, condition (n k) int32; rows (n, k) int32: the windows of each
-    record, NOBODY in places that stay free, which come last.
+    record, NOBODY in slots that stay free, which come last.
     """
 
     windows: NDArray[np.float32]
@@ -135,17 +135,15 @@ def drawn_rows(
     counts = (records.rows != NOBODY).sum(axis=1)
     uniform = rng.random((len(order), len(counts), windows_each))
     own = np.take_along_axis(uniform, np.maximum(order, 0)[..., np.newaxis], axis=1)
-    place = (own * counts[order][..., np.newaxis]).astype(np.int32)
-    return np.where(
-        order[..., np.newaxis] >= 0, records.rows[order[..., np.newaxis], place], np.int32(NOBODY)
-    )
+    slot = (own * counts[order][..., np.newaxis]).astype(np.int32)
+    return np.where(order[..., np.newaxis] >= 0, records.rows[order[..., np.newaxis], slot], np.int32(NOBODY))
 
 
 ABSENT = -1
 
 
 def draw(mechanism: Mechanism, rng: np.random.Generator) -> NDArray[np.int32]:
-    """Record numbers (steps, room) of all steps; places that stay free hold ABSENT and come last.
+    """Record numbers (steps, room) of all steps; slots that stay free hold ABSENT and come last.
 
     Each of the n records is in each step with probability q, independently of all else (Poisson sampling); a
     draw above the room is cut to a uniformly random subset. With q = 1 each step holds all records.

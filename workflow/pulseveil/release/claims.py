@@ -2,7 +2,7 @@
 
 A ledger is what the training wrote of itself, and names the hash of the weights that it speaks for: weights
 put into the file by mistake, damage or from another training are found. It is no signature: whoever writes
-both can make them agree, so a file is to be believed as far as the place that it came from.
+both can make them agree, so a file is to be believed as far as the source that it came from.
 """
 
 from __future__ import annotations

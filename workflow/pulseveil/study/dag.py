@@ -38,17 +38,17 @@ def require_plain_directory(directory: Path) -> None:
         )
 
 
-def require_plain_words(*places: Path) -> None:
-    """Raise InputError for a place that the command of a cluster's job would not carry.
+def require_plain_words(*locations: Path) -> None:
+    """Raise InputError for a location that the command of a cluster's job would not carry.
 
     Snakemake hands such commands through several shells and does not quote them for each: a blank breaks the
     command, and `$(...)` runs.
     """
-    for place in places:
-        if shlex.quote(str(place)) != str(place):
+    for location in locations:
+        if shlex.quote(str(location)) != str(location):
             raise InputError(
-                f"{place}: jobs of a cluster need a path without blanks, quotes and characters that a shell "
-                "reads; move it to one of letters, digits and @%+=:,./_-"
+                f"{location}: jobs of a cluster need a path without blanks, quotes and characters that a "
+                "shell reads; move it to one of letters, digits and @%+=:,./_-"
             )
 
 

@@ -217,10 +217,10 @@ def _models(
 ) -> None:
     colours = detector_colours(description)
     groups = list(rows.groupby(["generator", "detector"], sort=False))
-    places = _SPREAD * (np.arange(len(groups)) - (len(groups) - 1) / 2)
-    for ((generator, detector), members), place in zip(groups, places.tolist(), strict=True):
+    offsets = _SPREAD * (np.arange(len(groups)) - (len(groups) - 1) / 2)
+    for ((generator, detector), members), offset in zip(groups, offsets.tolist(), strict=True):
         line = members.sort_values("epsilon", ascending=False).drop_duplicates("epsilon")
-        x = np.searchsorted(-levels, -line["epsilon"].to_numpy(float)) + place
+        x = np.searchsorted(-levels, -line["epsilon"].to_numpy(float)) + offset
         mean, low, high = line[[metric, f"{metric}_low", f"{metric}_high"]].to_numpy(float).T
         colour = colours[str(detector)]
         panel.vlines(x, low, high, colors=colour, linewidth=1.4)

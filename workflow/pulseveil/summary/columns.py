@@ -449,8 +449,9 @@ def in_order(table: pd.DataFrame, columns: Collection[Column]) -> pd.DataFrame:
     Raises ValueError for a column that is not declared, and for a declared one that is missing.
     """
     declared = by_key(columns)
-    undeclared = set(table) - set(declared)
-    missing = {key for key, column in declared.items() if not column.sometimes} - set(table)
+    found = set(map(str, table))
+    undeclared = found - set(declared)
+    missing = {key for key, column in declared.items() if not column.sometimes} - found
     if undeclared or missing:
         raise ValueError(f"columns not declared here: {sorted(undeclared)}; declared only: {sorted(missing)}")
     return table[[key for key in declared if key in table]]

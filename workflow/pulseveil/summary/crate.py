@@ -96,12 +96,12 @@ def crate(study: Study, folder: Path, files: Sequence[Path], run: Mapping[str, A
 
 
 def settings_file(study: Study) -> dict[str, Any]:
-    """The settings of a study, as JSON values, without the places of its recordings."""
+    """The settings of a study, as JSON values, without the locations of its recordings."""
     settings = study.model_dump(mode="json", exclude_none=True)
     for name, cohort in study.cohort_settings.items():
-        places = [key for key, value in cohort.model_dump().items() if isinstance(value, Path)]
+        locations = [key for key, value in cohort.model_dump().items() if isinstance(value, Path)]
         settings["cohorts"][name] = {
-            key: value for key, value in settings["cohorts"][name].items() if key not in places
+            key: value for key, value in settings["cohorts"][name].items() if key not in locations
         }
     return settings
 

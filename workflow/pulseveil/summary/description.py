@@ -244,7 +244,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "tables/reproduction.csv": "The rows of reproduction.html.",
     "ledger.json": "One entry for each noised mechanism, with the steps that the program counted.",
     "statement.txt": "What is protected, from whom, at which unit, and what is not, in plain English.",
-    "study.json": "All settings of the study, without the places of its recordings.",
+    "study.json": "All settings of the study, without the locations of its recordings.",
     "hours.csv": "The planned CPU hours beside the measured ones.",
     "ro-crate-metadata.json": "This list for machines (RO-Crate 1.1): all files with size and sha256, what "
     "made them, and from what.",

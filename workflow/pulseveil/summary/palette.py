@@ -132,8 +132,8 @@ def _settle(figure: Figure) -> None:
     figure.set_layout_engine("none")
     for part in figure.subfigs:
         # Matplotlib has no public way to move a part; its own layout engines use this one.
-        place = Bbox.from_bounds(*_rounded(part.bbox_relative))
-        part._redo_transform_rel_fig(bbox=place)  # type: ignore[attr-defined]
+        position = Bbox.from_bounds(*_rounded(part.bbox_relative))
+        part._redo_transform_rel_fig(bbox=position)  # type: ignore[attr-defined]
     for axes in figure.axes:
         axes.set_position(_rounded(axes.get_position()))
 
