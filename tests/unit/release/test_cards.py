@@ -85,7 +85,7 @@ def test_every_column_of_the_csv_is_described_with_its_unit(models_folder):
 
 def test_a_card_of_several_folds_describes_their_column_and_composes_them(models_folder):
     card = card_of(models_folder, folds=("S1", "S2"))
-    assert "\n| fold | whose generator made the window |" in card
+    assert "\n| fold | whose generator synthesized the window |" in card
     assert "Synthetic subjects: 4. Windows: 140" in card
 
 

@@ -149,7 +149,7 @@ def write_models(folder, plan):
 
 
 def write_scores(folder, plan):
-    """The score files of a plan with made-up scores; returns the people and mechanisms of each training."""
+    """The score files of a plan with synthetic scores; returns the people and mechanisms of each training."""
     trained, files = [], []
     for pack in plan.detector_packs:
         for detector in pack.detectors:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from pulseveil.app.synthesis import Made, require_confirmation
+from pulseveil.app.synthesis import Generated, require_confirmation
 from pulseveil.core import identity, store
 from pulseveil.core.identity import number_label
 from pulseveil.release.cards import data_card, model_card
@@ -33,13 +33,13 @@ class Export:
     content: bytes
 
 
-def cell_hash(made: Made) -> str:
+def cell_hash(generated: Generated) -> str:
     """The hash of all that an export's values depend on."""
-    request = made.request
+    request = generated.request
     return identity.cell_hash(
         {
-            "model": made.trained.facts.model_hash,
-            "fold": made.trained.fold,
+            "model": generated.trained.facts.model_hash,
+            "fold": generated.trained.fold,
             "subjects": request.subjects,
             "windows": request.windows_per_condition(),
             "seed": request.seed,
@@ -48,18 +48,18 @@ def cell_hash(made: Made) -> str:
     )
 
 
-def export(made: Made, form: Form, *, confirmed_not_private: bool = False) -> Export:
+def export(generated: Generated, form: Form, *, confirmed_not_private: bool = False) -> Export:
     """The zip file of a request; raises InputError for a model that is not private unless confirmed.
 
     The name of the zip file and of the data inside begin with NOT-PRIVATE where nothing is claimed.
     """
-    require_confirmation(made.trained, confirmed_not_private)
-    facts = made.trained.facts
-    stem = _stem(made)
-    data = _data(made, form)
+    require_confirmation(generated.trained, confirmed_not_private)
+    facts = generated.trained.facts
+    stem = _stem(generated)
+    data = _data(generated, form)
     files = {
         f"{stem}.{form}": data,
-        "data_card.md": _data_card(made, {f"{stem}.{form}": hashlib.sha256(data).hexdigest()}).encode(),
+        "data_card.md": _data_card(generated, {f"{stem}.{form}": hashlib.sha256(data).hexdigest()}).encode(),
         "model_card.md": model_card(facts).encode(),
         "statement.txt": facts.claim.statement.encode(),
     }
@@ -69,42 +69,42 @@ def export(made: Made, form: Form, *, confirmed_not_private: bool = False) -> Ex
     return Export(f"{stem}.zip", _zip(files))
 
 
-def preview(made: Made, *, confirmed_not_private: bool = False) -> tuple[str, str]:
+def preview(generated: Generated, *, confirmed_not_private: bool = False) -> tuple[str, str]:
     """Data card and model card as an export would hold them, without hashes of files that are not made yet.
 
     Raises InputError for a model that is not private unless confirmed.
     """
-    require_confirmation(made.trained, confirmed_not_private)
-    return _data_card(made, {}), model_card(made.trained.facts)
+    require_confirmation(generated.trained, confirmed_not_private)
+    return _data_card(generated, {}), model_card(generated.trained.facts)
 
 
-def _data_card(made: Made, hashes: Mapping[str, str]) -> str:
-    request, facts = made.request, made.trained.facts
+def _data_card(generated: Generated, hashes: Mapping[str, str]) -> str:
+    request, facts = generated.request, generated.trained.facts
     counts = zip(facts.classes, request.windows_per_condition(), strict=True)
     drawn = {
         "Drawn by": f"the front end; subjects: {request.subjects}; seed: {request.seed}",
         "Windows of a subject": ", ".join(f"{n} {name}" for name, n in counts),
-        "Cell hash of the data": f"`{cell_hash(made)}`",
+        "Cell hash of the data": f"`{cell_hash(generated)}`",
     }
-    return data_card(facts, made.synthetic, drawn, hashes)
+    return data_card(facts, generated.synthetic, drawn, hashes)
 
 
-def _stem(made: Made) -> str:
-    facts, claim = made.trained.facts, made.trained.facts.claim
+def _stem(generated: Generated) -> str:
+    facts, claim = generated.trained.facts, generated.trained.facts.claim
     words = [facts.study, facts.generator]
     words += [f"epsilon-{number_label(claim.epsilon)}", claim.unit] if claim.is_private else []
-    words.append(cell_hash(made)[:8])
+    words.append(cell_hash(generated)[:8])
     name = "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", word) for word in words)
     return name if claim.is_private else f"{NOT_PRIVATE}_{name}"
 
 
-def _data(made: Made, form: Form) -> bytes:
+def _data(generated: Generated, form: Form) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"data.{form}"
         if form == "csv":
-            export_csv(path, made.synthetic)
+            export_csv(path, generated.synthetic)
         else:
-            store.write_record(path, made.synthetic, cell_hash=cell_hash(made))
+            store.write_record(path, generated.synthetic, cell_hash=cell_hash(generated))
         return path.read_bytes()
 
 

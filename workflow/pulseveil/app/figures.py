@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from pulseveil.app.synthesis import Made, require_confirmation
+from pulseveil.app.synthesis import Generated, require_confirmation
 from pulseveil.release.public_summary import PublicChannel
 from pulseveil.summary.palette import GREY, STYLE, class_colours, open_axes
 
@@ -24,13 +24,13 @@ _BINS = (10, 40)
 _COLUMNS = 3
 
 
-def signals_figure(made: Made, *, confirmed_not_private: bool = False) -> Figure:
+def signals_figure(generated: Generated, *, confirmed_not_private: bool = False) -> Figure:
     """The first windows of each class: a row a channel, a column a class, in the units of the windows.
 
     Raises InputError for a model that is not private unless confirmed.
     """
-    require_confirmation(made.trained, confirmed_not_private)
-    facts, synthetic = made.trained.facts, made.synthetic
+    require_confirmation(generated.trained, confirmed_not_private)
+    facts, synthetic = generated.trained.facts, generated.synthetic
     present = [code for code in range(len(facts.classes)) if np.any(synthetic.condition == code)]
     colours = class_colours(facts.classes)
     seconds = np.arange(synthetic.windows.shape[1]) / synthetic.rate_hz
@@ -52,13 +52,13 @@ def signals_figure(made: Made, *, confirmed_not_private: bool = False) -> Figure
     return figure
 
 
-def distributions_figure(made: Made, *, confirmed_not_private: bool = False) -> Figure:
+def distributions_figure(generated: Generated, *, confirmed_not_private: bool = False) -> Figure:
     """Window means by class and channel, over the public neutral range and the public limits.
 
     Raises InputError for a model that is not private unless confirmed.
     """
-    require_confirmation(made.trained, confirmed_not_private)
-    facts, synthetic = made.trained.facts, made.synthetic
+    require_confirmation(generated.trained, confirmed_not_private)
+    facts, synthetic = generated.trained.facts, generated.synthetic
     means = synthetic.windows.mean(axis=1)
     colours = class_colours(facts.classes)
     rows = -(-len(facts.channels) // _COLUMNS)

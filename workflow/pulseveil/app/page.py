@@ -9,7 +9,7 @@ import streamlit as st
 
 from pulseveil.app import catalogue, export, figures, serving, synthesis
 from pulseveil.app.catalogue import ModelFile, TrainedModel
-from pulseveil.app.synthesis import Made, Request
+from pulseveil.app.synthesis import Generated, Request
 from pulseveil.core.errors import InputError
 from pulseveil.evaluation.protocols import ALL
 
@@ -57,9 +57,9 @@ def _show(files: tuple[ModelFile, ...]) -> None:
         st.info("Nothing is drawn from this model before that is confirmed.")
         return
     request = _ask(trained)
-    made = _made(trained, request, confirmed, (str(file.path), file.path.stat().st_mtime_ns, fold))
-    if made is not None:
-        _results(made, confirmed)
+    generated = _generated(trained, request, confirmed, (str(file.path), file.path.stat().st_mtime_ns, fold))
+    if generated is not None:
+        _results(generated, confirmed)
 
 
 @st.cache_resource(max_entries=20, ttl=60, show_spinner="Reading the model and checking its ledger")
@@ -134,26 +134,28 @@ def _ask(trained: TrainedModel) -> Request:
     return Request(int(subjects), int(windows), tuple(value / 100 for value in percent), int(seed))
 
 
-def _made(trained: TrainedModel, request: Request, confirmed: bool, model: tuple[Any, ...]) -> Made | None:
+def _generated(
+    trained: TrainedModel, request: Request, confirmed: bool, model: tuple[Any, ...]
+) -> Generated | None:
     """What the button draws; what was drawn from another model, claim or request is forgotten."""
     identity = (*model, trained.facts.claim.headline, request)
     if st.button("Generate", type="primary", key="generate"):
-        st.session_state.pop("made", None)
+        st.session_state.pop("generated", None)
         with st.spinner("Drawing"):
-            made = synthesis.make(trained, request, confirmed_not_private=confirmed)
-        st.session_state["made"] = (identity, made)
-    known, made_before = st.session_state.get("made", (None, None))
-    return made_before if known == identity else None
+            generated = synthesis.make(trained, request, confirmed_not_private=confirmed)
+        st.session_state["generated"] = (identity, generated)
+    known, generated_before = st.session_state.get("generated", (None, None))
+    return generated_before if known == identity else None
 
 
-def _results(made: Made, confirmed: bool) -> None:
-    synthetic = made.synthetic
-    st.subheader(f"Synthetic subjects: {made.request.subjects}, windows: {len(synthetic)}")
+def _results(generated: Generated, confirmed: bool) -> None:
+    synthetic = generated.synthetic
+    st.subheader(f"Synthetic subjects: {generated.request.subjects}, windows: {len(synthetic)}")
     choice, button = st.columns([1, 3], vertical_alignment="bottom")
     form = FORMS[str(choice.radio("Format", list(FORMS), horizontal=True, key="form"))]
     # All that the bytes below depend on: with it, they are made once.
-    identity = f"{export.cell_hash(made)} {made.trained.facts.claim.headline}"
-    file = _file(identity, form, confirmed, made)
+    identity = f"{export.cell_hash(generated)} {generated.trained.facts.claim.headline}"
+    file = _file(identity, form, confirmed, generated)
     button.download_button(
         f"Download {file.name}", file.content, file.name, "application/zip", key="download", on_click="ignore"
     )
@@ -161,31 +163,31 @@ def _results(made: Made, confirmed: bool) -> None:
     names = ("Signals", "Distributions", "Data card", "Model card")
     signals, distributions, of_data, of_model = st.tabs(names)
     with signals:
-        st.image(_signals(identity, confirmed, made))
+        st.image(_signals(identity, confirmed, generated))
     with distributions:
-        st.image(_distributions(identity, confirmed, made))
+        st.image(_distributions(identity, confirmed, generated))
         st.caption(
             "Means of synthetic windows. Ranges and directions come from the literature, not from recordings."
         )
-    cards = export.preview(made, confirmed_not_private=confirmed)
+    cards = export.preview(generated, confirmed_not_private=confirmed)
     for tab, card in zip((of_data, of_model), cards, strict=True):
         with tab:
             st.markdown(_demoted(card))
 
 
 @st.cache_data(max_entries=4, show_spinner="Writing")
-def _file(identity: str, form: export.Form, confirmed: bool, _made: Made) -> export.Export:
-    return export.export(_made, form, confirmed_not_private=confirmed)
+def _file(identity: str, form: export.Form, confirmed: bool, _drawn: Generated) -> export.Export:
+    return export.export(_drawn, form, confirmed_not_private=confirmed)
 
 
 @st.cache_data(max_entries=20, show_spinner="Drawing")
-def _signals(identity: str, confirmed: bool, _made: Made) -> bytes:
-    return figures.png(figures.signals_figure(_made, confirmed_not_private=confirmed))
+def _signals(identity: str, confirmed: bool, _drawn: Generated) -> bytes:
+    return figures.png(figures.signals_figure(_drawn, confirmed_not_private=confirmed))
 
 
 @st.cache_data(max_entries=20, show_spinner="Drawing")
-def _distributions(identity: str, confirmed: bool, _made: Made) -> bytes:
-    return figures.png(figures.distributions_figure(_made, confirmed_not_private=confirmed))
+def _distributions(identity: str, confirmed: bool, _drawn: Generated) -> bytes:
+    return figures.png(figures.distributions_figure(_drawn, confirmed_not_private=confirmed))
 
 
 def _demoted(card: str) -> str:

@@ -65,7 +65,7 @@ class Request:
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
+class Generated:
     """What was drawn, from which model, on which request."""
 
     trained: TrainedModel
@@ -80,7 +80,7 @@ def usual_request(classes: int) -> Request:
     return Request(1, WINDOWS, tuple((percent / 100).tolist()), 0)
 
 
-def make(trained: TrainedModel, request: Request, *, confirmed_not_private: bool = False) -> Made:
+def make(trained: TrainedModel, request: Request, *, confirmed_not_private: bool = False) -> Generated:
     """Draw the synthetic subjects of a request; fewer subjects are the first of more.
 
     Raises InputError for numbers out of bounds, and for a model that is not private unless it was confirmed.
@@ -101,7 +101,7 @@ def make(trained: TrainedModel, request: Request, *, confirmed_not_private: bool
         stream=child(stream, request.seed),
         windows_per_condition=request.windows_per_condition(),
     )
-    return Made(trained, request, synthetic)
+    return Generated(trained, request, synthetic)
 
 
 def require_confirmation(trained: TrainedModel, confirmed_not_private: bool) -> None:

@@ -49,7 +49,7 @@ def canary_features(
 
 
 def shared_subjects(canaries: Records, windows_each: int, stride_s: float = 60.0) -> Records:
-    """Canaries of one window each, as windows of fewer made-up people who have up to `windows_each` of them.
+    """Canaries of one window each, as windows of fewer synthetic people with up to `windows_each` each.
 
     For the unit window: a training that knows how many windows a person has needs few people more.
     """

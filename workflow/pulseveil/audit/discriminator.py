@@ -28,7 +28,7 @@ CONTROLS = 100
 """Canaries that no training sees: a discriminator's opinion of others is compared with that of these."""
 
 CANDIDATES = 4
-"""So many are made for each canary and control."""
+"""So many are generated for each canary and control."""
 
 
 def discriminator_rows(
@@ -52,10 +52,12 @@ def _training(
     def opinion(rows: WindowSet) -> Callable[[WindowSet], Floats]:
         return train(rows, child(stream, "run", next(run)))
 
-    made = canary_records(windows, settings, unit, CANDIDATES * (number + CONTROLS), stream)
-    reference = opinion(windows)(made)
-    chosen = doubted(reference, made.subject, number + CONTROLS, generator(child(stream, "chosen")))
-    records, never = (made.take(np.isin(made.subject, names)) for names in np.split(chosen, [number]))
+    candidates = canary_records(windows, settings, unit, CANDIDATES * (number + CONTROLS), stream)
+    reference = opinion(windows)(candidates)
+    chosen = doubted(reference, candidates.subject, number + CONTROLS, generator(child(stream, "chosen")))
+    records, never = (
+        candidates.take(np.isin(candidates.subject, names)) for names in np.split(chosen, [number])
+    )
 
     def fit(rows: WindowSet) -> Callable[[WindowSet], Floats]:
         # Opinions of far-out windows drift from training to training, all in the same direction.

@@ -69,9 +69,9 @@ def nearness_on_average(windows: Windows, synthetic: Windows) -> Floats:
     Euclidean distances. Generators of averages give a record away by where all that they make lies.
     """
     rows = windows.reshape(len(windows), -1).astype(np.float64)
-    made = synthetic.reshape(len(synthetic), -1).astype(np.float64)
-    centre = made.mean(axis=0)
-    spread = float(np.square(made - centre).sum(axis=1).mean())
+    flat = synthetic.reshape(len(synthetic), -1).astype(np.float64)
+    centre = flat.mean(axis=0)
+    spread = float(np.square(flat - centre).sum(axis=1).mean())
     return np.asarray(-np.sqrt(np.square(rows - centre).sum(axis=1) + spread), dtype=np.float64)
 
 
@@ -179,8 +179,8 @@ def _nearness(records: WindowSet, owner: Names, release: Subjects) -> Floats:
     found = np.empty((2, len(records)))
     for stress in (False, True):
         asked = records.stress == stress
-        made = release.windows[(release.condition == STRESS) == stress]
+        synthetic = release.windows[(release.condition == STRESS) == stress]
         if asked.any():
             of_kind = (nearness, nearness_on_average)
-            found[:, asked] = [near(records.windows[asked], made) for near in of_kind]
+            found[:, asked] = [near(records.windows[asked], synthetic) for near in of_kind]
     return np.stack([record_means(row, owner) for row in found])

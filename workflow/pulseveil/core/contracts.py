@@ -126,7 +126,7 @@ class WindowSet(Rows):
 class SyntheticSet(Rows):
     """Synthetic windows of one generator and seed, for every fold it was trained for.
 
-    `fold (n) str` names the fold whose generator made the window ("all" for a generator shared by all
+    `fold (n) str` names the fold whose generator synthesized the window ("all" for a generator shared by all
     folds); `subject` is `SYN0001`...; the first k subjects of a fold are a valid smaller set.
     """
 
@@ -155,7 +155,7 @@ class FeatureSet(Rows):
 
     features (n, 6, bins) float32, FFT amplitudes (unit of the channel); statistics (n, k) float32 with
     `statistic_names` (k); frequency_hz (6, bins), NaN where bins carry no frequency (sorted or padded).
-    `fold (n) str` is "" for real windows, else the fold whose generator made the window.
+    `fold (n) str` is "" for real windows, else the fold whose generator synthesized the window.
     """
 
     features: NDArray[np.float32]

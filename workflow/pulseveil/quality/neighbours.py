@@ -17,7 +17,7 @@ def nearest_distances(rows: Rows, among: Rows) -> NDArray[np.float64]:
     """Euclidean distance (n) of each row (n, k) to its nearest row `among` (m, k).
 
     From synthetic to real: values below those of held-out people hint at copies of training windows. From
-    real to synthetic: large values hint at windows that are never made. Falls with more rows `among`.
+    real to synthetic: large values hint at windows that are never generated. Falls with more rows `among`.
     Fidelity, not privacy: neither small nor large values bound what an attacker can learn.
     """
     from sklearn.neighbors import NearestNeighbors

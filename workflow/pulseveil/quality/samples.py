@@ -58,12 +58,12 @@ def compare(training: Sample, synthetic: Sample, held_out: Sample | None, stream
     halvings = list(_halvings(training, stream))
     counts = class_counts(training, synthetic, *(half for halving in halvings for half in halving))
     real = draw(training, counts, child(stream, "real"))
-    made = draw(synthetic, counts, child(stream, "synthetic"))
+    generated = draw(synthetic, counts, child(stream, "synthetic"))
     floors = [
         Pair(*(draw(half, counts, child(stream, "half", i, j)) for j, half in enumerate(halving)))
         for i, halving in enumerate(halvings)
     ]
-    return Comparisons(Pair(real, made), tuple(floors), held_out and Pair(real, held_out))
+    return Comparisons(Pair(real, generated), tuple(floors), held_out and Pair(real, held_out))
 
 
 def class_counts(*samples: Sample) -> tuple[int, int]:

@@ -145,9 +145,9 @@ def model_card(facts: Facts) -> str:
 
 
 def data_card(
-    facts: Facts, synthetic: SyntheticSet, made: Mapping[str, str], hashes: Mapping[str, str]
+    facts: Facts, synthetic: SyntheticSet, drawn: Mapping[str, str], hashes: Mapping[str, str]
 ) -> str:
-    """The card of an export: `made` says how it was drawn, `hashes` are the sha256 of its files by name."""
+    """The card of an export: `drawn` says how it was drawn, `hashes` are the sha256 of its files by name."""
     counts = np.bincount(synthetic.condition, minlength=len(facts.classes)).tolist()
     # Every fold has its own SYN0001.
     inside = [_share(synthetic, i, c.low, c.high) for i, c in enumerate(facts.channels)]
@@ -155,7 +155,7 @@ def data_card(
     return _render(
         "data_card.md.jinja",
         facts,
-        made=made,
+        drawn=drawn,
         hashes=hashes,
         subjects=subjects,
         windows=len(synthetic),
@@ -165,10 +165,10 @@ def data_card(
     )
 
 
-def write_cards(path: Path, facts: Facts, synthetic: SyntheticSet, made: Mapping[str, str]) -> list[Path]:
+def write_cards(path: Path, facts: Facts, synthetic: SyntheticSet, drawn: Mapping[str, str]) -> list[Path]:
     """Write data card and model card beside the export at `path`; returns their paths."""
     cards = {
-        "data_card.md": data_card(facts, synthetic, made, {path.name: identity.file_hash(path)}),
+        "data_card.md": data_card(facts, synthetic, drawn, {path.name: identity.file_hash(path)}),
         "model_card.md": model_card(facts),
     }
     written = []

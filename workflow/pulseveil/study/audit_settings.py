@@ -35,7 +35,7 @@ class AuditSettings(Settings):
     guesses: int = Field(2, gt=0, description="canaries of one training whose coins are guessed")
     runs: int = Field(50, gt=0, description="trainings with canaries")
     repetitions: int = Field(100, ge=0, description="trainings with one and the same canary, or without it")
-    windows_each: int = Field(4, gt=0, description="windows of a made-up person")
+    windows_each: int = Field(4, gt=0, description="windows of a synthetic person")
     radius: float = Field(3.0, gt=0, description="standard deviations between a canary and the mean")
     released_subjects: int = Field(
         5,

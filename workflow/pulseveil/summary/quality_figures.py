@@ -174,11 +174,11 @@ def _maps(part: SubFigure, portraits: Sequence[Portrait]) -> None:
 
 
 def _points(
-    panel: Axes, portrait: Portrait, real: NDArray[np.float32], made: NDArray[np.float32], colour: str
+    panel: Axes, portrait: Portrait, real: NDArray[np.float32], synthetic: NDArray[np.float32], colour: str
 ) -> None:
     for points, stress, paint in (
         (real, portrait.real_stress, GREY),
-        (made, portrait.synthetic_stress, colour),
+        (synthetic, portrait.synthetic_stress, colour),
     ):
         for is_stress, marker in zip((False, True), _MARKERS, strict=True):
             shown = points[stress == is_stress]
