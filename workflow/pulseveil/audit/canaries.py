@@ -104,7 +104,7 @@ def canary_records(
 
 
 def as_trained_on(records: WindowSet, settings: AuditSettings, unit: Unit) -> WindowSet:
-    """Canaries as a training sees them: those of the unit window share the room that was made for them."""
+    """Canaries as a training sees them: those of the unit window share the capacity added for them."""
     return shared_subjects(records, settings.windows_each, records.stride_s) if unit == "window" else records
 
 

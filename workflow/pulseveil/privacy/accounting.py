@@ -94,8 +94,8 @@ def check_ranges(values: Mapping[str, float], source: str) -> None:
 def epsilon_pld(mechanisms: Sequence[Mechanism], delta: float) -> float:
     """Epsilon by privacy loss distributions, never below the true one; exact where all batches are full.
 
-    Neighbours: one record's contribution is zero in one of them. A draw cut to its room is accounted with the
-    other records that the cut lets in.
+    Neighbours: one record's contribution is zero in one of them. A draw cut to its capacity is accounted with
+    the other records that the cut lets in.
 
     Source: Koskela et al. 2020; Doroshenko et al. 2022; for cut draws arXiv:2508.15089.
     """
@@ -143,7 +143,7 @@ def epsilon_of_groups(groups: Sequence[Group], delta: float) -> float:
     It is infinite where a k is: how many records change has no bound.
 
     Full batches: k times mu, exactly. Poisson draws: of k records a binomial number is in the step, which is
-    a mixture of Gaussians. Cut draws: where the other records leave no room for all k, each record of the
+    a mixture of Gaussians. Cut draws: where the other records leave no capacity for all k, each record of the
     group that comes in may push out another one, so twice that number bounds what changes.
 
     Source: Choquette-Choo et al. 2024 (arXiv:2310.15526) for the mixture.
@@ -252,8 +252,8 @@ def _group_distribution(steps: _Steps, grid: float) -> Any:
 def _renyi_curve(steps: _Steps) -> NDArray[np.float64]:
     """Renyi divergences of one step at dp-accounting's orders.
 
-    A cut draw is the mixture of a draw with room, and of one where the record also pushes another one out;
-    exp((order - 1) divergence) of a mixture is at most the mixture of the two.
+    A cut draw is the mixture of a draw with capacity left, and of one where the record also pushes another
+    one out; exp((order - 1) divergence) of a mixture is at most the mixture of the two.
     """
     from scipy.stats import binom
 
@@ -272,8 +272,8 @@ def _renyi_curve(steps: _Steps) -> NDArray[np.float64]:
         return curve(1)
     powers = library.rdp.RdpAccountant().orders - 1
     full = binom.logsf(steps.room - 1, steps.n - 1, steps.q)
-    open_room = binom.logcdf(steps.room - 1, steps.n - 1, steps.q)
-    return np.asarray(np.logaddexp(open_room + powers * curve(1), full + powers * curve(2)) / powers)
+    open_capacity = binom.logcdf(steps.room - 1, steps.n - 1, steps.q)
+    return np.asarray(np.logaddexp(open_capacity + powers * curve(1), full + powers * curve(2)) / powers)
 
 
 def _grid(composition: _Composition) -> float:

@@ -89,7 +89,7 @@ class Mechanism:
     """`steps` Gaussian mechanisms on sums of records, each record clipped to L2 norm `clip_norm`.
 
     unit: what one record is. n: public number of records. q: probability with which a step includes a record;
-    1 means all of them. room: the most records that a step can hold (n for a full batch); a larger draw is
+    1 means all of them. room: capacity, the most records of a step (n for a full batch); a larger draw is
     cut to a uniformly random subset. noise_multiplier: standard deviation of the noise on the sum, divided by
     `clip_norm`. Neighbouring data sets differ in one record, whose contribution is zero in one of them.
     """
@@ -116,7 +116,9 @@ class Mechanism:
             if not holds:
                 raise ValueError(f"mechanism {self.name}: {name} {getattr(self, name)} is out of range")
         if self.q == 1 and self.room < self.n:
-            raise ValueError(f"mechanism {self.name}: a full batch of {self.n} needs room for all of them")
+            raise ValueError(
+                f"mechanism {self.name}: a full batch of {self.n} needs capacity for all of them"
+            )
 
     @property
     def sampler(self) -> Sampler:

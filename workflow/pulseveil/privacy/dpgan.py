@@ -63,7 +63,7 @@ class State(NamedTuple):
 class Batches(NamedTuple):
     """Inputs of a number of steps.
 
-    rows (steps, room, windows_each) int32: real windows of each record, NOBODY where there is none;
+    rows (steps, capacity, windows_each) int32: real windows of each record, NOBODY where there is none;
     noise_seeds (steps, 2) int32; codes (steps, 2, fakes) int32 and made_from (steps, 2, fakes, ...) float32
     of synthetic windows, first for the discriminator and then for the generator; place (steps, fakes) on
     [0, 1) of the former (see `Made`).
@@ -196,8 +196,8 @@ def clipped_gradients(
 ) -> list[tf.Tensor]:
     """Sum over records of the clipped gradient of a record's mean loss.
 
-    losses(numbers, note): of the windows of these numbers (m). rows (room, windows_each): the windows of each
-    record; records of NOBODY add nothing.
+    losses(numbers, note): of the windows of these numbers (m). rows (capacity, windows_each): the windows of
+    each record; records of NOBODY add nothing.
     """
     windows_each = rows.shape[1]
     at_once = max(1, ROWS_A_PASS // windows_each)
@@ -238,7 +238,7 @@ def fingerprint(recipe: Recipe, records: Records, first: Players) -> str:
 def _draws(
     recipe: Recipe, records: Records, noise: Noise, secret: str, attempt: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Windows (steps, room, windows_each) and noise seeds (steps, 2) of all steps of an attempt."""
+    """Windows (steps, capacity, windows_each) and noise seeds (steps, 2) of all steps of an attempt."""
     mechanism, path = recipe.mechanism, (recipe.mechanism.name, secret, attempt)
     order = draw(mechanism, noise.generator(*path, "draws"))
     rows = drawn_rows(records, order, recipe.windows_each, noise.generator(*path, "windows"))

@@ -74,7 +74,7 @@ class Scales(NamedTuple):
 
 
 class Chance(NamedTuple):
-    """What chance decides in some steps: record numbers (steps, room), seeds of the noise (steps, 2)."""
+    """What chance decides in some steps: record numbers (steps, capacity), seeds of the noise (steps, 2)."""
 
     order: tf.Tensor
     noise_seeds: tf.Tensor

@@ -126,7 +126,7 @@ def lay_out(
 def drawn_rows(
     records: Records, order: NDArray[np.int32], windows_each: int, rng: np.random.Generator
 ) -> NDArray[np.int32]:
-    """Windows (steps, room, windows_each) of the records that `order` (steps, room) names.
+    """Windows (steps, capacity, windows_each) of the records that `order` (steps, capacity) names.
 
     A record's windows are drawn with replacement, by random numbers that belong to the step and the record:
     they depend neither on other records nor on the record's position in the draw. NOBODY for records that
@@ -143,16 +143,16 @@ ABSENT = -1
 
 
 def draw(mechanism: Mechanism, rng: np.random.Generator) -> NDArray[np.int32]:
-    """Record numbers (steps, room) of all steps; slots that stay free hold ABSENT and come last.
+    """Record numbers (steps, capacity) of all steps; slots that stay free hold ABSENT and come last.
 
     Each of the n records is in each step with probability q, independently of all else (Poisson sampling); a
-    draw above the room is cut to a uniformly random subset. With q = 1 each step holds all records.
+    draw above the capacity is cut to a uniformly random subset. With q = 1 each step holds all records.
     """
     return draws(rng, n=mechanism.n, q=mechanism.q, room=mechanism.room, steps=mechanism.steps)
 
 
 def draws(rng: np.random.Generator, *, n: int, q: float, room: int, steps: int) -> NDArray[np.int32]:
-    """The draws (steps, room) of `draw`, where there is no mechanism: for models without privacy."""
+    """The draws (steps, capacity) of `draw`, where there is no mechanism: for models without privacy."""
     order = np.full((steps, room), ABSENT, np.int32)
     for row in order:
         drawn = np.flatnonzero(rng.random(n) < q)
@@ -165,7 +165,7 @@ def draws(rng: np.random.Generator, *, n: int, q: float, room: int, steps: int) 
 def with_released(
     order: NDArray[np.int32], mechanism: Mechanism, released: int, rng: np.random.Generator
 ) -> NDArray[np.int32]:
-    """The draws `order` (steps, room), and beside them `released` further records, each drawn with q too.
+    """The draws `order` (steps, capacity), and beside them `released` further records, each drawn with q too.
 
     Those are numbered from the mechanism's n upwards. No draw is cut for them.
     """

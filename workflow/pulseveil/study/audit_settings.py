@@ -68,7 +68,7 @@ class AuditSettings(Settings):
         return self
 
     def made_up_people(self, unit: Unit) -> int:
-        """How many people more than the cohort has a training with canaries must have room for."""
+        """How many people more than the cohort has a training with canaries must have capacity for."""
         return self.canaries if unit == "subject" else math.ceil(self.canaries / self.windows_each)
 
     def verdicts(self, unit: Unit, people: int, *, has_curve: bool, has_discriminator: bool = False) -> int:

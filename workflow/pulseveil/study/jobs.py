@@ -276,7 +276,7 @@ class AuditJob(TrainingJob):
         return Fold(name="audit", train_subjects=(*self.subjects, *canaries), test_subjects=())
 
     def budgets(self) -> tuple[Budget, Budget]:
-        """The budget that is claimed, and the one of trainings that have room for canaries."""
+        """The budget that is claimed, and the one of trainings that have capacity for canaries."""
         plain, wider = (self.budget(self.epsilon, self.fold(with_canaries=flag)) for flag in (False, True))
         return plain, wider
 

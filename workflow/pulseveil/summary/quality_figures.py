@@ -97,8 +97,8 @@ def _signal(name: str) -> str:
 
 
 def _distributions(part: SubFigure, portraits: Sequence[Portrait], channels: int) -> None:
-    room = {"left": 0.035, "right": 0.995, "bottom": 0.2, "top": 0.8, "wspace": 0.08, "hspace": 0.12}
-    panels = part.subplots(len(_CONDITIONS), channels, squeeze=False, sharex="col", gridspec_kw=room)
+    margins = {"left": 0.035, "right": 0.995, "bottom": 0.2, "top": 0.8, "wspace": 0.08, "hspace": 0.12}
+    panels = part.subplots(len(_CONDITIONS), channels, squeeze=False, sharex="col", gridspec_kw=margins)
     for row, condition in enumerate(_CONDITIONS):
         for i, panel in enumerate(panels[row]):
             real = portraits[0]
@@ -116,8 +116,8 @@ def _distributions(part: SubFigure, portraits: Sequence[Portrait], channels: int
 
 
 def _spectra(part: SubFigure, portraits: Sequence[Portrait], channels: int) -> None:
-    room = {"left": 0.06, "right": 0.985, "bottom": 0.28, "top": 0.7, "wspace": 0.4}
-    panels = part.subplots(1, channels, squeeze=False, gridspec_kw=room)[0]
+    margins = {"left": 0.06, "right": 0.985, "bottom": 0.28, "top": 0.7, "wspace": 0.4}
+    panels = part.subplots(1, channels, squeeze=False, gridspec_kw=margins)[0]
     for i, panel in enumerate(panels):
         real = portraits[0]
         panel.plot(real.frequency_hz, _decibel(real.real_power[i]), color=GREY, linewidth=1.8)
@@ -142,8 +142,8 @@ def _correlations(part: SubFigure, portraits: Sequence[Portrait]) -> None:
         matrices.append((_named(portrait), portrait.synthetic_correlation))
         title = f"ε = {labels.level(_epsilon(portrait))} {labels.MINUS} real"
         matrices.append((title, portrait.synthetic_correlation - portrait.real_correlation))
-    room = {"left": 0.11, "right": 0.945, "bottom": 0.34, "top": 0.82, "wspace": 0.05}
-    panels = part.subplots(1, len(matrices), squeeze=False, gridspec_kw=room)[0]
+    margins = {"left": 0.11, "right": 0.945, "bottom": 0.34, "top": 0.82, "wspace": 0.05}
+    panels = part.subplots(1, len(matrices), squeeze=False, gridspec_kw=margins)[0]
     for panel, (title, matrix) in zip(panels, matrices, strict=True):
         image = panel.imshow(matrix, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto")
         panel.set_title(title, fontsize=8)
@@ -159,8 +159,8 @@ def _correlations(part: SubFigure, portraits: Sequence[Portrait]) -> None:
 
 
 def _maps(part: SubFigure, portraits: Sequence[Portrait]) -> None:
-    room = {"left": 0.035, "right": 0.995, "bottom": 0.12, "top": 0.78, "wspace": 0.12}
-    panels = part.subplots(1, 2 * len(portraits), squeeze=False, gridspec_kw=room)[0]
+    margins = {"left": 0.035, "right": 0.995, "bottom": 0.12, "top": 0.78, "wspace": 0.12}
+    panels = part.subplots(1, 2 * len(portraits), squeeze=False, gridspec_kw=margins)[0]
     for i, (portrait, colour) in enumerate(zip(portraits, SYNTHETIC, strict=False)):
         components, neighbours = panels[2 * i : 2 * i + 2]
         _points(components, portrait, portrait.real_components, portrait.synthetic_components, colour)
