@@ -61,9 +61,10 @@ def attack_generator(
     """All audits of a generator by what it releases, one row a record and attack (columns of `tables`).
 
     All trainings run the same mechanism: that of `synthesize` over the public number of records, the others
-    over one that has capacity for the canaries. `train_discriminator` answers with the discriminator's opinion
-    of windows; None for generators without one. Membership: are the synthetic windows nearer to a person's when
-    the person was trained on? Missing person: of the releases that lack one person each, which one lacks
+    over one that has capacity for the canaries. `train_discriminator` answers with the discriminator's
+    opinion of windows; None for generators without one. Membership: are the synthetic windows nearer to a
+    person's when the person was trained on? Missing person: of the releases that lack one person each,
+    which one lacks
     whom? Two such releases differ by a swap of two people; the row stands beside chance and has no verdict.
     """
 
@@ -129,7 +130,8 @@ def attack_detector(
 
     `train` and `train_with_canaries` run the same mechanism, over the public number of records and over one
     that has capacity for the canaries. Of people, each one is attacked and judged; of windows, which are too
-    many for that, all of them together, without a verdict. Without `settings.trainings` there are canaries alone.
+    many for that, all of them together, without a verdict. Without `settings.trainings` there are
+    canaries alone.
     """
     membership = []
     if settings.trainings:
