@@ -4,7 +4,7 @@ import numpy as np
 from pydantic import Field
 
 from pulseveil.core.randomness import root_stream
-from pulseveil.generators import Generator, GeneratorSettings
+from pulseveil.generators import Generator, GeneratorSettings, Training
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.privacy.budget import NOT_PRIVATE
 
@@ -26,10 +26,10 @@ class Blurred(Generator):
         self._mean, self._spread = mean, spread
 
     @classmethod
-    def fit(cls, settings, windows, condition, *, classes, budget, stream, checkpoint=None, subject=None):
-        """Learn from windows (n, time, channels) with condition codes (n) from 0 to classes - 1."""
-        budget.refuse_private("blurred")
-        groups = [windows[condition == code] for code in range(classes)]
+    def fit(cls, settings, training):
+        """Learn from training.windows (n, time, channels) and training.condition (n), codes from 0 on."""
+        training.budget.refuse_private("blurred")
+        groups = [training.windows[training.condition == code] for code in range(training.classes)]
         mean = np.stack([group.mean(axis=0) for group in groups])
         return cls(mean, settings.spread * np.stack([group.std(axis=0) for group in groups]))
 
@@ -64,7 +64,9 @@ condition = np.repeat(np.array([0, 1], dtype=np.int8), 50)
 windows = (3 * condition[:, None, None] + random.normal(size=(100, 60, 2))).astype(np.float32)
 
 settings = BlurredSettings(spread=0.5)
-model = Blurred.fit(settings, windows, condition, classes=2, budget=NOT_PRIVATE, stream=root_stream(1))
+subject = np.full(len(windows), "S1")
+training = Training(windows, condition, subject, classes=2, budget=NOT_PRIVATE, stream=root_stream(1))
+model = Blurred.fit(settings, training)
 
 # A subject that PulseVeil synthesizes has 25 windows of condition 0 and 10 of condition 1.
 made = synthetic_subjects(model, subjects=40, classes=2, stream=root_stream(2))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pulseveil import detectors, generators
 from pulseveil.cohorts.simulated import Simulated, SimulatedSettings
 from pulseveil.core.contracts import SyntheticSet
 from pulseveil.core.randomness import child, root_stream
@@ -23,11 +24,14 @@ tested = cut_windows(recordings[4:], **SOUND, stride_s=60, windows="detector")
 # A generator learns real windows (n, 60, 6) with their conditions (n): here 0 rest and 1 stress.
 model = Moments.fit(
     MomentsSettings(rank=10),
-    training.windows,
-    training.stress.astype(np.int8),
-    classes=2,
-    budget=NOT_PRIVATE,
-    stream=child(root, "generator"),
+    generators.Training(
+        windows=training.windows,
+        condition=training.stress.astype(np.int8),
+        subject=training.subject,
+        classes=2,
+        budget=NOT_PRIVATE,
+        stream=child(root, "generator"),
+    ),
 )
 made = synthetic_subjects(model, subjects=20, classes=2, stream=child(root, "synthesis"))
 synthetic = SyntheticSet(
@@ -52,7 +56,9 @@ synthetic = SyntheticSet(
 learnt, asked = (
     extract_features(windows, protocol="sound", pairing="published") for windows in (synthetic, tested)
 )
-detector = Logistic(LogisticSettings()).fit(learnt, budget=NOT_PRIVATE, stream=child(root, "detector"))
+detector = Logistic.fit(
+    LogisticSettings(), detectors.Training(learnt, NOT_PRIVATE, stream=child(root, "detector"))
+)
 # The windows that set a person's scale are never tested.
 asked = asked.take(~asked.calibration)
 outputs = detector.score(asked)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pulseveil.core import identity, randomness, registry, store, tensorflow
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.contracts import FeatureSet, Scores
-from pulseveil.core.errors import StopRequested, Told, never, never_requested
-from pulseveil.detectors import Detector, DetectorKind, Fitted, Training
+from pulseveil.core.errors import StopRequested, never_requested
+from pulseveil.detectors import DetectorKind, Fitted, Training
 from pulseveil.evaluation import protocols
 from pulseveil.evaluation.protocols import ALL, Fold
 from pulseveil.privacy.budget import Budget

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pulseveil.core import store
+from pulseveil.core.atomic import write_json
 from pulseveil.core.randomness import Stream, child, root_stream
 from pulseveil.privacy import ledger
 from pulseveil.privacy.statement import statement
@@ -108,7 +108,7 @@ def _write_tables(
     printing.write_csv(folder / "per_subject.csv", results.per_subject)
     printing.write_csv(folder / "differences.csv", differences_table(cells, description, _STREAM))
     printing.write_csv(folder / "quality.csv", quality)
-    store.write_json(folder / "columns.json", columns.dictionary())
+    write_json(folder / "columns.json", columns.dictionary())
     names = ("main.csv", "main.tex", "main.html", "per_subject.csv", "differences.csv", "quality.csv")
     return [folder / name for name in (*names, "columns.json")]
 
