@@ -1,6 +1,6 @@
 """Golden values: a result that changes although its stage's version does not turns this red.
 
-After a wanted change raise the version in `stages` or in the model's class, run
+After a wanted change raise the version in `core.identity` or in the model's class, run
 `python tests/unit/test_golden.py` and put the printed values here.
 """
 

@@ -149,7 +149,7 @@ class DetectorKind(Protocol):
     def audited_settings(settings: Any, claimed: Budget, audited: Budget) -> Any:
         """Settings that run within `audited`, on more records, the mechanisms of `settings` within `claimed`.
 
-        As they are where steps take all records. Poisson draws keep their q by `privacy.mechanism.at_rate`.
+        As they are where steps take all records. Poisson draws keep their q by `privacy.budget.at_rate`.
         """
         return settings
 

@@ -18,7 +18,7 @@ from pulseveil.privacy.ledger import Entry
 
 
 class AutoencoderModel(GeneratorModel):
-    """A trained decoder of the values of windows (`window_values`).
+    """A trained decoder of the values of windows (`private_moments.WindowValues`).
 
     A window of a condition is made from normal latent values, the decoder's mean and deviation of each value,
     and a rest whose spectrum is public. Nothing else of the data is kept.

@@ -127,7 +127,7 @@ class DGANModel(GeneratorModel):
         """Windows (n, time, channels) of the codes `condition` (n), made from noise (n, noise_size).
 
         Labels `channel`: of the candidates that a row's noise makes, the first of its condition, else the
-        one nearest to it (`label_signals`).
+        one nearest to it (`examples.label_signals`).
         """
         return self._chosen(condition, noise)[0]
 
