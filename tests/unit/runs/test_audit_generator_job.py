@@ -99,9 +99,8 @@ def test_a_private_generator_with_too_little_noise_is_caught(unit, fixed_coins, 
     """
     fit_private = Moments._fit_private
 
-    def quiet(*data_and_settings):
-        *given, budget = data_and_settings
-        return fit_private(*given, replace(budget, epsilon=1e4))
+    def quiet(settings, training):
+        return fit_private(settings, replace(training, budget=replace(training.budget, epsilon=1e4)))
 
     monkeypatch.setattr(Moments, "_fit_private", quiet)
     settings = AuditSettings(trainings=5, canaries=1, guesses=1, runs=60, repetitions=100)
