@@ -31,9 +31,8 @@ def cpu_seconds(function, *arguments):
 
 
 def ours(name, x, stress):
-    kind = registry.load("detectors", name)
-    settings = kind.Settings()
-    network = kind(settings).network(*x.shape[1:])
+    settings = registry.load("detectors", name).Settings()
+    network = registry.model("detectors", name).network(settings, *x.shape[1:])
 
     def run(rows, epochs):
         training.fit(

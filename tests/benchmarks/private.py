@@ -102,8 +102,9 @@ def discriminator(name: str) -> Problem:
 
 
 def detector_network(name: str, bins: int) -> Network:
-    kind = registry.load("detectors", DETECTORS[name])
-    network: Network = kind(kind.Settings()).private_network(SIGNALS, bins)
+    settings = registry.load("detectors", DETECTORS[name]).Settings()
+    model = registry.model("detectors", DETECTORS[name])
+    network: Network = model.private_network(settings, SIGNALS, bins)
     return network
 
 

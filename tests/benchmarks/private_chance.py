@@ -121,8 +121,9 @@ def shifts(small: bool) -> None:
 def in_step(small: bool) -> Case:
     """The sums of the CNN's steps on the data of the module's documentation."""
     settings = {"filters": 4, "dense_units": (6, 5)} if small else {}
-    kind = registry.load("detectors", "cnn")
-    network = kind(kind.Settings.model_validate(settings)).private_network(6, 8 if small else SOUND_BINS)
+    kind, model = registry.load("detectors", "cnn"), registry.model("detectors", "cnn")
+    own = kind.Settings.model_validate(settings)
+    network = model.private_network(own, 6, 8 if small else SOUND_BINS)
     rng = np.random.default_rng(0)
     records = ALIKE + 1
     window = rng.normal(size=(1, 1, network.signals, network.bins))
