@@ -80,6 +80,19 @@ def test_normals_are_quantiles_to_the_error_that_the_cost_of_digits_assumes(comp
         assert np.abs(found - sign * expected).max() < 2**-45
 
 
+def test_large_and_small_sums_get_the_numbers_of_one_sequence():
+    """Each number of a seed once and in order, whichever loop adds it: equal noise cancels in differences."""
+    shapes = [(3,), (2, 5), (2**17 + 1,), (7,), (2**9, 2**9), (4,)]
+    seed, sizes = tf.constant([3, 4]), [int(np.prod(shape)) for shape in shapes]
+    noised, came = tf.function(add_noise, jit_compile=True)([tf.zeros(shape) for shape in shapes], seed, 1.0)
+    whole = standard_normals(sum(sizes), seed).numpy()
+    assert int(came) == 1
+    found = np.concatenate([np.ravel(value) for value in noised])
+    # The grid of deviation 1 has steps of 1/64.
+    np.testing.assert_array_equal(found, np.round(whole * 64) / 64)
+    assert [tuple(value.shape) for value in noised] == shapes
+
+
 def test_a_normal_has_ninety_six_bits():
     """Each of 96 bits is fair, and no two are the same: read from the quantile of a number of known bits."""
     word = st.integers(0, 2**32 - 1)
