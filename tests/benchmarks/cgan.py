@@ -21,9 +21,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests import keras_cgan
 from tests.turns import Seconds, in_turns, one_process
 
+from pulseveil.generators.cgan import steps as cgan
 from pulseveil.generators.cgan import training
 from pulseveil.generators.cgan.networks import Shape
-from pulseveil.networks.adversaries import side_by_side
+from pulseveil.networks.loop import side_by_side
 
 BATCH = 8
 PUBLISHED_STEPS = 57_120
@@ -34,22 +35,22 @@ def batches(steps, seed=0):
     return training.Batches(
         tf.constant(rng.uniform(size=(steps, BATCH, 60, 6)).astype(np.float32)),
         tf.constant(rng.integers(0, 2, (steps, BATCH)).astype(np.int32)),
-        tf.constant(rng.normal(size=(steps, 2, BATCH, 60)).astype(np.float32)),
+        *(tf.constant(rng.normal(size=(steps, BATCH, 60)).astype(np.float32)) for _ in range(2)),
     )
 
 
 def ours(discriminator, steps, models=1):
-    objective = training.Objective(discriminator, 2e-4, 0.5, "published", 8.0, "relu", 0.3)
+    objective = cgan.Objective(discriminator, 2e-4, 0.5, "published", 8.0, "relu", 0.3)
     program = training.program(objective)
     seeds = range(models)
-    starts = [training.start(np.random.default_rng(i), objective, Shape(2, 60, 6)) for i in seeds]
+    starts = [cgan.start(np.random.default_rng(i), objective, Shape(2, 60, 6)) for i in seeds]
     state = side_by_side(starts)
-    data = training.batches_side_by_side([batches(steps, seed) for seed in seeds])
+    data = side_by_side([batches(steps, seed) for seed in seeds], axis=1)
     bound = tf.constant(1.0) if models == 1 else tf.ones(models)
 
     def run(steps):
         nonlocal state
-        state, losses = program(state, data, bound, tf.constant(0), tf.constant(steps))
+        state, losses = program(state, data, bound, tf.constant(steps))
         losses.numpy()
 
     return run
@@ -62,7 +63,8 @@ def plain(discriminator, steps, extra_calls):
 
     def run(steps):
         for i in range(steps):
-            losses = step(data.windows[i], data.condition[i][:, tf.newaxis], data.noise[i])
+            noise = tf.stack([data.discriminator_noise[i], data.generator_noise[i]])
+            losses = step(data.windows[i], data.condition[i][:, tf.newaxis], noise)
         losses.numpy()
 
     return run

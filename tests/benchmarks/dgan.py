@@ -18,10 +18,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests import keras_dgan
 from tests.turns import Seconds, in_turns, one_process
 
-from pulseveil.generators.dgan import training
+from pulseveil.generators.dgan import steps, training
 from pulseveil.generators.dgan.networks import Shape
-from pulseveil.generators.dgan.training import Draws, Objective, Rows
-from pulseveil.networks.adversaries import side_by_side
+from pulseveil.generators.dgan.steps import Objective, Rows
+from pulseveil.generators.dgan.training import Draws
+from pulseveil.networks.loop import side_by_side
 
 ROWS, BATCH = 1083, 1000
 SHAPE = Shape(
@@ -34,20 +35,20 @@ def data(passes, seed=0):
     windows = rng.uniform(size=(ROWS, SHAPE.values)).astype(np.float32)
     order = np.stack([rng.permutation(ROWS) for _ in range(passes)]).astype(np.int32)
     noise = rng.normal(size=(passes, ROWS, SHAPE.steps, SHAPE.noise)).astype(np.float32)
-    place = rng.uniform(size=(passes, ROWS)).astype(np.float32)
+    interpolation = rng.uniform(size=(passes, ROWS)).astype(np.float32)
     rows = Rows(tf.constant(windows), tf.zeros((ROWS, 0)))
-    return rows, Draws(*map(tf.constant, (order, noise, place)))
+    return rows, Draws(*map(tf.constant, (order, noise, interpolation)))
 
 
 def ours(passes, models=1):
     program = training.program(Objective(1e-4, 0.5, "each_window", 10.0), BATCH)
-    state = side_by_side([training.start(np.random.default_rng(seed), SHAPE) for seed in range(models)])
+    state = side_by_side([steps.start(np.random.default_rng(seed), SHAPE) for seed in range(models)])
     rows, draws = zip(*(data(passes, seed) for seed in range(models)), strict=True)
-    rows, draws = training.rows_side_by_side(rows), training.draws_side_by_side(draws)
+    rows, draws = side_by_side(rows), side_by_side(draws, axis=1)
 
     def run(passes):
         nonlocal state
-        state, losses = program(state, rows, draws, tf.constant(0), tf.constant(passes))
+        state, losses = program(state, rows, draws, tf.constant(passes))
         losses.numpy()
 
     return run
@@ -65,7 +66,7 @@ def plain(passes):
         for i in range(passes):
             for part in (slice(0, BATCH), slice(BATCH, ROWS)):
                 windows = tf.gather(rows.windows, draws.order[i, part])
-                losses = update(windows, draws.noise[i, part], draws.place[i, part])
+                losses = update(windows, draws.noise[i, part], draws.interpolation[i, part])
         losses.numpy()
 
     return run

@@ -21,7 +21,9 @@ from tests import keras_timegan
 from tests.turns import Seconds, in_turns, one_process
 
 from pulseveil.generators.timegan import training
-from pulseveil.generators.timegan.training import DRAWS, Batches
+from pulseveil.generators.timegan.steps import DRAWS, start
+from pulseveil.generators.timegan.training import Batches
+from pulseveil.networks.loop import side_by_side
 
 SIZES = {"channels": 6, "hidden": 10, "depth": 3}
 TIME, BATCH = 60, 128
@@ -39,8 +41,8 @@ def batches(phase, steps, seed=0):
 def ours(phase, steps, models=1):
     program = training.program(phase, 1e-3)
     seeds = range(models)
-    state = training.side_by_side([training.start(np.random.default_rng(seed), **SIZES) for seed in seeds])
-    data = training.batches_side_by_side([batches(phase, steps, seed) for seed in seeds])
+    state = side_by_side([start(np.random.default_rng(seed), **SIZES) for seed in seeds])
+    data = side_by_side([batches(phase, steps, seed) for seed in seeds], axis=2)
 
     def run(steps):
         nonlocal state

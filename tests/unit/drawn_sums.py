@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from pulseveil.core import registry
 from pulseveil.generators.autoencoder.training import Autoencoder
 from pulseveil.generators.cgan import networks as gan
-from pulseveil.generators.cgan.training import ConditionalAdversaries, Objective
+from pulseveil.generators.cgan.steps import ConditionalAdversaries, Objective
 from pulseveil.generators.dgan import networks, training
-from pulseveil.generators.dgan.training import DGANAdversaries
+from pulseveil.generators.dgan.steps import DGANAdversaries
 from pulseveil.generators.timegan.private import Embedding, SequenceAdversaries, Sizes
 from pulseveil.networks.adversaries import Adversaries, Real
 from pulseveil.networks.learner import Learner, as_learner
@@ -145,15 +145,15 @@ def of_adversaries(
     start = dpgan.State(adversaries.start(np.random.default_rng(1)), tf.constant(0))
     scales = dpgan.Scales(*(tf.constant(value) for value in (CLIP_NORM, 0.0, 1.0)))
     codes = tf.constant(rng.integers(2, size=(1, 2, fakes)).astype(np.int32))
-    made_from = tf.constant(rng.normal(size=(1, 2, fakes, *adversaries.noise_shape)).astype(np.float32))
-    place = tf.constant(rng.random((1, fakes)).astype(np.float32))
+    latent = tf.constant(rng.normal(size=(1, 2, fakes, *adversaries.noise_shape)).astype(np.float32))
+    interpolation = tf.constant(rng.random((1, fakes)).astype(np.float32))
     # So many steps before the generator's turn: it stays as it is.
     run = dpgan.program(adversaries, 1000)
 
     def averages(order: Sequence[int]) -> Array:
         drawn = np.full((1, records, windows_each), NOBODY, np.int32)
         drawn[0, : len(order)] = rows[list(order)]
-        batches = dpgan.Batches(tf.constant(drawn), tf.constant([[7, 8]]), codes, made_from, place)
+        batches = dpgan.Batches(tf.constant(drawn), tf.constant([[7, 8]]), codes, latent, interpolation)
         after = run(start, data, batches, scales, tf.constant(0), tf.constant(1))
         return flat(after.players.discriminator_adam.first)
 

@@ -154,7 +154,13 @@ def described_kind(group: registry.Group, name: str) -> dict[str, Any]:
     """How a study describes a model that is named like its kind."""
     kind = registry.load(group, name)
     role = {"role": kind.role} if group == "detectors" else {}
-    return {"kind": name, "title": kind.title, "colour": getattr(kind, "colour", None), **role}
+    return {
+        "kind": name,
+        "title": kind.title,
+        "colour": kind.colour,
+        "private_differences": kind.private_differences,
+        **role,
+    }
 
 
 def description(**changes: Any) -> dict[str, Any]:

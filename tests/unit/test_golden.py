@@ -34,6 +34,8 @@ GOLDEN = {
     "generator autoencoder": ((1, 1, 1), 0.04762844757681976),
     "generator moments": ((1, 1, 2), -0.28014454452892246),
     "generator cgan": ((1, 1, 2), 0.039659525813400764),
+    "generator dgan": ((1, 1, 3), 0.006614133438194228),
+    "generator timegan": ((1, 1, 2), -0.04422243428479577),
     "detector class_means": ((1, 1), 0.23872879858062),
     "detector cnn": ((1, 3), 0.18322428158809204),
     "detector cnn_lstm": ((1, 3), 0.17114259406791385),
@@ -49,6 +51,8 @@ GOLDEN = {
 SMALL = {
     "autoencoder": {"steps": 20},
     "cgan": {"steps": 20, "output": "linear"},
+    "dgan": {"epochs": 5, "units": 16, "noise": 4, "discriminator_units": 24, "discriminator_layers": 2},
+    "timegan": {"embedding_steps": 10, "supervised_steps": 10, "joint_steps": 10, "hidden": 6, "layers": 2},
     "cnn": {"epochs": 2},
     "cnn_lstm": {"epochs": 2},
     "transformer": {"epochs": 2, "blocks": 2},
@@ -132,7 +136,7 @@ NAMES = [
         for stage in ("windows", "spectra", "statistics")
         for protocol in ("paper", "sound")
     ),
-    *(f"generator {name}" for name in ("autoencoder", "moments", "cgan")),
+    *(f"generator {name}" for name in ("autoencoder", "moments", "cgan", "dgan", "timegan")),
     *(f"detector {name}" for name in registry.names("detectors")),
     "quality",
 ]

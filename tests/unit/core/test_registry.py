@@ -53,6 +53,7 @@ VARIABLES = {
         "uses_tensorflow": ("bool", 1),
         "private_units": ("frozenset[str]", "subject"),
         "programs": ("tuple[int, ...]", 1),
+        "private_differences": ("tuple[str, ...]", "none"),
         "model": ("str", 7),
     },
     "detectors": {
@@ -61,6 +62,7 @@ VARIABLES = {
         "uses_tensorflow": ("bool", "no"),
         "private_units": ("frozenset[str]", {"subject"}),
         "programs": ("tuple[int, ...]", ("1",)),
+        "private_differences": ("tuple[str, ...]", (1,)),
         "title": ("str", 1),
         "colour": ("str | None", 7),
         "role": ("Literal['model', 'majority', 'elapsed_time', 'public_signs', 'rule']", "timeline"),
@@ -78,7 +80,8 @@ EVERY_METHOD = [(group, name) for group in METHODS for name in METHODS[group]]
 EVERY_MEMBER = [(g, name) for g in METHODS for name in (*METHODS[g], *PROPERTIES[g], *VARIABLES[g])]
 # What a subclass of the base need not define.
 DEFAULTS = {
-    *("uses_tensorflow", "private_units", "programs", "mechanisms", "audited_settings", "ledger"),
+    *("uses_tensorflow", "private_units", "programs", "private_differences"),
+    *("mechanisms", "audited_settings", "ledger"),
     *("colour", "model", "role", "public_knowledge", "share_without_bins", "origin"),
 }
 _numbers = itertools.count()

@@ -8,12 +8,13 @@ import tensorflow as tf
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import child, generator, root_stream
-from pulseveil.generators.cgan import CGANSettings, networks, training
+from pulseveil.generators.cgan import CGANSettings, networks, steps, training
 from pulseveil.generators.cgan.model import CGANModel
+from pulseveil.generators.cgan.networks import GENERATOR_PARAMETERS
 from pulseveil.generators.cgan.training import Data, draw_batches, objective_of
 from pulseveil.generators.examples import shuffled_rows, typical_diversity
 from pulseveil.generators.subjects import synthetic_subjects
-from pulseveil.networks.adversaries import side_by_side
+from pulseveil.networks.loop import side_by_side
 from tests import keras_cgan
 from tests.trainings import plain
 
@@ -80,7 +81,7 @@ def test_discriminator_loss_and_gradients_are_those_of_keras(name):
     objective = objective_of(CGANSettings(discriminator=name))
     with tf.GradientTape() as tape:
         tape.watch(ours)
-        loss = training.discriminator_loss(objective, ours, real, fake, codes)
+        loss = steps.discriminator_loss(objective, ours, real, fake, codes)
     with tf.GradientTape() as keras_tape:
         logits = theirs([tf.concat([real, fake], 0), tf.concat([codes, codes], 0)[:, tf.newaxis]])
         target = tf.concat([tf.ones((8, 1)), tf.zeros((8, 1))], 0)
@@ -93,7 +94,7 @@ def test_discriminator_loss_and_gradients_are_those_of_keras(name):
 
 def test_training_steps_are_those_of_plain_keras():
     objective = objective_of(CGANSettings(**SHORT))
-    state = training.start(np.random.default_rng(2), objective, SHAPE)
+    state = steps.start(np.random.default_rng(2), objective, SHAPE)
     generator, discriminator = keras_cgan.generator(2), keras_cgan.discriminator("fcn", 2)
     keras_cgan.set_weights(generator, state.generator)
     keras_cgan.set_weights(discriminator, state.discriminator)
@@ -102,8 +103,10 @@ def test_training_steps_are_those_of_plain_keras():
     batches = draw_batches(data._replace(condition=data.condition.astype(np.int32)), 0, 8)
     program = training.program(objective)
     for i in range(2):
-        state, losses = program(state, batches, tf.constant(1.0), tf.constant(i), tf.constant(i + 1))
-        expected = step.update(batches.windows[i], batches.condition[i][:, tf.newaxis], batches.noise[i])
+        own = training.Batches(*(values[i : i + 1] for values in batches))
+        state, losses = program(state, own, tf.constant(1.0), tf.constant(1))
+        noise = tf.stack([batches.discriminator_noise[i], batches.generator_noise[i]])
+        expected = step.update(batches.windows[i], batches.condition[i][:, tf.newaxis], noise)
         np.testing.assert_allclose(losses, expected, rtol=2e-4)
     # A step of Adam has the rate's size even where the gradient is all rounding: bound the mean.
     for ours, theirs in ((state.generator, generator), (state.discriminator, discriminator)):
@@ -115,7 +118,7 @@ def diversity_and_gradient(kind, bound, fake, codes, noise):
     """The diversity term of windows, and its gradient with respect to them."""
     with tf.GradientTape() as tape:
         tape.watch(fake)
-        term = training.diversity(kind, tf.constant(bound), fake, codes, noise)
+        term = steps.diversity(kind, tf.constant(bound), fake, codes, noise)
     return float(term), tape.gradient(term, fake)
 
 
@@ -154,8 +157,9 @@ def test_only_the_effective_diversity_term_changes_a_step(kind):
     parameters = {}
     for weight in (0, 8):
         settings = CGANSettings(discriminator="fcn", diversity=kind, diversity_weight=weight)
-        state = training.start(np.random.default_rng(2), objective_of(settings), SHAPE)
-        state, _ = training.step(objective_of(settings), state, tf.constant(1.0), *batch())
+        state = steps.start(np.random.default_rng(2), objective_of(settings), SHAPE)
+        windows, codes, noise = batch()
+        state, _ = steps.step(objective_of(settings), tf.constant(1.0), state, windows, codes, *noise)
         parameters[weight] = flat(state.generator)
     assert np.array_equal(parameters[0], parameters[8]) == (kind == "published")
 
@@ -194,7 +198,7 @@ def test_a_resumed_training_equals_an_unbroken_one_to_the_last_bit(tmp_path):
     assert_equal_arrays(resumed, fit(260, selection="two_sample"))
 
 
-def test_a_training_prolonged_from_within_a_block_equals_one_long_training(tmp_path):
+def test_a_state_from_within_a_block_is_not_gone_on_from(tmp_path):
     path = tmp_path / "state.npz"
     fit(100, Checkpoint(path, "cell", 100))
     assert_equal_arrays(fit(260, Checkpoint(path, "cell", 1000)), fit(260))
@@ -213,7 +217,7 @@ MODELS = 3
 
 def alone_and_together(objective):
     """States of three models and the inputs of a step of each, and the same side by side."""
-    starts = [training.start(np.random.default_rng(i), objective, SHAPE) for i in range(MODELS)]
+    starts = [steps.start(np.random.default_rng(i), objective, SHAPE) for i in range(MODELS)]
     alone = [batch(seed=i) for i in range(MODELS)]
     windows, codes, noise = zip(*alone, strict=True)
     together = (tf.stack(windows), tf.stack(codes), tf.stack(noise, axis=1))
@@ -226,16 +230,14 @@ def test_discriminators_of_models_side_by_side_see_their_own_windows(name):
     starts, alone, state, (windows, codes, _) = alone_and_together(objective)
     with tf.GradientTape() as tape:
         tape.watch(state.discriminator)
-        losses = training.discriminator_loss(
+        losses = steps.discriminator_loss(
             objective, state.discriminator, windows, tf.reverse(windows, [2]), codes
         )
     gradients = tape.gradient(losses, state.discriminator)
     for i, (own, (real, code, _)) in enumerate(zip(starts, alone, strict=True)):
         with tf.GradientTape() as tape:
             tape.watch(own.discriminator)
-            loss = training.discriminator_loss(
-                objective, own.discriminator, real, tf.reverse(real, [1]), code
-            )
+            loss = steps.discriminator_loss(objective, own.discriminator, real, tf.reverse(real, [1]), code)
         np.testing.assert_allclose(losses[i], loss, rtol=1e-6)
         expected = flat(tape.gradient(loss, own.discriminator))
         found = flat([gradient[i] for gradient in gradients])
@@ -247,12 +249,12 @@ def test_models_side_by_side_have_diversity_bounds_of_their_own():
     starts, alone, state, together = alone_and_together(objective)
     bounds = [0.001, 0.002, 100.0]
     bound = tf.constant(bounds)
-    after, losses = training.update_generator(objective, state, bound, together[1], together[2][1])
+    after, losses = steps.update_generator(objective, state, bound, together[1], together[2][1])
     assert losses.shape == (2, MODELS)
     np.testing.assert_allclose(losses[1, :2], 8 * np.array(bounds[:2]), rtol=1e-3)
     for i, (own, (_, codes, noise)) in enumerate(zip(starts, alone, strict=True)):
         inputs = (tf.constant(bounds[i]), codes, noise[1])
-        alone_after, alone_losses = training.update_generator(objective, own, *inputs)
+        alone_after, alone_losses = steps.update_generator(objective, own, *inputs)
         np.testing.assert_allclose(losses[:, i], alone_losses, rtol=1e-5)
         # Adam's first average is a tenth of the gradient or so, whatever its size.
         found = flat([value[i] for value in after.generator_adam.first])
@@ -277,7 +279,7 @@ def fit_together(steps, checkpoint=None, count=MODELS, **settings):
 def test_a_model_among_others_is_the_one_that_is_trained_alone():
     for seed, (model, part) in enumerate(zip(fit_together(20), parts(), strict=True)):
         start = flat(
-            training.start(
+            steps.start(
                 generator(child(root_stream(seed), "parameters")), objective_of(CGANSettings(**SHORT)), SHAPE
             ).generator
         )
@@ -308,11 +310,17 @@ def test_each_model_keeps_its_own_best(tmp_path):
     stored = checkpoint.load()
     # The second model's generator at this time is perfect, the others' have failed.
     arrays = dict(stored.arrays)
-    scores = np.array([2.0, 0.5, 2.0])
-    checkpoint.save(stored.step, {**arrays, "best_score": scores})
+    of_each = 1 + len(GENERATOR_PARAMETERS)
+    best = sorted(arrays)[-MODELS * of_each :]
+    for name, score in zip(best[::of_each], (2.0, 0.5, 2.0), strict=True):
+        assert arrays[name].shape == ()
+        arrays[name] = np.array(score)
+    checkpoint.save(stored.step, arrays)
     models = fit_together(260, Checkpoint(path, "cell", 1000), selection="two_sample")
-    first = arrays["best_012"]
-    kept = [np.array_equal(model.arrays()["output_bias"], first[i]) for i, model in enumerate(models)]
+    first = [arrays[name] for name in best[of_each - 1 :: of_each]]
+    kept = [
+        np.array_equal(model.arrays()["output_bias"], bias) for model, bias in zip(models, first, strict=True)
+    ]
     assert kept == [False, True, False]
 
 
@@ -326,7 +334,7 @@ def test_every_pass_over_the_windows_is_a_fresh_order_and_blocks_continue_it():
 def test_blocks_of_steps_have_noise_and_windows_of_their_own():
     windows, codes = two_levels()
     first, second = (draw_batches(Data(windows, codes, root_stream(0)), block, 8) for block in (0, 1))
-    noise = np.stack([first.noise, second.noise])
+    noise = np.stack([[block.discriminator_noise, block.generator_noise] for block in (first, second)])
     # 240,000 draws in each: five standard errors of the mean and of the correlation.
     assert abs(noise.mean()) < 0.01 > abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1])
     assert noise.std() == pytest.approx(1, abs=0.01)

@@ -11,12 +11,12 @@ from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.errors import InputError, Interrupted
 from pulseveil.core.randomness import child, generator, root_stream
 from pulseveil.generators import FitsTogether
-from pulseveil.generators.dgan import DGAN, DGANSettings, training
+from pulseveil.generators.dgan import DGAN, DGANSettings, steps, training
 from pulseveil.generators.dgan import networks as dgan
-from pulseveil.generators.dgan import training as steps
 from pulseveil.generators.dgan.model import DGANModel
 from pulseveil.generators.examples import first_fitting, label_signals, label_values
-from pulseveil.networks.adversaries import side_by_side
+from pulseveil.networks import loop
+from pulseveil.networks.loop import side_by_side
 from pulseveil.quality.classifiers import two_sample_score
 from tests import keras_dgan
 from tests.trainings import plain
@@ -65,7 +65,7 @@ def samples(model, codes, seed=0):
 
 
 def small_batch(b=9, shape=SHAPE, seed=1):
-    """A state, rows, noise and place of one step."""
+    """A state, rows, noise and interpolation of one step."""
     rng = np.random.default_rng(seed)
     state = steps.start(rng, shape)
     windows = tf.constant(rng.uniform(size=(b, shape.steps * shape.values)), tf.float32)
@@ -93,42 +93,42 @@ def finite_difference_gradient(x, parameters, width=1e-6):
 
 
 def test_the_gradient_penalty_is_that_of_a_loop_over_windows_with_finite_differences():
-    state, rows, noise, place = small_batch()
+    state, rows, noise, interpolation = small_batch()
     made = dgan.generate(state.generator, noise, rows.codes).numpy().astype(np.float64)
-    between = made + place.numpy()[:, np.newaxis] * (rows.windows.numpy() - made)
+    between = made + interpolation.numpy()[:, np.newaxis] * (rows.windows.numpy() - made)
     gradients = [finite_difference_gradient(x, state.discriminator) for x in between]
     each = np.mean([(np.sqrt(g @ g) - 1) ** 2 for g in gradients])
     together = (np.sqrt(sum(g @ g for g in gradients)) - 1) ** 2
     for kind, expected in (("each_window", each), ("published", together)):
         objective = OBJECTIVE._replace(penalty=kind)
         _, (_, penalty) = steps.update_discriminator(
-            objective, state, rows, tf.constant(made, tf.float32), place
+            objective, state, rows, tf.constant(made, tf.float32), interpolation
         )
         assert float(penalty) == pytest.approx(10 * expected, rel=1e-4), kind
 
 
 def test_losses_are_those_of_wgan_gp_in_plain_numpy():
-    state, rows, noise, place = small_batch()
+    state, rows, noise, interpolation = small_batch()
     made = dgan.generate(state.generator, noise, rows.codes)
     real, fake = (
         np.mean([numpy_score(x, state.discriminator) for x in np.asarray(w, np.float64)])
         for w in (rows.windows, made)
     )
-    after, (loss, penalty) = steps.update_discriminator(OBJECTIVE, state, rows, made, place)
+    after, (loss, penalty) = steps.update_discriminator(OBJECTIVE, state, rows, made, interpolation)
     assert float(loss - penalty) == pytest.approx(fake - real, abs=1e-5)
     # The generator's loss is by the discriminator just updated, for the same made windows.
-    _, losses = steps.step(OBJECTIVE, state, rows, noise, place)
+    _, losses = steps.step(OBJECTIVE, state, rows, noise, interpolation)
     expected = -np.mean([numpy_score(x, after.discriminator) for x in made.numpy().astype(np.float64)])
     assert float(losses[2]) == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_told_condition_is_no_part_of_the_penalty():
     shape = SHAPE._replace(codes=2)
-    state, rows, noise, place = small_batch(shape=shape)
+    state, rows, noise, interpolation = small_batch(shape=shape)
     made = dgan.generate(state.generator, noise, rows.codes)
-    _, (_, before) = steps.update_discriminator(OBJECTIVE, state, rows, made, place)
+    _, (_, before) = steps.update_discriminator(OBJECTIVE, state, rows, made, interpolation)
     # With dead codes in the first layer the penalty is another one; with live ones their part is left out.
-    told = np.concatenate([made + place[:, None] * (rows.windows - made), rows.codes], axis=1)
+    told = np.concatenate([made + interpolation[:, None] * (rows.windows - made), rows.codes], axis=1)
     norms = [
         np.linalg.norm(finite_difference_gradient(x, state.discriminator)[:12])
         for x in told.astype(np.float64)
@@ -149,9 +149,9 @@ def test_steps_are_those_of_plain_keras(penalty):
     rng = np.random.default_rng(3)
     for _ in range(3):
         noise = tf.constant(rng.normal(size=(9, 2, 3)), tf.float32)
-        place = tf.constant(rng.uniform(size=9), tf.float32)
-        state, losses = steps.step(OBJECTIVE._replace(penalty=penalty), state, rows, noise, place)
-        theirs = plain.update(rows.windows, noise, place)
+        interpolation = tf.constant(rng.uniform(size=9), tf.float32)
+        state, losses = steps.step(OBJECTIVE._replace(penalty=penalty), state, rows, noise, interpolation)
+        theirs = plain.update(rows.windows, noise, interpolation)
         np.testing.assert_allclose(losses[:2], theirs[:2], rtol=1e-4)
         # The last bias moves all scores alike: its gradient is rounding, which Adam makes a step of.
         assert float(losses[2]) == pytest.approx(float(theirs[2]), abs=3 * 1e-3)
@@ -164,12 +164,14 @@ def test_a_pass_takes_each_row_once_and_ends_with_a_smaller_batch():
     state, rows, _, _ = small_batch(b=10)
     rng = np.random.default_rng(4)
     order = rng.permutation(10)
-    noise, place = rng.normal(size=(10, 2, 3)), rng.uniform(size=10)
-    draws = steps.Draws(*map(tf.constant, (order, noise.astype(np.float32), place.astype(np.float32))))
-    found, _ = steps.one_pass(OBJECTIVE, 4, state, rows, draws)
+    noise, interpolation = rng.normal(size=(10, 2, 3)), rng.uniform(size=10)
+    draws = training.Draws(
+        *map(tf.constant, (order, noise.astype(np.float32), interpolation.astype(np.float32)))
+    )
+    found, _ = training.one_pass(OBJECTIVE, 4, state, rows, draws)
     for part in (slice(0, 4), slice(4, 8), slice(8, 10)):
         own = steps.Rows(*(tf.gather(values, order[part]) for values in rows))
-        state, _ = steps.step(OBJECTIVE, state, own, draws.noise[part], draws.place[part])
+        state, _ = steps.step(OBJECTIVE, state, own, draws.noise[part], draws.interpolation[part])
     for ours, expected in zip(tf.nest.flatten(found), tf.nest.flatten(state), strict=True):
         np.testing.assert_allclose(ours, expected, atol=1e-6)
 
@@ -217,26 +219,30 @@ MODELS = 3
 
 def pass_inputs(seed, n=10):
     """A state, and rows and draws of one pass over them."""
-    state, rows, noise, place = small_batch(n, SHAPE._replace(codes=2), seed)
+    state, rows, noise, interpolation = small_batch(n, SHAPE._replace(codes=2), seed)
     order = np.random.default_rng(seed).permutation(n).astype(np.int32)
-    return state, rows, steps.Draws(*(tf.constant(values)[tf.newaxis] for values in (order, noise, place)))
+    return (
+        state,
+        rows,
+        training.Draws(*(tf.constant(values)[tf.newaxis] for values in (order, noise, interpolation))),
+    )
 
 
 @pytest.mark.parametrize("penalty", ["each_window", "published"])
 def test_models_side_by_side_learn_from_their_own_windows_and_numbers(penalty):
     objective = OBJECTIVE._replace(penalty=penalty)
     states, rows, draws = zip(*(pass_inputs(seed) for seed in range(MODELS)), strict=True)
-    state, losses = steps.one_pass(
+    state, losses = training.one_pass(
         objective,
         4,
         side_by_side(states),
-        steps.rows_side_by_side(rows),
-        steps.Draws(*(values[0] for values in steps.draws_side_by_side(draws))),
+        side_by_side(rows),
+        training.Draws(*(values[0] for values in side_by_side(draws, axis=1))),
     )
     assert losses.shape == (3, MODELS)
     for i, (own, of_model, drawn) in enumerate(zip(states, rows, draws, strict=True)):
-        first = steps.Draws(*(values[0] for values in drawn))
-        alone, expected = steps.one_pass(objective, 4, own, of_model, first)
+        first = training.Draws(*(values[0] for values in drawn))
+        alone, expected = training.one_pass(objective, 4, own, of_model, first)
         np.testing.assert_allclose(losses[:, i], expected, atol=1e-5)
         # Adam's averages have the size of the gradients, its steps have not.
         for moments, theirs in (
@@ -306,7 +312,7 @@ def test_passes_are_fresh_orders_with_noise_of_their_own():
     # 18,000 normal and 3,000 uniform numbers: four standard errors of mean and deviation.
     assert abs(noise.mean()) < 0.03
     assert noise.std() == pytest.approx(1, abs=0.022)
-    assert np.mean([first.place, second.place]) == pytest.approx(0.5, abs=0.022)
+    assert np.mean([first.interpolation, second.interpolation]) == pytest.approx(0.5, abs=0.022)
     assert not np.array_equal(first.noise, second.noise)
 
 
@@ -411,14 +417,15 @@ def test_a_condition_that_is_not_made_is_warned_of(caplog, trained_long):
     assert "dgan: condition 0: of" not in caplog.text
 
 
-def test_a_training_that_goes_well_is_not_warned_of(caplog):
+def test_a_training_that_goes_well_is_not_warned_of(caplog, monkeypatch):
+    monkeypatch.setattr(loop, "_SECONDS_BETWEEN_MESSAGES", 0.0)
     with caplog.at_level(logging.INFO):
         fit(LONG)
     assert "collapse" not in caplog.text
     assert "asked for" not in caplog.text
-    lines = [r.getMessage() for r in caplog.records if "losses: discriminator" in r.getMessage()]
-    assert len(lines) == 20
-    assert lines[-1].startswith("dgan: pass 1500 of 1500")
+    lines = [r.getMessage() for r in caplog.records if "discriminator" in r.getMessage()]
+    assert len(lines) == 1500 / 50
+    assert lines[-1].startswith("dgan: 150 windows, pass 1500 of 1500, discriminator ")
 
 
 def test_what_cannot_work_is_refused():

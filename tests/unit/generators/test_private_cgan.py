@@ -8,10 +8,10 @@ from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import root_stream
 from pulseveil.generators import Training
-from pulseveil.generators.cgan import CGAN, CGANSettings, networks, training
+from pulseveil.generators.cgan import CGAN, CGANSettings, networks, steps
 from pulseveil.generators.cgan.model import CGANModel
 from pulseveil.generators.cgan.networks import discriminate
-from pulseveil.generators.cgan.training import ConditionalAdversaries, Objective
+from pulseveil.generators.cgan.steps import ConditionalAdversaries, Objective
 from pulseveil.generators.private_settings import PrivateGAN
 from pulseveil.networks.adversaries import Real
 from pulseveil.privacy import dpgan
@@ -94,7 +94,7 @@ def real_losses(name, discriminator, data):
 def test_clipped_gradients_equal_a_plain_loop_over_records(name):
     windows, code, _ = people()
     data = Real(tf.constant(windows), tf.constant(code.astype(np.int32)))
-    start = training.start(np.random.default_rng(0), objective(name), SHAPE)
+    start = steps.start(np.random.default_rng(0), objective(name), SHAPE)
     rows = np.array([[3, 7, 3], [NOBODY] * 3, [39, 1, 0], [12, 13, 14]] + [[NOBODY] * 3] * 3, np.int32)
     expected = [np.zeros(value.shape) for value in start.discriminator]
     clip_norm, norms = 0.05, []
@@ -121,16 +121,16 @@ def test_a_step_is_half_real_over_expected_batch_half_fake_mean():
     """Without noise, read off the averages of Adam after its first step: half of the gradient (beta1 .5)."""
     windows, code, _ = people()
     data = Real(tf.constant(windows), tf.constant(code.astype(np.int32)))
-    start = training.start(np.random.default_rng(0), objective(), SHAPE)
+    start = steps.start(np.random.default_rng(0), objective(), SHAPE)
     rng = np.random.default_rng(1)
     rows = tf.constant([[0], [9], [NOBODY]], tf.int32)
     codes = tf.constant(rng.integers(2, size=(2, 4)), tf.int32)
-    made_from = tf.constant(rng.normal(size=(2, 4, networks.NOISE_SIZE)), tf.float32)
-    batch = dpgan.Batches(rows, tf.constant([1, 2]), codes, made_from, tf.zeros(4))
+    latent = tf.constant(rng.normal(size=(2, 4, networks.NOISE_SIZE)), tf.float32)
+    batch = dpgan.Batches(rows, tf.constant([1, 2]), codes, latent, tf.zeros(4))
     expected_batch = 2.5
     scales = dpgan.Scales(*(tf.constant(value) for value in (1e9, 0.0, expected_batch)))
     after = dpgan.step(adversaries(), 5, dpgan.State(start, tf.constant(0)), data, batch, scales)
-    fake = networks.generate(start.generator, made_from[0], codes[0], leaky_slope=0.3, output="linear")
+    fake = networks.generate(start.generator, latent[0], codes[0], leaky_slope=0.3, output="linear")
     with tf.GradientTape() as tape:
         tape.watch(start.discriminator)
         real = discriminate("lstm", start.discriminator, data.windows[0:10:9], data.condition[0:10:9])
@@ -150,7 +150,7 @@ def test_a_step_is_half_real_over_expected_batch_half_fake_mean():
 def test_a_step_without_any_record_is_noised_all_the_same():
     windows, code, _ = people()
     data = Real(tf.constant(windows), tf.constant(code.astype(np.int32)))
-    start = training.start(np.random.default_rng(0), objective("fcn"), SHAPE)
+    start = steps.start(np.random.default_rng(0), objective("fcn"), SHAPE)
     nobody = tf.fill((3, 1), NOBODY)
     sums = dpgan.clipped_gradients(
         real_losses("fcn", start.discriminator, data), start.discriminator, nobody, 1.0

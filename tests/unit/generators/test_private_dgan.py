@@ -12,11 +12,11 @@ from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import root_stream
 from pulseveil.generators import Training
-from pulseveil.generators.dgan import DGAN, DGANSettings, networks, training
+from pulseveil.generators.dgan import DGAN, DGANSettings, networks, steps
 from pulseveil.generators.dgan.model import DGANModel
-from pulseveil.generators.dgan.training import DGANAdversaries
+from pulseveil.generators.dgan.steps import DGANAdversaries
 from pulseveil.generators.private_settings import PrivateDGAN, in_range
-from pulseveil.networks.adversaries import Made, Real
+from pulseveil.networks.adversaries import Real, Synthetic
 from pulseveil.networks.per_example import record_gradients
 from pulseveil.privacy import dpgan
 from pulseveil.privacy.budget import Budget, Population
@@ -26,13 +26,13 @@ from tests.unit.private_logs import leaks
 
 PEOPLE, WINDOWS = 5, 8
 POPULATION = Population(PEOPLE, WINDOWS, 0.25)
-OBJECTIVE = training.Objective(1e-3, 0.5, "each_window", 10.0)
+OBJECTIVE = steps.Objective(1e-3, 0.5, "each_window", 10.0)
 # The narrow one keeps a gradient a record, the wide one its factors.
 SHAPES = {
     "narrow, told": networks.Shape(2, 6, 2, 3, 5, 4, 2),
     "wide, not told": networks.Shape(1, 40, 0, 3, 5, 60, 3),
 }
-MADE = 4
+SYNTHETIC = 4
 # One set of compiled-in settings and shapes for all trainings below: compiling takes longer than they do.
 SIZES = {"units": 6, "noise": 3, "discriminator_units": 12, "discriminator_layers": 2, "candidates": 4}
 PRIVATE = {"steps": 60, "batch_size": 16, "fakes": 8, "windows_each": 3, "width_divisor": 2}
@@ -46,11 +46,13 @@ def started(shape):
 
 
 def rows(shape, n=12, seed=1):
-    """Real windows and as many made ones, of other codes."""
+    """Real windows and as many synthetic ones, of other codes."""
     rng = np.random.default_rng(seed)
-    real, made = (tf.constant(rng.uniform(size=(n, shape.steps * shape.values)), tf.float32) for _ in "rm")
+    real, synthetic = (
+        tf.constant(rng.uniform(size=(n, shape.steps * shape.values)), tf.float32) for _ in "rm"
+    )
     codes = tf.constant(rng.integers(2, size=(2, n)), tf.int32)
-    return Real(real, codes[0]), Made(made, codes[1], tf.constant(rng.uniform(size=n), tf.float32))
+    return Real(real, codes[0]), Synthetic(synthetic, codes[1], tf.constant(rng.uniform(size=n), tf.float32))
 
 
 def told(window, code, shape):
@@ -79,19 +81,21 @@ def flat(values):
 
 
 def plain_gradient_of_pair(parameters, shape, real, other):
-    """Of a real window beside a made one: difference of scores, plus the penalty by a tape inside a tape."""
+    """Gradient of a pair's loss: difference of scores, plus the penalty by a tape inside a tape."""
 
-    (window, code), (made, made_code, place) = real, other
+    (window, code), (synthetic, synthetic_code, interpolation) = real, other
 
     def loss(double):
         size = shape.steps * shape.values
-        point = told(made + place * (window - made), code, shape)
+        point = told(synthetic + interpolation * (window - synthetic), code, shape)
         with tf.GradientTape() as tape:
             tape.watch(point)
             score = plain_score(point, double)
         gradient = tape.gradient(score, point)[:size]
         norm = tf.sqrt(tf.reduce_sum(tf.square(gradient)) + 1e-8)
-        scores = [plain_score(told(*own, shape), double) for own in ((window, code), (made, made_code))]
+        scores = [
+            plain_score(told(*own, shape), double) for own in ((window, code), (synthetic, synthetic_code))
+        ]
         return scores[1] - scores[0] + 10 * tf.square(norm - 1)
 
     return plain_gradient(parameters, loss)
@@ -102,13 +106,13 @@ def plain_gradient_of_pair(parameters, shape, real, other):
 def test_gradients_of_records_equal_a_plain_loop_with_second_derivatives(name, k):
     shape = SHAPES[name]
     adversaries, players = started(shape)
-    parameters, (real, made) = players.discriminator, rows(shape)
+    parameters, (real, synthetic) = players.discriminator, rows(shape)
     count = len(real.condition) // k
-    pairs = zip(zip(*real, strict=True), zip(*made, strict=True), strict=True)
+    pairs = zip(zip(*real, strict=True), zip(*synthetic, strict=True), strict=True)
     of_rows = [plain_gradient_of_pair(parameters, shape, *pair) for pair in pairs]
     expected = [sum(of_rows[record * k : (record + 1) * k]) for record in range(count)]
     found = record_gradients(
-        lambda note: adversaries.real_losses(parameters, real, made, note), parameters, count
+        lambda note: adversaries.real_losses(parameters, real, synthetic, note), parameters, count
     )
     for record in range(count):
         ends = np.cumsum([0, *(np.size(value) for value in parameters)])
@@ -122,34 +126,36 @@ def test_gradients_of_records_equal_a_plain_loop_with_second_derivatives(name, k
 
 
 def step_gradient(shape, drawn, clip_norm, divisor=2.5, discriminator_steps=5):
-    """What a step without noise moves Adam's averages by; the data and made windows that it met; players."""
+    """The move of Adam's averages in a step without noise; its data, synthetic windows and players."""
     adversaries, players = started(shape)
     data, _ = rows(shape, n=11)
     rng = np.random.default_rng(3)
-    codes = tf.constant(rng.integers(2, size=(2, MADE)), tf.int32)
-    made_from = tf.constant(rng.normal(size=(2, MADE, *adversaries.noise_shape)), tf.float32)
-    place = tf.constant(rng.uniform(size=MADE), tf.float32)
-    batch = dpgan.Batches(tf.constant(drawn, tf.int32), tf.constant([1, 2]), codes, made_from, place)
+    codes = tf.constant(rng.integers(2, size=(2, SYNTHETIC)), tf.int32)
+    latent = tf.constant(rng.normal(size=(2, SYNTHETIC, *adversaries.noise_shape)), tf.float32)
+    interpolation = tf.constant(rng.uniform(size=SYNTHETIC), tf.float32)
+    batch = dpgan.Batches(tf.constant(drawn, tf.int32), tf.constant([1, 2]), codes, latent, interpolation)
     scales = dpgan.Scales(*(tf.constant(value) for value in (clip_norm, 0.0, divisor)))
     state = dpgan.State(players, tf.constant(0))
     after = dpgan.step(adversaries, discriminator_steps, state, data, batch, scales)
-    made = Made(adversaries.make(players.generator, made_from[0], codes[0]), codes[0], place)
+    synthetic = Synthetic(
+        adversaries.synthesize(players.generator, latent[0], codes[0]), codes[0], interpolation
+    )
     # The first step's average of gradients is half of the gradient (beta1 .5).
-    return 2 * flat(after.players.discriminator_adam.first), data, made, players
+    return 2 * flat(after.players.discriminator_adam.first), data, synthetic, players
 
 
 def clipped(gradient, clip_norm):
     return gradient * min(1, clip_norm / np.linalg.norm(gradient))
 
 
-def plain_record(parameters, shape, data, made, numbers, clip_norm):
-    """The clipped gradient of a record of real windows, each beside the made window of its own number."""
+def plain_record(parameters, shape, data, synthetic, numbers, clip_norm):
+    """The clipped gradient of a record of real windows, each paired with the synthetic one of its number."""
     own = [
         plain_gradient_of_pair(
             parameters,
             shape,
             [values[number] for values in data],
-            [values[number % MADE] for values in made],
+            [values[number % SYNTHETIC] for values in synthetic],
         )
         for number in numbers
     ]
@@ -159,10 +165,10 @@ def plain_record(parameters, shape, data, made, numbers, clip_norm):
 @pytest.mark.parametrize("drawn", [[[9], [2], [NOBODY]], [[9, 2, 2], [4, 5, 6], [NOBODY] * 3]])
 def test_a_step_is_the_sum_of_clipped_pairs_with_their_penalty_over_the_expected_batch(drawn):
     shape, clip_norm, divisor = SHAPES["narrow, told"], 0.5, 2.5
-    found, data, made, players = step_gradient(shape, drawn, clip_norm)
+    found, data, synthetic, players = step_gradient(shape, drawn, clip_norm)
     parameters = players.discriminator
     records = [
-        plain_record(parameters, shape, data, made, numbers, clip_norm)
+        plain_record(parameters, shape, data, synthetic, numbers, clip_norm)
         for numbers in drawn
         if numbers[0] != NOBODY
     ]
@@ -173,14 +179,14 @@ def test_a_step_is_the_sum_of_clipped_pairs_with_their_penalty_over_the_expected
 
 @pytest.mark.parametrize("absent", [0, 1, 2])
 def test_a_record_that_is_missing_takes_away_its_own_clipped_gradient_and_nothing_else(absent):
-    """Others meet the made windows that they would have met, wherever they now stand in the batch."""
+    """Others meet the synthetic windows that they would have met, wherever they now stand in the batch."""
     shape, clip_norm, divisor = SHAPES["wide, not told"], 0.3, 2.5
     drawn = [[9], [2], [7]]
-    rest = [numbers for place, numbers in enumerate(drawn) if place != absent] + [[NOBODY]]
-    with_it, data, made, players = step_gradient(shape, drawn, clip_norm)
+    rest = [numbers for position, numbers in enumerate(drawn) if position != absent] + [[NOBODY]]
+    with_it, data, synthetic, players = step_gradient(shape, drawn, clip_norm)
     without_it, *_ = step_gradient(shape, rest, clip_norm)
     lost = (with_it - without_it) * divisor
-    own = plain_record(players.discriminator, shape, data, made, drawn[absent], clip_norm)
+    own = plain_record(players.discriminator, shape, data, synthetic, drawn[absent], clip_norm)
     assert np.linalg.norm(lost) < clip_norm * (1 + 1e-5)
     assert np.linalg.norm(lost - own) < 1e-4 * clip_norm
 
@@ -188,11 +194,11 @@ def test_a_record_that_is_missing_takes_away_its_own_clipped_gradient_and_nothin
 def test_the_generator_learns_from_the_discriminator_as_without_privacy():
     shape = SHAPES["narrow, told"]
     adversaries, players = started(shape)
-    real, made = rows(shape)
+    real, synthetic = rows(shape)
     rng = np.random.default_rng(2)
     noise = tf.constant(rng.normal(size=(12, *adversaries.noise_shape)), tf.float32)
     codes = tf.one_hot(real.condition, shape.codes)
-    plain, _ = training.step(OBJECTIVE, players, training.Rows(real.windows, codes), noise, made.place)
+    plain, _ = steps.step(OBJECTIVE, players, steps.Rows(real.windows, codes), noise, synthetic.interpolation)
     told_by = players._replace(discriminator=plain.discriminator, discriminator_adam=plain.discriminator_adam)
     private = adversaries.update_generator(told_by, real.condition, noise)
     np.testing.assert_allclose(flat(private.generator), flat(plain.generator), rtol=1e-5, atol=1e-7)

@@ -12,7 +12,7 @@ from pulseveil.generators.private_settings import PrivateTimeGAN
 from pulseveil.generators.timegan import TimeGAN, TimeGANSettings
 from pulseveil.generators.timegan.model import TimeGANModel
 from pulseveil.generators.timegan.private import Embedding, SequenceAdversaries, Sizes, embed
-from pulseveil.networks.adversaries import Made, Real
+from pulseveil.networks.adversaries import Real, Synthetic
 from pulseveil.networks.learner import seeds_of
 from pulseveil.networks.per_example import record_gradients
 from pulseveil.networks.training import Examples, Weights
@@ -136,19 +136,19 @@ def adversaries(networks, supervised_weight=0.5):
 def test_records_gradients_of_the_discriminator_equal_a_loop_over_records():
     networks, _, codes, sequences = parts()
     own, net = networks["discriminator"], keras_networks(networks)["discriminator"]
-    made = Made(sequences, tf.constant(codes, tf.int32), tf.zeros(6))
-    real = Real(sequences[:, 0], made.condition)
+    synthetic = Synthetic(sequences, tf.constant(codes, tf.int32), tf.zeros(6))
+    real = Real(sequences[:, 0], synthetic.condition)
     players = adversaries(networks)
-    of_real = record_gradients(lambda note: players.real_losses(own, real, made, note), own, 3)
-    of_made = record_gradients(lambda note: players.made_losses(own, made, note), own, 3)
+    of_real = record_gradients(lambda note: players.real_losses(own, real, synthetic, note), own, 3)
+    of_synthetic = record_gradients(lambda note: players.synthetic_losses(own, synthetic, note), own, 3)
     for record in range(3):
         with tf.GradientTape(persistent=True) as tape:
-            as_real = as_made = 0.0
+            as_real = as_synthetic = 0.0
             for row in (2 * record, 2 * record + 1):
                 kinds = [told(net, sequences[row : row + 1, kind], codes[row : row + 1]) for kind in (0, 1)]
                 as_real += tf.reduce_mean(tf.math.softplus(-kinds[0]))
-                as_made += sum(tf.reduce_mean(tf.math.softplus(values)) for values in kinds)
-        for gradients, loss in ((of_real, as_real), (of_made, as_made)):
+                as_synthetic += sum(tf.reduce_mean(tf.math.softplus(values)) for values in kinds)
+        for gradients, loss in ((of_real, as_real), (of_synthetic, as_synthetic)):
             expected = keras_gradient(tape, loss, [net])
             assert relative_error(gradients.weighted_sum(tf.one_hot(record, 3)), expected) < 1e-5
             norm = float(tf.sqrt(gradients.squared_norms())[record])
@@ -171,11 +171,11 @@ def test_the_generator_learns_from_the_discriminator_and_the_fixed_supervisor():
     net = keras_networks(networks)
     with tf.GradientTape() as tape:
         raw = told(net["generator"], 0.5 * (1 + tf.math.erf(noise / 2**0.5)), codes)
-        made = told(net["supervisor"], raw, codes)
+        synthetic = told(net["supervisor"], raw, codes)
         loss = sum(
-            tf.reduce_mean(tf.math.softplus(-told(net["discriminator"], x, codes))) for x in (made, raw)
+            tf.reduce_mean(tf.math.softplus(-told(net["discriminator"], x, codes))) for x in (synthetic, raw)
         )
-        left = tf.sqrt(tf.reduce_mean((raw[:, 1:] - made[:, :-1]) ** 2, axis=(1, 2)))
+        left = tf.sqrt(tf.reduce_mean((raw[:, 1:] - synthetic[:, :-1]) ** 2, axis=(1, 2)))
         loss += 0.5 * tf.reduce_mean(left)
     expected = 0.1 * keras_gradient(tape, loss, [net["generator"]])
     own = len(networks["generator"])

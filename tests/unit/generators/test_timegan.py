@@ -12,10 +12,10 @@ from pulseveil.cohorts.simulated import Simulated
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.errors import InputError, Interrupted
 from pulseveil.core.randomness import child, generator, root_stream
-from pulseveil.generators.timegan import TimeGANSettings, training
+from pulseveil.generators.timegan import TimeGANSettings, steps, training
 from pulseveil.generators.timegan import networks as timegan
-from pulseveil.generators.timegan import training as steps
 from pulseveil.generators.timegan.model import TimeGANModel
+from pulseveil.networks import loop
 from pulseveil.privacy.budget import NOT_PRIVATE
 from pulseveil.windows.cutting import cut_windows
 from tests import keras_timegan
@@ -172,7 +172,7 @@ def alone_and_together():
     alone = [small_state(seed=seed) for seed in (1, 11, 21)]
     alone[1] = (with_good_discriminator(alone[1][0]), *alone[1][1:])
     states, *inputs = zip(*alone, strict=True)
-    return alone, (steps.side_by_side(states), *(tf.stack(values, axis=2) for values in inputs))
+    return alone, (loop.side_by_side(states), *(tf.stack(values, axis=2) for values in inputs))
 
 
 UPDATES = {
@@ -189,7 +189,7 @@ UPDATES = {
 def test_models_side_by_side_learn_from_their_own_windows_and_noise(name):
     alone, together = alone_and_together()
     after, losses = UPDATES[name](*together)
-    for i, (own, state) in enumerate(zip(alone, steps.each(after, 3), strict=True)):
+    for i, (own, state) in enumerate(zip(alone, loop.each(after, 3), strict=True)):
         expected, own_losses = UPDATES[name](*own)
         np.testing.assert_allclose(losses[..., i], own_losses, rtol=1e-5)
         for network, theirs in zip(state, expected, strict=True):
@@ -203,7 +203,7 @@ def test_each_of_models_side_by_side_decides_whether_its_discriminator_learns():
     _, (state, windows, noise) = alone_and_together()
     after, losses = steps.update_discriminator(1e-3, state, windows[0], noise[0])
     assert (losses.numpy() > 0.15).tolist() == [True, False, True]
-    moved = [changed(own, new) for own, new in zip(steps.each(state, 3), steps.each(after, 3), strict=True)]
+    moved = [changed(own, new) for own, new in zip(loop.each(state, 3), loop.each(after, 3), strict=True)]
     assert moved == [{"discriminator"}, set(), {"discriminator"}]
     assert after.discriminator.moments.step.numpy().tolist() == [1, 0, 1]
 
@@ -213,8 +213,8 @@ def test_models_side_by_side_may_have_done_unlike_numbers_of_updates():
     windows, noise = (values[0] for values in inputs)
     second, _ = steps.update_discriminator(0.1, first, windows, noise)
     both = [tf.stack([values, values], axis=1) for values in (windows, noise)]
-    after, _ = steps.update_discriminator(0.1, steps.side_by_side([first, second]), *both)
-    for own, state in zip((first, second), steps.each(after, 2), strict=True):
+    after, _ = steps.update_discriminator(0.1, loop.side_by_side([first, second]), *both)
+    for own, state in zip((first, second), loop.each(after, 2), strict=True):
         expected, _ = steps.update_discriminator(0.1, own, windows, noise)
         for found, value in zip(
             state.discriminator.parameters, expected.discriminator.parameters, strict=True
@@ -313,24 +313,26 @@ def test_other_seeds_give_other_models(trained):
 
 
 def test_blocks_cover_the_phases_of_each_model_in_turn():
-    blocks = list(training._blocks(SHORT, {"a": 0, "b": 0}))
-    assert [(block.phase, block.first, block.last) for block in blocks if block.model == "a"] == [
+    phases = {phase: getattr(SHORT, f"{phase}_steps") for phase in steps.LOSSES}
+    blocks = loop.blocks(["a", "b"], phases, 50)
+    assert [(block.phase, block.first, block.last) for block in blocks if block.key == "a"] == [
         ("embedding", 0, 50),
         ("embedding", 50, 60),
         ("supervised", 0, 10),
         ("joint", 0, 50),
         ("joint", 50, 60),
     ]
-    assert [block.done for block in blocks] == [50, 60, 70, 120, 130, 180, 190, 200, 250, 260]
+    assert [block.key for block in blocks] == ["a"] * 5 + ["b"] * 5
 
 
-def test_embedding_learns_to_reconstruct(caplog):
+def test_embedding_learns_to_reconstruct(caplog, monkeypatch):
+    monkeypatch.setattr(loop, "_SECONDS_BETWEEN_MESSAGES", 0.0)
     with caplog.at_level(logging.INFO):
         fit(SHORT.model_copy(update={"embedding_steps": 400, "supervised_steps": 1, "joint_steps": 1}))
     errors = [
         float(record.getMessage().split()[-1])
         for record in caplog.records
-        if "condition 0, embedding step" in record.getMessage()
+        if "timegan: condition 0, embedding " in record.getMessage()
     ]
     assert len(errors) == 8
     assert errors[-1] < 0.8 * errors[0]

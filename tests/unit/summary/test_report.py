@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from pulseveil.core import registry
 from pulseveil.core.errors import InputError
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.published import read_published
@@ -191,6 +192,27 @@ def test_an_axis_and_a_budget_add_their_figures(tmp_path):
     names = [path.name for path in summarize(study, files, tmp_path / "results").files]
     added = [f"{name}.{kind}" for name in ("axes", "privacy") for kind in ("pdf", "png", "svg")]
     assert names == [*TABLES, *FIGURES, *added, "report.html"]
+
+
+def test_what_a_budget_changes_beside_noise_stands_beside_the_rows_that_have_one(done, tmp_path):
+    heading = "What a budget changes beside clipping and noise"
+    assert heading not in done.files[-1].read_text()
+    files = write(tmp_path, list(records(axes=True)))
+    models = [write_generator(tmp_path, epsilon_generator=epsilon) for epsilon in (10, 1)]
+    study = StudyDescription.model_validate(description(models=models))
+    page = summarize(study, files, tmp_path / "results").files[-1].read_text()
+    (listed,) = re.findall(rf"{heading}.*?<ul>(.*?)</ul>", page, re.DOTALL)
+    (cgan,) = re.findall("<li>(.*?)</li>", listed)
+    assert cgan.startswith("cGAN: ")
+    for difference in registry.load("generators", "cgan").private_differences:
+        assert difference in cgan
+
+
+@pytest.mark.parametrize("group", ["generators", "detectors"])
+def test_kinds_with_a_private_program_and_no_others_say_what_it_changes(group):
+    kinds = [registry.load(group, name) for name in registry.names(group)]
+    assert any(kind.programs for kind in kinds)
+    assert all(bool(kind.programs) == bool(kind.private_differences) for kind in kinds)
 
 
 def test_a_study_of_rules_alone_has_all_its_files(tmp_path):

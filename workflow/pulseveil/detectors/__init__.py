@@ -110,8 +110,9 @@ class DetectorKind(Protocol):
     `public_knowledge` says when it reads public scales and signs, which are known in few units only.
     `version` rises whenever the same settings and stream give other scores; `private_units` are the units at
     which it has a private training, whose mechanisms follow from public constants alone, by `programs` of
-    these versions (see `privacy.programs`). A kind without private units leaves `mechanisms`,
-    `audited_settings` and `programs` as they are here. `share_without_bins` is the share of the expected
+    these versions (see `privacy.programs`); `private_differences` say what else a private training changes
+    beside clipping and noise. A kind without private units leaves `mechanisms`, `audited_settings`,
+    `programs` and `private_differences` as they are here. `share_without_bins` is the share of the expected
     seconds that is left where the spectra have hardly any bins: 1 for kinds whose seconds know their bins.
 
     `model` is the kind's `DetectorModel` as `module:Class`: jobs import it, plans do not. Empty: the kind is
@@ -126,6 +127,7 @@ class DetectorKind(Protocol):
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset()
     programs: ClassVar[tuple[int, ...]] = ()
+    private_differences: ClassVar[tuple[str, ...]] = ()
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "never"
     share_without_bins: ClassVar[float] = 1.0
     model: ClassVar[str] = ""

@@ -59,6 +59,10 @@ class ClassMeans(Detector):
     version: ClassVar[int] = 1
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     programs: ClassVar[tuple[int, ...]] = (RELEASE,)
+    private_differences: ClassVar[tuple[str, ...]] = (
+        "at unit subject the mean over people's own class means instead of over windows",
+        "divided by public counts; shrunk to the literature rule by the noise variance",
+    )
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "private"
 
     @staticmethod

@@ -182,6 +182,11 @@ class Logistic(Detector):
     version: ClassVar[int] = 1
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     programs: ClassVar[tuple[int, ...]] = (DESCENT,)
+    private_differences: ClassVar[tuple[str, ...]] = (
+        "gradient descent from the literature rule instead of scikit-learn's solver",
+        "statistics with public scales instead of all, standardised on the training windows",
+        "class weights by the public share of stress",
+    )
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "private"
 
     @staticmethod

@@ -84,8 +84,9 @@ class GeneratorKind(Protocol):
     marks in figures; `version` rises whenever the same settings and stream give another model;
     `uses_tensorflow` tells the plan whether a job pays TensorFlow's start-up; `private_units` are the units
     at which it has a private training, which leaves its `ledger`, one entry per mechanism, in the model;
-    `programs` are the versions of what trains it there (see `privacy.programs`). A kind without private units
-    leaves `mechanisms`, `audited_settings` and `programs` as they are here.
+    `programs` are the versions of what trains it there (see `privacy.programs`); `private_differences` say
+    what else a private training changes beside clipping and noise, for readers who compare a model with and
+    without a budget. A kind without private units leaves all but `private_units` as they are here.
 
     `model` is the kind's `GeneratorModel` as `module:Class`: jobs import it, plans do not. Empty: the kind is
     its own model (`Generator`). Bases `FitsTogether` and `Discriminates` say what its model can do beside.
@@ -98,6 +99,7 @@ class GeneratorKind(Protocol):
     uses_tensorflow: ClassVar[bool] = False
     private_units: ClassVar[frozenset[str]] = frozenset()
     programs: ClassVar[tuple[int, ...]] = ()
+    private_differences: ClassVar[tuple[str, ...]] = ()
     model: ClassVar[str] = ""
 
     @staticmethod

@@ -49,6 +49,10 @@ class Moments(Generator):
     version: ClassVar[int] = 2
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     programs: ClassVar[tuple[int, ...]] = (RELEASE,)
+    private_differences: ClassVar[tuple[str, ...]] = (
+        "few moments of each channel instead of all seconds of a window",
+        "public spectrum of the rest, public ranges",
+    )
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
@@ -66,7 +67,7 @@ State = TypeVar("State")
 
 def to_arrays(state: Any) -> dict[str, NDArray[Any]]:
     """The state as named arrays."""
-    return {f"state_{i:03d}": value.numpy() for i, value in enumerate(tf.nest.flatten(state))}
+    return {f"state_{i:03d}": np.asarray(value) for i, value in enumerate(tf.nest.flatten(state))}
 
 
 def from_arrays(like: State, arrays: Mapping[str, NDArray[Any]]) -> State:

@@ -37,15 +37,6 @@ def start_players(generator: Sequence[tf.Tensor], discriminator: Sequence[tf.Ten
     return Players(*first, *(adam.start(parameters) for parameters in first))
 
 
-def side_by_side(starts: Sequence[Players]) -> Players:
-    """Players before the first step of several models as one; that of a single model as it is."""
-    if len(starts) == 1:
-        return starts[0]
-    networks = ([start.generator for start in starts], [start.discriminator for start in starts])
-    generator, discriminator = ([tf.stack(values) for values in zip(*all_, strict=True)] for all_ in networks)
-    return start_players(generator, discriminator)
-
-
 class Real(NamedTuple):
     """Real windows (m, ...) and their condition codes (m)."""
 
@@ -53,47 +44,50 @@ class Real(NamedTuple):
     condition: tf.Tensor
 
 
-class Made(NamedTuple):
-    """Made windows (m, ...), the codes (m) that they were made for, and a number (m) on [0, 1) for each.
+class Synthetic(NamedTuple):
+    """Synthetic windows (m, ...), the condition codes (m) asked for, and weights (m) on [0, 1).
 
-    The number says where between a made and a real window a gradient penalty looks.
+    interpolation: the real window's weight in the mean of a real and a synthetic window at which a gradient
+    penalty is taken (Gulrajani et al. 2017, arXiv:1704.00028, algorithm 1).
     """
 
     windows: tf.Tensor
     condition: tf.Tensor
-    place: tf.Tensor
+    interpolation: tf.Tensor
 
 
 class Adversaries(ABC):
     """A generator and a discriminator with their losses; hashable, and names all that shapes their program.
 
-    Rows never look at each other in the discriminator's losses: each is one record's, or part of one.
+    The discriminator's loss of a row depends on no other row: each loss is one record's, or part of one.
     """
 
     @property
     def pairs(self) -> bool:
-        """Whether `real_losses` hold the loss of the made window too: clipped and dropped with the record."""
+        """Whether `real_losses` hold the synthetic windows' losses too, clipped with the record."""
         return False
 
     @property
     @abstractmethod
     def noise_shape(self) -> tuple[int, ...]:
-        """Shape of the normal numbers from which one window is made."""
+        """Shape of the normal numbers from which one window is synthesized."""
 
     @abstractmethod
     def start(self, rng: np.random.Generator) -> Players:
         """The players before the first step."""
 
     @abstractmethod
-    def make(self, generator: Parameters, made_from: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+    def synthesize(self, generator: Parameters, noise: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         """Windows (m, ...) of the generator in training, from normal numbers (m, *noise_shape)."""
 
     @abstractmethod
-    def real_losses(self, discriminator: Parameters, real: Real, made: Made, note: Note) -> tf.Tensor:
-        """The discriminator's loss of each real window (m), beside a made one of which nothing is private."""
+    def real_losses(
+        self, discriminator: Parameters, real: Real, synthetic: Synthetic, note: Note
+    ) -> tf.Tensor:
+        """The discriminator's loss of each real window (m), beside a synthetic one that is not private."""
 
-    def made_losses(self, discriminator: Parameters, made: Made, note: Note) -> tf.Tensor:
-        """The discriminator's loss of each made window (m); never asked for where `pairs`."""
+    def synthetic_losses(self, discriminator: Parameters, synthetic: Synthetic, note: Note) -> tf.Tensor:
+        """The discriminator's loss of each synthetic window (m); never called where `pairs`."""
         raise NotImplementedError
 
     @abstractmethod
@@ -101,5 +95,5 @@ class Adversaries(ABC):
         """The players after a step of the discriminator along `gradients`."""
 
     @abstractmethod
-    def update_generator(self, players: Players, condition: tf.Tensor, made_from: tf.Tensor) -> Players:
+    def update_generator(self, players: Players, condition: tf.Tensor, noise: tf.Tensor) -> Players:
         """The players after a step of the generator, which sees nothing but the discriminator."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Hashable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -19,17 +19,16 @@ from numpy.typing import NDArray
 from pulseveil.core import randomness
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.randomness import Stream
-from pulseveil.networks import adam, draws, layers
-from pulseveil.networks.adam import from_arrays, to_arrays
+from pulseveil.networks import adam, draws, layers, loop
 from pulseveil.networks.layers import Drop
+from pulseveil.networks.loop import Block
 from pulseveil.networks.per_example import Note, unnoted
 
 logger = logging.getLogger(__name__)
 
 Tensors = Sequence[tf.Tensor]
 ABSENT = -1
-_SEGMENT_STEPS = 50
-_SECONDS_BETWEEN_MESSAGES = 10.0
+_BLOCK_STEPS = 50
 
 
 class Weights(NamedTuple):
@@ -113,36 +112,31 @@ def fit(
     stream: Stream,
     checkpoint: Checkpoint | None = None,
 ) -> Weights:
-    """Train from fresh weights on x (n, signals, bins) and stress (n), which must hold both classes.
+    """Trained weights of a network, from x (n, signals, bins) and stress (n), which must hold both classes.
 
     Goes on from `checkpoint` where it holds a state: order and dropout are keyed by the step.
     """
     started = time.monotonic()
     rng = randomness.generator(randomness.child(stream, "initial"))
     weights = tf.nest.map_structure(tf.constant, network.start(rng))
-    state = State(weights, adam.start(weights.parameters))
     order = batches(randomness.generator(randomness.child(stream, "order")), len(x), batch_size, epochs)
     seed = tf.constant(randomness.stateless_seed(randomness.child(stream, "dropout")))
     examples = Examples(
         tf.constant(x), tf.one_hot(tf.cast(stress, tf.int32), 2), tf.constant(class_weights(stress))
     )
     run = program(network, batch_size, learning_rate)
-    told, done, error = started, 0, tf.constant(0.0)
-    stored = checkpoint.load() if checkpoint is not None else None
-    if stored is not None:
-        done, state = stored.step, from_arrays(state, stored.arrays)
-        logger.info("continue after step %d of %d", done, len(order))
-    while done < len(order):
-        before, done = done, min((done // _SEGMENT_STEPS + 1) * _SEGMENT_STEPS, len(order))
-        state, error = run(state, examples, tf.constant(order[before:done]), seed)
-        if time.monotonic() - told > _SECONDS_BETWEEN_MESSAGES:
-            told = time.monotonic()
-            logger.info("step %d of %d, loss %.4f", done, len(order), error)
-        if checkpoint is not None:
-            checkpoint.keep(before, done, partial(to_arrays, state))
-    seconds = time.monotonic() - started
-    logger.info("%d windows, %d epochs: loss %.4f, %.1f s", len(x), epochs, error, seconds)
-    return state.weights
+
+    def advance(block: Block, state: State) -> tuple[State, loop.Losses]:
+        state, error = run(state, examples, tf.constant(order[block.first : block.last]), seed)
+        return state, {"loss": error}
+
+    title = type(network).__name__
+    steps = loop.blocks([""], {"step": len(order)}, _BLOCK_STEPS)
+    trained = loop.train(
+        title, {"": State(weights, adam.start(weights.parameters))}, steps, advance, checkpoint
+    )
+    logger.info("%s: %d windows, %d epochs, %.1f s", title, len(x), epochs, time.monotonic() - started)
+    return trained[""].weights
 
 
 def probabilities(
@@ -190,19 +184,16 @@ def program(network: Network, batch_size: int, learning_rate: float) -> Program:
     shape = (batch_size, network.signals, network.bins)
 
     def run(state: State, examples: Examples, order: tf.Tensor, seed: tf.Tensor) -> tuple[State, tf.Tensor]:
-        steps = tf.shape(order)[0]
-
-        def body(i: tf.Tensor, state: State, total: tf.Tensor) -> tuple[tf.Tensor, State, tf.Tensor]:
-            rows = tf.maximum(order[i], 0)
-            present = tf.cast(order[i] != ABSENT, tf.float32)
-            batch = Examples(*(tf.gather(values, rows) for values in examples))
+        def on_rows(state: State, numbers: tf.Tensor) -> tuple[State, tf.Tensor]:
+            batch = Examples(*(tf.gather(values, tf.maximum(numbers, 0)) for values in examples))
             batch = batch._replace(x=tf.ensure_shape(batch.x, shape))
-            step_seed = draws.child_seed(seed, state.moments.step)
-            state, error = compiled_step(state, batch, present, step_seed)
-            return i + 1, state, total + error
+            present = tf.cast(numbers != ABSENT, tf.float32)
+            result: tuple[State, tf.Tensor] = compiled_step(
+                state, batch, present, draws.child_seed(seed, state.moments.step)
+            )
+            return result
 
-        _, state, total = tf.while_loop(lambda i, *_: i < steps, body, (tf.constant(0), state, 0.0))
-        return state, total / tf.cast(steps, tf.float32)
+        return loop.repeat(on_rows, state, [order], tf.shape(order)[0], tf.constant(0.0))
 
     return tf.function(run, input_signature=_signature(network, batch_size), autograph=False)  # type: ignore[no-any-return]
 

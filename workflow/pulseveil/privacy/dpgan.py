@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.randomness import Stream, child, generator
 from pulseveil.networks.adam import from_arrays, to_arrays
-from pulseveil.networks.adversaries import Adversaries, Made, Players, Real, Trained
+from pulseveil.networks.adversaries import Adversaries, Players, Real, Synthetic, Trained
 from pulseveil.networks.per_example import Note
 from pulseveil.privacy.budget import Mechanism
 from pulseveil.privacy.clipping import add_noise, clipped_sum, in_passes
@@ -64,16 +64,16 @@ class Batches(NamedTuple):
     """Inputs of a number of steps.
 
     rows (steps, capacity, windows_each) int32: real windows of each record, NOBODY where there is none;
-    noise_seeds (steps, 2) int32; codes (steps, 2, fakes) int32 and made_from (steps, 2, fakes, ...) float32
-    of synthetic windows, first for the discriminator and then for the generator; place (steps, fakes) on
-    [0, 1) of the former (see `Made`).
+    noise_seeds (steps, 2) int32; codes (steps, 2, fakes) int32 and latent (steps, 2, fakes, ...) float32
+    of synthetic windows, first for the discriminator and then for the generator; interpolation (steps, fakes)
+    on [0, 1) of the former (see `Synthetic`).
     """
 
     rows: tf.Tensor
     noise_seeds: tf.Tensor
     codes: tf.Tensor
-    made_from: tf.Tensor
-    place: tf.Tensor
+    latent: tf.Tensor
+    interpolation: tf.Tensor
 
 
 class Scales(NamedTuple):
@@ -155,19 +155,20 @@ def step(
     `batch` holds the inputs of this step alone.
     """
     players = state.players
-    windows = adversaries.make(players.generator, batch.made_from[0], batch.codes[0])
-    made = Made(windows, batch.codes[0], batch.place)
+    windows = adversaries.synthesize(players.generator, batch.latent[0], batch.codes[0])
+    synthetic = Synthetic(windows, batch.codes[0], batch.interpolation)
     count = windows.shape[0]
 
     def of_real(numbers: tf.Tensor, note: Note) -> tf.Tensor:
         real = Real(*(tf.gather(values, numbers) for values in data))
-        # By its number a window meets the same made one whoever else is drawn.
-        beside = Made(*(tf.gather(values, numbers % count) for values in made))
+        # A window is paired by its own number, whoever else is drawn: paired by its position in the draw,
+        # one record would change the losses of others, and the sum would have no bounded sensitivity.
+        beside = Synthetic(*(tf.gather(values, numbers % count) for values in synthetic))
         return adversaries.real_losses(players.discriminator, real, beside, note)
 
-    def of_made(numbers: tf.Tensor, note: Note) -> tf.Tensor:
-        own = Made(*(tf.gather(values, numbers) for values in made))
-        return adversaries.made_losses(players.discriminator, own, note)
+    def of_synthetic(numbers: tf.Tensor, note: Note) -> tf.Tensor:
+        own = Synthetic(*(tf.gather(values, numbers) for values in synthetic))
+        return adversaries.synthetic_losses(players.discriminator, own, note)
 
     sums = clipped_gradients(of_real, players.discriminator, batch.rows, scales.clip_norm)
     noised, noised_steps = add_noise(sums, batch.noise_seeds, scales.noise_deviation)
@@ -175,14 +176,14 @@ def step(
     if not adversaries.pairs:
         each = tf.range(count)[:, tf.newaxis]
         # Clipped as well, though nothing asks for it: else the real windows would count for less.
-        of_fakes = clipped_gradients(of_made, players.discriminator, each, scales.clip_norm)
+        of_fakes = clipped_gradients(of_synthetic, players.discriminator, each, scales.clip_norm)
         # Half each, as in the mean over a batch of as many real as synthetic windows.
         gradients = [(r + f / count) / 2 for r, f in zip(gradients, of_fakes, strict=True)]
     players = adversaries.update_discriminator(players, gradients)
     turn = tf.equal(players.discriminator_adam.step % discriminator_steps, 0)
     players = tf.cond(
         turn,
-        lambda: adversaries.update_generator(players, batch.codes[1], batch.made_from[1]),
+        lambda: adversaries.update_generator(players, batch.codes[1], batch.latent[1]),
         lambda: players,
     )
     return State(players, state.noised + noised_steps)
@@ -255,7 +256,7 @@ def _batches(
     rng = generator(child(stream, "fakes", block))
     shape = (BLOCK_STEPS, 2, recipe.fakes)
     codes = rng.choice(len(recipe.shares), size=shape, p=recipe.shares).astype(np.int32)
-    made_from = rng.standard_normal((*shape, *recipe.adversaries.noise_shape), dtype=np.float32)
-    place = rng.random((BLOCK_STEPS, recipe.fakes), dtype=np.float32)
+    latent = rng.standard_normal((*shape, *recipe.adversaries.noise_shape), dtype=np.float32)
+    interpolation = rng.random((BLOCK_STEPS, recipe.fakes), dtype=np.float32)
     rows, seeds = (values[block * BLOCK_STEPS : (block + 1) * BLOCK_STEPS] for values in draws)
-    return Batches(*map(tf.constant, (rows, seeds, codes, made_from, place)))
+    return Batches(*map(tf.constant, (rows, seeds, codes, latent, interpolation)))

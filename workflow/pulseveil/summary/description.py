@@ -39,11 +39,15 @@ class CohortDescription(Settings):
 
 
 class ModelDescription(Settings):
-    """A generator or detector: its kind, its title for readers, and the colour of its kind, if any."""
+    """A generator or detector: its kind, its title for readers, and the colour of its kind, if any.
+
+    private_differences: what its private training changes beside clipping and noise.
+    """
 
     kind: str
     title: str
     colour: str | None = None
+    private_differences: tuple[str, ...] = ()
 
 
 class DetectorDescription(ModelDescription):
@@ -212,10 +216,15 @@ def read_setting(path: Path) -> Setting:
 
 
 def _model(group: Literal["generators", "detectors"], model: Model) -> dict[str, Any]:
-    """Kind, title and colour; a model that is not named like its kind shows both names."""
+    """The values of a `ModelDescription`; the title of a model not named like its kind has both names."""
     kind = registry.load(group, model.kind)
     title = kind.title if model.name == model.kind else f"{model.name} ({kind.title})"
-    return {"kind": model.kind, "title": title, "colour": kind.colour}
+    return {
+        "kind": model.kind,
+        "title": title,
+        "colour": kind.colour,
+        "private_differences": kind.private_differences,
+    }
 
 
 def _cohort(plan: Plan, name: str, folder: Path) -> CohortDescription:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pulseveil.core.identity import describe_run
@@ -101,6 +102,7 @@ def render_report(
         cohorts={name: _cohort(cohort.summary) for name, cohort in description.cohorts.items()},
         pictures=[_embedded(picture) for picture in pictures],
         caveats=caveats(description, main),
+        private_differences=private_differences(description, main),
         versions={"pulseveil revision": run["git"] or "unknown", "python": run["python"], **run["packages"]},
         digest=digest,
         privacy=privacy,
@@ -124,6 +126,21 @@ def caveats(description: StudyDescription, main: pd.DataFrame) -> list[str]:
         "published": has_published(main),
     }
     return [sentence for name, sentence in _CAVEATS.items() if applies[name]]
+
+
+def private_differences(description: StudyDescription, main: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """What each private training of the study changes beside clipping and noise, by the model's title.
+
+    A reader who takes the difference of two rows for the price of privacy must know what else differs.
+    """
+    models = {"generator": description.generators, "detector": description.detectors}
+    return {
+        described.title: described.private_differences
+        for role, of_role in models.items()
+        for name, described in of_role.items()
+        if described.private_differences
+        and np.isfinite(main.loc[main[role] == name, f"epsilon_{role}"].astype(float)).any()
+    }
 
 
 def plan_rows(description: StudyDescription) -> list[tuple[str, str]]:

@@ -32,6 +32,11 @@ class NeuralDetector(DetectorKind):
     uses_tensorflow: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     programs: ClassVar[tuple[int, ...]] = (DPSGD, LIBRARY_OPTIMIZER)
+    private_differences: ClassVar[tuple[str, ...]] = (
+        "Poisson samples of records instead of shuffled epochs; at unit subject all people in each step",
+        "steps, batch, learning rate and optimizer of `private`, where it is set",
+        "class weights by the public share of stress; at unit subject each person counts alike",
+    )
     fewest_bins: ClassVar[int] = 1
     # CPU seconds of one window in one epoch, at the 210 bins of the published features.
     seconds_a_window: ClassVar[float]
@@ -118,6 +123,10 @@ class CNNLSTM(NeuralDetector):
     model: ClassVar[str] = "pulseveil.detectors.neural.model:CNNLSTMModel"
     title: ClassVar[str] = "CNN-LSTM"
     colour: ClassVar[str] = "#D55E00"
+    private_differences: ClassVar[tuple[str, ...]] = (
+        *NeuralDetector.private_differences,
+        "layer normalisation instead of batch normalisation",
+    )
     fewest_bins: ClassVar[int] = 4
     seconds_a_window: ClassVar[float] = 3.0e-3
     share_without_bins: ClassVar[float] = 0.1

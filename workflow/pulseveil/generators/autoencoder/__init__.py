@@ -49,6 +49,10 @@ class Autoencoder(GeneratorKind):
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     model: ClassVar[str] = "pulseveil.generators.autoencoder.model:AutoencoderModel"
     programs: ClassVar[tuple[int, ...]] = (DPSGD,)
+    private_differences: ClassVar[tuple[str, ...]] = (
+        "steps, batch, learning rate and optimizer of `private`",
+        "public shares of the conditions",
+    )
 
     @staticmethod
     def mechanisms(settings: AutoencoderSettings, budget: Budget) -> tuple[Mechanism, ...]:

@@ -3,7 +3,7 @@
 Kingma and Welling 2014 (arXiv:1312.6114), conditional as in Sohn, Lee and Yan 2015. The encoder reads a row's
 values and condition; the decoder gives a normal distribution of each value, whose mean is a part of its own
 for each condition plus what the latent values say. So the difference of conditions, which is what synthetic
-data are for, sits in few parameters, and noise meets it once.
+data are for, sits in few parameters, to which noise is added once.
 
 One program trains the autoencoder with and without noise. This module imports TensorFlow.
 """
@@ -15,7 +15,6 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import tensorflow as tf
@@ -25,9 +24,9 @@ from pulseveil.core import randomness
 from pulseveil.generators import Training
 from pulseveil.generators.private_settings import OF_SPECTRUM, PrivateAutoencoder
 from pulseveil.generators.private_training import lay_out_labelled
-from pulseveil.networks import draws, initial, layers
-from pulseveil.networks.adam import from_arrays, to_arrays
+from pulseveil.networks import draws, initial, layers, loop
 from pulseveil.networks.learner import Learner, RowSeeds
+from pulseveil.networks.loop import Block
 from pulseveil.networks.per_example import Note, Product, unnoted
 from pulseveil.networks.training import Examples, Tensors, Weights
 from pulseveil.privacy import dpsgd, ledger, records
@@ -66,7 +65,7 @@ class Autoencoder(Learner):
 
     @property
     def targets(self) -> int:
-        """One place for each condition."""
+        """One value per condition."""
         return self.classes
 
     def start(self, rng: np.random.Generator) -> Weights:
@@ -86,7 +85,7 @@ class Autoencoder(Learner):
     def row_losses(
         self, weights: Weights, batch: Examples, seeds: RowSeeds, note: Note = unnoted
     ) -> tf.Tensor:
-        """Negative evidence lower bound a value, times the row's weight (rows).
+        """Negative evidence lower bound per value, times the row's weight (rows).
 
         A row's latent noise is decided by the training step and the row's own number, whatever else is drawn.
         """
@@ -134,7 +133,7 @@ def decoded(
 logger = logging.getLogger(__name__)
 
 Arrays = list[NDArray[np.float32]]
-_SEGMENT_STEPS = 100
+_BLOCK_STEPS = 100
 _NO_CLIPPING = math.inf
 
 
@@ -168,19 +167,17 @@ def train(
     scales = dpsgd.Scales(
         *(tf.constant(value, tf.float32) for value in (_NO_CLIPPING, 0.0, batch, learning_rate))
     )
-    run, state, done = dpsgd.program(network, 1, "adam"), dpsgd.start(first_weights), 0
-    stored = checkpoint.load() if checkpoint is not None else None
-    if stored is not None:
-        done, state = stored.step, from_arrays(state, stored.arrays)
-        logger.info("continue after step %d of %d", done, steps)
-    while done < steps:
-        before, done = done, min((done // _SEGMENT_STEPS + 1) * _SEGMENT_STEPS, steps)
-        chance = dpsgd.Chance(tf.constant(order[before:done]), tf.zeros((done - before, 2), tf.int32))
-        state = run(state, data, chance, seed, scales)
-        if checkpoint is not None:
-            checkpoint.keep(before, done, partial(to_arrays, state))
-    logger.info("%d windows, %d steps, %.1f s", len(values), steps, time.monotonic() - started)
-    return [np.asarray(value) for value in state.parameters]
+    run = dpsgd.program(network, 1, "adam")
+
+    def advance(block: Block, state: dpsgd.State) -> tuple[dpsgd.State, loop.Losses]:
+        no_noise = tf.zeros((block.last - block.first, 2), tf.int32)
+        chance = dpsgd.Chance(tf.constant(order[block.first : block.last]), no_noise)
+        return run(state, data, chance, seed, scales), {}
+
+    states, blocks = {"": dpsgd.start(first_weights)}, loop.blocks([""], {"step": steps}, _BLOCK_STEPS)
+    trained = loop.train("autoencoder", states, blocks, advance, checkpoint)
+    logger.info("autoencoder: %d windows, %.1f s", len(values), time.monotonic() - started)
+    return [np.asarray(value) for value in trained[""].parameters]
 
 
 def train_privately(

@@ -62,6 +62,14 @@ class CGAN(GeneratorKind, FitsTogether, Discriminates):
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     model: ClassVar[str] = "pulseveil.generators.cgan.model:CGANModel"
     programs: ClassVar[tuple[int, ...]] = (DPGAN,)
+    private_differences: ClassVar[tuple[str, ...]] = (
+        "Poisson samples of records instead of shuffled passes",
+        "steps, batch, learning rate and discriminator width of `private`",
+        "`private.discriminator_steps` updates of the discriminator per update of the generator",
+        "`private.fakes` synthetic windows per step, with public shares of the conditions",
+        "gradients of synthetic windows are clipped, too",
+        "no selection of the best generator",
+    )
 
     @staticmethod
     def mechanisms(settings: CGANSettings, budget: Budget) -> tuple[Mechanism, ...]:

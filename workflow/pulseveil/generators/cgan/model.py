@@ -1,4 +1,4 @@
-"""Models of `cgan`: how they are trained, and how they make windows; imports TensorFlow."""
+"""Models of `cgan`: how they are trained and sampled; imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from pulseveil.core.randomness import child, generator
 from pulseveil.generators import GeneratorModel, Training
 from pulseveil.generators.cgan import CGAN, CGANSettings
 from pulseveil.generators.cgan.networks import GENERATOR_PARAMETERS, NOISE_SIZE, Shape, discriminator, sampler
-from pulseveil.generators.cgan.training import ConditionalAdversaries, Data, objective_of, train
+from pulseveil.generators.cgan.steps import ConditionalAdversaries
+from pulseveil.generators.cgan.training import Data, objective_of, train
 from pulseveil.generators.examples import ROWS, warn_of_collapse
 from pulseveil.generators.private_training import train_privately
 from pulseveil.privacy.ledger import Entry
@@ -58,14 +59,14 @@ class CGANModel(GeneratorModel):
     ) -> list[Self]:
         """Train one model per training in one program, none privately; a single one exactly as by `fit`.
 
-        Several models' sums round differently than a single one's: a model's parameters after 20 steps are
-        those of training it alone but for 1 in 10,000 of the way that they went. Rounding grows with the
-        steps, as that of another CPU does. Warns of mode collapse.
+        Several models' sums round differently than a single one's: after 20 steps, a model's parameters
+        differ from training it alone by at most 1e-4 of the distance moved. The difference grows with the
+        steps, as it does on another CPU. Warns of mode collapse.
         """
         for training in trainings:
             if settings.output == "relu" and training.windows.min() < 0:
                 raise InputError(
-                    "cgan: output relu makes no negative values, but the windows reach "
+                    "cgan: output relu has no negative values, but the windows reach "
                     f"{training.windows.min():.3g}; set output: linear"
                 )
         data = [Data(each.windows, each.condition.astype(np.int32), each.stream) for each in trainings]
@@ -97,19 +98,20 @@ class CGANModel(GeneratorModel):
 
     @property
     def noise_size(self) -> int:
-        """Standard normal numbers that one window is made from."""
+        """Standard normal numbers that one window needs."""
         return NOISE_SIZE
 
     def sample(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Windows (n, time, channels) of the codes `condition` (n), made from noise (n, noise_size)."""
+        """Windows (n, time, channels) of the codes `condition` (n), from noise (n, noise_size)."""
         run = sampler(self._settings.leaky_slope, self._settings.output)
         windows: NDArray[np.float32] = run(self._parameters, noise, condition.astype(np.int32)).numpy()
         return windows
 
     def realness(self, windows: NDArray[np.float32], condition: NDArray[np.int8]) -> NDArray[np.float32]:
-        """Logits (n) by which the discriminator of this training takes windows (n, time, channels) for real.
+        """Logits (n) of the discriminator for windows (n, time, channels): higher for real ones.
 
-        Raises ValueError for a model that was read from arrays: a discriminator is never stored.
+        Raises:
+            ValueError: the model was read from arrays; a discriminator is never stored.
         """
         if not self._discriminator:
             raise ValueError("cgan: the discriminator is not stored; ask a model that has just been trained")
@@ -118,14 +120,14 @@ class CGANModel(GeneratorModel):
         return logits
 
     def _look_at_samples(self, learnt_from: Training) -> None:
-        """Warn where windows of a condition are nearly all the same one."""
+        """Warn if the windows of a condition are nearly all alike."""
         stream = child(learnt_from.stream, "samples")
         shape = (ROWS, self.noise_size)
         noise = generator(child(stream, "noise")).standard_normal(shape, dtype=np.float32)
         for code in np.unique(learnt_from.condition):
-            made = self.sample(np.full(ROWS, code, np.int8), noise)
+            synthetic = self.sample(np.full(ROWS, code, np.int8), noise)
             real = learnt_from.windows[learnt_from.condition == code]
-            warn_of_collapse(f"cgan: condition {code}", made, real, stream)
+            warn_of_collapse(f"cgan: condition {code}", synthetic, real, stream)
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """The generator network's parameters by name."""

@@ -67,11 +67,19 @@ class DGAN(GeneratorKind, FitsTogether):
     Settings: ClassVar[type[GeneratorSettings]] = DGANSettings
     title: ClassVar[str] = "DGAN"
     colour: ClassVar[str] = "#009E73"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     uses_tensorflow: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     model: ClassVar[str] = "pulseveil.generators.dgan.model:DGANModel"
     programs: ClassVar[tuple[int, ...]] = (DPGAN,)
+    private_differences: ClassVar[tuple[str, ...]] = (
+        "Poisson samples of records instead of shuffled passes",
+        "steps, batch, learning rate and discriminator width of `private`",
+        "`private.discriminator_steps` updates of the discriminator per update of the generator",
+        "`private.fakes` synthetic windows per step, with public shares of the conditions",
+        "each real window is paired with a synthetic one, with a penalty per window",
+        "windows scaled by a public range",
+    )
 
     @staticmethod
     def mechanisms(settings: DGANSettings, budget: Budget) -> tuple[Mechanism, ...]:

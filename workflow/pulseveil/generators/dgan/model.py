@@ -1,4 +1,4 @@
-"""Models of `dgan`: how they are trained, and how they make windows; imports TensorFlow."""
+"""Models of `dgan`: how they are trained and sampled; imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -52,9 +52,12 @@ class DGANModel(GeneratorModel):
     def fit(cls, settings: DGANSettings, training: Training) -> Self:
         """Train on windows (n, time, channels); a resumed training ends in the same bits as an unbroken one.
 
-        Warns of mode collapse, and where a condition is hardly ever made. Raises InputError for a condition
-        with fewer than two windows (a private training does neither: it would tell of real windows), for a
-        `sample_length` that does not divide `time`, and for what `mechanisms` refuses.
+        Warns of mode collapse, and of a condition that hardly ever comes out.
+
+        Raises:
+            InputError: a condition has fewer than two windows (a private training neither warns nor checks:
+                both would tell of real windows), `sample_length` does not divide `time`, or `mechanisms`
+                refuses the budget.
         """
         if training.budget.is_private:
             return cls._fit_private(settings, training)
@@ -69,10 +72,10 @@ class DGANModel(GeneratorModel):
 
         A pass visits all windows of a model, so those with equally many train in one program, and one such
         group after the other. Several models' sums round differently than a single one's: a step's gradients
-        are those of training it alone but for 1 in 100,000 of the largest. A ReLU that turns makes more of
-        it, and so does Adam, whose steps have the rate's size even where the gradient is all rounding:
-        parameters after 40 steps of the published sizes differ by 2 in 100 of the way that they went at most.
-        Rounding grows with the steps, as that of another CPU does. Warns and raises InputError as `fit` does.
+        differ from training a model alone by at most 1e-5 of the largest. A ReLU that switches enlarges the
+        difference. So does Adam: its step has the size of the learning rate even if the gradient is only
+        rounding. After 40 steps of the published sizes, parameters differ by at most 2 % of the distance
+        moved. The difference grows with the steps, as it does on another CPU. Warns and raises as `fit` does.
         """
         for training in trainings:
             _check_length(settings, training.windows.shape[1])
@@ -112,7 +115,7 @@ class DGANModel(GeneratorModel):
 
     @property
     def noise_size(self) -> int:
-        """Standard normal numbers that one window is made from: those of all its candidates."""
+        """Standard normal numbers that one window needs: those of all its candidates."""
         return self._candidates * self._steps * self._settings.noise
 
     @property
@@ -124,10 +127,10 @@ class DGANModel(GeneratorModel):
         return self._time // (self._settings.sample_length or self._time)
 
     def sample(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Windows (n, time, channels) of the codes `condition` (n), made from noise (n, noise_size).
+        """Windows (n, time, channels) of the codes `condition` (n), from noise (n, noise_size).
 
-        Labels `channel`: of the candidates that a row's noise makes, the first of its condition, else the
-        one nearest to it (`examples.label_signals`).
+        Labels `channel`: the first candidate of a row that has the condition, else the candidate nearest to
+        the condition (`examples.label_signals`).
         """
         return self._chosen(condition, noise)[0]
 
@@ -137,34 +140,34 @@ class DGANModel(GeneratorModel):
         """Windows (n, time, channels) and whether they came out in the asked condition (n)."""
         n, channels = len(condition), len(self._scale.least)
         if self._settings.labels == "conditional":
-            made = self._made(noise, _one_hot(condition, self._codes))
-            return self._scale.undo(made), np.ones(n, bool)
-        made = self._made(noise.reshape(n * self._candidates, -1), np.zeros((n * self._candidates, 0)))
-        made = made.reshape(n, self._candidates, *made.shape[1:])
-        chosen, fits = first_fitting(label_values(made[..., channels:]), condition)
-        return self._scale.undo(made[np.arange(n), chosen, :, :channels]), fits
+            unit = self._generated(noise, _one_hot(condition, self._codes))
+            return self._scale.undo(unit), np.ones(n, bool)
+        unit = self._generated(noise.reshape(n * self._candidates, -1), np.zeros((n * self._candidates, 0)))
+        candidates = unit.reshape(n, self._candidates, *unit.shape[1:])
+        chosen, fits = first_fitting(label_values(candidates[..., channels:]), condition)
+        return self._scale.undo(candidates[np.arange(n), chosen, :, :channels]), fits
 
     @property
     def _codes(self) -> int:
-        """Numbers that tell the networks the condition."""
+        """Numbers that code the condition for the networks."""
         return len(self._parameters["lstm_kernel"]) - self._settings.noise
 
-    def _made(self, noise: NDArray[np.float32], codes: NDArray[np.floating]) -> NDArray[np.float32]:
+    def _generated(self, noise: NDArray[np.float32], codes: NDArray[np.floating]) -> NDArray[np.float32]:
         """All signals in [0, 1] (n, time, signals) from noise (n, steps * p) and codes (n, k)."""
         shaped = noise.reshape(len(noise), self._steps, self._settings.noise)
         parameters = [self._parameters[name] for name in GENERATOR_PARAMETERS]
-        made: NDArray[np.float32] = sampler()(parameters, shaped, codes.astype(np.float32)).numpy()
-        return made.reshape(len(noise), self._time, -1)
+        flat: NDArray[np.float32] = sampler()(parameters, shaped, codes.astype(np.float32)).numpy()
+        return flat.reshape(len(noise), self._time, -1)
 
     def _look_at_samples(self, learnt_from: Training) -> None:
-        """Warn where windows of a condition are nearly all the same one, or hardly ever made."""
+        """Warn if the windows of a condition are nearly all alike, or hardly ever come out."""
         stream = child(learnt_from.stream, "samples")
         shape = (ROWS, self.noise_size)
         noise = generator(child(stream, "noise")).standard_normal(shape, dtype=np.float32)
         for code in range(learnt_from.classes):
-            made, fits = self._chosen(np.full(ROWS, code, np.int8), noise)
+            synthetic, fits = self._chosen(np.full(ROWS, code, np.int8), noise)
             real = learnt_from.windows[learnt_from.condition == code]
-            unit, unit_of_real = (self._scale.to_unit(rows) for rows in (made, real))
+            unit, unit_of_real = (self._scale.to_unit(rows) for rows in (synthetic, real))
             warn_of_collapse(f"dgan: condition {code}", unit, unit_of_real, stream)
             if np.mean(~fits) > _WARNED_SHARE:
                 logger.warning(

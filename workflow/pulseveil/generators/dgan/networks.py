@@ -1,7 +1,7 @@
 """The two networks of DGAN and its losses (Lin et al., IMC 2020; WGAN-GP: Gulrajani et al., NeurIPS 2017).
 
-DoppelGANger as the published study uses it: without attributes, an LSTM each of whose steps makes a stretch
-of the window, and a discriminator that sees the whole window at once. First parameters are drawn as PyTorch
+DoppelGANger as the published study uses it: without attributes, an LSTM each of whose steps gives a stretch
+of the window, and a discriminator that reads the whole window at once. First parameters are drawn as PyTorch
 draws them, where that study's program comes from.
 
 Where several models are set side by side, parameters, windows, codes, noise, gradients and scores have an
@@ -38,8 +38,8 @@ _NORM_FLOOR = 1e-8  # added to a squared norm, whose root has no gradient at 0
 class Shape(NamedTuple):
     """Sizes of the data and of both networks.
 
-    A window is `steps` stretches of `values` numbers; `codes` numbers tell its condition to both networks (0
-    where none is told); `noise` numbers enter a step of the generator's LSTM.
+    A window is `steps` stretches of `values` numbers; `codes` numbers give its condition to both networks (0
+    where the condition is a signal); `noise` numbers enter a step of the generator's LSTM.
     """
 
     steps: int
@@ -78,10 +78,10 @@ def _start_dense(rng: np.random.Generator, inputs: int, outputs: int) -> list[Ar
 def generate(parameters: Parameters, noise: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
     """Flat windows (n, steps * values) in (0, 1) from normal noise (n, steps, p) and codes (n, k)."""
     *models, _, _ = parameters[0].shape
-    told = tf.repeat(codes[..., tf.newaxis, :], noise.shape[-2], axis=-2)
-    hidden = layers.lstm(tf.concat([noise, told], axis=-1), parameters[:_LSTM_PARAMETERS])
-    made = tf.sigmoid(layers.dense(hidden, parameters[_LSTM_PARAMETERS:]))
-    return tf.reshape(made, (*models, -1, made.shape[-2] * made.shape[-1]))
+    each_step = tf.repeat(codes[..., tf.newaxis, :], noise.shape[-2], axis=-2)
+    hidden = layers.lstm(tf.concat([noise, each_step], axis=-1), parameters[:_LSTM_PARAMETERS])
+    stretches = tf.sigmoid(layers.dense(hidden, parameters[_LSTM_PARAMETERS:]))
+    return tf.reshape(stretches, (*models, -1, stretches.shape[-2] * stretches.shape[-1]))
 
 
 def criticise(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
@@ -111,34 +111,27 @@ def input_gradients(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) 
     return signal
 
 
-def window_penalties(gradients: tf.Tensor) -> tf.Tensor:
-    """Squared distance of the norm of each window's gradient from 1: gradients (n, d) -> (n)."""
-    return _squared_distances(tf.reduce_sum(tf.square(gradients), axis=-1))
+def penalties(kind: Penalty, gradients: tf.Tensor) -> tf.Tensor:
+    """Gradient penalty of each window (n): squared distance of the norm of its gradient (n, d) from 1.
 
-
-def gradient_penalty(kind: Penalty, gradients: tf.Tensor) -> tf.Tensor:
-    """Mean squared distance of the norms of the gradients (n, d) from 1.
-
-    `published`: the distance of one norm, of all gradients of the batch together. That study's program sums
-    their squares over the batch, so that those of single windows are driven to 1 / sqrt(n).
+    `published`: one penalty for all windows (1), by the norm of all gradients of the batch together. That
+    study's program sums their squares over the batch, so that the norm of a single window's gradient is
+    driven to 1 / sqrt(n). A batch's norm mixes records: a private training cannot have this penalty.
     """
-    if kind == "published":
-        return _squared_distances(tf.reduce_sum(tf.square(gradients), axis=(-2, -1)))
-    return tf.reduce_mean(window_penalties(gradients), axis=-1)
+    together = kind == "published"
+    squared = tf.reduce_sum(tf.square(gradients), axis=(-2, -1) if together else -1)
+    distances = tf.square(tf.sqrt(squared + _NORM_FLOOR) - 1)
+    return distances[..., tf.newaxis] if together else distances
 
 
-def _squared_distances(squared_norms: tf.Tensor) -> tf.Tensor:
-    return tf.square(tf.sqrt(squared_norms + _NORM_FLOOR) - 1)
+def row_losses(real: tf.Tensor, synthetic: tf.Tensor, penalty: tf.Tensor) -> tf.Tensor:
+    """The discriminator's loss of each pair of windows (n), by their scores (n) and the weighted penalty."""
+    return synthetic - real + penalty
 
 
-def discriminator_loss(real: tf.Tensor, made: tf.Tensor) -> tf.Tensor:
-    """Loss of the discriminator, without its penalty, by the scores (n) of real and of made windows."""
-    return tf.reduce_mean(made, axis=-1) - tf.reduce_mean(real, axis=-1)
-
-
-def generator_loss(made: tf.Tensor) -> tf.Tensor:
+def generator_loss(synthetic: tf.Tensor) -> tf.Tensor:
     """Loss of the generator by the scores (n) of its windows."""
-    return -tf.reduce_mean(made, axis=-1)
+    return -tf.reduce_mean(synthetic, axis=-1)
 
 
 @lru_cache(maxsize=1)

@@ -54,6 +54,14 @@ class TimeGAN(GeneratorKind, FitsTogether):
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     model: ClassVar[str] = "pulseveil.generators.timegan.model:TimeGANModel"
     programs: ClassVar[tuple[int, ...]] = (DPSGD, DPGAN)
+    private_differences: ClassVar[tuple[str, ...]] = (
+        "one model for all conditions, which reads the condition, instead of one per condition",
+        "two trainings (embedding with supervisor, then adversaries) instead of three phases",
+        "losses of single windows; no moment loss, which compares batches",
+        "Poisson samples of records instead of shuffled passes",
+        "steps, batch and learning rate of `private`",
+        "windows scaled by a public range",
+    )
 
     @staticmethod
     def mechanisms(settings: TimeGANSettings, budget: Budget) -> tuple[Mechanism, Mechanism]:

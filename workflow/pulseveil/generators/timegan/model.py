@@ -1,4 +1,4 @@
-"""Models of `timegan`: how they are trained, and how they make windows; imports TensorFlow."""
+"""Models of `timegan`: how they are trained and sampled; imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from pulseveil.privacy.ledger import Entry
 
 
 class TimeGANModel(GeneratorModel):
-    """Trained networks that make windows, and each model's scale.
+    """Trained networks that synthesize windows, and each model's scale.
 
-    Arrays have a leading axis of models: one for each condition code, or a single one. A private model is a
-    single one, whose networks are told the condition.
+    Arrays have a leading axis of models: one per condition code, or a single one. A private model is a single
+    one, whose networks read the condition.
     """
 
     def __init__(
@@ -59,9 +59,9 @@ class TimeGANModel(GeneratorModel):
         """Train one TimeGAN per training, none of them privately, and all their conditions in one program.
 
         A single one is trained exactly as by `fit`, one condition after the other. Several models' sums
-        round differently than a single one's: a model's parameters after 130 steps, 60 of them joint, are
-        those of training it alone but for 1 in 100,000 of the way that they went. Rounding grows with the
-        steps, as that of another CPU does. Warns of mode collapse; raises InputError as `fit` does.
+        round differently than a single one's: after 130 steps, 60 of them joint, a model's parameters differ
+        from training it alone by at most 1e-5 of the distance moved. The difference grows with the steps, as
+        it does on another CPU. Warns of mode collapse; raises InputError as `fit` does.
         """
         learnt = [_training_windows(settings, training) for training in trainings]
         scales = [[Scale.of(rows) for rows in by_name.values()] for by_name in learnt]
@@ -98,36 +98,38 @@ class TimeGANModel(GeneratorModel):
 
     @property
     def noise_size(self) -> int:
-        """Standard normal numbers that one window is made from: one for each of its values."""
+        """Standard normal numbers that one window needs: one per value."""
         return self._time * int(self._scale.least.shape[1])
 
     def sample(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Windows (n, time, channels) of the codes `condition` (n), made from noise (n, noise_size)."""
+        """Windows (n, time, channels) of the codes `condition` (n), from noise (n, noise_size)."""
         models, channels = self._scale.least.shape
         shaped = noise.reshape(len(noise), self._time, channels)
-        if self._classes_told:
-            return self._sample_told(condition, shaped)
-        # All rows by all models: a product's rounding depends on its number of rows.
-        made = []
+        if self._conditional_classes:
+            return self._sample_conditional(condition, shaped)
+        # Each model makes all rows: a matrix product rounds differently for another number of rows.
+        synthetic = []
         for model in range(models):
             scale = Scale(*(values[model] for values in self._scale))
-            made.append(scale.undo(sampler()(self._networks(model), shaped).numpy()))
+            synthetic.append(scale.undo(sampler()(self._networks(model), shaped).numpy()))
         chosen = condition if self._settings.training == "each_class" else np.zeros_like(condition)
-        return np.stack(made)[chosen, np.arange(len(chosen))]
+        return np.stack(synthetic)[chosen, np.arange(len(chosen))]
 
     @property
-    def _classes_told(self) -> int:
-        """Condition codes that the networks are told: 0 where each condition has a model of its own."""
+    def _conditional_classes(self) -> int:
+        """Condition codes that the networks read: 0 where each condition has a model of its own."""
         return int(self._parameters["generator_gru_1_kernel"].shape[1] - self._scale.least.shape[1])
 
-    def _sample_told(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The same by the one model that is told the condition, from noise (n, time, channels)."""
-        told = np.eye(self._classes_told, dtype=np.float32)[condition]
+    def _sample_conditional(
+        self, condition: NDArray[np.int8], noise: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Windows of the one model that reads the condition, from noise (n, time, channels)."""
+        codes = np.eye(self._conditional_classes, dtype=np.float32)[condition]
         scale = Scale(*(values[0] for values in self._scale))
-        return scale.undo(private.sampler()(self._networks(0), noise, told).numpy())
+        return scale.undo(private.sampler()(self._networks(0), noise, codes).numpy())
 
     def _networks(self, model: int) -> list[list[NDArray[np.float32]]]:
-        """Parameters of what makes a model's windows, network by network."""
+        """Parameters of the sampling networks of a model, network by network."""
         return [
             [self._parameters[name][model] for name in parameter_names(network, self._settings.layers)]
             for network in SAMPLING_NETWORKS

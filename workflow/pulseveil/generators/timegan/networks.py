@@ -22,7 +22,7 @@ from pulseveil.networks.initial import Array
 from pulseveil.networks.layers import Parameters
 
 NETWORKS = ("embedder", "recovery", "generator", "supervisor", "discriminator")
-# What a window is made by, first to last.
+# The networks that synthesize a window, first to last.
 SAMPLING_NETWORKS = ("generator", "supervisor", "recovery")
 
 _GRU_PARAMETERS = ("kernel", "recurrent_kernel", "bias", "recurrent_bias")
@@ -31,7 +31,7 @@ RECONSTRUCTION_WEIGHT = 10.0
 _SUPERVISED_WEIGHT = 100.0
 _MOMENT_WEIGHT = 100.0
 _EMBEDDER_SUPERVISED_WEIGHT = 0.1
-RAW_WEIGHT = 1.0  # gamma: of what the generator makes before the supervisor
+RAW_WEIGHT = 1.0  # gamma: of the generator's sequences before the supervisor
 
 
 def recurrent_layers(network: str, depth: int) -> int:
@@ -47,13 +47,13 @@ def parameter_names(network: str, depth: int) -> list[str]:
 
 
 def start_network(
-    rng: np.random.Generator, network: str, *, channels: int, hidden: int, depth: int, told: int = 0
+    rng: np.random.Generator, network: str, *, channels: int, hidden: int, depth: int, codes: int = 0
 ) -> list[Array]:
     """Parameters of one of `NETWORKS`, in the order of `parameter_names`.
 
-    told: values that the network is told at each step beside its sequence.
+    codes: numbers that code the condition, read at each step beside the sequence.
     """
-    inputs = told + (channels if network in ("embedder", "generator") else hidden)
+    inputs = codes + (channels if network in ("embedder", "generator") else hidden)
     outputs = {"recovery": channels, "discriminator": 1}.get(network, hidden)
     widths = [inputs] + [hidden] * recurrent_layers(network, depth)
     recurrent = [initial.gru(rng, *sizes) for sizes in pairwise(widths)]
@@ -61,7 +61,7 @@ def start_network(
 
 
 def inward(windows: tf.Tensor) -> tf.Tensor:
-    """Windows in the order of all sequences in here, with or without models.
+    """Windows in the order of axes of all sequences in this module, with or without models.
 
     (draws, models, n, time, channels) -> (draws, time, models, channels, n). Records come last, as in
     `recurrence.gru`: turning them around in each layer costs as much as the layer.
@@ -126,11 +126,11 @@ def supervised_loss(hidden: tf.Tensor, ahead: tf.Tensor) -> tf.Tensor:
     return mean_square(hidden[1:], ahead[:-1])
 
 
-def moment_loss(made: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+def moment_loss(synthetic: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
     """Mean distances of the deviations and means at each step and channel, both (time, channels, n)."""
-    deviations = [tf.sqrt(tf.math.reduce_variance(windows, axis=-1) + 1e-6) for windows in (made, real)]
-    means = [tf.reduce_mean(windows, axis=-1) for windows in (made, real)]
-    distances = [tf.abs(of_made - of_real) for of_made, of_real in (deviations, means)]
+    deviations = [tf.sqrt(tf.math.reduce_variance(windows, axis=-1) + 1e-6) for windows in (synthetic, real)]
+    means = [tf.reduce_mean(windows, axis=-1) for windows in (synthetic, real)]
+    distances = [tf.abs(a - b) for a, b in (deviations, means)]
     return sum(tf.reduce_mean(distance, axis=(0, -1)) for distance in distances)
 
 
@@ -151,12 +151,12 @@ def generator_loss(fake: tf.Tensor, raw: tf.Tensor, supervised: tf.Tensor, momen
 
 
 def discriminator_loss(real: tf.Tensor, fake: tf.Tensor, raw: tf.Tensor) -> tf.Tensor:
-    """Loss of the discriminator by its logits (time, 1, n) of real sequences and both kinds of made ones."""
+    """Loss of the discriminator by its logits (time, 1, n) of real and both kinds of synthetic sequences."""
     return cross_entropy(real, 1.0) + cross_entropy(fake, 0.0) + RAW_WEIGHT * cross_entropy(raw, 0.0)
 
 
 def cross_entropy(values: tf.Tensor, answer: float) -> tf.Tensor:
-    """Mean cross-entropy of logits with one answer for all: 1 for real, 0 for made."""
+    """Mean cross-entropy of logits with one answer for all: 1 for real, 0 for synthetic."""
     target = tf.fill(tf.shape(values), answer)
     return _mean(tf.nn.sigmoid_cross_entropy_with_logits(target, values))
 

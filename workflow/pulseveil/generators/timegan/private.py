@@ -1,10 +1,10 @@
 """TimeGAN's private training: networks, losses of single windows, and ledger entries; imports TensorFlow.
 
-There is one conditional model. Each network is told the code of the condition at each step, beside its
+There is one conditional model. Each network reads the one-hot code of the condition at each step, beside its
 sequence. Layouts are those of `layers`, whose notes give gradients of single records. The losses are the
 authors', with these differences: roots are of a window's own mean square, where theirs are of the batch's and
 mix records; the supervisor learns beside embedder and recovery and is then fixed; generated sequences are
-asked to follow it; and the moment loss, which compares batches of real windows, is left out.
+pulled towards its steps; and the moment loss, which compares batches of real windows, is left out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pulseveil.generators.private_training import train_privately as train_adver
 from pulseveil.generators.timegan import networks as timegan
 from pulseveil.generators.timegan.networks import parameter_names
 from pulseveil.networks import adam, layers
-from pulseveil.networks.adversaries import Adversaries, Made, Players, Real, start_players
+from pulseveil.networks.adversaries import Adversaries, Players, Real, Synthetic, start_players
 from pulseveil.networks.layers import Parameters
 from pulseveil.networks.learner import Learner, RowSeeds
 from pulseveil.networks.per_example import Note, unnoted
@@ -56,26 +56,26 @@ class Sizes:
     def start(self, rng: np.random.Generator, network: str) -> list[NDArray[np.float32]]:
         """First parameters of one of `networks.NETWORKS`."""
         sizes = {"channels": self.channels, "hidden": self.hidden, "depth": self.depth}
-        return timegan.start_network(rng, network, told=self.classes, **sizes)
+        return timegan.start_network(rng, network, codes=self.classes, **sizes)
 
     def count(self, network: str) -> int:
         """How many parameter arrays a network has."""
         return len(timegan.parameter_names(network, self.depth))
 
 
-def logits(x: tf.Tensor, told: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
-    """A network's output before any sigmoid: x (n, time, p), told (n, classes) one-hot -> (n, time, q)."""
+def logits(x: tf.Tensor, codes: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
+    """A network's output before any sigmoid: x (n, time, p), codes (n, classes) one-hot -> (n, time, q)."""
     *recurrent, kernel, bias = parameters
-    each_step = tf.repeat(told[:, tf.newaxis], x.shape[1], axis=1)
+    each_step = tf.repeat(codes[:, tf.newaxis], x.shape[1], axis=1)
     x = tf.concat([x, each_step], axis=2)
     for first in range(0, len(recurrent), timegan.GRU_ARRAYS):
         x = layers.gru(x, recurrent[first : first + timegan.GRU_ARRAYS], note)
     return layers.dense(x, (kernel, bias), note)
 
 
-def sequence(x: tf.Tensor, told: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
+def sequence(x: tf.Tensor, codes: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
     """The same with values in (0, 1): every network but the discriminator."""
-    return tf.sigmoid(logits(x, told, parameters, note))
+    return tf.sigmoid(logits(x, codes, parameters, note))
 
 
 def mean_squares(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
@@ -104,7 +104,7 @@ class Embedding(Learner):
 
     @property
     def targets(self) -> int:
-        """One place for each condition."""
+        """One value per condition."""
         return self.sizes.classes
 
     def start(self, rng: np.random.Generator) -> Weights:
@@ -165,21 +165,23 @@ class SequenceAdversaries(Adversaries):
         own = self.sizes.count("generator")
         return generator[:own], generator[own:]
 
-    def make(self, generator: Parameters, made_from: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        """Both kinds of made sequences (m, 2, time, h): after the supervisor, and before it."""
+    def synthesize(self, generator: Parameters, noise: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+        """Both kinds of synthetic sequences (m, 2, time, h): after the supervisor, and before it."""
         own, supervisor = self.split(generator)
-        told = self._told(condition)
-        raw = sequence(timegan.uniform(made_from), told, own)
-        return tf.stack([sequence(raw, told, supervisor), raw], axis=1)
+        codes = self._codes(condition)
+        raw = sequence(timegan.uniform(noise), codes, own)
+        return tf.stack([sequence(raw, codes, supervisor), raw], axis=1)
 
-    def real_losses(self, discriminator: Parameters, real: Real, made: Made, note: Note) -> tf.Tensor:
-        """Cross-entropy with the answer "real", a mean over time; the made sequences are not looked at."""
-        values = logits(real.windows, self._told(real.condition), discriminator, note)
+    def real_losses(
+        self, discriminator: Parameters, real: Real, synthetic: Synthetic, note: Note
+    ) -> tf.Tensor:
+        """Cross-entropy with the answer "real", a mean over time, whatever the synthetic sequences are."""
+        values = logits(real.windows, self._codes(real.condition), discriminator, note)
         return _cross_entropy(values, 1.0)
 
-    def made_losses(self, discriminator: Parameters, made: Made, note: Note) -> tf.Tensor:
-        """Cross-entropy of both kinds with the answer "made"."""
-        return self._answered(discriminator, made.windows, made.condition, 0.0, note)
+    def synthetic_losses(self, discriminator: Parameters, synthetic: Synthetic, note: Note) -> tf.Tensor:
+        """Cross-entropy of both kinds with the answer "synthetic"."""
+        return self._answered(discriminator, synthetic.windows, synthetic.condition, 0.0, note)
 
     def update_discriminator(self, players: Players, gradients: Sequence[tf.Tensor]) -> Players:
         """The players after a step of the discriminator along `gradients`, however good it is already.
@@ -191,14 +193,14 @@ class SequenceAdversaries(Adversaries):
         )
         return players._replace(discriminator=parameters, discriminator_adam=moments)
 
-    def update_generator(self, players: Players, condition: tf.Tensor, made_from: tf.Tensor) -> Players:
+    def update_generator(self, players: Players, condition: tf.Tensor, noise: tf.Tensor) -> Players:
         """The players after a step of the generator: by the discriminator, and by the fixed supervisor."""
         own, supervisor = self.split(players.generator)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(own)
-            made = self.make([*own, *supervisor], made_from, condition)
-            answers = self._answered(players.discriminator, made, condition, 1.0)
-            left = tf.sqrt(mean_squares(made[:, 1, 1:], made[:, 0, :-1]))
+            synthetic = self.synthesize([*own, *supervisor], noise, condition)
+            answers = self._answered(players.discriminator, synthetic, condition, 1.0)
+            left = tf.sqrt(mean_squares(synthetic[:, 1, 1:], synthetic[:, 0, :-1]))
             loss = tf.reduce_mean(answers + self.supervised_weight * left)
         gradients = [*tape.gradient(loss, own), *(tf.zeros_like(value) for value in supervisor)]
         parameters, moments = adam.update(
@@ -206,21 +208,21 @@ class SequenceAdversaries(Adversaries):
         )
         return players._replace(generator=parameters, generator_adam=moments)
 
-    def _told(self, condition: tf.Tensor) -> tf.Tensor:
+    def _codes(self, condition: tf.Tensor) -> tf.Tensor:
         return tf.one_hot(condition, self.sizes.classes)
 
     def _answered(
         self,
         discriminator: Parameters,
-        made: tf.Tensor,
+        synthetic: tf.Tensor,
         condition: tf.Tensor,
         answer: float,
         note: Note = unnoted,
     ) -> tf.Tensor:
-        """Cross-entropy of made sequences (m, 2, time, h) with one answer, both kinds added up (m)."""
+        """Cross-entropy of synthetic sequences (m, 2, time, h) with one answer, the sum of both kinds (m)."""
         # Both kinds of a row stay next to each other, as parts of one record.
-        rows = tf.reshape(made, (-1, *made.shape[2:]))
-        values = logits(rows, tf.repeat(self._told(condition), 2, axis=0), discriminator, note)
+        rows = tf.reshape(synthetic, (-1, *synthetic.shape[2:]))
+        values = logits(rows, tf.repeat(self._codes(condition), 2, axis=0), discriminator, note)
         of_kinds = tf.reshape(_cross_entropy(values, answer), (-1, 2))
         return of_kinds[:, 0] + timegan.RAW_WEIGHT * of_kinds[:, 1]
 
@@ -232,10 +234,10 @@ def _cross_entropy(values: tf.Tensor, answer: float) -> tf.Tensor:
 
 
 def embed(
-    embedder: Sequence[NDArray[np.float32]], windows: NDArray[np.float32], told: NDArray[np.float32]
+    embedder: Sequence[NDArray[np.float32]], windows: NDArray[np.float32], codes: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Hidden sequences (n, time, h) of windows (n, time, channels) in [0, 1], each of its own window."""
-    hidden: NDArray[np.float32] = _compiled_sequence()(windows, told, list(embedder)).numpy()
+    hidden: NDArray[np.float32] = _compiled_sequence()(windows, codes, list(embedder)).numpy()
     return hidden
 
 
@@ -247,15 +249,15 @@ def _compiled_sequence() -> Callable[..., tf.Tensor]:
 
 @lru_cache(maxsize=1)
 def sampler() -> Callable[[Sequence[Parameters], tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Compiled: parameters of `networks.SAMPLING_NETWORKS`, noise (n, time, channels), told (n, classes).
+    """Compiled: parameters of `networks.SAMPLING_NETWORKS`, noise (n, time, channels), codes (n, classes).
 
-    Makes windows in (0, 1), as large as the noise. One compilation for models of equal sizes and rows.
+    The windows are in (0, 1) and as large as the noise. One compilation for models of equal sizes and rows.
     """
 
-    def run(networks: Sequence[Parameters], noise: tf.Tensor, told: tf.Tensor) -> tf.Tensor:
+    def run(networks: Sequence[Parameters], noise: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
         x = timegan.uniform(noise)
         for parameters in networks:
-            x = sequence(x, told, parameters)
+            x = sequence(x, codes, parameters)
         return x
 
     compiled: Callable[..., tf.Tensor] = tf.function(run, autograph=False)
@@ -278,14 +280,14 @@ def train_privately(
     where there are more people than the public constants say.
     """
     of_embedder, of_discriminator = mechanisms
-    told = np.eye(sizes.classes, dtype=np.float32)[training.condition]
+    codes = np.eye(sizes.classes, dtype=np.float32)[training.condition]
     embedding = _part(training, "embedding", of_embedder)
     learnt, first = _learn_embedding(sizes, embedding, private, of_embedder)
     adversaries = SequenceAdversaries(
         sizes, private.learning_rate, private.supervised_weight, tuple(learnt["supervisor"])
     )
-    # By the released embedder: a window's sequence tells nothing of other windows that is not released.
-    embedded = embed(learnt["embedder"], training.windows, told)
+    # By the released embedder: beside its own window, a sequence depends on released parameters alone.
+    embedded = embed(learnt["embedder"], training.windows, codes)
     trained, second = train_adversaries(
         adversaries,
         replace(_part(training, "adversaries", of_discriminator), windows=embedded),

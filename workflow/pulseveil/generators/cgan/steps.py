@@ -1,0 +1,221 @@
+"""A step of the conditional GAN: one update of the discriminator, then one of the generator.
+
+Both are by the same real windows (batch b): non-saturating binary cross-entropy on logits, Adam for both. All
+random numbers come in as arguments. Losses are those of single windows: a training without a budget takes
+their mean, a private one clips the gradient of each record's.
+
+Several models train in one program where they are set side by side (`loop.side_by_side`): parameters,
+windows, conditions, noise, bounds and losses then have an axis of models in front of the shapes below, and no
+model reads another's data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from pulseveil.generators.cgan.networks import (
+    NOISE_SIZE,
+    Output,
+    Shape,
+    discriminate,
+    generate,
+    start_discriminator,
+    start_generator,
+)
+from pulseveil.networks import adam
+from pulseveil.networks.adversaries import Adversaries, Players, Real, Synthetic, start_players
+from pulseveil.networks.layers import Parameters
+from pulseveil.networks.per_example import Note, unnoted
+
+Diversity = Literal["published", "effective"]
+
+
+class Objective(NamedTuple):
+    """What a training minimises and how; each has its own compiled program."""
+
+    discriminator: str
+    learning_rate: float
+    beta1: float
+    diversity: Diversity
+    diversity_weight: float
+    output: Output
+    leaky_slope: float
+
+
+def start(rng: np.random.Generator, objective: Objective, shape: Shape, width_divisor: int = 1) -> Players:
+    """The state before the first step; see `start_discriminator` for `width_divisor`."""
+    generator = start_generator(rng, shape)
+    discriminator = start_discriminator(objective.discriminator, rng, shape, width_divisor)
+    return start_players(generator, discriminator)
+
+
+def step(
+    objective: Objective,
+    bound: tf.Tensor,
+    state: Players,
+    windows: tf.Tensor,
+    condition: tf.Tensor,
+    discriminator_noise: tf.Tensor,
+    generator_noise: tf.Tensor,
+) -> tuple[Players, tf.Tensor]:
+    """One update of each network by windows (b, time, channels), codes (b) and noise (b, size) of each.
+
+    `bound` is where the effective diversity term ends. Returns the state and losses (3): discriminator,
+    generator, diversity term.
+    """
+    synthetic = synthesize(objective, state.generator, discriminator_noise, condition)
+    with tf.GradientTape() as tape:
+        tape.watch(state.discriminator)
+        d_loss = discriminator_loss(objective, state.discriminator, windows, synthetic, condition)
+    gradients = tape.gradient(d_loss, state.discriminator)
+    after = descend_discriminator(objective, state, gradients)
+    after, losses = update_generator(objective, after, bound, condition, generator_noise)
+    return after, tf.concat([d_loss[tf.newaxis], losses], axis=0)
+
+
+def descend_discriminator(objective: Objective, state: Players, gradients: Sequence[tf.Tensor]) -> Players:
+    """The state after Adam's step of the discriminator along `gradients`."""
+    discriminator, moments = _descend(objective, state.discriminator, gradients, state.discriminator_adam)
+    return state._replace(discriminator=discriminator, discriminator_adam=moments)
+
+
+def update_generator(
+    objective: Objective, state: Players, bound: tf.Tensor, condition: tf.Tensor, noise: tf.Tensor
+) -> tuple[Players, tf.Tensor]:
+    """One update of the generator, which sees the discriminator alone; its loss and diversity term (2)."""
+    with tf.GradientTape() as tape:
+        tape.watch(state.generator)
+        synthetic = synthesize(objective, state.generator, noise, condition)
+        term = objective.diversity_weight * diversity(objective.diversity, bound, synthetic, condition, noise)
+        loss = generator_loss(objective, state.discriminator, synthetic, condition) - term
+    gradients = tape.gradient(loss, state.generator)
+    generator, moments = _descend(objective, state.generator, gradients, state.generator_adam)
+    return state._replace(generator=generator, generator_adam=moments), tf.stack([loss, term])
+
+
+def synthesize(
+    objective: Objective, generator: Parameters, noise: tf.Tensor, condition: tf.Tensor
+) -> tf.Tensor:
+    """Windows (b, time, channels) of the generator in training."""
+    return generate(generator, noise, condition, leaky_slope=objective.leaky_slope, output=objective.output)
+
+
+def row_losses(
+    objective: Objective,
+    discriminator: Parameters,
+    windows: tf.Tensor,
+    condition: tf.Tensor,
+    is_real: tf.Tensor,
+    note: Note = unnoted,
+) -> tf.Tensor:
+    """The discriminator's loss of each window (n): cross-entropy with `is_real` (n), 1 or 0."""
+    logits = discriminate(objective.discriminator, discriminator, windows, condition, note)
+    return tf.nn.sigmoid_cross_entropy_with_logits(is_real, logits)
+
+
+def discriminator_loss(
+    objective: Objective, parameters: Parameters, real: tf.Tensor, synthetic: tf.Tensor, condition: tf.Tensor
+) -> tf.Tensor:
+    """Mean loss of as many real as synthetic windows (b, time, channels), all in one pass."""
+    ones = tf.ones_like(condition, tf.float32)
+    losses = row_losses(
+        objective,
+        parameters,
+        tf.concat([real, synthetic], axis=-3),
+        tf.concat([condition, condition], axis=-1),
+        tf.concat([ones, tf.zeros_like(ones)], axis=-1),
+    )
+    return tf.reduce_mean(losses, axis=-1)
+
+
+def generator_loss(
+    objective: Objective, discriminator: Parameters, synthetic: tf.Tensor, condition: tf.Tensor
+) -> tf.Tensor:
+    """Non-saturating loss: mean cross-entropy of synthetic windows with the answer "real"."""
+    answers = tf.ones_like(condition, tf.float32)
+    return tf.reduce_mean(row_losses(objective, discriminator, synthetic, condition, answers), axis=-1)
+
+
+def diversity(
+    kind: Diversity, bound: tf.Tensor, synthetic: tf.Tensor, condition: tf.Tensor, noise: tf.Tensor
+) -> tf.Tensor:
+    """How far apart windows lie for noise that lies apart (Yang et al. 2019, arXiv:1901.09024).
+
+    The first half of the batch is compared with the second. The published code calls the generator outside
+    the tape, so `published` has no gradient; it has no bound and also compares windows of different
+    conditions. `effective` has its gradient, between windows of one condition and up to the bound: without
+    one, the term wins over the discriminator and the windows grow without end.
+    """
+    first, second = tf.split(synthetic, 2, axis=-3)
+    between = tf.reduce_mean(tf.abs(first - second), axis=(-2, -1))
+    first, second = tf.split(noise, 2, axis=-2)
+    apart = tf.reduce_mean(tf.abs(first - second), axis=-1)
+    if kind == "published":
+        return tf.stop_gradient(tf.reduce_mean(between, axis=-1) / tf.reduce_mean(apart, axis=-1))
+    first, second = tf.split(condition, 2, axis=-1)
+    same = tf.cast(tf.equal(first, second), tf.float32)
+    bounded = tf.minimum(between / apart, bound[..., tf.newaxis])
+    return tf.math.divide_no_nan(tf.reduce_sum(same * bounded, axis=-1), tf.reduce_sum(same, axis=-1))
+
+
+def _descend(
+    objective: Objective,
+    parameters: Sequence[tf.Tensor],
+    gradients: Sequence[tf.Tensor],
+    moments: adam.AdamState,
+) -> tuple[list[tf.Tensor], adam.AdamState]:
+    """Parameters and Adam state after one step along `gradients`."""
+    rate, beta1 = objective.learning_rate, objective.beta1
+    return adam.update(parameters, gradients, moments, learning_rate=rate, beta1=beta1)
+
+
+@dataclass(frozen=True)
+class ConditionalAdversaries(Adversaries):
+    """The networks and losses of a private training.
+
+    width_divisor: of the published widths of the discriminator. bound: where effective diversity ends.
+    """
+
+    objective: Objective
+    shape: Shape
+    width_divisor: int
+    bound: float
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Normal numbers of a window."""
+        return (NOISE_SIZE,)
+
+    def start(self, rng: np.random.Generator) -> Players:
+        """The players before the first step."""
+        return start(rng, self.objective, self.shape, self.width_divisor)
+
+    def synthesize(self, generator: Parameters, noise: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
+        """Windows (m, time, channels) from normal numbers (m, size)."""
+        return synthesize(self.objective, generator, noise, condition)
+
+    def real_losses(
+        self, discriminator: Parameters, real: Real, synthetic: Synthetic, note: Note
+    ) -> tf.Tensor:
+        """Cross-entropy with the answer "real", whatever the synthetic windows are."""
+        answers = tf.ones_like(real.condition, tf.float32)
+        return row_losses(self.objective, discriminator, *real, answers, note)
+
+    def synthetic_losses(self, discriminator: Parameters, synthetic: Synthetic, note: Note) -> tf.Tensor:
+        """Cross-entropy with the answer "synthetic"."""
+        windows, condition, _ = synthetic
+        answers = tf.zeros_like(condition, tf.float32)
+        return row_losses(self.objective, discriminator, windows, condition, answers, note)
+
+    def update_discriminator(self, players: Players, gradients: Sequence[tf.Tensor]) -> Players:
+        """The players after a step of the discriminator along `gradients`."""
+        return descend_discriminator(self.objective, players, gradients)
+
+    def update_generator(self, players: Players, condition: tf.Tensor, noise: tf.Tensor) -> Players:
+        """The players after a step of the generator, diversity term included."""
+        return update_generator(self.objective, players, tf.constant(self.bound), condition, noise)[0]
