@@ -143,7 +143,7 @@ def test_synthetic_records_are_drawn_like_real_ones():
 
 def test_class_means_refuse_synthetic_windows():
     both = FeatureSet.concatenate([features(), synthetic(1)])
-    with pytest.raises(InputError, match=r"real windows only"):
+    with pytest.raises(InputError, match=r"real windows only, found synthetic"):
         fit("class_means", both, budget())
 
 

@@ -453,7 +453,7 @@ def test_both_channel_sets_and_scalings_have_public_scales(name):
 def test_spectra_are_refused_before_any_job(name):
     kind = registry.load("detectors", name)
     values = kind.Settings(inputs="spectra")
-    with pytest.raises(InputError, match="reads statistics, whose scales are public, not spectra"):
+    with pytest.raises(InputError, match="reads statistics, which have public scales, found inputs spectra"):
         kind.mechanisms(values, budget())
     with pytest.raises(InputError, match="use `inputs: statistics` or epsilon inf"):
         kind.fit(values, Training(features(), budget(), root_stream(0)))

@@ -119,11 +119,11 @@ def test_centres_are_those_of_the_windows_scaling():
 
 
 def test_statistics_of_which_nothing_is_known_are_refused():
-    with pytest.raises(InputError, match="nothing is publicly known of maximum; private trainings read"):
+    with pytest.raises(InputError, match="no public scale is known for maximum; private trainings read"):
         rule(rows(), statistics=("maximum",))
     with pytest.raises(InputError, match="reads statistics"):
         rule(rows(), inputs="spectra")
-    with pytest.raises(InputError, match="scaling public: nothing is publicly known"):
+    with pytest.raises(InputError, match="scaling public: no public scales are known"):
         rule(rows(scaling="public"))
 
 

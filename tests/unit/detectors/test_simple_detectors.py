@@ -250,7 +250,7 @@ def test_majority_needs_a_window():
 
 def test_unknown_statistics_are_refused_before_any_job():
     settings = registry.load("detectors", "logistic").Settings
-    with pytest.raises(ValidationError, match="no statistic 'median'; use mean, log_sd"):
+    with pytest.raises(ValidationError, match="unknown statistic 'median'; expected mean, log_sd"):
         settings(statistics=("median",))
     assert settings(statistics=("heart_rate_mean", "slope")).statistics == ("heart_rate_mean", "slope")
 

@@ -187,7 +187,7 @@ def test_starting_tensorflow_is_a_small_part_of_the_papers_trainings():
 
 
 def test_public_signs_are_refused_in_units_of_which_nothing_is_known():
-    with pytest.raises(InputError, match="public_signs: scaling public: nothing is publicly known"):
+    with pytest.raises(InputError, match="public_signs: scaling public: no public scales are known"):
         demo(scaling="public", detectors=["public_signs"])
 
 

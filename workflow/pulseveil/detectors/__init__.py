@@ -37,9 +37,10 @@ __all__ = [  # noqa: RUF022
     "public_knowledge",
 ]
 
+# Roles are fixed words and not the names of the study: a rule under another name must stay a rule in tables.
 Role = Literal["model", "majority", "elapsed_time", "public_signs", "rule"]
 MODEL: Role = "model"
-# The rules that tables compare each row with: what accuracy needs no sensor, no data, or the clock alone.
+# The rules that tables compare each row with: the accuracy that needs no sensor, or no data of the study.
 BASELINE: Role = "majority"
 CLOCK: Role = "elapsed_time"
 LITERATURE: Role = "public_signs"
@@ -53,10 +54,10 @@ class DetectorSettings(Settings):
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What a detector learns from, and how.
+    """Arguments of one detector training: data, budget, random stream and checkpoint.
 
-    features: the rows with their `stress`. stream: decides all random numbers but those of privacy noise.
-    checkpoint: where the state of trainings of minutes is kept; they go on from a state that is found there.
+    features: the rows with their `stress`. stream: the source of all random numbers except privacy noise.
+    checkpoint: the file for the state of a training that takes minutes; a training resumes from that state.
     """
 
     features: FeatureSet
@@ -67,10 +68,10 @@ class Training:
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """A detector's answer for n windows.
+    """Scores and decisions of a detector for n windows.
 
-    score (n): estimated probability of stress; score_rest (n): the second output of a two-output network,
-    else 1 - score; predicted (n) bool: the detector's decision.
+    score (n) float32: estimated probability of stress. score_rest (n) float32: the other output of a
+    two-output network, otherwise 1 - score. predicted (n) bool: True where the detector decides for stress.
     """
 
     score: NDArray[np.float32]
@@ -79,8 +80,14 @@ class Outputs:
 
     @classmethod
     def from_probability(cls, score: NDArray[np.float64]) -> Outputs:
-        """One-output models: decide for stress where the probability exceeds one half."""
+        """Outputs of a one-output model, which decides for stress above a probability of 0.5.
+
+        >>> outputs = Outputs.from_probability(np.array([0.25, 0.5, 0.75]))
+        >>> outputs.predicted.tolist(), outputs.score_rest.tolist()
+        ([False, False, True], [0.75, 0.5, 0.25])
+        """
         stress = score.astype(np.float32)
+        # Compared before rounding: a probability just above 0.5 is exactly 0.5 in float32.
         return cls(stress, (1 - score).astype(np.float32), score > 0.5)
 
 
@@ -99,24 +106,26 @@ class Fitted(Protocol):
 
 
 class DetectorKind(Protocol):
-    """What plans know of a kind of detector, without TensorFlow and other imports of seconds.
+    """Description of a kind of detector for plans, without slow imports such as TensorFlow.
 
-    `Settings` are its keys in the study; `title` is the kind's name for readers, and `colour` that of its
-    marks in figures.
-    `role` is "model" for whatever learns from sensor data. All other roles are rules: fitted to the real
-    training subjects even where models train on synthetic windows, and compared with models. "majority" is
-    the most frequent answer, which every model must beat; "elapsed_time" sees the clock alone; "public_signs"
-    sees no data of the study, so that a private model must beat it; "rule" is any other.
-    `public_knowledge` says when it reads public scales and signs, which are known in few units only.
-    `version` rises whenever the same settings and stream give other scores; `private_units` are the units at
-    which it has a private training, whose mechanisms follow from public constants alone, by `programs` of
-    these versions (see `privacy.programs`); `private_differences` say what else a private training changes
-    beside clipping and noise. A kind without private units leaves `mechanisms`, `audited_settings`,
-    `programs` and `private_differences` as they are here. `share_without_bins` is the share of the expected
-    seconds that is left where the spectra have hardly any bins: 1 for kinds whose seconds know their bins.
-
-    `model` is the kind's `DetectorModel` as `module:Class`: jobs import it, plans do not. Empty: the kind is
-    its own model (`Detector`).
+    Settings: the kind's keys in the study.
+    version: rises whenever the same settings and stream give other scores.
+    title, colour: the kind's name for readers, and the colour of its marks in figures.
+    role: "model" for a kind that learns from sensor data. All other roles are rules, which are compared with
+        models and fitted to the real training subjects even where models train on synthetic windows.
+        "majority" gives the most frequent answer, which every model must beat. "elapsed_time" sees the clock
+        alone. "public_signs" sees no data of the study, so that a private model must beat it. "rule" is any
+        other rule.
+    private_units: the units at which the kind has a private training. The mechanisms of that training follow
+        from public constants alone. A kind without private units keeps the defaults of `mechanisms`,
+        `audited_settings`, `programs` and `private_differences`.
+    programs: the versions of the programs that train privately (see `privacy.programs`).
+    private_differences: what else a private training changes beside clipping and noise.
+    public_knowledge: when the kind reads public scales and signs, which exist for few scalings only.
+    share_without_bins: the share of `expected_seconds` that remains for spectra with hardly any bins; with 1
+        plans take the seconds as they are.
+    model: the kind's `DetectorModel` as `module:Class`, which jobs import and plans do not. An empty text
+        means that the kind is its own model (`Detector`).
     """
 
     Settings: ClassVar[type[DetectorSettings]]
@@ -135,36 +144,42 @@ class DetectorKind(Protocol):
     @staticmethod
     @abstractmethod
     def expected_seconds(settings: Any, rows: int, private: Unit | None) -> float:
-        """Expected CPU seconds of fitting to `rows` windows: a guide, not a promise.
+        """Rough estimate of the CPU seconds of fitting to `rows` windows.
 
-        private: the unit of a private training, None for others.
+        private: the unit of a private training, None for any other training.
         """
         ...
 
     @staticmethod
     @of_private_kinds
     def mechanisms(settings: Any, budget: Budget) -> tuple[Mechanism, ...]:
-        """The mechanisms of a private training, calibrated to `budget`; asked only at `private_units`."""
+        """Mechanisms of a private training, calibrated to `budget`; called only for `private_units`.
+
+        Raises:
+            InputError: the kind has no private training with these settings.
+        """
         raise InputError("this kind of detector has no private training; use epsilon inf")
 
     @staticmethod
     def audited_settings(settings: Any, claimed: Budget, audited: Budget) -> Any:
-        """Settings that run within `audited`, on more records, the mechanisms of `settings` within `claimed`.
+        """Settings with which a training within `audited` runs the mechanisms of `settings` within `claimed`.
 
-        As they are where steps take all records. Poisson draws keep their q by `privacy.budget.at_rate`.
+        `audited` has more public records than `claimed`. The default returns `settings` unchanged, which is
+        right where each step takes all records. A kind with Poisson sampling keeps the sampling rate with
+        `privacy.budget.at_rate`.
         """
         return settings
 
 
 class DetectorModel(Protocol):
-    """What trains detectors of a kind; `settings` are those of the kind."""
+    """Training of detectors of one kind; `settings` are the kind's `Settings`."""
 
     @classmethod
     @abstractmethod
     def fit(cls, settings: Any, training: Training) -> Fitted:
-        """The model of one training; a resumed training ends in the same bits as an unbroken one."""
+        """Trained detector; a resumed training ends in the same bits as an uninterrupted one."""
         ...
 
 
 class Detector(DetectorKind, DetectorModel, Protocol):
-    """The base of kinds that are their own models: whatever they import, plans import too."""
+    """Base of kinds that are their own models; plans import whatever such a module imports at its top."""

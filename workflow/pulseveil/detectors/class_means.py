@@ -1,4 +1,4 @@
-"""Class means: private training as one noised query, shrunk to what the literature knows anyway."""
+"""Nearest class mean, whose private training is one noised query, shrunk towards public knowledge."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from pulseveil.privacy.records import admitted_rows, person_means
 
 Array = NDArray[np.float64]
 
-# Variance of a squashed column inside a class: a round number that only turns distances into probabilities.
+# Variance of a squashed column within a class. A public round number, because an estimate from the data would
+# cost epsilon. It scales the log odds and never changes a decision.
 WITHIN_VARIANCE = 0.3
 
 
@@ -30,15 +31,19 @@ class ClassMeansSettings(TabularSettings):
     """Keys of `class_means`."""
 
     clip_norm: float = Field(1.5, gt=0, description="private: largest norm of one record's contribution")
-    shrink: bool = Field(True, description="lean on the public signs, more so where the noise is large")
-    difference: float = Field(0.3, gt=0, description="expected difference of a squashed column, in its sign")
-    difference_spread: float = Field(0.3, gt=0, description="spread of the differences around that")
-    midpoint_spread: float = Field(0.15, gt=0, description="spread of the midpoints around the public one")
+    shrink: bool = Field(True, description="shrink towards the public signs, the more the larger the noise")
+    difference: float = Field(
+        0.3, gt=0, description="prior mean of the class difference of a squashed column, along its sign"
+    )
+    difference_spread: float = Field(0.3, gt=0, description="prior SD of the class difference")
+    midpoint_spread: float = Field(
+        0.15, gt=0, description="prior SD of the midpoint around the public midpoint"
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class Contrast:
-    """Difference and midpoint (d each) of the class means, and the variance of the noise in each."""
+    """Difference and midpoint (d each) of the class means, and the variance of the privacy noise in each."""
 
     difference: Array
     midpoint: Array
@@ -47,10 +52,10 @@ class Contrast:
 
 
 class ClassMeans(Detector):
-    """Nearest class mean of squashed window statistics, which is linear in them.
+    """Nearest class mean of squashed window statistics, a linear classifier.
 
-    A private one is a single Gaussian query, whatever the number of columns: sums of both classes at unit
-    window, each person's own difference and midpoint at unit subject.
+    A private training is a single Gaussian query, whatever the number of columns. At unit window the query
+    sums the windows of each class. At unit subject it sums each person's difference and midpoint.
     """
 
     Settings: ClassVar[type[ClassMeansSettings]] = ClassMeansSettings
@@ -67,13 +72,18 @@ class ClassMeans(Detector):
 
     @staticmethod
     def expected_seconds(settings: ClassMeansSettings, rows: int, private: Unit | None) -> float:
-        """Expected CPU seconds of fitting to `rows` windows."""
+        """Rough estimate of the CPU seconds of fitting to `rows` windows."""
         return 0.01 + 1e-6 * rows
 
     @staticmethod
     def mechanisms(settings: ClassMeansSettings, budget: Budget) -> tuple[Mechanism, ...]:
-        """The one query of a private training; raises InputError for inputs without public scales."""
+        """The single query of a private training.
+
+        Raises:
+            InputError: `settings` read spectra, which have no public scales.
+        """
         require_statistics("class_means", settings)
+        # A full batch: with one step there is nothing to gain from amplification by sampling.
         n = budget.known_population().records(budget.unit)
         return (
             accounting.calibrate(
@@ -83,16 +93,18 @@ class ClassMeans(Detector):
 
     @classmethod
     def fit(cls, settings: ClassMeansSettings, training: Training) -> Fitted:
-        """Fit to the rows of a training; apart from privacy noise deterministic, so its stream is not used.
+        """Fit to the rows of a training; deterministic apart from privacy noise, so `stream` is not used.
 
-        Raises InputError for inputs without public scales, for more people than the public constants say
-        and, where not private, for training rows of one class.
+        Raises:
+            InputError: the inputs have no public scales. Private: the rows have more people than the public
+                constants, or synthetic windows. Not private: all rows have the same class.
         """
         require_statistics("class_means", settings)
         features = training.features
         inputs = public_inputs(features, settings.statistics)
         if training.budget.is_private:
             return cls._fit_private(settings, features, inputs, training.budget)
+        # Only without a budget: whether both classes occur is a private fact that an error would reveal.
         require_both_classes("class_means", features.stress)
         values = inputs.read(features)
         stress, rest = (values[rows].mean(axis=0) for rows in (features.stress, ~features.stress))
@@ -106,7 +118,8 @@ class ClassMeans(Detector):
         population = budget.known_population()
         if (features.fold != "").any():
             raise InputError(
-                "class_means: trains privately on real windows only; leave it out of real+synthetic"
+                "class_means: a private training takes real windows only, found synthetic ones; "
+                "leave it out of evaluations with train real+synthetic"
             )
         rows = features.take(admitted_rows(features.subject, features.start_s, population))
         records = contributions(inputs.read(rows), rows.stress, rows.subject, budget.unit)
@@ -126,18 +139,27 @@ def _model(
     settings: ClassMeansSettings, inputs: PublicInputs, contrast: Contrast, ledger: tuple[Any, ...] = ()
 ) -> FittedLinear:
     found = shrunk(contrast, inputs, settings) if settings.shrink else contrast
+    # Log odds of two normal classes with equal variances: linear in the inputs, 0 at the midpoint.
     weights = found.difference / WITHIN_VARIANCE
     return FittedLinear(inputs, weights, -float(weights @ found.midpoint), ledger)
 
 
 def contributions(inputs: Array, stress: NDArray[np.bool_], subject: NDArray[np.str_], unit: Unit) -> Array:
-    """What each record adds to the query (records, 2 d), from windows `inputs` (n, d), before clipping.
+    """Contributions of the records to the query (records, 2 d), before clipping, from `inputs` (n, d).
 
-    A window: its inputs on the side of its class, zeros on the other. A person: the difference and the
-    midpoint of the own class means; NaN, which clipping makes zero, where a class is missing.
+    At unit window a record has its inputs in the half of its class and zeros in the other half. At unit
+    subject a record is the difference and the midpoint of the person's two class means. A person without one
+    of the classes contributes NaN, which clipping turns into zero.
+
+    >>> rows = np.array([[1.0], [3.0], [5.0]])
+    >>> stress, subject = np.array([False, True, True]), np.array(["S1", "S1", "S2"])
+    >>> contributions(rows, stress, subject, "subject")
+    array([[ 2.,  2.],
+           [nan, nan]])
     """
     if unit == "window":
         return np.hstack([np.where(side[:, np.newaxis], inputs, 0.0) for side in (stress, ~stress)])
+    # One vector per person, so that clipping bounds the person and not each of the windows.
     people = np.unique(subject)
     means = np.full((2, len(people), inputs.shape[1]), np.nan)
     for mean, side in zip(means, (stress, ~stress), strict=True):
@@ -146,7 +168,11 @@ def contributions(inputs: Array, stress: NDArray[np.bool_], subject: NDArray[np.
 
 
 def released_contrast(total: Array, mechanism: Mechanism, population: Population) -> Contrast:
-    """The contrast in a released sum (2 d) of `contributions`, divided by public constants only."""
+    """Contrast from the released sum (2 d) of `contributions`, divided by public constants only.
+
+    The numbers of records and the share of stress are those of the plan: counts from the data would need
+    noise of their own.
+    """
     first, second = np.split(total, 2)
     deviation = mechanism.noise_multiplier * mechanism.clip_norm / mechanism.n
     if mechanism.unit == "subject":
@@ -158,10 +184,10 @@ def released_contrast(total: Array, mechanism: Mechanism, population: Population
 
 
 def shrunk(contrast: Contrast, inputs: PublicInputs, settings: ClassMeansSettings) -> Contrast:
-    """The contrast drawn to the public one by as much as the noise is larger; wrong signs become zero.
+    """Posterior mean of the contrast, shrunk towards the public one; differences of wrong sign become zero.
 
-    Each value is the mean of the normal posterior under the known noise variance and the prior of
-    `settings`. A function of released values: it costs no epsilon.
+    Each value is the mean of the normal posterior with the known noise variance and the prior of `settings`.
+    Shrinkage is post-processing of released values and costs no epsilon.
     """
     difference = _posterior(
         contrast.difference,
@@ -179,5 +205,5 @@ def shrunk(contrast: Contrast, inputs: PublicInputs, settings: ClassMeansSetting
 
 
 def _posterior(found: Array, variance: float, expected: Array, spread: float) -> Array:
-    trust = spread / (spread + variance)
-    return trust * found + (1 - trust) * expected
+    weight = spread / (spread + variance)
+    return weight * found + (1 - weight) * expected

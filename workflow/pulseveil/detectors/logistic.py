@@ -1,7 +1,7 @@
-"""Logistic regression, the plain baseline that a network must beat, without and with a budget.
+"""Logistic regression, the simple model that a network must beat, with and without a budget.
 
-The private one is noised gradient descent over all records, leaning on public signs. Source: Bassily, Smith
-and Thakurta, FOCS 2014, with full batches and the mean of the last iterates.
+The private training is noised gradient descent over all records, with a penalty towards public weights.
+Source: Bassily, Smith and Thakurta, FOCS 2014; here with full batches and the mean of the last iterates.
 """
 
 from __future__ import annotations
@@ -42,17 +42,19 @@ Array = NDArray[np.float64]
 
 
 class Descent(Settings):
-    """How a private logistic regression is trained."""
+    """Settings of the private training of a logistic regression."""
 
     steps: int = Field(gt=0, description="noised gradient steps over all records")
     learning_rate: float = Field(gt=0, description="step size")
     clip_norm: float = Field(gt=0, description="largest norm of one record's gradient")
     penalty: float = Field(ge=0, description="L2 penalty on the distance from the public weights")
-    public_weight: float = Field(ge=0, description="size of the public weights: start and centre of penalty")
+    public_weight: float = Field(
+        ge=0, description="size of the public weights, at which training starts and the penalty is zero"
+    )
 
 
-# From the least epsilon upwards, the settings that tests/benchmarks/private_settings.py chose on simulated
-# cohorts. The less noise, the longer the steps and the weaker the pull to the public signs.
+# Pairs of (least epsilon, settings). tests/benchmarks/private_settings.py chose them on simulated cohorts: a
+# choice by scores on real recordings would use private data without noise.
 CHOSEN: Mapping[Unit, tuple[tuple[float, Descent], ...]] = {
     "subject": (
         (0.0, Descent(steps=5, learning_rate=0.5, clip_norm=0.02, penalty=0.1, public_weight=3)),
@@ -67,12 +69,12 @@ CHOSEN: Mapping[Unit, tuple[tuple[float, Descent], ...]] = {
 
 
 def chosen(budget: Budget) -> Descent:
-    """The settings for the unit and epsilon of a private budget."""
+    """Default settings for the unit and epsilon of a private budget."""
     return [descent for least, descent in CHOSEN[budget.unit] if budget.epsilon >= least][-1]
 
 
 def descent_mechanism(descent: Descent, budget: Budget) -> Mechanism:
-    """The mechanism of a training within `budget`: `descent.steps` full batches."""
+    """Mechanism of a training within `budget`: `descent.steps` noised sums over all records."""
     n = budget.known_population().records(budget.unit)
     return accounting.calibrate(
         budget, name="logistic", n=n, q=1.0, room=n, steps=descent.steps, clip_norm=descent.clip_norm
@@ -82,13 +84,18 @@ def descent_mechanism(descent: Descent, budget: Budget) -> Mechanism:
 def fit_private(
     features: FeatureSet, inputs: PublicInputs, descent: Descent, budget: Budget, *, balanced: bool
 ) -> FittedLinear:
-    """Train on the real rows of `features` that the public constants admit, and on all synthetic ones.
+    """Train on the real rows of `features` that the public constants admit, and on all synthetic rows.
 
-    Raises InputError where there are more people than those say.
+    balanced: whether both classes have the same total weight, by the public share of stress.
+
+    Raises:
+        InputError: the real rows have more people than the public constants.
     """
     mechanism, noise = descent_mechanism(descent, budget), budget.noise_source()
     population = budget.known_population()
+    # The public share: class weights counted in the training labels would be un-noised private values.
     share = population.stress_share if balanced else 0.5
+    # Real rows have the empty fold, synthetic rows the fold of their generator.
     real, released = (features.take(rows) for rows in (features.fold == "", features.fold != ""))
     real = real.take(admitted_rows(real.subject, real.start_s, population))
     gradients, of_released = (
@@ -112,22 +119,28 @@ def fit_private(
 
 
 def class_weights(stress: NDArray[np.bool_], share: float) -> Array:
-    """Weights (n) under which both classes count half, if `share` of the windows are stress."""
+    """Weights (n) of windows that give both classes the same total if `share` of the windows are stress.
+
+    >>> class_weights(np.array([True, False, False, False]), 0.25)
+    array([2.        , 0.66666667, 0.66666667, 0.66666667])
+    """
     return np.where(stress, 0.5 / share, 0.5 / (1 - share))
 
 
 def record_gradients(
     inputs: Array, stress: NDArray[np.bool_], weight: Array, subject: NDArray[np.str_], unit: Unit
 ) -> Callable[[Array], Array]:
-    """Gradients (records, d + 1) of the weighted log loss as a function of the parameters (d + 1).
+    """Function from parameters (d + 1) to the records' gradients (records, d + 1) of the weighted log loss.
 
-    The intercept is last. A record is a window or, at unit subject, the mean over a person's windows.
+    The intercept is the last parameter. `inputs` (n, d) are windows. At unit window a record is a window; at
+    unit subject the gradient of a record is the mean over the person's windows.
     """
     design = np.column_stack([inputs, np.ones(len(inputs))])
 
     def gradients(parameters: Array) -> Array:
         residual = weight * (sigmoid(design @ parameters) - stress)
         of_windows = residual[:, np.newaxis] * design
+        # The mean comes before clipping: clipped windows of one person could add up to many clip norms.
         return person_means(of_windows, subject) if unit == "subject" else of_windows
 
     return gradients
@@ -141,11 +154,12 @@ def descend(
     mechanism: Mechanism,
     noise: Noise,
 ) -> tuple[Array, int]:
-    """The mean of the last half of the iterates (d + 1), and how many steps were noised.
+    """Noised gradient descent: the mean of the last half of the iterates (d + 1) and the noised steps.
 
-    Starts at `public`, towards which the penalty pulls. Each step clips the records, noises their sum and
-    divides by the public number of records. Records `of_released` windows, which a private generator made,
-    are clipped alike, but need no noise: their sum is a function of what has been released.
+    The descent starts at `public` (d + 1), where the penalty is zero. Each step clips the gradients, adds
+    noise to their sum and divides the sum by the public number of records. `of_released` gives the gradients
+    of windows that a private generator synthesized. These gradients are clipped too, but their sum gets no
+    noise, because it is a function of released values.
     """
     parameters, total, noised = public, np.zeros_like(public), 0
     for step in range(mechanism.steps):
@@ -154,6 +168,7 @@ def descend(
         known = clip_rows(of_released(parameters), mechanism.clip_norm)
         mean = (noised_sum + known.sum(axis=0)) / (mechanism.expected_batch + len(known))
         parameters = parameters - descent.learning_rate * (mean + descent.penalty * (parameters - public))
+        # The mean of many iterates averages their noise, and costs no epsilon.
         if step >= mechanism.steps // 2:
             total = total + parameters
     return total / (mechanism.steps - mechanism.steps // 2), noised
@@ -162,18 +177,23 @@ def descend(
 class LogisticSettings(TabularSettings):
     """Keys of `logistic`."""
 
-    inverse_penalty: float = Field(0.1, gt=0, description="C of scikit-learn; smaller is smoother")
-    class_weight: Literal["balanced", "none"] = Field("balanced", description="weights of the two classes")
+    inverse_penalty: float = Field(
+        0.1, gt=0, description="C of scikit-learn; smaller values shrink the weights more"
+    )
+    class_weight: Literal["balanced", "none"] = Field(
+        "balanced", description="balanced: the same total weight for both classes; none: for each window"
+    )
     private: Descent | None = Field(
-        None, description="private: the training; default: chosen for unit and epsilon on simulated cohorts"
+        None,
+        description="settings of a private training; default: those chosen for unit and epsilon",
     )
 
 
 class Logistic(Detector):
-    """L2-penalised logistic regression on columns standardised on the training rows.
+    """L2-penalised logistic regression on columns that are standardised on the training rows.
 
-    A private one reads the wanted statistics of which the literature knows the scale, see
-    `public_knowledge`, and has settings of its own.
+    A private training reads only those of the chosen statistics that have a public scale (see
+    `public_knowledge`), and has its own settings.
     """
 
     Settings: ClassVar[type[LogisticSettings]] = LogisticSettings
@@ -191,20 +211,26 @@ class Logistic(Detector):
 
     @staticmethod
     def expected_seconds(settings: LogisticSettings, rows: int, private: Unit | None) -> float:
-        """Expected CPU seconds of fitting to `rows` windows."""
+        """Rough estimate of the CPU seconds of fitting to `rows` windows."""
         return 0.01 + (5e-6 if settings.inputs == "statistics" else 5e-5) * rows
 
     @staticmethod
     def mechanisms(settings: LogisticSettings, budget: Budget) -> tuple[Mechanism, ...]:
-        """The noised steps of a private training; raises InputError for inputs without public scales."""
+        """Mechanism of a private training: the noised gradient steps.
+
+        Raises:
+            InputError: `settings` read spectra, which have no public scales.
+        """
         require_statistics("logistic", settings)
         return (descent_mechanism(settings.private or chosen(budget), budget),)
 
     @staticmethod
     def fit(settings: LogisticSettings, training: Training) -> Fitted:
-        """Fit to the rows of a training; apart from privacy noise deterministic, so its stream is not used.
+        """Fit to the rows of a training; deterministic apart from privacy noise, so `stream` is not used.
 
-        Raises InputError for training rows of one class; a private training does not look.
+        Raises:
+            InputError: not private and all rows have the same class. Private: the inputs have no public
+                scales, or the rows have more people than the public constants.
         """
         features, budget = training.features, training.budget
         if budget.is_private:
@@ -218,6 +244,7 @@ class Logistic(Detector):
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
+        # Not in a private training: whether both classes occur is a private fact that an error would reveal.
         require_both_classes("logistic", features.stress)
         weight = None if settings.class_weight == "none" else "balanced"
         model = make_pipeline(

@@ -1,24 +1,22 @@
-"""What the literature says of window statistics before any recording is looked at: scales and signs.
+"""Public scales and signs of window statistics, from the literature, and the linear model that reads them.
 
-Private trainings may use nothing of the data that is not noised. They read the columns below, squashed by
-public round numbers, and may lean on the signs, which cost no epsilon. Signs and numbers were written down
-from the sources, not from class differences of any recording.
+A private training may use no value of the data without noise. It reads the columns below, squashed with
+public scales, and may use the signs as prior knowledge, which costs no epsilon. Signs and scales come from
+the sources and were never estimated from class differences of a recording.
 
 Signs of the response to acute mental stress:
 - skin conductance: level, rise and responses up. Boucsein, Electrodermal Activity, 2012, chapter 3; Dawson,
-  Schell, Filion, Handbook of Psychophysiology, 2007: 1 to 3 spontaneous responses a minute at rest, above 20
-  when highly aroused.
+  Schell, Filion, Handbook of Psychophysiology, 2007: 1 to 3 spontaneous responses per minute at rest, more
+  than 20 under high arousal.
 - heart rate up, by some 15 to 25 beats/min in the Trier test: Kirschbaum, Pirke, Hellhammer,
   Neuropsychobiology 28 (1993) 76.
-- pulse amplitude down, by constriction of the skin's vessels: Iani, Gopher, Lavie, Psychophysiology 41
+- pulse amplitude down, because the vessels of the skin constrict: Iani, Gopher, Lavie, Psychophysiology 41
   (2004) 789.
 - skin temperature of the hand and its slope down, for the same reason: Vinkers et al., Stress 16 (2013) 520.
-- movement: no sign. What the arm does is the task's doing (speaking, writing, lying still), not stress.
+- movement: no sign, because the arm follows the task (speaking, writing, lying still) and not stress.
 
-Left out by argument: a BVP or acceleration axis at 1 Hz, which holds no pulse wave and mixes posture with
-movement, and the variation of heart rate inside a minute, which falls with vagal tone and rises with speech.
-
-A linear model of squashed window statistics: what all private training of few dimensions ends in.
+Left out: BVP at 1 Hz, which holds no pulse wave; single acceleration axes, which mix posture with movement;
+and the variation of heart rate within a minute, which falls with vagal tone and rises with speech.
 """
 
 from __future__ import annotations
@@ -40,10 +38,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PublicColumn:
-    """A statistic as the literature knows it, in its own unit: `features.STATISTICS`.
+    """Public knowledge of one window statistic, in the statistic's unit (`features.STATISTICS`).
 
-    centre: a value that speaks neither for stress nor for rest; scale: a change that matters; sign: 1 where
-    stress raises it, -1 where stress lowers it, 0 where nobody knows.
+    centre: the neutral value. scale: a change that matters. sign: 1 where
+    stress raises the statistic, -1 where stress lowers it, 0 where the effect is unknown.
     """
 
     centre: float
@@ -51,18 +49,19 @@ class PublicColumn:
     sign: int
 
 
-# Change against the person's own rest in the units of `scaling.CHANNEL_SCALES` (10 beats/min, half a log
-# unit of pulse amplitude, a log unit of conductance, 0.3 uS of its phasic part, 1 C). One unit matters.
-# Slopes: a tenth of a unit a minute is a unit in a task of ten minutes. SDs inside a minute: 5 % of the
-# conductance (a few responses of 0.05 uS on 1 uS), 0.04 uS of its phasic part; a factor of e matters.
+# Scaling `calibration`: the change from the person's own rest in the units of `scaling.CHANNEL_SCALES` (10
+# beats/min, half a log unit of pulse amplitude, one log unit of conductance, 0.3 uS of its phasic part, 1 C).
+# Means: one unit matters. Slopes: 0.1 units per minute are one unit in a task of ten minutes. SDs within a
+# minute: the centre is 5 % of the conductance (a few responses of 0.05 uS on 1 uS) or 0.04 uS of its phasic
+# part, and a factor of e matters.
 _ELECTRODERMAL_LEVEL = {
     "mean": PublicColumn(0.0, 1.0, 1),
     "log_sd": PublicColumn(-3.0, 1.0, 1),
     "slope": PublicColumn(0.0, 0.1, 1),
 }
 _TEMPERATURE = {"mean": PublicColumn(0.0, 1.0, -1), "slope": PublicColumn(0.0, 0.1, -1)}
-# Shares of the range of the person's own recording: the middle says nothing, a quarter matters, a tenth a
-# minute crosses the range in a task of ten minutes, and 5 % is much for one minute.
+# Scaling `min-max`: shares of the range of the person's recording. Means: the middle says nothing, a quarter
+# matters. Slopes: 0.1 per minute crosses the range in a task of ten minutes. SDs: 5 % is much for one minute.
 _SHARE_UP = {
     "mean": PublicColumn(0.5, 0.25, 1),
     "log_sd": PublicColumn(-3.0, 1.0, 1),
@@ -98,17 +97,17 @@ COLUMNS: Mapping[str, Mapping[str, PublicColumn]] = {
     }
     for scaling, channels in _BY_CHANNEL.items()
 }
-# Where rest is 0, stress moves a squashed column by about 0.3 in its direction: the border lies half-way. In
-# shares of the own range the border is the centre itself.
+# Under `calibration` rest is 0, and stress moves a squashed column by about 0.3 along its sign: the boundary
+# lies half-way. Under `min-max` the boundary is the centre.
 MIDPOINT: Mapping[str, float] = {"calibration": 0.15, "min-max": 0.0}
 
 
 @dataclass(frozen=True, eq=False)
 class PublicInputs:
-    """The columns that a private training reads, and what is known of them.
+    """Columns of a private training with their public scales and signs.
 
-    names (d); centre, scale, sign (d). Along the signs, `midpoint` is the squashed value between rest and
-    stress.
+    names (d). centre, scale, sign (d) float64. midpoint: the squashed value half-way between rest and stress,
+    along the signs.
     """
 
     names: tuple[str, ...]
@@ -121,22 +120,28 @@ class PublicInputs:
         """Squashed columns (n, d) in -1..1: tanh((x - centre) / (2 scale)); NaN where a statistic is NaN."""
         columns = [features.statistic_names.index(name) for name in self.names]
         values = features.statistics[:, columns].astype(np.float64)
+        # Squashed, not standardised: means and SDs of the training rows would be un-noised private values.
         return np.tanh((values - self.centre) / (2 * self.scale))
 
 
 def require_known(scaling: str) -> None:
-    """Raises InputError where nothing is publicly known of windows in the units of `scaling`."""
+    """Check that public scales exist for windows with `scaling`.
+
+    Raises:
+        InputError: they do not.
+    """
     if scaling not in COLUMNS:
         raise InputError(
-            f"scaling {scaling}: nothing is publicly known of windows in these units; "
-            f"private trainings and public signs take scaling {' or '.join(COLUMNS)}"
+            f"scaling {scaling}: no public scales are known for these units; "
+            f"private trainings and public_signs take scaling {' or '.join(COLUMNS)}"
         )
 
 
 def public_inputs(features: FeatureSet, wanted: Sequence[str]) -> PublicInputs:
-    """The `wanted` statistics of `features` of which something is known in the units of their scaling.
+    """The `wanted` statistics of `features` for which public scales exist.
 
-    Raises InputError where nothing is.
+    Raises:
+        InputError: `features` lack a wanted statistic, or none of them has a public scale.
     """
     require_known(features.scaling)
     known = COLUMNS[features.scaling]
@@ -144,7 +149,7 @@ def public_inputs(features: FeatureSet, wanted: Sequence[str]) -> PublicInputs:
     names = tuple(name for i in indices if (name := features.statistic_names[i]) in known)
     if not names:
         raise InputError(
-            f"statistics: nothing is publicly known of {', '.join(wanted)}; "
+            f"statistics: no public scale is known for {', '.join(wanted)}; "
             f"private trainings read {', '.join(known)}"
         )
     columns = [known[name] for name in names]
@@ -167,7 +172,7 @@ PUBLIC_QUANTITIES = (
 
 @dataclass(frozen=True, eq=False)
 class FittedLinear:
-    """The log odds of stress, `weights (d)` times the squashed inputs plus `intercept`, and its ledger."""
+    """Linear detector: log odds of stress are `weights` (d) times the squashed inputs plus `intercept`."""
 
     inputs: PublicInputs
     weights: Array
@@ -180,10 +185,15 @@ class FittedLinear:
 
 
 def public_direction(inputs: PublicInputs) -> tuple[Array, float]:
-    """Weights (d) and intercept of the rule that adds up the signed columns and cuts them half-way."""
+    """Weights (d) and intercept of the rule that sums the signed columns, with its threshold half-way."""
     return inputs.sign, -inputs.midpoint * float(np.abs(inputs.sign).sum())
 
 
 def sigmoid(log_odds: Array) -> Array:
-    """Probabilities of log odds, without overflow at either end."""
+    """Logistic function, from log odds to probabilities.
+
+    >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
+    array([0. , 0.5, 1. ])
+    """
+    # By tanh: exp(-log_odds) overflows for large negative log odds.
     return np.asarray((1 + np.tanh(log_odds / 2)) / 2)

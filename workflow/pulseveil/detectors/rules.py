@@ -1,7 +1,7 @@
-"""Baselines that no private result may miss: the most frequent label, elapsed time, public signs.
+"""Rules that results are compared with: the most frequent label, elapsed time, and the literature rule.
 
-The first two see no sensor: they learn from the labels of the training subjects or, at no cost in privacy,
-from a published protocol. Public signs come from the literature and see no data at all.
+The first two see no sensor. They learn from the labels of the training subjects or, at no cost in privacy,
+from a published protocol. The literature rule (`public_signs`) sees no training data.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ Source = Literal["training", "wesad", "simulated"]
 
 
 class TimelineSettings(DetectorSettings):
-    """Keys of both baselines."""
+    """Keys that `majority` and `elapsed_time` share."""
 
     source: Source = Field(
-        "training", description="learn from training labels, or from the published protocol of a study"
+        "training", description="training: learn from training labels; else from the protocol of that study"
     )
 
     def schedule(self) -> Schedule | None:
-        """The published protocol to learn from; None stands for the training labels."""
+        """Published protocol to learn from; None means the training labels."""
         return None if self.source == "training" else SCHEDULES[self.source]
 
 
 class MajoritySettings(TimelineSettings):
-    """`majority` has no keys of its own."""
+    """Keys of `majority`."""
 
 
 class Majority(Detector):
-    """Always the more frequent label; the score is the share of stress in training or in the protocol."""
+    """Constant answer: the more frequent label, with the share of stress as score."""
 
     Settings: ClassVar[type[MajoritySettings]] = MajoritySettings
     title: ClassVar[str] = "Majority"
@@ -63,39 +63,45 @@ class Majority(Detector):
 
     @staticmethod
     def expected_seconds(settings: MajoritySettings, rows: int, private: Unit | None) -> float:
-        """Expected CPU seconds of fitting to `rows` windows."""
+        """Rough estimate of the CPU seconds of fitting to `rows` windows."""
         return 0.001
 
     @staticmethod
     def mechanisms(settings: MajoritySettings, budget: Budget) -> tuple[Mechanism, ...]:
-        """None: a protocol costs nothing; raises InputError where labels would be counted."""
+        """No mechanisms, because a published protocol costs nothing.
+
+        Raises:
+            InputError: `settings` count the training labels.
+        """
         return _no_mechanisms("majority", settings)
 
     @staticmethod
     def fit(settings: MajoritySettings, training: Training) -> Fitted:
-        """Count the labels of a training or of the protocol.
+        """Take the share of stress from the protocol, or count the labels of a training.
 
-        Raises InputError where a private budget or no rows forbid to count labels.
+        Raises:
+            InputError: labels are to be counted, but the budget is private or there are no rows.
         """
         schedule = settings.schedule()
+        # Before the budget is looked at: the protocol's share of stress is no private value.
         if schedule is not None:
             return FittedShare(schedule.stress_share())
         if training.budget.is_private:
             _no_mechanisms("majority", settings)
         if not len(training.features):
-            raise InputError("majority: expected training windows, found none")
+            raise InputError("majority: expected training windows, found none; check the fold's subjects")
         return FittedShare(float(training.features.stress.mean()))
 
 
 @dataclass(frozen=True)
 class FittedShare:
-    """A constant answer."""
+    """Detector with one score for all windows, the share of stress."""
 
     stress_share: float
     ledger: tuple[Entry, ...] = ()
 
     def score(self, features: FeatureSet) -> Outputs:
-        """The same output for each row of `features`."""
+        """Equal outputs for all rows of `features`."""
         return Outputs.from_probability(np.full(len(features), self.stress_share))
 
 
@@ -104,15 +110,15 @@ class ElapsedTimeSettings(TimelineSettings):
 
     trees: int = Field(300, gt=0, description="number of trees (source: training)")
     first_tested_min: float = Field(
-        5.0, ge=0, description="protocol minutes before the first tested window, which calibration takes"
+        5.0, ge=0, description="minutes of the protocol before the first tested window, used for calibration"
     )
 
 
 class ElapsedTime(Detector):
-    """Minutes since the subject's first tested second, and nothing else: a random forest, or a protocol.
+    """Stress from the minutes since the subject's first tested second: a random forest, or a protocol.
 
-    Where protocols put their conditions at fixed times, it shows how much of a detector's success
-    the clock alone explains.
+    Where a protocol has its conditions at fixed times, this rule shows how much of a detector's accuracy the
+    clock alone explains.
     """
 
     Settings: ClassVar[type[ElapsedTimeSettings]] = ElapsedTimeSettings
@@ -123,21 +129,27 @@ class ElapsedTime(Detector):
 
     @staticmethod
     def expected_seconds(settings: ElapsedTimeSettings, rows: int, private: Unit | None) -> float:
-        """Expected CPU seconds of fitting to `rows` windows."""
+        """Rough estimate of the CPU seconds of fitting to `rows` windows."""
         if settings.source != "training":
             return 0.001
         return settings.trees / 300 * (0.3 + 1.5e-4 * rows)
 
     @staticmethod
     def mechanisms(settings: ElapsedTimeSettings, budget: Budget) -> tuple[Mechanism, ...]:
-        """None: a protocol costs nothing; raises InputError where labels would be learnt from."""
+        """No mechanisms, because a published protocol costs nothing.
+
+        Raises:
+            InputError: `settings` learn from the training labels.
+        """
         return _no_mechanisms("elapsed_time", settings)
 
     @staticmethod
     def fit(settings: ElapsedTimeSettings, training: Training) -> Fitted:
-        """Fit to times and labels, or take the times of the protocol.
+        """Take the times of the protocol, or fit a random forest to the times and labels of a training.
 
-        Raises InputError where a private budget, rows of one class or synthetic rows forbid to learn.
+        Raises:
+            InputError: labels are to be learnt, but the budget is private, all rows have the same class, or
+                a row is synthetic and has no time.
         """
         schedule = settings.schedule()
         if schedule is not None:
@@ -156,7 +168,7 @@ class ElapsedTime(Detector):
 
 @dataclass(frozen=True, eq=False)
 class FittedClock:
-    """A fitted scikit-learn classifier of elapsed minutes."""
+    """Fitted scikit-learn classifier of elapsed minutes."""
 
     model: Any
     ledger: tuple[Entry, ...] = ()
@@ -168,7 +180,7 @@ class FittedClock:
 
 @dataclass(frozen=True)
 class FittedSchedule:
-    """The times of a protocol, in which the first tested window starts at minute `first_tested_min`."""
+    """Detector by the times of a protocol whose minute `first_tested_min` is the first tested second."""
 
     schedule: Schedule
     first_tested_min: float
@@ -181,16 +193,19 @@ class FittedSchedule:
 
 
 def elapsed_minutes(features: FeatureSet) -> NDArray[np.float64]:
-    """Minutes (n) from the start of the subject's first window that is not for calibration.
+    """Minutes (n) float64 from the start of the subject's first window that is not used for calibration.
 
-    Calibration windows are trained on but never tested: counting from a window that both sides have keeps
-    the clocks of training and test subjects equal (a subject with no other window counts from its first).
-    Raises InputError for synthetic rows, which have no time.
+    A subject that has calibration windows only is counted from the first of them.
+
+    Raises:
+        InputError: a row is synthetic and has no time.
     """
     if np.isnan(features.start_s).any():
         raise InputError(
-            "elapsed_time: expected windows with a start time, found synthetic ones; train on real"
+            "elapsed_time: expected windows with a start time, found synthetic ones; train on real windows"
         )
+    # Calibration windows train but are never tested: counted from a subject's very first window, the clock
+    # would start earlier in training than in the test.
     subjects, subject = np.unique(features.subject, return_inverse=True)
     first, tested = np.full((2, len(subjects)), np.inf)
     np.minimum.at(first, subject, features.start_s)
@@ -204,8 +219,8 @@ def _no_mechanisms(model: str, settings: TimelineSettings) -> tuple[Mechanism, .
     if settings.schedule() is None:
         protocols = " or ".join(SCHEDULES)
         raise InputError(
-            f"{model}: no private training on labels is known for it; take the times of a published protocol "
-            f"(`source: {protocols}`), which cost nothing, or use epsilon inf"
+            f"{model}: no private training on labels is known; take the times of a published protocol, which "
+            f"costs nothing (`source: {protocols}`), or use epsilon inf"
         )
     return ()
 
@@ -215,10 +230,10 @@ class PublicSignsSettings(TabularSettings):
 
 
 class PublicSigns(Detector):
-    """Decides for stress where the squashed statistics, each with its public sign, add up to enough.
+    """Literature rule: stress where the sum of the squashed statistics, each with its sign, is large.
 
-    Signs, scales and threshold are those of `public_knowledge`. Training rows are not looked at, so that it
-    keeps to any epsilon.
+    Signs, scales and threshold are those of `public_knowledge`. The rule does not read the training rows, so
+    it satisfies every epsilon.
     """
 
     Settings: ClassVar[type[PublicSignsSettings]] = PublicSignsSettings
@@ -230,18 +245,26 @@ class PublicSigns(Detector):
 
     @staticmethod
     def expected_seconds(settings: PublicSignsSettings, rows: int, private: Unit | None) -> float:
-        """Expected CPU seconds of fitting to `rows` windows."""
+        """Rough estimate of the CPU seconds of fitting to `rows` windows."""
         return 0.001
 
     @staticmethod
     def mechanisms(settings: PublicSignsSettings, budget: Budget) -> tuple[Mechanism, ...]:
-        """None: nothing is spent; raises InputError for inputs without public signs."""
+        """No mechanisms, because the rule reads no training rows.
+
+        Raises:
+            InputError: `settings` read spectra, which have no public signs.
+        """
         require_statistics("public_signs", settings)
         return ()
 
     @staticmethod
     def fit(settings: PublicSignsSettings, training: Training) -> Fitted:
-        """The rule for the columns of a training, whatever its rows; raises InputError as `mechanisms`."""
+        """The rule for the columns of a training; the values of its rows are not read.
+
+        Raises:
+            InputError: `settings` read spectra, or no column has a public scale.
+        """
         require_statistics("public_signs", settings)
         inputs = public_inputs(training.features, settings.statistics)
         return FittedLinear(inputs, *public_direction(inputs))

@@ -1,4 +1,4 @@
-"""Simple detectors on named statistics: fitted scikit-learn models, and the random forest."""
+"""Simple detectors on named statistics: their inputs, fitted scikit-learn models, and the random forest."""
 
 from __future__ import annotations
 
@@ -19,30 +19,35 @@ from pulseveil.windows.features import STATISTICS, select_columns, statistic_nam
 
 
 class TabularSettings(DetectorSettings):
-    """Which columns a simple detector reads."""
+    """Keys of every simple detector: the columns that it reads."""
 
     inputs: Literal["statistics", "spectra"] = Field("statistics", description="what the detector reads")
     statistics: tuple[str, ...] = Field(
         ("mean", "log_sd", "slope"),
         min_length=1,
-        description="statistics (`mean`: of every channel) or single columns (`heart_rate_mean`)",
+        description="statistics of every channel (`mean`), or single columns (`heart_rate_mean`)",
     )
 
     @field_validator("statistics")
     @classmethod
     def _known(cls, wanted: tuple[str, ...]) -> tuple[str, ...]:
+        # Columns of every channel set: settings are checked before the study's own channels are known.
         columns = {name for channels in CHANNEL_SETS.values() for name in statistic_names(channels)}
         unknown = [w for w in wanted if w not in STATISTICS and w not in columns]
         if unknown:
             raise ValueError(
-                f"no statistic {unknown[0]!r}; use {', '.join(STATISTICS)}, or one of a channel "
-                "such as heart_rate_mean"
+                f"unknown statistic {unknown[0]!r}; expected {', '.join(STATISTICS)}, or the column of one "
+                "channel such as heart_rate_mean"
             )
         return wanted
 
 
 def table(features: FeatureSet, settings: TabularSettings) -> NDArray[np.float64]:
-    """The model's inputs (n, columns): the wanted statistics, or all spectra side by side."""
+    """Inputs (n, columns) float64 of a simple detector: the wanted statistics, or all spectra side by side.
+
+    Raises:
+        InputError: `features` lack a wanted statistic.
+    """
     if settings.inputs == "spectra":
         return features.features.reshape(len(features), -1).astype(np.float64)
     columns = select_columns(features.statistic_names, settings.statistics)
@@ -50,16 +55,24 @@ def table(features: FeatureSet, settings: TabularSettings) -> NDArray[np.float64
 
 
 def require_statistics(model: str, settings: TabularSettings) -> None:
-    """Raise InputError when a private training is asked to read anything but statistics."""
+    """Check that a private training reads statistics.
+
+    Raises:
+        InputError: it reads spectra, which have no public scales.
+    """
     if settings.inputs != "statistics":
         raise InputError(
-            f"{model}: a private training reads statistics, whose scales are public, not {settings.inputs}; "
-            "use `inputs: statistics` or epsilon inf"
+            f"{model}: a private training reads statistics, which have public scales, found inputs "
+            f"{settings.inputs}; use `inputs: statistics` or epsilon inf"
         )
 
 
 def require_both_classes(model: str, stress: NDArray[np.bool_]) -> None:
-    """Raise InputError when the training rows hold stress only, or none."""
+    """Check that the training rows (n) hold both classes.
+
+    Raises:
+        InputError: all rows are stress, or none is.
+    """
     found = int(stress.sum())
     if found in (0, len(stress)):
         raise InputError(
@@ -70,7 +83,7 @@ def require_both_classes(model: str, stress: NDArray[np.bool_]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class FittedTable:
-    """A fitted scikit-learn classifier of stress, and the columns it reads."""
+    """Fitted scikit-learn classifier of stress; `settings` name the columns that it reads."""
 
     settings: TabularSettings
     model: Any
@@ -78,7 +91,7 @@ class FittedTable:
 
     def score(self, features: FeatureSet) -> Outputs:
         """Outputs for each row of `features`."""
-        # The classes are sorted: column 1 belongs to stress.
+        # scikit-learn sorts the classes False and True: column 1 is stress.
         return Outputs.from_probability(self.model.predict_proba(table(features, self.settings))[:, 1])
 
 
@@ -89,7 +102,7 @@ class ForestSettings(TabularSettings):
 
 
 class Forest(Detector):
-    """Random forest with the library's default trees, one thread."""
+    """Random forest of scikit-learn with its default trees."""
 
     Settings: ClassVar[type[ForestSettings]] = ForestSettings
     title: ClassVar[str] = "Random forest"
@@ -98,13 +111,17 @@ class Forest(Detector):
 
     @staticmethod
     def expected_seconds(settings: ForestSettings, rows: int, private: Unit | None) -> float:
-        """Expected CPU seconds of fitting to `rows` windows."""
-        seconds_a_row = 4e-4 if settings.inputs == "statistics" else 2e-3
-        return settings.trees / 300 * (0.3 + seconds_a_row * rows)
+        """Rough estimate of the CPU seconds of fitting to `rows` windows."""
+        seconds_per_row = 4e-4 if settings.inputs == "statistics" else 2e-3
+        return settings.trees / 300 * (0.3 + seconds_per_row * rows)
 
     @staticmethod
     def fit(settings: ForestSettings, training: Training) -> Fitted:
-        """Fit to the rows of a training; raises InputError for a private budget or rows of one class."""
+        """Fit to the rows of a training.
+
+        Raises:
+            InputError: the budget is private, or all rows have the same class.
+        """
         # Plans import this module; scikit-learn takes seconds to import.
         from sklearn.ensemble import RandomForestClassifier
 

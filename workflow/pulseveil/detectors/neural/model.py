@@ -1,4 +1,4 @@
-"""Models of the neural detectors: networks, their training, and their scores; imports TensorFlow."""
+"""Models of the neural detectors: networks, training and scores; imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from pulseveil.privacy.programs import DPSGD, LIBRARY_OPTIMIZER
 
 @dataclass(frozen=True, eq=False)
 class FittedNetwork:
-    """A trained network."""
+    """Trained network, with the batch size in which it scores."""
 
     network: Network
     weights: Weights
@@ -44,30 +44,34 @@ class FittedNetwork:
     def score(self, features: FeatureSet) -> Outputs:
         """Outputs for each row of `features`; the larger of the two outputs decides."""
         outputs = probabilities(self.network, self.weights, features.features, self.batch_size)
+        # The two sigmoid outputs are not complementary: both can be above 0.5, so the larger one decides.
         rest, stress = np.ascontiguousarray(outputs.T)
         return Outputs(score=stress, score_rest=rest, predicted=stress > rest)
 
 
 class NeuralModel(DetectorModel):
-    """A network with two sigmoid outputs, not stress and stress; Adam on class-weighted windows."""
+    """Base of the neural models: two sigmoid outputs (rest, stress), trained by Adam on weighted classes."""
 
     kind: ClassVar[type[NeuralDetector]]
 
     @staticmethod
     @abstractmethod
     def network(settings: Any, signals: int, bins: int) -> Network:
-        """The network for spectra (signals, bins)."""
+        """Network for spectra (signals, bins)."""
 
     @classmethod
     def private_network(cls, settings: Any, signals: int, bins: int) -> Network:
-        """The network of a private training, which must not mix records."""
+        """Network of a private training, which must not mix records."""
         return cls.network(settings, signals, bins)
 
     @classmethod
     def fit(cls, settings: Any, training: Training) -> Fitted:
         """Fit to the spectra of a training.
 
-        Raises InputError for too few bins and, where not private, for training rows of one class.
+        Raises:
+            InputError: the spectra have too few bins. Not private: all rows have the same class. Private: the
+                rows have more people than the public constants, or the network mixes records.
+            Interrupted: a stop was requested; the state is stored in the checkpoint.
         """
         features = training.features
         signals, bins = features.features.shape[1:]
@@ -78,6 +82,7 @@ class NeuralModel(DetectorModel):
             )
         if training.budget.is_private:
             return cls._fit_private(settings, training)
+        # Not in a private training: whether both classes occur is a private fact that an error would reveal.
         require_both_classes(cls.kind.name, features.stress)
         network = cls.network(settings, signals, bins)
         weights = fit(
@@ -104,13 +109,16 @@ class NeuralModel(DetectorModel):
 def _fit_noised(
     network: Network, training: Training, how: NoisedTraining, run: Mechanism
 ) -> tuple[Weights, Entry]:
-    """Train on the real rows of `training` that the public constants admit, and on all synthetic ones.
+    """Train on the real rows of `training` that the public constants admit, and on all synthetic rows.
 
-    `run` is the mechanism of the real ones. Raises InputError where there are more people than the constants
-    say, or the network mixes records.
+    how: the settings of the private training. run: the mechanism that protects the real rows.
+
+    Raises:
+        InputError: the real rows have more people than the public constants, or the network mixes records.
     """
     budget, noise = training.budget, training.budget.noise_source()
     examples = Examples(*private_neural.lay_out(training.features, budget.unit, budget.known_population()))
+    # Records of the released synthetic windows come last; the accountant counts the real ones alone.
     released = len(examples.x) - run.n
     recipe = dpsgd.Recipe(network, run, how.learning_rate, how.optimizer, released)
     if budget.backend == "tensorflow_privacy":
@@ -137,7 +145,7 @@ class CNNModel(NeuralModel):
 
     @staticmethod
     def network(settings: CNNSettings, signals: int, bins: int) -> Network:
-        """The network for spectra (signals, bins)."""
+        """Network for spectra (signals, bins)."""
         return classifiers.CNN(signals, bins, settings.filters, settings.dense_units, settings.dropout)
 
 
@@ -148,14 +156,14 @@ class CNNLSTMModel(NeuralModel):
 
     @staticmethod
     def network(settings: CNNLSTMSettings, signals: int, bins: int) -> Network:
-        """The network for spectra (signals, bins)."""
+        """Network for spectra (signals, bins)."""
         return classifiers.CNNLSTM(
             signals, bins, settings.filters, settings.lstm_units, settings.dense_units, settings.dropout
         )
 
     @classmethod
     def private_network(cls, settings: CNNLSTMSettings, signals: int, bins: int) -> Network:
-        """The same, layer-normalised."""
+        """The same network with layer normalisation."""
         return classifiers.LayerNormalisedCNNLSTM(
             signals, bins, settings.filters, settings.lstm_units, settings.dense_units, settings.dropout
         )
@@ -168,7 +176,7 @@ class TransformerModel(NeuralModel):
 
     @staticmethod
     def network(settings: TransformerSettings, signals: int, bins: int) -> Network:
-        """The network for spectra (signals, bins)."""
+        """Network for spectra (signals, bins)."""
         return classifiers.Transformer(
             signals=signals,
             bins=bins,
