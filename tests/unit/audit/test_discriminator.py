@@ -45,7 +45,7 @@ def attacked(unit, epsilon, audits, steps, runs=16, learning_rate=3e-3):
     private = PRIVATE | {"steps": steps, "learning_rate": learning_rate, "width_divisor": 1}
     settings, audit = CGANSettings(**SETTINGS, private=private), ALONE.model_copy(update={"runs": runs})
     rows, number = six_channels(4), iter(range(99))
-    population = Population(5 + audit.made_up_people(unit), 4, 0.5)
+    population = Population(5 + audit.canary_people(unit), 4, 0.5)
 
     def train(rows, stream):
         noise = reproducible(root_stream(next(number)))

@@ -67,7 +67,7 @@ class AuditSettings(Settings):
             )
         return self
 
-    def made_up_people(self, unit: Unit) -> int:
+    def canary_people(self, unit: Unit) -> int:
         """How many people more than the cohort has a training with canaries must have capacity for."""
         return self.canaries if unit == "subject" else math.ceil(self.canaries / self.windows_each)
 

@@ -271,7 +271,7 @@ class AuditJob(TrainingJob):
 
         A record that is left out contributes zero; the public number of records stays.
         """
-        extra = self.audit.made_up_people(self.unit) if with_canaries else 0
+        extra = self.audit.canary_people(self.unit) if with_canaries else 0
         canaries = tuple(f"canary {i}" for i in range(extra))
         return Fold(name="audit", train_subjects=(*self.subjects, *canaries), test_subjects=())
 
