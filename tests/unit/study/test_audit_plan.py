@@ -142,7 +142,7 @@ def test_generators_are_not_audited_by_canaries_alone():
 
 @pytest.mark.parametrize("trainings", [1, 2])
 def test_too_few_trainings_of_a_side_are_refused(trainings):
-    with pytest.raises(InputError, match=rf"{trainings} trainings of a side, at least 3"):
+    with pytest.raises(InputError, match=rf"{trainings} trainings per side, expected at least 3"):
         audited("real", audit={"evaluation": "real", "trainings": trainings})
 
 

@@ -82,7 +82,7 @@ def test_hours_on_a_gpu_are_those_of_its_jobs_by_the_guess():
         sum(costs.cost(plan, task).seconds for task in networks) / 3600 / 20
     )
     printed = costs.describe(plan)
-    assert "by the guess\nthat it trains 20 times faster" in printed
+    assert "the GPU jobs on a GPU that trains\n20 times faster" in printed
     total = next(line for line in printed.splitlines() if line.startswith("all ")).split()
     hours = [sum(getattr(line, name) for line in lines.values()) for name in ("cpu_hours", "gpu_hours")]
     assert [total[4], total[6]] == [f"{value:.2f}" for value in hours]

@@ -1,4 +1,4 @@
-"""Studies: what a user asks for, and the plan of cells, jobs, costs and spending that follows."""
+"""Studies: a study file, and the plan of cells, tasks, costs and spending that follows from it."""
 
 # What other packages may use, in reading order.
 __all__ = [  # noqa: RUF022

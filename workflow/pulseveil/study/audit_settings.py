@@ -1,4 +1,4 @@
-"""How much an audit trains and guesses."""
+"""Settings of audits: how many models an audit trains, and how many coins it guesses."""
 
 from __future__ import annotations
 
@@ -11,76 +11,95 @@ from pulseveil.core.settings import Settings
 from pulseveil.privacy.budget import Unit
 
 Part = Literal["generator", "detector"]
-"""What is audited of a cell: each part has a claim of its own."""
+"""Audited part of a cell; each part has a claim of its own."""
 
 FEWEST_TRAININGS = 3
-"""Trainings that each side needs: one is tested, and two others say how much scores vary."""
+"""Fewest trainings per side: one is attacked, and the spread of scores comes from two others."""
 
 
 FEWEST_REPETITIONS = 30
-"""Of so many fair coins, less than three fall on one side once in a million times."""
+"""Fewest repetitions: of 30 fair coins fewer than 3 fall on one side with probability 9e-7."""
 
 
 class AuditSettings(Settings):
-    """How much an audit trains and guesses: fixed before the first training.
+    """Sizes of an audit, fixed before its first training.
 
-    Few canaries in many runs suit small models, whose canaries disturb each other; many canaries in one run
-    suit networks that are dear to train, and where even a membership attack is too dear, canaries are left.
+    Few canaries in many runs suit small models, in which canaries disturb each other. Many canaries in one
+    run suit networks, whose trainings are expensive. With `trainings: 0` an audit has no membership attack,
+    which needs the most trainings, and attacks canaries alone.
     """
 
+    # Fixed beforehand: a size chosen after a look at the scores would void the confidence level of the bound.
+
     trainings: int = Field(
-        15, ge=0, description="trainings with a record, and without; 0, for detectors only: canaries alone"
+        15,
+        ge=0,
+        description="trainings with a record, and as many without it; 0 (detectors only): canaries alone",
     )
-    canaries: int = Field(4, gt=0, description="canaries of one training, each included by a fair coin")
-    guesses: int = Field(2, gt=0, description="canaries of one training whose coins are guessed")
+    canaries: int = Field(4, gt=0, description="canaries per training, each included by a fair coin")
+    guesses: int = Field(2, gt=0, description="canaries per training whose coins are guessed")
     runs: int = Field(50, gt=0, description="trainings with canaries")
-    repetitions: int = Field(100, ge=0, description="trainings with one and the same canary, or without it")
-    windows_each: int = Field(4, gt=0, description="windows of a synthetic person")
+    repetitions: int = Field(
+        100,
+        ge=0,
+        description="trainings of which fair coins decide which include one and the same canary; 0: none",
+    )
+    windows_each: int = Field(4, gt=0, description="windows per synthetic person")
     radius: float = Field(3.0, gt=0, description="standard deviations between a canary and the mean")
     released_subjects: int = Field(
         5,
         gt=0,
-        description="synthetic subjects that an audited generator releases, or its evaluations' fewer",
+        description="synthetic subjects that an audited generator releases, or fewer if its evaluations do",
     )
 
     @model_validator(mode="after")
     def _enough_of_a_side(self) -> Self:
         if 0 < self.trainings < FEWEST_TRAININGS:
             raise ValueError(
-                f"{self.trainings} trainings of a side, at least {FEWEST_TRAININGS} are needed; give more, "
-                "or 0 for canaries alone"
+                f"{self.trainings} trainings per side, expected at least {FEWEST_TRAININGS}, or 0 for "
+                "canaries alone"
             )
         return self
 
     @model_validator(mode="after")
     def _few_guesses(self) -> Self:
         if self.guesses > self.canaries:
-            raise ValueError(f"{self.guesses} guesses of {self.canaries} canaries; guess at most all of them")
+            raise ValueError(
+                f"{self.guesses} guesses of {self.canaries} canaries, expected at most {self.canaries}"
+            )
         return self
 
     @model_validator(mode="after")
     def _both_sides(self) -> Self:
         if 0 < self.repetitions < FEWEST_REPETITIONS:
             raise ValueError(
-                f"{self.repetitions} repetitions: coins decide which of them have the canary, and less than "
-                f"{FEWEST_REPETITIONS} can leave too few of a side; give more, or 0"
+                f"{self.repetitions} repetitions, expected at least {FEWEST_REPETITIONS}, or 0: coins decide "
+                "which trainings have the canary, and with fewer coins one side can be too small"
             )
         return self
 
     def canary_people(self, unit: Unit) -> int:
-        """How many people more than the cohort has a training with canaries must have capacity for."""
+        """People beyond the cohort for which a training with canaries must have capacity."""
         return self.canaries if unit == "subject" else math.ceil(self.canaries / self.windows_each)
 
     def verdicts(self, unit: Unit, people: int, *, has_curve: bool, has_discriminator: bool = False) -> int:
-        """How many verdicts of one model can fail a run: on canaries by epsilon and curve, on people."""
+        """Number of verdicts on one model that can fail a run.
+
+        has_curve: whether the claim has a trade-off curve, which is tested beside epsilon. has_discriminator:
+        whether the discriminator is attacked beside the releases.
+        """
         on_canaries = (1 + has_discriminator) * (1 + has_curve) * (1 + (self.repetitions > 0))
         return on_canaries + (people if unit == "subject" and self.trainings else 0)
 
     def trained_models(self, part: Part, unit: Unit, people: int, *, has_discriminator: bool = False) -> int:
-        """How many models the audit of one part trains on `people` people.
+        """Number of models that the audit of one part trains on `people` people.
 
-        Generators have `trainings` releases without canaries to compare with, and one release without each
-        person; detectors and discriminators have one model without canaries for each kind of canary audit.
+        The canary attack on a generator compares with `trainings` releases without canaries, and with one
+        release without each person. The attack on a detector or discriminator needs one model without
+        canaries per kind of canary attack.
+
+        >>> AuditSettings(trainings=0, runs=50, repetitions=100).trained_models("detector", "subject", 15)
+        152
         """
         membership = self.trainings * (people + 1 if unit == "subject" else 2)
         with_canaries = self.runs + self.repetitions

@@ -1,4 +1,4 @@
-"""Which generators and detectors of a study are audited, and the job of each."""
+"""Audits in a plan: the audited generators and detectors, their sizes, and the job of each."""
 
 from __future__ import annotations
 
@@ -14,23 +14,26 @@ from pulseveil.study.jobs import AuditJob, DetectorAuditJob, GeneratorAuditJob
 from pulseveil.study.plan import Plan, programs
 from pulseveil.study.study import Audit
 
+# An audit trains its own models. Of the study it needs synthetic windows of a single seed.
 _SEED = 0
 
 
 def audited_cells(plan: Plan) -> tuple[AuditedCell, ...]:
-    """The audited models that see real windows, once each: generators first.
+    """Audited parts that learn from real windows, generators first, each part once.
 
-    Every part of a cell is audited under its own claim. Detectors of synthetic windows alone see no real
-    window, and rules that read no window have nothing to give away.
+    Each part of a cell is audited under its own claim. Detectors that learn from synthetic windows alone and
+    rules that read no window are not audited.
     """
     if plan.study.audit is None:
         return ()
     found = [cell for pack in _packs(plan) for cell in _cells(plan, pack)]
+    # Several evaluations can need the same model, which is one claim and one audit.
     return tuple(dict.fromkeys(sorted(found, key=lambda cell: cell.part != "generator")))
 
 
 def verdicts(plan: Plan) -> int:
-    """How many verdicts of all audits can fail the study: they share one error rate."""
+    """Number of verdicts of all audits of a study, which share one family-wise error rate."""
+    # Models without a budget are attacked without a verdict: they claim nothing that could be refuted.
     private = [cell for cell in audited_cells(plan) if math.isfinite(cell.epsilon)]
     counts = [
         _audit(plan).verdicts(
@@ -41,20 +44,22 @@ def verdicts(plan: Plan) -> int:
         )
         for cell in private
     ]
+    # At least 1, because the error rate is divided by this number.
     return max(1, sum(counts))
 
 
 def trained_models(plan: Plan, cell: AuditedCell) -> int:
-    """How many models an audit trains."""
+    """Number of models that the audit of one part trains."""
     people = len(plan.outlines[cell.cohort])
     attacked = _has_discriminator(plan, cell)
     return _audit(plan).trained_models(cell.part, cell.unit, people, has_discriminator=attacked)
 
 
 def synthetic_subjects(plan: Plan, cell: AuditedCell) -> int:
-    """Synthetic subjects of an audit, by the audited evaluations: the most that a detector learns from.
+    """Number of synthetic subjects of one audit.
 
-    A generator's release is kept to `released_subjects`: each of its windows is compared with all real ones.
+    For a detector: the most that it learns from in the audited evaluations. For a generator: as many, but at
+    most `released_subjects` of the audit.
     """
     if cell.generator == NONE:
         return 0
@@ -68,18 +73,23 @@ def synthetic_subjects(plan: Plan, cell: AuditedCell) -> int:
         and pack.train in trains
         and cell.generator in pack.generators
     )
+    # The attack warps each released window against all real ones, so that its time grows with this number.
     return min(most, _audit(plan).released_subjects) if cell.part == "generator" else most
 
 
 def synthetic_paths(plan: Plan, cell: AuditedCell) -> list[str]:
-    """The synthetic features that an audited detector learns from beside real ones, if any."""
+    """Files of synthetic features from which an audited detector learns besides real windows, if any."""
     if cell.generator == NONE:
         return []
     return [paths.SYNTHETIC_FEATURES.format(study=plan.study.name, seed=_SEED, **cell.words)]
 
 
 def audit_job(plan: Plan, cell: AuditedCell) -> AuditJob:
-    """The job that audits one model; raises ValueError for a study without audit."""
+    """Job that audits one part of a cell.
+
+    Raises:
+        ValueError: the study has no audit.
+    """
     study = plan.study
     stride_s = study.stride_s.generator if cell.part == "generator" else study.stride_s.detector
     public = study.public.population(1, stride_s)
@@ -118,7 +128,7 @@ def audit_job(plan: Plan, cell: AuditedCell) -> AuditJob:
         )
     model = study.detector(cell.detector)
     kind = registry.load("detectors", model.kind)
-    # The windows of any one fold will do: what a detector's training adds is measured beside a fixed release.
+    # Any fold's windows serve: the audit measures what the detector's training adds to a fixed release.
     fold = "" if cell.generator == NONE else plan.generator_folds(cell.cohort)[0].name
     return DetectorAuditJob(
         **common,
@@ -145,7 +155,7 @@ def _has_discriminator(plan: Plan, cell: AuditedCell) -> bool:
 
 
 def _packs(plan: Plan) -> Iterator[DetectorPack]:
-    """The packs of the audited evaluations, without those of rules that read no window."""
+    """Packs of the audited evaluations, without packs of rules."""
     for pack in plan.detector_packs:
         if pack.evaluation.name in _audit(plan).evaluations and not pack.timeline:
             yield pack

@@ -1,6 +1,10 @@
-"""Cells of a study: what is prepared, trained or audited, by the words of its files; packs share a process.
+"""Cells and packs of a study: what is prepared, trained or audited, and what shares a process.
 
 The words of a cell are the wildcards of its files: `words` writes them, `read` reads them from Snakemake.
+
+>>> cell = GeneratorCell("wesad", "cgan", "subject", float("inf"))
+>>> cell.words["epsilon_generator"]
+'inf'
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ NONE = "none"
 
 
 class WindowsCell(NamedTuple):
-    """The windows of a cohort for generators or for detectors, and the features of the latter."""
+    """Windows of a cohort for `generator` or `detector`; features belong to the windows for detectors."""
 
     cohort: str
     windows: str
@@ -33,12 +37,13 @@ class WindowsCell(NamedTuple):
 
     @classmethod
     def read(cls, words: Any) -> Self:
-        """The cell of wildcards; features are those of the detectors' windows."""
+        """The cell of a job's wildcards."""
+        # Files of features have no wildcard `windows`: detectors alone read features.
         return cls(words.cohort, getattr(words, "windows", "detector"))
 
 
 class Budgets(NamedTuple):
-    """The privacy of a cell: what its budgets protect, and the budget of each part."""
+    """Unit and epsilons of a cell: what its budgets protect, and the epsilon of each part."""
 
     unit: Unit
     epsilon_generator: float
@@ -50,13 +55,19 @@ class Budgets(NamedTuple):
         return bool(np.isfinite(self.epsilon_generator) or np.isfinite(self.epsilon_detector))
 
     def protects(self, train: Train) -> bool:
-        """Whether the finished detector is private: all of its parts that see real windows are."""
+        """Whether the trained detector is private, which takes a budget of each part that sees real windows.
+
+        >>> Budgets("subject", np.inf, 1.0).protects("real")
+        True
+        >>> Budgets("subject", np.inf, 1.0).protects("real+synthetic")
+        False
+        """
         of_detector = train == "synthetic" or np.isfinite(self.epsilon_detector)
         return bool(of_detector and (train == "real" or np.isfinite(self.epsilon_generator)))
 
 
 class GeneratorCell(NamedTuple):
-    """A generator that an evaluation needs: trained for each fold and seed."""
+    """A generator with its budget, trained for each fold and seed of a cohort."""
 
     cohort: str
     generator: str
@@ -75,12 +86,12 @@ class GeneratorCell(NamedTuple):
 
     @classmethod
     def read(cls, words: Any) -> Self:
-        """The cell of wildcards."""
+        """The cell of a job's wildcards."""
         return cls(words.cohort, words.generator, words.unit, parse_number(words.epsilon_generator))
 
 
 class DetectorCell(NamedTuple):
-    """A detector of an evaluation with its budgets: trained for all other axes of its pack."""
+    """A detector with its budgets, trained for all other axes of a pack."""
 
     detector: str
     budgets: Budgets
@@ -97,16 +108,16 @@ class DetectorCell(NamedTuple):
 
     @classmethod
     def read(cls, words: Any) -> Self:
-        """The cell of wildcards."""
+        """The cell of a job's wildcards."""
         epsilons = (words.epsilon_generator, words.epsilon_detector)
         return cls(words.detector, Budgets(words.unit, *map(parse_number, epsilons)))
 
 
 class AuditedCell(NamedTuple):
-    """A generator or detector that is audited: trained on all people of a cohort, many times.
+    """An audited generator or detector, which an audit trains many times on all people of a cohort.
 
-    A generator's cell has no detector. A detector's has the generator whose windows it learns from beside
-    real ones, if any. `none` and epsilon infinity stand for a part that is not there.
+    The cell of a generator has no detector. The cell of a detector names the generator from whose windows it
+    learns besides real ones, if any. `none` and epsilon infinity stand for a missing part.
     """
 
     part: Part
@@ -124,7 +135,7 @@ class AuditedCell(NamedTuple):
 
     @property
     def words(self) -> Mapping[str, str]:
-        """The wildcards of its file."""
+        """The wildcards of its files."""
         return {
             "cohort": self.cohort,
             "generator": self.generator,
@@ -136,7 +147,7 @@ class AuditedCell(NamedTuple):
 
     @classmethod
     def read(cls, words: Any) -> Self:
-        """The cell of wildcards: a generator's without those of a detector."""
+        """The cell of a job's wildcards, which lack those of a detector where a generator is audited."""
         has_detector = hasattr(words, "detector")
         return cls(
             "detector" if has_detector else "generator",
@@ -151,20 +162,23 @@ class AuditedCell(NamedTuple):
 
 @dataclass(frozen=True)
 class GeneratorPack:
-    """Seeds of a generator that are trained by one job, all folds each."""
+    """Seeds of a generator that one job trains, with all folds of each seed."""
 
     name: str
     seeds: tuple[int, ...]
 
     @property
     def axes(self) -> Mapping[str, tuple[str, ...]]:
-        """The words that tell the files of a job apart."""
+        """Words in which the files of one job differ."""
         return {"seed": tuple(map(str, self.seeds))}
 
 
 @dataclass(frozen=True)
 class DetectorPack:
-    """Cells of an evaluation that share a process, for each of `detectors` and each of its privacies."""
+    """Trainings of an evaluation that share a process, for each of `detectors` and each of its budgets.
+
+    noise: scales of the input noise. timeline: whether the detectors are rules.
+    """
 
     name: str
     evaluation: Evaluation
@@ -177,7 +191,7 @@ class DetectorPack:
 
     @property
     def axes(self) -> Mapping[str, tuple[str, ...]]:
-        """The words that tell the files of a job apart."""
+        """Words in which the files of one job differ."""
         return {
             "evaluation": (self.evaluation.name,),
             "generator": self.generators,
@@ -188,5 +202,5 @@ class DetectorPack:
 
     @property
     def train(self) -> Train:
-        """What the pack's detectors learn from; a timeline baseline always learns from real labels."""
+        """Training windows of the pack's detectors; rules always learn from real labels."""
         return "real" if self.timeline else self.evaluation.train

@@ -1,4 +1,7 @@
-"""Expected CPU time of jobs: a guide for dry runs and wall-time limits, never for what a pack holds."""
+"""Expected CPU time of tasks, for dry runs and time limits.
+
+Packs never depend on it: two machines with other measurements must plan the same jobs.
+"""
 
 from __future__ import annotations
 
@@ -24,19 +27,21 @@ from pulseveil.study.plan import Plan
 from pulseveil.study.tasks import Task, tasks
 from pulseveil.windows.features import PAPER_BINS, spectrum_bins
 
-# Seconds on one core of a 2020s x86-64 server; starting TensorFlow counts the first compilation too.
+# Seconds on one core of a 2020s x86-64 server. The start of TensorFlow includes the first compilation.
 TENSORFLOW_START = 8.0
 PYTHON_START = 0.5
 SCIKIT_LEARN_IMPORT = 1.0
-# A person's labelled time is about 36 minutes in the published protocol.
+# The published protocol has about 36 labelled minutes per person: constants, because a plan is made without
+# recordings.
 WINDOWS_PER_SUBJECT = 36
 WINDOWS_PER_SYNTHETIC_SUBJECT = 35
-# Dynamic time warping of two windows of 60 s and 6 channels.
+# Dynamic time warping of one pair of windows with 60 s and 6 channels.
 WARPING = 1.6e-5
-# Recordings of one person into windows, one file of scores.
+# Cutting the recording of one person into windows.
 PREPARATION = 0.15
+# The start of the summary, and each file of scores.
 SUMMARY_START, SCORES = 3.5, 0.02
-# All measures of the synthetic windows of one fold and seed, and their floors.
+# All quality measures with their floors, per fold and seed.
 ASSESSMENT = 5.0
 _STAGES = {
     "prepare_cohort": "cohorts and features",
@@ -53,9 +58,10 @@ _STAGES = {
 
 @dataclass(frozen=True)
 class Cost:
-    """What a task is expected to take.
+    """Expected cost of one task.
 
-    seconds: CPU seconds; runs: models that it trains; gpu: whether a GPU would help it.
+    seconds: CPU seconds on one core. runs: number of models that the task trains. gpu: whether the task
+    trains a network, which a GPU makes faster.
     """
 
     seconds: float
@@ -66,9 +72,10 @@ class Cost:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the printed plan: a stage, its runs and jobs, and what they are expected to cost.
+    """One line of the printed plan: a stage with its runs, jobs and expected hours.
 
-    `cpu_hours` counts every job on one core. `gpu_hours` are those of its GPU jobs, by the study's guess.
+    cpu_hours: all jobs, on one core each. gpu_hours: the GPU jobs alone, on a GPU that is as fast as the
+    study assumes.
     """
 
     stage: str
@@ -81,7 +88,7 @@ class Line:
 
 
 def cost(plan: Plan, task: Task) -> Cost:
-    """What a task is expected to take."""
+    """Expected cost of a task."""
     match task.rule, task.cell, task.pack:
         case "prepare_cohort", WindowsCell(cohort, _), _:
             return Cost(PYTHON_START + PREPARATION * len(plan.outlines[cohort]))
@@ -104,7 +111,7 @@ def cost(plan: Plan, task: Task) -> Cost:
 
 
 def stage(task: Task) -> str:
-    """The line of the printed plan that a task belongs to."""
+    """Stage of a task: its line in the printed plan."""
     if isinstance(task.pack, DetectorPack):
         return f"detectors: {task.pack.evaluation.name}"
     return _STAGES[task.rule]
@@ -113,6 +120,7 @@ def stage(task: Task) -> str:
 def _of_generator(plan: Plan, cell: GeneratorCell, pack: GeneratorPack) -> Cost:
     model, kind = plan.study.generator(cell.generator), _kind(plan, "generators", cell.generator)
     private, folds = _private(cell.unit, cell.epsilon), plan.generator_folds(cell.cohort)
+    # Windows of generators start every 30 s by default, twice as often as those of detectors.
     rows = [2 * WINDOWS_PER_SUBJECT * len(fold.train_subjects) for fold in folds]
     seconds = sum(kind.expected_seconds(model.settings, n, private) for n in rows)
     tensorflow = kind.uses_tensorflow
@@ -135,26 +143,30 @@ def _of_detectors(plan: Plan, cell: DetectorCell, pack: DetectorPack) -> Cost:
 
 
 def _share_of_bins(plan: Plan, kind: Any) -> float:
-    """Networks take time by the bins that they read; their expected seconds are those of the published."""
+    """Factor from the expected seconds at the published bins to those at the study's bins."""
     share = spectrum_bins(plan.study.protocol, plan.study.window_s) / PAPER_BINS
     left: float = kind.share_without_bins
     return left + (1 - left) * share
 
 
 def limit_minutes(plan: Plan, seconds: float, gpu: int) -> int:
-    """The time limit of a job's first try: three times what is expected, and the study's least at least."""
+    """Time limit in minutes of a job's first try: three times the expected time, at least `runtime`.
+
+    gpu: whether the job gets a GPU.
+    """
+    # A limit that is too short costs little, because a training stores its state and goes on at the next try.
     resources = plan.study.resources
     return max(resources.runtime, round(seconds / (resources.gpu_speedup if gpu else 1) / 20))
 
 
 def longest_limit_minutes(plan: Plan) -> int:
-    """The longest time limit that a job of the study asks for at its first try."""
+    """Longest time limit in minutes that a job of the study has at its first try."""
     gpu, costs = plan.study.resources.gpu, (cost(plan, task) for task in tasks(plan))
     return max(limit_minutes(plan, found.seconds, gpu * found.gpu) for found in costs)
 
 
 def lines(plan: Plan) -> list[Line]:
-    """The expected work of a study, one line per stage."""
+    """Expected work of a study, one line per stage."""
     stages: dict[str, list[Cost]] = {}
     for task in tasks(plan):
         stages.setdefault(stage(task), []).append(cost(plan, task))
@@ -207,6 +219,7 @@ def _kind(plan: Plan, group: registry.Group, name: str) -> Any:
 
 
 def _detector_start(kind: Any) -> float:
+    # Without TensorFlow models import scikit-learn, which takes longer than the fit of a rule.
     if kind.uses_tensorflow or kind.role != MODEL:
         return _start(kind.uses_tensorflow)
     return PYTHON_START + SCIKIT_LEARN_IMPORT
@@ -217,7 +230,7 @@ def _start(uses_tensorflow: bool) -> float:
 
 
 def describe(plan: Plan) -> str:
-    """The plan as a plain table: runs, jobs, starts of TensorFlow, expected hours on CPU and on GPU."""
+    """Printed plan as a plain table: runs, jobs, starts of TensorFlow, expected hours on CPU and GPU."""
     study, rows = plan.study, lines(plan)
     total = _line(plan, "all", [cost(plan, task) for task in tasks(plan)])
     header = f"{'stage':<34}{'runs':>9}{'jobs':>7}{'TensorFlow':>12}"
@@ -234,11 +247,11 @@ def describe(plan: Plan) -> str:
 
 
 def _on_gpu(plan: Plan, total: Line) -> Iterator[str]:
-    """What the hours on a GPU rest on, where there are any."""
+    """The assumption behind the GPU hours, if there are any."""
     if total.gpu_jobs:
         speedup = plan.study.resources.gpu_speedup
         yield (
-            "CPU hours: all jobs on one core each. GPU hours: the GPU jobs on a GPU instead, by the guess\n"
-            f"that it trains {speedup:g} times faster than a core (resources.gpu_speedup: not measured, for "
-            "time limits only)."
+            "CPU hours: all jobs on one core each. GPU hours: the GPU jobs on a GPU that trains\n"
+            f"{speedup:g} times faster than a core (resources.gpu_speedup: a guess for time limits, not "
+            "measured)."
         )

@@ -1,4 +1,4 @@
-"""What Snakemake's rules ask of the plan: the plan itself, and each job's words, files and resources."""
+"""Interface of Snakemake's rules to the plan: checks, and the job, files and resources of each task."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ from pulseveil.study.tasks import Pack
 
 
 def put_own_interpreter_first() -> None:
-    """Let jobs use the interpreter that runs this, whether or not its environment was activated."""
+    """Put the running interpreter first in PATH, so that jobs use it in an environment not activated."""
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
 def require_plain_directory(directory: Path) -> None:
-    """Raise InputError for a working directory whose name Snakemake takes for a pattern.
+    """Check that Snakemake does not read the name of the working directory as a pattern.
 
-    Snakemake looks for the locks of a directory by that pattern: it would find those of other directories, or
-    miss its own.
+    Raises:
+        InputError: the name has words in braces.
     """
+    # Snakemake looks for its locks by that pattern: it would find those of other directories, or miss its
+    # own.
     if re.search(r"\{.*\}", str(directory)):
         raise InputError(
             f"{directory}: Snakemake takes words in braces for wildcards, in the name of its working "
@@ -39,11 +41,13 @@ def require_plain_directory(directory: Path) -> None:
 
 
 def require_plain_words(*locations: Path) -> None:
-    """Raise InputError for a location that the command of a cluster's job would not carry.
+    """Check that paths survive in the command of a cluster's job.
 
-    Snakemake hands such commands through several shells and does not quote them for each: a blank breaks the
-    command, and `$(...)` runs.
+    Raises:
+        InputError: a location needs quotes in a shell.
     """
+    # Snakemake hands such a command through several shells and does not quote it for each of them: a blank
+    # breaks the command, and `$(...)` runs.
     for location in locations:
         if shlex.quote(str(location)) != str(location):
             raise InputError(
@@ -53,12 +57,16 @@ def require_plain_words(*locations: Path) -> None:
 
 
 def from_config(config: Mapping[str, Any], *, sources: Sequence[str], demo: Path) -> Plan:
-    """The plan of a configuration; one without cohorts changes keys of the demo study.
+    """Plan of Snakemake's configuration; without `cohorts` the configuration changes keys of the demo study.
 
-    Raises InputError for anything wrong in it.
+    sources: the files of the configuration, for messages. demo: the file of the demo study.
+
+    Raises:
+        InputError: the configuration is not a valid study, or the study cannot be planned.
     """
     if "cohorts" in config:
         return make_plan(check_study(dict(config), ", ".join(sources) or "config"))
+    # A file without cohorts is an incomplete study: merged with the demo it would gain the demo's models.
     if sources:
         raise InputError(f"{', '.join(sources)}: cohorts: this key is missing; a study names at least one")
     values = {**load_yaml(demo), **config}
@@ -66,23 +74,29 @@ def from_config(config: Mapping[str, Any], *, sources: Sequence[str], demo: Path
 
 
 def describe(plan: Plan) -> str:
-    """What a plan will cost in hours and, where it is private, in epsilon.
+    """Expected hours and, for a private study, planned spend of a plan, as text.
 
-    Raises InputError for a spend that is refused. Whoever starts a run asks this once: each job reads the
-    Snakefile again, and planning the noise takes seconds.
+    Raises:
+        InputError: the spend is refused.
     """
+    # The Snakefile calls this in the main process alone: each job reads the Snakefile again, and calibrating
+    # the noise takes seconds.
     return "\n\n".join(text for text in (costs.describe(plan), spending.describe(plan)) if text)
 
 
 def recordings_at_hand(plan: Plan, cohort: str) -> list[str]:
-    """The cohort's files that exist here: a plan can be made without them, a run cannot."""
+    """Files of a cohort that exist on this machine; a dry run needs none, a run needs all."""
     settings = plan.study.cohort_settings[cohort]
     sources = registry.load("cohorts", settings.kind)(settings).sources()
     return [str(path) for path in sources if path.exists()]
 
 
 def require_recordings(plan: Plan) -> None:
-    """Raise InputError when a file of a cohort is missing: before any job, not in the middle."""
+    """Check before the first job that every file of the cohorts exists.
+
+    Raises:
+        InputError: a file is missing.
+    """
     for name, settings in plan.study.cohort_settings.items():
         for path in registry.load("cohorts", settings.kind)(settings).sources():
             if not path.exists():
@@ -90,22 +104,25 @@ def require_recordings(plan: Plan) -> None:
 
 
 def job(plan: Plan, rule: str, pack: Pack | None = None) -> Callable[[Any], str]:
-    """A rule's function of wildcards: what the script is told, as JSON."""
+    """Function of a rule's wildcards that gives the job of the script as JSON."""
+    # The JSON is a parameter of the rule, and holds all that the cell depends on and nothing else: a change
+    # of the study reruns only the cells that it concerns.
     return lambda wildcards: tasks.job(plan, tasks.read(rule, wildcards, pack)).model_dump_json()
 
 
 def audited_beside(plan: Plan, wildcards: Any) -> list[str]:
-    """The synthetic features that an audited detector learns from beside real ones: none, or of one seed."""
+    """Files of synthetic features from which an audited detector learns besides real windows, if any."""
     return audits.synthetic_paths(plan, AuditedCell.read(wildcards))
 
 
 def portrait_output(plan: Plan, pack: GeneratorPack) -> list[str]:
-    """The file for the figures of a generator, which the job of its first seed writes; else none."""
+    """File for the figures of a generator, which the pack with seed 0 writes; empty for other packs."""
     return [paths.fill(paths.PORTRAIT, study=plan.study.name)] if 0 in pack.seeds else []
 
 
 def quality_figures(plan: Plan) -> list[str]:
-    """The figure files of quality: a page a cohort and generator."""
+    """Figure files of quality, one page per cohort and generator."""
+    # Cells that differ in unit or epsilon share a page.
     names = dict.fromkeys(
         paths.QUALITY_FIGURE.format(cohort=cell.cohort, generator=cell.generator)
         for cell in plan.generator_cells()
@@ -115,12 +132,12 @@ def quality_figures(plan: Plan) -> list[str]:
 
 
 def study_json(plan: Plan) -> str:
-    """The whole study, as JSON that `check_study` reads back."""
+    """The whole study as JSON, which `check_study` reads back."""
     return json.dumps(plan.study.model_dump(mode="json", exclude_none=True))
 
 
 def resources(plan: Plan, rule: str, pack: Pack | None = None) -> dict[str, Any]:
-    """Resources of a rule's jobs; memory and time grow with each retry."""
+    """Functions of memory, time limit and GPUs of a rule's jobs; memory and time grow with each try."""
     wanted = plan.study.resources
 
     def cost(wildcards: Any) -> costs.Cost:

@@ -1,4 +1,4 @@
-"""The hours of a plan beside those that its jobs took, from the benchmark files that Snakemake writes."""
+"""Planned and measured CPU hours of a study; measured ones come from Snakemake's benchmark files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pulseveil.study import costs
 from pulseveil.study.plan import Plan
 from pulseveil.study.tasks import benchmark, tasks
 
-# Snakemake looks at a job when it starts, then every half second, after 15 s every half minute.
+# Times at which Snakemake samples the CPU time of a job: at its start, then every half second, and after 15 s
+# every half minute.
 SHORT_PAUSE_S, LONG_PAUSE_S, SHORT_PAUSES = 0.5, 30.0, 30
 _GROUP = ["stage", "rule", "model"]
 
@@ -20,9 +21,13 @@ _GROUP = ["stage", "rule", "model"]
 def hours(plan: Plan, folder: Path) -> pd.DataFrame:
     """Expected and measured CPU hours of a study that ran in `folder`.
 
-    One row a stage, rule and model: jobs, expected_hours (of all jobs), measured_jobs, expected_of_measured
-    (hours of those that have a benchmark file), measured_hours, ratio (measured to expected of measured). A
-    job that ran elsewhere has no file; one that found its trainings finished has one of less than they took.
+    One row per stage, rule and model: jobs, expected_hours (of all jobs), measured_jobs (jobs with a
+    benchmark file), expected_of_measured (expected hours of the measured jobs), measured_hours, and ratio
+    (measured_hours / expected_of_measured). A job that ran elsewhere has no benchmark file. The file of a job
+    that found its trainings finished holds less time than the trainings took.
+
+    Raises:
+        InputError: a benchmark file lacks Snakemake's columns.
     """
     rows = [
         (
@@ -34,6 +39,7 @@ def hours(plan: Plan, folder: Path) -> pd.DataFrame:
         )
         for task in tasks(plan)
     ]
+    # A column without any measured job would have objects, which have no sum.
     table = pd.DataFrame(rows, columns=[*_GROUP, "expected", "measured"]).astype({"measured": float})
     table["expected_of_measured"] = table["expected"].where(table["measured"].notna(), 0.0)
     groups = table.groupby(_GROUP, sort=False)
@@ -43,6 +49,7 @@ def hours(plan: Plan, folder: Path) -> pd.DataFrame:
             "expected_hours": groups["expected"].sum() / 3600,
             "measured_jobs": groups["measured"].count(),
             "expected_of_measured": groups["expected_of_measured"].sum() / 3600,
+            # NaN where no job was measured: 0 hours would look like a measurement.
             "measured_hours": groups["measured"].sum(min_count=1) / 3600,
         }
     )
@@ -51,32 +58,45 @@ def hours(plan: Plan, folder: Path) -> pd.DataFrame:
 
 
 def measured_seconds(path: Path) -> float | None:
-    """CPU seconds of the job that left a benchmark file; None without the file.
+    """CPU seconds of a job from its benchmark file; None if there is no file.
 
-    Raises InputError for a file without these columns.
+    Raises:
+        InputError: the file lacks Snakemake's columns.
     """
     if not path.exists():
         return None
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     try:
-        # A row is one try of the job.
+        # Each row is one try of the job, and failed tries took time too.
         return sum(cpu_seconds(float(row["s"]), _number(row["cpu_time"])) for row in rows)
     except (KeyError, TypeError, ValueError):
-        raise InputError(f"{path}: expected Snakemake's columns s and cpu_time; delete this file") from None
+        raise InputError(
+            f"{path}: expected Snakemake's columns s and cpu_time with numbers; delete this file"
+        ) from None
 
 
 def cpu_seconds(wall_s: float, sampled_s: float | None) -> float:
-    """CPU seconds of a job of `wall_s` whose last look saw `sampled_s`: it goes on at the same rate.
+    """CPU seconds of a job of `wall_s` seconds, of which `sampled_s` were used at Snakemake's last sample.
 
-    Without a look (None, or none after the start) the job counts as one busy core.
+    The rate up to the last sample is extrapolated to the end of the job. Without a sample after the start the
+    job counts as one busy core.
+
+    >>> cpu_seconds(20.0, 30.0)
+    40.0
+    >>> cpu_seconds(0.4, None)
+    0.4
     """
     looked_s = last_look(wall_s)
     return wall_s if sampled_s is None or looked_s == 0 else sampled_s * wall_s / looked_s
 
 
 def last_look(wall_s: float) -> float:
-    """Seconds after its start when Snakemake looked last at a job of `wall_s`."""
+    """Time of Snakemake's last sample of a job of `wall_s` seconds, in seconds after the job's start.
+
+    >>> last_look(3.7), last_look(50.0)
+    (3.5, 45.0)
+    """
     short_s = SHORT_PAUSE_S * SHORT_PAUSES
     if wall_s < short_s:
         return wall_s // SHORT_PAUSE_S * SHORT_PAUSE_S
@@ -84,7 +104,7 @@ def last_look(wall_s: float) -> float:
 
 
 def describe(table: pd.DataFrame) -> str:
-    """The table of `hours` as plain text, with the sum of all rows, and what is missing in it."""
+    """The table of `hours` as plain text, with the sum of all rows and the number of unmeasured jobs."""
     total = table.drop(columns=[*_GROUP, "ratio"]).sum()
     if total["measured_jobs"]:
         total["ratio"] = total["measured_hours"] / total["expected_of_measured"]
@@ -104,11 +124,12 @@ def _missing(jobs: int, measured: int) -> str:
     if measured == jobs:
         return "All jobs were measured. A repeated job counts its last run."
     return (
-        f"{jobs - measured} of {jobs} jobs have no benchmark file here: not run yet, or their results were "
-        "copied\nfrom elsewhere. The ratio is that of the measured jobs. A repeated job counts its last run."
+        f"{jobs - measured} of {jobs} jobs have no benchmark file here: they have not run yet, or their "
+        "results were copied\nfrom elsewhere. The ratio is that of the measured jobs. A repeated job counts its "
+        "last run."
     )
 
 
 def _number(text: str) -> float | None:
-    """A number of a benchmark file; `NA` and `-` stand for none."""
+    """A number in a benchmark file; None for `NA` and `-`."""
     return None if text in ("NA", "-") else float(text)

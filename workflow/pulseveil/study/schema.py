@@ -1,4 +1,4 @@
-"""The study's keys as a JSON schema and as a table, both generated from the typed models."""
+"""JSON schema and key table of study files, generated from the typed settings."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from pydantic import BaseModel
 from pulseveil.core import registry
 from pulseveil.study.study import Audit, Evaluation, Model, Pack, PublicConstants, Resources, Strides, Study
 
-# Keys that a study may leave out, because their default follows from `protocol` or from the name.
+# Required fields that a study file may omit: their default follows from `protocol` or from the name.
 _DERIVED = {"Study": {"channels", "scaling", "generator_shared"}, "Model": {"kind", "settings"}}
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of a study file, with the settings of every registered kind."""
+    """JSON schema of a study file, with the settings of every registered kind."""
     schema = Study.model_json_schema()
     definitions = schema["$defs"]
+    # The typed model is that of a filled study. A study file may also omit derived keys and name a model by a
+    # text, and the settings of a kind are `Any` to the typed model.
     for owner, keys in (("Study", schema), ("Model", definitions["Model"])):
         keys["required"] = [key for key in keys["required"] if key not in _DERIVED[owner]]
     for group in ("generators", "detectors"):
@@ -31,7 +33,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def key_table() -> str:
-    """The keys of a study as Markdown tables: key, type, default, meaning."""
+    """Keys of a study as Markdown tables with key, type, default and meaning."""
     parts: list[tuple[str, type[BaseModel]]] = [
         ("Study", Study),
         ("`stride_s`", Strides),
@@ -52,8 +54,9 @@ def key_table() -> str:
 
 
 def _inner(settings: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
-    """The keys of `settings` that hold settings of their own."""
+    """The keys of `settings` whose values are settings themselves."""
     for key, field in settings.model_fields.items():
+        # Optional settings are in the arguments of a union.
         for kind in (field.annotation, *get_args(field.annotation)):
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 yield key, kind
@@ -66,13 +69,14 @@ def _table(title: str, model: type[BaseModel]) -> Iterator[str]:
     yield from (f"### {title}", "", "| key | type | default | meaning |", "|---|---|---|---|")
     for name, field in model.model_fields.items():
         default = _default(model, name)
+        # An unescaped bar would end the cell of the table.
         meaning = (field.description or "").replace("|", "\\|")
         yield f"| `{name}` | {_type_name(field.annotation)} | {default} | {meaning} |"
     yield ""
 
 
 def _protocols() -> Iterator[str]:
-    """The registered values of an evaluation's `test`."""
+    """Table of the registered protocols, the values of `test` in an evaluation."""
     yield from ("### Protocols: values of `test`", "", "| name | tests |", "|---|---|")
     for name in registry.names("protocols"):
         yield f"| `{name}` | {registry.load('protocols', name).title} |"
