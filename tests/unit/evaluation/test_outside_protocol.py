@@ -144,7 +144,11 @@ def test_a_protocol_of_another_package_needs_one_class_and_one_entry_point(
         ("resubstitution", "test resubstitution: fold all tests S1, S2, S3, S4, on whom it trains", {}),
         ("resubstitution", "fold all tests S1, S2, S3, S4, on whom it trains", {"train": "real"}),
         ("formula", "cohort simulated: fold: '=S1-S2' is no name", {}),
-        ("namesake", "fold S1 trains on others than the fold of that name of an earlier evaluation", {}),
+        (
+            "namesake",
+            "fold S1 trains on other subjects than the fold of that name in an earlier evaluation",
+            {},
+        ),
     ],
 )
 def test_what_a_protocol_cannot_do_is_one_line(

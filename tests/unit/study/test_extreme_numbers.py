@@ -177,7 +177,10 @@ def test_any_number_at_any_key_is_planned_or_refused(case, number):
     [
         ({"epsilons": [1e300]}, "epsilons[0]: expected 0.001 to 10000 or inf, found"),
         ({"delta": 0.5, "protocol": "paper"}, "delta: expected a number from 1e-12 to 0.01, found 0.5"),
-        ({"delta": 5e-3, "protocol": "paper"}, "delta: protocol paper takes at most the published 0.001"),
+        (
+            {"delta": 5e-3, "protocol": "paper"},
+            "delta: expected at most 0.001, as published, in protocol paper",
+        ),
     ],
 )
 def test_a_budget_that_means_nothing_is_refused_with_its_range(change, message):

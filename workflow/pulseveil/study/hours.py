@@ -125,8 +125,8 @@ def _missing(jobs: int, measured: int) -> str:
         return "All jobs were measured. A repeated job counts its last run."
     return (
         f"{jobs - measured} of {jobs} jobs have no benchmark file here: they have not run yet, or their "
-        "results were copied\nfrom elsewhere. The ratio is that of the measured jobs. A repeated job counts its "
-        "last run."
+        "results were copied\nfrom elsewhere. The ratio is that of the measured jobs. A repeated job "
+        "counts its last run."
     )
 
 

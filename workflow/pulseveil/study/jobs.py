@@ -1,6 +1,6 @@
-"""What a job is told: everything that its runs depend on besides the data, checked when it is read.
+"""Jobs: the settings of each job script, with all that its runs depend on besides the data.
 
-Jobs of audits stand here, too: a plan reads them and must import no statistics.
+Audit jobs are defined here and not in `audit`, because plans read them and must import no statistics.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ from pulseveil.study.study import Epsilon
 
 
 class Job(Settings):
-    """What all jobs know: the study, and the versions of stage and kind, which rise when values change."""
+    """Base of all jobs. `versions`: of the stage and of the kind, which rise when values change."""
 
     study: str = ""
     versions: tuple[int, ...]
 
-    # The version of the stage in this code; None where the runs hash what the job says.
+    # Version of the stage in this code, which must be that of the plan. None for jobs that train: the hash of
+    # their runs holds the versions of the job.
     stage: ClassVar[int | None] = None
 
 
 class CohortJob(Job):
-    """Cut the recordings of a cohort into windows; keys left out have the protocol's values.
+    """Job of cutting the recordings of a cohort into windows; omitted keys take the protocol's values.
 
-    `settings`: the cohort's, with its kind; see `windows.cutting.Recipe` for the others.
+    settings: those of the cohort, with its kind. For the other keys see `windows.cutting.Recipe`.
     """
 
     stage: ClassVar[int | None] = identity.COHORT
@@ -54,7 +55,7 @@ class CohortJob(Job):
 
 
 class FeatureJob(Job):
-    """Make features of windows. `pairing`: which sub-window length belongs to which signal (paper)."""
+    """Job of computing features. `pairing`: which sub-window length each signal has (protocol paper)."""
 
     stage: ClassVar[int | None] = identity.FEATURES
     versions: tuple[int, ...] = (identity.FEATURES,)
@@ -63,7 +64,7 @@ class FeatureJob(Job):
 
 
 class SynthesisJob(Job):
-    """Synthesize `subjects` subjects with each fold's generator."""
+    """Job of synthesizing `subjects` subjects with each fold's generator."""
 
     stage: ClassVar[int | None] = identity.SYNTHESIS
     versions: tuple[int, ...] = (identity.SYNTHESIS,)
@@ -71,17 +72,18 @@ class SynthesisJob(Job):
 
 
 class QualityJob(Job):
-    """Compare synthetic windows with real ones."""
+    """Job of comparing synthetic windows with real ones."""
 
     stage: ClassVar[int | None] = identity.QUALITY
     versions: tuple[int, ...] = (identity.QUALITY,)
 
 
 class TrainingJob(Job):
-    """What jobs that train know of their study; a new version of stage or model trains everything again.
+    """Base of jobs that train models.
 
-    `programs`: versions of what trains privately; a new one trains private models again.
-    `windows_per_subject` and `stress_share` are what a private training takes for public.
+    versions: of the stage and of the kind; a change of either trains all models again.
+    programs: versions of the programs that train privately; a change trains all private models again.
+    windows_per_subject, stress_share: public constants of private trainings.
     """
 
     study: str
@@ -99,14 +101,15 @@ class TrainingJob(Job):
     seeds: tuple[int, ...]
 
     def budget(self, epsilon: float, fold: Fold) -> Budget:
-        """The budget of one training of this job, before it has a source of noise."""
+        """Budget of one training of this job, without a source of noise."""
         population = Population(len(fold.train_subjects), self.windows_per_subject, self.stress_share)
         return Budget(epsilon, self.delta, self.unit, population, backend=self.dp_backend)
 
     def budget_settings(self, epsilon: float, fold: Fold) -> list[Any]:
-        """All that a training of this job depends on in its budget."""
+        """Values of the budget that a training depends on, for the hash of its run."""
         budget = self.budget(epsilon, fold)
         common = [self.unit, self.delta, epsilon]
+        # Public constants and noise do not enter a training without privacy: a change must not repeat it.
         if not budget.is_private:
             return common
         known = astuple(budget.known_population())
@@ -114,10 +117,10 @@ class TrainingJob(Job):
 
 
 class GeneratorJob(TrainingJob):
-    """Train one generator for each fold and seed; a fold's `train_subjects` are all that it may see.
+    """Job of training one generator per fold and seed, on the `train_subjects` of the fold alone.
 
-    `cohort_kind` is for the cards; it is empty in models of older versions. `ledgers` is the version of what
-    the ledgers of a private training say.
+    cohort_kind: for the cards of releases; empty in models of older versions.
+    ledgers: version of the content of private ledgers; 0 without privacy.
     """
 
     cohort: str
@@ -130,14 +133,15 @@ class GeneratorJob(TrainingJob):
     folds: tuple[Fold, ...]
 
     def stream(self, purpose: str, fold: str, seed: int) -> Stream:
-        """The stream of one trained generator, keyed by what it is, not by where it is used."""
+        """Random stream of one trained generator."""
+        # Keyed without evaluation and detector: all evaluations share the generator.
         return randomness.child(
             randomness.root_stream(self.root_seed),
             *(purpose, self.cohort, self.generator, self.unit, self.epsilon_generator, fold, seed),
         )
 
     def keys(self, seed: int) -> dict[str, str | int]:
-        """The run keys of the file of one seed."""
+        """Run keys of the file of one seed."""
         return {
             "cohort": self.cohort,
             "generator": self.generator,
@@ -148,7 +152,7 @@ class GeneratorJob(TrainingJob):
 
 
 class _Form(Settings):
-    """What the windows of a model's description share."""
+    """Form of the windows in a model's description."""
 
     channels: tuple[str, ...]
     rate_hz: float
@@ -159,7 +163,7 @@ class _Form(Settings):
 
 
 class _Description(Settings):
-    """What a file of trained generators says of them, beside arrays and ledgers."""
+    """Description in a file of trained generators, beside arrays and ledgers."""
 
     job: GeneratorJob
     seed: int
@@ -169,7 +173,13 @@ class _Description(Settings):
 
 
 def read_generators(path: Path) -> store.Models:
-    """The trained generators in a file; raises InputError where it does not say well what they are."""
+    """Read the trained generators in a file.
+
+    Raises:
+        InputError: the description of the generators is incomplete, or names unknown channels or an invalid
+            fold.
+    """
+    # Model files can come from elsewhere: everything that later becomes a path, a loop or a class is checked.
     models = store.read_models(path)
     try:
         _Description.model_validate(models.description)
@@ -177,14 +187,14 @@ def read_generators(path: Path) -> store.Models:
         raise InputError(explain(error, _Description, models.description, str(path))) from None
     channels = tuple(models.description["form"]["channels"])
     if channels not in CHANNEL_SETS.values():
-        raise InputError(f"{path}: channels {channels} are none that are known; train it again")
+        raise InputError(f"{path}: unknown channels {channels}; train it again")
     for fold in models.arrays:
         require_name(fold, f"{path}: fold")
     return models
 
 
 class DetectorJob(TrainingJob):
-    """Train and test one detector for each generator, number of subjects, noise level, seed and fold."""
+    """Job of training and testing one detector per generator, number of subjects, noise, seed and fold."""
 
     evaluation: str
     detector: str
@@ -199,7 +209,7 @@ class DetectorJob(TrainingJob):
     generator_shared: bool
 
     def cells(self) -> Iterator[dict[str, Any]]:
-        """The run keys of each Scores file, in the order of the job's outputs."""
+        """Run keys of each Scores file, in the order of the job's outputs."""
         axes = product(self.generators, self.subjects, self.noise, self.seeds)
         for generator, subjects, noise, seed in axes:
             yield {
@@ -215,17 +225,18 @@ class DetectorJob(TrainingJob):
             }
 
     def stream(self, keys: Mapping[str, Any], fold: str) -> Stream:
-        """The stream of one run: a path of all its axes."""
+        """Random stream of one run, keyed by all axes of its cell and its fold."""
         return randomness.child(
             randomness.root_stream(self.root_seed), "detector", *map(str, keys.values()), fold
         )
 
 
 class AuditJob(TrainingJob):
-    """Audit one part of a cell on all people of a cohort.
+    """Base of jobs that audit one part of a cell on all people of a cohort.
 
-    `kind` and `settings` are those of the audited model, `audits` is how many verdicts of the study can fail.
-    `synthetic_subjects`: how many an audited generator releases, or an audited detector learns from.
+    kind, settings: those of the audited model.
+    synthetic_subjects: subjects that an audited generator releases, or from which an audited detector learns.
+    audits: number of verdicts in the study that can fail, which share one family-wise error rate.
     """
 
     part: ClassVar[Part]
@@ -242,16 +253,16 @@ class AuditJob(TrainingJob):
 
     @property
     def model(self) -> str:
-        """The name of the audited model."""
+        """Name of the audited model."""
         return self.generator if self.part == "generator" else self.detector
 
     @property
     def epsilon(self) -> float:
-        """The epsilon that the audited part claims."""
+        """Claimed epsilon of the audited part."""
         return self.epsilon_generator if self.part == "generator" else self.epsilon_detector
 
     def keys(self) -> dict[str, Any]:
-        """The columns that name the audited model in a table."""
+        """Columns that name the audited model in a table."""
         return {
             "cohort": self.cohort,
             "part": self.part,
@@ -263,33 +274,34 @@ class AuditJob(TrainingJob):
         }
 
     def stream(self) -> Stream:
-        """The stream of all trainings of this audit."""
+        """Random stream of all trainings of this audit."""
         return randomness.child(randomness.root_stream(self.root_seed), "audit", *self.keys().values())
 
     def fold(self, *, with_canaries: bool) -> Fold:
-        """Whom the plan takes a training to see: everybody, and the canaries beside them.
-
-        A record that is left out contributes zero; the public number of records stays.
-        """
+        """Public fold of the trainings: all subjects and, with canaries, the people of the canaries."""
+        # The public number of records stays when a record is left out: that record contributes zero.
         extra = self.audit.canary_people(self.unit) if with_canaries else 0
         canaries = tuple(f"canary {i}" for i in range(extra))
         return Fold(name="audit", train_subjects=(*self.subjects, *canaries), test_subjects=())
 
     def budgets(self) -> tuple[Budget, Budget]:
-        """The budget that is claimed, and the one of trainings that have capacity for canaries."""
+        """Claimed budget, and the budget of trainings with capacity for canaries."""
         plain, wider = (self.budget(self.epsilon, self.fold(with_canaries=flag)) for flag in (False, True))
         return plain, wider
 
 
 class GeneratorAuditJob(AuditJob):
-    """Audit a generator of `classes` conditions by releases of `synthetic_subjects`."""
+    """Job of auditing a generator of `classes` conditions by releases of `synthetic_subjects`."""
 
     part: ClassVar[Part] = "generator"
     classes: int
 
 
 class DetectorAuditJob(AuditJob):
-    """Audit a detector of real windows, beside synthetic ones of `generator_fold` unless that is empty."""
+    """Job of auditing a detector that learns from real windows.
+
+    generator_fold: the fold of the generator whose windows train too; empty for real windows alone.
+    """
 
     part: ClassVar[Part] = "detector"
     generator_fold: str = ""

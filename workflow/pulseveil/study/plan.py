@@ -1,7 +1,7 @@
-"""From a study to runs and jobs: a pure function of the study file, made without TensorFlow or recordings.
+"""Plans: the folds, cells, packs and jobs of a study, computed without TensorFlow or recordings.
 
-A run is one trained model tested on one fold. A pack is a set of runs that share a process; which runs form a
-pack depends on the study alone, so that two machines plan the same jobs.
+A run is one trained model that is tested on one fold. A pack is a set of runs that share a process. A plan is
+a pure function of the study file, so that two machines plan the same jobs.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from pulseveil.study.cells import NONE, Budgets, DetectorPack, GeneratorCell, Ge
 from pulseveil.study.jobs import DetectorJob, GeneratorJob
 from pulseveil.study.study import Evaluation, Model, Study
 
+# Bounds the memory of the table of all runs, and the size of a workflow that a typing error asks for.
 _MOST_RUNS = 2_000_000
 RUN_KEYS = (
     *("evaluation", "generator", "detector", "unit", "epsilon_generator", "epsilon_detector"),
@@ -45,7 +46,7 @@ RUN_KEYS = (
 
 @dataclass(frozen=True)
 class Plan:
-    """A study with the outlines of its cohorts: all folds, cells, packs and jobs follow from it."""
+    """A study with the outlines of its cohorts, from which all folds, cells, packs and jobs follow."""
 
     study: Study
     outlines: Mapping[str, Outline]
@@ -57,12 +58,12 @@ class Plan:
         return any(privacy.is_private for cell in packs for privacy in self.privacies(*cell))
 
     def generator_packs(self) -> tuple[GeneratorPack, ...]:
-        """The packs of each generator of the study."""
+        """Packs of each generator of the study."""
         blocks = _blocks(range(self.study.seeds), self.study.pack.generator_seeds)
         return tuple(GeneratorPack(f"seeds_{i}", seeds) for i, seeds in enumerate(blocks))
 
     def quality_packs(self) -> tuple[GeneratorPack, ...]:
-        """The same packs with the seeds alone whose quality is assessed; none without any."""
+        """Generator packs, reduced to the seeds whose quality is assessed; packs without any are left out."""
         seeds = range(self._quality_seeds)
         cut = (
             replace(pack, seeds=tuple(s for s in pack.seeds if s in seeds)) for pack in self.generator_packs()
@@ -70,7 +71,8 @@ class Plan:
         return tuple(pack for pack in cut if pack.seeds)
 
     def generator_cells(self) -> tuple[GeneratorCell, ...]:
-        """Every generator that an evaluation needs."""
+        """Cells of all generators that an evaluation needs."""
+        # A dict keeps the order of the study; a set would not, and plans must be the same everywhere.
         cells = {
             GeneratorCell(pack.evaluation.cohort, generator, unit, epsilon): None
             for pack in self.detector_packs
@@ -82,7 +84,11 @@ class Plan:
         return tuple(cells)
 
     def generator_folds(self, cohort: str) -> tuple[Fold, ...]:
-        """The training sets of a cohort's generators: one for all, or one a fold of its evaluations."""
+        """Folds of a cohort's generators: a single shared one, or each fold of the cohort's evaluations.
+
+        Raises:
+            InputError: two evaluations have folds of one name with different training subjects.
+        """
         if self.study.generator_shared:
             subjects = tuple(self.outlines[cohort])
             return (Fold(name=ALL, train_subjects=subjects, test_subjects=subjects),)
@@ -90,17 +96,19 @@ class Plan:
         for evaluation in self.study.evaluations:
             if evaluation.cohort == cohort and evaluation.train != "real":
                 for fold in self.folds(evaluation):
+                    # Generators are named by their fold: another training set would be taken for this one.
                     if folds.get(fold.name, fold).train_subjects != fold.train_subjects:
                         raise InputError(
                             f"evaluation {evaluation.name}, cohort {cohort}: fold {fold.name} trains on "
-                            "others than the fold of that name of an earlier evaluation; put one of the "
-                            "evaluations into a study of its own"
+                            "other subjects than the fold of that name in an earlier evaluation; put one of "
+                            "the evaluations into a study of its own"
                         )
                     folds[fold.name] = fold
         return tuple(folds.values())
 
     def synthetic_subjects(self, cohort: str) -> int:
-        """How many synthetic subjects a fold's generator must make: the most that an evaluation uses."""
+        """Synthetic subjects per fold of a cohort: the largest number that an evaluation uses."""
+        # Evaluations with fewer use the first of them.
         return max(
             subjects
             for evaluation in self.study.evaluations
@@ -109,33 +117,43 @@ class Plan:
         )
 
     def folds(self, evaluation: Evaluation) -> tuple[Fold, ...]:
-        """The folds of an evaluation, before its detectors are looked at."""
+        """Folds of an evaluation, by its protocol.
+
+        Raises:
+            InputError: the protocol has no folds for the people of the evaluation.
+        """
         with _errors_of(evaluation):
             return _protocol(evaluation).folds(self.people(evaluation))
 
     def detector_folds(self, pack: DetectorPack) -> tuple[Fold, ...]:
-        """The folds of a pack; a protocol may have others where only a shared generator's windows train."""
+        """Folds of a pack, which a protocol may merge where only the windows of a shared generator train.
+
+        Raises:
+            InputError: the protocol has no folds for the people of the evaluation.
+        """
         if not self.learns_of_all(pack):
             return self.folds(pack.evaluation)
         with _errors_of(pack.evaluation):
             return _protocol(pack.evaluation).shared_folds(self.people(pack.evaluation))
 
     def learns_of_all(self, pack: DetectorPack) -> bool:
-        """Whether the only real people behind a pack's training windows are all those of its cohort."""
+        """Whether the pack's detectors learn from windows of a generator of the whole cohort alone."""
         return pack.train == "synthetic" and self.study.generator_shared
 
     def people(self, evaluation: Evaluation) -> People:
-        """Whom an evaluation can train on and test."""
+        """People on whom an evaluation can train, and people whom it can test."""
         train, test = self.outlines[evaluation.cohort], self.outlines[evaluation.tested_cohort]
         return People(train, test, self.study.folds)
 
     @cached_property
     def detector_packs(self) -> tuple[DetectorPack, ...]:
-        """The packs of all evaluations."""
+        """Packs of all evaluations."""
         return tuple(pack for evaluation in self.study.evaluations for pack in self._packs(evaluation))
 
     def privacies(self, pack: DetectorPack, detector: str) -> tuple[Budgets, ...]:
-        """The privacies of a detector's cells in a pack; a cell without any budget has the first unit."""
+        """Budgets of a detector's cells in a pack; a cell without any budget has the study's first unit."""
+        # Without a budget the unit changes nothing: one unit for all trains such a cell once, not once per
+        # unit.
         first = self.study.units[0]
         if pack.timeline:
             return (Budgets(first, np.inf, np.inf),)
@@ -155,7 +173,7 @@ class Plan:
         return tuple(dict.fromkeys(p if p.is_private else p._replace(unit=first) for p in found))
 
     def generator_job(self, cell: GeneratorCell, seeds: tuple[int, ...]) -> GeneratorJob:
-        """The job that trains a generator for all folds of a cohort."""
+        """Job that trains a generator with some seeds for all folds of a cohort."""
         model = self.study.generator(cell.generator)
         return GeneratorJob(
             **self._job(seeds, cell.unit, cell.epsilon, self.study.stride_s.generator),
@@ -163,6 +181,7 @@ class Plan:
             programs=programs(_kind("generators", model), cell.epsilon),
             cohort=cell.cohort,
             cohort_kind=self.study.cohort_settings[cell.cohort].kind,
+            # A new version of the ledgers concerns private models alone: others keep their runs.
             ledgers=identity.LEDGERS if np.isfinite(cell.epsilon) else 0,
             generator=cell.generator,
             kind=model.kind,
@@ -172,7 +191,7 @@ class Plan:
         )
 
     def detector_job(self, pack: DetectorPack, detector: str, privacy: Budgets) -> DetectorJob:
-        """The job that trains and tests the cells of a pack for one detector."""
+        """Job that trains and tests the cells of a pack for one detector and one pair of budgets."""
         model = self.study.detector(detector)
         return DetectorJob(
             **self._job(pack.seeds, privacy.unit, privacy.epsilon_generator, self.study.stride_s.detector),
@@ -193,7 +212,7 @@ class Plan:
 
     @cached_property
     def cells(self) -> pd.DataFrame:
-        """One row a Scores file: the run keys, the pack, and the number of folds."""
+        """Table with one row per Scores file: the run keys, the pack, and the number of folds."""
         rows = [
             (
                 pack.evaluation.name,
@@ -219,7 +238,21 @@ class Plan:
         return pd.DataFrame(rows, columns=[*RUN_KEYS, "pack", "folds"])
 
     def runs(self) -> pd.DataFrame:
-        """One row a detector run: the run keys of its cell and its fold."""
+        """Table with one row per detector run: the run keys of its cell, the pack, and the fold.
+
+        >>> study = {
+        ...     "name": "small", "seed": 1, "seeds": 1, "protocol": "sound",
+        ...     "cohorts": {"people": {"kind": "simulated", "subjects": 3}},
+        ...     "detectors": ["logistic"],
+        ...     "evaluations": [{"name": "real", "cohort": "people", "train": "real"}],
+        ... }
+        >>> from pulseveil.study.study import check_study
+        >>> make_plan(check_study(study, "example")).runs()[["detector", "seed", "fold"]]
+           detector  seed fold
+        0  logistic     0   S1
+        1  logistic     0   S2
+        2  logistic     0   S3
+        """
         names = {pack.name: [fold.name for fold in self.detector_folds(pack)] for pack in self.detector_packs}
         cells = self.cells
         table = cells.loc[cells.index.repeat(cells["folds"])].drop(columns=["folds"])
@@ -232,6 +265,8 @@ class Plan:
 
     def _packs(self, evaluation: Evaluation) -> Iterator[DetectorPack]:
         chosen = [self.study.detector(name) for name in evaluation.detectors or ()] or self.study.detectors
+        # Rules learn from real labels whatever trains the models: they need no generator, no synthetic
+        # subjects and no input noise, and one pack per block of seeds.
         timeline = tuple(m.name for m in chosen if _kind("detectors", m).role != MODEL)
         learning = tuple(m.name for m in chosen if m.name not in timeline)
         sizes = self.study.pack
@@ -267,7 +302,9 @@ class Plan:
         return evaluation.generators or tuple(m.name for m in self.study.generators)
 
     def _generator_groups(self, evaluation: Evaluation) -> list[tuple[str, ...]]:
-        """The generators of an evaluation; those of a group are trained for the same units and epsilons."""
+        """Generators of an evaluation in groups with the same units and epsilons."""
+        # All generators of a pack have the same budgets, because the files of a job name one pair of
+        # epsilons.
         models = [self.study.generator(name) for name in self._generators(evaluation)]
         filters = {m.name: str((m.units, m.epsilons)) for m in models}
         ordered = sorted(filters, key=lambda name: list(filters.values()).index(filters[name]))
@@ -296,7 +333,13 @@ class Plan:
 
 
 def make_plan(study: Study) -> Plan:
-    """Plan a study; raises InputError where a fold is not defined or a model has no private training."""
+    """Plan of a study, checked.
+
+    Raises:
+        InputError: the plan has too many runs, a protocol gives invalid folds, a name cannot be part of a
+        path,
+            or a model has no private training for one of its budgets.
+    """
     outlines = {
         name: registry.load("cohorts", settings.kind)(settings).outline()
         for name, settings in study.cohort_settings.items()
@@ -319,7 +362,8 @@ def make_plan(study: Study) -> Plan:
 
 
 def _check_size(plan: Plan) -> None:
-    """A table of all runs must fit into memory, and a workflow of their jobs into a life."""
+    """Check that the plan has at most `_MOST_RUNS` detector runs."""
+    # Counted by products, because the table of runs itself would take the memory that is to be saved.
     runs = sum(
         math.prod(
             map(len, (pack.seeds, pack.generators, pack.subjects, pack.noise, plan.detector_folds(pack)))
@@ -335,7 +379,9 @@ def _check_size(plan: Plan) -> None:
 
 
 def _check_folds(plan: Plan) -> None:
-    """Protocols can be of other packages: a fold that tests whom it trains on would look like a success."""
+    """Check all folds: their names and subjects, and that none tests a subject on which it trains."""
+    # Protocols can come from other packages, and a fold that tests its training subjects looks like a
+    # success.
     packs = {(pack.evaluation.name, pack.train): pack for pack in plan.detector_packs}
     for pack in packs.values():
         evaluation, folds = pack.evaluation, plan.detector_folds(pack)
@@ -352,12 +398,12 @@ def _check_private(group: registry.Group, model: Model, epsilon: float, unit: st
     if np.isfinite(epsilon) and unit not in _kind(group, model).private_units:
         raise InputError(
             f"{group}: {model.name}: no private training at unit {unit} is known for kind {model.kind}; "
-            f"use epsilon inf, not {number_label(epsilon)}, or give its entry `epsilons: [inf]`"
+            f"use epsilon inf, not {number_label(epsilon)}, or add `epsilons: [inf]` to its entry"
         )
 
 
 def _check_public(study: Study, detector: str, privacy: Budgets) -> None:
-    """Public signs, and private trainings that read public scales, need units of which something is known."""
+    """Check that public scales exist for the study's scaling where a detector reads them."""
     reads = _kind("detectors", study.detector(detector)).public_knowledge
     if reads == "never" or (reads == "private" and np.isinf(privacy.epsilon_detector)):
         return
@@ -368,24 +414,29 @@ def _check_public(study: Study, detector: str, privacy: Budgets) -> None:
 
 
 def _check_parts(pack: DetectorPack, privacy: Budgets) -> None:
-    """A detector's budget means nothing beside windows made of the same people without one."""
+    """Check that a detector's budget protects the people of its training windows.
+
+    Raises:
+        InputError: no real window trains, or synthetic windows of the same people have no budget.
+    """
     if np.isinf(privacy.epsilon_detector) or pack.train == "real":
         return
     name = pack.evaluation.name
     if pack.train == "synthetic":
         raise InputError(
-            f"evaluation {name}: a detector that learns from synthetic windows alone spends nothing of its "
-            "own; leave epsilon_detector at inf and give epsilon_generator"
+            f"evaluation {name}: epsilon_detector {number_label(privacy.epsilon_detector)} has no use: a "
+            "detector that learns from synthetic windows alone spends nothing of its own; set "
+            "epsilon_generator instead"
         )
     if np.isinf(privacy.epsilon_generator):
         raise InputError(
-            f"evaluation {name}: epsilon_detector {number_label(privacy.epsilon_detector)} protects nobody "
-            "beside synthetic windows of the same people without a budget; give epsilon_generator"
+            f"evaluation {name}: epsilon_detector {number_label(privacy.epsilon_detector)} protects nobody, "
+            "because synthetic windows of the same people train without a budget; set epsilon_generator too"
         )
 
 
 def programs(kind: Any, epsilon: float) -> tuple[int, ...]:
-    """Versions of the programs that train a kind within epsilon; none where that is not private."""
+    """Versions of the programs that train a kind within `epsilon`; empty where that is not private."""
     return kind.programs if np.isfinite(epsilon) else ()
 
 
@@ -400,7 +451,7 @@ def _protocol(evaluation: Evaluation) -> type[EvaluationProtocol]:
 
 @contextmanager
 def _errors_of(evaluation: Evaluation) -> Iterator[None]:
-    """Adds to an InputError which evaluation, cohort and protocol it is about."""
+    """Prefix an InputError with evaluation, cohort and protocol."""
     try:
         yield
     except InputError as error:

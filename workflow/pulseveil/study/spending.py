@@ -1,4 +1,4 @@
-"""What a plan spends on the people of its cohorts, known and checked before any job starts."""
+"""Planned privacy spend of a study, computed and checked before any job starts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ from pulseveil.windows import reach
 
 @dataclass(frozen=True)
 class Spend:
-    """The private parts of one trained cell, for any of its folds: `delta` and strides are the study's."""
+    """Private parts of one trained cell, for any of its folds.
+
+    delta: that of the study. shared_windows: windows of the generator and of the detector that `shared`, any
+    60 s of one person or the whole person, can touch.
+    """
 
     evaluation: str
     generator: str
@@ -38,17 +42,17 @@ class Spend:
 
     @property
     def seeds_asked(self) -> int:
-        """The draws of noise that a row of this cell must average before it may claim anything."""
+        """Seeds over which a row of this cell must average before it may claim a use of private data."""
         return seeds_asked((*self.generator_mechanisms, *self.detector_mechanisms))
 
     @cached_property
     def epsilon(self) -> float:
-        """Epsilon of both parts together on one person or, at unit window, on what the parts share.
+        """Epsilon of both parts together, for one person or, at unit window, for `shared`.
 
-        Windows of generators and detectors have different strides: at unit window the parts compose only
-        through a piece of time that both can touch. That is any 60 s of one person or, where a raw second
-        changes the whole recording, the person.
+        Two parts at unit window compose only through a piece of time that both can touch: any 60 s of one
+        person or, where a raw second changes the whole recording, the person.
         """
+        # Windows of generators and detectors have different strides: there is no window that both protect.
         parts = (*self.generator_mechanisms, *self.detector_mechanisms)
         if not (self.generator_mechanisms and self.detector_mechanisms) or self.privacy.unit == "subject":
             return accounting.epsilon_pld(parts, self.delta)
@@ -59,7 +63,8 @@ class Spend:
 
 
 def planned(plan: Plan) -> tuple[Spend, ...]:
-    """The spend of every private cell of a plan, a seed's and a fold's each."""
+    """Spend of each private cell of a plan, for one seed and one fold."""
+    # Every fold is calibrated to the same epsilon: the first one stands for all.
     return tuple(
         _spend(plan, pack, detector, generator, privacy)
         for pack in plan.detector_packs
@@ -71,7 +76,11 @@ def planned(plan: Plan) -> tuple[Spend, ...]:
 
 
 def check(plan: Plan) -> tuple[Spend, ...]:
-    """The planned spend; raises InputError for a delta that is too large, or parts above the total."""
+    """Planned spend of a plan, checked.
+
+    Raises:
+        InputError: delta is too large for the number of records, or a cell spends more than `epsilon_total`.
+    """
     _check_delta(plan)
     spends = planned(plan)
     for spend in spends:
@@ -85,9 +94,12 @@ def check(plan: Plan) -> tuple[Spend, ...]:
 
 
 def describe(plan: Plan) -> str:
-    """The planned spend as a plain table, one line a private cell; empty for a plan that is not private.
+    """Planned spend as a plain table, one line per private cell; empty for a plan that is not private.
 
-    Its last lines name the cells whose seeds are too few to claim anything, and the models without a budget.
+    The last lines name the cells with too few seeds for a claim, and the models without a budget.
+
+    Raises:
+        InputError: as in `check`.
     """
     spends = check(plan)
     if not spends:
@@ -105,7 +117,8 @@ def describe(plan: Plan) -> str:
 
 
 def unbudgeted(plan: Plan) -> tuple[Unbudgeted, ...]:
-    """The models that learn without a budget from people who are in private trainings; people go by name."""
+    """Models that learn without a budget from people who are in private trainings too."""
+    # People are compared by name across cohorts: one person can be in several.
     cells = [
         (pack, detector, privacy)
         for pack in plan.detector_packs
@@ -132,6 +145,7 @@ def unbudgeted(plan: Plan) -> tuple[Unbudgeted, ...]:
         if pack.train != "real" and math.isinf(privacy.epsilon_generator):
             for generator in pack.generators:
                 key = ("generator", generator, cohort)
+                # Evaluations of one cohort share its generators: they are counted once.
                 trained = 0 if key in found else plan.study.seeds * len(plan.generator_folds(cohort))
                 add(key, evaluation, trained)
         learns = pack.train != "synthetic" and math.isinf(privacy.epsilon_detector)
@@ -142,7 +156,7 @@ def unbudgeted(plan: Plan) -> tuple[Unbudgeted, ...]:
 
 
 def _looks_at_nobody(study: Study, detector: Model) -> bool:
-    """Whether a detector is the same whoever trains it: a rule that would spend nothing at any budget."""
+    """Whether a detector learns from nobody: a rule that would spend nothing at any budget."""
     kind: Any = registry.load("detectors", detector.kind)
     if kind.role == MODEL or "subject" not in kind.private_units:
         return False
@@ -154,7 +168,7 @@ def _looks_at_nobody(study: Study, detector: Model) -> bool:
 
 
 def setting(study: Study) -> Setting:
-    """What the statement must know of how a person's time becomes the windows of a study."""
+    """Setting of the statement: how a person's time becomes the windows of a study."""
     return Setting(
         window_s=study.window_s,
         strides_s=(study.stride_s.generator, study.stride_s.detector),
@@ -173,7 +187,7 @@ def _few_seeds(spends: Sequence[Spend], seeds: int) -> Iterator[str]:
 
 def _line(spend: Spend) -> str:
     unit, of_generator, of_detector = spend.privacy
-    # At unit window two parts compose for what they share, not for a window.
+    # At unit window the epsilon of two parts is that of 60 s or of the person, not that of a window.
     both = bool(spend.generator_mechanisms and spend.detector_mechanisms)
     together = f"{spend.epsilon:.3g}" + (f" ({spend.shared})" if both and unit == "window" else "")
     return (
@@ -195,9 +209,9 @@ def _spend(plan: Plan, pack: DetectorPack, detector: str, generator: str, privac
         of_generator = _mechanisms(
             study, "generators", model, privacy.epsilon_generator, privacy.unit, trained_on
         )
-    told = setting(study)
-    shared: Literal["60 s", "person"] = "person" if math.isinf(told.reach_s) else "60 s"
-    windows = told.person_windows if shared == "person" else told.piece_windows
+    of_study = setting(study)
+    shared: Literal["60 s", "person"] = "person" if math.isinf(of_study.reach_s) else "60 s"
+    windows = of_study.person_windows if shared == "person" else of_study.piece_windows
     return Spend(
         evaluation=pack.evaluation.name,
         generator=generator,
@@ -214,9 +228,11 @@ def _spend(plan: Plan, pack: DetectorPack, detector: str, generator: str, privac
 def _mechanisms(
     study: Study, group: registry.Group, model: Model, epsilon: float, unit: Unit, fold: Fold
 ) -> tuple[Mechanism, ...]:
-    """The mechanisms that a private model runs for one fold; none where epsilon is infinite."""
+    """Mechanisms that a private model runs for one fold; empty where epsilon is infinite."""
     if math.isinf(epsilon):
         return ()
+    # From the plan's public constants alone, so that spending is known without recordings and reveals
+    # nothing.
     stride_s = study.stride_s.generator if group == "generators" else study.stride_s.detector
     population = study.public.population(len(fold.train_subjects), stride_s)
     kind: Any = registry.load(group, model.kind)
@@ -226,12 +242,15 @@ def _mechanisms(
 
 
 def _check_delta(plan: Plan) -> None:
-    """Protocol sound refuses a delta that a training set of this size cannot bear.
+    """Check that delta is at most 1 / (100 records) of the largest private training.
 
-    Records are those of the mechanisms: overlapping windows count as many, as they do in the accountant.
+    Raises:
+        InputError: it is larger, in protocol `sound`.
     """
+    # Protocol `paper` keeps the published delta of 1e-3.
     if plan.study.protocol == "paper":
         return
+    # Records as the accountant counts them: overlapping windows count each.
     delta = plan.study.delta
     most = max(_private_mechanisms(plan), key=lambda mechanism: mechanism.n, default=None)
     if most is not None and delta > 1 / (100 * most.n):
@@ -242,7 +261,7 @@ def _check_delta(plan: Plan) -> None:
 
 
 def _private_mechanisms(plan: Plan) -> Iterator[Mechanism]:
-    """The mechanisms of every part with a budget, for the largest of its folds."""
+    """Mechanisms of each part with a budget, for the largest of its folds."""
     study = plan.study
     for pack in plan.detector_packs:
         fold = _largest(plan.detector_folds(pack))

@@ -1,4 +1,4 @@
-"""A study: one YAML file, checked whole before anything runs."""
+"""Studies: the typed settings of one YAML file, checked as a whole before anything runs."""
 
 from __future__ import annotations
 
@@ -29,14 +29,16 @@ from pulseveil.study.audit_settings import FEWEST_TRAININGS, AuditSettings
 
 # Keys of a study that were renamed, with their present names.
 OLD_KEYS: Mapping[str, str] = {"noise": "privacy_noise"}
-# Budgets outside protect nobody, or drown every model; their noise cannot be computed.
+# A larger epsilon protects nobody and a smaller one leaves only noise; the noise of both cannot be computed.
 _EPSILONS = (1e-3, 1e4)
-# Protocol `paper` keeps the published delta; `sound` takes less, by the number of records (`spending`).
+# Protocol `paper` keeps the published delta. Protocol `sound` has a smaller bound, by the number of records
+# (`spending`).
 _DELTAS, _PUBLISHED_DELTA = (1e-12, 1e-2), 1e-3
 _WEEK_S = 604_800
 
 
 def _number(value: Any, expected: str) -> float:
+    # YAML gives `1e-3` and `inf` as text.
     try:
         return parse_number(value)
     except (OverflowError, TypeError, ValueError):
@@ -61,6 +63,7 @@ def _delta(value: Any) -> float:
     return number
 
 
+# Serialised with one spelling, because JSON has no infinity.
 Epsilon = Annotated[
     float,
     Field(allow_inf_nan=True),
@@ -69,6 +72,7 @@ Epsilon = Annotated[
 ]
 Delta = Annotated[float, BeforeValidator(_delta)]
 Seconds = Annotated[int, Field(gt=0, le=_WEEK_S)]
+# Names become folders, words of commands and wildcards of Snakemake.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 
@@ -85,40 +89,48 @@ class Model(Settings):
     name: Name = Field(description="name in paths and tables")
     kind: str = Field(description="registered name; default: `name`")
     epsilons: tuple[Epsilon, ...] | None = Field(
-        None, min_length=1, description="of an evaluation's epsilons, those that this model is trained for"
+        None,
+        min_length=1,
+        description="epsilons of an evaluation for which this model is trained; default: all",
     )
     units: tuple[Unit, ...] | None = Field(
-        None, min_length=1, description="of the study's units, those that this model is trained for"
+        None, min_length=1, description="units of the study for which this model is trained; default: all"
     )
-    settings: Any = Field(description="settings of that kind; keys left out keep the published value")
+    settings: Any = Field(description="settings of the kind; omitted keys keep their published value")
 
 
 class Evaluation(Settings):
-    """One question: who trains on what, and who is tested."""
+    """One question of a study: the windows that train, and the protocol by which subjects are tested."""
 
     name: Name = Field(description="name in paths and tables")
-    cohort: str = Field(description="cohort that models are trained on")
+    cohort: str = Field(description="cohort on which models are trained")
     test_cohort: str | None = Field(
-        None, description="cohort that is tested, for protocols that test another one (`transfer`)"
+        None, description="tested cohort, for protocols that test another one (`transfer`)"
     )
     train: Train = Field(description="training windows")
-    test: str = Field("loso", description="registered protocol: who is left out, and who is tested")
-    generators: tuple[str, ...] | None = Field(None, min_length=1, description="default: all of the study")
-    detectors: tuple[str, ...] | None = Field(None, min_length=1, description="default: all of the study")
+    test: str = Field("loso", description="registered protocol: which subjects are left out and tested")
+    generators: tuple[str, ...] | None = Field(
+        None, min_length=1, description="names of generators; default: all of the study"
+    )
+    detectors: tuple[str, ...] | None = Field(
+        None, min_length=1, description="names of detectors; default: all of the study"
+    )
     synthetic_subjects: tuple[Annotated[int, Field(gt=0, le=100_000)], ...] = Field(
-        (15,), min_length=1, description="numbers of synthetic subjects"
+        (15,), min_length=1, description="numbers of synthetic subjects that train"
     )
     epsilon_generator: tuple[Epsilon, ...] | None = Field(
-        None, min_length=1, description="default: the study's epsilons"
+        None, min_length=1, description="epsilons of generators; default: those of the study"
     )
     epsilon_detector: tuple[Epsilon, ...] | None = Field(
-        None, min_length=1, description="default: the study's epsilons for `real`, else inf"
+        None,
+        min_length=1,
+        description="epsilons of detectors; default: those of the study for train `real`, otherwise inf",
     )
     units: tuple[Unit, ...] | None = Field(
-        None, min_length=1, description="of the study's units, those of its private cells; default: all"
+        None, min_length=1, description="units of the study that private cells have; default: all"
     )
     epsilon_pairs: Literal["all", "equal"] = Field(
-        "all", description="of the budgets of generator and detector: all pairs, or only those of equal ones"
+        "all", description="pairs of generator and detector epsilons: all, or only those with equal values"
     )
     input_noise: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         (0.0,), min_length=1, description="scales of Laplace noise added to the training features"
@@ -127,75 +139,85 @@ class Evaluation(Settings):
 
     @property
     def tested_cohort(self) -> str:
-        """The cohort whose subjects are tested."""
+        """Cohort whose subjects are tested."""
         return self.test_cohort or self.cohort
 
 
 class Pack(Settings):
-    """How many trainings share a process; a part of the study, so that packs never depend on a machine."""
+    """Sizes of packs; keys of the study, so that packs never depend on a machine."""
 
-    generator_seeds: int = Field(1, gt=0, description="seeds a generator job trains (all folds each)")
-    detector_seeds: int = Field(5, gt=0, description="seeds a detector job trains (all folds each)")
-    subjects: int = Field(10, gt=0, description="numbers of synthetic subjects in one detector job")
-    noise: int = Field(5, gt=0, description="noise levels in one detector job")
+    # The trainings of a pack share one start of TensorFlow, which takes seconds.
+    generator_seeds: int = Field(1, gt=0, description="seeds per generator job, with all folds of each")
+    detector_seeds: int = Field(5, gt=0, description="seeds per detector job, with all folds of each")
+    subjects: int = Field(10, gt=0, description="numbers of synthetic subjects per detector job")
+    noise: int = Field(5, gt=0, description="scales of input noise per detector job")
 
 
 class Audit(AuditSettings):
-    """Attacks on the models of an evaluation that see real data, trained on all of its cohort."""
+    """Attacks on the models of evaluations that learn from real windows, trained on the whole cohort."""
 
     evaluation: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        description="whose generators and detectors are audited, at their units and epsilons: a name or more"
+        description="name or list of evaluations whose generators and detectors are audited"
     )
 
     @property
     def evaluations(self) -> tuple[str, ...]:
-        """The names of the audited evaluations."""
+        """Names of the audited evaluations."""
         return (self.evaluation,) if isinstance(self.evaluation, str) else self.evaluation
 
 
 class PublicConstants(Settings):
-    """What private trainings take for public of a person: constants of the plan, never counted in the data.
+    """Per-person constants that private trainings treat as public.
 
-    The defaults are the published protocol of WESAD (Schmidt et al., ICMI 2018): 20 minutes of baseline,
-    392 s of amusement and about 10 minutes of stress.
+    They come from the plan and are never computed from data. The defaults are those of the published protocol
+    of WESAD (Schmidt et al., ICMI 2018): 20 minutes of baseline, 392 s of amusement and about 10 minutes of
+    stress.
     """
 
-    labelled_s: Seconds = Field(2192, description="labelled seconds of a person")
+    labelled_s: Seconds = Field(2192, description="labelled seconds per person")
     stress_share: float = Field(0.3, gt=0, lt=1, description="share of windows with stress")
 
     def population(self, subjects: int, stride_s: int) -> Population:
-        """The public constants of a training on `subjects` people with windows every `stride_s` seconds."""
+        """Public constants of a training on `subjects` people, with windows every `stride_s` seconds.
+
+        >>> PublicConstants().population(14, 60)
+        Population(subjects=14, windows_per_subject=37, stress_share=0.3)
+        """
         return Population(subjects, math.ceil(self.labelled_s / stride_s), self.stress_share)
 
 
 class Resources(Settings):
-    """What a job may ask for; wall time grows with the expected cost."""
+    """Resources of a job; the time limit grows with the expected cost."""
 
-    gpu: Literal[0, 1] = Field(0, description="GPUs for a job that trains a network")
+    gpu: Literal[0, 1] = Field(0, description="GPUs of a job that trains a network")
     mem_mb: int = Field(4000, gt=0, description="memory of a job in MB")
-    runtime: int = Field(30, gt=0, description="least wall time of a job in minutes")
+    runtime: int = Field(30, gt=0, description="shortest time limit of a job in minutes")
     gpu_speedup: float = Field(
         1.0,
         gt=0,
-        description="times that a GPU trains faster than one core, by your guess: for time limits only",
+        description="speed of a GPU in training, relative to one core: your guess, for time limits only",
     )
 
 
 class Study(Settings):
     """All settings of a study."""
 
-    name: Name = Field(description="folder under results/")
+    name: Name = Field(description="name of the study, and of its folder under results/")
     seed: int = Field(ge=0, description="root of the seed tree")
-    protocol: Preprocessing = Field(description="published pre-processing, or the corrected one")
-    channels: Channels = Field(description="default: published in `paper`, physiological in `sound`")
+    protocol: Preprocessing = Field(description="pre-processing: `paper` as published, `sound` corrected")
+    channels: Channels = Field(
+        description="channel set; default: published in `paper`, physiological in `sound`"
+    )
     pairing: Pairing = Field(
-        "published", description="which sub-window length belongs to which signal (protocol paper)"
+        "published", description="which sub-window length each signal has (protocol paper)"
     )
     classes: Literal[2, 3] = Field(2, description="conditions that a generator distinguishes")
-    scaling: ScalingName = Field(description="default: min-max in `paper`, calibration in `sound`")
-    calibration_s: Seconds = Field(300, description="labelled seconds that `calibration` takes for itself")
+    scaling: ScalingName = Field(
+        description="scaling of windows; default: min-max in `paper`, calibration in `sound`"
+    )
+    calibration_s: Seconds = Field(300, description="labelled seconds that scaling `calibration` uses")
     window_s: Seconds = Field(60, description="length of a window in seconds")
-    stride_s: Strides = Strides()
+    stride_s: Strides = Field(Strides(), description="seconds between the starts of two windows")
     cohorts: Mapping[Name, Any] = Field(
         min_length=1, description="cohorts by name; `kind` selects the reader"
     )
@@ -204,39 +226,48 @@ class Study(Settings):
         min_length=1, description="detectors: a name, or {name, kind, settings}"
     )
     generator_shared: bool = Field(
-        description="one generator for all folds (it saw the test subject); default: true in `paper`"
+        description="one generator for all folds, which saw the test subject; default: true in `paper`"
     )
-    note: str = Field("", description="printed with the plan and above all tables, such as 'not a result'")
+    note: str = Field("", description="text above the plan and all tables, such as 'not a result'")
     license: Annotated[str, Field(pattern=r"^[A-Za-z0-9.+-]+$")] = Field(
         "MIT", description="SPDX identifier of the licence of the study's results"
     )
-    epsilons: tuple[Epsilon, ...] = Field((math.inf,), min_length=1, description="privacy budgets; inf: none")
+    epsilons: tuple[Epsilon, ...] = Field(
+        (math.inf,), min_length=1, description="epsilons of the privacy budgets; inf: not private"
+    )
     delta: Delta = Field(1e-5, description="delta of every budget; protocol paper takes at most 1e-3")
     units: tuple[Unit, ...] = Field(
         ("subject",), min_length=1, description="what a budget protects: a whole person, or one window"
     )
     epsilon_total: Epsilon = Field(
-        math.inf, description="the most that generator and detector of a cell may spend together"
+        math.inf, description="largest epsilon that generator and detector of a cell may spend together"
     )
-    public: PublicConstants = PublicConstants()
+    public: PublicConstants = Field(
+        PublicConstants(), description="per-person constants that private trainings treat as public"
+    )
     quality_seeds: int | None = Field(
-        None, gt=0, description="seeds whose synthetic windows are compared with real ones; default: all"
+        None,
+        gt=0,
+        description="number of seeds whose synthetic windows are compared with real ones; default: all",
     )
-    audit: Audit | None = Field(None, description="what an attacker tries; default: no audit")
+    audit: Audit | None = Field(None, description="attacks on trained models; default: no audit")
     privacy_noise: NoiseMode = Field(
         "secret", description="noise of private trainings: from a secret key, or reproducible and not private"
     )
-    dp_backend: Backend = Field("fast", description="optimizer of private networks: ours, or the library's")
-    seeds: int = Field(gt=0, le=10_000, description="independent repetitions")
+    dp_backend: Backend = Field(
+        "fast", description="optimizer of private networks: PulseVeil's own, or tensorflow-privacy"
+    )
+    seeds: int = Field(gt=0, le=10_000, description="number of independent repetitions")
     folds: Literal["all"] | Annotated[int, Field(gt=0)] | tuple[str, ...] = Field(
-        "all", description="left-out subjects: all, the first k, or names"
+        "all", description="left-out subjects: all, the first k, or a list of names"
     )
     evaluations: tuple[Evaluation, ...] = Field(
-        min_length=1, description="the questions, one table block each"
+        min_length=1, description="questions of the study, each one block of the tables"
     )
-    threads: int = Field(1, gt=0, description="CPU threads of each job; a part of every result's identity")
-    resources: Resources = Resources()
-    pack: Pack = Pack()
+    # Part of the hash of every run: another number of threads can round differently.
+    threads: int = Field(1, gt=0, description="CPU threads per job; another number trains every model again")
+    resources: Resources = Field(Resources(), description="resources of jobs")
+    pack: Pack = Field(Pack(), description="number of trainings that share a process")
     _old_keys: tuple[str, ...] = PrivateAttr(default=())
 
     @model_validator(mode="before")
@@ -256,7 +287,7 @@ class Study(Settings):
 
     @property
     def spelling_notes(self) -> tuple[str, ...]:
-        """One sentence for each key that the study file has under its old name."""
+        """One sentence per key that the study file spells by its old name."""
         return tuple(
             f"Note: the study key '{old}' is now '{OLD_KEYS[old]}'; '{old}' still works."
             for old in self._old_keys
@@ -268,16 +299,20 @@ class Study(Settings):
         return self.cohorts
 
     def generator(self, name: str) -> Model:
-        """The generator of that name."""
+        """Generator with that name."""
         return next(m for m in self.generators if m.name == name)
 
     def detector(self, name: str) -> Model:
-        """The detector of that name."""
+        """Detector with that name."""
         return next(m for m in self.detectors if m.name == name)
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
-    """The values of a YAML file; raises InputError with the line where it is not valid."""
+    """Read the values of a YAML file.
+
+    Raises:
+        InputError: the file is missing, too large, not valid YAML (with the line), or not a mapping.
+    """
     content = limits.read_bytes(path, limits.STUDY_BYTES, "a study file (YAML)")
     try:
         values = _values(content.decode("utf-8-sig"), str(path))
@@ -290,17 +325,19 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except RecursionError:
         raise InputError(f"{path}: nested too deep; expected a study file (YAML)") from None
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        # Dates and numbers that do not exist, and keys that are mappings.
+        # Raised by the YAML library for dates and numbers that do not exist, and for keys that are mappings.
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: a value that YAML cannot hold ({error}); put it into quotes") from None
+        raise InputError(f"{path}: not a valid YAML value ({error}); put the value into quotes") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a mapping of keys, found {type(values).__name__}")
     return values
 
 
 def _values(text: str, source: str) -> Any:
-    """The values of a YAML text, whose aliases and merged keys are counted before any of them is made."""
+    """Values of a YAML text, within the limits for files from elsewhere."""
+    # Nodes are counted before values are built: nested aliases and merged keys can expand a few lines into
+    # more values than fit into memory.
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
@@ -319,13 +356,30 @@ def _inner_nodes(node: yaml.Node | None) -> Sequence[yaml.Node]:
 def read_study(path: Path) -> Study:
     """Read and check a study file.
 
-    Raises InputError that names file and key, what was expected, and the nearest name.
+    Raises:
+        InputError: the file is not a valid study; the message has file, key, expected value and nearest name.
     """
     return check_study(load_yaml(path), str(path))
 
 
 def check_study(values: Any, source: str) -> Study:
-    """Check the values of a study that came from `source`; raises InputError as `read_study` does."""
+    """Check the values of a study; `source` names their origin in messages.
+
+    Raises:
+        InputError: as in `read_study`.
+
+    >>> study = check_study(
+    ...     {
+    ...         "name": "small", "seed": 1, "seeds": 2, "protocol": "sound",
+    ...         "cohorts": {"people": {"kind": "simulated"}},
+    ...         "detectors": ["logistic"],
+    ...         "evaluations": [{"name": "real", "cohort": "people", "train": "real"}],
+    ...     },
+    ...     "example",
+    ... )
+    >>> study.channels, study.scaling, study.delta
+    ('physiological', 'calibration', 1e-05)
+    """
     limits.check_values(values, source)
     values, old_keys = _respelled(values, source)
     try:
@@ -345,7 +399,7 @@ def check_study(values: Any, source: str) -> Study:
 
 
 def _respelled(values: Any, source: str) -> tuple[Any, tuple[str, ...]]:
-    """The values of a study with old keys under their present names, and those old keys."""
+    """Values of a study with old keys under their present names, and the old keys that were found."""
     if not isinstance(values, Mapping):
         return values, ()
     old_keys = tuple(key for key in OLD_KEYS if key in values)
@@ -400,19 +454,24 @@ def _settings(group: registry.Group, kind: str, values: Any, key: str, source: s
 
 
 def _check_trainings(audit: Audit, evaluations: Sequence[Evaluation], source: str) -> None:
-    """The canaries of a generator are told by comparison with releases that lack them."""
+    """Check that audits of generators have trainings.
+
+    Raises:
+        InputError: `trainings` is 0 and an audited evaluation has generators.
+    """
+    # The canary attack on a generator compares its releases with releases that lack the canary.
     for evaluation in evaluations:
         if evaluation.name in audit.evaluations and evaluation.train != "real" and not audit.trainings:
             raise InputError(
                 f"{source}: audit.trainings: 0, but evaluation {evaluation.name} has generators, which need "
-                f"at least {FEWEST_TRAININGS}; give more, or audit evaluations of train real alone"
+                f"at least {FEWEST_TRAININGS}; set it higher, or audit evaluations with train real alone"
             )
 
 
 def _check_references(study: Study, source: str) -> None:
     if study.protocol == "paper" and study.delta > _PUBLISHED_DELTA:
         raise InputError(
-            f"{source}: delta: protocol paper takes at most the published {_PUBLISHED_DELTA:g}, found "
+            f"{source}: delta: expected at most {_PUBLISHED_DELTA:g}, as published, in protocol paper; found "
             f"{number_label(study.delta)}"
         )
     cohorts, protocols = tuple(study.cohorts), registry.names("protocols")

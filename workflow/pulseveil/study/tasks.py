@@ -1,7 +1,7 @@
-"""The tasks of a study: every job of its DAG once, with its files and what the job is told.
+"""Tasks of a study: each job of its DAG once, with files, benchmark and the job of its script.
 
-Rules, costs, hours, status and summary read this one list. A rule has one task per cell and pack; the rule's
-files are templates whose wildcards are the words of the cell.
+Rules, costs, hours, status and summary read this one list. A rule has one task per cell and pack. The files
+of a rule are templates whose wildcards are the words of the cell.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _CELLS: dict[str, type[Cell]] = {
 
 @dataclass(frozen=True)
 class Task:
-    """One job of the DAG: its rule, and the cell and pack that it works on; the summary has neither."""
+    """One job of the DAG: its rule, cell and pack; the summary has neither cell nor pack."""
 
     rule: str
     cell: Cell | None = None
@@ -61,7 +61,7 @@ class Task:
 
     @property
     def model(self) -> str:
-        """The generator or detector that the task trains, uses or audits; empty for others."""
+        """Name of the generator or detector that the task trains, uses or audits; otherwise empty."""
         match self.cell:
             case DetectorCell() | AuditedCell(part="detector"):
                 return self.cell.detector
@@ -72,7 +72,7 @@ class Task:
 
 
 def tasks(plan: Plan) -> Iterator[Task]:
-    """Every task of a study, in an order in which the tasks can run."""
+    """All tasks of a study, in an order in which they can run."""
     packs = plan.detector_packs
     tested = dict.fromkeys(
         [
@@ -80,6 +80,7 @@ def tasks(plan: Plan) -> Iterator[Task]:
             *(pack.evaluation.tested_cohort for pack in packs),
         ]
     )
+    # Windows for generators are cut only where an evaluation needs a generator.
     learnt = dict.fromkeys(cell.cohort for cell in plan.generator_cells())
     for cohort in plan.study.cohorts:
         yield Task("prepare_cohort", WindowsCell(cohort, "detector"))
@@ -102,19 +103,22 @@ def tasks(plan: Plan) -> Iterator[Task]:
 
 
 def read(rule: str, wildcards: object, pack: Pack | None = None) -> Task:
-    """The task of a rule's wildcards, which are attributes with the words of the study."""
+    """Task of a rule from Snakemake's `wildcards`, whose attributes are the words of a cell."""
     return Task(rule, _CELLS[rule].read(wildcards) if rule in _CELLS else None, pack)
 
 
 def outputs(plan: Plan, rule: str, pack: Pack | None = None) -> list[str]:
-    """The files of a rule's job: templates, in which the words of the cell are left open."""
+    """Files of a rule's job, as templates with the words of the cell as wildcards."""
     axes = pack.axes if pack is not None else {}
+    # The axes of the pack are filled in and the words of the cell stay wildcards, so that one rule per pack
+    # serves all its cells.
     template = paths.fill(_FILES[rule], study=plan.study.name)
     return [paths.fill(template, **dict(zip(axes, words, strict=True))) for words in product(*axes.values())]
 
 
 def files(plan: Plan, rule: str) -> list[str]:
-    """Every file that the tasks of a rule write."""
+    """All files that the tasks of a rule write."""
+    # Templates are made once per pack: a large study has hundreds of thousands of files.
     found, templates = [], dict[Pack | None, list[str]]()
     for task in tasks(plan):
         if task.rule == rule:
@@ -126,19 +130,23 @@ def files(plan: Plan, rule: str) -> list[str]:
 
 
 def portraits(plan: Plan) -> list[str]:
-    """The file for the figures of every generator, which the quality job of its first seed writes."""
+    """Files for the figures of all generators; the quality job with seed 0 writes them."""
     template = paths.fill(paths.PORTRAIT, study=plan.study.name)
     return [paths.fill(template, **cell.words) for cell in plan.generator_cells()]
 
 
 def benchmark(plan: Plan, task: Task) -> str:
-    """The file in which Snakemake writes what a task took."""
+    """Benchmark file in which Snakemake writes the time of a task."""
     template = paths.benchmark(plan.study.name, task.rule, task.pack.name if task.pack is not None else "")
     return paths.fill(template, **(task.cell.words if task.cell is not None else {}))
 
 
 def job(plan: Plan, task: Task) -> Job:
-    """What the script of a task is told; raises ValueError for the summary, which is told the study."""
+    """Job of a task's script.
+
+    Raises:
+        ValueError: the task is the summary, whose script takes the study instead of a job.
+    """
     study, cell, pack = plan.study, task.cell, task.pack
     match task.rule, cell, pack:
         case "prepare_cohort", WindowsCell(cohort, windows), None:
@@ -173,4 +181,4 @@ def job(plan: Plan, task: Task) -> Job:
             return plan.detector_job(pack, cell.detector, cell.budgets)
         case _, AuditedCell(), None:
             return audits.audit_job(plan, cell)
-    raise ValueError(f"{task.rule}: no job is told of this rule")
+    raise ValueError(f"{task.rule}: this rule has no job")
