@@ -314,7 +314,7 @@ def test_one_process_at_a_time_trains_a_run(trainers, tmp_path):
         time.sleep(0.02)
     assert second.run(tmp_path) == 2
     said = (tmp_path / "refused.txt").read_text()
-    assert "is in training by another process" in said
+    assert "is being trained by another process" in said
     assert "start the same command again" in said
     (tmp_path / WAIT).unlink()
     assert first.end()["code"] == 0

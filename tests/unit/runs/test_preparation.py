@@ -87,7 +87,7 @@ def test_wrong_settings_are_told(values: dict[str, str], told: str) -> None:
 
 
 def test_a_cohort_without_a_whole_window_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no interval is as long as a window of 60 s"):
+    with pytest.raises(InputError, match="found no interval as long as a window of 60 s"):
         prepare_cohort(
             check_settings(empatica(tmp_path), "test"), Recipe("sound", "detector", "published", "public")
         )

@@ -1,4 +1,4 @@
-"""Runs: the work of one job, from what the job is told to the files that it writes."""
+"""Runs: the work of one job, from the job's JSON to the contents of its files."""
 
 # What other packages may use, in reading order.
 __all__ = [  # noqa: RUF022

@@ -1,7 +1,4 @@
-"""Audits of a study's models: its trainings as the study does them, under its claim.
-
-An audited training has the claim's mechanism, with capacity for canaries beside real records.
-"""
+"""Audit jobs: attacks on a model whose trainings are those of the study, with capacity for canaries."""
 
 from __future__ import annotations
 
@@ -33,32 +30,36 @@ from pulseveil.privacy.budget import Budget, Mechanism
 from pulseveil.runs.generators import as_training, condition_codes
 from pulseveil.study.jobs import DetectorAuditJob, GeneratorAuditJob
 
-# Calibrations of equal settings agree to the root finder's tolerance.
+# Two calibrations to the same epsilon agree only within the tolerance of the root finder.
 _TOLERANCE = 1e-3
 
 
 class Setting(NamedTuple):
-    """Settings and budget that a model is trained with."""
+    """Settings and budget with which a model is trained."""
 
     settings: Any
     budget: Budget
 
 
 def curve(kind: Any, claimed: Setting) -> TradeOff | None:
-    """The trade-off curve of a claimed training; None where it is not private."""
+    """Trade-off curve of a claimed training; None where the training is not private."""
     if not claimed.budget.is_private:
         return None
     return claimed_curve(kind.mechanisms(claimed.settings, claimed.budget))
 
 
 def with_canaries(name: str, kind: Any, claimed: Setting, audited: Budget) -> Setting:
-    """The training on more public records that runs the mechanisms of `claimed`: same q, noise and steps.
+    """Setting of a training on more public records, with q, noise and steps of the claimed training.
 
-    The kind itself says which settings keep them (`audited_settings`). Raises InputError for a kind whose
-    mechanisms differ nevertheless: its audit would test another claim.
+    name: of the model, for messages. audited: the budget with capacity for canaries.
+
+    Raises:
+        InputError: the mechanisms of the kind differ nevertheless.
     """
     if not claimed.budget.is_private:
         return Setting(claimed.settings, audited)
+    # With unchanged settings more public records lower q, and the noise is calibrated to q: the audit would
+    # test another claim. Only the kind knows which of its settings keep q.
     mechanisms = kind.mechanisms(claimed.settings, claimed.budget)
     settings = kind.audited_settings(claimed.settings, claimed.budget, audited)
     _require_same(name, mechanisms, kind.mechanisms(settings, audited))
@@ -69,8 +70,8 @@ def _require_same(name: str, claimed: Sequence[Mechanism], audited: Sequence[Mec
     if len(claimed) == len(audited) and all(map(_same, claimed, audited)):
         return
     raise InputError(
-        f"audit of {name}: beside canaries its training would run {_words(audited)}, but {_words(claimed)} "
-        "is claimed; take it out of the audited evaluations"
+        f"audit of {name}: a training with canaries would run {_words(audited)}, but the claim is "
+        f"{_words(claimed)}; take {name} out of the audited evaluations"
     )
 
 
@@ -87,10 +88,12 @@ def _words(mechanisms: Sequence[Mechanism]) -> str:
 
 
 def audit_generator(job: GeneratorAuditJob, windows: WindowSet) -> pd.DataFrame:
-    """The table of `audit_generator` for a job, with the columns of its keys.
+    """Table of attacks on the generator of a job, with the columns of the job's keys.
 
-    `windows` of the job's cohort, those that generators learn from. Every private training draws a key of
-    its own, which is destroyed with the model: what is audited is the training, and nothing is released.
+    windows: those of the cohort from which generators learn.
+
+    Raises:
+        InputError: the kind's training with canaries would have other mechanisms than the claim.
     """
     kind = registry.load("generators", job.kind)
     if kind.uses_tensorflow:
@@ -98,6 +101,8 @@ def audit_generator(job: GeneratorAuditJob, windows: WindowSet) -> pd.DataFrame:
     budget, wider = job.budgets()
     claimed = Setting(kind.Settings.model_validate(job.settings), budget)
     audited = with_canaries(job.model, kind, claimed, wider)
+    # Each private training draws its own key, which goes with its model: the audit concerns the training, and
+    # no audited model leaves.
     with tempfile.TemporaryDirectory() as folder:
         key_path = Path(folder) / "key"
         plain, with_room = (_generator_trainer(job, setting, key_path) for setting in (claimed, audited))
@@ -116,7 +121,7 @@ def audit_generator(job: GeneratorAuditJob, windows: WindowSet) -> pd.DataFrame:
 def _generator_trainer(
     job: GeneratorAuditJob, setting: Setting, key_path: Path
 ) -> Callable[[WindowSet, Stream], Any]:
-    """Trains the generator on windows, as the study does."""
+    """Function that trains the generator on windows as the study does."""
     model = registry.model("generators", job.kind)
 
     def train(rows: WindowSet, stream: Stream) -> Any:
@@ -139,24 +144,25 @@ def _synthesizer(job: GeneratorAuditJob, train: Callable[[WindowSet, Stream], An
 
 
 def _discriminator(job: GeneratorAuditJob, train: Callable[[WindowSet, Stream], Any]) -> Train[WindowSet]:
-    def asked(rows: WindowSet, stream: Stream) -> Callable[[WindowSet], Floats]:
+    def trained(rows: WindowSet, stream: Stream) -> Callable[[WindowSet], Floats]:
         model = train(rows, stream)
         return lambda windows: np.asarray(
             model.realness(windows.windows, condition_codes(windows, job.classes)), np.float64
         )
 
-    return asked
+    return trained
 
 
 def audit_detector(
     job: DetectorAuditJob, features: FeatureSet, synthetic: FeatureSet | None = None
 ) -> pd.DataFrame:
-    """The table of `audit_detector` for a job, with the columns of its keys.
+    """Table of attacks on the detector of a job, with the columns of the job's keys.
 
-    `features` of the job's cohort; `synthetic` features of its generator, for a detector that learns from
-    both: the same ones in every training, since the detector's claim holds beside any release. Every private
-    training draws a key of its own, which is destroyed with the model: what is audited is the training, and
-    no audited model is released.
+    features: those of the job's cohort. synthetic: features of the job's generator, for a detector that
+    learns from real and synthetic windows.
+
+    Raises:
+        InputError: the kind's training with canaries would have other mechanisms than the claim.
     """
     kind = registry.load("detectors", job.kind)
     if kind.uses_tensorflow:
@@ -165,6 +171,7 @@ def audit_detector(
     claimed = Setting(kind.Settings.model_validate(job.settings), budget)
     audited = with_canaries(job.model, kind, claimed, wider)
     rows = features.take(np.isin(features.subject, job.subjects))
+    # One release for all trainings, because the detector's claim holds beside any release.
     beside = _beside(job, rows, synthetic)
     with tempfile.TemporaryDirectory() as folder:
         key_path = Path(folder) / "key"
@@ -180,7 +187,7 @@ def audit_detector(
 
 
 def _beside(job: DetectorAuditJob, rows: FeatureSet, synthetic: FeatureSet | None) -> FeatureSet | None:
-    """The synthetic rows that every training sees, None where detectors learn from real windows alone."""
+    """Synthetic rows in every training; None where the detector learns from real windows alone."""
     if synthetic is None:
         return None
     return protocols.training_rows(

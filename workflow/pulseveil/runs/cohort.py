@@ -1,6 +1,6 @@
-"""One cohort job: from a cohort's settings to its windows, and the cohort summary.
+"""Cohort jobs: from a cohort's settings to its windows, and a summary of each subject.
 
-The summary says how much of each subject became windows, and what was mended or is odd.
+The summary has the share of each subject's recording in windows, the repairs, and the irregularities.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ from pulseveil.windows.cutting import Recipe, SubjectWindows, cut_subject
 
 @dataclass(frozen=True)
 class SubjectSummary:
-    """One row of the summary; `stress_share` is None for a subject without windows."""
+    """One row of the summary; `stress_share` is None for a subject without windows.
+
+    repairs, notes: sentences about what was repaired, and about what is irregular but was left as it is.
+    """
 
     subject: str
     seconds: int
@@ -41,7 +44,7 @@ class SubjectSummary:
 
 
 def summarize(subjects: Iterable[SubjectWindows]) -> tuple[SubjectSummary, ...]:
-    """One row a subject."""
+    """Summary with one row per subject."""
     return tuple(
         SubjectSummary(
             subject=item.subject,
@@ -58,7 +61,7 @@ def summarize(subjects: Iterable[SubjectWindows]) -> tuple[SubjectSummary, ...]:
 
 
 def render(rows: Sequence[SubjectSummary]) -> str:
-    """The summary as plain text: a table, then every repair and note with the subjects that it concerns."""
+    """Summary as plain text: a table, then each repair and note with the subjects that it concerns."""
     header = ("subject", "seconds", "labelled", "windows", "calibration", "stress", "repairs", "notes")
     cells = [header, *(_cells(row) for row in rows), _total(rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
@@ -103,7 +106,7 @@ def _percent(share: float | None) -> str:
 
 
 def _sentences(title: str, by_subject: Sequence[tuple[str, tuple[str, ...]]]) -> list[str]:
-    """Each different sentence once, with its subjects, in the order of first mention."""
+    """Each sentence once, with its subjects, in the order of first mention."""
     subjects: dict[str, list[str]] = {}
     for subject, sentences in by_subject:
         for sentence in sentences:
@@ -118,7 +121,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class PreparedCohort:
-    """The windows of a cohort, the same subject by subject, and the hash of all that they depend on."""
+    """Windows of a cohort, together and by subject, and the hash of all that they depend on."""
 
     windows: WindowSet
     subjects: tuple[SubjectWindows, ...]
@@ -126,7 +129,11 @@ class PreparedCohort:
 
 
 def check_settings(values: Mapping[str, Any], source: str) -> CohortSettings:
-    """The typed settings of any registered kind of cohort; raises InputError with the key that is wrong."""
+    """Typed settings of a registered kind of cohort; `source` names the origin of `values` in messages.
+
+    Raises:
+        InputError: the kind is unknown, or a key is wrong; the message names the key.
+    """
     known = registry.names("cohorts")
     kind = values.get("kind")
     if kind not in known:
@@ -139,22 +146,29 @@ def check_settings(values: Mapping[str, Any], source: str) -> CohortSettings:
 
 
 def prepare_cohort(settings: CohortSettings, recipe: Recipe) -> PreparedCohort:
-    """Read all recordings, one at a time, and cut them; raises InputError for what cannot be used."""
+    """Read all recordings of a cohort and cut them into windows.
+
+    Raises:
+        InputError: a recording cannot be used, or no interval is as long as a window.
+    """
     cohort: Cohort = registry.load("cohorts", settings.kind)(settings)
     subjects = []
+    # One recording at a time, so that memory does not grow with the cohort.
     for recording in cohort.recordings():
         subjects.append(cut_subject(recording, recipe))
         logger.info("%s: %d windows", recording.subject, len(subjects[-1].windows))
     windows = WindowSet.concatenate([subject.windows for subject in subjects])
     if not len(windows):
         raise InputError(
-            f"cohort of kind {settings.kind}: no interval is as long as a window of {recipe.window_s} s"
+            f"cohort of kind {settings.kind}: found no interval as long as a window of {recipe.window_s} s; "
+            "use a shorter window_s"
         )
     return PreparedCohort(windows, tuple(subjects), windows_hash(cohort, settings, recipe))
 
 
 def windows_hash(cohort: Cohort, settings: CohortSettings, recipe: Recipe) -> str:
-    """The hash of settings, source files (by content, never by path), recipe and versions."""
+    """Hash of settings, source files, recipe and versions, for the windows of a cohort."""
+    # Files count by content and never by path: moved recordings give the same windows.
     used = {name: value for name, value in settings.model_dump().items() if not isinstance(value, Path)}
     dependencies = {
         "versions": [COHORT, cohort.version],

@@ -1,4 +1,4 @@
-"""Train and test the detectors of a job, one run a cell and fold."""
+"""Detector jobs: training and testing, with one run per cell and fold."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from pulseveil.study.jobs import DetectorJob
 
 logger = logging.getLogger(__name__)
 
-# The networks' states are large and their steps short: half a minute of the largest network on one core.
+# States of networks are large and their steps short: 500 steps of the largest network take half a minute on
+# one core.
 CHECKPOINT_STEPS = 500
 
 Keys = Mapping[str, Any]
@@ -36,7 +37,7 @@ Keys = Mapping[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Features of a job: real ones to train on and to test on, and synthetic ones by (generator, seed)."""
+    """Features of a job: real ones for training and testing, and synthetic ones by (generator, seed)."""
 
     train: FeatureSet
     test: FeatureSet
@@ -44,12 +45,13 @@ class Data:
 
 
 def synthetic_features(job: DetectorJob, files: Sequence[Path]) -> Callable[[str, int], FeatureSet]:
-    """A reader of the synthetic features of a job, whose files are in the order generator, seed.
+    """Reader of the synthetic features of a job by generator and seed.
 
-    The features last read are kept: they are large, and the runs that share them follow each other.
+    files: one per generator and seed, with all seeds of a generator in succession.
     """
     by_source = dict(zip(product(job.generators, job.seeds), files, strict=True)) if files else {}
 
+    # Only the last file is kept: features are large, and the runs that share a file follow each other.
     @lru_cache(maxsize=1)
     def read(generator: str, seed: int) -> FeatureSet:
         return store.read_record(by_source[generator, seed], FeatureSet)
@@ -64,10 +66,14 @@ def train_detectors(
     journal: Journal,
     stop_requested: StopRequested = never_requested,
 ) -> Iterator[tuple[Keys, Scores, str]]:
-    """Train and test what `runs` does not have yet; yields (run keys, Scores of all folds, hash) a cell.
+    """Train and test the runs of a job that `runs` lacks.
 
-    The hash knows settings and releases; that of the data stays with the runs.
-    Raises Interrupted, with what is done stored, once `stop_requested`.
+    Yields:
+        One tuple (run keys, Scores of all folds, hash) per cell. The hash covers settings and releases.
+
+    Raises:
+        Interrupted: a stop was requested; finished runs are stored.
+        InputError: another process trains the same private run, or a run cannot be trained.
     """
     kind = registry.load("detectors", job.kind)
     if kind.uses_tensorflow:
@@ -82,7 +88,7 @@ def train_detectors(
 
 
 def _together(parts: Sequence[Scores]) -> Scores:
-    """The scores of all folds, with the ledgers of all."""
+    """Scores of all folds, with the ledgers of all folds."""
     ledger = np.concatenate([part.ledger for part in parts])
     return replace(Scores.concatenate([replace(part, ledger=ledger) for part in parts]), ledger=ledger)
 
@@ -90,7 +96,7 @@ def _together(parts: Sequence[Scores]) -> Scores:
 def _run(
     job: DetectorJob, kind: type[DetectorKind], keys: Keys, fold: Fold, data: Data, keeping: Keeping
 ) -> str:
-    """Train and test one run where it is not finished yet; its hash."""
+    """Train and test one run unless it is finished, and return its hash."""
     synthetic = None if job.train == "real" else data.synthetic(keys["generator"], keys["seed"])
     rows = protocols.training_rows(
         data.train,
@@ -123,12 +129,13 @@ def _run(
     def write(path: Path, fitted: Fitted, ledger: NDArray[np.str_]) -> None:
         store.write_record(path, _scores(fitted, test, keys, fold, ledger), cell_hash=run.hash)
 
+    # No hash of weights in the ledger: the scores leave, the detector itself does not.
     training.train(run, keeping, fit, write, lambda _: None)
     return run.hash
 
 
 def _scores(fitted: Fitted, test: FeatureSet, keys: Keys, fold: Fold, ledger: NDArray[np.str_]) -> Scores:
-    """The answers of a trained detector for the tested rows."""
+    """Scores of a trained detector for the tested rows."""
     outputs = fitted.score(test)
     return Scores(
         subject=test.subject,
@@ -150,13 +157,15 @@ def _run_hash(job: DetectorJob, keys: Keys, fold: Fold, train: FeatureSet, test:
 
 
 def _public_hash(job: DetectorJob, keys: Keys, scores: Scores) -> str:
-    """The hash of a cell's settings and releases: it tells nothing of the data."""
+    """Hash of a cell's settings and releases, for files that leave."""
+    # The runs' hashes would let anybody check a guess of the training data: they stay in the run store.
     folds = [_settings(job, keys, fold) for fold in job.folds]
     return identity.cell_hash({"folds": folds, "ledger": scores.ledger.tolist()})
 
 
 def _settings(job: DetectorJob, keys: Keys, fold: Fold) -> dict[str, Any]:
-    """All that a run depends on besides the data."""
+    """Settings on which a run depends besides the data."""
+    # The key of the stream stands for all axes of the cell and for the fold.
     return {
         "versions": job.versions,
         "kind": job.kind,

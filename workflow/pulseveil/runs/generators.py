@@ -1,4 +1,4 @@
-"""Train the generators of a job, one run a fold and seed, and synthesize subjects with them."""
+"""Generator jobs: training, with one run per fold and seed, and synthesis of subjects."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CHECKPOINT_STEPS = 1000
 
 
 class _Run(NamedTuple):
-    """One training of a job: its fold and seed, the windows that it may see, and its hash."""
+    """One training of a job: its fold and seed, its training windows, and its hash."""
 
     fold: Fold
     seed: int
@@ -48,9 +48,15 @@ def train_generators(
     journal: Journal,
     stop_requested: StopRequested = never_requested,
 ) -> Iterator[tuple[int, store.Models, str]]:
-    """Train what `runs` does not have yet, each run stored as it ends; yields (seed, models, hash).
+    """Train the runs of a job that `runs` lacks, and store each run as it ends.
 
-    Raises Interrupted, with what is done stored, once `stop_requested`.
+    Yields:
+        One tuple (seed, models of all folds, hash) per seed. The hash covers settings and releases.
+
+    Raises:
+        Interrupted: a stop was requested; finished runs are stored.
+        InputError: a subject of a fold has no windows, another process trains the same private run, or a run
+            cannot be trained.
     """
     kind = _start(job)
     rows = {fold.name: _training_windows(fold, windows) for fold in job.folds}
@@ -76,14 +82,19 @@ def train_generators(
 
 
 def _models_hash(job: GeneratorJob, planned: Sequence[_Run], ledgers: Mapping[str, NDArray[np.str_]]) -> str:
-    """The hash of the settings of a seed's models and of their releases: it tells nothing of the data."""
+    """Hash of the settings and releases of a seed's models, for files that leave."""
+    # The runs' hashes would let anybody check a guess of the training data: they stay in the run store.
     folds = [_settings(job, run.fold, run.seed) for run in planned]
     named = {fold: list(entries) for fold, entries in ledgers.items()}
     return identity.cell_hash({"folds": folds, "ledgers": named})
 
 
 def synthesize(models: store.Models, subjects: int) -> SyntheticSet:
-    """`subjects` synthetic subjects from the model of each fold; fewer are a prefix of more."""
+    """Synthesize `subjects` subjects with the model of each fold; fewer subjects are the first of more.
+
+    Raises:
+        InputError: the arrays of a fold are not those of a generator of this kind.
+    """
     job = GeneratorJob.model_validate(models.description["job"])
     seed = int(models.description["seed"])
     return SyntheticSet.concatenate(
@@ -102,7 +113,11 @@ def synthesize_fold(
     stream: Stream,
     windows_per_condition: Sequence[int] | None = None,
 ) -> SyntheticSet:
-    """`subjects` synthetic subjects from the model of one fold, as `synthetic_subjects` draws them."""
+    """Synthesize `subjects` subjects with the model of one fold (see `synthetic_subjects`).
+
+    Raises:
+        InputError: the arrays of the fold are not those of a generator of this kind.
+    """
     job = GeneratorJob.model_validate(models.description["job"])
     seed = int(models.description["seed"])
     kind = _start(job)
@@ -110,11 +125,14 @@ def synthesize_fold(
     settings, of_kind = kind.Settings.model_validate(job.settings), registry.model("generators", job.kind)
     try:
         model = of_kind.from_arrays(settings, models.arrays[fold])
+    # Files can come from elsewhere: kinds raise any of these for arrays that are missing or have other
+    # shapes.
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"fold {fold}: its arrays make no generator of kind {job.kind} ({error}); train it again"
+            f"fold {fold}: the arrays are not those of a generator of kind {job.kind} ({error}); "
+            "train it again"
         ) from None
-    made = synthetic_subjects(
+    synthetic = synthetic_subjects(
         model,
         subjects=subjects,
         classes=job.classes,
@@ -123,11 +141,11 @@ def synthesize_fold(
     )
     form = models.description["form"]
     return SyntheticSet(
-        windows=made.windows,
-        condition=made.condition,
-        stress=made.condition == STRESS,
-        subject=made.subject,
-        fold=np.full(len(made.subject), fold),
+        windows=synthetic.windows,
+        condition=synthetic.condition,
+        stress=synthetic.condition == STRESS,
+        subject=synthetic.subject,
+        fold=np.full(len(synthetic.subject), fold),
         generator=job.generator,
         unit=job.unit,
         epsilon_generator=job.epsilon_generator,
@@ -137,20 +155,20 @@ def synthesize_fold(
 
 
 def condition_codes(windows: WindowSet, classes: int) -> NDArray[np.int8]:
-    """The classes that a generator learns (n): the three conditions, or stress and not stress."""
+    """Class codes (n) int8 for a generator: the three conditions, or 1 for stress and 0 for the others."""
     return windows.condition if classes == 3 else (windows.condition == STRESS).astype(np.int8)
 
 
 def as_training(
     rows: WindowSet, classes: int, budget: Budget, stream: Stream, checkpoint: Checkpoint | None = None
 ) -> Training:
-    """The training of a generator on `rows`."""
+    """Training of a generator on `rows`."""
     codes = condition_codes(rows, classes)
     return Training(rows.windows, codes, rows.subject, classes, budget, stream, checkpoint)
 
 
 def _start(job: GeneratorJob) -> Any:
-    """The job's kind of generator, with TensorFlow started on the job's threads where it is needed."""
+    """The job's kind of generator, after the start of TensorFlow on the job's threads if the kind uses it."""
     kind = registry.load("generators", job.kind)
     if kind.uses_tensorflow:
         tensorflow.start(job.threads)
@@ -158,11 +176,10 @@ def _start(job: GeneratorJob) -> Any:
 
 
 def _trains_together(kind: Any, job: GeneratorJob) -> bool:
-    """Whether the job's models train in one program: on a GPU, which a single one leaves idle.
-
-    A CPU is busy with one: there several take no less time (tests/benchmarks/cgan.py), and lose more when the
-    job is ended. Private trainings are always alone, each with its own secret key and ledger.
-    """
+    """Whether the job's models train in one program."""
+    # A single model leaves a GPU idle. A CPU is busy with one model: several take no less time there
+    # (tests/benchmarks/cgan.py), and more work is lost when the job is ended. Private trainings are always
+    # alone, each with its own secret key and ledger.
     several = len(job.seeds) * len(job.folds) > 1
     return (
         several
@@ -173,12 +190,14 @@ def _trains_together(kind: Any, job: GeneratorJob) -> bool:
 
 
 def train_together(job: GeneratorJob, planned: Sequence[_Run], keeping: Keeping) -> None:
-    """Train all `planned` runs in one program where `runs` lacks any, and store those that it lacks.
+    """Train all `planned` runs in one program unless all are stored, and store the missing ones.
 
-    Which runs share the program is decided by the job alone, not by what is stored already, so that a run's
-    rounding does not depend on what was interrupted before.
+    Raises:
+        Interrupted: a stop was requested; the state of the program is stored.
     """
     runs = keeping.runs
+    # Stored runs train again with the missing ones: the program's models are those of the job, so that the
+    # rounding of a run does not depend on earlier interruptions.
     if all(runs.has(run.hash) for run in planned):
         return
     if keeping.stop_requested():
@@ -218,7 +237,7 @@ def _run(job: GeneratorJob, fold: Fold, seed: int, rows: WindowSet) -> _Run:
 
 
 def _train(job: GeneratorJob, run: _Run, keeping: Keeping) -> None:
-    """Train and store a run where it is not finished yet."""
+    """Train and store one run unless it is finished."""
     fold, seed, rows, run_hash = run
     stream = job.stream("generator", fold.name, seed)
     kind = registry.load("generators", job.kind)
@@ -257,7 +276,8 @@ def _write(path: Path, run: _Run, model: Any, ledgers: dict[str, NDArray[np.str_
 
 
 def _settings(job: GeneratorJob, fold: Fold, seed: int) -> dict[str, Any]:
-    """All that a run depends on besides the data."""
+    """Settings on which a run depends besides the data."""
+    # Validated, so that omitted keys and written-out defaults give the same hash.
     settings = registry.load("generators", job.kind).Settings.model_validate(job.settings)
     return {
         "versions": [*job.versions, job.ledgers] if job.ledgers else job.versions,
@@ -272,7 +292,8 @@ def _settings(job: GeneratorJob, fold: Fold, seed: int) -> dict[str, Any]:
 
 
 def _form(windows: WindowSet) -> dict[str, Any]:
-    """What synthetic windows share with the real ones that they imitate."""
+    """Form of synthetic windows: that of the real windows, except the stride."""
+    # Synthetic windows do not overlap, so that their stride is a whole window.
     return {
         "channels": windows.channels,
         "rate_hz": windows.rate_hz,

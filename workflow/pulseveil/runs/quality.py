@@ -1,4 +1,4 @@
-"""Quality of the generators of one seed: each fold's synthetic windows beside those it learned from."""
+"""Quality jobs: synthetic windows of each fold of one seed, compared with the fold's real windows."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ from pulseveil.study.jobs import GeneratorJob
 
 
 def assess(models: store.Models, synthetic: SyntheticSet, windows: WindowSet) -> pd.DataFrame:
-    """One row a fold and number: the run keys, fold, measure, signal, condition, and the values.
+    """Table of quality with one row per fold, measure, signal and condition, beside the run keys.
 
-    `value` compares synthetic windows with those of the training people, `low` and `high` are the ends of its
-    95 % interval over people where one is defined. `floor` is the mean of the same measure between two halves
-    of the training people over several halvings, `floor_low` and `floor_high` its extremes. `held_out` is
-    that between training people and those that the generator never saw, where these are in the cohort and the
-    measure makes sense for one person. Signals are divided by their SD over the training windows: distances
-    are in that unit.
+    value, low, high: the measure between synthetic and training windows, and its 95 % interval over people
+        where one is defined.
+    floor, floor_low, floor_high: mean, minimum and maximum of the measure between two halves of the training
+        people, over several halvings.
+    held_out: the measure between training people and people that the generator never saw, where the cohort
+    has
+        such people and the measure is defined for one person.
+
+    Distances are in SDs of the training windows, per signal.
     """
     job = GeneratorJob.model_validate(models.description["job"])
     seed = int(models.description["seed"])
@@ -41,7 +44,7 @@ def assess(models: store.Models, synthetic: SyntheticSet, windows: WindowSet) ->
 
 
 def portrait(models: store.Models, synthetic: SyntheticSet, windows: WindowSet) -> Portrait:
-    """What figures of the generator show: the windows of its first fold."""
+    """Contents of the generator's figures: the windows of its first fold."""
     job = GeneratorJob.model_validate(models.description["job"])
     seed = int(models.description["seed"])
     assessed = _Assessed(job, job.folds[0], seed, synthetic, windows)
@@ -58,7 +61,7 @@ def portrait(models: store.Models, synthetic: SyntheticSet, windows: WindowSet) 
 
 
 class _Assessed(NamedTuple):
-    """One trained generator, the windows it made and all real ones."""
+    """One trained generator with its synthetic windows and all real windows."""
 
     job: GeneratorJob
     fold: Fold
@@ -72,9 +75,10 @@ def _rows(assessed: _Assessed) -> Iterator[dict[str, str | float]]:
     found = _comparisons(assessed)
     channels, rate_hz = assessed.windows.channels, assessed.windows.rate_hz
     stream = child(_stream(assessed), "measures")
-    made = _scaled(found.synthetic, spread)
-    bandwidth = kernel_bandwidth(made.real)
-    values = measure(made, channels, rate_hz, bandwidth, stream)
+    scaled = _scaled(found.synthetic, spread)
+    # One bandwidth, from real windows: with another one per pair, value and floor could not be compared.
+    bandwidth = kernel_bandwidth(scaled.real)
+    values = measure(scaled, channels, rate_hz, bandwidth, stream)
     floors = [
         measure(_scaled(pair, spread), channels, rate_hz, bandwidth, child(stream, "floor", i))
         for i, pair in enumerate(found.floors)
@@ -93,25 +97,27 @@ def _rows(assessed: _Assessed) -> Iterator[dict[str, str | float]]:
 
 def _comparisons(assessed: _Assessed) -> Comparisons:
     _, fold, _, synthetic, windows = assessed
-    made = synthetic.take(synthetic.fold == fold.name)
+    generated = synthetic.take(synthetic.fold == fold.name)
     real = Sample(windows.windows, windows.condition == STRESS, windows.subject)
+    # The fold of a shared generator tests people on whom it trained.
     unseen = np.isin(windows.subject, fold.test_subjects) & ~np.isin(windows.subject, fold.train_subjects)
     return compare(
         real.take(np.isin(windows.subject, fold.train_subjects)),
-        Sample(made.windows, made.stress, made.subject),
+        Sample(generated.windows, generated.stress, generated.subject),
         real.take(unseen) if unseen.any() else None,
         child(_stream(assessed), "samples"),
     )
 
 
 def _stream(assessed: _Assessed) -> Stream:
-    """One for all generators of a cohort: they meet the same real windows, and have the same floor."""
+    """Random stream of the comparisons of one cohort, fold and seed."""
+    # Without the generator's name: all generators are compared with the same real windows and the same floor.
     job, fold, seed, _, _ = assessed
     return child(root_stream(job.root_seed), "quality", job.cohort, fold.name, seed)
 
 
 def _spread(assessed: _Assessed) -> NDArray[np.float32]:
-    """SD (channels) of the training windows; 1 for a signal that never changes."""
+    """SD (channels) float32 of the training windows; 1 for a constant signal."""
     rows = np.isin(assessed.windows.subject, assessed.fold.train_subjects)
     spread = assessed.windows.windows[rows].std(axis=(0, 1), dtype=np.float64)
     return np.where(spread > 0, spread, 1).astype(np.float32)

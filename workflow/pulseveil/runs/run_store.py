@@ -1,4 +1,4 @@
-"""Finished runs by hash, and the journal of those that were really trained."""
+"""Run store: finished runs by hash, and the journal of all trainings."""
 
 from __future__ import annotations
 
@@ -18,20 +18,25 @@ from pulseveil.core.contracts import FeatureSet, WindowSet
 
 @dataclass(frozen=True)
 class RunStore:
-    """A folder with one file a finished run, named by the hash of all that the run depends on."""
+    """Folder with one file per finished run, named by the hash of all that the run depends on.
+
+    >>> RunStore(Path("runs")).path("0123ab").as_posix()
+    'runs/01/0123ab.h5'
+    """
 
     folder: Path
 
     def path(self, run_hash: str) -> Path:
-        """Where the run of that hash lies, or will."""
+        """File of the run with that hash, whether or not it exists."""
+        # Subfolders by the first two digits, because a large study has hundreds of thousands of runs.
         return self.folder / run_hash[:2] / f"{run_hash}.h5"
 
     def key_path(self, run_hash: str) -> Path:
-        """Where the secret key of the run of that hash lies while it is trained privately."""
+        """File of the run's secret key, which exists while the run is trained privately."""
         return self.folder / "keys" / f"{run_hash}.key"
 
     def checkpoint_path(self, run_hash: str) -> Path:
-        """Where the state of the run of that hash lies while it is trained."""
+        """File of the run's training state, which exists while the run is trained."""
         return self.path(run_hash).with_suffix(".checkpoint.npz")
 
     def has(self, run_hash: str) -> bool:
@@ -40,15 +45,18 @@ class RunStore:
 
     @contextmanager
     def alone(self, run_hash: str) -> Iterator[None]:
-        """Within the block no other process is in a block of the same run; half-written files are removed.
+        """Hold the lock of a run, so that no other process trains it, and remove half-written files.
 
-        Raises InputError where another one is.
+        Raises:
+            InputError: another process holds the lock.
         """
+        # Two processes with one key would use the same noise twice.
         busy = (
-            f"run {run_hash} is in training by another process; wait for the end of that one, or end it, and "
-            "start the same command again"
+            f"run {run_hash} is being trained by another process; wait until that process ends, or end it, "
+            "and start the same command again"
         )
         with locks.held(self.folder / "keys" / "lock", run_hash, busy):
+            # Under the lock nobody is writing these files: they are left from a process that was killed.
             for path in self.path(run_hash).parent.glob(f".{run_hash}.*"):
                 path.unlink()
             yield
@@ -56,15 +64,17 @@ class RunStore:
 
 @dataclass(frozen=True)
 class Journal:
-    """An append-only file with one JSON line for every training that was done, not copied.
+    """Append-only file with one JSON line per training; copied results have no line.
 
-    A line names a training by its keys and, where it is private, its release: a run's hash knows the data.
+    A line names a training by its keys and, where it is private, its release.
     """
+
+    # No hashes of runs: such a hash depends on the data, so that a journal with hashes could not leave.
 
     path: Path
 
     def append(self, stage: str, seconds: float, keys: Mapping[str, Any]) -> None:
-        """Record one training; one write call a line, so that jobs side by side do not mix lines."""
+        """Record one training of `seconds` in a stage."""
         entry = {
             "stage": stage,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -72,6 +82,7 @@ class Journal:
             **keys,
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        # One write call in append mode per line, so that parallel jobs never mix their lines.
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             os.write(descriptor, (json.dumps(entry) + "\n").encode())
@@ -79,7 +90,7 @@ class Journal:
             os.close(descriptor)
 
     def entries(self) -> list[dict[str, Any]]:
-        """All recorded trainings; a last line cut by a crash is left out."""
+        """All recorded trainings, without a last line that a crash has cut."""
         if not self.path.exists():
             return []
         lines = self.path.read_text().split("\n")[:-1]
@@ -87,10 +98,11 @@ class Journal:
 
 
 def content_hash(rows: WindowSet | FeatureSet) -> str:
-    """sha256 of the values of a record's rows: a training depends on these, whatever file they came from."""
+    """sha256 of the values of all rows, on which a training depends whatever file they come from."""
     digest = sha256()
     for column in rows.row_columns:
         values = getattr(rows, column)
+        # Name and shape separate the columns: equal bytes in other columns must not give the same hash.
         digest.update(f"{column}{values.shape}".encode())
         digest.update("\0".join(values).encode() if values.dtype.kind == "U" else values.tobytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""What every job script does around its work: read the job, find its stores, write sidecars."""
+"""Common parts of job scripts: reading the job, the stores of its study, checks and sidecars."""
 
 from __future__ import annotations
 
@@ -23,16 +23,22 @@ AnyJob = TypeVar("AnyJob", bound=Job)
 
 
 def add_job_options(parser: argparse.ArgumentParser, shorthand: Mapping[str, str]) -> None:
-    """Give a script `--job` and, for a job typed by hand, one option per key of `shorthand` with its help."""
-    parser.add_argument("--job", help="the job as one JSON object" + (", or:" if shorthand else ""))
+    """Add the option `--job` and one option per key of `shorthand`, for jobs that are typed by hand.
+
+    shorthand: help texts by key.
+    """
+    parser.add_argument(
+        "--job", help="the job as one JSON object" + (", or the options below" if shorthand else "")
+    )
     for key, text in shorthand.items():
         parser.add_argument(f"--{key.replace('_', '-')}", dest=key, help=text)
 
 
 def job_of(options: argparse.Namespace, kind: type[AnyJob], values: Mapping[str, Any]) -> AnyJob:
-    """The job of a script's options: that of `--job`, or one of the `values` of its shorthand.
+    """Job of a script's options: the job in `--job`, or a job of the shorthand `values`.
 
-    Raises InputError with the key that is wrong, and where both are given.
+    Raises:
+        InputError: a key is wrong (the message names it), or both forms are given.
     """
     given = {key: value for key, value in values.items() if value is not None}
     if options.job is None:
@@ -41,44 +47,56 @@ def job_of(options: argparse.Namespace, kind: type[AnyJob], values: Mapping[str,
         except ValidationError as error:
             raise InputError(explain(error, kind, given, "options")) from None
     if given:
-        raise InputError(f"--job: holds all keys of the job; leave out the options for {', '.join(given)}")
+        raise InputError(
+            f"--job: expected all keys of the job in its JSON, found options for {', '.join(given)} too; "
+            "leave the options out"
+        )
     return read_job(options.job, kind)
 
 
 def read_job(text: str, kind: type[AnyJob]) -> AnyJob:
-    """A job from its JSON; raises InputError with the key that is wrong, and for another code's job."""
+    """Read a job from its JSON.
+
+    Raises:
+        InputError: a key is wrong (the message names it), or the plan was made by another version of the
+        code.
+    """
     try:
         job = kind.model_validate_json(text)
     except ValidationError as error:
         raise InputError(explain(error, kind, None, "--job")) from None
+    # The output would be recorded under the plan's version and would not be made again.
     if kind.stage is not None and job.versions[0] != kind.stage:
         raise InputError(
-            f"--job: versions: this code has version {kind.stage} of the stage, the plan asks for "
+            f"--job: versions: expected version {kind.stage} of the stage, as in this code, found "
             f"{job.versions[0]}; plan with the same code"
         )
     return job
 
 
 def stores(study: str) -> tuple[RunStore, Journal]:
-    """The run store and the journal of a study, below the working directory."""
+    """Run store and journal of a study, below the working directory."""
     return RunStore(paths.run_store(study)), Journal(paths.journal(study))
 
 
 def check_outputs(outputs: list[Path], expected: int) -> None:
-    """Raise InputError unless there is one output file for each cell of the job."""
+    """Check the number of output files.
+
+    Raises:
+        InputError: it is not the number of cells of the job.
+    """
     if len(outputs) != expected:
-        raise InputError(
-            f"--out: expected {expected} files, one for each cell of the job; found {len(outputs)}"
-        )
+        raise InputError(f"--out: expected {expected} files, one per cell of the job, found {len(outputs)}")
 
 
 def write_sidecar(path: Path, study: str, started: datetime) -> None:
-    """Write study, code version, times and machine beside an output."""
+    """Write the sidecar of an output: study, code version, times and machine."""
+    # Beside the output and not in it: its bytes must not depend on time and machine.
     write_json(store.sidecar_path(path), identity.describe_run(study, started))
 
 
 def log_progress() -> None:
-    """Send the library's progress lines to standard error, with the time of day."""
+    """Print the library's progress lines on standard error, with the time of day."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
     )

@@ -1,4 +1,4 @@
-"""The life of one training: found finished, or trained with its noise, closed, stored and noted, once."""
+"""Training of one run: skipped if finished; otherwise fitted, its ledger closed, stored and recorded."""
 
 from __future__ import annotations
 
@@ -35,10 +35,11 @@ Model = TypeVar("Model", bound=Fitted)
 
 @dataclass(frozen=True)
 class Run:
-    """One training of a job, by the hash of all that it depends on.
+    """One training of a job.
 
-    stage: what the journal calls it; keys: the words of its cell, with the seed; settings: the model's, for
-    the ledger; budget: before it has a source of noise; stream: decides a reproducible noise.
+    stage: name of the training's kind in the journal. hash: of all that the training depends on. keys: words
+    of its cell, with the seed. settings: those of the model, for the ledger. budget: without a source of
+    noise. stream: source of reproducible noise.
     """
 
     stage: str
@@ -53,7 +54,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Keeping:
-    """Where runs are kept, noted and interrupted; a state is stored every `checkpoint_steps`."""
+    """Run store, journal, and request to stop, for the trainings of a job.
+
+    checkpoint_steps: number of steps after which a training stores its state.
+    """
 
     runs: RunStore
     journal: Journal
@@ -61,7 +65,7 @@ class Keeping:
     checkpoint_steps: int
 
     def checkpoint(self, run_hash: str) -> Checkpoint:
-        """The stored state of a training."""
+        """Checkpoint of a run."""
         path = self.runs.checkpoint_path(run_hash)
         return Checkpoint(path, run_hash, self.checkpoint_steps, self.stop_requested)
 
@@ -73,20 +77,24 @@ def train(
     write: Callable[[Path, Model, NDArray[Any]], None],
     weights: Callable[[Model], Mapping[str, NDArray[Any]] | None],
 ) -> None:
-    """Train a run where it is not finished yet.
+    """Train and store a run unless it is finished.
 
-    fit(budget, checkpoint): the model, by a budget with its source of noise. write(path, model, ledger):
-    stores what is kept of the model, with the closed ledger (m) as JSON; it runs once the key is destroyed.
-    weights(model): the arrays that leave with the ledger; None where the model itself does not leave.
-    Raises Interrupted, with what is done stored, once a stop is requested; InputError where another
-    process trains a private run.
+    Args:
+        fit: trains the model, with a budget that has its source of noise, and a checkpoint.
+        write: stores the model in a file, with its closed ledger (m) as JSON texts.
+        weights: the arrays that leave with the ledger; None where the model itself does not leave.
+
+    Raises:
+        Interrupted: a stop was requested; the state of the training is stored.
+        InputError: another process trains the same private run.
     """
     checkpoint = keeping.checkpoint(run.hash)
     if not keeping.runs.has(run.hash):
         if keeping.stop_requested():
             raise Interrupted(f"stop requested before seed {run.keys['seed']}, fold {run.fold.name}")
+        # Without privacy two processes may train the same run: both write the same results, atomically.
         with keeping.runs.alone(run.hash) if run.budget.is_private else nullcontext():
-            # Another process may have ended in between.
+            # Another process may have finished the run before this one got the lock.
             if not keeping.runs.has(run.hash):
                 started, key_path = time.monotonic(), keeping.runs.key_path(run.hash)
                 with releases.with_noise(
@@ -97,7 +105,10 @@ def train(
                     ledger = releases.closed_ledger(
                         entries, budget, run.keys, run.fold, run.settings, weights(model) if entries else None
                     )
+                    # Before the key is destroyed, because the name of the release is derived from it.
                     named = releases.journal_keys(run.keys, run.fold, budget)
+                # After the key is destroyed: a stored model can never be trained further with its key.
                 write(keeping.runs.path(run.hash), model, ledger)
                 keeping.journal.append(run.stage, time.monotonic() - started, named)
+    # Also for a finished run: a process that was killed after the write leaves its state.
     checkpoint.clear()
