@@ -1,4 +1,4 @@
-"""Compare synthetic windows with the real ones that their generator learned from."""
+"""Compare synthetic windows with the real windows from which their generator learned."""
 
 import argparse
 from datetime import UTC, datetime
@@ -15,11 +15,17 @@ from pulseveil.study.jobs import QualityJob, read_generators
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("synthetic", type=Path, nargs="+", help="files of synthesize")
-    parser.add_argument("--models", type=Path, nargs="+", required=True, help="their model files, same order")
-    parser.add_argument("--windows", type=Path, required=True, help="windows that generators learned from")
-    parser.add_argument("--out", type=Path, nargs="+", required=True, help="one CSV file for each input")
-    parser.add_argument("--portrait", type=Path, nargs="*", default=[], help="what figures show of the first")
+    parser.add_argument("synthetic", type=Path, nargs="+", help="synthetic files of synthesize")
+    parser.add_argument(
+        "--models", type=Path, nargs="+", required=True, help="model files of the inputs, in the same order"
+    )
+    parser.add_argument(
+        "--windows", type=Path, required=True, help="window file from which the generators learned"
+    )
+    parser.add_argument("--out", type=Path, nargs="+", required=True, help="one CSV file per input")
+    parser.add_argument(
+        "--portrait", type=Path, nargs="*", default=[], help="file for the figures of the first input"
+    )
     script.add_job_options(parser, {})
     options = parser.parse_args()
     started = datetime.now(UTC)
@@ -35,6 +41,7 @@ def main() -> None:
         with atomic_path(options.out[i]) as temporary:
             table.to_csv(temporary, index=False)
         script.write_sidecar(options.out[i], models.description["job"]["study"], started)
+        # Figures show one seed: the workflow asks for them in the pack with seed 0 alone.
         for out in options.portrait if i == 0 else []:
             settings = {
                 "synthetic": store.read_cell_hash(path),

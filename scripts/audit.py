@@ -1,4 +1,4 @@
-"""Audit one generator or detector: what an attacker finds out about its people or windows."""
+"""Audit one generator or detector: attack it, and fail if a bound refutes its claim."""
 
 import argparse
 from datetime import UTC, datetime
@@ -17,17 +17,22 @@ from pulseveil.study.jobs import DetectorAuditJob, GeneratorAuditJob
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=("generator", "detector"), help="what is audited")
-    parser.add_argument("data", type=Path, help="windows of the cohort, or features for a detector")
+    parser.add_argument("part", choices=("generator", "detector"), help="the audited part")
+    parser.add_argument("data", type=Path, help="windows of the cohort; for a detector its features")
     parser.add_argument(
-        "--synthetic", type=Path, nargs="*", default=(), help="features that a detector learns from besides"
+        "--synthetic",
+        type=Path,
+        nargs="*",
+        default=(),
+        help="features of synthetic windows from which a detector learns too",
     )
-    parser.add_argument("--job", required=True, help="the job, as JSON")
-    parser.add_argument("--out", type=Path, required=True, help="the table, as CSV")
+    parser.add_argument("--job", required=True, help="the job as one JSON object")
+    parser.add_argument("--out", type=Path, required=True, help="CSV file for the table of attacks")
     options = parser.parse_args()
     started = datetime.now(UTC)
     script.log_progress()
     table, study = _audit(options)
+    # Before the table is written, so that Snakemake takes no output of a refuted claim for a result.
     require_no_refutation(table)
     with atomic_path(options.out) as temporary:
         table.to_csv(temporary, index=False)
@@ -35,7 +40,7 @@ def main() -> None:
 
 
 def _audit(options: argparse.Namespace) -> tuple[pd.DataFrame, str]:
-    """The table of the audit and the name of its study."""
+    """Table of the audit, and name of its study."""
     if options.part == "generator":
         of_generator = script.read_job(options.job, GeneratorAuditJob)
         windows = store.read_record(options.data, WindowSet)

@@ -1,4 +1,4 @@
-"""Two studies side by side: prints the comparison of their main tables, and writes it as CSV."""
+"""Compare the main tables of two studies: print the comparison, and write it as CSV."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pulseveil.summary.terminal import WIDTH, compare_tables, read_main_table, t
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("first", "second"):
-        parser.add_argument(name, help="name of a study with finished tables, or the path of its main.csv")
-    parser.add_argument("--out", type=Path, help="CSV to write; default: results/compare/FIRST-SECOND.csv")
+        parser.add_argument(name, help="name of a study with finished tables, or path of its main.csv")
+    parser.add_argument("--out", type=Path, help="CSV file; default: results/compare/FIRST-SECOND.csv")
     options = parser.parse_args()
     files = [main_table(options.first), main_table(options.second)]
     names = (study_name(files[0]), study_name(files[1]))
@@ -31,12 +31,20 @@ def main() -> None:
 
 
 def main_table(study: str) -> Path:
-    """The main.csv of a study given by name or path."""
+    """Path of a study's main.csv, from the study's name or from that path.
+
+    >>> main_table("demo").as_posix()
+    'results/demo/tables/main.csv'
+    """
     return Path(study) if study.endswith(".csv") else results(study) / "tables" / "main.csv"
 
 
 def study_name(path: Path) -> str:
-    """The study that `results/STUDY/tables/main.csv` belongs to; for other paths the file's own name."""
+    """Name of the study in `results/STUDY/tables/main.csv`; for other paths the name of the file.
+
+    >>> study_name(Path("results/demo/tables/main.csv")), study_name(Path("before.csv"))
+    ('demo', 'before')
+    """
     parts = path.resolve().parts
     return parts[-3] if len(parts) > 2 and parts[-2] == "tables" else path.stem
 

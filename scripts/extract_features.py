@@ -1,4 +1,4 @@
-"""Features of a window file or a synthetic file, for the detectors."""
+"""Extract the features that detectors read from files of real or synthetic windows."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pulseveil.windows.features import extract_features, feature_settings
 
 SHORTHAND = {
     "protocol": "paper or sound",
-    "pairing": "which sub-window length belongs to which signal: published or intended (protocol paper)",
-    "study": "name of the study, for the provenance beside the file",
+    "pairing": "which sub-window length each signal has: published or intended (protocol paper)",
+    "study": "name of the study, for the sidecar of the file",
 }
 
 
@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("windows", type=Path, nargs="+", help="files of prepare_cohort or synthesize")
     script.add_job_options(parser, SHORTHAND)
-    parser.add_argument("--out", type=Path, nargs="+", required=True, help="one HDF5 file for each input")
+    parser.add_argument("--out", type=Path, nargs="+", required=True, help="one HDF5 file per input")
     options = parser.parse_args()
     started = datetime.now(UTC)
     script.log_progress()
@@ -42,7 +42,11 @@ def main() -> None:
 
 
 def read_windows(path: Path) -> WindowSet | SyntheticSet:
-    """The real or synthetic windows in a file; raises InputError when it holds something else."""
+    """Read the real or synthetic windows in a file.
+
+    Raises:
+        InputError: the file holds something else.
+    """
     kind = record_kind(path)
     if kind is WindowSet:
         return read_record(path, WindowSet)

@@ -1,4 +1,4 @@
-"""Print what a study would run: runs, jobs, expected hours, and the epsilon that each private cell spends."""
+"""Print the plan of a study: runs, jobs, expected hours, and the epsilon that each private cell spends."""
 
 import argparse
 from pathlib import Path
@@ -13,11 +13,13 @@ from pulseveil.study.study import read_study
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", type=Path, help="study file (YAML)")
-    parser.add_argument("--runs", type=Path, help="also write every detector run as a CSV table")
+    parser.add_argument("--runs", type=Path, help="CSV file for the table of all detector runs")
     parser.add_argument(
-        "--measured", action="store_true", help="print instead the planned hours beside those of a run here"
+        "--measured", action="store_true", help="print planned and measured hours instead of the plan"
     )
-    parser.add_argument("--directory", type=Path, default=Path(), help="folder that holds benchmarks/")
+    parser.add_argument(
+        "--directory", type=Path, default=Path(), help="folder with benchmarks/, for --measured"
+    )
     options = parser.parse_args()
     plan = make_plan(read_study(options.study))
     print(hours.describe(hours.hours(plan, options.directory)) if options.measured else dag.describe(plan))

@@ -1,4 +1,4 @@
-"""Recordings of a cohort -> its labelled windows, and a table of what was read, mended and cut."""
+"""Cut the recordings of a cohort into labelled windows, and print a summary of each subject."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ COHORT_KEYS = {
     "seed": "seed of the subjects (simulated)",
 }
 SHORTHAND = {
-    "settings": "settings of any kind of cohort as one JSON object, or:",
+    "settings": "settings of any kind of cohort as one JSON object, or the options below",
     **COHORT_KEYS,
     "protocol": "paper or sound",
-    "windows": "for whom: generator or detector",
+    "windows": "generator or detector: the models for which windows are cut",
     "channels": "published or physiological",
     "scaling": "min-max, calibration or public",
-    "window_s": "length of a window (60)",
-    "stride_s": "from one start to the next (30 or 60)",
-    "calibration_s": "seconds that `calibration` takes (300)",
-    "study": "name of the study, for the provenance beside the file",
+    "window_s": "length of a window in seconds (60)",
+    "stride_s": "seconds between the starts of two windows (30 for generators, 60 for detectors)",
+    "calibration_s": "seconds that scaling calibration uses (300)",
+    "study": "name of the study, for the sidecar of the file",
 }
 RECIPE = ("channels", "scaling", "window_s", "stride_s", "calibration_s")
 
@@ -43,7 +43,7 @@ RECIPE = ("channels", "scaling", "window_s", "stride_s", "calibration_s")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     script.add_job_options(parser, SHORTHAND)
-    parser.add_argument("--out", type=Path, required=True, help="window file to write (HDF5)")
+    parser.add_argument("--out", type=Path, required=True, help="HDF5 file for the windows")
     options = parser.parse_args()
     started = datetime.now(UTC)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -62,13 +62,20 @@ def main() -> None:
 
 
 def job_values(options: argparse.Namespace) -> dict[str, Any]:
-    """The job's keys from the shorthand options; the cohort's settings are JSON or options of their own."""
+    """Keys of the job from the shorthand options, with the cohort's settings from JSON or single options.
+
+    Raises:
+        InputError: `--settings` is no JSON object, or is given together with options for single settings.
+    """
     values = {key: getattr(options, key) for key in SHORTHAND if key not in COHORT_KEYS}
     short = {key: value for key in COHORT_KEYS if (value := getattr(options, key)) is not None}
     if values["settings"] is None:
         return values | {"settings": short if short or options.job is None else None}
     if short:
-        raise InputError(f"--settings: holds all settings of the cohort; leave out --{', --'.join(short)}")
+        raise InputError(
+            f"--settings: expected all settings of the cohort in its JSON, found --{', --'.join(short)} too; "
+            "leave these options out"
+        )
     try:
         settings = json.loads(values["settings"])
     except (json.JSONDecodeError, RecursionError) as error:

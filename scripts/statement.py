@@ -1,4 +1,4 @@
-"""A ledger in plain English: what is protected, from whom, at which unit, and what is not."""
+"""Print the privacy statement of a ledger: what is protected, from whom, at which unit, and what is not."""
 
 from __future__ import annotations
 
@@ -18,30 +18,35 @@ from pulseveil.windows.reach import reach_s
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=f"{__doc__} Settings come from study.json beside the ledger, where there is one."
+        description=f"{__doc__} Settings come from study.json beside the ledger if that file exists."
     )
     parser.add_argument("ledger", type=Path, help="ledger.json of a study or of one model")
-    parser.add_argument("--protocol", choices=get_args(Preprocessing), help="how windows were cut")
-    parser.add_argument("--channels", choices=get_args(Channels), help="those of the protocol")
-    parser.add_argument("--scaling", choices=get_args(ScalingName), help="that of the protocol")
-    parser.add_argument("--window-s", type=int, help="length of a window (60)")
+    parser.add_argument("--protocol", choices=get_args(Preprocessing), help="pre-processing of the windows")
+    parser.add_argument("--channels", choices=get_args(Channels), help="default: those of the protocol")
+    parser.add_argument("--scaling", choices=get_args(ScalingName), help="default: that of the protocol")
+    parser.add_argument("--window-s", type=int, help="length of a window in seconds (60)")
     parser.add_argument(
         "--strides-s",
         type=int,
         nargs=2,
         metavar=("GENERATORS", "DETECTORS"),
-        help="seconds from one window to the next (30 60)",
+        help="seconds between the starts of two windows (30 60)",
     )
-    parser.add_argument("--labelled-s", type=int, help="labelled seconds of a person (2192)")
+    parser.add_argument("--labelled-s", type=int, help="labelled seconds per person (2192)")
     options = parser.parse_args()
     entries = read(options.ledger)
+    # A ledger can come from elsewhere: its epsilons are recomputed, not believed.
     for entry in entries:
         check_epsilons(entry)
     print(statement(entries, setting(options)), end="")
 
 
 def setting(options: argparse.Namespace) -> Setting:
-    """The setting of the study beside the ledger, else of the options; InputError where these contradict."""
+    """Setting of the study beside the ledger, otherwise of the options.
+
+    Raises:
+        InputError: there is neither study.json nor `--protocol`, or an option contradicts study.json.
+    """
     given = {
         name: value for name in ("window_s", "labelled_s") if (value := getattr(options, name)) is not None
     }
@@ -60,8 +65,10 @@ def setting(options: argparse.Namespace) -> Setting:
     known = read_setting(study)
     for name, value in given.items():
         if value != getattr(known, name):
-            told = f"options: {name.replace('_', ' ')} {value}"
-            raise InputError(f"{told} contradicts {study}, which says {getattr(known, name)}; leave it out")
+            option = f"options: {name.replace('_', ' ')} {value}"
+            raise InputError(
+                f"{option} contradicts {study}, which has {getattr(known, name)}; leave the option out"
+            )
     return known
 
 

@@ -1,11 +1,11 @@
-"""Run a study by a controller that needs nobody logged in: as a job of the cluster, or in the background.
+"""Run a study by a controller that outlives the login: a job of the cluster, or a background process.
 
-    python scripts/submit.py --configfile config/paper.yaml --check     can this cluster run it?
-    python scripts/submit.py --configfile config/paper.yaml             submit it
-    python scripts/submit.py --configfile config/paper.yaml --status    how far it is
-    python scripts/submit.py --configfile config/paper.yaml --cancel    end it and its jobs
+    python scripts/submit.py --configfile config/paper.yaml --check     check whether this cluster can run it
+    python scripts/submit.py --configfile config/paper.yaml             submit the controller
+    python scripts/submit.py --configfile config/paper.yaml --status    show the progress
+    python scripts/submit.py --configfile config/paper.yaml --cancel    end the controller and its jobs
 
-Without SLURM the controller is a process of this machine. Arguments after `--` go to Snakemake.
+Without SLURM the controller is a process on this machine. Arguments after `--` go to Snakemake.
 """
 
 import argparse
@@ -30,25 +30,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--configfile", type=Path, default=PROJECT / "config" / "demo.yaml", help="the study")
-    parser.add_argument("--profile", type=Path, help="default: profiles/slurm; local without SLURM")
-    parser.add_argument("--directory", type=Path, default=Path.cwd(), help="where results/ is")
     parser.add_argument(
-        "--minutes", type=int, default=Allocation.minutes, help="time limit of the controller"
+        "--configfile", type=Path, default=PROJECT / "config" / "demo.yaml", help="study file"
     )
-    parser.add_argument("--partition", default="", help="of the controller's job; default: the cluster's")
-    parser.add_argument("--account", default="", help="of the controller's job")
+    parser.add_argument(
+        "--profile", type=Path, help="profile of Snakemake; default: profiles/slurm, or local without SLURM"
+    )
+    parser.add_argument("--directory", type=Path, default=Path.cwd(), help="folder for results/")
+    parser.add_argument(
+        "--minutes", type=int, default=Allocation.minutes, help="time limit of the controller in minutes"
+    )
+    parser.add_argument(
+        "--partition", default="", help="partition of the controller; default: that of the cluster"
+    )
+    parser.add_argument("--account", default="", help="account of the controller")
     parser.add_argument(
         "--grace",
         type=float,
         default=Patience.grace,
-        help="seconds for running jobs when it ends",
+        help="seconds that the controller waits for running jobs before it ends",
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--check", action="store_true", help="examine the cluster, with one small job")
-    what.add_argument("--status", action="store_true", help="show how far the study is")
+    what.add_argument("--check", action="store_true", help="examine the cluster with one small job")
+    what.add_argument("--status", action="store_true", help="show the progress of the study")
     what.add_argument("--cancel", action="store_true", help="end the controller and its jobs")
-    parser.add_argument("snakemake", nargs="*", help="more arguments of Snakemake, after --")
+    parser.add_argument("snakemake", nargs="*", help="further arguments of Snakemake, after --")
     options = parser.parse_args()
     plan = make_plan(read_study(options.configfile))
     directory, study = options.directory.resolve(), plan.study.name
@@ -61,6 +67,7 @@ def main() -> None:
     elif options.cancel:
         print(lease.cancel(study, directory))
     else:
+        # A refused spend would otherwise end the controller only when its job starts.
         spending.check(plan)
         cluster = jobs.has_slurm()
         if cluster:
@@ -75,7 +82,7 @@ def main() -> None:
 
 
 def _setup(plan: Plan, directory: Path, options: argparse.Namespace) -> Setup:
-    """What the study asks of the cluster, by its own resources and the profile's keys."""
+    """Requirements of the study for the cluster, from the study's resources and the profile's keys."""
     resources = plan.study.resources
     profile = load_yaml((options.profile or PROJECT / "profiles" / "slurm") / "config.yaml")
     return Setup(

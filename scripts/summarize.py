@@ -1,4 +1,4 @@
-"""Tables, figures and report of a finished study, from its score files; prints the main table."""
+"""Write tables, figures and report of a finished study from its score files, and print the main table."""
 
 import argparse
 import json
@@ -30,11 +30,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--configfile", type=Path, help="study file (YAML)")
-    source.add_argument("--study", help="the same as JSON text")
-    parser.add_argument("--results", type=Path, default=Path(), help="folder that holds results/")
-    parser.add_argument("--published", type=Path, default=PUBLISHED, help="published results (CSV)")
+    source.add_argument("--study", help="the study as JSON text")
+    parser.add_argument("--results", type=Path, default=Path(), help="folder with results/")
+    parser.add_argument("--published", type=Path, default=PUBLISHED, help="CSV file of published results")
     options = parser.parse_args()
     script.log_progress()
+    # fontTools logs many lines per embedded font at this level.
     logging.getLogger("fontTools").setLevel(logging.WARNING)
     started = datetime.now(UTC)
     plan = make_plan(read_study(options.configfile) if options.configfile else from_json(options.study))
@@ -51,14 +52,18 @@ def main() -> None:
     write_csv(folder / "hours.csv", spent_hours)
     write_json(folder / "study.json", crate.settings_file(plan.study))
     added = [folder / name for name in ("tables/main.txt", "hours.csv", "study.json")]
-    # Those of a private study hold labels by person: they stay where they are.
+    # Score files of a private study hold labels of each person: they stay out of the crate, which may leave.
     files = [*summary.files, *added, *([] if plan.is_private else scores)]
     run = describe_run(plan.study.name, started)
     write_json(folder / crate.NAME, crate.crate(plan.study, folder, files, run))
 
 
 def from_json(text: str) -> Study:
-    """The study in a JSON text."""
+    """Study from JSON text.
+
+    Raises:
+        InputError: the text is not valid JSON, or not a valid study.
+    """
     try:
         return check_study(json.loads(text), "--study")
     except (json.JSONDecodeError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Synthesize subjects with trained generators; fewer subjects are the first of more."""
+"""Synthesize subjects with trained generators; fewer subjects are the first of more subjects."""
 
 import argparse
 from datetime import UTC, datetime
@@ -12,18 +12,20 @@ from pulseveil.runs import script
 from pulseveil.runs.generators import synthesize
 from pulseveil.study.jobs import SynthesisJob, read_generators
 
-MADE = {"drawn by": "scripts/synthesize.py, subjects of the published size, from the seeds of the study"}
+ORIGIN = {"drawn by": "scripts/synthesize.py, subjects of the published size, from the seeds of the study"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", type=Path, nargs="+", help="files of train_generator")
-    script.add_job_options(parser, {"subjects": "synthetic subjects of each fold's generator"})
+    parser.add_argument("models", type=Path, nargs="+", help="model files of train_generator")
+    script.add_job_options(parser, {"subjects": "number of synthetic subjects per fold"})
+    parser.add_argument("--out", type=Path, nargs="+", required=True, help="one HDF5 file per model file")
     parser.add_argument(
-        "--out", type=Path, nargs="+", required=True, help="one HDF5 file for each model file"
-    )
-    parser.add_argument(
-        "--csv", type=Path, nargs="+", default=[], help="also write CSV, one row a second, with its cards"
+        "--csv",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="one CSV file per model file, with one row per second and cards beside it",
     )
     options = parser.parse_args()
     started = datetime.now(UTC)
@@ -45,7 +47,7 @@ def main() -> None:
         if options.csv:
             export_csv(options.csv[i], synthetic)
             facts = gather(path, models, tuple(models.arrays))
-            write_cards(options.csv[i], facts, synthetic, MADE)
+            write_cards(options.csv[i], facts, synthetic, ORIGIN)
 
 
 if __name__ == "__main__":

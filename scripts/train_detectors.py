@@ -1,4 +1,4 @@
-"""Train and test the detectors of one job: one model a cell and fold, scores of every tested window."""
+"""Train and test the detectors of one job: one model per cell and fold, and scores of every tested window."""
 
 import argparse
 from datetime import UTC, datetime
@@ -14,13 +14,13 @@ from pulseveil.study.jobs import DetectorJob
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--train", type=Path, required=True, help="features of the cohort trained on")
-    parser.add_argument("--test", type=Path, required=True, help="features of the cohort tested on")
+    parser.add_argument("--train", type=Path, required=True, help="features of the training cohort")
+    parser.add_argument("--test", type=Path, required=True, help="features of the tested cohort")
     parser.add_argument(
-        "--synthetic", type=Path, nargs="*", default=[], help="features by generator and seed"
+        "--synthetic", type=Path, nargs="*", default=[], help="synthetic features by generator, then by seed"
     )
-    parser.add_argument("--job", required=True, help="the job, as JSON")
-    parser.add_argument("--out", type=Path, nargs="+", required=True, help="one Scores file a cell")
+    parser.add_argument("--job", required=True, help="the job as one JSON object")
+    parser.add_argument("--out", type=Path, nargs="+", required=True, help="one Scores file per cell")
     options = parser.parse_args()
     started = datetime.now(UTC)
     script.log_progress()
@@ -31,6 +31,7 @@ def main() -> None:
         store.read_record(options.test, FeatureSet),
         synthetic_features(job, options.synthetic),
     )
+    # A cluster announces the end of a job by a signal: the training then stores its state and ends.
     with errors.stop_signals() as stop_requested:
         trained = train_detectors(job, data, *script.stores(job.study), stop_requested)
         for path, (_, scores, cell_hash) in zip(options.out, trained, strict=True):

@@ -1,4 +1,4 @@
-"""Train the generators of one job: one model a fold and seed."""
+"""Train the generators of one job: one model per fold and seed."""
 
 import argparse
 from datetime import UTC, datetime
@@ -14,15 +14,16 @@ from pulseveil.study.jobs import GeneratorJob
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("windows", type=Path, help="windows of prepare_cohort --windows generator")
-    parser.add_argument("--job", required=True, help="the job, as JSON")
-    parser.add_argument("--out", type=Path, nargs="+", required=True, help="one model file a seed")
+    parser.add_argument("windows", type=Path, help="window file of prepare_cohort --windows generator")
+    parser.add_argument("--job", required=True, help="the job as one JSON object")
+    parser.add_argument("--out", type=Path, nargs="+", required=True, help="one model file per seed")
     options = parser.parse_args()
     started = datetime.now(UTC)
     script.log_progress()
     job = script.read_job(options.job, GeneratorJob)
     script.check_outputs(options.out, len(job.seeds))
     windows = store.read_record(options.windows, WindowSet)
+    # A cluster announces the end of a job by a signal: the training then stores its state and ends.
     with errors.stop_signals() as stop_requested:
         trained = train_generators(job, windows, *script.stores(job.study), stop_requested)
         for path, (_, models, cell_hash) in zip(options.out, trained, strict=True):

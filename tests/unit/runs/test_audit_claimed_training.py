@@ -88,5 +88,5 @@ def test_a_kind_whose_mechanism_would_be_another_one_is_refused():
             return cnn.mechanisms(cnn.Settings(private=NoisedTraining(batch_size=64)), given)
 
     training = Setting(None, budget(CLAIMED))
-    with pytest.raises(InputError, match=r"audit of stubborn: .* q 0\.1153.* q 0\.1236.* is claimed"):
+    with pytest.raises(InputError, match=r"audit of stubborn: .* q 0\.1153.* but the claim is .* q 0\.1236"):
         with_canaries("stubborn", Unscaled, training, budget(AUDITED))
