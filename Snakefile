@@ -1,4 +1,5 @@
-# The workflow lives in workflow/Snakefile; an include alone would not make its first rule the default.
+# The workflow is workflow/Snakefile. An include alone does not make its first rule the default: Snakemake would
+# find nothing to be done, with exit code 0.
 include: "workflow/Snakefile"
 
 

@@ -1,4 +1,4 @@
-# Real data -> what an attacker finds out about its people or windows; a refuted claim fails the run.
+# Windows or features -> attacks on the models that learn from them; a refuted claim fails the run.
 
 
 rule audit_generator:

@@ -1,4 +1,4 @@
-# Features -> scores of every tested window, one job a detector and pack of an evaluation.
+# Features -> scores of every tested window, one job per detector, pair of budgets and pack of an evaluation.
 
 for pack in PLAN.detector_packs:
 
@@ -40,7 +40,8 @@ for pack in PLAN.detector_packs:
         params:
             script=SCRIPTS / "train_detectors.py",
             job=dag.job(PLAN, "train_detectors", pack),
-        # A cluster tells all processes of a job to end: the script stores its state, the others wait for it.
+        # A cluster sends SIGTERM to all processes of a job. The shell ignores it and waits, so that the script can
+        # store its state.
         shell:
             "trap '' TERM; python {params.script:q} --train {input.train:q} --test {input.test:q}"
             " --synthetic {input.synthetic:q} --job {params.job:q} --out {output:q} 2>&1 | tee {log:q}"

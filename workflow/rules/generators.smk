@@ -1,4 +1,4 @@
-# Windows -> trained generators -> synthetic windows and their features, one job a block of seeds.
+# Windows -> trained generators -> synthetic windows and their features, one job per block of seeds.
 
 for pack in PLAN.generator_packs():
 
@@ -19,7 +19,8 @@ for pack in PLAN.generator_packs():
         params:
             script=SCRIPTS / "train_generator.py",
             job=dag.job(PLAN, "train_generator", pack),
-        # A cluster tells all processes of a job to end: the script stores its state, the others wait for it.
+        # A cluster sends SIGTERM to all processes of a job. The shell ignores it and waits, so that the script can
+        # store its state.
         shell:
             "trap '' TERM; python {params.script:q} {input:q} --job {params.job:q} --out {output:q} 2>&1 | tee {log:q}"
 

@@ -45,7 +45,7 @@ rule summarize:
         report=tasks.outputs(PLAN, "summarize"),
         reproduction=f"results/{STUDY.name}/reproduction.html",
         settings=f"results/{STUDY.name}/study.json",
-        # What was measured and when: these two differ from run to run.
+        # Measured hours and times of the run: these two files differ from run to run.
         hours=f"results/{STUDY.name}/hours.csv",
         crate=f"results/{STUDY.name}/ro-crate-metadata.json",
     log:
@@ -58,7 +58,7 @@ rule summarize:
     params:
         script=SCRIPTS / "summarize.py",
         version=identity.SUMMARY,
-        # A function: Snakemake would take braces in a plain text, such as a note's, for wildcards.
+        # A function, because Snakemake would read braces in a plain text, such as a note, as wildcards.
         study=lambda wildcards: dag.study_json(PLAN),
     shell:
         "python {params.script:q} --study {params.study:q} > {log:q} 2>&1"
