@@ -1,4 +1,4 @@
-# Every target below but system sets up $(VENV) by itself: only python3 (3.11 or 3.12) and pip must be there.
+# Every target except system sets up $(VENV) by itself and needs only python3 (3.11 or 3.12) and pip.
 #   make demo PYTHON=python3.12                     another interpreter
 #   make demo LOCK=envs/lock-gpu-py311.txt          with the CUDA libraries
 #   make test PYTEST_ARGS="-x tests/unit"           fewer tests
@@ -13,7 +13,7 @@ SNAKEFILES = $(wildcard Snakefile workflow/Snakefile workflow/rules/*.smk)
 SHELL := /bin/bash
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
-# The name holds what was asked for, so that another interpreter or lock is installed at the next call.
+# The name has the interpreter and lock of the call, so that a call with others installs again.
 INSTALLED := $(VENV)/.installed$(addprefix -,$(notdir $(PYTHON)) $(notdir $(LOCK)))
 INSTALLED := $(subst $() -,-,$(INSTALLED))
 
@@ -33,7 +33,7 @@ demo: $(INSTALLED) ## the demo study: simulated people, from recordings to table
 dryrun: $(INSTALLED) ## the demo's plan; runs nothing
 	snakemake --dry-run
 
-app: $(INSTALLED) ## the front end in the browser: synthetic data from trained models; APP_ARGS="--port 8600"
+app: $(INSTALLED) ## the front end in the browser, for synthetic data from trained models; APP_ARGS="--port 8600"
 	python -m pulseveil.app $(APP_ARGS)
 
 SYSTEM_PACKAGES = chromium chromium-driver \
@@ -42,12 +42,12 @@ SYSTEM_PACKAGES = chromium chromium-driver \
 system: ## SLURM, MariaDB and Chromium from Debian's packages, for tests on a cluster and in a browser; needs root
 	@set -e; \
 	if ! command -v apt-get >/dev/null; then \
-	    echo "make system: no apt-get here; install yourself: $(SYSTEM_PACKAGES)" >&2; exit 1; fi; \
+	    echo "make system: found no apt-get; install these packages yourself: $(SYSTEM_PACKAGES)" >&2; exit 1; fi; \
 	found=$$(dpkg-query --show --showformat='$${db:Status-Status}\n' $(SYSTEM_PACKAGES) 2>/dev/null \
 	    | grep --count --line-regexp installed || true); \
 	if [ "$$found" -eq $(words $(SYSTEM_PACKAGES)) ]; then exit 0; fi; \
 	if [ "$$(id -u)" -ne 0 ]; then \
-	    echo "make system: needs root to install: $(SYSTEM_PACKAGES)" >&2; exit 1; fi; \
+	    echo "make system: expected root, to install: $(SYSTEM_PACKAGES)" >&2; exit 1; fi; \
 	export DEBIAN_FRONTEND=noninteractive; \
 	apt-get --quiet --quiet update; \
 	apt-get --quiet --quiet --yes install --no-install-recommends $(SYSTEM_PACKAGES)
@@ -55,8 +55,8 @@ system: ## SLURM, MariaDB and Chromium from Debian's packages, for tests on a cl
 docs: $(INSTALLED) ## the documentation as a site, without network: build/docs/index.html
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
-# A file of tests stays in one process, with what its tests share. Tests on a cluster wait most of their time: several
-# clusters stand side by side.
+# All tests of a file run in one process, because they share fixtures. Tests on a cluster mostly wait: several clusters
+# run in parallel.
 WORKERS ?= 2
 CLUSTERS ?= 4
 define RUN_TESTS
@@ -64,7 +64,7 @@ pytest -m "not slurm $(1)" -n $(WORKERS) --dist loadfile
 pytest -m "slurm $(1)" -n $(CLUSTERS) --dist worksteal tests/slurm
 endef
 
-test: $(INSTALLED) ## all tests but the slow ones
+test: $(INSTALLED) ## all tests except the slow ones
 ifeq ($(PYTEST_ARGS),)
 	$(call RUN_TESTS,and not slow)
 else
@@ -88,10 +88,10 @@ lint: $(INSTALLED) ## style, types and workflow checks
 schema: $(INSTALLED) ## config/schema.json and the key table of config/README.md
 	python scripts/schema.py
 
-# Existing pins stay; newer releases: make lock UV_ARGS=--upgrade. Resolved for Linux.
+# Keeps existing pins. For newer releases: make lock UV_ARGS=--upgrade. Resolved for Linux.
 LOCK_EXTRAS = --extra app --extra dev --extra docs --extra privacy --extra quality --extra slurm
 COMPILE = uv pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate $(UV_ARGS)
-# One line per package: a lock can be read with grep, and a line without a hash is seen at once.
+# One line per package, so that grep finds packages and lines without a hash.
 JOIN_LINES = sed -i -e ':a' -e '/\\$$/{N;s/ *\\\n */ /;ba' -e '}'
 
 lock: $(INSTALLED) ## the lock files from pyproject.toml
@@ -100,7 +100,7 @@ lock: $(INSTALLED) ## the lock files from pyproject.toml
 	$(COMPILE) $(LOCK_EXTRAS) --extra gpu --python-version 3.11 --output-file envs/lock-gpu-py311.txt
 	$(JOIN_LINES) envs/lock-*.txt
 
-wheelhouse: $(INSTALLED) ## the locked packages as files, for machines without network: PIP_NO_INDEX=1 PIP_FIND_LINKS=wheelhouse make demo
+wheelhouse: $(INSTALLED) ## package files of the lock for machines without network: PIP_NO_INDEX=1 PIP_FIND_LINKS=wheelhouse make demo
 	tag=$$(python -c 'import sys; print("py%d%d" % sys.version_info[:2])'); \
 	pip download -qq --no-deps --ignore-requires-python --no-build-isolation --require-hashes \
 	    --requirement $(or $(LOCK),envs/lock-$$tag.txt) --dest wheelhouse

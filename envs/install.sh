@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the locked packages, then this project (editable), into the environment of an interpreter.
-# usage: envs/install.sh PYTHON [LOCK]        LOCK: default envs/lock-pyXY.txt of that interpreter
+# Installs the locked packages and then this project (editable) into the environment of an interpreter.
+# usage: envs/install.sh PYTHON [LOCK]        LOCK: by default envs/lock-pyXY.txt of that interpreter
 set -euo pipefail
 
 python="$1"
@@ -12,14 +12,14 @@ if [[ ! -f "$lock" ]]; then
     exit 1
 fi
 
-# --no-deps and --ignore-requires-python: tensorflow-privacy declares old pins and Python < 3.12, and needs neither.
+# --no-deps and --ignore-requires-python: tensorflow-privacy declares old pins and Python < 3.12 but needs neither.
 pip_install() {
     "$python" -m pip install --disable-pip-version-check --no-input -qq \
         --no-deps --ignore-requires-python --no-build-isolation "$@"
 }
 
 echo "Installing $(grep -c '==' "$lock") locked packages from ${lock#"$root"/}: about two minutes the first time ..."
-# Some packages have no wheel: they are built with the locked setuptools and wheel, so these come first.
+# Packages without a wheel are built with the locked setuptools and wheel, which must be there before.
 pip_install --require-hashes -r <(grep -E '^(setuptools|wheel)==' "$lock")
 pip_install --require-hashes -r "$lock"
 pip_install --editable "$root"

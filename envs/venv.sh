@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes a virtual environment with a suitable Python, if it is not there yet, and installs a lock into it.
-# usage: envs/venv.sh VENV [PYTHON [LOCK]]        PYTHON: default the first suitable one that is found
+# Creates a virtual environment with a suitable Python unless it exists, and installs a lock into it.
+# usage: envs/venv.sh VENV [PYTHON [LOCK]]        PYTHON: by default the first suitable one that is found
 set -euo pipefail
 
 venv="$1"
@@ -27,7 +27,7 @@ find_python() {
 create() {
     if "$1" -c 'import ensurepip' 2>/dev/null; then
         "$1" -m venv --clear "$venv"
-    else # Debian and Ubuntu without python3-venv: the interpreter's own pip puts one into the environment
+    else # Debian and Ubuntu without python3-venv: the interpreter's own pip installs pip into the environment
         "$1" -m venv --clear --without-pip "$venv"
         "$1" -m pip --python "$venv/bin/python" install -qq pip
     fi
