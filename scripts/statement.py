@@ -53,8 +53,8 @@ def setting(options: argparse.Namespace) -> Setting:
     if options.strides_s is not None:
         given["strides_s"] = tuple(options.strides_s)
     if options.protocol:
-        asked = {"channels": options.channels, "scaling": options.scaling}
-        recipe = Recipe.with_defaults(options.protocol, "detector", **asked)
+        wanted = {"channels": options.channels, "scaling": options.scaling}
+        recipe = Recipe.with_defaults(options.protocol, "detector", **wanted)
         given["scaling"] = recipe.scaling
         given["reach_s"] = reach_s(recipe.protocol, recipe.channels, recipe.scaling)
     study = options.ledger.with_name("study.json")

@@ -58,6 +58,7 @@ class Majority(Detector):
     Settings: ClassVar[type[MajoritySettings]] = MajoritySettings
     title: ClassVar[str] = "Majority"
     version: ClassVar[int] = 1
+    # Both, because a published protocol costs nothing at either; `mechanisms` refuses to count labels.
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     role: ClassVar[Role] = BASELINE
 
@@ -124,6 +125,7 @@ class ElapsedTime(Detector):
     Settings: ClassVar[type[ElapsedTimeSettings]] = ElapsedTimeSettings
     title: ClassVar[str] = "Elapsed time"
     version: ClassVar[int] = 1
+    # As for `Majority`.
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     role: ClassVar[Role] = CLOCK
 
@@ -239,6 +241,7 @@ class PublicSigns(Detector):
     Settings: ClassVar[type[PublicSignsSettings]] = PublicSignsSettings
     title: ClassVar[str] = "Public signs"
     version: ClassVar[int] = 1
+    # Both, because a rule that reads no training rows spends nothing at either.
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     role: ClassVar[Role] = LITERATURE
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "always"

@@ -103,8 +103,9 @@ class AuditSettings(Settings):
         """
         membership = self.trainings * (people + 1 if unit == "subject" else 2)
         with_canaries = self.runs + self.repetitions
-        asked = with_canaries + 1 + (self.repetitions > 0)
+        attacked = with_canaries + 1 + (self.repetitions > 0)
         if part == "detector":
-            return membership + asked
+            return membership + attacked
         released = membership + with_canaries + self.trainings + people
-        return released + asked if has_discriminator else released
+        # The discriminator is attacked in trainings of its own, besides those of the releases.
+        return released + attacked if has_discriminator else released

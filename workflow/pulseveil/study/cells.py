@@ -21,6 +21,7 @@ from pulseveil.privacy.budget import Unit
 from pulseveil.study.audit_settings import Part
 from pulseveil.study.study import Evaluation
 
+# Stands for a missing part in paths and tables; studies may not give a model this name.
 NONE = "none"
 
 
@@ -81,6 +82,7 @@ class GeneratorCell(NamedTuple):
             "cohort": self.cohort,
             "generator": self.generator,
             "unit": self.unit,
+            # One spelling per number, so that 1 and 1.0 are one folder.
             "epsilon_generator": number_label(self.epsilon),
         }
 
@@ -203,4 +205,6 @@ class DetectorPack:
     @property
     def train(self) -> Train:
         """Training windows of the pack's detectors; rules always learn from real labels."""
+        # A rule is what models are compared with: fitted to synthetic labels it would be another rule per
+        # row.
         return "real" if self.timeline else self.evaluation.train

@@ -169,6 +169,7 @@ class _Description(Settings):
     seed: int
     form: _Form
     trained_stride_s: float = 1.0
+    # Files of older versions have no reach: they bound nothing for a minute of raw seconds.
     trained_reach_s: float | None = None
 
 
@@ -210,6 +211,7 @@ class DetectorJob(TrainingJob):
 
     def cells(self) -> Iterator[dict[str, Any]]:
         """Run keys of each Scores file, in the order of the job's outputs."""
+        # In the order of `DetectorPack.axes`, by which the plan names the files of the outputs.
         axes = product(self.generators, self.subjects, self.noise, self.seeds)
         for generator, subjects, noise, seed in axes:
             yield {

@@ -179,9 +179,9 @@ def setting(study: Study) -> Setting:
 
 
 def _few_seeds(spends: Sequence[Spend], seeds: int) -> Iterator[str]:
-    asked = dict.fromkeys((spend.seeds_asked, _who(spend)) for spend in spends if seeds < spend.seeds_asked)
-    if asked:
-        needed = ", ".join(f"{number} for {who}" for number, who in asked)
+    lacking = dict.fromkeys((spend.seeds_asked, _who(spend)) for spend in spends if seeds < spend.seeds_asked)
+    if lacking:
+        needed = ", ".join(f"{number} for {who}" for number, who in lacking)
         yield f"seeds: {seeds} is too few to show use of private data; it takes {needed}"
 
 

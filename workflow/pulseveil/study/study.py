@@ -275,6 +275,7 @@ class Study(Settings):
     def _fill(cls, values: Any) -> Any:
         if not isinstance(values, Mapping):
             raise ValueError("expected a mapping of keys")
+        # Before validation, because a field's default cannot depend on another key.
         values = dict(values)
         paper = values.get("protocol") == "paper"
         values.setdefault("channels", "published" if paper else "physiological")
@@ -380,6 +381,7 @@ def check_study(values: Any, source: str) -> Study:
     >>> study.channels, study.scaling, study.delta
     ('physiological', 'calibration', 1e-05)
     """
+    # Again for values that `load_yaml` did not read, such as Snakemake's configuration.
     limits.check_values(values, source)
     values, old_keys = _respelled(values, source)
     try:
@@ -422,6 +424,7 @@ def _cohort(name: str, values: Any, source: str) -> CohortSettings:
     if kind not in known:
         raise InputError(explain_choice(source, f"cohorts.{name}.kind", kind, known))
     settings: CohortSettings = _settings("cohorts", str(kind), values, f"cohorts.{name}", source)
+    # Files of cohorts are inputs of rules, in which Snakemake takes braces for wildcards.
     for key, value in settings:
         if isinstance(value, Path):
             require_plain_path(value, f"{source}: cohorts.{name}.{key}")
@@ -437,6 +440,7 @@ def _models(
     for i, model in enumerate(models):
         if model.kind not in known:
             raise InputError(explain_choice(source, f"{group}[{i}].kind", model.kind, known))
+        # `none` stands for a missing part in paths and tables.
         if model.name in seen or model.name == "none":
             raise InputError(f"{source}: {group}[{i}].name: {model.name!r} is taken; give each its own name")
         seen.add(model.name)

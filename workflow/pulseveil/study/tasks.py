@@ -82,6 +82,7 @@ def tasks(plan: Plan) -> Iterator[Task]:
     )
     # Windows for generators are cut only where an evaluation needs a generator.
     learnt = dict.fromkeys(cell.cohort for cell in plan.generator_cells())
+    # Of every cohort, also of one that no evaluation uses: the summary reads the windows of all.
     for cohort in plan.study.cohorts:
         yield Task("prepare_cohort", WindowsCell(cohort, "detector"))
     for cohort in learnt:
@@ -164,6 +165,7 @@ def job(plan: Plan, task: Task) -> Job:
                 calibration_s=study.calibration_s,
             )
         case "extract_features" | "extract_synthetic_features", _, _:
+            # One recipe for both: detectors train on features of one kind and are tested on the other.
             return FeatureJob(
                 study=study.name,
                 versions=(identity.FEATURES,),

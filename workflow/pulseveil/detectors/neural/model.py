@@ -101,6 +101,7 @@ class NeuralModel(DetectorModel):
     def _fit_private(cls, settings: Any, training: Training) -> FittedNetwork:
         network = cls.private_network(settings, *training.features.features.shape[1:])
         (mechanism,) = cls.kind.mechanisms(settings, training.budget)
+        # From the public number of windows, because the counted one is a private value.
         how = noised_training(settings, public_windows(training.budget))
         weights, entry = _fit_noised(network, training, how, mechanism)
         return FittedNetwork(network, weights, settings.batch_size, (entry,))
