@@ -108,24 +108,27 @@ class Fitted(Protocol):
 class DetectorKind(Protocol):
     """Description of a kind of detector for plans, without slow imports such as TensorFlow.
 
-    Settings: the kind's keys in the study.
-    version: rises whenever the same settings and stream give other scores.
-    title, colour: the kind's name for readers, and the colour of its marks in figures.
-    role: "model" for a kind that learns from sensor data. All other roles are rules, which are compared with
-        models and fitted to the real training subjects even where models train on synthetic windows.
-        "majority" gives the most frequent answer, which every model must beat. "elapsed_time" sees the clock
-        alone. "public_signs" sees no data of the study, so that a private model must beat it. "rule" is any
-        other rule.
-    private_units: the units at which the kind has a private training. The mechanisms of that training follow
-        from public constants alone. A kind without private units keeps the defaults of `mechanisms`,
-        `audited_settings`, `programs` and `private_differences`.
-    programs: the versions of the programs that train privately (see `privacy.programs`).
-    private_differences: what else a private training changes beside clipping and noise.
-    public_knowledge: when the kind reads public scales and signs, which exist for few scalings only.
-    share_without_bins: the share of `expected_seconds` that remains for spectra with hardly any bins; with 1
-        plans take the seconds as they are.
-    model: the kind's `DetectorModel` as `module:Class`, which jobs import and plans do not. An empty text
-        means that the kind is its own model (`Detector`).
+    Attributes:
+        Settings: Keys of the kind in a study.
+        version: Number that rises whenever the same settings and stream give other scores.
+        title: Name of the kind for readers.
+        colour: Colour of its marks in figures.
+        role: "model" for a kind that learns from sensor data. All other roles are rules, which are compared
+            with models and fitted to the real training subjects even where models train on synthetic windows.
+            "majority" gives the most frequent answer, which every model must beat. "elapsed_time" sees the
+            clock alone. "public_signs" sees no data of the study, so that a private model must beat it.
+            "rule" is any other rule.
+        uses_tensorflow: Whether training and scoring start TensorFlow.
+        private_units: Units at which the kind has a private training, whose mechanisms follow from public
+            constants alone. A kind without private units keeps the defaults of `mechanisms`,
+            `audited_settings`, `programs` and `private_differences`.
+        programs: Versions of the programs that train privately (see `privacy.programs`).
+        private_differences: What else a private training changes beside clipping and noise.
+        public_knowledge: When the kind reads public scales and signs, which exist for few scalings only.
+        share_without_bins: Share of `expected_seconds` that remains for spectra with hardly any bins; with 1
+            plans take the seconds as they are.
+        model: The kind's `DetectorModel` as `module:Class`, which jobs import and plans do not. An empty text
+            means that the kind is its own model (`Detector`).
     """
 
     Settings: ClassVar[type[DetectorSettings]]

@@ -23,13 +23,12 @@ from pulseveil.study.jobs import GeneratorJob
 def assess(models: store.Models, synthetic: SyntheticSet, windows: WindowSet) -> pd.DataFrame:
     """Table of quality with one row per fold, measure, signal and condition, beside the run keys.
 
-    value, low, high: the measure between synthetic and training windows, and its 95 % interval over people
-        where one is defined.
-    floor, floor_low, floor_high: mean, minimum and maximum of the measure between two halves of the training
-        people, over several halvings.
-    held_out: the measure between training people and people that the generator never saw, where the cohort
-    has
-        such people and the measure is defined for one person.
+    - `value`, `low`, `high`: the measure between synthetic and training windows, and its 95 % interval over
+      people where one is defined.
+    - `floor`, `floor_low`, `floor_high`: mean, minimum and maximum of the measure between two halves of the
+      training people, over several halvings.
+    - `held_out`: the measure between training people and people that the generator never saw, where the cohort
+      has such people and the measure is defined for one person.
 
     Distances are in SDs of the training windows, per signal.
     """

@@ -205,6 +205,5 @@ class DetectorPack:
     @property
     def train(self) -> Train:
         """Training windows of the pack's detectors; rules always learn from real labels."""
-        # A rule is what models are compared with: fitted to synthetic labels it would be another rule per
-        # row.
+        # Synthetic windows have no time, which `elapsed_time` needs, and one rule serves all rows.
         return "real" if self.timeline else self.evaluation.train
