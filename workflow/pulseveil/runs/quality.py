@@ -27,8 +27,8 @@ def assess(models: store.Models, synthetic: SyntheticSet, windows: WindowSet) ->
       people where one is defined.
     - `floor`, `floor_low`, `floor_high`: mean, minimum and maximum of the measure between two halves of the
       training people, over several halvings.
-    - `held_out`: the measure between training people and people that the generator never saw, where the cohort
-      has such people and the measure is defined for one person.
+    - `held_out`: the measure between training people and people that the generator never saw, where the
+      cohort has such people and the measure is defined for one person.
 
     Distances are in SDs of the training windows, per signal.
     """
