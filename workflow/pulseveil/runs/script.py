@@ -58,8 +58,7 @@ def read_job(text: str, kind: type[AnyJob]) -> AnyJob:
     """Read a job from its JSON.
 
     Raises:
-        InputError: a key is wrong (the message names it), or the plan was made by another version of the
-        code.
+        InputError: a key is wrong (the message names it), or another version of the code made the plan.
     """
     try:
         job = kind.model_validate_json(text)

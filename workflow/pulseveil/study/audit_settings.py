@@ -42,14 +42,14 @@ class AuditSettings(Settings):
     repetitions: int = Field(
         100,
         ge=0,
-        description="trainings of which fair coins decide which include one and the same canary; 0: none",
+        description="trainings with or without one and the same canary, by fair coins; 0: none",
     )
     windows_each: int = Field(4, gt=0, description="windows per synthetic person")
     radius: float = Field(3.0, gt=0, description="standard deviations between a canary and the mean")
     released_subjects: int = Field(
         5,
         gt=0,
-        description="synthetic subjects that an audited generator releases, or fewer if its evaluations do",
+        description="most synthetic subjects that an audited generator releases",
     )
 
     @model_validator(mode="after")

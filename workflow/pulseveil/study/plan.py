@@ -337,8 +337,7 @@ def make_plan(study: Study) -> Plan:
 
     Raises:
         InputError: the plan has too many runs, a protocol gives invalid folds, a name cannot be part of a
-        path,
-            or a model has no private training for one of its budgets.
+            path, or a model has no private training for one of its budgets.
     """
     outlines = {
         name: registry.load("cohorts", settings.kind)(settings).outline()
