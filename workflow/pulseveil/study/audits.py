@@ -58,7 +58,7 @@ def trained_models(plan: Plan, cell: AuditedCell) -> int:
 def synthetic_subjects(plan: Plan, cell: AuditedCell) -> int:
     """Number of synthetic subjects of one audit.
 
-    For a detector: the most that it learns from in the audited evaluations. For a generator: as many, but at
+    For a detector: the most that it learns from in the audited evaluations. For a generator: the same, but at
     most `released_subjects` of the audit.
     """
     if cell.generator == NONE:
