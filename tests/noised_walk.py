@@ -55,7 +55,7 @@ class Walk(Generator):
         n = budget.known_population().records(budget.unit)
         return (
             accounting.calibrate(
-                budget, name="walk", n=n, q=1.0, room=n, steps=settings.steps, clip_norm=1.0
+                budget, name="walk", n=n, q=1.0, capacity=n, steps=settings.steps, clip_norm=1.0
             ),
         )
 

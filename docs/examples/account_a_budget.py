@@ -10,14 +10,14 @@ delta = 1e-5
 # One noised sum over all people, such as the query of `class_means`, within epsilon 1 per person.
 budget = Budget(epsilon=1.0, delta=delta, unit="subject", population=people)
 n = people.records("subject")
-query = accounting.calibrate(budget, name="query", n=n, q=1.0, room=n, steps=1, clip_norm=1.0)
+query = accounting.calibrate(budget, name="query", n=n, q=1.0, capacity=n, steps=1, clip_norm=1.0)
 print(f"one query: noise multiplier {query.noise_multiplier:.4f}")
 
 # 200 steps of DP-SGD for single windows. Each step draws a window with probability q = 32/504. A smaller q
-# would need less noise. `room` is the capacity: the most windows that a step can hold.
+# would need less noise. `capacity` is the most windows that a step can hold.
 budget = Budget(epsilon=10.0, delta=delta, unit="window", population=people)
 n = people.records("window")
-steps = accounting.calibrate(budget, name="network", n=n, q=32 / n, room=n, steps=200, clip_norm=1.0)
+steps = accounting.calibrate(budget, name="network", n=n, q=32 / n, capacity=n, steps=200, clip_norm=1.0)
 print(f"200 steps: noise multiplier {steps.noise_multiplier:.4f}")
 
 # The same mechanism, accounted in three ways: by privacy loss distributions, which the ledger states; by

@@ -69,10 +69,10 @@ class Dense:
 DENSE = Dense(6, 16, 48)
 
 
-def mechanism(n: int = 30, q: float = 1.0, room: int | None = None, **changes: Any) -> Mechanism:
+def mechanism(n: int = 30, q: float = 1.0, capacity: int | None = None, **changes: Any) -> Mechanism:
     """One step of windows, with hardly any noise."""
     values = {"unit": "window", "steps": 1, "clip_norm": 0.2, "noise_multiplier": 1e-7, **changes}
-    return Mechanism("case", n=n, q=q, room=room or n, **values)
+    return Mechanism("case", n=n, q=q, capacity=capacity or n, **values)
 
 
 def examples(n: int = 30, k: int = 1, network: Network = DENSE) -> Examples:
@@ -224,10 +224,10 @@ def check_draws() -> None:
 
 
 def check_cut() -> None:
-    """A draw above the room is cut to it, and no record is cut more often than others."""
-    n, room = 40, 20
-    order = dpsgd.draw(recipe(mechanism(n, q=0.9, steps=2000, room=room)), NOISE, "draws").order
-    assert (order >= 0).sum(axis=1).max() == room, "more records than the room"
+    """A draw above the capacity is cut to it, and no record is cut more often than others."""
+    n, capacity = 40, 20
+    order = dpsgd.draw(recipe(mechanism(n, q=0.9, steps=2000, capacity=capacity)), NOISE, "draws").order
+    assert (order >= 0).sum(axis=1).max() == capacity, "more records than the capacity"
     counts = np.bincount(order[order >= 0], minlength=n)
     assert stats.chisquare(counts).pvalue > _RARE, "some records are cut more often than others"
 

@@ -40,11 +40,11 @@ _FIRST = 2
 
 @dataclass(frozen=True)
 class Draws:
-    """Sums of draws from `records` records, of which the first two add nothing; `room`: places of a step."""
+    """Sums of draws from `records` records, of which the first two add nothing."""
 
     sum_of: SumOf
     records: int
-    room: int
+    capacity: int
 
     @property
     def others(self) -> list[int]:
@@ -91,15 +91,15 @@ def shifts(draws: Draws, seed: int = 0) -> Shifts:
     )
 
 
-def padded(order: Sequence[int], room: int) -> NDArray[np.int32]:
-    """A step's record numbers (room), free places last."""
-    row = np.full(room, ABSENT, np.int32)
+def padded(order: Sequence[int], capacity: int) -> NDArray[np.int32]:
+    """A step's record numbers (capacity), free places last."""
+    row = np.full(capacity, ABSENT, np.int32)
     row[: len(order)] = order
     return row
 
 
 def of_learner(
-    network: Network | Learner, rows: int, others: int, *, room: int | None = None, step: int = 3
+    network: Network | Learner, rows: int, others: int, *, capacity: int | None = None, step: int = 3
 ) -> Draws:
     """The draws of a network that `dpsgd` trains, of records of `rows` rows each, in one of its steps."""
     learner, records = as_learner(network), others + _FIRST
@@ -109,7 +109,7 @@ def of_learner(
     start = dpsgd.start(first)
     start = start._replace(moments=start.moments._replace(step=tf.constant(step)))
     scales = dpsgd.Scales(*(tf.constant(value) for value in (CLIP_NORM, 0.0, 1.0, 1 / CLIP_NORM)))
-    places = records if room is None else room
+    places = records if capacity is None else capacity
 
     def sum_of(order: Sequence[int]) -> Array:
         chance = dpsgd.Chance(tf.constant(padded(order, places)[np.newaxis]), tf.constant([[7, 8]]))

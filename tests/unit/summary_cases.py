@@ -65,7 +65,7 @@ def ledger_of(keys: Mapping[str, Any], epsilon: str, *, secret: bool = True, ste
         return np.array([], dtype=np.str_)
     budget = Budget(value, 1e-5, keys["unit"])
     n = 14 if keys["unit"] == "subject" else 14 * 37
-    query = accounting.calibrate(budget, name="query", n=n, q=1.0, room=n, steps=steps, clip_norm=1.0)
+    query = accounting.calibrate(budget, name="query", n=n, q=1.0, capacity=n, steps=steps, clip_norm=1.0)
     noise = Noise(bytes(32), secret)
     entry = ledger.close(query, steps_noised=steps, delta=1e-5, noise=noise, public_quantities=(), program=1)
     named = replace(entry, inputs={**keys, "fold": "S2", "release": "a"})

@@ -125,7 +125,7 @@ def test_candidates_that_a_model_doubts_are_taken_in_random_order():
 
 
 def test_an_audit_trains_and_judges_as_often_as_was_planned(monkeypatch):
-    # All canaries are in, for whom the public number of people has just enough room.
+    # All canaries are in, for whom the public number of people has just enough capacity.
     monkeypatch.setattr(canaries, "coins", lambda count: np.ones(count, bool))
     # Threads are set when TensorFlow starts, which it has in the process of all tests.
     monkeypatch.setattr(tensorflow, "start", lambda threads: None)

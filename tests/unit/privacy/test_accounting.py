@@ -28,8 +28,8 @@ def full_batch(multiplier, steps=1, unit="window", n=495):
     return Mechanism("full", unit, n, 1, n, steps, 1.0, multiplier)
 
 
-def sampled(multiplier, steps=160, q=Q, n=495, room=None):
-    return Mechanism("sampled", "window", n, q, room or n, steps, 1.0, multiplier)
+def sampled(multiplier, steps=160, q=Q, n=495, capacity=None):
+    return Mechanism("sampled", "window", n, q, capacity or n, steps, 1.0, multiplier)
 
 
 def epsilon_of_windows(mechanisms, k, delta):
@@ -37,9 +37,9 @@ def epsilon_of_windows(mechanisms, k, delta):
     return epsilon_of_groups([(mechanism, k) for mechanism in mechanisms], delta)
 
 
-def calibrated(epsilon, delta, steps, q=1.0, n=14, room=None):
+def calibrated(epsilon, delta, steps, q=1.0, n=14, capacity=None):
     budget = Budget(epsilon, delta, "subject")
-    return calibrate(budget, name="x", n=n, q=q, room=room or n, steps=steps, clip_norm=0.5)
+    return calibrate(budget, name="x", n=n, q=q, capacity=capacity or n, steps=steps, clip_norm=0.5)
 
 
 def hockey_stick(epsilon, first, second):
@@ -132,15 +132,15 @@ def test_poisson_steps_of_published_noise(epsilon, multiplier):
 
 
 @pytest.mark.parametrize(
-    ("room", "published"), [(495, 0.999), (112, 0.999), (88, 1.009), (80, 1.16), (72, 1.91), (64, 3.20)]
+    ("capacity", "published"), [(495, 0.999), (112, 0.999), (88, 1.009), (80, 1.16), (72, 1.91), (64, 3.20)]
 )
-def test_a_small_room_costs_privacy(room, published):
-    assert epsilon_pld([sampled(4.34, room=room)], 1e-3) == pytest.approx(published, rel=2e-3)
+def test_a_small_capacity_costs_privacy(capacity, published):
+    assert epsilon_pld([sampled(4.34, capacity=capacity)], 1e-3) == pytest.approx(published, rel=2e-3)
 
 
-@pytest.mark.parametrize(("epsilon", "room"), [(10, 495), (10, 80), (1, 112), (0.1, 495), (0.1, 80)])
-def test_calibration_keeps_to_the_budget_and_wastes_little(epsilon, room):
-    found = calibrated(epsilon, 1e-5, steps=160, q=Q, n=495, room=room)
+@pytest.mark.parametrize(("epsilon", "capacity"), [(10, 495), (10, 80), (1, 112), (0.1, 495), (0.1, 80)])
+def test_calibration_keeps_to_the_budget_and_wastes_little(epsilon, capacity):
+    found = calibrated(epsilon, 1e-5, steps=160, q=Q, n=495, capacity=capacity)
     assert 0.995 * epsilon <= epsilon_pld([found], 1e-5) <= epsilon
 
 
@@ -155,9 +155,9 @@ def test_calibration_of_few_and_of_many_sampled_steps(steps):
 def test_calibration_takes_less_than_two_seconds_once():
     calibrated(2, 1e-5, steps=1)
     started = time.process_time()
-    found = calibrated(2, 1e-5, steps=1000, q=Q, n=495, room=112)
+    found = calibrated(2, 1e-5, steps=1000, q=Q, n=495, capacity=112)
     first, started = time.process_time() - started, time.process_time()
-    again = calibrated(2, 1e-5, steps=1000, q=Q, n=495, room=112)
+    again = calibrated(2, 1e-5, steps=1000, q=Q, n=495, capacity=112)
     assert first < 2
     assert time.process_time() - started < 0.01
     assert again == found
@@ -165,10 +165,10 @@ def test_calibration_takes_less_than_two_seconds_once():
 
 def test_calibrated_mechanism_is_the_one_asked_for():
     budget = Budget(3, 1e-5, "window")
-    found = calibrate(budget, name="cnn", n=495, q=Q, room=112, steps=20, clip_norm=0.25)
+    found = calibrate(budget, name="cnn", n=495, q=Q, capacity=112, steps=20, clip_norm=0.25)
     assert replace(found, noise_multiplier=1.0) == Mechanism("cnn", "window", 495, Q, 112, 20, 0.25, 1.0)
     with pytest.raises(ValueError, match="no noise for epsilon inf"):
-        calibrate(NOT_PRIVATE, name="cnn", n=495, q=Q, room=112, steps=20, clip_norm=0.25)
+        calibrate(NOT_PRIVATE, name="cnn", n=495, q=Q, capacity=112, steps=20, clip_norm=0.25)
 
 
 @pytest.mark.parametrize(("multiplier", "q"), [(0.5, 0.1), (1.0, Q), (3.0, 0.5)])
@@ -195,7 +195,7 @@ def test_160_poisson_steps_have_the_delta_of_simulated_losses():
     assert abs(gains.mean() - 1e-2) < 4 * gains.std() / np.sqrt(len(gains))
 
 
-def cut_draw(taken, others, room, direction):
+def cut_draw(taken, others, capacity, direction):
     """All cut draws of `taken` records at +1 and `others` at `direction`, each drawn with probability 1/2.
 
     The sum's distribution {value: weight}, where the subset kept is uniformly random.
@@ -204,7 +204,7 @@ def cut_draw(taken, others, room, direction):
     records = [1.0] * taken + [direction] * others
     for drawn in itertools.product([False, True], repeat=len(records)):
         members = [record for record, is_in in zip(records, drawn, strict=True) if is_in]
-        kept = list(itertools.combinations(members, min(room, len(members))))
+        kept = list(itertools.combinations(members, min(capacity, len(members))))
         for subset in kept:
             value = sum(subset)
             sums[value] = sums.get(value, 0) + 0.5 ** len(records) / len(kept)
@@ -214,19 +214,19 @@ def cut_draw(taken, others, room, direction):
 @pytest.mark.parametrize("direction", [-1.0, 0.0, 1.0])
 @pytest.mark.parametrize("group", [1, 2])
 def test_cut_draws_are_never_accounted_below_all_draws_of_a_small_set(group, direction):
-    n, room, sigma = 5, 3, 1.0
-    step = [sampled(sigma, steps=1, q=0.5, n=n, room=room)]
+    n, capacity, sigma = 5, 3, 1.0
+    step = [sampled(sigma, steps=1, q=0.5, n=n, capacity=capacity)]
     first, second = (
-        {(value, sigma): weight for value, weight in cut_draw(k, n - group, room, direction).items()}
+        {(value, sigma): weight for value, weight in cut_draw(k, n - group, capacity, direction).items()}
         for k in (group, 0)
     )
     for delta in (1e-1, 1e-3):
         assert delta_of(epsilon_of_windows(step, group, delta), first, second) <= delta * (1 + 1e-6)
 
 
-@pytest.mark.parametrize("room", [495, 64])
-def test_more_windows_of_a_person_never_cost_less(room):
-    step = [sampled(4.34, room=room)]
+@pytest.mark.parametrize("capacity", [495, 64])
+def test_more_windows_of_a_person_never_cost_less(capacity):
+    step = [sampled(4.34, capacity=capacity)]
     found = [epsilon_of_windows(step, k, 1e-3) for k in (1, 2, 3, 5)]
     assert found[0] == epsilon_pld(step, 1e-3)
     assert found == sorted(found)
@@ -244,9 +244,9 @@ def test_seeing_a_person_in_sampled_windows_is_close_to_a_ten_times_finer_grid()
 
 
 @pytest.mark.parametrize("multiplier", [0.915, 4.34, 28.6])
-@pytest.mark.parametrize("room", [495, 88])
-def test_order_of_the_printed_values(multiplier, room):
-    step = [sampled(multiplier, room=room)]
+@pytest.mark.parametrize("capacity", [495, 88])
+def test_order_of_the_printed_values(multiplier, capacity):
+    step = [sampled(multiplier, capacity=capacity)]
     pld, rdp = epsilon_pld(step, 1e-5), epsilon_rdp(step, 1e-5)
     assert pld < rdp < 1.6 * pld
     assert 5 * pld < epsilon_unamplified(step, 1e-5)
@@ -268,9 +268,9 @@ def test_rdp_of_full_batches_by_hand():
 
 
 def test_rdp_of_a_cut_draw_that_never_overflows_is_that_of_poisson_draws():
-    found = epsilon_rdp([sampled(4.34, room=494)], 1e-5)
+    found = epsilon_rdp([sampled(4.34, capacity=494)], 1e-5)
     assert found == pytest.approx(epsilon_rdp([sampled(4.34)], 1e-5), rel=1e-9)
-    assert epsilon_rdp([sampled(4.34, room=70)], 1e-5) > 1.2 * found
+    assert epsilon_rdp([sampled(4.34, capacity=70)], 1e-5) > 1.2 * found
 
 
 def test_small_orders_that_do_not_converge_do_not_fill_the_log(caplog):
@@ -338,7 +338,7 @@ def test_nothing_costs_nothing():
 def test_a_whole_study_of_both_units_fits_into_time_and_memory():
     """Whole persons in 70 models of each cell; a fixed fine grid of losses would need gigabytes."""
     cells = [(full_batch(2.2, 20, unit="subject", n=14), 1)]
-    cells += [(sampled(s, steps, room=112), 37) for s, steps in ((1.06, 160), (2.1, 1000), (48.2, 160))]
+    cells += [(sampled(s, steps, capacity=112), 37) for s, steps in ((1.06, 160), (2.1, 1000), (48.2, 160))]
     started = time.process_time()
     assert epsilon_of_groups(cells * 70, 1e-5) > 1e4
     assert time.process_time() - started < 5

@@ -162,7 +162,7 @@ def test_each_record_is_drawn_independently_with_probability_q():
     cases.check_draws()
 
 
-def test_a_draw_above_the_room_is_cut_at_random():
+def test_a_draw_above_the_capacity_is_cut_at_random():
     cases.check_cut()
 
 

@@ -161,7 +161,7 @@ def with_shuffling(patch):
         size = round(mechanism.expected_batch)
         passes = -(-mechanism.steps * size // mechanism.n)
         numbers = np.concatenate([rng.permutation(mechanism.n) for _ in range(passes)])
-        order = np.full((mechanism.steps, mechanism.room), records.ABSENT, np.int32)
+        order = np.full((mechanism.steps, mechanism.capacity), records.ABSENT, np.int32)
         order[:, :size] = numbers[: mechanism.steps * size].reshape(mechanism.steps, size)
         return order
 
@@ -173,7 +173,7 @@ def with_batches_of_one_size(patch):
 
     def draw(mechanism, rng):
         size = round(mechanism.expected_batch)
-        order = np.full((mechanism.steps, mechanism.room), records.ABSENT, np.int32)
+        order = np.full((mechanism.steps, mechanism.capacity), records.ABSENT, np.int32)
         for row in order:
             row[:size] = rng.permutation(mechanism.n)[:size]
         return order
@@ -191,9 +191,9 @@ def with_one_draw(patch):
 
 def with_the_first_rows_of_a_draw(patch):
     def draw(mechanism, rng):
-        order = np.full((mechanism.steps, mechanism.room), records.ABSENT, np.int32)
+        order = np.full((mechanism.steps, mechanism.capacity), records.ABSENT, np.int32)
         for row in order:
-            drawn = np.flatnonzero(rng.random(mechanism.n) < mechanism.q)[: mechanism.room]
+            drawn = np.flatnonzero(rng.random(mechanism.n) < mechanism.q)[: mechanism.capacity]
             row[: len(drawn)] = drawn
         return order
 

@@ -19,7 +19,7 @@ rows = arrays(np.float64, (3, 4), elements=st.floats(-1e308, 1e308))
 
 
 def query(multiplier=1.0, clip_norm=1.5, n=14, **changes):
-    values = {"name": "means", "unit": "subject", "n": n, "q": 1, "room": n, "steps": 1}
+    values = {"name": "means", "unit": "subject", "n": n, "q": 1, "capacity": n, "steps": 1}
     values |= {"clip_norm": clip_norm, "noise_multiplier": multiplier}
     return Mechanism(**(values | changes))
 
@@ -119,7 +119,9 @@ def test_nobody_and_broken_people_are_noise_alone():
         assert np.isfinite(release(values, query(), SECRET)).all()
 
 
-@pytest.mark.parametrize("changes", [{"steps": 2}, {"q": 0.5, "steps": 3}, {"n": 13, "room": 13, "steps": 3}])
+@pytest.mark.parametrize(
+    "changes", [{"steps": 2}, {"q": 0.5, "steps": 3}, {"n": 13, "capacity": 13, "steps": 3}]
+)
 def test_steps_beyond_the_mechanism_draws_and_too_many_records_are_refused(changes):
     with pytest.raises(ValueError, match="steps over all of at most"):
         release(np.zeros((14, 3)), query(**changes), SECRET, step=2)

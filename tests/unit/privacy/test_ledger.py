@@ -48,7 +48,7 @@ def test_an_entry_has_exactly_the_keys_of_the_contract_in_order(tmp_path):
 
 
 def test_values_are_those_published_for_this_noise():
-    entry = closed(replace(POISSON, room=495))
+    entry = closed(replace(POISSON, capacity=495))
     assert entry.epsilon_pld == pytest.approx(0.999, rel=2e-3)
     assert entry.epsilon_unamplified == pytest.approx(12.58, rel=2e-3)
     assert entry.epsilon_pld < entry.epsilon_rdp < 1.2
@@ -93,7 +93,7 @@ def test_counts_of_a_compiled_program_are_taken():
 )
 def test_an_entry_whose_values_contradict_each_other_is_refused(tmp_path, changes):
     path = written(tmp_path, [closed()], lambda values: [values[0] | changes])
-    with pytest.raises(InputError, match="n, q and room give"):
+    with pytest.raises(InputError, match=r"n, q and room .* give"):
         ledger.read(path)
 
 
@@ -101,7 +101,7 @@ def test_an_entry_whose_values_contradict_each_other_is_refused(tmp_path, change
     "changes",
     [
         {"q": 32 / 495, "expected_batch": 32.0},
-        {"room": 72},
+        {"capacity": 72},
         {"noise_multiplier": 5.0},
         {"delta": 1e-2},
         {"steps_accounted": 200, "steps_noised": 200},
@@ -166,7 +166,7 @@ def test_the_noise_of_a_calibrated_budget_settles_at_that_budget():
     from pulseveil.privacy.accounting import calibrate
 
     budget = Budget(8.0, 1e-5, "subject")
-    found = calibrate(budget, name="logistic", n=14, q=1, room=14, steps=20, clip_norm=0.25)
+    found = calibrate(budget, name="logistic", n=14, q=1, capacity=14, steps=20, clip_norm=0.25)
     assert closed(found, delta=1e-5).epsilon_pld == pytest.approx(8.0, rel=1e-6)
 
 

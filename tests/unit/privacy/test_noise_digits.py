@@ -204,7 +204,7 @@ def _scales(deviation: float, divisor: float, rate: float) -> dpsgd.Scales:
 def _noise_multiplier(steps: int) -> float:
     budget, records = Budget(EPSILON, DELTA, "window"), OTHERS + 1
     return accounting.calibrate(
-        budget, name="x", n=records, q=1.0, room=records, steps=steps, clip_norm=CLIP_NORM
+        budget, name="x", n=records, q=1.0, capacity=records, steps=steps, clip_norm=CLIP_NORM
     ).noise_multiplier
 
 

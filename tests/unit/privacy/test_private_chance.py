@@ -88,7 +88,9 @@ def test_no_record_moves_what_others_add_to_dgan_or_timegan(adversaries, window,
 @pytest.mark.parametrize("rows", [WINDOW, SUBJECT], ids=["window", "subject"])
 def test_free_places_change_nothing(rows):
     network = drawn_sums.detector("cnn", **drawn_sums.SMALL_DETECTORS["cnn"])
-    narrow, wide = (drawn_sums.of_learner(network, rows, others=12, room=room) for room in (14, 80))
+    narrow, wide = (
+        drawn_sums.of_learner(network, rows, others=12, capacity=capacity) for capacity in (14, 80)
+    )
     for order in ([], [5], narrow.others):
         assert np.linalg.norm(narrow.sum_of(order) - wide.sum_of(order)) < ROUNDING
 

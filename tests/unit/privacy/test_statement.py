@@ -117,7 +117,7 @@ def test_generator_and_detector_of_a_cell_compose_through_a_minute():
 
 
 def test_folds_and_seeds_of_a_kind_are_shown_once_at_their_most_expensive():
-    small = replace(SUBJECT, n=13, room=13, noise_multiplier=2.0)
+    small = replace(SUBJECT, n=13, capacity=13, noise_multiplier=2.0)
     models = [
         entry(m, evaluation="real", detector="means", seed=seed, fold=fold, release=f"{fold}{seed}")
         for m, fold in ((SUBJECT, "S2"), (small, "S3"))

@@ -123,7 +123,7 @@ def test_every_training_is_the_studys_own_with_a_key_of_its_own(fixed_coins, mon
     settings = AuditSettings(trainings=3, canaries=2, runs=4, repetitions=0)
     audit_generator(job(epsilon_generator=8.0, noise_mode="secret", audit=settings, audits=100), windows())
     assert len(calls) == settings.trained_models("generator", "subject", 5)
-    # Without a person the public number stays; beside canaries it has room for both.
+    # Without a person the public number stays; beside canaries it has capacity for both.
     sizes = [budget.known_population().subjects for _, budget in calls]
     assert sizes == [5] * (3 * 6) + [7] * (3 + 4) + [5] * 5
     assert all(budget.noise.secret for _, budget in calls)

@@ -117,7 +117,7 @@ def test_a_detector_of_real_and_synthetic_windows_learns_from_one_release_in_eve
     assert all(len(rows) == 10 for rows in seen)
 
 
-def test_the_public_number_of_records_makes_room_for_the_canaries():
+def test_the_public_number_of_records_has_capacity_for_the_canaries():
     plain, with_canaries = (job().fold(with_canaries=flag) for flag in (False, True))
     assert len(with_canaries.train_subjects) == len(plain.train_subjects) + SMALL.canaries
     windows = job(unit="window").fold(with_canaries=True)

@@ -9,13 +9,14 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pulseveil.app.synthesis import Generated, require_confirmation
 from pulseveil.core import identity, store
 from pulseveil.core.identity import number_label
+from pulseveil.privacy import ledger
 from pulseveil.release.cards import data_card, model_card
 from pulseveil.release.export import export_csv
 
@@ -64,7 +65,7 @@ def export(generated: Generated, form: Form, *, confirmed_not_private: bool = Fa
         "statement.txt": facts.claim.statement.encode(),
     }
     if facts.claim.entries:
-        entries = [asdict(entry) for entry in facts.claim.entries]
+        entries = [ledger.as_json_values(entry) for entry in facts.claim.entries]
         files["ledger.json"] = (json.dumps(entries, indent=2) + "\n").encode()
     return Export(f"{stem}.zip", _zip(files))
 

@@ -87,7 +87,7 @@ class ClassMeans(Detector):
         n = budget.known_population().records(budget.unit)
         return (
             accounting.calibrate(
-                budget, name="class_means", n=n, q=1.0, room=n, steps=1, clip_norm=settings.clip_norm
+                budget, name="class_means", n=n, q=1.0, capacity=n, steps=1, clip_norm=settings.clip_norm
             ),
         )
 

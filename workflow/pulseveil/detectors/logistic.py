@@ -77,7 +77,7 @@ def descent_mechanism(descent: Descent, budget: Budget) -> Mechanism:
     """Mechanism of a training within `budget`: `descent.steps` noised sums over all records."""
     n = budget.known_population().records(budget.unit)
     return accounting.calibrate(
-        budget, name="logistic", n=n, q=1.0, room=n, steps=descent.steps, clip_norm=descent.clip_norm
+        budget, name="logistic", n=n, q=1.0, capacity=n, steps=descent.steps, clip_norm=descent.clip_norm
     )
 
 

@@ -87,7 +87,7 @@ def mechanism(name: str, training: NoisedTraining, budget: Budget) -> Mechanism:
     # Every step takes all people: Poisson sampling of 14 people is never better.
     q = min(1.0, training.batch_size / n) if budget.unit == "window" else 1.0
     return accounting.calibrate(
-        budget, name=name, n=n, q=q, room=n, steps=training.steps, clip_norm=training.clip_norm
+        budget, name=name, n=n, q=q, capacity=n, steps=training.steps, clip_norm=training.clip_norm
     )
 
 

@@ -67,7 +67,7 @@ def moments_mechanism(private: PrivateMoments, budget: Budget) -> Mechanism:
     """The one query of a training within `budget`."""
     n = budget.known_population().records(budget.unit)
     return accounting.calibrate(
-        budget, name="moments", n=n, q=1.0, room=n, steps=1, clip_norm=private.clip_norm
+        budget, name="moments", n=n, q=1.0, capacity=n, steps=1, clip_norm=private.clip_norm
     )
 
 

@@ -117,7 +117,7 @@ def discriminator_mechanism(model: str, private: PrivateGAN, budget: Budget) -> 
     n = budget.known_population().records(budget.unit)
     q = min(1.0, private.batch_size / n) if budget.unit == "window" else 1.0
     return accounting.calibrate(
-        budget, name="discriminator", n=n, q=q, room=n, steps=private.steps, clip_norm=private.clip_norm
+        budget, name="discriminator", n=n, q=q, capacity=n, steps=private.steps, clip_norm=private.clip_norm
     )
 
 
@@ -199,7 +199,7 @@ def timegan_mechanisms(private: PrivateTimeGAN, budget: Budget) -> tuple[Mechani
         name="embedder",
         n=n,
         q=q,
-        room=n,
+        capacity=n,
         steps=private.embedder_steps,
         clip_norm=private.embedder_clip_norm,
     )
@@ -208,7 +208,7 @@ def timegan_mechanisms(private: PrivateTimeGAN, budget: Budget) -> tuple[Mechani
         name="discriminator",
         n=n,
         q=q,
-        room=n,
+        capacity=n,
         steps=private.steps,
         clip_norm=private.clip_norm,
         beside=(embedder,),
@@ -246,7 +246,7 @@ def autoencoder_mechanism(private: PrivateAutoencoder, budget: Budget) -> Mechan
     n = budget.known_population().records(budget.unit)
     q = min(1.0, private.batch_size / n) if budget.unit == "window" else 1.0
     return accounting.calibrate(
-        budget, name="autoencoder", n=n, q=q, room=n, steps=private.steps, clip_norm=private.clip_norm
+        budget, name="autoencoder", n=n, q=q, capacity=n, steps=private.steps, clip_norm=private.clip_norm
     )
 
 

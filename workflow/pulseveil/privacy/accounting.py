@@ -31,7 +31,7 @@ _TAIL = 10
 _RANGES = {
     "n": (1, 1e9),
     "q": (1e-9, 1),
-    "room": (1, 1e9),
+    "capacity": (1, 1e9),
     "steps": (1, 1e5),
     "noise_multiplier": (1e-3, 1e9),
     "delta": (1e-15, 1),
@@ -43,7 +43,7 @@ class _Steps(NamedTuple):
 
     n: int
     q: float
-    room: int
+    capacity: int
     noise_multiplier: float
     group: int
     times: int
@@ -62,7 +62,7 @@ def calibrate(
     name: str,
     n: int,
     q: float,
-    room: int,
+    capacity: int,
     steps: int,
     clip_norm: float,
     beside: Sequence[Mechanism] = (),
@@ -75,12 +75,12 @@ def calibrate(
     """
     if not budget.is_private:
         raise ValueError(f"mechanism {name}: there is no noise for epsilon {budget.epsilon}")
-    check_ranges({"n": n, "q": q, "room": room, "steps": steps}, f"mechanism {name}")
+    check_ranges({"n": n, "q": q, "capacity": capacity, "steps": steps}, f"mechanism {name}")
     others = _compose(_ones(beside))
     if _epsilon(others, "REPLACE_SPECIAL", budget.delta) >= budget.epsilon:
         raise ValueError(f"mechanism {name}: what runs beside it spends all of epsilon {budget.epsilon}")
-    multiplier = _least_noise(budget.epsilon, budget.delta, n, q, room, steps, others)
-    return Mechanism(name, budget.unit, n, q, room, steps, clip_norm, multiplier)
+    multiplier = _least_noise(budget.epsilon, budget.delta, n, q, capacity, steps, others)
+    return Mechanism(name, budget.unit, n, q, capacity, steps, clip_norm, multiplier)
 
 
 def check_ranges(values: Mapping[str, float], source: str) -> None:
@@ -113,7 +113,7 @@ def epsilon_replace_one(mechanisms: Sequence[Mechanism], delta: float) -> float:
 def epsilon_rdp(mechanisms: Sequence[Mechanism], delta: float) -> float:
     """Epsilon by Renyi differential privacy: an independent way to `epsilon_pld`, and looser.
 
-    Except for rooms that overflow often, where the library's distribution of cut draws is the looser one.
+    If draws are cut often, the library's distribution of cut draws is the looser one.
 
     Source: Mironov, Talwar and Zhang 2019, converted as in Canonne, Kamath and Steinke 2020.
     """
@@ -128,7 +128,7 @@ def epsilon_rdp(mechanisms: Sequence[Mechanism], delta: float) -> float:
 
 def epsilon_unamplified(mechanisms: Sequence[Mechanism], delta: float) -> float:
     """Epsilon of the same noise when each record is in every step: what remains if the draws become known."""
-    return epsilon_pld([replace(mechanism, q=1, room=mechanism.n) for mechanism in mechanisms], delta)
+    return epsilon_pld([replace(mechanism, q=1, capacity=mechanism.n) for mechanism in mechanisms], delta)
 
 
 def gaussian_mu(mechanisms: Sequence[Mechanism]) -> float | None:
@@ -167,8 +167,8 @@ def _compose(groups: Iterable[Group]) -> _Composition:
         if mechanism.sampler == "full batch":
             squared_mu += mechanism.steps * (k / mechanism.noise_multiplier) ** 2
         else:
-            room, group = min(mechanism.room, mechanism.n), int(min(k, mechanism.n))
-            one = _Steps(mechanism.n, mechanism.q, room, mechanism.noise_multiplier, group, times=1)
+            capacity, group = min(mechanism.capacity, mechanism.n), int(min(k, mechanism.n))
+            one = _Steps(mechanism.n, mechanism.q, capacity, mechanism.noise_multiplier, group, times=1)
             sampled[one] += mechanism.steps
     counted = sorted(one._replace(times=times) for one, times in sampled.items())
     return _Composition(math.sqrt(squared_mu), tuple(counted))
@@ -210,7 +210,7 @@ def _distribution(composition: _Composition, relation: str) -> Any:
 
 def _reach(steps: _Steps) -> float:
     """How far a group moves the sum, in standard deviations; in a cut draw it may push out as many others."""
-    moves = 2 if steps.room < steps.n else 1
+    moves = 2 if steps.capacity < steps.n else 1
     return moves * steps.group / steps.noise_multiplier
 
 
@@ -223,9 +223,9 @@ def _step_distribution(steps: _Steps, relation: str, grid: float) -> Any:
         "value_discretization_interval": grid,
         "neighboring_relation": library.NeighboringRelation[relation],
     }
-    if steps.room < steps.n:
+    if steps.capacity < steps.n:
         return losses.from_truncated_subsampled_gaussian_mechanism(
-            steps.n, steps.q, steps.room, steps.noise_multiplier, **shared
+            steps.n, steps.q, steps.capacity, steps.noise_multiplier, **shared
         )
     return losses.from_gaussian_mechanism(steps.noise_multiplier, sampling_prob=steps.q, **shared)
 
@@ -242,9 +242,9 @@ def _group_distribution(steps: _Steps, grid: float) -> Any:
             steps.noise_multiplier, moves * taken, shares, value_discretization_interval=grid
         )
 
-    if steps.room >= steps.n:
+    if steps.capacity >= steps.n:
         return mixture(1)
-    overflow = binom.sf(steps.room - steps.group, steps.n - steps.group, steps.q)
+    overflow = binom.sf(steps.capacity - steps.group, steps.n - steps.group, steps.q)
     return mixture(2).compute_mixture(mixture(1), overflow)
 
 
@@ -268,11 +268,11 @@ def _renyi_curve(steps: _Steps) -> NDArray[np.float64]:
             accountant.compose(library.PoissonSampledDpEvent(steps.q, gaussian))
         return np.asarray(accountant.rdp)
 
-    if steps.room >= steps.n:
+    if steps.capacity >= steps.n:
         return curve(1)
     powers = library.rdp.RdpAccountant().orders - 1
-    full = binom.logsf(steps.room - 1, steps.n - 1, steps.q)
-    open_capacity = binom.logcdf(steps.room - 1, steps.n - 1, steps.q)
+    full = binom.logsf(steps.capacity - 1, steps.n - 1, steps.q)
+    open_capacity = binom.logcdf(steps.capacity - 1, steps.n - 1, steps.q)
     return np.asarray(np.logaddexp(open_capacity + powers * curve(1), full + powers * curve(2)) / powers)
 
 
@@ -295,7 +295,7 @@ def _gaussian_epsilon(mu: float, delta: float) -> float:
 
 @lru_cache(maxsize=1024)
 def _least_noise(
-    epsilon: float, delta: float, n: int, q: float, room: int, steps: int, others: _Composition
+    epsilon: float, delta: float, n: int, q: float, capacity: int, steps: int, others: _Composition
 ) -> float:
     from scipy.optimize import brentq
 
@@ -310,7 +310,7 @@ def _least_noise(
         if q == 1:
             mu = math.hypot(others.mu, math.sqrt(steps) / multiplier)
             return _epsilon(others._replace(mu=mu), "REPLACE_SPECIAL", delta) - epsilon
-        own = _Steps(n, q, min(room, n), multiplier, group=1, times=steps)
+        own = _Steps(n, q, min(capacity, n), multiplier, group=1, times=steps)
         together = tuple(sorted((*others.sampled, own)))
         return _epsilon(others._replace(sampled=together), "REPLACE_SPECIAL", delta) - epsilon
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar
 
 from pulseveil.core.errors import InputError
@@ -89,7 +89,7 @@ class Mechanism:
     """`steps` Gaussian mechanisms on sums of records, each record clipped to L2 norm `clip_norm`.
 
     unit: what one record is. n: public number of records. q: probability with which a step includes a record;
-    1 means all of them. room: capacity, the most records of a step (n for a full batch); a larger draw is
+    1 means all of them. capacity: the most records of a step (n for a full batch); a larger draw is
     cut to a uniformly random subset. noise_multiplier: standard deviation of the noise on the sum, divided by
     `clip_norm`. Neighbouring data sets differ in one record, whose contribution is zero in one of them.
     """
@@ -98,7 +98,7 @@ class Mechanism:
     unit: Unit
     n: int
     q: float
-    room: int
+    capacity: int
     steps: int
     clip_norm: float
     noise_multiplier: float
@@ -107,7 +107,7 @@ class Mechanism:
         checks = {
             "n": self.n > 0,
             "q": 0 < self.q <= 1,
-            "room": self.room > 0,
+            "capacity": self.capacity > 0,
             "steps": self.steps > 0,
             "clip_norm": self.clip_norm > 0,
             "noise_multiplier": self.noise_multiplier > 0,
@@ -115,17 +115,23 @@ class Mechanism:
         for name, holds in checks.items():
             if not holds:
                 raise ValueError(f"mechanism {self.name}: {name} {getattr(self, name)} is out of range")
-        if self.q == 1 and self.room < self.n:
+        if self.q == 1 and self.capacity < self.n:
             raise ValueError(
                 f"mechanism {self.name}: a full batch of {self.n} needs capacity for all of them"
             )
+
+    def __repr__(self) -> str:
+        # Fingerprints hash this text, and noise is derived from fingerprints: the field's first name, room,
+        # stays in it, or no stored state could go on.
+        values = {item.name.replace("capacity", "room"): getattr(self, item.name) for item in fields(self)}
+        return f"Mechanism({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
     @property
     def sampler(self) -> Sampler:
         """How a step draws its records."""
         if self.q == 1:
             return "full batch"
-        return "poisson" if self.room >= self.n else "truncated poisson"
+        return "poisson" if self.capacity >= self.n else "truncated poisson"
 
     @property
     def expected_batch(self) -> float:

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from pulseveil.core import limits
 from pulseveil.core.atomic import write_json
@@ -21,6 +21,8 @@ from pulseveil.privacy.budget import Mechanism, Sampler, Unit
 from pulseveil.privacy.noise import Noise
 
 NEIGHBOURS = "zero-out"
+# Fields whose key in `ledger.json` has another name: keys are a contract with stored files.
+_KEYS = {"capacity": "room"}
 # What dp-accounting 0.6 finds on another machine differs in the seventh digit.
 _AGREEMENT = 1e-3
 
@@ -43,7 +45,7 @@ class Entry:
     sampler: Sampler
     n: int
     q: float
-    room: int
+    capacity: Annotated[int, Field(alias=_KEYS["capacity"])]
     expected_batch: float
     clip_norm: float
     noise_multiplier: float
@@ -69,7 +71,7 @@ class Entry:
         mechanism = self.as_mechanism()
         if (self.sampler, self.expected_batch) != (mechanism.sampler, mechanism.expected_batch):
             raise ValueError(
-                f"mechanism {self.mechanism}: n, q and room give {mechanism.sampler} draws of "
+                f"mechanism {self.mechanism}: n, q and room (the capacity) give {mechanism.sampler} draws of "
                 f"{mechanism.expected_batch} records, not {self.sampler} draws of {self.expected_batch}"
             )
 
@@ -80,7 +82,7 @@ class Entry:
             self.unit,
             self.n,
             self.q,
-            self.room,
+            self.capacity,
             self.steps_accounted,
             self.clip_norm,
             self.noise_multiplier,
@@ -116,7 +118,7 @@ def close(
         sampler=mechanism.sampler,
         n=mechanism.n,
         q=mechanism.q,
-        room=mechanism.room,
+        capacity=mechanism.capacity,
         expected_batch=mechanism.expected_batch,
         clip_norm=mechanism.clip_norm,
         noise_multiplier=mechanism.noise_multiplier,
@@ -141,9 +143,14 @@ def package_versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in names}
 
 
+def as_json_values(entry: Entry) -> dict[str, Any]:
+    """An entry as keys and values of `ledger.json`, in the order of the fields."""
+    return {_KEYS.get(name, name): value for name, value in asdict(entry).items()}
+
+
 def to_json(entry: Entry) -> str:
     """An entry as one JSON object, keys in the order of the fields."""
-    return json.dumps(asdict(entry))
+    return json.dumps(as_json_values(entry))
 
 
 def from_json(text: str, source: str = "ledger") -> Entry:
@@ -153,7 +160,7 @@ def from_json(text: str, source: str = "ledger") -> Entry:
 
 def write(path: Path, entries: Sequence[Entry]) -> None:
     """Write `ledger.json`: a JSON list, one object a mechanism."""
-    write_json(path, [asdict(entry) for entry in entries])
+    write_json(path, [as_json_values(entry) for entry in entries])
 
 
 def read(path: Path) -> tuple[Entry, ...]:
@@ -191,7 +198,7 @@ def _values(text: str | bytes, source: str) -> Any:
 def _entry(value: Any, source: str) -> Entry:
     if not isinstance(value, dict):
         raise InputError(f"{source}: expected a JSON object, found {type(value).__name__}")
-    keys = [item.name for item in fields(Entry)]
+    keys = [_KEYS.get(item.name, item.name) for item in fields(Entry)]
     missing, unknown = set(keys) - set(value), set(value) - set(keys)
     if missing or unknown:
         raise InputError(
@@ -205,7 +212,7 @@ def _entry(value: Any, source: str) -> Entry:
         key = ".".join(map(str, first["loc"]))
         told = first.get("ctx", {}).get("error", first["msg"])
         raise InputError(": ".join(filter(None, (source, key, str(told))))) from None
-    numbers = {name: getattr(entry, name) for name in ("n", "q", "room", "noise_multiplier", "delta")}
+    numbers = {name: getattr(entry, name) for name in ("n", "q", "capacity", "noise_multiplier", "delta")}
     numbers["steps"] = entry.steps_accounted
     accounting.check_ranges(numbers, f"{source}: mechanism {entry.mechanism}")
     if "program" not in entry.versions:

@@ -148,16 +148,16 @@ def draw(mechanism: Mechanism, rng: np.random.Generator) -> NDArray[np.int32]:
     Each of the n records is in each step with probability q, independently of all else (Poisson sampling); a
     draw above the capacity is cut to a uniformly random subset. With q = 1 each step holds all records.
     """
-    return draws(rng, n=mechanism.n, q=mechanism.q, room=mechanism.room, steps=mechanism.steps)
+    return draws(rng, n=mechanism.n, q=mechanism.q, capacity=mechanism.capacity, steps=mechanism.steps)
 
 
-def draws(rng: np.random.Generator, *, n: int, q: float, room: int, steps: int) -> NDArray[np.int32]:
+def draws(rng: np.random.Generator, *, n: int, q: float, capacity: int, steps: int) -> NDArray[np.int32]:
     """The draws (steps, capacity) of `draw`, where there is no mechanism: for models without privacy."""
-    order = np.full((steps, room), ABSENT, np.int32)
+    order = np.full((steps, capacity), ABSENT, np.int32)
     for row in order:
         drawn = np.flatnonzero(rng.random(n) < q)
-        if len(drawn) > room:
-            drawn = rng.permutation(drawn)[:room]
+        if len(drawn) > capacity:
+            drawn = rng.permutation(drawn)[:capacity]
         row[: len(drawn)] = drawn
     return order
 
@@ -169,6 +169,6 @@ def with_released(
 
     Those are numbered from the mechanism's n upwards. No draw is cut for them.
     """
-    drawn = draws(rng, n=released, q=mechanism.q, room=released, steps=mechanism.steps)
+    drawn = draws(rng, n=released, q=mechanism.q, capacity=released, steps=mechanism.steps)
     both = np.hstack([order, np.where(drawn == ABSENT, ABSENT, drawn + mechanism.n)])
     return np.take_along_axis(both, np.argsort(both == ABSENT, axis=1, kind="stable"), axis=1)

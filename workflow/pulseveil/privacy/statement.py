@@ -314,7 +314,7 @@ def _mechanism(entry: Entry) -> str:
         "full batch": f"all {entry.n} {entry.unit}s in each step",
         "poisson": f"each of {entry.n} {entry.unit}s drawn with probability {entry.q:.4g} in each step",
         "truncated poisson": f"each of {entry.n} {entry.unit}s drawn with probability {entry.q:.4g} in each "
-        f"step, larger draws cut to {entry.room} at random",
+        f"step, larger draws cut to {entry.capacity} at random",
     }[entry.sampler]
     secret = "noise from a secret key" if entry.is_private else "not private (reproducible noise)"
     return (

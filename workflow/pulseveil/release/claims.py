@@ -150,7 +150,7 @@ def _agree(planned: Sequence[Mechanism], run: Sequence[Mechanism]) -> bool:
 
     def known(mechanism: Mechanism) -> tuple[Any, ...]:
         m = mechanism
-        return m.name, m.unit, m.n, round(m.q, 9), m.room, m.steps, round(m.clip_norm, 9)
+        return m.name, m.unit, m.n, round(m.q, 9), m.capacity, m.steps, round(m.clip_norm, 9)
 
     if sorted(map(known, planned)) != sorted(map(known, run)):
         return False

@@ -105,15 +105,15 @@ def audit_generator(job: GeneratorAuditJob, windows: WindowSet) -> pd.DataFrame:
     # no audited model leaves.
     with tempfile.TemporaryDirectory() as folder:
         key_path = Path(folder) / "key"
-        plain, with_room = (_generator_trainer(job, setting, key_path) for setting in (claimed, audited))
+        plain, extended = (_generator_trainer(job, setting, key_path) for setting in (claimed, audited))
         found = attack_generator(
             _synthesizer(job, plain),
-            _synthesizer(job, with_room),
+            _synthesizer(job, extended),
             windows.take(np.isin(windows.subject, job.subjects)),
             job.audit,
             Defence(Claim(job.model, job.epsilon, job.delta, job.unit), curve(kind, claimed), job.audits),
             job.stream(),
-            _discriminator(job, with_room) if issubclass(kind, Discriminates) else None,
+            _discriminator(job, extended) if issubclass(kind, Discriminates) else None,
         )
     return pd.concat([pd.DataFrame([job.keys()] * len(found)), found], axis=1)
 

@@ -160,7 +160,7 @@ def train(
         randomness.generator(randomness.child(stream, "order")),
         n=len(values),
         q=batch / len(values),
-        room=len(values),
+        capacity=len(values),
         steps=steps,
     )
     data = Examples(*map(tf.constant, examples))
