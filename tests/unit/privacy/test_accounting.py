@@ -167,7 +167,7 @@ def test_calibrated_mechanism_is_the_one_asked_for():
     budget = Budget(3, 1e-5, "window")
     found = calibrate(budget, name="cnn", n=495, q=Q, capacity=112, steps=20, clip_norm=0.25)
     assert replace(found, noise_multiplier=1.0) == Mechanism("cnn", "window", 495, Q, 112, 20, 0.25, 1.0)
-    with pytest.raises(ValueError, match="no noise for epsilon inf"):
+    with pytest.raises(ValueError, match="epsilon inf needs no noise"):
         calibrate(NOT_PRIVATE, name="cnn", n=495, q=Q, capacity=112, steps=20, clip_norm=0.25)
 
 

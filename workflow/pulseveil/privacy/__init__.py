@@ -1,4 +1,4 @@
-"""Privacy: what a training may spend, on whom, how it is noised, and what it says of itself."""
+"""Differential privacy: budgets, sampling, noise, private training, accounting, ledgers and statements."""
 
 # What other packages may use, in reading order.
 __all__ = [  # noqa: RUF022

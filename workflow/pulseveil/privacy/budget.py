@@ -1,7 +1,7 @@
-"""What one training may spend, on whom, and the mechanism that spends it.
+"""Budgets of private trainings, and the mechanisms that spend them.
 
-Every private training is one mechanism: noised sums of clipped records. Sampler and accountant read the same
-object, so that what runs and what is accounted cannot differ.
+A mechanism is a number of noised sums of clipped records. Sampler and accountant read the same object, so
+that what runs is what is accounted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NoiseMode = Literal["secret", "reproducible"]
 
 @dataclass(frozen=True)
 class Population:
-    """Public constants of a training set: they come from the plan and are never counted in the data.
+    """Public constants of a training set: they come from the plan and are never computed from data.
 
     `subjects` people with about `windows_per_subject` windows each, of which `stress_share` are stress.
     """
@@ -32,16 +32,21 @@ class Population:
     stress_share: float
 
     def records(self, unit: Unit) -> int:
-        """The public number of records of a unit."""
+        """Public number of records at a unit.
+
+        >>> people = Population(subjects=14, windows_per_subject=35, stress_share=0.28)
+        >>> people.records("subject"), people.records("window")
+        (14, 490)
+        """
         return self.subjects * (self.windows_per_subject if unit == "window" else 1)
 
 
 @dataclass(frozen=True)
 class Budget:
-    """(epsilon, delta) at a unit of protection; epsilon infinity means that nothing is protected.
+    """(epsilon, delta) of one training at a unit; epsilon infinity means that nothing is protected.
 
-    A private training also needs the `population` that it may assume and, once it runs, the source of its
-    `noise`; `backend` names the optimizer of private networks.
+    A private training also needs the public constants `population` and, once it runs, its source of `noise`.
+    `backend` names the optimizer of private networks.
     """
 
     epsilon: float
@@ -57,7 +62,14 @@ class Budget:
         return math.isfinite(self.epsilon)
 
     def refuse_private(self, model: str, why: str = "") -> None:
-        """Raise InputError when a model without a private training is asked for one; `why` it has none."""
+        """Refuse a private budget for a model that has no private training.
+
+        Args:
+            why: the reason why it has none.
+
+        Raises:
+            InputError: the budget is private.
+        """
         if self.is_private:
             reason = f" ({why})" if why else ""
             raise InputError(
@@ -65,15 +77,23 @@ class Budget:
             )
 
     def known_population(self) -> Population:
-        """The public constants; raises ValueError where a private budget came without them."""
+        """Public constants of the training set.
+
+        Raises:
+            ValueError: the budget has none.
+        """
         if self.population is None:
-            raise ValueError("a private budget needs the public constants of its population")
+            raise ValueError("a private budget needs the public constants of its population; found None")
         return self.population
 
     def noise_source(self) -> Noise:
-        """The source of noise and masks; raises ValueError where a private training came without one."""
+        """Source of noise and draws.
+
+        Raises:
+            ValueError: the budget has none.
+        """
         if self.noise is None:
-            raise ValueError("a private training needs a source of noise")
+            raise ValueError("a private training needs a source of noise; found None")
         return self.noise
 
 
@@ -86,12 +106,23 @@ Sampler = Literal["full batch", "poisson", "truncated poisson"]
 
 @dataclass(frozen=True)
 class Mechanism:
-    """`steps` Gaussian mechanisms on sums of records, each record clipped to L2 norm `clip_norm`.
+    """Gaussian mechanisms: `steps` noised sums of records, each record clipped to L2 norm `clip_norm`.
 
-    unit: what one record is. n: public number of records. q: probability with which a step includes a record;
-    1 means all of them. capacity: the most records of a step (n for a full batch); a larger draw is
-    cut to a uniformly random subset. noise_multiplier: standard deviation of the noise on the sum, divided by
-    `clip_norm`. Neighbouring data sets differ in one record, whose contribution is zero in one of them.
+    Args:
+        unit: what one record is.
+        n: public number of records.
+        q: sampling rate, the probability with which a step includes a record; 1 for full batches.
+        capacity: the most records of one step; a larger draw is cut to a uniformly random subset.
+        noise_multiplier: standard deviation of the noise on the sum, divided by `clip_norm`.
+
+    Raises:
+        ValueError: a number is not positive, q is above 1, or a full batch exceeds the capacity.
+
+    Guarantee:
+        A description, from which `privacy.accounting` computes epsilon. Neighbouring data sets differ in one
+        record of the unit, whose contribution is zero in one of them; n and the divisor stay the same, so
+        that taking part is not hidden. It holds for programs that sample, clip and noise as described; the
+        number of noised steps is checked by `privacy.ledger`.
     """
 
     name: str
@@ -115,36 +146,39 @@ class Mechanism:
         for name, holds in checks.items():
             if not holds:
                 raise ValueError(f"mechanism {self.name}: {name} {getattr(self, name)} is out of range")
+        # A full batch has no draw that could be cut: the accountants take its sum as that of all n records.
         if self.q == 1 and self.capacity < self.n:
             raise ValueError(
-                f"mechanism {self.name}: a full batch of {self.n} needs capacity for all of them"
+                f"mechanism {self.name}: capacity {self.capacity}; expected {self.n} or more for full batches"
             )
 
     def __repr__(self) -> str:
-        # Fingerprints hash this text, and noise is derived from fingerprints: the field's first name, room,
-        # stays in it, or no stored state could go on.
+        # Fingerprints hash this text, and noise is derived from fingerprints: the capacity keeps its first
+        # name, or no stored training could resume and reproducible noise would change.
         values = {item.name.replace("capacity", "room"): getattr(self, item.name) for item in fields(self)}
         return f"Mechanism({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
     @property
     def sampler(self) -> Sampler:
-        """How a step draws its records."""
+        """Sampling scheme of a step: all records, Poisson draws, or Poisson draws cut to the capacity."""
         if self.q == 1:
             return "full batch"
         return "poisson" if self.capacity >= self.n else "truncated poisson"
 
     @property
     def expected_batch(self) -> float:
-        """The expected number of records in a step: the divisor of every noised sum."""
+        """Expected number of records per step, by which every noised sum is divided."""
+        # The size of the draw itself would tell of the draw, which amplification by sampling needs secret.
         return self.n * self.q
 
 
 def at_rate(settings: AnySettings, mechanisms: Sequence[Mechanism], budget: Budget) -> AnySettings:
-    """`settings` whose Poisson draws include each record of `budget` with the largest q of `mechanisms`.
+    """Settings with the largest sampling rate of `mechanisms`, for the number of records of `budget`.
 
-    Of settings whose `private.batch_size` is the number of records that a step expects.
+    An audit adds canaries to the records, and keeps the q of the claim in this way. For settings whose
+    `private.batch_size` is the expected number of records per step.
     """
-    # q times the new number, not the old batch times a ratio: a full batch stays exactly full.
+    # q times the new number, and not the old batch times a ratio: a full batch stays exactly full.
     expected = max(mechanism.q for mechanism in mechanisms) * budget.known_population().records(budget.unit)
     held: Any = settings
     private = held.private.model_copy(update={"batch_size": expected})
@@ -156,9 +190,9 @@ _TRAINING = 5
 
 
 def seeds_asked(mechanisms: Sequence[Mechanism]) -> int:
-    """The fewest seeds of a row whose private parts are `mechanisms`, each seed with noise of its own.
+    """Fewest seeds of a table row whose private parts are `mechanisms`, each seed with its own noise.
 
-    A row of single queries is cheap and hangs on one draw each: it takes 100 seeds. Trainings average their
-    noise over steps and are dear: 5.
+    Single queries are cheap, and the result of each depends on one noise draw: 100 seeds. Trainings average
+    their noise over many steps, and are expensive: 5 seeds.
     """
     return _ONE_QUERY if all(mechanism.steps == 1 for mechanism in mechanisms) else _TRAINING
