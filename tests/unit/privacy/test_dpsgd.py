@@ -17,7 +17,7 @@ from pulseveil.networks.classifiers import CNN, CNNLSTM
 from pulseveil.networks.training import Examples, Weights, row_losses
 from pulseveil.privacy import dpsgd, library_optimizer
 from pulseveil.privacy.clipping import add_noise, clipped_sum
-from pulseveil.privacy.normals import _distance, standard_normals, threefry
+from pulseveil.privacy.normals import _upper_quantile, standard_normals, threefry
 from tests.unit import dpsgd_cases as cases
 from tests.unit.dpsgd_cases import DENSE, NOISE, STREAM, Dense, flat
 
@@ -73,10 +73,10 @@ def test_threefry_gives_the_published_words(key, counter, expected):
 def test_normals_are_quantiles_to_the_error_that_the_cost_of_digits_assumes(compiled):
     """SciPy's quantiles (Cephes) of tails from one half down to those of 96 bits."""
     tails = np.concatenate([np.linspace(1e-9, 0.5, 100_001), 2.0 ** -np.linspace(1, 96, 10_001)])
-    distance = tf.function(_distance, jit_compile=compiled)
+    quantile = tf.function(_upper_quantile, jit_compile=compiled)
     expected = -special.ndtri(tails)
     for sign in (1.0, -1.0):
-        found = distance(tf.constant(tails), tf.constant(sign, tf.float64))
+        found = quantile(tf.constant(tails), tf.constant(sign, tf.float64))
         assert np.abs(found - sign * expected).max() < 2**-45
 
 

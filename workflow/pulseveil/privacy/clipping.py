@@ -1,4 +1,4 @@
-"""Sums of exactly clipped records, and their noise: what every private network training is made of."""
+"""Clipped sums of record gradients, and their noise: the two parts of each private step of a network."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import tensorflow as tf
 from pulseveil.networks.per_example import Note, record_gradients
 from pulseveil.privacy.normals import standard_normals
 
-# Clipped norms stay below the clip norm in spite of rounding.
+# Norms are clipped to this much less than the clip norm: they stay below it in spite of float32 rounding.
 SLACK = 1e-6
-# The grid's step is the deviation's power of two, divided by this: rounding adds 2e-5 of the noise's variance
-# at most. See `normals` for what a finer grid would ask of the noise.
+# The grid's step is the largest power of two in the deviation, divided by this: rounding adds at most 2e-5 of
+# the noise's variance. A finer grid would need more bits of noise (see `normals`).
 GRID_STEPS = 64
-_LOOKED_AT = 8
-# Numbers of a sum whose noise no longer fits a core's cache.
+# So many numbers of noise show whether a step was noised.
+_CHECKED = 8
+# Numbers of a sum whose noise no longer fits into a core's cache.
 _LARGE = 2**17
 _LEAST_FLOAT32 = 2.0**-149
 _EXPONENT_BITS = 0x7FF0000000000000
@@ -29,20 +30,33 @@ def clipped_sum(
     present: tf.Tensor,
     clip_norm: tf.Tensor | float,
 ) -> list[tf.Tensor]:
-    """Sum of the records' gradients, each clipped to L2 norm `clip_norm`: shaped as the parameters.
+    """Sum of per-record gradients, each clipped to L2 norm `clip_norm`: one tensor per parameter.
 
-    `losses(note)` are the losses of the rows of a batch, equally many for each record and next to each other;
-    present (records) is 1 for a record and 0 for padding, which adds nothing. A record whose gradient is not
-    finite counts as zero. Raises InputError for a network that mixes records.
+    A record whose gradient is not finite counts as zero.
+
+    Args:
+        losses: from a note of the network's products to the losses (rows) of a batch. All records have
+            equally many rows, next to each other.
+        present: (records) float32, 1 for a record and 0 for padding, which adds nothing.
+
+    Raises:
+        InputError: a layer of the network mixes records.
+
+    Guarantee:
+        Replacing one record by zero, with all its rows, changes the sum by less than `clip_norm` in L2 norm,
+        over all parameters together. It holds if no row's loss depends on other rows of the batch (see
+        `dpsgd.require_separate_records`), up to rounding of float32 sums of some 1e-5 of the clip norm. The
+        sum has no noise: it must not leave the step.
     """
     gradients = record_gradients(losses, parameters, present.shape[0])
+    # One norm over all parameters and rows: clipping rows or layers one by one would bound another quantity.
     norms = tf.sqrt(gradients.squared_norms())
     finite = tf.math.is_finite(norms)
     weights = tf.where(finite, present * tf.minimum(1.0, clip_norm * (1 - SLACK) / norms), 0.0)
     clipped: list[tf.Tensor] = tf.cond(
         tf.reduce_all(finite),
         lambda: gradients.weighted_sum(weights),
-        # Zero times infinity is not zero: what is not finite is taken out before the sum.
+        # A weight of 0 is not enough: zero times infinity is not zero.
         lambda: gradients.without(finite).weighted_sum(weights),
     )
     return clipped
@@ -51,10 +65,10 @@ def clipped_sum(
 def in_passes(
     one_pass: Callable[[tf.Tensor], list[tf.Tensor]], parameters: Sequence[tf.Tensor], passes: tf.Tensor | int
 ) -> list[tf.Tensor]:
-    """Sum of `one_pass(i)` over i = 0 .. passes - 1, each shaped as the parameters; zero for no passes.
+    """Sum of `one_pass(i)` over i = 0 .. passes - 1, one tensor per parameter; zero for no passes.
 
-    Clipped sums of parts of a batch add up to that of the batch: parts that fit a core's cache are faster,
-    and a draw of any size takes as many of them as it needs.
+    The clipped sums of parts of a batch add up to that of the batch. Parts that fit into a core's cache are
+    faster, and a draw of any size takes as many passes as it needs.
     """
 
     def body(i: tf.Tensor, sums: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
@@ -68,29 +82,42 @@ def in_passes(
 def add_noise(
     sums: Sequence[tf.Tensor], seed: tf.Tensor, deviation: tf.Tensor | float
 ) -> tuple[list[tf.Tensor], tf.Tensor]:
-    """`sums` plus independent normals of a standard deviation, on a public grid; 1, or 0 where no noise came.
+    """Add independent normal noise of a standard deviation to `sums`, and round to a public grid.
 
-    seed (2) int32: never use it with other sums. The noised sums are whole multiples of `grid_step`: what a
-    sum's or the noise's own digits could tell is rounded away before anything is computed from them.
+    Args:
+        seed: (2) int32. Equal noise on other sums would cancel in a difference: use a seed once.
+
+    Returns:
+        The noised sums (float32, whole multiples of `grid_step`), and the number of noised steps (int32): 1,
+        or 0 if there was no noise.
+
+    Guarantee:
+        On the sums of one `clipped_sum`, with `deviation` = noise multiplier times clip norm, this is one
+        Gaussian mechanism. Digits of sums and noise are rounded away before anything is computed from them;
+        `normals` bounds what the finite bits of the noise cost. The seed must be secret, as an adversary who
+        has it can subtract the noise.
     """
+    # In double precision up to the grid: the bound in `normals` includes this addition.
     deviation = tf.cast(deviation, tf.float64)
     step, noised, first = grid_step(deviation), list[tf.Tensor](), 0
     for values in _in_loops(sums):
         sizes = [math.prod(value.shape) for value in values]
+        # Each number of the seed's sequence serves once, whatever the loops: equal noise would cancel.
         noise = deviation * standard_normals(sum(sizes), seed, first)
         for value, part in zip(values, tf.split(noise, sizes), strict=True):
             noisy = tf.cast(value, tf.float64) + tf.reshape(part, value.shape)
             noised.append(_on_grid(noisy, step))
         first += sum(sizes)
-    # The first numbers once more: a second use of `noise` would keep it out of the loop that adds it.
-    came = tf.reduce_any(deviation * standard_normals(_LOOKED_AT, seed) != 0)
+    # The first numbers are computed again: with a second use of `noise`, XLA would not make it in the loop
+    # that adds it.
+    came = tf.reduce_any(deviation * standard_normals(_CHECKED, seed) != 0)
     return noised, tf.cast(came, tf.int32)
 
 
 def _in_loops(sums: Sequence[tf.Tensor]) -> Iterator[list[tf.Tensor]]:
-    """`sums` in order: large ones alone, so that their noise never goes through memory, others together.
+    """Group `sums`, in order, by the XLA loop that adds their noise: large ones alone, others together.
 
-    Each part is a loop that XLA compiles; numbers of noise do not depend on the parts.
+    The noise of a large sum then never goes through memory. The numbers of noise do not depend on the groups.
     """
     small: list[tf.Tensor] = []
     for value in sums:
@@ -106,16 +133,18 @@ def _in_loops(sums: Sequence[tf.Tensor]) -> Iterator[list[tf.Tensor]]:
 
 
 def grid_step(deviation: tf.Tensor) -> tf.Tensor:
-    """Step of the public grid of sums noised with this deviation (float64): a power of two; 0 for none."""
+    """Step of the public grid for noise of this deviation (float64): a power of two; 0 for deviation 0."""
+    # The float's exponent alone: the step depends on public numbers only, and dividing by it is exact.
     exponent = tf.bitcast(deviation, tf.int64) & tf.constant(_EXPONENT_BITS, tf.int64)
     return tf.bitcast(exponent, tf.float64) / GRID_STEPS
 
 
 def _on_grid(values: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-    """float64 `values`, rounded to whole multiples of `step`, a power of two, as float32.
+    """Round float64 `values` to whole multiples of `step`, a power of two, as float32.
 
-    A step of 0, of sums without noise, changes nothing: every float32 number is a multiple of the least one.
+    The step is 0 for sums without noise. They stay as they are: each float32 number is a multiple of the
+    smallest one.
     """
     exact = tf.where(step > 0, step, tf.constant(_LEAST_FLOAT32, tf.float64))
-    # A product with the power's inverse is exact, and cheaper than a division for each value.
+    # A product with the power's inverse is exact, and cheaper than one division per value.
     return tf.cast(tf.round(values * (1 / exact)) * exact, tf.float32)

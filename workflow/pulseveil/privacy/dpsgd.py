@@ -1,8 +1,8 @@
 """DP-SGD (Abadi et al. 2016, arXiv:1607.00133): all steps in one compiled program.
 
-What a step sees of the data is the sum of its records' clipped gradients, plus Gaussian noise, divided by the
-expected batch. Draws, noise and divisor come from the mechanism that is accounted. Data, draws, seeds and
-scales come in as tensors, so that all folds and epsilons of a process share one compilation.
+A step uses the data only through the sum of its records' clipped gradients, plus Gaussian noise, divided by
+the expected batch. Draws, noise and divisor come from the mechanism that is accounted. Data, draws, seeds and
+scales are tensors, so that all folds and epsilons of a process share one compilation.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ logger = logging.getLogger(__name__)
 Optimizer = Literal["adam", "sgd"]
 Update = Callable[..., tuple[list[tf.Tensor], adam.AdamState]]
 
-# Rows that pass through a network at once (see `clipping.in_passes`).
-_ROWS_A_PASS = 32
+# Rows of one pass: more no longer fit into a core's cache (see `clipping.in_passes`).
+_ROWS_PER_PASS = 32
 _SECONDS_BETWEEN_MESSAGES = 10.0
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that is public of a private training.
+    """Public settings of a private training.
 
-    network: of a classifier, which learns by the classifiers' loss, or one that brings a loss of its own.
-    released_records: how many records follow those of the mechanism that a private generator made. They are
-    drawn and clipped alike, but need no noise: their sum is a function of what has been released.
+    network: a classifier's network, which learns by the classifiers' loss, or a learner with its own loss.
+    released_records: number of synthetic records of a private generator, which follow those of the mechanism.
+    They are drawn and clipped alike, but cost nothing: their sum is a function of what was released.
     """
 
     network: Network | Learner
@@ -60,12 +60,12 @@ class Recipe:
 
     @property
     def expected_batch(self) -> float:
-        """The expected number of records in a step, released ones included: the divisor of its sum."""
+        """Expected number of records per step, released ones included, by which its sum is divided."""
         return self.mechanism.expected_batch + self.mechanism.q * self.released_records
 
 
 class Scales(NamedTuple):
-    """Scalars of a step: clip norm, the noise's standard deviation, divisor of the sum, learning rate."""
+    """Scalars of a step: clip norm, standard deviation of the noise, divisor of the sum, learning rate."""
 
     clip_norm: tf.Tensor
     noise_deviation: tf.Tensor
@@ -74,14 +74,14 @@ class Scales(NamedTuple):
 
 
 class Chance(NamedTuple):
-    """What chance decides in some steps: record numbers (steps, capacity), seeds of the noise (steps, 2)."""
+    """Random choices of some steps: record numbers (steps, capacity), seeds of the noise (steps, 2), int32."""
 
     order: tf.Tensor
     noise_seeds: tf.Tensor
 
 
 class State(NamedTuple):
-    """A training between two steps; `noised` counts the steps whose sum got noise."""
+    """State of a training between two steps; `noised` counts the steps whose sum got noise."""
 
     parameters: Sequence[tf.Tensor]
     moments: adam.AdamState
@@ -94,32 +94,46 @@ Program = Callable[[State, Examples, Chance, tf.Tensor, Scales], State]
 def fit(
     recipe: Recipe, examples: Examples, noise: Noise, stream: Stream, checkpoint: Checkpoint | None = None
 ) -> tuple[Weights, int]:
-    """Train from fresh weights; returns them, and how many steps were noised, lost ones included.
+    """Train a network from fresh weights by DP-SGD; an interrupted training goes on as `resume` says.
 
-    examples: arrays of the mechanism's n records, and then of the released ones, with k rows each: x (n, k,
-    *inputs), target (n, k, targets), weight (n, k); of classifiers, inputs are (signals, bins) and targets 2.
-    A record's loss is the weighted sum over its rows. `stream` decides first weights and the training's own
-    chance (dropout, latent values), which need no secret; draws and noise come from `noise`. Nothing of a
-    step is logged. See `resume` for how an interrupted training goes on. Raises InputError for a network that
-    mixes records.
+    Args:
+        examples: arrays of the mechanism's n records and then of the released ones, with k rows each: x (n, k,
+            *inputs), target (n, k, targets), weight (n, k). Inputs of classifiers are (signals, bins), targets
+            2. A record's loss is the weighted sum over its rows.
+        noise: source of draws and noise.
+        stream: decides first weights, dropout and latent values, which need no secret.
+
+    Returns:
+        The trained weights, and the number of noised steps, lost ones included.
+
+    Raises:
+        InputError: the network mixes records.
+
+    Guarantee:
+        The weights after all steps, and every state before, are the output of `recipe.mechanism`, at its unit
+        and for zero-out neighbours: epsilon is that of `privacy.accounting` for it. It assumes secret noise,
+        one key for one training, `examples` whose rows of a record depend on no other record, and released
+        records of a generator that is private itself. Time, memory and float32 rounding are not covered.
     """
     require_separate_records(recipe.network)
-    started = told = time.monotonic()
+    started = reported = time.monotonic()
     first_weights = recipe.network.start(randomness.generator(randomness.child(stream, "initial")))
-    secret = fingerprint(recipe, examples, first_weights)
+    # As secret as the data, of which it is a hash without noise: it must never be logged or stored.
+    own_fingerprint = fingerprint(recipe, examples, first_weights)
     data = Examples(*map(tf.constant, examples))
     seed = tf.constant(randomness.stateless_seed(randomness.child(stream, "dropout")))
     run, steps = program(recipe.network, examples.x.shape[1], recipe.optimizer), recipe.mechanism.steps
 
     def begin(attempt: int) -> Advance[State]:
-        chance = draw(recipe, noise, secret, attempt)
+        chance = draw(recipe, noise, own_fingerprint, attempt)
 
         def advance(state: State, first: int, last: int) -> State:
-            nonlocal told
+            nonlocal reported
             block = Chance(*(tf.constant(values[first:last]) for values in chance))
             after = run(state, data, block, seed, scales(recipe))
-            if time.monotonic() - told > _SECONDS_BETWEEN_MESSAGES:
-                told = time.monotonic()
+            # The message names the step alone: loss, gradients and drawn records are not noised.
+            if time.monotonic() - reported > _SECONDS_BETWEEN_MESSAGES:
+                reported = time.monotonic()
                 logger.info("private step %d of %d", last, steps)
             return after
 
@@ -127,32 +141,31 @@ def fit(
 
     state = start(first_weights)
     course = Course(state, partial(from_arrays, state), to_arrays, begin)
-    state, lost = Resumable(recipe.mechanism, secret, noise, checkpoint).train(course)
+    state, lost = Resumable(recipe.mechanism, own_fingerprint, noise, checkpoint).train(course)
     logger.info("%d private steps, %.1f s", steps, time.monotonic() - started)
     return Weights(state.parameters, []), int(state.noised) + lost
 
 
 def start(weights: Weights) -> State:
-    """The state before the first step."""
+    """State before the first step."""
     parameters = [tf.constant(value) for value in weights.parameters]
     return State(parameters, adam.start(parameters), tf.constant(0))
 
 
 def scales(recipe: Recipe) -> Scales:
-    """The scalars of a recipe's steps."""
+    """Scalars of a recipe's steps."""
     mechanism = recipe.mechanism
+    # The deviation on the sum, before the division: the divisor takes no part in the accounting.
     deviation = mechanism.noise_multiplier * mechanism.clip_norm
     values = (mechanism.clip_norm, deviation, recipe.expected_batch, recipe.learning_rate)
     return Scales(*(tf.constant(value, tf.float32) for value in values))
 
 
 def draw(recipe: Recipe, noise: Noise, fingerprint: str, attempt: int = 0) -> Chance:
-    """Draws and noise seeds of all steps of an attempt, as arrays.
-
-    They hang on the fingerprint of data and training: the same key never gives other data the same noise,
-    which would lay their difference bare.
-    """
+    """Draws and noise seeds of all steps of an attempt, as arrays."""
     mechanism = recipe.mechanism
+    # The path holds the fingerprint of data and training: other data never get the same noise of a key, under
+    # which the difference of two sums would have none.
     path = (mechanism.name, fingerprint, attempt)
     order = records.draw(mechanism, noise.generator(*path, "draws"))
     if recipe.released_records:
@@ -164,13 +177,13 @@ def draw(recipe: Recipe, noise: Noise, fingerprint: str, attempt: int = 0) -> Ch
 
 @lru_cache(maxsize=16)
 def program(network: Network | Learner, rows: int, optimizer: Optimizer) -> Program:
-    """`(state, examples, chance, dropout seed, scales) -> state` after the steps of `chance`.
+    """Compiled program `(state, examples, chance, dropout seed, scales) -> state` over the steps of `chance`.
 
-    A record has `rows` rows. Noise of deviation 0 and an infinite clip norm make the training of a model
-    without privacy.
+    A record has `rows` rows. With noise of deviation 0 and an infinite clip norm, the same program trains a
+    model without privacy.
     """
     learner = as_learner(network)
-    at_once = max(1, _ROWS_A_PASS // rows)
+    at_once = max(1, _ROWS_PER_PASS // rows)
     update = layers.fused(_update_by(optimizer))
 
     def step(
@@ -181,11 +194,14 @@ def program(network: Network | Learner, rows: int, optimizer: Optimizer) -> Prog
         seed: tf.Tensor,
         scales: Scales,
     ) -> State:
+        # XLA needs passes of one shape: the last one may read beyond the capacity.
         padded = tf.pad(order, ((0, at_once),), constant_values=records.ABSENT)
 
         def one_pass(i: tf.Tensor) -> list[tf.Tensor]:
             numbers = tf.slice(padded, [i * at_once], [at_once])
             batch = _rows(learner, examples, numbers, rows)
+            # Keyed by record number: keyed by position, drawing one record would change the dropout of the
+            # records behind it, and amplification by sampling would not hold.
             seeds = seeds_of(seed, numbers, rows)
 
             def losses(note: Note) -> tf.Tensor:
@@ -203,6 +219,7 @@ def program(network: Network | Learner, rows: int, optimizer: Optimizer) -> Prog
 
     def run(state: State, examples: Examples, chance: Chance, seed: tf.Tensor, scales: Scales) -> State:
         def body(i: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
+            # The state's step counts over blocks and resumptions; i starts at 0 in each block.
             own_seed = draws.child_seed(seed, state.moments.step)
             own_chance = (chance.order[i], chance.noise_seeds[i])
             return i + 1, compiled_step(state, examples, *own_chance, own_seed, scales)
@@ -215,7 +232,10 @@ def program(network: Network | Learner, rows: int, optimizer: Optimizer) -> Prog
 
 
 def _update_by(optimizer: Optimizer) -> Callable[[State, list[tf.Tensor], tf.Tensor, Scales], State]:
-    """The end of a step: noise on the sums, division, and a step of the optimizer."""
+    """End of a step: noise on the sums, division, and an update by the optimizer.
+
+    All after `add_noise` is post-processing of the noised sums and of public numbers.
+    """
 
     def update(state: State, sums: list[tf.Tensor], noise_seed: tf.Tensor, scales: Scales) -> State:
         noised, count = add_noise(sums, noise_seed, scales.noise_deviation)
@@ -231,12 +251,18 @@ def _update_by(optimizer: Optimizer) -> Callable[[State, list[tf.Tensor], tf.Ten
 
 
 def require_separate_records(network: Network | Learner) -> None:
-    """Raise InputError where a row of the batch, or a row's position in it, changes the loss of another one.
+    """Refuse a network in which a row's loss depends on other rows of the batch or on its position there.
 
-    Two batches share two rows: the second one holds them in other positions, beside another third row.
+    Raises:
+        InputError: the losses of two rows change beside another third row and in other positions.
+
+    Guarantee:
+        A test with random weights and inputs, which finds batch normalisation and randomness that is keyed by
+        position. It is no proof for weights and inputs that training reaches.
     """
     learner, rng = as_learner(network), np.random.default_rng(0)
     x = rng.normal(size=(4, *learner.inputs)).astype(np.float32)
+    # The row that only the second batch holds has another scale, which moves the batch's mean and variance.
     x[3] *= 3
     target = tf.one_hot([0, 1, 0, 0], learner.targets)
     weights = tf.nest.map_structure(tf.constant, learner.start(rng))
@@ -249,8 +275,8 @@ def require_separate_records(network: Network | Learner) -> None:
     if not np.allclose(shared[0], shared[1], rtol=1e-3, atol=1e-5):
         raise InputError(
             f"{type(network).__name__} mixes records: an output depends on other rows of the batch or on its "
-            "position there, so no record's part can be bounded; use layer normalisation where it normalises "
-            "by the batch, and key all chance of a row by the row's number"
+            "position there, so that no record's contribution is bounded; use layer normalisation in place of "
+            "batch normalisation, and key dropout and latent values by the row's number"
         )
 
 
@@ -261,7 +287,7 @@ def _descend(
     *,
     learning_rate: float | tf.Tensor,
 ) -> tuple[list[tf.Tensor], adam.AdamState]:
-    """A step of plain gradient descent; of the state it counts the steps only."""
+    """Step of plain gradient descent; of the state, only the number of steps changes."""
     moved = [value - learning_rate * g for value, g in zip(parameters, gradients, strict=True)]
     return moved, state._replace(step=state.step + 1)
 
@@ -270,7 +296,8 @@ UPDATES: Mapping[Optimizer, Update] = {"adam": adam.update, "sgd": _descend}
 
 
 def _signature(learner: Learner, rows: int) -> tuple[Any, ...]:
-    """Tensor shapes of a program: any number of records, steps and slots in a step."""
+    """Tensor shapes of a program, open in the number of records, steps and slots per step."""
+    # Open sizes: blocks, folds and budgets of other lengths share one compilation.
     spec = tf.TensorSpec
     state = start(learner.start(np.random.default_rng(0)))
     chance = Chance(spec((None, None), tf.int32), spec((None, 2), tf.int32))
@@ -282,7 +309,10 @@ def _signature(learner: Learner, rows: int) -> tuple[Any, ...]:
 
 
 def _rows(learner: Learner, examples: Examples, numbers: tf.Tensor, rows: int) -> Examples:
-    """The rows of these records, one below the other; padding gets those of record 0."""
+    """Rows of the records `numbers`, one below the other; padding gets the rows of record 0.
+
+    They have weight 0 in the clipped sum, by `present`.
+    """
     x, target, weight = (tf.gather(values, tf.maximum(numbers, 0)) for values in examples)
     n = numbers.shape[0] * rows
     return Examples(
@@ -293,5 +323,10 @@ def _rows(learner: Learner, examples: Examples, numbers: tf.Tensor, rows: int) -
 
 
 def fingerprint(recipe: Recipe, examples: Examples, weights: Weights) -> str:
-    """A hash of all that a training's result depends on besides its noise; it is as secret as the data."""
+    """Hash of everything that a training's result depends on besides its noise.
+
+    Guarantee:
+        Two trainings that differ in program, recipe, device, data or first weights have different fingerprints,
+        up to collisions of SHA-256. It is a function of data without noise, and as secret as the data.
+    """
     return digest((DPSGD, recipe, describe_device()), [*examples, *weights.parameters])

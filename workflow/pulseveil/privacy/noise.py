@@ -1,4 +1,4 @@
-"""Where privacy noise and sampling masks come from: a key that no seed tree knows."""
+"""Secret randomness of private trainings: noise and draws are derived from a key outside of the seed tree."""
 
 from __future__ import annotations
 
@@ -23,11 +23,25 @@ _SALT = b"pulseveil privacy noise"
 
 
 class Noise:
-    """A 256-bit key from which each draw is derived by its path, such as (mechanism, step, tensor, purpose).
+    """Source of noise and draws: a 256-bit key, from which each is derived by its path.
 
-    A path must never be used with other data, batch, parameters, clip norm, multiplier or program: two sums
-    under the same noise give away their difference. `secret` is False for the reproducible noise of tests.
-    The key is neither shown nor written by anything but `fresh`: pickling and copying raise TypeError.
+    A path is, for example, (mechanism, fingerprint, attempt, purpose). `secret` is False for the reproducible
+    noise of tests. Only `fresh` writes a key: pickling and copying raise TypeError.
+
+    Raises:
+        ValueError: the key does not have 32 bytes.
+
+    Guarantee:
+        Different paths give draws that are independent, as far as HMAC-SHA-256 is a pseudorandom function;
+        the generators that they seed, Philox and Threefry, are not cryptographic. It holds while the key is
+        secret, and a path serves one sum only: never other data, batch, parameters, clip norm, multiplier or
+        program. The difference of two sums under the same noise has no noise.
+
+    >>> noise = Noise(bytes(32), secret=False)
+    >>> noise.generator("means", 1).random() == noise.generator("means", 1).random()
+    True
+    >>> noise.generator("means", 1).random() == noise.generator("means", 2).random()
+    False
     """
 
     def __init__(self, key: bytes, secret: bool) -> None:
@@ -43,13 +57,14 @@ class Noise:
         raise TypeError("the key of privacy noise is neither pickled nor copied")
 
     def generator(self, *path: str | int) -> np.random.Generator:
-        """A NumPy generator (Philox, 128-bit key) of its own for a path."""
+        """NumPy generator (Philox, 128-bit key) of a path."""
         key = hkdf_expand(self._root, encode_path("generator", *path), 16)
         return np.random.Generator(np.random.Philox(key=np.frombuffer(key, "<u8")))
 
     def seeds(self, *path: str | int, shape: tuple[int, ...]) -> NDArray[np.int32]:
-        """Seeds (*shape, 2) for TensorFlow's stateless generators; a shorter first axis gives a prefix."""
+        """Seeds (*shape, 2) int32 for generators in TensorFlow; a shorter first axis gives a prefix."""
         size = 8 * math.prod(shape)
+        # HKDF gives 8,160 bytes at most: longer seeds are blocks, each with a path of its own.
         blocks = [
             hkdf_expand(self._root, encode_path("seeds", *path, block), _BLOCK_BYTES)
             for block in range(math.ceil(size / _BLOCK_BYTES))
@@ -59,16 +74,23 @@ class Noise:
 
 
 def fresh(path: Path) -> Noise:
-    """Secret noise from a new key of the operating system, kept in a new file that its owner alone can read.
+    """Secret noise from a new key of the operating system, stored in a file that only its owner can read.
 
-    Raises FileExistsError where there is a key already: it may have been used. Raises InputError where no
-    key can be kept.
+    Raises:
+        FileExistsError: there is a key already, which may have been used.
+        InputError: the file cannot be written.
+
+    Guarantee:
+        The key is independent of all seeds and data, and on disk before any noise is drawn from it, so that
+        no crash leaves noised steps without a key. Users with the owner's rights, and copies of the folder,
+        can read it until `destroy`.
     """
     key = os.urandom(KEY_BYTES)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The mode of mkdir yields to the umask, and does nothing for a folder that is there.
         path.parent.chmod(0o700)
-        # A file cut short by a crash is refused by `resume`, so this is whole or useless.
+        # No atomic rename: a file that a crash cut short is refused by `resume`, and O_EXCL keeps used keys.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "wb") as file:
             file.write(key)
@@ -78,14 +100,15 @@ def fresh(path: Path) -> Noise:
     except FileExistsError:
         raise
     except OSError as error:
-        raise InputError(f"{path}: the key of a private training cannot be kept there ({error})") from None
+        raise InputError(f"{path}: the key of a private training cannot be stored ({error})") from None
     return Noise(key, secret=True)
 
 
 def resume(path: Path) -> Noise:
-    """The noise of a key file of `fresh`, to replay lost steps of an unchanged training.
+    """Noise of a key file that `fresh` wrote, to replay lost steps of an unchanged training.
 
-    Raises InputError when there is none, it was destroyed, or others could have read or changed it.
+    Raises:
+        InputError: there is no key, it was destroyed or cut short, or other users could read or change it.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
@@ -95,21 +118,27 @@ def resume(path: Path) -> Noise:
         status = os.fstat(descriptor)
         key = file.read(KEY_BYTES + 1)
     if stat.S_IMODE(status.st_mode) & 0o077 or status.st_uid != os.getuid():
-        raise InputError(f"{path}: a key that other users can reach protects nothing")
+        raise InputError(f"{path}: a key that other users can reach protects nobody; expected mode 600")
     if len(key) != KEY_BYTES:
         raise InputError(f"{path}: expected a key of {KEY_BYTES} bytes, found {status.st_size}")
+    # A process that is killed within `destroy` leaves zeros, which everybody knows.
     if not any(key):
-        raise InputError(f"{path}: this key was overwritten: the training was at its end")
+        raise InputError(f"{path}: this key was overwritten at the end of its training")
     return Noise(key, secret=True)
 
 
 def destroy(path: Path) -> None:
-    """Overwrite and remove a key file; nothing where there is none.
+    """Overwrite and remove a key file, if there is one.
 
-    Overwriting is all that a program can do: file systems that copy on write may keep the old block. Raises
-    InputError for what cannot be overwritten.
+    Raises:
+        InputError: the file cannot be overwritten or removed.
+
+    Guarantee:
+        The file's bytes are zero on disk before its name goes. File systems that copy on write, snapshots and
+        backups may keep the old block.
     """
     try:
+        # A link is not followed: the bytes of another file would be overwritten.
         descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
         with open(descriptor, "wb") as file:
             file.write(bytes(max(KEY_BYTES, os.fstat(descriptor).st_size)))
@@ -127,7 +156,7 @@ def destroy(path: Path) -> None:
 
 
 def _keep_entry(path: Path) -> None:
-    """Make a crash of the machine find the folder as it is now: files survive without their names."""
+    """Sync a file's folder: without it, a crash can undo that a name was added or removed."""
     descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -136,12 +165,16 @@ def _keep_entry(path: Path) -> None:
 
 
 def reproducible(stream: Stream) -> Noise:
-    """Noise from the seed tree: for tests and rehearsals, where nothing needs protection."""
+    """Noise from the seed tree, for tests and rehearsals: whoever has the seed can subtract it."""
     return Noise(stream.generate_state(KEY_BYTES // 4, np.uint32).astype("<u4").tobytes(), secret=False)
 
 
 def encode_path(*path: str | int) -> bytes:
-    """One spelling a path: type, length and text of each part, so that no two paths look alike."""
+    """Bytes of a path: type, length and text of each part, so that no two paths have the same bytes.
+
+    >>> encode_path("ab", "c") == encode_path("a", "bc")
+    False
+    """
     parts = []
     for part in path:
         text = part.encode() if isinstance(part, str) else str(int(part)).encode()
@@ -151,12 +184,18 @@ def encode_path(*path: str | int) -> bytes:
 
 
 def hkdf_extract(salt: bytes, key: bytes) -> bytes:
-    """A pseudorandom key (32 bytes) from key material. Source: RFC 5869, section 2.2, with SHA-256."""
+    """Pseudorandom key (32 bytes) from key material. Source: RFC 5869, section 2.2, with SHA-256."""
     return hmac.digest(salt, key, hashlib.sha256)
 
 
 def hkdf_expand(root: bytes, info: bytes, length: int) -> bytes:
-    """`length` bytes (at most 8,160) for one use `info`. Source: RFC 5869, section 2.3, with SHA-256."""
+    """Derive `length` bytes (at most 8,160) for one use `info`.
+
+    Raises:
+        ValueError: `length` is above 8,160.
+
+    Source: RFC 5869, section 2.3, with SHA-256.
+    """
     if length > _BLOCK_BYTES:
         raise ValueError(f"HKDF gives at most {_BLOCK_BYTES} bytes for one use, not {length}")
     block, output = b"", b""

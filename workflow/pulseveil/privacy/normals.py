@@ -1,19 +1,19 @@
-"""Standard normal numbers inside compiled programs, of so many bits that digits do not tell noise from data.
+"""Standard normal numbers with 96 random bits in compiled programs, against attacks on floating-point digits.
 
-Noise of few bits has a coarse support: who knows all records but one sees from the digits of a noised sum
-whether that record is in it, whatever epsilon is (Mironov 2012, "On significance of the least significant
-bits for differential privacy"). Here a number has 96 random bits, in double precision. `clipping.add_noise`
-rounds the noised sum to a public grid of at least 1/128 of the noise's deviation, and so nothing finer than
-the grid leaves.
+Noise of few bits has a coarse support. An adversary who knows all records but one then reads from the digits
+of a noised sum whether that record is in it, whatever epsilon is (Mironov 2012, "On significance of the least
+significant bits for differential privacy"). Here a number has 96 random bits, in double precision.
+`clipping.add_noise` rounds the noised sum to a public grid of at least 1/128 of the noise's deviation, so
+that nothing finer than the grid leaves.
 
-What the finite bits cost, compared with the exact normal distribution. Rounding the sum plus exact normal
-noise is post-processing and costs nothing. Exact noise gives a point of the grid some probability p, the
-numbers of this module give it p (1 + e). A number is off by at most 2^-44 deviations (a test compares with an
+The cost of finite bits, compared with the exact normal distribution: rounding the sum plus exact normal noise
+is post-processing and costs nothing. Exact noise gives a point of the grid some probability p; the numbers of
+this module give it p (1 + e). A number is off by at most 2^-44 deviations (a test compares with an
 independent quantile function; adding a sum of up to 2^7 deviations in double precision is included), and the
 95 bits of its size move at most 2^-94 of probability over each end of the point's interval. So |e| <= 2^-43 *
 2^7 * 1.2 + 2^-93 / p < 2^-34 wherever p > 2^-57, which is up to 8.2 deviations; all beyond makes a difference
-of at most 2^-82 per number. Over a whole training of N numbers the log-ratio of the two distributions is a
-martingale with steps below 2^-34, and by Azuma's inequality exceeds N 2^-68 + 2^-34 sqrt(2 N ln(1/b)) with
+of at most 2^-82 per number. Over a whole training of N numbers, the log-ratio of the two distributions is a
+martingale with steps below 2^-34. By Azuma's inequality it exceeds N 2^-68 + 2^-34 sqrt(2 N ln(1/b)) with
 probability b at most. A training of N = 2^33 numbers (the largest published networks have fewer) therefore
 spends at most 1e-4 of epsilon and, up to epsilon 10, 1e-10 of delta more than the accountant says.
 """
@@ -69,29 +69,35 @@ _BITS_OF_1, _BITS_OF_2_52 = 0x3FF << 52, 0x433 << 52
 
 
 def standard_normals(count: int, seed: tf.Tensor, first: int = 0) -> tf.Tensor:
-    """Independent standard normals (count) float64, decided by `seed (2) int32`.
+    """Independent standard normals (count) float64 from `seed` (2) int32.
 
-    They are those from number `first` on of the one sequence of a seed: parts join without a seam.
-    Each is the quantile of a uniform number of 96 bits, one of which is the sign. Under XLA on a CPU a value
-    takes some 4.5 ns; TensorFlow's own float32 normals take 18 ns, and 700 ns with XLA's default generator.
+    A seed has one sequence of numbers, of which these begin at number `first`: parts of it can be computed
+    apart. Each number is the quantile of a uniform number of 96 bits, one of which is the sign. Under XLA on
+    a CPU a number takes some 4.5 ns; TensorFlow's own float32 normals take 18 ns, and 700 ns with XLA's
+    default generator.
+
+    Guarantee:
+        On the grid of `clipping.add_noise`, a training of up to 2^33 numbers spends at most 1e-4 of epsilon
+        and, up to epsilon 10, 1e-10 of delta more than with exact normals (see the module). This assumes that
+        Threefry's words from secret seeds are uniform and independent; Threefry is not cryptographic.
     """
     key = tf.unstack(tf.bitcast(seed, tf.uint32))
     number = tf.bitcast(tf.range(first, first + count), tf.uint32)
     high, middle = threefry(key, (number, tf.zeros_like(number)))
-    # The second word of this pair stays unused: halving the work by both breaks XLA's fusion, at three times
-    # the time.
+    # The second word stays unused: using it would halve the calls, but breaks XLA's fusion and takes three
+    # times as long.
     low, _ = threefry(key, (number, tf.ones_like(number)))
     size = tf.bitwise.bitwise_and(high, tf.constant(0x7FFFFFFF, tf.uint32))
-    # Added from the smallest part upwards: a number near 0 keeps all the bits that lie below it.
+    # The parts are added from the smallest one upwards: a number near 0 keeps all its lower bits.
     fine = (tf.cast(middle, tf.float64) + (tf.cast(low, tf.float64) + 0.5) * 2**-32) * 2**-32
     sign = tf.where(tf.equal(size, high), tf.constant(1.0, tf.float64), tf.constant(-1.0, tf.float64))
-    return _distance((tf.cast(size, tf.float64) + fine) * 2**-32, sign)
+    return _upper_quantile((tf.cast(size, tf.float64) + fine) * 2**-32, sign)
 
 
-def _distance(tail: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
-    """How many deviations above the mean the upper tail of probability `tail` begins, times `sign`, float64.
+def _upper_quantile(tail: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
+    """Normal quantile (float64) of an upper tail of probability `tail` in (0, 0.5], times `sign`.
 
-    tail is above 0 and at most 0.5. Source: Wichura 1988, PPND16.
+    Source: Wichura 1988, PPND16.
     """
     centre = 0.5 - tail
     near = 0.425**2 - tf.square(centre)
@@ -102,16 +108,16 @@ def _distance(tail: tf.Tensor, sign: tf.Tensor) -> tf.Tensor:
         beyond = tf.where(far <= _FLANK_END, flank, end)
         return tf.where(centre <= _CENTRE_HALF_WIDTH, _polynomial(near, _CENTRE[part]), beyond)
 
-    # The one division comes last and is used once: XLA ends its loop at a quotient that is used twice, and
-    # makes all random words again in the next loop. That took three times the time.
+    # The only division comes last and is used once: at a quotient that is used twice, XLA ends the loop and
+    # computes all random words again in the next one. That took three times as long.
     return tf.where(centre <= _CENTRE_HALF_WIDTH, centre, 1.0) * sign * rational(0) / rational(1)
 
 
 def _log(x: tf.Tensor) -> tf.Tensor:
     """Natural logarithm of normal float64 numbers above 0, without a division.
 
-    XLA on a CPU would call the C library's logarithm number by number, and could not vectorise anything
-    around that; for a division see `_distance`.
+    XLA on a CPU would call the C library's logarithm number by number, and could vectorise nothing around
+    it. For a division see `_upper_quantile`.
     """
     bits = tf.bitcast(x, tf.int64)
     # An integer below 2^52 in the low bits of 2^52, as float64, is 2^52 more than itself.
@@ -123,7 +129,7 @@ def _log(x: tf.Tensor) -> tf.Tensor:
 
 
 def _polynomial(x: tf.Tensor, coefficients: Sequence[float]) -> tf.Tensor:
-    """Its value at x, by Horner's rule; highest power first."""
+    """Value of a polynomial at x by Horner's rule; coefficients from the highest power down."""
     value = tf.zeros_like(x) + coefficients[0]
     for coefficient in coefficients[1:]:
         value = value * x + coefficient
@@ -133,7 +139,7 @@ def _polynomial(x: tf.Tensor, coefficients: Sequence[float]) -> tf.Tensor:
 def threefry(
     key: tuple[tf.Tensor, tf.Tensor], counter: tuple[tf.Tensor, tf.Tensor]
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Threefry-2x32 with 20 rounds: two words uint32, shaped as the counter's. Not a cryptographic generator.
+    """Threefry-2x32 with 20 rounds: two uint32 words, shaped as the counter's; not cryptographic.
 
     Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
     """

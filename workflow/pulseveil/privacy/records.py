@@ -1,7 +1,7 @@
-"""Windows as the records of a private training, and which records take part in which step.
+"""Records of a private training, and the Poisson draws that choose the records of each step.
 
-A record belongs to one window or one person, by the unit of protection. The draws are those that the
-accountant assumes, from the same mechanism.
+A record is one window, or all windows of one person, by the unit of protection. The same mechanism says how
+records are drawn and how the draws are accounted.
 """
 
 from __future__ import annotations
@@ -22,11 +22,22 @@ Array = NDArray[np.float64]
 def admitted_rows(
     subject: NDArray[np.str_], start_s: NDArray[np.float64], population: Population
 ) -> NDArray[np.intp]:
-    """Rows (m) of windows that a private training uses, by person and then by time.
+    """Rows (m) of the windows that a private training uses, by person and then by time.
 
-    Each person counts with the first `population.windows_per_subject` windows, so that the public number of
-    records is never exceeded; windows without a time (synthetic ones) keep their order. A person's rows do
-    not depend on other people. Raises InputError where there are more people than the public constants say.
+    Each person counts with the first `population.windows_per_subject` windows. Windows without a time, as
+    synthetic ones are, keep their order.
+
+    Raises:
+        InputError: there are more people than the public constants say.
+
+    Guarantee:
+        The public number of records is never exceeded, and a person's rows depend on no other person: one
+        person changes the rows of that person only.
+
+    >>> subject, start_s = np.array(["S3", "S2", "S2"]), np.array([0.0, 60.0, 0.0])
+    >>> people = Population(subjects=2, windows_per_subject=1, stress_share=0.3)
+    >>> admitted_rows(subject, start_s, people).tolist()
+    [2, 0]
     """
     people, person = np.unique(subject, return_inverse=True)
     if len(people) > population.subjects:
@@ -47,13 +58,13 @@ def places(subject: NDArray[np.str_]) -> tuple[NDArray[np.intp], NDArray[np.intp
 
 
 def person_means(values: Array, subject: NDArray[np.str_]) -> Array:
-    """The mean row (people, d) of each person's rows of `values` (n, d), people sorted by name.
+    """Mean row (people, d) of each person's rows of `values` (n, d), people sorted by name.
 
-    A value that is not finite spoils its own person only.
+    A value that is not finite reaches the mean of its own person only.
     """
     people, person = np.unique(subject, return_inverse=True)
     sums = np.zeros((len(people), values.shape[1]))
-    # No product with a table of people: zero times infinity would reach everybody.
+    # No product with an indicator matrix: zero times infinity is not a number, in the sums of all people.
     np.add.at(sums, person, values)
     return sums / np.bincount(person, minlength=len(people))[:, np.newaxis]
 
@@ -61,12 +72,13 @@ def person_means(values: Array, subject: NDArray[np.str_]) -> Array:
 def laid_out(
     values: Sequence[NDArray[Any]], subject: NDArray[np.str_], unit: Unit, population: Population
 ) -> list[NDArray[np.float32]]:
-    """Each of `values` (m, ...) as records (n, k, ...) in public numbers; slots that stay free hold zeros.
+    """Lay out each of `values` (m, ...) as records (n, k, ...) of public sizes; free slots hold zeros.
 
-    The m rows are those of `admitted_rows`, and `subject` (m) says whose they are. At unit subject a record
-    is a person with k windows, at unit window a window with k = 1. The public numbers are the same for all
-    folds of a study: folds share a compilation, and none tells how many windows there are.
+    The m rows are those of `admitted_rows`; `subject` (m) names the person of each. At unit subject a record
+    is one person with k windows, at unit window one window with k = 1.
     """
+    # Sizes come from the plan, and not from the fold: folds share a compilation, and no size tells how many
+    # windows there are.
     person, slot = places(subject)
     grid = (population.subjects, population.windows_per_subject)
     laid = []
@@ -78,9 +90,9 @@ def laid_out(
 
 
 def mean_weights(weight: NDArray[np.float64], subject: NDArray[np.str_], unit: Unit) -> NDArray[np.float64]:
-    """Weights (m) of admitted rows, at unit subject divided by the own number of windows of each person.
+    """Weights (m) of admitted rows; at unit subject, divided by the number of windows of the row's person.
 
-    So a record's weighted loss is the mean over its windows, whatever their number.
+    A record's weighted loss is then the mean over its windows, whatever their number.
     """
     if unit == "window":
         return weight
@@ -95,8 +107,8 @@ NOBODY = -1
 class Records:
     """Real windows as n records of up to k windows each.
 
-    windows (n k, ...) float32, condition (n k) int32; rows (n, k) int32: the windows of each
-    record, NOBODY in slots that stay free, which come last.
+    windows (n k, ...) float32, condition (n k) int32. rows (n, k) int32: indices of each record's windows;
+    free slots hold NOBODY and come last.
     """
 
     windows: NDArray[np.float32]
@@ -111,10 +123,13 @@ def lay_out(
     unit: Unit,
     population: Population,
 ) -> Records:
-    """The windows that the public constants admit, as records in public numbers.
+    """Lay out the windows that the public constants admit as records of public sizes.
 
-    windows (n, ...), those of each of `subject` (n) in order of time. Raises InputError where
-    there are more people than the public constants say.
+    Args:
+        windows: (n, ...), in order of time within each person.
+
+    Raises:
+        InputError: there are more people than the public constants say.
     """
     admitted = admitted_rows(subject, np.arange(len(subject), dtype=np.float64), population)
     kept = (windows[admitted], condition[admitted], np.ones(len(admitted)))
@@ -126,13 +141,18 @@ def lay_out(
 def drawn_rows(
     records: Records, order: NDArray[np.int32], windows_each: int, rng: np.random.Generator
 ) -> NDArray[np.int32]:
-    """Windows (steps, capacity, windows_each) of the records that `order` (steps, capacity) names.
+    """Draw windows (steps, capacity, windows_each) int32 of the records in `order` (steps, capacity).
 
-    A record's windows are drawn with replacement, by random numbers that belong to the step and the record:
-    they depend neither on other records nor on the record's position in the draw. NOBODY for records that
-    have none, and where `order` is negative.
+    A record's windows are drawn with replacement. The result is NOBODY for records without windows, and where
+    `order` is negative.
+
+    Guarantee:
+        A record's windows in a step depend on that step and record only: neither on other records nor on the
+        position in the draw. Amplification by sampling needs this.
     """
     counts = (records.rows != NOBODY).sum(axis=1)
+    # Random numbers for all records, drawn or not: with numbers for the drawn ones only, drawing one record
+    # would move the numbers of all records behind it.
     uniform = rng.random((len(order), len(counts), windows_each))
     own = np.take_along_axis(uniform, np.maximum(order, 0)[..., np.newaxis], axis=1)
     slot = (own * counts[order][..., np.newaxis]).astype(np.int32)
@@ -143,19 +163,26 @@ ABSENT = -1
 
 
 def draw(mechanism: Mechanism, rng: np.random.Generator) -> NDArray[np.int32]:
-    """Record numbers (steps, capacity) of all steps; slots that stay free hold ABSENT and come last.
+    """Poisson draws: record numbers (steps, capacity) int32 of all steps; free slots hold ABSENT, come last.
 
-    Each of the n records is in each step with probability q, independently of all else (Poisson sampling); a
-    draw above the capacity is cut to a uniformly random subset. With q = 1 each step holds all records.
+    Guarantee:
+        Each of the n records is in each step with probability q, independently of all others; a draw above
+        the capacity is cut to a uniformly random subset. This is the sampler that `privacy.accounting`
+        assumes. Draws read no data. They must be secret, or epsilon is the one without amplification.
     """
     return draws(rng, n=mechanism.n, q=mechanism.q, capacity=mechanism.capacity, steps=mechanism.steps)
 
 
 def draws(rng: np.random.Generator, *, n: int, q: float, capacity: int, steps: int) -> NDArray[np.int32]:
-    """The draws (steps, capacity) of `draw`, where there is no mechanism: for models without privacy."""
+    """Poisson draws as `draw`, without a mechanism: for models without privacy.
+
+    >>> draws(np.random.default_rng(1), n=4, q=0.5, capacity=3, steps=2).tolist()
+    [[2, -1, -1], [0, 1, 3]]
+    """
     order = np.full((steps, capacity), ABSENT, np.int32)
     for row in order:
         drawn = np.flatnonzero(rng.random(n) < q)
+        # A random subset: the first ones in order would give the last records a lower sampling rate than q.
         if len(drawn) > capacity:
             drawn = rng.permutation(drawn)[:capacity]
         row[: len(drawn)] = drawn
@@ -165,10 +192,12 @@ def draws(rng: np.random.Generator, *, n: int, q: float, capacity: int, steps: i
 def with_released(
     order: NDArray[np.int32], mechanism: Mechanism, released: int, rng: np.random.Generator
 ) -> NDArray[np.int32]:
-    """The draws `order` (steps, capacity), and beside them `released` further records, each drawn with q too.
+    """Add draws of `released` further records to `order`: (steps, capacity + released) int32.
 
-    Those are numbered from the mechanism's n upwards. No draw is cut for them.
+    Released records are numbered from the mechanism's n upwards, and are drawn with its q. They have capacity
+    of their own: no draw of a real record is cut for them.
     """
     drawn = draws(rng, n=released, q=mechanism.q, capacity=released, steps=mechanism.steps)
     both = np.hstack([order, np.where(drawn == ABSENT, ABSENT, drawn + mechanism.n)])
+    # Free slots come last again: a step passes only over as many slots as it has records.
     return np.take_along_axis(both, np.argsort(both == ABSENT, axis=1, kind="stable"), axis=1)
