@@ -74,7 +74,7 @@ class Scales(NamedTuple):
 
 
 class Chance(NamedTuple):
-    """Random choices of some steps: record numbers (steps, capacity), seeds of the noise (steps, 2), int32."""
+    """Random choices of some steps, int32: record numbers (steps, capacity), noise seeds (steps, 2)."""
 
     order: tf.Tensor
     noise_seeds: tf.Tensor
@@ -97,9 +97,9 @@ def fit(
     """Train a network from fresh weights by DP-SGD; an interrupted training goes on as `resume` says.
 
     Args:
-        examples: arrays of the mechanism's n records and then of the released ones, with k rows each: x (n, k,
-            *inputs), target (n, k, targets), weight (n, k). Inputs of classifiers are (signals, bins), targets
-            2. A record's loss is the weighted sum over its rows.
+        examples: arrays of the mechanism's n records and then of the released ones, with k rows each: x (n,
+            k, *inputs), target (n, k, targets), weight (n, k). Inputs of classifiers are (signals, bins),
+            targets 2. A record's loss is the weighted sum over its rows.
         noise: source of draws and noise.
         stream: decides first weights, dropout and latent values, which need no secret.
 
@@ -275,7 +275,7 @@ def require_separate_records(network: Network | Learner) -> None:
     if not np.allclose(shared[0], shared[1], rtol=1e-3, atol=1e-5):
         raise InputError(
             f"{type(network).__name__} mixes records: an output depends on other rows of the batch or on its "
-            "position there, so that no record's contribution is bounded; use layer normalisation in place of "
+            "position there, so that no record's contribution is bounded; use layer normalisation instead of "
             "batch normalisation, and key dropout and latent values by the row's number"
         )
 
@@ -326,7 +326,8 @@ def fingerprint(recipe: Recipe, examples: Examples, weights: Weights) -> str:
     """Hash of everything that a training's result depends on besides its noise.
 
     Guarantee:
-        Two trainings that differ in program, recipe, device, data or first weights have different fingerprints,
-        up to collisions of SHA-256. It is a function of data without noise, and as secret as the data.
+        Two trainings that differ in program, recipe, device, data or first weights have different
+        fingerprints, up to collisions of SHA-256. It is a function of data without noise, and as secret as
+        the data.
     """
     return digest((DPSGD, recipe, describe_device()), [*examples, *weights.parameters])

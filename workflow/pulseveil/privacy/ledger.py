@@ -1,4 +1,4 @@
-"""What a private training spent: one entry a mechanism, refused where accounting and program differ."""
+"""Ledger of a private training: one entry per mechanism, refused if accounting and program differ."""
 
 from __future__ import annotations
 
@@ -23,20 +23,30 @@ from pulseveil.privacy.noise import Noise
 NEIGHBOURS = "zero-out"
 # Fields whose key in `ledger.json` has another name: keys are a contract with stored files.
 _KEYS = {"capacity": "room"}
-# What dp-accounting 0.6 finds on another machine differs in the seventh digit.
+# Values of dp-accounting 0.6 on another machine differ in the seventh digit.
 _AGREEMENT = 1e-3
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One mechanism as accounted and as run; the epsilons are at `delta`.
+    """One mechanism as accounted and as run; epsilons are at `delta`.
 
-    neighbours: one record's contribution is zero in one of two neighbours. steps_noised: counted by the
-    program that ran. epsilon_unamplified: with each record in each step. epsilon_replace_one: one record
-    exchanged for another. public_quantities: what was taken as known of the data. secret_noise, secret_masks:
-    whether noise and draws came from a secret key. inputs: which run this was.
+    Args:
+        neighbours: zero-out; one record's contribution is zero in one of two neighbours.
+        steps_noised: the number of steps with noise, counted by the program that ran.
+        epsilon_unamplified: as if each record were in each step.
+        epsilon_replace_one: for neighbours that exchange one record for another.
+        public_quantities: properties of the data that were taken as public.
+        secret_noise, secret_masks: whether noise and draws came from a secret key.
+        inputs: the keys of the run.
 
-    Raises ValueError where the program did not noise each accounted step, or values contradict each other.
+    Raises:
+        ValueError: the numbers of noised and accounted steps differ, or values contradict each other.
+
+    Guarantee:
+        The accounted mechanism has the steps, sampler, n, q and capacity that ran, at the unit and for zero-out
+        neighbours. Each epsilon holds for this mechanism alone, if `is_private`; several compose by
+        `privacy.accounting`. `public_quantities` and the choice of settings are not protected.
     """
 
     mechanism: str
@@ -76,7 +86,7 @@ class Entry:
             )
 
     def as_mechanism(self) -> Mechanism:
-        """The mechanism that this entry accounts for."""
+        """Mechanism of this entry, with the accounted steps."""
         return Mechanism(
             self.mechanism,
             self.unit,
@@ -90,7 +100,7 @@ class Entry:
 
     @property
     def is_private(self) -> bool:
-        """Whether the epsilons mean anything: reproducible noise protects nobody."""
+        """Whether noise and draws were secret: reproducible noise protects nobody, whatever epsilon says."""
         return self.secret_noise and self.secret_masks
 
 
@@ -106,9 +116,24 @@ def close(
     public_quantities: Sequence[str],
     program: int,
 ) -> Entry:
-    """The entry of a mechanism that has run; raises ValueError unless each accounted step was noised.
+    """Close the ledger entry of a mechanism that has run.
 
-    program: version of what noised the steps (see `programs`).
+    Args:
+        steps_noised: the count of the program, lost steps included.
+        program: version of the program that noised the steps (see `programs`).
+
+    Raises:
+        ValueError: `steps_noised` is not the mechanism's number of steps.
+
+    Guarantee:
+        As `Entry`. No entry exists for a training in which a step ran without noise, or too many steps ran.
+
+    >>> from pulseveil.privacy.noise import Noise
+    >>> query = Mechanism("means", "subject", 14, 1, 14, 1, clip_norm=1.5, noise_multiplier=2.575)
+    >>> people, noise = ["number of people"], Noise(bytes(32), secret=False)
+    >>> entry = close(query, steps_noised=1, delta=1e-3, noise=noise, public_quantities=people, program=1)
+    >>> f"epsilon {entry.epsilon_pld:.2f}, replace-one {entry.epsilon_replace_one:.2f}", entry.is_private
+    ('epsilon 1.00, replace-one 2.30', False)
     """
     alone = (mechanism,)
     return Entry(
@@ -137,34 +162,42 @@ def close(
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of what computed noise and epsilon; of TensorFlow only where it took part."""
+    """Versions of the packages that computed noise and epsilon; TensorFlow's only if it took part."""
     names = ["pulseveil", "dp-accounting", "numpy"]
     names += [name for name in ("tensorflow", "tensorflow-privacy") if name.replace("-", "_") in sys.modules]
     return {name: metadata.version(name) for name in names}
 
 
 def as_json_values(entry: Entry) -> dict[str, Any]:
-    """An entry as keys and values of `ledger.json`, in the order of the fields."""
+    """Keys and values of an entry in `ledger.json`, in the order of the fields."""
     return {_KEYS.get(name, name): value for name, value in asdict(entry).items()}
 
 
 def to_json(entry: Entry) -> str:
-    """An entry as one JSON object, keys in the order of the fields."""
+    """Text of an entry as one JSON object, keys in the order of the fields."""
     return json.dumps(as_json_values(entry))
 
 
 def from_json(text: str, source: str = "ledger") -> Entry:
-    """The entry of `to_json`; raises InputError, naming `source`, where it is none."""
+    """Read an entry from the text of `to_json`.
+
+    Raises:
+        InputError: the text is no valid entry; the message names `source`.
+    """
     return _entry(_values(text, source), source)
 
 
 def write(path: Path, entries: Sequence[Entry]) -> None:
-    """Write `ledger.json`: a JSON list, one object a mechanism."""
+    """Write `ledger.json`, atomically: a JSON list with one object per mechanism."""
     write_json(path, [as_json_values(entry) for entry in entries])
 
 
 def read(path: Path) -> tuple[Entry, ...]:
-    """The entries of `ledger.json`; raises InputError where one is damaged or contradicts itself."""
+    """Read the entries of `ledger.json`.
+
+    Raises:
+        InputError: the file is too large or no JSON list, or an entry is damaged or contradicts itself.
+    """
     values = _values(limits.read_bytes(path, limits.JSON_BYTES, "a ledger"), str(path))
     if not isinstance(values, list):
         raise InputError(f"{path}: expected a JSON list of ledger entries, found {type(values).__name__}")
@@ -172,7 +205,15 @@ def read(path: Path) -> tuple[Entry, ...]:
 
 
 def check_epsilons(entry: Entry) -> None:
-    """Account for an entry again; raises InputError where its epsilons are not those of its mechanism."""
+    """Compute an entry's epsilons again and compare.
+
+    Raises:
+        InputError: a stated epsilon differs from that of the entry's mechanism.
+
+    Guarantee:
+        The stated epsilons belong to the stated mechanism. That this mechanism ran is not checked: an entry
+        speaks for a model only by the hash of the weights in its inputs.
+    """
     again = {
         "epsilon_pld": accounting.epsilon_pld,
         "epsilon_rdp": accounting.epsilon_rdp,
@@ -189,6 +230,7 @@ def check_epsilons(entry: Entry) -> None:
 
 
 def _values(text: str | bytes, source: str) -> Any:
+    """Parse JSON; raises InputError naming `source`."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -196,6 +238,7 @@ def _values(text: str | bytes, source: str) -> Any:
 
 
 def _entry(value: Any, source: str) -> Entry:
+    """Check and build an entry from parsed JSON; raises InputError naming `source`."""
     if not isinstance(value, dict):
         raise InputError(f"{source}: expected a JSON object, found {type(value).__name__}")
     keys = [_KEYS.get(item.name, item.name) for item in fields(Entry)]
@@ -206,18 +249,20 @@ def _entry(value: Any, source: str) -> Entry:
             "was it written by another version?"
         )
     try:
+        # Strict validation of JSON, and not of Python values: only there a list passes for a tuple.
         entry = _FORM.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
-        told = first.get("ctx", {}).get("error", first["msg"])
-        raise InputError(": ".join(filter(None, (source, key, str(told))))) from None
+        found = first.get("ctx", {}).get("error", first["msg"])
+        raise InputError(": ".join(filter(None, (source, key, str(found))))) from None
     numbers = {name: getattr(entry, name) for name in ("n", "q", "capacity", "noise_multiplier", "delta")}
     numbers["steps"] = entry.steps_accounted
     accounting.check_ranges(numbers, f"{source}: mechanism {entry.mechanism}")
     if "program" not in entry.versions:
         raise InputError(
             f"{source}: mechanism {entry.mechanism}: versions name no program; in releases of that time "
-            "dropout voided amplification by sampling, and digits told noise from data: train the model again"
+            "dropout voided amplification by sampling, and digits of the noise revealed data: train the model "
+            "again"
         )
     return entry

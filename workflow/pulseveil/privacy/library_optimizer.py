@@ -45,8 +45,9 @@ def fit(recipe: Recipe, examples: Examples, noise: Noise, stream: Stream) -> tup
         InputError: the network mixes records.
 
     Guarantee:
-        As `dpsgd.fit`, except for the noise: TensorFlow's own float32 normals, seeded from `noise`. Their digits
-        can be read (Mironov 2012), so the training is for comparison. An interrupted one cannot resume.
+        As `dpsgd.fit`, except for the noise: TensorFlow's own float32 normals, seeded from `noise`. Their
+        digits can be read (Mironov 2012), so the training is for comparison. An interrupted one cannot
+        resume.
     """
     dpsgd.require_separate_records(recipe.network)
     started = time.monotonic()
@@ -95,8 +96,7 @@ def optimizer(recipe: Recipe, rows: int) -> Any:
 def _step(
     recipe: Recipe, dp_optimizer: Any, variables: Sequence[tf.Variable], taken: tf.Variable
 ) -> Callable[[Examples, tf.Tensor, tf.Tensor, tf.Tensor], None]:
-    """Step on a batch, whose rows are records where `present` (rows) is 1: padding has no loss and no gradient.
-    """
+    """One step on a batch, of which `present` (rows) marks records: padding has no loss and no gradient."""
     learner = as_learner(recipe.network)
 
     def step(batch: Examples, present: tf.Tensor, records: tf.Tensor, seed: tf.Tensor) -> None:
@@ -105,8 +105,8 @@ def _step(
 
         values = [tf.convert_to_tensor(value) for value in variables]
         found = record_gradients(lambda note: row_losses(batch, values, note), values, present.shape[0])
-        # The library would multiply a gradient that is not finite by zero, which is not zero: inputs of such a
-        # record are emptied before the library computes with them.
+        # The library would multiply a gradient that is not finite by zero, which is not zero: inputs of such
+        # a record are emptied before the library computes with them.
         finite = tf.math.is_finite(found.squared_norms())
         mended = Examples(*(kept_rows(finite, value) for value in batch))
         counted = tf.where(finite, present, 0.0)

@@ -1,13 +1,13 @@
-"""Versions of the programs that noise: one rises when equal data and key would give another model.
+"""Versions of the private programs: one rises when equal data and key would give another model.
 
-A key's noise must never meet another program. The version is part of the fingerprint by which a training may
-replay its noise, and of the run's hash, so that private models are trained again. What belongs to one kind
-alone (its records, networks and losses) has the version of that kind. A golden-value test fails when a
-private model changes and none of these rises.
+The noise of a key must never serve another program. A version is part of the fingerprint by which a training
+may replay its noise, and of the run's hash, so that private models are trained again. What belongs to one
+kind alone (its records, networks and losses) has the version of that kind. A golden-value test fails if a
+private model changes and no version rises.
 
 Before version 2, dropout was keyed by a record's position in the draw, which voids amplification by sampling,
-and digits told the noise of networks and of descents from the data. Ledgers of that time name no program, and
-are refused.
+and the noise of networks and of gradient descents could be separated from data by its digits. Ledgers of that
+time name no program, and are refused.
 """
 
 DPSGD = 2

@@ -1,9 +1,9 @@
-"""The life of a private training's key, and the names of its releases.
+"""Key of a private training, from creation to destruction, and the names of its releases.
 
-The key lives from the first noised step until the ledger is closed. Only then is the model written, so that
-what is released can never be met again by the key that made it.
+The key exists from the first noised step until the ledger is closed. Only then is the model written, so that
+the noise of a released model can never be drawn again.
 
-What a process that is killed leaves behind, and what the next start makes of it:
+State of the files after a process was killed, and what the next start does:
 
     key        state       model  killed                              next start
     none, cut  none        no     before the first step               new key
@@ -15,8 +15,8 @@ What a process that is killed leaves behind, and what the next start makes of it
     none       any         no     before the model was written        new key
     none       any         yes    before the state was removed        nothing to train; removes the state
 
-Half-written files are removed, and a lock lets one process train a run. A new key makes another release of a
-run of which nothing has left.
+Half-written files are removed, and a lock admits one process per run. A new key is safe in each of these
+cases, because nothing of the run has been released: the new training is another release.
 """
 
 from __future__ import annotations
@@ -52,9 +52,19 @@ def with_noise(
     stream: Stream,
     checkpoint: Checkpoint | None = None,
 ) -> Iterator[Budget]:
-    """`budget` with its source of noise, if it is private; the key is destroyed when the block succeeds.
+    """Give a private budget its source of noise; the key is destroyed when the block succeeds.
 
-    A training with a stored state of its own key replays that key's noise; any other draws a new one.
+    Args:
+        key_path: the file of the key; a training with a stored state of this key replays its noise.
+        stream: the seeds of reproducible noise.
+
+    Raises:
+        InputError: the key cannot be stored or destroyed.
+
+    Guarantee:
+        Without a state that carries the mark of its key, the old key is destroyed and a new one drawn: no noise
+        serves two trainings. If the block fails, the key stays for resumption; if it succeeds, the key is gone
+        before the model can be written. Mode `reproducible` protects nobody.
     """
     if not budget.is_private:
         yield budget
@@ -63,6 +73,7 @@ def with_noise(
     else:
         own = _of_stored_state(key_path, checkpoint)
         if own is None:
+            # An old key may have noised steps that are in no state: they could not be counted.
             noise.destroy(key_path)
             own = noise.fresh(key_path)
         yield replace(budget, noise=own)
@@ -70,17 +81,17 @@ def with_noise(
 
 
 def _of_stored_state(key_path: Path, checkpoint: Checkpoint | None) -> noise.Noise | None:
-    """The noise that a stored state was made with; None, and no state, where it cannot be told."""
+    """Noise of the key that marked a stored state; without one that fits, None, and the state is removed."""
     if checkpoint is None or not checkpoint.exists():
         return None
     try:
         own = noise.resume(key_path)
         if resume.marked(checkpoint, own).load() is not None:
             return own
-        why = f"{checkpoint.path}: damaged, or not made with the key {key_path}"
+        why = f"{checkpoint.path}: the state is damaged, or was not made with the key {key_path}"
     except InputError as error:
         why = str(error)
-    # Nothing of it has left: the model would be there, and the state is not used.
+    # Nothing of this training was released: otherwise its model would exist, and no state would be read.
     logger.warning("%s; the training starts again with a new key, as another release", why)
     checkpoint.clear()
     return None
@@ -94,12 +105,16 @@ def closed_ledger(
     settings: Mapping[str, Any],
     weights: Mapping[str, NDArray[Any]] | None = None,
 ) -> NDArray[np.str_]:
-    """The entries of one training on the people of `fold`, each as JSON (m).
+    """Entries of one training on the people of `fold`, each as JSON (m), with public `inputs`.
 
-    Their `inputs` are public: run keys, fold, its people, and hashes of the settings and, where the model
-    itself leaves, of its `weights`. The release is named by its key, since a hash of the training data would
-    let anybody check a guess of them.
+    Inputs are the run's keys, the fold and its people, the release, and hashes of the settings and, if the
+    model itself leaves, of its `weights`.
+
+    Guarantee:
+        Inputs hold no function of private data but the hash of weights, which are noised. Names of people and
+        folds are public: taking part is not hidden.
     """
+    # The release is named by its key: with a hash of the training data, anybody could check a guess of them.
     public = {"people": list(fold.train_subjects), "settings": settings_hash(settings)}
     if weights is not None:
         public["weights"] = weights_hash(weights)
@@ -108,31 +123,32 @@ def closed_ledger(
 
 
 def journal_keys(keys: Mapping[str, Any], fold: Fold, budget: Budget) -> Mapping[str, Any]:
-    """What the journal says of a training: its keys, its fold and, if it is private, its release."""
+    """Journal entries of a training: its keys, its fold and, if it is private, its release."""
     release = {"release": release_name(budget)} if budget.is_private else {}
     return {**keys, "fold": fold.name, **release}
 
 
 def release_name(budget: Budget) -> str:
-    """A public name of a private release, derived from its key and telling nothing of it."""
+    """Public name of a private release, derived from its key by HKDF, which does not reveal the key."""
     words = budget.noise_source().seeds("release", shape=(2,))
     return words.astype("<i4").tobytes().hex()
 
 
 def settings_hash(values: Mapping[str, Any]) -> str:
-    """A hash of public settings."""
+    """Hash of public settings."""
     return identity.cell_hash(values)[:16]
 
 
 def weights_hash(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """sha256 of the arrays of a released model, by name: types, shapes and values, as a file gives them back.
+    """SHA-256 of the arrays of a released model: names, types, shapes and values, as read from a file.
 
-    A function of what was noised already: it may leave with it.
+    Guarantee:
+        A function of the released weights alone, and as protected as they are.
     """
     digest = sha256()
     for name in sorted(arrays):
         values = np.asarray(arrays[name])
-        # Texts are as wide as the longest one of their array.
+        # NumPy pads texts to the longest of their array, and a file may give back another width.
         kind, content = values.dtype.str, values.tobytes()
         if values.dtype.kind == "U":
             kind, content = "text", json.dumps(values.tolist()).encode()

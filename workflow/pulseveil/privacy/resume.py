@@ -1,12 +1,12 @@
-"""Where an interrupted private training goes on, and with which noise.
+"""Resumption of interrupted private trainings: from which state, and with which noise.
 
-Lost steps are run again with the same noise only if nothing at all has changed since: two gradients under
-equal noise give their difference away. Otherwise the lost steps stay spent, and fresh noise is drawn.
+Lost steps are run again with the same noise only if nothing has changed: the difference of two gradients under
+equal noise has no noise. Otherwise the lost steps count as spent, and fresh noise is drawn.
 
-Stored states are believed only with a mark of the training's key: one that was changed, or made with another
-key, is none. A training without a state to go on from starts again, and must have a new key for that.
+A stored state is used only with a mark of the training's key: a changed one, or one of another key, is ignored.
+A training without a state starts again, and must have a new key.
 
-Equal programs round alike on equal devices only, so the device is part of what must not have changed.
+Equal programs round alike on equal devices only, so that the device must be the same, too.
 """
 
 from __future__ import annotations
@@ -38,16 +38,19 @@ Advance = Callable[[State, int, int], State]
 """`(state, first, last) -> state` after the steps first..last-1."""
 
 BLOCK_STEPS = 50
-"""Steps between two stored states: as many can get lost at most."""
+"""Steps between two stored states, and the largest number of steps that an interruption can lose."""
 
 _SEAL, _LOST, _ATTEMPT = "__seal__", "__lost__", "__attempt__"
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Steps that are in the state, steps that were spent for nothing, and whose noise comes next.
+    """Steps in the state, steps that were noised and lost, and the attempt whose noise comes next.
 
-    `attempt` is another one after each resume that draws fresh noise. Raises ValueError for negative numbers.
+    `attempt` changes with each resumption that draws fresh noise.
+
+    Raises:
+        ValueError: a number is negative.
     """
 
     done: int = 0
@@ -56,20 +59,19 @@ class Progress:
 
     def __post_init__(self) -> None:
         if min(self.done, self.lost, self.attempt) < 0:
-            raise ValueError(f"no training has {self.done} steps done, {self.lost} lost, in {self.attempt}")
+            raise ValueError(f"progress: negative numbers in done {self.done}, lost {self.lost}, {self.attempt=}")
 
     @property
     def spent(self) -> int:
-        """All steps that were noised."""
+        """Number of all noised steps, lost ones included."""
         return self.done + self.lost
 
 
 @dataclass(frozen=True)
 class Course(Generic[State]):
-    """What a private training does with its state.
+    """Steps of a private training: first state, conversion from and to arrays, and `begin`.
 
-    restored: the state that named arrays hold; arrays: those of a state. begin: how to advance with the noise
-    of an attempt.
+    begin: from an attempt to the function that advances a state with the noise of that attempt.
     """
 
     first: State
@@ -80,7 +82,7 @@ class Course(Generic[State]):
 
 @dataclass(frozen=True)
 class Resumable:
-    """What decides whether an interrupted training may replay its noise, and where its state is kept."""
+    """Private training that can be interrupted: its mechanism, fingerprint, noise and checkpoint."""
 
     mechanism: Mechanism
     fingerprint: str
@@ -88,22 +90,34 @@ class Resumable:
     checkpoint: Checkpoint | None
 
     def train(self, course: Course[State]) -> tuple[State, int]:
-        """The state after the mechanism's steps, and how many of those were lost on the way.
+        """Train until the mechanism's steps are spent, storing the state after each block of steps.
 
-        The state is stored after each block of steps. Raises Interrupted once a stop is requested.
+        Returns:
+            The last state, and the number of lost steps.
+
+        Raises:
+            Interrupted: a stop was requested; the state is stored.
+
+        Guarantee:
+            All noised steps of this key count, lost ones included, and are at most the mechanism's: epsilon
+            does not rise by interruptions. A step is replayed only under an equal fingerprint, so that equal
+            noise never falls on different sums. It assumes that nobody else has the key, and that equal
+            programs on one device give equal bits.
         """
         checkpoint = None if self.checkpoint is None else marked(self.checkpoint, self.noise)
         state, (progress, kept) = course.first, self._opened(checkpoint)
         if kept is not None:
             state = course.restored(kept)
             logger.info("continue after private step %d", progress.done)
-        # Parts before it keep the key: without this state, steps before the next could be lost uncounted.
+        # Stored before any new step: a second crash must find this attempt, to count what was noised in it. A
+        # part has its key from parts before it, and stores even its first state.
         if checkpoint is not None and (kept is not None or isinstance(checkpoint, Part)):
             checkpoint.save(progress.done, self._sealed(progress, course, state))
         advance = course.begin(progress.attempt)
         while progress.spent < self.mechanism.steps:
             first = progress.done
             block_end = (first // BLOCK_STEPS + 1) * BLOCK_STEPS
+            # Lost steps are spent: the training ends with fewer steps in the state, and not over budget.
             last = min(block_end, self.mechanism.steps - progress.lost)
             state = advance(state, first, last)
             progress = replace(progress, done=last)
@@ -113,10 +127,11 @@ class Resumable:
         return state, progress.lost
 
     def _opened(self, checkpoint: Checkpoint | None) -> tuple[Progress, dict[str, NDArray[Any]] | None]:
+        """Progress and arrays of the stored state; a new progress and None without one."""
         stored = checkpoint.load() if checkpoint is not None else None
         if stored is None:
             return Progress(), None
-        # Where the latest state is damaged, so much more may have run since the one before it.
+        # If the latest state is damaged, two blocks may have run since the one before it.
         at_risk = BLOCK_STEPS * (2 if stored.older else 1)
         return opened(
             (stored.step, stored.arrays), self.mechanism, self.fingerprint, self.noise, at_risk=at_risk
@@ -127,7 +142,7 @@ class Resumable:
 
 
 def marked(checkpoint: Checkpoint, noise: Noise) -> Checkpoint:
-    """The checkpoint, whose files nobody can make or change without the key of `noise`."""
+    """Authenticate a checkpoint: its files cannot be made or changed without the key of `noise`."""
 
     def mark(arrays: Arrays) -> NDArray[np.int32]:
         names = sorted(arrays)
@@ -138,7 +153,9 @@ def marked(checkpoint: Checkpoint, noise: Noise) -> Checkpoint:
 
 
 def sealed(state: Arrays, progress: Progress, fingerprint: str, noise: Noise) -> dict[str, NDArray[Any]]:
-    """What a checkpoint keeps of a state: the arrays, and a seal that only the training's key can make."""
+    """Arrays of a checkpoint: a state, its progress, and a seal that only the training's key can make."""
+    # The seal covers the fingerprint, and the mark of `marked` does not: a state whose data or device changed
+    # is still believed, and its lost steps are counted.
     kept = {**state, _LOST: np.array(progress.lost), _ATTEMPT: np.array(progress.attempt)}
     return {**kept, _SEAL: _seal(kept, progress.done, fingerprint, noise)}
 
@@ -146,28 +163,37 @@ def sealed(state: Arrays, progress: Progress, fingerprint: str, noise: Noise) ->
 def opened(
     stored: tuple[int, Arrays], mechanism: Mechanism, fingerprint: str, noise: Noise, *, at_risk: int
 ) -> tuple[Progress, dict[str, NDArray[Any]]]:
-    """Where to go on from what a checkpoint holds, with the state's arrays.
+    """Progress and arrays of a stored state; after any change, with lost steps and fresh noise.
 
-    stored: steps done and the arrays of `sealed`. at_risk: the most steps that can have run after a state was
-    stored. A seal that does not fit (other data, settings, program, device or state) counts them as lost.
-    Raises ValueError for more steps than the mechanism has.
+    Args:
+        stored: number of steps done, and the arrays of `sealed`.
+        at_risk: the most steps that can have run after the state was stored.
+
+    Raises:
+        ValueError: more steps are spent than the mechanism has.
+
+    Guarantee:
+        The attempt, and with it the noise, stays the same only if the seal fits: equal data, settings, program,
+        device, key and state. Otherwise all steps that may have run are counted as lost.
     """
     done, kept = stored
     state = {name: value for name, value in kept.items() if name not in (_SEAL, _LOST, _ATTEMPT)}
     progress = Progress(done, int(kept[_LOST]), int(kept[_ATTEMPT]))
     if progress.spent > mechanism.steps:
-        raise ValueError(f"{progress.spent} steps are spent of the {mechanism.steps} of {mechanism.name}")
+        raise ValueError(
+            f"mechanism {mechanism.name}: {progress.spent} steps are spent, more than its {mechanism.steps}"
+        )
     unsealed = {name: value for name, value in kept.items() if name != _SEAL}
     if np.array_equal(kept[_SEAL], _seal(unsealed, done, fingerprint, noise)):
         return progress, state
     lost = min(progress.lost + at_risk, mechanism.steps - done)
-    # Counted up, an attempt could come twice: from a state that was put back after a later one had begun.
+    # A counter could give the same attempt twice, if an older file is put back after a later attempt began.
     attempt = secrets.randbits(62) if noise.secret else progress.attempt + 1
     return Progress(done, lost, attempt), state
 
 
 def digest(public: Sequence[Any], arrays: Sequence[NDArray[Any]]) -> str:
-    """A hash of values and arrays; as secret as they are."""
+    """Hash (hex) of values and arrays; as secret as they are."""
     hashed = hashlib.sha256(repr(public).encode())
     for values in arrays:
         hashed.update(repr((values.shape, values.dtype.str)).encode())
@@ -176,6 +202,7 @@ def digest(public: Sequence[Any], arrays: Sequence[NDArray[Any]]) -> str:
 
 
 def _seal(kept: Arrays, done: int, fingerprint: str, noise: Noise) -> NDArray[np.int32]:
+    """Message authentication code (4, 2) of a state and a fingerprint, by the key of `noise`."""
     names = sorted(kept)
     of_state = digest((done, names), [kept[name] for name in names])
     return noise.seeds("checkpoint", fingerprint, of_state, shape=(4,))
@@ -185,7 +212,7 @@ _CPU_FILE = Path("/proc/cpuinfo")
 
 
 def describe_device() -> tuple[str, ...]:
-    """Processor, accelerators, threads and versions of the libraries that take part."""
+    """Names of processor and accelerators, number of threads, and versions of the libraries that take part."""
     names = [f"{name} {version}" for name, version in package_versions().items()]
     accelerators = [
         str(tf.config.experimental.get_device_details(device).get("device_name", device.name))
@@ -196,7 +223,7 @@ def describe_device() -> tuple[str, ...]:
 
 
 def _processor() -> str:
-    """Its model where the system tells it, else its architecture."""
+    """Processor model if the system names it, otherwise the architecture."""
     if _CPU_FILE.exists():
         for line in _CPU_FILE.read_text().splitlines():
             if line.startswith("model name"):
