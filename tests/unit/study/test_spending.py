@@ -133,7 +133,7 @@ def test_models_without_a_budget_are_named_beside_the_totals():
     }
     text = spending.describe(plan(**BESIDE))
     assert "30 models without a budget learn from the same people (" in text
-    assert "nothing that is published of those is protected" in text
+    assert "nothing that is published of them is protected" in text
     assert "without a budget" not in spending.describe(plan())
 
 

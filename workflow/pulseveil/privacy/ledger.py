@@ -44,9 +44,10 @@ class Entry:
         ValueError: the numbers of noised and accounted steps differ, or values contradict each other.
 
     Guarantee:
-        The accounted mechanism has the steps, sampler, n, q and capacity that ran, at the unit and for zero-out
-        neighbours. Each epsilon holds for this mechanism alone, if `is_private`; several compose by
-        `privacy.accounting`. `public_quantities` and the choice of settings are not protected.
+        As many steps were noised as are accounted, by the mechanism from which the program took its sampler.
+        Each epsilon holds for this mechanism alone, at the unit and for its neighbours, if `is_private`;
+        several mechanisms compose by `privacy.accounting`. `public_quantities` and a choice of settings by
+        their results are not protected.
     """
 
     mechanism: str
@@ -262,7 +263,6 @@ def _entry(value: Any, source: str) -> Entry:
     if "program" not in entry.versions:
         raise InputError(
             f"{source}: mechanism {entry.mechanism}: versions name no program; in releases of that time "
-            "dropout voided amplification by sampling, and digits of the noise revealed data: train the model "
-            "again"
+            "dropout voided amplification by sampling, and digits revealed data: train the model again"
         )
     return entry

@@ -8,9 +8,9 @@ State of the files after a process was killed, and what the next start does:
     key        state       model  killed                              next start
     none, cut  none        no     before the first step               new key
     whole      none        no     before the first stored state       new key
-    whole      its own     no     in the training                     goes on, see `privacy.resume`
-    whole      the last    no     between the names of two states     goes on from the one before
-    whole      unreadable  no     never, but by a disk that fails     as above or, without any, new key
+    whole      its own     no     in the training                     resumes, see `privacy.resume`
+    whole      the last    no     between the names of two states     resumes from the one before
+    whole      unreadable  no     only if a disk fails                as above or, without any, new key
     zeros      any         no     while the key was destroyed         new key
     none       any         no     before the model was written        new key
     none       any         yes    before the state was removed        nothing to train; removes the state
@@ -62,9 +62,9 @@ def with_noise(
         InputError: the key cannot be stored or destroyed.
 
     Guarantee:
-        Without a state that carries the mark of its key, the old key is destroyed and a new one drawn: no noise
-        serves two trainings. If the block fails, the key stays for resumption; if it succeeds, the key is gone
-        before the model can be written. Mode `reproducible` protects nobody.
+        Without a state that carries the mark of its key, the old key is destroyed and a new one drawn: no
+        noise serves two trainings. If the block fails, the key stays for resumption; if it succeeds, the key
+        is gone before the model can be written. Mode `reproducible` protects nobody.
     """
     if not budget.is_private:
         yield budget
@@ -148,7 +148,7 @@ def weights_hash(arrays: Mapping[str, NDArray[Any]]) -> str:
     digest = sha256()
     for name in sorted(arrays):
         values = np.asarray(arrays[name])
-        # NumPy pads texts to the longest of their array, and a file may give back another width.
+        # The type of a text array holds a width, which a file need not give back: texts are hashed as a list.
         kind, content = values.dtype.str, values.tobytes()
         if values.dtype.kind == "U":
             kind, content = "text", json.dumps(values.tolist()).encode()

@@ -1,10 +1,10 @@
 """Resumption of interrupted private trainings: from which state, and with which noise.
 
-Lost steps are run again with the same noise only if nothing has changed: the difference of two gradients under
-equal noise has no noise. Otherwise the lost steps count as spent, and fresh noise is drawn.
+Lost steps are run again with the same noise only if nothing has changed: the difference of two gradients
+under equal noise has no noise. Otherwise the lost steps count as spent, and fresh noise is drawn.
 
-A stored state is used only with a mark of the training's key: a changed one, or one of another key, is ignored.
-A training without a state starts again, and must have a new key.
+A stored state is used only with a mark of the training's key: a changed one, or one of another key, is
+ignored. A training without a state starts again, and must have a new key.
 
 Equal programs round alike on equal devices only, so that the device must be the same, too.
 """
@@ -38,7 +38,7 @@ Advance = Callable[[State, int, int], State]
 """`(state, first, last) -> state` after the steps first..last-1."""
 
 BLOCK_STEPS = 50
-"""Steps between two stored states, and the largest number of steps that an interruption can lose."""
+"""Steps between two stored states: an interruption loses no more, unless the latest state is damaged."""
 
 _SEAL, _LOST, _ATTEMPT = "__seal__", "__lost__", "__attempt__"
 
@@ -59,7 +59,7 @@ class Progress:
 
     def __post_init__(self) -> None:
         if min(self.done, self.lost, self.attempt) < 0:
-            raise ValueError(f"progress: negative numbers in done {self.done}, lost {self.lost}, {self.attempt=}")
+            raise ValueError(f"expected numbers from 0, found {self}")
 
     @property
     def spent(self) -> int:
@@ -173,8 +173,8 @@ def opened(
         ValueError: more steps are spent than the mechanism has.
 
     Guarantee:
-        The attempt, and with it the noise, stays the same only if the seal fits: equal data, settings, program,
-        device, key and state. Otherwise all steps that may have run are counted as lost.
+        The attempt, and with it the noise, stays the same only if the seal fits: equal data, settings,
+        program, device, key and state. Otherwise all steps that may have run are counted as lost.
     """
     done, kept = stored
     state = {name: value for name, value in kept.items() if name not in (_SEAL, _LOST, _ATTEMPT)}
@@ -212,7 +212,7 @@ _CPU_FILE = Path("/proc/cpuinfo")
 
 
 def describe_device() -> tuple[str, ...]:
-    """Names of processor and accelerators, number of threads, and versions of the libraries that take part."""
+    """Names of processor and accelerators, number of threads, and versions of packages that take part."""
     names = [f"{name} {version}" for name, version in package_versions().items()]
     accelerators = [
         str(tf.config.experimental.get_device_details(device).get("device_name", device.name))

@@ -1,4 +1,4 @@
-"""A ledger in plain English: what is protected, from whom, at which price, and what is not."""
+"""Privacy statement of a ledger in plain English: what is protected, from whom, how much, and what is not."""
 
 from __future__ import annotations
 
@@ -19,85 +19,86 @@ from pulseveil.windows import reach
 from pulseveil.windows.reach import PIECE_S
 from pulseveil.windows.scaling import scalings
 
+# The published delta, that of the headline and a stricter one: epsilon at one delta alone can flatter.
 DELTAS = (1e-3, 1e-5, 1e-6)
 _WIDTH = 100
-# What tells models of one kind apart: all else in an entry's inputs says which kind it is.
+# Inputs that differ between models of one group; all other inputs name the group.
 _OF_ONE_MODEL = ("seed", "fold", "people", "settings", "release", "weights")
 
 UNITS = {
     "subject": "One whole person. All windows of a person enter as one vector, clipped as one: everything "
     "that a model can hold of this person is covered, over all recordings.",
     "window": "One window of one person, taken by itself. A minute of life touches several windows, and a "
-    "person has many: the columns `any 60 s` and `person` say what is left for those.",
+    "person has many: the columns `any 60 s` and `person` give their epsilon.",
 }
 FROM_WHOM = (
     "Anybody who sees the released models, or whatever is computed from them and public data (such as "
     "synthetic data), with any knowledge of all other people's data.",
-    "Two data sets are neighbours when one record's contribution is zero in one of them (zero-out). What "
-    "happens with one is at most exp(epsilon) times as likely with the other, except with probability about "
-    "delta. The column `exchanged` is the same for one record exchanged for any other.",
+    "Two data sets are neighbours when one record's contribution is zero in one of them (zero-out). A result "
+    "of one is at most exp(epsilon) times as likely as with the other, except with probability about delta. "
+    "The column `exchanged` is epsilon for neighbours that exchange one record for any other.",
     "`epsilon` is computed by privacy loss distributions, `RDP` by Renyi differential privacy, which is "
     "looser. `unamplified` is the value if the secret draws of records become known. `mu` is the parameter "
     "of Gaussian differential privacy, where it is exact.",
 )
 NOT_PROTECTED = (
-    "That somebody took part, and what was taken as public (below).",
+    "That a person took part, and what was taken as public (below).",
     "The people that a model is tested on: their scores, and every quality, audit and accuracy number and "
     "figure on real data, are computed without noise.",
-    "Anything, once the key of noise and draws is revealed: it is destroyed when a training ends.",
+    "Anything, once the key of noise and draws is revealed. The key is destroyed when a training ends.",
     "A choice of models, settings or checkpoints by a score on real data.",
 )
 OF_PIECES = (
-    "Any {piece} s of a person's recording change up to {windows}: those that they touch, and those up to "
-    "{reach:g} s further, as far as filters carry a raw second."
+    "Any {piece} s of a person's recording change up to {windows}: the windows that they touch, and windows "
+    "up to {reach:g} s further, as far as filters carry a raw second."
 )
 OF_CONSTANTS = (
     "At unit window: constants that scale a person's signals ({constants}) are computed from other windows "
-    "of that person and taken as fixed. A minute that moves them moves all windows of the person: for that "
-    "minute stands the column `person`."
+    "of that person and taken as fixed. A minute that changes a constant changes all windows of the person: "
+    "for such a minute the column `person` holds."
 )
 OF_WHOLE_RECORDINGS = (
-    "At unit window: a step before the windows looks at the whole recording and spreads each raw second "
-    "over all windows of the person. There is no guarantee for raw seconds, only for windows: the column "
-    "`any 60 s` has no bound."
+    "At unit window: a step before the windows uses the whole recording and spreads each raw second over all "
+    "windows of the person. There is no guarantee for raw seconds, only for windows: the column `any 60 s` "
+    "has no bound."
 )
 OF_FILES = (
-    "All times that files of the study tell. And, beside the results, logs and benchmarks (which count what "
-    "was read of each person) and .snakemake (hashes of files): these must not leave.",
-    "What these files of the study hold of real people without noise (`*`: any name, `**`: any folders):",
+    "All times in files of the study. Beside the results, logs and benchmarks (which count what was read of "
+    "each person) and .snakemake (hashes of files) must not leave.",
+    "Real data without noise in these files of the study (`*`: any name, `**`: any folders):",
 )
 OF_OTHER_MODELS = (
-    "A ledger names models with a budget only. Of models without one that learn from the same people, "
-    "nothing that is published is protected; the totals hold for the private ones alone."
+    "A ledger names models with a budget only. If models without a budget learn from the same people, "
+    "nothing that is published of them is protected; the totals hold for the private ones alone."
 )
 LIMITS = (
-    "Digits do not tell noise from data (Mironov 2012): the noised sums of networks lie on a public grid, "
-    "under noise of 96 bits per number, whose finite bits cost at most 1e-4 of epsilon and, up to epsilon "
-    "10, 1e-10 of delta. Small models and single queries use whole numbers and an exact discrete Gaussian "
+    "Digits of noised sums do not reveal data (Mironov 2012): the noised sums of networks lie on a public "
+    "grid, under noise of 96 bits per number, whose finite bits cost at most 1e-4 of epsilon and, up to "
+    "epsilon 10, 1e-10 of delta. Small models and single queries use whole numbers and an exact discrete Gaussian "
     "from the operating system's randomness.",
     "What remains of floating point: clipped gradients of networks are added up in float32, whose rounding "
-    "can let one record count for some 1e-5 of the clip norm more than epsilon assumes; and dp_backend "
+    "can let one record count for some 1e-5 of the clip norm more than epsilon assumes. dp_backend "
     "tensorflow_privacy adds that library's own float32 noise, whose digits can be read: it is for "
     "comparison. Attacks on timing (Jin et al. 2022) are outside of epsilon.",
-    "Noise of networks comes from generators that are not cryptographic (TensorFlow's "
-    "stateless ones take 64 bits); their seeds are derived from a 256-bit key of the operating system.",
-    "Epsilon adds up over everything that is published. The least is spent by releasing one model, trained "
-    "once on all people, with fold models and keys deleted.",
-    "Of public recordings, epsilon is what the same training would give to private ones of that size.",
+    "Noise of networks comes from a generator that is not cryptographic (Threefry, with seeds of 64 bits); "
+    "its seeds are derived from a 256-bit key of the operating system.",
+    "Epsilon adds up over everything that is published. A release spends least as one model, trained once on "
+    "all people, with fold models and keys deleted.",
+    "For public recordings, epsilon is that of the same training on private recordings of the same size.",
 )
 NOT_PRIVATE = (
     "NOT PRIVATE (reproducible noise). The noise of at least one mechanism comes from the seeds of the "
-    "study: whoever has them can take it away. The epsilons below show what secret noise would give."
+    "study: whoever has the seeds can subtract it. The epsilons below are those of secret noise."
 )
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a ledger does not hold: how a person's time became records.
+    """Pre-processing that made records of a person's recording, which a ledger does not hold.
 
-    strides_s: seconds between windows of generators and of detectors. labelled_s: labelled seconds of a
-    person. reach_s: how far a raw sample can change a value, infinite for the whole recording. scaling: which
-    constants.
+    strides_s: seconds between windows of generators, and of detectors. labelled_s: labelled seconds of one
+    person. reach_s: distance in seconds over which a raw sample can change a value; infinite for the whole
+    recording. scaling: name of the scaling constants.
     """
 
     window_s: int = 60
@@ -107,17 +108,22 @@ class Setting:
     scaling: ScalingName = "calibration"
 
     def piece_windows(self, stride_s: int) -> float:
-        """How many windows any `PIECE_S` s of a person can change; infinite where there is no bound."""
+        """Largest number of windows that any `PIECE_S` s of a person can change; infinite without a bound."""
         return reach.piece_windows(self.window_s, stride_s, self.reach_s)
 
     def person_windows(self, stride_s: int) -> int:
-        """How many windows a person has."""
+        """Number of windows of one person.
+
+        >>> setting = Setting(window_s=60, labelled_s=2192)
+        >>> setting.person_windows(stride_s=30), setting.person_windows(stride_s=60)
+        (74, 37)
+        """
         return math.ceil(self.labelled_s / stride_s)
 
 
 @dataclass(frozen=True)
 class Unbudgeted:
-    """Models without a budget that learn from the people of a ledger: who uses them, how many are trained."""
+    """Models without a budget on the people of a ledger: name, evaluations that use them, number trained."""
 
     name: str
     evaluations: tuple[str, ...]
@@ -126,40 +132,44 @@ class Unbudgeted:
 
 @dataclass(frozen=True)
 class ModelGroup:
-    """Models trained in the same way: what one of them ran, and which inputs they share."""
+    """Models trained in the same way: the inputs that they share, and the entries of one of them."""
 
     inputs: Mapping[str, Any]
     entries: tuple[Entry, ...]
 
     @property
     def mechanisms(self) -> tuple[Mechanism, ...]:
-        """The mechanisms of one model."""
+        """Mechanisms of one model."""
         return tuple(entry.as_mechanism() for entry in self.entries)
 
     @property
     def name(self) -> str:
-        """The mechanisms and what tells this kind from others."""
+        """Mechanisms and inputs of the group, as one line."""
         mechanisms = " + ".join(entry.mechanism for entry in self.entries)
         return ", ".join([mechanisms, *(f"{key} {value}" for key, value in self.inputs.items())])
 
     def stride_s(self, setting: Setting) -> int:
-        """Seconds between its windows: those of generators where no detector is named."""
+        """Seconds between the windows of the group's models.
+
+        They are those of detectors, unless inputs name a generator and no detector.
+        """
         return setting.strides_s[0 if "generator" in self.inputs and "detector" not in self.inputs else 1]
 
     def groups(self, setting: Setting, whole_person: bool) -> list[Group]:
-        """Mechanisms with the records that a person, or any minute of a person, changes together."""
+        """Mechanisms, each with the number of records that one person, or any minute of one, changes."""
         stride_s = self.stride_s(setting)
         k = setting.person_windows(stride_s) if whole_person else setting.piece_windows(stride_s)
+        # At unit subject a person is one record: nothing of one person changes more.
         return [(m, k if m.unit == "window" else 1) for m in self.mechanisms]
 
     @property
     def people(self) -> frozenset[str] | None:
-        """Those that one model learns from; None in older ledgers, where everybody counts."""
+        """People that one model learns from; None in older ledgers, where everybody counts."""
         named = self.inputs.get("people")
         return None if named is None else frozenset(named)
 
     def learns_from(self, generator: ModelGroup) -> bool:
-        """Whether this is a detector trained on the synthetic data of that generator."""
+        """Whether these are detectors trained on the synthetic data of that generator."""
         keys = ("generator", "epsilon_generator", "unit")
         is_pair = "detector" in self.inputs and "detector" not in generator.inputs
         return is_pair and all(self.inputs.get(key) == generator.inputs.get(key) for key in keys)
@@ -171,10 +181,16 @@ def statement(
     unprotected_files: Sequence[str] = (),
     unbudgeted: Sequence[Unbudgeted] | None = None,
 ) -> str:
-    """The text for a ledger: of one model, a cell, or a whole study; lines of up to 100 characters.
+    """Privacy statement (lines of up to 100 characters) of a ledger of one model, a cell, or a whole study.
 
-    `unprotected_files`: what files of the study hold of real people without noise, a sentence each.
-    `unbudgeted`: all models without a budget on the same people; None where only the ledger is known.
+    Args:
+        unprotected_files: one sentence per kind of file that holds real data without noise.
+        unbudgeted: all models without a budget on the same people; None if only the ledger is known.
+
+    Guarantee:
+        Each epsilon is computed again from the ledger's mechanisms, and totals compose all models of the
+        ledger by the people that each learns from. What the ledger and the arguments do not name is not in
+        them: other models on the same people, and results on real data.
     """
     if not entries:
         return "This ledger is empty: no model was trained privately, and nothing is protected.\n"
@@ -188,6 +204,7 @@ def statement(
     if unprotected_files:
         unprotected += (*OF_FILES, *unprotected_files)
     sections = [
+        # First of all: nobody may read an epsilon of reproducible noise as a guarantee.
         *([] if all(entry.is_private for entry in entries) else [_wrap(NOT_PRIVATE)]),
         _section("What is protected", protected),
         _section("From whom", FROM_WHOM),
@@ -201,7 +218,7 @@ def statement(
 
 
 def models(entries: Iterable[Entry]) -> list[ModelGroup]:
-    """Every trained model of a ledger: mechanisms that share all inputs are of one training."""
+    """Models of a ledger: entries that share all inputs belong to one training."""
     found: dict[str, list[Entry]] = {}
     for entry in entries:
         found.setdefault(json.dumps(entry.inputs, sort_keys=True), []).append(entry)
@@ -209,11 +226,12 @@ def models(entries: Iterable[Entry]) -> list[ModelGroup]:
 
 
 def model_kinds(entries: Sequence[Entry]) -> list[ModelGroup]:
-    """The kinds of models in a ledger, each with the entries of the model that spent most."""
+    """Groups of models in a ledger, each with the entries of the model that spent most."""
     most: dict[str, ModelGroup] = {}
     for model in models(entries):
         shared = {key: value for key, value in model.inputs.items() if key not in _OF_ONE_MODEL}
         kind = ModelGroup(shared, model.entries)
+        # Folds and seeds of a group can differ in epsilon: the statement shows the largest.
         name = json.dumps(shared, sort_keys=True)
         most[name] = max(most.get(name, kind), kind, key=lambda each: _spent(each.entries))
     return list(most.values())
@@ -221,20 +239,20 @@ def model_kinds(entries: Sequence[Entry]) -> list[ModelGroup]:
 
 @dataclass(frozen=True)
 class Together:
-    """Models that are published together, as the people see them that they learn from.
+    """Models that are published together, by the people that they learn from.
 
-    shares: the models of each person, of people with the same mechanisms once.
+    shares: the models of each person; people with equal mechanisms share one item.
     """
 
     shares: tuple[tuple[ModelGroup, ...], ...]
 
     @property
     def copies(self) -> int:
-        """How many of the models learn from one person, at most."""
+        """Largest number of the models that learn from one person."""
         return max(map(len, self.shares), default=0)
 
     def epsilon(self, setting: Setting, delta: float, *, whole_person: bool) -> float:
-        """What the models spend on a person, or on any minute of one: on whom they spend most."""
+        """Epsilon of all models together for the person, or any minute of one, on whom they spend most."""
         spent = (
             [group for model in share for group in model.groups(setting, whole_person)]
             for share in self.shares
@@ -243,24 +261,30 @@ class Together:
 
 
 def together(entries: Iterable[Entry]) -> Together:
-    """The models of some entries, counted for each person by the people that each model learns from.
+    """Models of some entries, grouped by the people that they learn from.
 
-    A person is known by name, in whatever cohort. A model of an older ledger counts for everybody.
+    Guarantee:
+        A model counts for each person whom its entries name, and for everybody if an older ledger names
+        nobody. People are known by name, so that one name in two cohorts counts as one person: epsilon is
+        then too large, never too small. One person with two names counts as two.
     """
     trained = [(model, model.people, _mechanisms_of(model)) for model in models(entries)]
+    # Without any name there is still somebody, for whom all models count.
     everybody = frozenset().union(*(people or () for _, people, _ in trained)) or frozenset({""})
     alike: dict[frozenset[Any], tuple[ModelGroup, ...]] = {}
     for person in sorted(everybody):
         own = [(model, spent) for model, people, spent in trained if people is None or person in people]
+        # People with equally many models of each mechanism have one epsilon, which is computed once.
         counted = Counter(spent for _, spent in own)
         alike.setdefault(frozenset(counted.items()), tuple(model for model, _ in own))
     return Together(tuple(alike.values()))
 
 
 def table_entries(entries: Sequence[Entry], evaluation: str) -> list[Entry]:
-    """The entries of an evaluation's detectors and of the generators that these learn from."""
+    """Entries of an evaluation's detectors, and of the generators that the detectors learn from."""
     of_detectors = [entry for entry in entries if entry.inputs.get("evaluation") == evaluation]
     detectors = model_kinds(of_detectors)
+    # Entries of generators name no evaluation: one release serves several tables.
     of_generators = [
         entry
         for model in models(entries)
@@ -271,12 +295,13 @@ def table_entries(entries: Sequence[Entry], evaluation: str) -> list[Entry]:
 
 
 def _mechanisms_of(model: ModelGroup) -> tuple[bool, tuple[Mechanism, ...]]:
-    """What a model spends on a person: its mechanisms, and whose windows they see."""
+    """Key of models that spend the same on a person: their mechanisms, and whether they are detectors."""
+    # Generators and detectors have windows of different strides, so that equal mechanisms differ in k.
     return "detector" in model.inputs, model.mechanisms
 
 
 def _of_pieces(setting: Setting) -> list[str]:
-    """What the column of any 60 s counts, where there is such a number."""
+    """Sentence on the column of any 60 s; none if a raw second has no bound."""
     if math.isinf(setting.reach_s):
         return []
     windows = " and ".join(
@@ -287,7 +312,7 @@ def _of_pieces(setting: Setting) -> list[str]:
 
 
 def _of_windows(setting: Setting) -> tuple[str, ...]:
-    """What is not protected where a window is."""
+    """Sentences on what the unit window does not protect."""
     constants = scalings()[setting.scaling].constants
     of_constants = (OF_CONSTANTS.format(constants=constants),) if constants else ()
     return of_constants + ((OF_WHOLE_RECORDINGS,) if math.isinf(setting.reach_s) else ())
@@ -323,6 +348,7 @@ def _mechanism(entry: Entry) -> str:
     )
 
 
+# The table's columns, in the order of `_model`'s head.
 def _row(kind: ModelGroup, setting: Setting, delta: float) -> list[float | None]:
     alone = kind.mechanisms
     return [
@@ -338,13 +364,14 @@ def _row(kind: ModelGroup, setting: Setting, delta: float) -> list[float | None]
 
 
 def _together(entries: Sequence[Entry], kinds: Sequence[ModelGroup], setting: Setting) -> list[str]:
-    """What parts of the ledger spend on one person when they are published together."""
+    """Paragraphs with the epsilons of parts of the ledger that are published together."""
     parts = []
     for detector in kinds:
         for generator in kinds:
             if detector.learns_from(generator):
                 names = f"Generator and detector of one cell: {generator.name}; {detector.name}"
                 parts.append(_composed(names, Together(((generator, detector),)), setting))
+    # With one evaluation, its table would be all models of the ledger again.
     evaluations = dict.fromkeys(str(kind.inputs.get("evaluation", "")) for kind in kinds)
     for evaluation in evaluations if len(evaluations) > 1 else ():
         if evaluation:
@@ -357,19 +384,19 @@ def _together(entries: Sequence[Entry], kinds: Sequence[ModelGroup], setting: Se
 
 
 def _beside(unbudgeted: Sequence[Unbudgeted] | None) -> list[str]:
-    """What the totals leave out, where there is or may be any."""
+    """Sentence on models that the totals leave out, if there are or may be any."""
     if unbudgeted is None:
         return [_wrap(OF_OTHER_MODELS)]
     return [_wrap(without_budget(unbudgeted))] if unbudgeted else []
 
 
 def without_budget(unbudgeted: Sequence[Unbudgeted]) -> str:
-    """What models without a budget mean for the totals of those with one."""
+    """Sentence on models without a budget, which the totals of private models leave out."""
     names = ", ".join(dict.fromkeys(of_name.name for of_name in unbudgeted))
     number = sum(of_name.models for of_name in unbudgeted)
     return (
         f"{number:,} models without a budget learn from the same people ({names}): nothing that is published "
-        "of those is protected; the totals hold for the private ones alone."
+        "of them is protected; the totals hold for the private ones alone."
     )
 
 
