@@ -53,6 +53,7 @@ class Budget:
     delta: float
     unit: Unit
     population: Population | None = None
+    # None in plans: a key exists only while its training runs.
     noise: Noise | None = None
     backend: Backend = "fast"
 
@@ -185,6 +186,7 @@ def at_rate(settings: AnySettings, mechanisms: Sequence[Mechanism], budget: Budg
     return settings.model_copy(update={"private": private})
 
 
+# Noise seeds per row, by the cost of one more.
 _ONE_QUERY = 100
 _TRAINING = 5
 

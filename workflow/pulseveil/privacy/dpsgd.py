@@ -210,6 +210,7 @@ def program(network: Network | Learner, rows: int, optimizer: Optimizer) -> Prog
             present = tf.cast(numbers != records.ABSENT, tf.float32)
             return clipped_sum(losses, state.parameters, present=present, clip_norm=scales.clip_norm)
 
+        # Passes by the records that were drawn, and not by the capacity: free slots take no time.
         drawn = tf.math.count_nonzero(order != records.ABSENT, dtype=tf.int32)
         sums = in_passes(one_pass, state.parameters, (drawn + at_once - 1) // at_once)
         after: State = update(state, sums, noise_seed, scales)

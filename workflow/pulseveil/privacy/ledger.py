@@ -20,6 +20,7 @@ from pulseveil.privacy import accounting
 from pulseveil.privacy.budget import Mechanism, Sampler, Unit
 from pulseveil.privacy.noise import Noise
 
+# Zero-out, and not add or remove: n, q and divisor are public, and equal for both neighbours.
 NEIGHBOURS = "zero-out"
 # Fields whose key in `ledger.json` has another name: keys are a contract with stored files.
 _KEYS = {"capacity": "room"}
@@ -74,12 +75,14 @@ class Entry:
     inputs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # The program counts its noise, and not the plan: an engine that skips noise is refused here.
         if self.steps_noised != self.steps_accounted:
             raise ValueError(
                 f"mechanism {self.mechanism}: {self.steps_accounted} steps are accounted, "
                 f"but {self.steps_noised} were noised"
             )
         mechanism = self.as_mechanism()
+        # Epsilon is computed from n, q and capacity: the sampler that readers see must be the same.
         if (self.sampler, self.expected_batch) != (mechanism.sampler, mechanism.expected_batch):
             raise ValueError(
                 f"mechanism {self.mechanism}: n, q and room (the capacity) give {mechanism.sampler} draws of "
@@ -156,6 +159,7 @@ def close(
         delta=delta,
         epsilon_replace_one=accounting.epsilon_replace_one(alone, delta),
         public_quantities=tuple(public_quantities),
+        # One key gives both: draws are secret exactly if noise is.
         secret_noise=noise.secret,
         secret_masks=noise.secret,
         versions={"program": str(program), **package_versions()},
@@ -165,6 +169,7 @@ def close(
 def package_versions() -> dict[str, str]:
     """Versions of the packages that computed noise and epsilon; TensorFlow's only if it took part."""
     names = ["pulseveil", "dp-accounting", "numpy"]
+    # Tables and claims read ledgers without TensorFlow: it is never imported for its version.
     names += [name for name in ("tensorflow", "tensorflow-privacy") if name.replace("-", "_") in sys.modules]
     return {name: metadata.version(name) for name in names}
 
@@ -257,6 +262,7 @@ def _entry(value: Any, source: str) -> Entry:
         key = ".".join(map(str, first["loc"]))
         found = first.get("ctx", {}).get("error", first["msg"])
         raise InputError(": ".join(filter(None, (source, key, str(found))))) from None
+    # A ledger may come from elsewhere: its numbers are checked before an accountant computes with them.
     numbers = {name: getattr(entry, name) for name in ("n", "q", "capacity", "noise_multiplier", "delta")}
     numbers["steps"] = entry.steps_accounted
     accounting.check_ranges(numbers, f"{source}: mechanism {entry.mechanism}")

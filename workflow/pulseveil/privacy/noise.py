@@ -54,10 +54,12 @@ class Noise:
         return f"Noise(secret={self.secret})"
 
     def __reduce__(self) -> str:
+        # Copies of a budget, such as by `asdict`, would carry the key into files and other processes.
         raise TypeError("the key of privacy noise is neither pickled nor copied")
 
     def generator(self, *path: str | int) -> np.random.Generator:
         """NumPy generator (Philox, 128-bit key) of a path."""
+        # The purpose is part of the path: a generator and seeds of the same path share no bytes.
         key = hkdf_expand(self._root, encode_path("generator", *path), 16)
         return np.random.Generator(np.random.Philox(key=np.frombuffer(key, "<u8")))
 
@@ -115,6 +117,7 @@ def resume(path: Path) -> Noise:
     except OSError as error:
         raise InputError(f"{path}: expected the key of an unfinished training ({error})") from None
     with open(descriptor, "rb") as file:
+        # Of the open file: the name could belong to another file by now.
         status = os.fstat(descriptor)
         key = file.read(KEY_BYTES + 1)
     if stat.S_IMODE(status.st_mode) & 0o077 or status.st_uid != os.getuid():
@@ -143,6 +146,7 @@ def destroy(path: Path) -> None:
         with open(descriptor, "wb") as file:
             file.write(bytes(max(KEY_BYTES, os.fstat(descriptor).st_size)))
             file.flush()
+            # On disk before the name goes: without it, the key could outlive its file there.
             os.fsync(descriptor)
         path.unlink()
         _keep_entry(path)

@@ -45,6 +45,7 @@ def admitted_rows(
             f"private training: expected at most {population.subjects} people, found {len(people)}; "
             "set the public constants of the study to its cohort"
         )
+    # Cut by person, and not over all rows: another person's windows would move the cut.
     ordered = np.lexsort((start_s, person))
     first = np.searchsorted(person[ordered], np.arange(len(people)))
     position = np.arange(len(ordered)) - first[person[ordered]]
@@ -131,6 +132,7 @@ def lay_out(
     Raises:
         InputError: there are more people than the public constants say.
     """
+    # Windows are in order of time: positions serve as times.
     admitted = admitted_rows(subject, np.arange(len(subject), dtype=np.float64), population)
     kept = (windows[admitted], condition[admitted], np.ones(len(admitted)))
     laid, codes, present = laid_out(kept, subject[admitted], "window", population)
@@ -181,6 +183,7 @@ def draws(rng: np.random.Generator, *, n: int, q: float, capacity: int, steps: i
     """
     order = np.full((steps, capacity), ABSENT, np.int32)
     for row in order:
+        # Random numbers are below 1: with q = 1, each step holds all records.
         drawn = np.flatnonzero(rng.random(n) < q)
         # A random subset: the first ones in order would give the last records a lower sampling rate than q.
         if len(drawn) > capacity:

@@ -77,6 +77,7 @@ def with_noise(
             noise.destroy(key_path)
             own = noise.fresh(key_path)
         yield replace(budget, noise=own)
+        # Not in a `finally`: a training that fails keeps its key, to resume with the same noise.
         noise.destroy(key_path)
 
 
@@ -152,6 +153,7 @@ def weights_hash(arrays: Mapping[str, NDArray[Any]]) -> str:
         kind, content = values.dtype.str, values.tobytes()
         if values.dtype.kind == "U":
             kind, content = "text", json.dumps(values.tolist()).encode()
+        # Names, types and lengths first: bytes cannot move from one array to the next unseen.
         digest.update(json.dumps([name, kind, values.shape, len(content)]).encode())
         digest.update(content)
     return digest.hexdigest()

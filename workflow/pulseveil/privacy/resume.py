@@ -122,6 +122,7 @@ class Resumable:
             state = advance(state, first, last)
             progress = replace(progress, done=last)
             if checkpoint is not None:
+                # After each block, whatever the study's own interval is: `at_risk` counts on it.
                 each_block = replace(checkpoint, every=BLOCK_STEPS)
                 each_block.keep(first, last, partial(self._sealed, progress, course, state))
         return state, progress.lost
@@ -156,6 +157,7 @@ def sealed(state: Arrays, progress: Progress, fingerprint: str, noise: Noise) ->
     """Arrays of a checkpoint: a state, its progress, and a seal that only the training's key can make."""
     # The seal covers the fingerprint, and the mark of `marked` does not: a state whose data or device changed
     # is still believed, and its lost steps are counted.
+    # Lost steps and attempt are sealed, too: with fewer lost steps a training would exceed its budget.
     kept = {**state, _LOST: np.array(progress.lost), _ATTEMPT: np.array(progress.attempt)}
     return {**kept, _SEAL: _seal(kept, progress.done, fingerprint, noise)}
 
@@ -194,6 +196,7 @@ def opened(
 
 def digest(public: Sequence[Any], arrays: Sequence[NDArray[Any]]) -> str:
     """Hash (hex) of values and arrays; as secret as they are."""
+    # The text of a float reads back as the same float: no rounding hides a change of settings.
     hashed = hashlib.sha256(repr(public).encode())
     for values in arrays:
         hashed.update(repr((values.shape, values.dtype.str)).encode())
@@ -218,6 +221,7 @@ def describe_device() -> tuple[str, ...]:
         str(tf.config.experimental.get_device_details(device).get("device_name", device.name))
         for device in tf.config.list_physical_devices("GPU")
     ]
+    # Threads change the order of sums, and so their rounding.
     threads = tf.config.threading.get_intra_op_parallelism_threads()
     return (_processor(), *accelerators, f"{threads} threads", *names)
 

@@ -74,8 +74,8 @@ OF_OTHER_MODELS = (
 LIMITS = (
     "Digits of noised sums do not reveal data (Mironov 2012): the noised sums of networks lie on a public "
     "grid, under noise of 96 bits per number, whose finite bits cost at most 1e-4 of epsilon and, up to "
-    "epsilon 10, 1e-10 of delta. Small models and single queries use whole numbers and an exact discrete Gaussian "
-    "from the operating system's randomness.",
+    "epsilon 10, 1e-10 of delta. Small models and single queries use whole numbers and an exact discrete "
+    "Gaussian from the operating system's randomness.",
     "What remains of floating point: clipped gradients of networks are added up in float32, whose rounding "
     "can let one record count for some 1e-5 of the clip norm more than epsilon assumes. dp_backend "
     "tensorflow_privacy adds that library's own float32 noise, whose digits can be read: it is for "
@@ -221,6 +221,7 @@ def models(entries: Iterable[Entry]) -> list[ModelGroup]:
     """Models of a ledger: entries that share all inputs belong to one training."""
     found: dict[str, list[Entry]] = {}
     for entry in entries:
+        # As text, since inputs of a stored ledger hold lists, which are no keys.
         found.setdefault(json.dumps(entry.inputs, sort_keys=True), []).append(entry)
     return [ModelGroup(members[0].inputs, tuple(members)) for members in found.values()]
 
@@ -253,6 +254,7 @@ class Together:
 
     def epsilon(self, setting: Setting, delta: float, *, whole_person: bool) -> float:
         """Epsilon of all models together for the person, or any minute of one, on whom they spend most."""
+        # Composed by groups: the models can differ in unit and stride, and so in the records of a person.
         spent = (
             [group for model in share for group in model.groups(setting, whole_person)]
             for share in self.shares
