@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pulseveil.audit import canaries
-from pulseveil.audit.discriminator import discriminator_rows, doubted, surprise
+from pulseveil.audit.discriminator import discriminator_rows, least_real, surprisal
 from pulseveil.audit.verdict import Claim, Defence
 from pulseveil.core import tensorflow
 from pulseveil.core.randomness import root_stream
@@ -98,7 +98,7 @@ def test_opinions_are_compared_within_a_class():
     never = windows()
     answers = np.where(never.stress, 100.0, 0.0) + np.arange(len(never))
     asked = np.array([0, 1, 58, 59])
-    found = surprise(
+    found = surprisal(
         lambda rows: answers if len(rows) == len(never) else answers[asked], never, never.take(asked)
     )
     np.testing.assert_allclose(found, -np.log([31 / 31, 31 / 31, 2 / 31, 2 / 31]))
@@ -112,15 +112,15 @@ def test_a_window_that_no_model_has_seen_surprises_by_chance_alone():
     for _ in range(4000):
         answers = {100: random.normal(size=100), 1: random.normal(size=1)}
         never, asked = rows.take(np.arange(100)), rows.take(np.arange(1))
-        p.append(np.exp(-surprise(lambda given, by=answers: by[len(given)], never, asked))[0])
+        p.append(np.exp(-surprisal(lambda given, by=answers: by[len(given)], never, asked))[0])
     assert abs(np.mean(p) - 0.505) < 0.023
 
 
 def test_candidates_that_a_model_doubts_are_taken_in_random_order():
     owner = np.repeat([f"CANARY{i}" for i in range(8)], 2)
-    doubts = doubted(np.repeat([5.0, 0, 1, 2, 9, 3, 7, 8], 2), owner, 4, np.random.default_rng(0))
-    assert sorted(doubts) == ["CANARY1", "CANARY2", "CANARY3", "CANARY5"]
-    others = [doubted(np.zeros(16), owner, 8, np.random.default_rng(i)).tolist() for i in range(9)]
+    found = least_real(np.repeat([5.0, 0, 1, 2, 9, 3, 7, 8], 2), owner, 4, np.random.default_rng(0))
+    assert sorted(found) == ["CANARY1", "CANARY2", "CANARY3", "CANARY5"]
+    others = [least_real(np.zeros(16), owner, 8, np.random.default_rng(i)).tolist() for i in range(9)]
     assert len({tuple(names) for names in others}) > 1
 
 

@@ -1,4 +1,4 @@
-"""Audits: what an attacker finds out about the training data, beside the epsilon that was claimed."""
+"""Privacy audits: attacks on training data, whose lower bounds on epsilon stand beside the claim."""
 
 # What other packages may use, in reading order.
 __all__ = [  # noqa: RUF022

@@ -1,8 +1,8 @@
-"""The attacks on one generator and on one detector, each as one table.
+"""Audits of one generator and of one detector: all attacks on each, as one table.
 
-Both are attacked for the membership of people or windows and by canaries; a generator also by the question
-who is missing from a release. Of a GAN the discriminator, which alone has seen real windows, is asked about
-canaries as well.
+Both are attacked by membership inference, on people or windows, and by canaries. A generator is also attacked
+by re-identification of the person who is missing from a release. A GAN's discriminator, the only part that is
+trained on real windows, is attacked by canaries as well.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ from pulseveil.privacy.budget import Unit
 from pulseveil.study.audit_settings import AuditSettings
 
 Synthesize = Callable[[WindowSet, Stream], Subjects]
-"""Trains a generator on windows, with a stream of its own, and returns what it would release."""
+"""Trains a generator on windows, with a stream of its own, and returns its release."""
 
 BAND = 10
-"""Samples by which dynamic time warping may shift a window."""
+"""Width of the band of dynamic time warping: matched samples lie less than this apart."""
 
 
 def attack_generator(
@@ -58,14 +58,18 @@ def attack_generator(
     stream: Stream,
     train_discriminator: Train[WindowSet] | None = None,
 ) -> pd.DataFrame:
-    """All audits of a generator by what it releases, one row a record and attack (columns of `tables`).
+    """All audits of a generator by its releases: one row per record and attack (columns of `tables`).
 
-    All trainings run the same mechanism: that of `synthesize` over the public number of records, the others
-    over one that has capacity for the canaries. `train_discriminator` answers with the discriminator's
-    opinion of windows; None for generators without one. Membership: are the synthetic windows nearer to a
-    person's when the person was trained on? Missing person: of the releases that lack one person each,
-    which one lacks
-    whom? Two such releases differ by a swap of two people; the row stands beside chance and has no verdict.
+    Membership compares the distances of synthetic windows to a person's windows, with and without the person
+    in training. The attack `missing person` links each person to the release that was trained without this
+    person. Two such releases differ by a swap of two people, so that the row has chance beside it, and no
+    verdict.
+
+    Args:
+        synthesize: runs the claimed mechanism, over the public number of records.
+        synthesize_with_canaries: runs the same mechanism over a number with capacity for the canaries.
+        train_discriminator: as `synthesize_with_canaries`, answering with the discriminator's score of
+            windows; None for generators without a discriminator.
     """
 
     def train(rows: WindowSet, own: Stream) -> Callable[[WindowSet], Floats]:
@@ -74,6 +78,7 @@ def attack_generator(
 
     rows = membership_rows(train, windows, settings, defence, child(stream, "membership"))
     on_canaries = child(stream, "canaries")
+    # Trained once: the audits with many canaries and with one compare with the same releases.
     without = tuple(
         synthesize_with_canaries(windows, child(on_canaries, "without", i)) for i in range(settings.trainings)
     )
@@ -89,13 +94,14 @@ def attack_generator(
 
 
 def missing_person(synthesize: Synthesize, windows: WindowSet, stream: Stream) -> Reidentification:
-    """How many people are linked to the release that was made without them, by DTW similarity."""
+    """Re-identification by dynamic time warping: people linked to the release trained without them."""
     names = np.unique(windows.subject)
     distances = []
     for name in names.tolist():
         released = synthesize(windows.take(windows.subject != name), child(stream, name)).windows
         nearest = dtw_distances(windows.windows, released, BAND)
         source = np.full(len(released), name)
+        # All people, and not the missing one alone: the guess is relative to the mean over people.
         distances.append(source_distances(nearest, windows.subject, source))
     return reidentify_by_left_out(np.concatenate(distances, axis=1))
 
@@ -109,9 +115,12 @@ def _of_generator(
     number: int,
     stream: Stream,
 ) -> canaries.Training:
+    """Canary training of a generator with `number` canaries."""
     records = canary_records(windows, settings, unit, number, stream)
+    # Before `as_trained_on`: afterwards several canaries can share a subject, and scores need each canary.
     score = release_scores(records, records.subject, without)
     records = as_trained_on(records, settings, unit)
+    # Bounds assume independent trainings: each run has a stream of its own.
     run = count()
     return release_canaries(
         lambda rows: synthesize(rows, child(stream, "run", next(run))), windows, records, score
@@ -126,12 +135,13 @@ def attack_detector(
     defence: Defence,
     stream: Stream,
 ) -> pd.DataFrame:
-    """All audits of a detector, one row a record and attack (columns of `tables`).
+    """All audits of a detector: one row per record and attack (columns of `tables`).
 
-    `train` and `train_with_canaries` run the same mechanism, over the public number of records and over one
-    that has capacity for the canaries. Of people, each one is attacked and judged; of windows, which are too
-    many for that, all of them together, without a verdict. Without `settings.trainings` there are
-    canaries alone.
+    Without `settings.trainings` there are canaries alone.
+
+    Args:
+        train: runs the claimed mechanism, over the public number of records.
+        train_with_canaries: runs the same mechanism over a number with capacity for the canaries.
     """
     membership = []
     if settings.trainings:
@@ -149,6 +159,7 @@ def _of_detector(
     number: int,
     stream: Stream,
 ) -> canaries.Training:
+    """Canary training of a detector with `number` canaries."""
     records = canary_features(
         features,
         canaries=number,
@@ -156,6 +167,7 @@ def _of_detector(
         radius=settings.radius,
         generator=generator(child(stream, "records")),
     )
+    # Kept aside: at unit window, several canaries share a synthetic person in training.
     owner = records.subject
     if unit == "window":
         records = shared_subjects(records, settings.windows_each)
@@ -164,6 +176,7 @@ def _of_detector(
     def fit(rows: FeatureSet) -> Callable[[FeatureSet], Floats]:
         return train(rows, child(stream, "run", next(run)))
 
+    # One model without canaries finds the labels to turn, and is the reference for the turned ones.
     without = fit(features)
     records = mislabelled(records, owner, without(records))
     return canaries.record_training(fit, features, records, owner, without(records))

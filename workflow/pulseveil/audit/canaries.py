@@ -1,6 +1,6 @@
-"""Canaries: records that reveal themselves, and the one-run audits that guess which were in.
+"""Canaries: records that stand out, and one-run audits that guess which of them a training included.
 
-Secret coins put canaries into a training; its model is asked which ones.
+Secret coins include canaries in a training; an attack guesses the coins from the trained model.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from pulseveil.study.audit_settings import AuditSettings
 def canary_features(
     features: FeatureSet, *, canaries: int, windows_each: int, radius: float, generator: np.random.Generator
 ) -> FeatureSet:
-    """Canaries (canaries * windows_each rows) in the form of `features`, one subject a canary.
+    """Canaries (canaries * windows_each rows) in the form of `features`, one subject per canary.
 
-    Each canary has random signs of its own, one a column. A window of stress lies `radius` standard
-    deviations from each column's mean on the side of its sign, one without stress on the other side: labels
-    that no other record supports, far from all of them. From two windows on, both classes occur, so that a
-    person lacks none. The signs are public; only the coins that include canaries are secret.
+    Each canary has random signs of its own, one per column. Its stress windows lie `radius` standard
+    deviations from each column's mean on the side of the sign, its other windows on the opposite side: far
+    from all records, with labels that no other record supports. With two windows or more, both classes occur.
+    The signs are public; only the coins that include canaries are secret.
     """
     owner, side = _sides(canaries, windows_each, generator)
     return FeatureSet(
@@ -49,9 +49,9 @@ def canary_features(
 
 
 def shared_subjects(canaries: Records, windows_each: int, stride_s: float = 60.0) -> Records:
-    """Canaries of one window each, as windows of fewer synthetic people with up to `windows_each` each.
+    """Canaries of one window each, as windows of synthetic people with up to `windows_each` windows.
 
-    For the unit window: a training that knows how many windows a person has needs few people more.
+    For unit window: with the public number of windows per person, a training needs only few more people.
     """
     position = np.arange(len(canaries))
     start_s = stride_s * (position % windows_each).astype(np.float64)
@@ -59,12 +59,16 @@ def shared_subjects(canaries: Records, windows_each: int, stride_s: float = 60.0
 
 
 def mislabelled(canaries: FeatureSet, owner: NDArray[np.str_], reference: Floats) -> FeatureSet:
-    """The canaries, with the labels turned of those whose labels a model without them finds right.
+    """Flip the labels of canaries whose labels a model without them finds right.
 
-    owner (rows): the canary that a row belongs to. reference (rows): the model's confidence in the labels.
-    What a model that has not seen a canary gets wrong, only one that has seen it gets right.
+    A model without a canary then has low confidence in its labels, and a high one shows that it was included.
+
+    Args:
+        owner: (rows), the canary of each row.
+        reference: (rows), confidence in the labels of a model that was trained without canaries.
     """
     _, index = np.unique(owner, return_inverse=True)
+    # All rows of a canary or none: its windows keep both classes.
     stress = canaries.stress ^ (record_means(reference, owner) > 0)[index]
     return replace(canaries, stress=stress, condition=np.where(stress, STRESS, BASELINE).astype(np.int8))
 
@@ -72,13 +76,13 @@ def mislabelled(canaries: FeatureSet, owner: NDArray[np.str_], reference: Floats
 def canary_windows(
     windows: WindowSet, *, canaries: int, windows_each: int, radius: float, generator: np.random.Generator
 ) -> WindowSet:
-    """Canaries in the form of `windows`, for generators; as `canary_features`, with one sign a channel.
+    """Canaries in the form of `windows`, for generators; as `canary_features`, with one sign per channel.
 
-    A generator that keeps little of a window keeps the level of each channel; signs that change from sample
-    to sample would leave that level where it is. Few channels have few signs, so that two canaries can be
-    alike: that weakens the attack and no more.
+    Two canaries can be alike, as few channels have few combinations of signs. That only weakens the attack.
     """
     owner, side = _sides(canaries, windows_each, generator)
+    # Signs per channel, and not per sample: a generator that learns little of a window learns the level of
+    # each channel, which signs that change from sample to sample would leave as it is.
     return replace(
         windows,
         windows=_far_out(windows.windows, owner, side, radius, generator, (1, windows.windows.shape[2])),
@@ -93,7 +97,7 @@ def canary_windows(
 def canary_records(
     windows: WindowSet, settings: AuditSettings, unit: Unit, number: int, stream: Stream
 ) -> WindowSet:
-    """`canary_windows` of `number` records of the unit, each its own subject."""
+    """Canaries for generators: `number` records of the unit, one subject per record."""
     return canary_windows(
         windows,
         canaries=number,
@@ -104,14 +108,14 @@ def canary_records(
 
 
 def as_trained_on(records: WindowSet, settings: AuditSettings, unit: Unit) -> WindowSet:
-    """Canaries as a training sees them: those of the unit window share the capacity added for them."""
+    """Canaries as training data: at unit window, they share the synthetic people whose capacity was added."""
     return shared_subjects(records, settings.windows_each, records.stride_s) if unit == "window" else records
 
 
 def _sides(
     canaries: int, windows_each: int, generator: np.random.Generator
 ) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """The canary of each row, and the side (1 or -1) of its direction: alternating from a random start."""
+    """Canary of each row, and its side (1 or -1) of the mean: alternating by row, from a random start."""
     owner = np.repeat(np.arange(canaries), windows_each)
     first = generator.integers(0, 2, size=canaries)
     return owner, 1 - 2 * ((first[owner] + np.tile(np.arange(windows_each), canaries)) % 2)
@@ -125,13 +129,14 @@ def _far_out(
     generator: np.random.Generator,
     shape: tuple[int, ...] | None = None,
 ) -> NDArray[np.float32]:
-    """Rows (rows of the canaries, ...), each value `radius` standard deviations from its mean in `values`.
+    """Values (rows of the canaries, ...), each `radius` standard deviations from its mean in `values`.
 
-    shape: of the signs of one canary, broadcast to that of a value; default: a sign for each number.
+    shape: shape of one canary's signs, broadcast to that of a row; default: one sign per number.
     """
     shape = values.shape[1:] if shape is None else shape
     signs = generator.choice([-1.0, 1.0], size=(int(owner.max()) + 1, *shape))
     offset = radius * signs[owner] * side.reshape(-1, *(1 for _ in shape))
+    # From the mean and in deviations of the real records: canaries stand out by as much in each column.
     rows: NDArray[np.float32] = (values.mean(axis=0) + offset * values.std(axis=0)).astype(np.float32)
     return rows
 
@@ -143,38 +148,42 @@ def _names(owner: NDArray[np.intp]) -> NDArray[np.str_]:
 Flags = NDArray[np.bool_]
 
 Training = Callable[[Flags], Floats]
-"""One training with the canaries of a mask (canaries): a score of each, higher for a model that knows it.
+"""One training with the canaries of a mask (canaries): one score per canary, higher if it seems included.
 
-Scores read the trained model and never the mask. The real records, the clip norm, noise multiplier, sampling
-probability and steps are those of the claim; an excluded canary contributes zero.
+Scores depend on the trained model and never on the mask. Real records, clip norm, noise multiplier, sampling
+rate and steps are those of the claim; an excluded canary contributes zero.
 """
 
 
 def coins(count: int) -> Flags:
-    """`count` independent fair coins from the operating system; nobody can replay them."""
+    """Independent fair coins (count) from the operating system."""
+    # Not from a stream of the study: bounds assume coins that are independent of canaries and trainings.
     raw = np.frombuffer(secrets.token_bytes((count + 7) // 8), dtype=np.uint8)
     return np.unpackbits(raw)[:count].astype(bool)
 
 
 def audit(train: Training, *, canaries: int, guesses: int, runs: int = 1) -> CanaryGuesses:
-    """Train `runs` times, each time with fresh coins, and guess `guesses` a run from the scores alone.
+    """One-run audit, repeated `runs` times with fresh coins, with `guesses` per run from the scores alone.
 
-    Independent runs, side by side, are one mechanism on all their canaries, which protects each canary as
-    well as its own run does: so cheap models can be tested with more canaries than they have dimensions. Of
-    all scores together those farthest from the mean are guessed, "in" above it and "out" below. How many is
-    fixed before any training, so that nothing is chosen by a result.
+    Of all scores together, those farthest from the mean are guessed: "in" above the mean and "out" below it.
 
     Source: Steinke, Nasr and Jagielski 2023, algorithm 1.
     """
+    # Independent runs, side by side, are one mechanism on all their canaries, which protects each canary as
+    # well as its own run does: cheap models can be tested with more canaries than they have dimensions. The
+    # number of guesses is fixed before any training: chosen by a result, it would void the p-value.
     included, scores = _train(train, canaries, runs)
     return count_guesses(scores.ravel(), included.ravel(), guesses * runs)
 
 
 def audit_repeatedly(train: Training, runs: int) -> AttackCounts:
-    """Train `runs` times with one canary, included by a fresh coin, and call it "in" or "out" each time.
+    """Membership attack on one canary in `runs` trainings, each of which includes it by a fresh coin.
 
     For models that train fast: many independent trainings give far sharper bounds than the guesses of one.
-    Each training is judged by the others. Raises InputError with fewer than 3 trainings of a side.
+    Each training is judged by the others.
+
+    Raises:
+        InputError: a side has fewer than 3 trainings.
     """
     included, scores = _train(train, 1, runs)
     sides = margins(scores, included)
@@ -188,8 +197,13 @@ def _train(train: Training, canaries: int, runs: int) -> tuple[Flags, Floats]:
 
 
 def count_guesses(scores: Floats, included: Flags, guesses: int) -> CanaryGuesses:
-    """Outcome of guessing `guesses` of the coins `included` (canaries) from scores (canaries)."""
+    """Guess `guesses` of the coins `included` (canaries) from scores (canaries), and count correct guesses.
+
+    >>> count_guesses(np.array([3.0, 0.1, -2.0]), np.array([True, False, False]), guesses=2).correct
+    2
+    """
     sides = scores - scores.mean()
+    # A stable sort breaks ties by position: never by the coins.
     surest = np.argsort(-np.abs(sides), kind="stable")[:guesses]
     correct = (sides > 0)[surest] == included[surest]
     return CanaryGuesses(len(included), guesses, int(correct.sum()))
@@ -202,17 +216,21 @@ def record_training(
     owner: NDArray[np.str_],
     reference: Floats,
 ) -> Training:
-    """Audited training of a model of records: windows or people.
+    """Canary training of a model on records, which are windows or people.
 
-    fit: trains on records and canaries, and returns the trained model's answer (rows), higher for rows that
-    it knows: `confidence` of a detector, a discriminator's score. owner (rows): the canary that a row belongs
-    to. reference (rows): the answer of a model without any canary. A canary's score is the mean over its rows
-    of how much surer the model is than the reference.
+    A canary's score is the mean over its rows of the model's answer minus the reference.
+
+    Args:
+        fit: trains on records and canaries, and returns the trained model's answer (rows), which is higher
+            for rows of its training: `confidence` of a detector, or a discriminator's score.
+        owner: (rows), the canary of each row.
+        reference: (rows), the answer of a model without any canary.
     """
     names = np.unique(owner)
 
     def train(included: Flags) -> Floats:
         chosen = canaries.take(np.isin(owner, names[included]))
+        # Minus the reference: rows differ in how sure any model is of them.
         answer = fit(type(records).concatenate([records, chosen]))
         return record_means(answer(canaries) - reference, owner)
 
@@ -220,7 +238,7 @@ def record_training(
 
 
 def confidence(detector: Fitted) -> Callable[[FeatureSet], Floats]:
-    """How sure a trained detector is of the labels of windows: the answer that `record_training` asks for."""
+    """Confidence (rows) of a trained detector in the labels of windows: an answer for `record_training`."""
 
     def answer(features: FeatureSet) -> Floats:
         return label_confidence(detector.score(features).score, features.stress)

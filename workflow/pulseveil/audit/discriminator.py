@@ -1,7 +1,7 @@
-"""Canaries in the training of a GAN, told by its discriminator: the part that sees real windows.
+"""Canary audit of a GAN's discriminator, the part that is trained on real windows.
 
-A release shows little of what the discriminator knows, so this attack is the sharper one; an attacker who has
-synthetic windows alone cannot run it.
+A release shows little of what the discriminator learned, so that this attack is sharper than one on the
+release. An attacker who has synthetic windows alone cannot run it.
 """
 
 from __future__ import annotations
@@ -25,16 +25,19 @@ from pulseveil.privacy.budget import Unit
 from pulseveil.study.audit_settings import AuditSettings
 
 CONTROLS = 100
-"""Canaries that no training sees: a discriminator's opinion of others is compared with that of these."""
+"""Canaries in no training, with whose scores by a discriminator the scores of others are compared."""
 
 CANDIDATES = 4
-"""So many are generated for each canary and control."""
+"""Candidates per canary and control, of which those with the lowest scores are taken."""
 
 
 def discriminator_rows(
     train: Train[WindowSet], windows: WindowSet, settings: AuditSettings, defence: Defence, stream: Stream
 ) -> list[tables.Row]:
-    """The canary audits of a discriminator: `train` answers with its opinion of windows, real ones higher."""
+    """Table rows of the canary audits of a discriminator.
+
+    train: trains a GAN and answers with its discriminator's score of windows, higher for real ones.
+    """
     training = partial(_training, train, windows, settings, defence.claim.unit)
     return canary_rows(training, settings, defence, stream, asked="discriminator")
 
@@ -47,52 +50,59 @@ def _training(
     number: int,
     stream: Stream,
 ) -> canaries.Training:
+    """Canary training of a discriminator with `number` canaries and `CONTROLS` controls."""
     run = count()
 
-    def opinion(rows: WindowSet) -> Callable[[WindowSet], Floats]:
+    def trained(rows: WindowSet) -> Callable[[WindowSet], Floats]:
         return train(rows, child(stream, "run", next(run)))
 
     candidates = canary_records(windows, settings, unit, CANDIDATES * (number + CONTROLS), stream)
-    reference = opinion(windows)(candidates)
-    chosen = doubted(reference, candidates.subject, number + CONTROLS, generator(child(stream, "chosen")))
-    records, never = (
+    reference = trained(windows)(candidates)
+    chosen = least_real(reference, candidates.subject, number + CONTROLS, generator(child(stream, "chosen")))
+    records, controls = (
         candidates.take(np.isin(candidates.subject, names)) for names in np.split(chosen, [number])
     )
 
     def fit(rows: WindowSet) -> Callable[[WindowSet], Floats]:
-        # Opinions of far-out windows drift from training to training, all in the same direction.
-        return partial(surprise, opinion(rows), never)
+        # Scores of far-out windows drift from training to training, all in the same direction: controls have
+        # the same drift.
+        return partial(surprisal, trained(rows), controls)
 
-    # The scores compare with windows of the same model; they need no reference.
+    # Scores are relative to controls in the same model: the reference is 0.
     none = np.zeros(len(records))
     return canaries.record_training(
         fit, windows, as_trained_on(records, settings, unit), records.subject, none
     )
 
 
-def doubted(
+def least_real(
     reference: Floats, owner: NDArray[np.str_], number: int, generator: np.random.Generator
 ) -> NDArray[np.str_]:
-    """The `number` candidates that a model without any of them holds for the least real, in random order.
+    """Names of the `number` candidates with the lowest scores of a model without any of them.
 
-    Far from all windows, a discriminator can take anything for real; what it saw as real it cannot doubt.
-    reference (rows): its opinion; owner (rows): the candidate that a row belongs to.
+    They are in random order, so that canaries and controls are equally distributed.
+
+    Args:
+        reference: (rows), the model's score.
+        owner: (rows), the candidate of each row.
     """
+    # Far from all windows, a discriminator can score anything as real. Training on a window raises its score:
+    # that shows in windows whose score is low without it.
     names = np.unique(owner)
     least = np.argsort(record_means(reference, owner), kind="stable")[:number]
     return generator.permutation(names[least])
 
 
-def surprise(answer: Callable[[WindowSet], Floats], never: WindowSet, asked: WindowSet) -> Floats:
-    """How far above those of `never` a model's answers to windows are (rows of `asked`).
+def surprisal(answer: Callable[[WindowSet], Floats], controls: WindowSet, asked: WindowSet) -> Floats:
+    """Surprisal (rows of `asked`) of a model's answers among its answers to controls of the same class.
 
-    Minus the logarithm of p, where p is the share of windows of `never`, of the same class, whose answers are
-    no lower (the window itself counted as one of them): with no difference p is uniform.
+    It is -log p, where p is the share of controls whose answer is no lower, the window itself included. If
+    windows and controls do not differ, p is uniform.
     """
-    found, others = answer(asked), answer(never)
+    found, others = answer(asked), answer(controls)
     p = np.empty(len(found))
     for stress in (False, True):
-        sorted_ = np.sort(others[never.stress == stress])
+        sorted_ = np.sort(others[controls.stress == stress])
         own = asked.stress == stress
         as_high = len(sorted_) - np.searchsorted(sorted_, found[own])
         p[own] = (1 + as_high) / (1 + len(sorted_))

@@ -1,6 +1,6 @@
 """Membership inference by likelihood ratios (LiRA; Carlini et al. 2022), and its designs.
 
-A design says which trainings are compared: with and without a record, all else being equal.
+A design names the trainings that are compared: with and without a record, all else being equal.
 """
 
 from __future__ import annotations
@@ -30,17 +30,18 @@ from pulseveil.study.audit_settings import FEWEST_TRAININGS
 
 Flags = NDArray[np.bool_]
 
-# Equal trainings give equal scores: this share of their size stands in for a spread of zero.
+# Trainings without randomness repeat their scores: this share of a score's size replaces a spread of 0.
 _SMALLEST_SPREAD = 1e-9
 
 
 @dataclass(frozen=True)
 class RecordAttack:
-    """What an attack finds out about one record: a person, or one window.
+    """Result of the attack on one record: a person, or one window.
 
-    auc: of the scores of its trainings; below .5 where models are less sure of what they have seen. counts:
-    of calling a margin above 0 "in", a threshold fixed beforehand; they bound epsilon. strictest: at the
-    smallest false positive rate, which describes only.
+    auc: of the scores of its trainings; below .5 if models are less sure of records that they were trained
+        on.
+    counts: of calls of "in" for margins above 0, a threshold fixed beforehand; they bound epsilon. strictest:
+    counts at the smallest false positive rate, which are descriptive.
     """
 
     record: str
@@ -49,42 +50,47 @@ class RecordAttack:
     strictest: AttackCounts
 
     def auc_interval(self, level: float = LEVEL) -> Interval:
-        """Approximate interval of the AUC."""
+        """Approximate confidence interval of the AUC."""
         return auc_interval(self.auc, self.counts.members, self.counts.non_members, level)
 
 
 def label_confidence(score: NDArray[np.floating], stress: Flags) -> Floats:
-    """log(p / (1 - p)) (n), p the probability that a detector gives to the true label of n windows.
+    """Logit log(p / (1 - p)) (n) of the probability p that a detector gives to the true label of n windows.
 
-    score (n): its probability of stress; stress (n): the labels.
+    score (n): the detector's probability of stress. stress (n): the labels.
 
-    Source: Carlini et al. 2022: this logit is close to normal, a loss is not.
+    Source: Carlini et al. 2022, where this logit is close to normal, and a loss is not.
+
+    >>> label_confidence(np.array([0.9, 0.9]), np.array([True, False])).round(3).tolist()
+    [2.197, -2.197]
     """
+    # Float32 scores can be exactly 0 or 1, whose logit is infinite.
     certain = np.finfo(np.float32).eps
     p = np.clip(np.where(stress, score, 1 - score).astype(np.float64), certain, 1 - certain)
     return np.asarray(special.logit(p), dtype=np.float64)
 
 
 def record_means(values: Floats, record: NDArray[np.str_]) -> Floats:
-    """Means (records) of the values (n) of each record's windows; record (n) names it, in sorted order."""
+    """Means (records) of values (n) over each record's windows; records are sorted by their names (n)."""
     _, index = np.unique(record, return_inverse=True)
     return np.asarray(np.bincount(index, values) / np.bincount(index), dtype=np.float64)
 
 
 def margins(scores: Floats, members: Flags) -> Floats:
-    """How far each score lies on the side of "in" (models, records), judged by other models only.
+    """Likelihood-ratio margins (models, records): distance of each score to the side of "in".
 
-    scores (models, records): one number a training and record, higher where the model knows the record
-    better; NaN where this training is not to be used for this record (it lacks another person, so that it is
-    no neighbour of the others). members (models, records): whether the training saw the record.
+    The scores of a record are modelled as normal, with one mean in trainings that include it, another one in
+    trainings that lack it, and one variance. The likelihood ratio of "in" and "out" is above 1 on that side
+    of the means' midpoint where "in" lies. The margin is the distance from the midpoint to that side, in
+    standard deviations. The judged training is left out of means and variance.
 
-    The scores of a record are normal with one mean in the trainings that saw it, another in those that did
-    not, and one variance for both: with tens of trainings, two variances would be noise. Then the likelihood
-    ratio of "in" and "out" is above 1 on that side of the means' midpoint where "in" lies; the margin is the
-    distance from the midpoint to that side, in standard deviations. The training that is judged is left out
-    of means and variance.
+    Args:
+        scores: (models, records), higher if the model seems to include the record; NaN if the training is not
+            used for this record, because it lacks another person and is not a neighbour of the others.
+        members: (models, records), whether the training included the record.
 
-    Raises InputError where a record has fewer than 3 trainings of a side.
+    Raises:
+        InputError: a record has fewer than 3 trainings of a side.
 
     Source: Carlini et al. 2022, algorithm 1, with a fixed variance as they advise for few models.
     """
@@ -93,26 +99,29 @@ def margins(scores: Floats, members: Flags) -> Floats:
     fewest = int(min(saw.sum(axis=0).min(), lacked.sum(axis=0).min()))
     if fewest < FEWEST_TRAININGS:
         raise InputError(
-            f"membership audit: a record has {fewest} trainings with or without it, at least "
-            f"{FEWEST_TRAININGS} of both are needed; raise the number of trainings"
+            f"membership audit: a record has {fewest} trainings with or without it; expected at least "
+            f"{FEWEST_TRAININGS} of both; raise the number of trainings"
         )
     mean_in, squares_in = _moments_without_own(scores, saw)
     mean_out, squares_out = _moments_without_own(scores, lacked)
+    # One variance for both sides: with tens of trainings, two would be noise. Its degrees of freedom are
+    # those of all trainings but the judged one, less two means.
     deviation = np.sqrt((squares_in + squares_out) / (used.sum(axis=0) - 3))
     floor = _SMALLEST_SPREAD * np.nanmax(np.abs(scores), axis=0) + np.finfo(np.float64).tiny
+    # The sign catches models that are less sure of records that they were trained on.
     toward_in = np.sign(mean_in - mean_out) * (scores - (mean_in + mean_out) / 2)
     return np.asarray(toward_in / np.maximum(deviation, floor), dtype=np.float64)
 
 
 def attack_records(scores: Floats, members: Flags, records: Sequence[str]) -> tuple[RecordAttack, ...]:
-    """The attack on each record; arrays as in `margins`.
+    """Membership attack on each record; arrays as in `margins`.
 
-    A training counts once for a record, however many windows it has: they all switch together. AUC and
-    strictest counts rank the scores themselves: margins, each judged by other trainings, would lie about .06
-    too low in AUC where there is nothing to find. Where the trainings are folds of a leave-one-out test,
-    those without a person contain another one instead, so that the attack measures a swap: compare its bounds
-    with the epsilon of replace-one neighbours.
+    A training counts once per record, however many windows the record has: all switch together. If trainings
+    are folds of a leave-one-out test, a training without a person contains another one instead: the attack
+    measures a swap, and its bounds belong beside the epsilon of replace-one neighbours.
     """
+    # AUC and strictest counts rank scores, and not margins: margins, each judged by other trainings, lie
+    # about .06 too low in AUC if there is nothing to find.
     sides = margins(scores, members)
     used = ~np.isnan(scores)
     attacks = []
@@ -124,10 +133,10 @@ def attack_records(scores: Floats, members: Flags, records: Sequence[str]) -> tu
 
 
 def pooled(scores: Floats, members: Flags) -> RecordAttack:
-    """The attack on all records together, ranked by their margins; arrays as in `margins`.
+    """Membership attack on all records together, ranked by their margins; arrays as in `margins`.
 
-    Descriptive: records that share a training are not independent, so neither its intervals nor its bound
-    have a known error rate, and no claim may fail by them.
+    It is descriptive: records that share a training are not independent, so that intervals and bounds have no
+    known error rate, and no claim may fail by them.
     """
     sides = margins(scores, members)
     saw, lacked = sides[~np.isnan(sides) & members], sides[~np.isnan(sides) & ~members]
@@ -139,29 +148,31 @@ def _attack(name: str, counts: AttackCounts, saw: Floats, lacked: Floats) -> Rec
 
 
 def _moments_without_own(scores: Floats, side: Flags) -> tuple[Floats, Floats]:
-    """Mean and sum of squared deviations (models, records) of a side's scores without the row's own one."""
+    """Mean and sum of squared deviations (models, records) of a side's scores, without the row's own."""
     values = np.where(side, scores, 0.0)
     count = side.sum(axis=0)
     mean = values.sum(axis=0) / count
     deviations = np.where(side, scores - mean, 0.0)
     squares = np.square(deviations).sum(axis=0)
-    # Leaving out a value that deviates by d moves the mean by d / (n - 1) and takes d^2 n / (n - 1) away.
+    # Without a value of deviation d, the mean moves by d / (n - 1) and the squares lose d^2 n / (n - 1).
     own_mean = mean - deviations / (count - 1)
     own_squares = squares - np.square(deviations) * count / (count - 1)
+    # Rounding can leave a difference of equal numbers below 0, and its root would be no number.
     return own_mean, np.maximum(own_squares, 0.0)
 
 
 Records = TypeVar("Records", FeatureSet, WindowSet)
 Train = Callable[[Records, Stream], Callable[[Records], Floats]]
-"""Trains on rows, with a stream of its own; the trained model answers each row with one number (rows)."""
+"""Trains a model on rows, with a stream of its own, and returns its answer: one number per row."""
 
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """The models of an audit, by the records that they see.
+    """Models of an audit, by the records that they are trained on.
 
-    members (models, records): what a model is trained on. compared (models, records): for which records it
-    counts: where it differs from the other models in that record alone, or in others at random.
+    members (models, records): whether a model is trained on a record. compared (models, records): whether the
+    model is used to attack a record; it then differs from other models in this record alone, or in others at
+    random.
     """
 
     members: Flags
@@ -169,9 +180,13 @@ class Design:
 
 
 def leave_one_out(records: int, trainings: int) -> Design:
-    """`trainings` models of all records and as many without each one: for people, who are few.
+    """Design for few records, such as people: `trainings` models of all, and as many without each record.
 
-    A model that lacks one record counts for no other: it is no neighbour of the models of all records there.
+    A model trained without record i is used to attack record i only: for another record, it is not a
+    neighbour of the full models.
+
+    >>> leave_one_out(records=2, trainings=1).members.tolist()
+    [[True, True], [False, True], [True, False]]
     """
     lacked = np.repeat(np.arange(-1, records), trainings)[:, np.newaxis]
     members = lacked != np.arange(records)
@@ -179,7 +194,10 @@ def leave_one_out(records: int, trainings: int) -> Design:
 
 
 def random_halves(records: int, trainings: int, generator: np.random.Generator) -> Design:
-    """2 `trainings` models, each record in a random half of them, independently of the other records."""
+    """Design for many records: 2 `trainings` models, with each record in a random half of them.
+
+    Halves of different records are independent.
+    """
     half = np.arange(2 * trainings)[:, np.newaxis] < trainings
     members = generator.permuted(np.broadcast_to(half, (2 * trainings, records)), axis=0)
     return Design(members, np.ones_like(members))
@@ -188,14 +206,22 @@ def random_halves(records: int, trainings: int, generator: np.random.Generator) 
 def train_design(
     train: Train[Records], rows: Records, record: NDArray[np.str_], design: Design, stream: Stream
 ) -> Floats:
-    """Train all models of a design: scores (models, records), NaN where a model does not count.
+    """Train all models of a design; scores (models, records) are NaN where a model is not compared.
 
-    record (n): the name of the record that one of `rows` belongs to, the person or the window itself;
-    records in sorted order. A score is the mean over the record's rows of the model's answer.
+    A score is the mean over the record's rows of the model's answer.
+
+    Args:
+        record: (n), for each of `rows` the name of its record, a person or the window itself; the design's
+            records are in sorted order of names.
+
+    Raises:
+        InputError: the design has another number of records than `record` names.
     """
     names, owner = np.unique(record, return_inverse=True)
     if len(names) != design.members.shape[1]:
-        raise InputError(f"audit: a design of {design.members.shape[1]} records, but {len(names)} were found")
+        raise InputError(
+            f"audit: expected {design.members.shape[1]} records by the design, found {len(names)}"
+        )
     scores = np.empty(design.members.shape)
     for i, members in enumerate(design.members):
         answer = train(rows.take(members[owner]), child(stream, "model", i))

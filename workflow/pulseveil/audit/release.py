@@ -1,6 +1,6 @@
-"""How much synthetic windows tell of the people behind them, and of canaries.
+"""Attacks on released synthetic windows: membership and re-identification of people, and canaries.
 
-Membership and re-identification of people; a release with canaries compared with releases without any.
+Scores of canaries compare a release with releases that were trained without any canary.
 """
 
 from __future__ import annotations
@@ -26,10 +26,13 @@ Names = NDArray[np.str_]
 
 @dataclass(frozen=True)
 class Reidentification:
-    """How many of `people` an attacker linked to their own one of `choices` sources.
+    """Re-identification: `correct` of `people` were linked to their own source among `choices` sources.
 
-    Chance is 1 / choices. Interval and p-value are exact for independent people; those who share sources are
-    nearly so.
+    Interval and p-value are exact for independent people; people who share sources are nearly independent.
+
+    >>> found = Reidentification(people=15, correct=5, choices=15)
+    >>> round(found.rate, 2), round(found.chance, 2), found.p_value() < 0.05
+    (0.33, 0.07, True)
     """
 
     people: int
@@ -38,36 +41,38 @@ class Reidentification:
 
     @property
     def rate(self) -> float:
-        """Share of people linked correctly."""
+        """Share of people who were linked correctly."""
         return self.correct / self.people
 
     @property
     def chance(self) -> float:
-        """The share that a guess without any information links correctly."""
+        """Expected share of a guess without any information."""
         return 1 / self.choices
 
     def interval(self, level: float = LEVEL) -> Interval:
-        """Exact interval of the rate (Clopper and Pearson 1934)."""
+        """Exact confidence interval of the rate (Clopper and Pearson 1934)."""
         return rate_interval(self.correct, self.people, level)
 
     def p_value(self) -> float:
-        """Probability that chance alone links so many people, or more (exact binomial test)."""
+        """P-value of the exact binomial test against chance, one-sided."""
         return float(stats.binomtest(self.correct, self.people, self.chance, alternative="greater").pvalue)
 
 
 def nearness(windows: Windows, synthetic: Windows) -> Floats:
-    """How near each window (n, ...) has a synthetic one (m, ...): minus the Euclidean distance (n).
+    """Negative Euclidean distance (n) of each window (n, ...) to the nearest synthetic one (m, ...).
 
-    The answer of a generator that `membership.train_design` asks for: nearer to those it was trained on?
+    It is a generator's answer for `membership.train_design`: higher for windows that the generator copies.
     """
     return -nearest_distances(windows.reshape(len(windows), -1), synthetic.reshape(len(synthetic), -1))
 
 
 def nearness_on_average(windows: Windows, synthetic: Windows) -> Floats:
-    """How near all synthetic windows (m, ...) are to each window (n, ...): minus their root mean square (n).
+    """Negative root mean square (n) of the distances of each window (n, ...) to all synthetic ones (m, ...).
 
-    Euclidean distances. Generators of averages give a record away by where all that they make lies.
+    Generators of averages, such as `moments`, reveal a record by the position of all synthetic windows.
     """
+    # The mean squared distance to all is that to their centre plus their variance: no matrix (n, m) is
+    # needed.
     rows = windows.reshape(len(windows), -1).astype(np.float64)
     flat = synthetic.reshape(len(synthetic), -1).astype(np.float64)
     centre = flat.mean(axis=0)
@@ -78,7 +83,7 @@ def nearness_on_average(windows: Windows, synthetic: Windows) -> Floats:
 def dtw_distances(queries: Windows, gallery: Windows, band: int) -> Floats:
     """Distances (n, m) by dynamic time warping of windows (n, time, channels) and (m, time, channels).
 
-    All channels are warped together; a sample is matched with one at most `band` - 1 samples away.
+    All channels are warped together. Matched samples are at most `band` - 1 samples apart.
 
     Source: Sakoe and Chiba 1978; dtaidistance (Meert et al. 2020), its compiled part.
     """
@@ -93,10 +98,14 @@ def dtw_distances(queries: Windows, gallery: Windows, band: int) -> Floats:
 
 
 def source_distances(distances: Floats, subject: Names, source: Names) -> Floats:
-    """How far each person is from each source (people, sources), both in sorted order.
+    """Distances (people, sources) of each person to each source, both in sorted order of names.
 
-    distances (n, m): of the person's windows to the windows of the gallery; subject (n), source (m): whose
-    they are. Mean over a person's windows of the distance to the nearest window of the source.
+    A distance is the mean over the person's windows of the distance to the nearest window of the source.
+
+    Args:
+        distances: (n, m), of windows of people to windows of the gallery.
+        subject: (n), the person of each window.
+        source: (m), the source of each window of the gallery.
     """
     names, index = np.unique(source, return_inverse=True)
     nearest = np.stack([distances[:, index == i].min(axis=1) for i in range(len(names))], axis=1)
@@ -104,30 +113,38 @@ def source_distances(distances: Floats, subject: Names, source: Names) -> Floats
 
 
 def reidentify_by_left_out(distances: Floats) -> Reidentification:
-    """Link each person to the release that lacks them; release i was made without person i.
+    """Re-identification: link each person to the release that was trained without this person.
 
-    distances (people, people): to the synthetic windows of the generator of each fold. Guessed is the release
-    that is farther from this person than it is from people in general. Two folds differ by a swap of two
-    people, so that this is an attack on replace-one neighbours. Raises InputError for unequal numbers.
+    The guess is the release whose distance to this person exceeds its mean distance to people by most. Two
+    folds differ by a swap of two people: this is an attack on replace-one neighbours.
+
+    Args:
+        distances: (people, people), of each person to the release of each fold; fold i lacks person i.
+
+    Raises:
+        InputError: the numbers of people and sources differ.
     """
     people, sources = distances.shape
     if people != sources:
         raise InputError(
-            f"re-identification: expected a source a person, found {people} people and {sources} sources"
+            f"re-identification: expected one source per person, found {people} people and {sources} sources"
         )
+    # Relative to the release's mean: a poor release is far from everybody, and would be guessed for all.
     guess = (distances - distances.mean(axis=0)).argmax(axis=1)
     return Reidentification(people, int((guess == np.arange(people)).sum()), sources)
 
 
+# Equal releases have no spread: this share of the values' size replaces it.
 _SMALLEST_SPREAD = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
 class ReleaseScores:
-    """Scores of canaries from a release: in standard deviations of the releases that saw no canary.
+    """Scores of canaries by a release, in standard deviations over releases without any canary.
 
-    records: the windows of all canaries, `subject` or `owner` aside; owner (rows): the canary of each.
-    centre (2, canaries), spread (2): mean and deviation of both kinds of nearness in releases without any.
+    records: the windows of all canaries. owner (rows): the canary of each row, which may differ from its
+    `subject`. centre (2, canaries), spread (2): mean and standard deviation of both kinds of nearness in
+    releases without canaries.
     """
 
     records: WindowSet
@@ -136,18 +153,17 @@ class ReleaseScores:
     spread: Floats
 
     def __call__(self, release: Subjects) -> Floats:
-        """One number a canary (canaries), higher where the release lies nearer to it than others do.
-
-        The sum of both kinds of nearness: a generator that copies makes a window next to the canary, one
-        that averages moves all of its windows a little.
-        """
+        """One score per canary (canaries), higher if the release is nearer to it than other releases are."""
+        # Both kinds of nearness are added: a generator that copies releases a window next to the canary, one
+        # that averages moves all windows a little.
         found = _nearness(self.records, self.owner, release)
         return np.asarray(((found - self.centre) / self.spread[:, np.newaxis]).sum(axis=0))
 
 
 def release_scores(records: WindowSet, owner: Names, without: Sequence[Subjects]) -> ReleaseScores:
-    """The scores that compare with at least two releases `without` a canary."""
+    """Scores that compare with at least two releases `without` a canary."""
     found = np.stack([_nearness(records, owner, release) for release in without])
+    # One spread for all canaries: a few releases give no usable one for each.
     spread = np.sqrt(
         np.square(found - found.mean(axis=0)).sum(axis=(0, 2)) / (len(found) - 1) / found.shape[2]
     )
@@ -161,7 +177,7 @@ def release_canaries(
     records: WindowSet,
     score: ReleaseScores,
 ) -> canaries.Training:
-    """Audited training of a generator: the scores of what it releases, trained on the included canaries."""
+    """Canary training of a generator: scores of its release after training on the included canaries."""
     names = np.unique(score.owner)
 
     def train(included: Flags) -> Floats:
@@ -172,10 +188,8 @@ def release_canaries(
 
 
 def _nearness(records: WindowSet, owner: Names, release: Subjects) -> Floats:
-    """Nearness of the release to each canary (2, canaries): of the nearest window, and of all on average.
-
-    Windows are compared with those of their own class, which a release tells.
-    """
+    """Nearness (2, canaries) of the release to each canary: of the nearest window, and of all on average."""
+    # Within each class: a release has labels, and a canary's class is where it lies far from all others.
     found = np.empty((2, len(records)))
     for stress in (False, True):
         asked = records.stress == stress

@@ -1,4 +1,4 @@
-"""Results of audits as rows of a table: each bound with its ceiling, its counts and its verdict.
+"""Table rows of audits: each bound with its ceiling, its counts and its verdict.
 
 A refuted claim ends an audit, and with it the run.
 """
@@ -27,9 +27,10 @@ Row = Mapping[str, Any]
 
 
 def judged_rows(attacks: Sequence[RecordAttack], claim: Claim, audits: int) -> tuple[Row, ...]:
-    """One row a record; bounds and intervals at 95 %, verdicts at the level that `audits` verdicts share.
+    """Rows of membership attacks with a verdict, one per record.
 
-    `epsilon_low` and its verdict rest on calls of "in", `epsilon_low_out` on those of "out".
+    Bounds and intervals are at 95 %, verdicts at the level corrected for `audits` verdicts. `epsilon_low` and
+    the verdict rest on calls of "in", `epsilon_low_out` on calls of "out".
     """
     return tuple(
         {
@@ -42,17 +43,20 @@ def judged_rows(attacks: Sequence[RecordAttack], claim: Claim, audits: int) -> t
 
 
 def descriptive_row(attack: RecordAttack) -> Row:
-    """The row of an attack without a known error rate (pooled over records): no bound, no verdict."""
+    """Row of an attack without a known error rate (pooled over records): no bound, no verdict."""
     return _membership(attack)
 
 
 def guess_rows(
     guesses: CanaryGuesses, claim: Claim, curve: TradeOff | None, audits: int, asked: str = ""
 ) -> tuple[Row, ...]:
-    """Rows of one-run canaries: for the claimed epsilon, and for the claimed curve where it is known.
+    """Rows of one-run canaries: one for the claimed epsilon and, if it is known, one for the claimed curve.
 
-    `asked`: the part of the model that was asked about the canaries, if it is not the whole.
-    `canaries_needed` is how many perfectly guessed canaries would test the claimed epsilon at delta 0.
+    The column `canaries_needed` is the number of canaries that, if all are guessed right, test the claimed
+    epsilon at delta 0.
+
+    Args:
+        asked: the part of the model that gives the scores, if it is not the whole model.
     """
     counted = {
         "canaries": guesses.canaries,
@@ -66,12 +70,13 @@ def guess_rows(
 def repetition_rows(
     counts: AttackCounts, claim: Claim, curve: TradeOff | None, audits: int, asked: str = ""
 ) -> tuple[Row, ...]:
-    """Rows of one canary in many trainings, as `guess_rows`."""
+    """Rows of one canary in many trainings; arguments as in `guess_rows`."""
     return _rows(_attack("repeated canary", asked), _counted(counts), counts, claim, curve, audits)
 
 
 def reidentification_row(attack: str, found: Reidentification) -> Row:
-    """The row of a re-identification: rate with its 95 % interval beside chance."""
+    """Row of a re-identification: rate with its 95 % interval, beside chance."""
+    # No bound on epsilon: people share the releases, so that links are not independent trainings.
     low, high = found.interval(LEVEL)
     return {
         "attack": attack,
@@ -95,6 +100,7 @@ def _rows(
     by_epsilon = {"attack": attack, **counted, **_judged(attack, evidence, claim, audits)}
     if curve is None:
         return (by_epsilon,)
+    # The curve has a bound and a verdict of its own: it can refute claims above the ceiling of epsilon.
     by_curve = {
         "attack": f"{attack}, trade-off curve",
         **counted,
@@ -108,6 +114,7 @@ def _rows(
 
 def _membership(attack: RecordAttack) -> dict[str, Any]:
     auc_low, auc_high = attack.auc_interval(LEVEL)
+    # Rates at the threshold that leaves no false alarm; counts and bounds use the fixed threshold.
     tpr_low, tpr_high = attack.strictest.true_positive_rate(LEVEL)
     return {
         "attack": "membership",
@@ -135,6 +142,7 @@ def _counted(counts: AttackCounts) -> dict[str, int]:
 def _judged(attack: str, evidence: Evidence, claim: Claim, audits: int) -> dict[str, Any]:
     return {
         "epsilon_low": evidence.epsilon_lower_bound(claim.delta, LEVEL),
+        # A bound says little without the one that an attack without an error would have given.
         "epsilon_ceiling": evidence.flawless.epsilon_lower_bound(claim.delta, LEVEL),
         "mu_low": evidence.mu_lower_bound(LEVEL),
         **_verdict(claim, judge(claim, attack, evidence, audits)),
@@ -152,7 +160,12 @@ def _verdict(claim: Claim, verdict: Verdict) -> dict[str, Any]:
 
 
 def require_no_refutation(table: pd.DataFrame) -> None:
-    """Raise InputError with the sentences of all verdicts of a table that refute their claim."""
+    """Refuse a table in which a verdict refutes its claim.
+
+    Raises:
+        InputError: there is such a verdict; the message holds the sentences of all of them.
+    """
+    # Rows without a verdict have no value in `failed`: neither true nor false.
     refuted = table.verdict[table.failed.eq(True)].tolist()
     if refuted:
         raise InputError(
@@ -164,10 +177,10 @@ def require_no_refutation(table: pd.DataFrame) -> None:
 def membership_rows(
     train: Train[Records], rows: Records, settings: AuditSettings, defence: Defence, stream: Stream
 ) -> list[Row]:
-    """Attack the records of `rows`, one table row each, after one of all of them together.
+    """Rows of the membership attack: one of all records together and, at unit subject, one per person.
 
-    Of people, each one is attacked and judged; of windows, which are too many for that, all of them together,
-    without a verdict.
+    At unit subject each person is attacked and gets a verdict. Windows are too many for that: they are
+    attacked together, without a verdict.
     """
     unit = defence.claim.unit
     record = _records(rows, unit)
@@ -182,8 +195,10 @@ def membership_rows(
 
 
 def _records(rows: Records, unit: Unit) -> NDArray[np.str_]:
+    """Name (n) of the record of each row: the person, or the window itself."""
     if unit == "subject":
         return rows.subject
+    # Padded numbers: `train_design` takes records in sorted order of names.
     return np.array([f"window {i:06d}" for i in range(len(rows))])
 
 
@@ -200,11 +215,13 @@ def canary_rows(
     stream: Stream,
     asked: str = "",
 ) -> list[Row]:
-    """Audit with many canaries a run, and with one canary in many runs where `repetitions` are asked for.
+    """Rows of the canary audits: many canaries per run and, with `repetitions`, one canary in many runs.
 
-    training: from a number of canaries and a stream of their own to the audited training with them.
-    asked: the part of the model that its scores come from, if it is not the whole.
+    Args:
+        training: from a number of canaries and their own stream to the canary training.
+        asked: the part of the model that gives the scores, if it is not the whole model.
     """
+    # Runs and guesses are those of the settings: fixed before any training, as the p-value assumes.
     guesses = canaries.audit(
         training(settings.canaries, child(stream, "one run")),
         canaries=settings.canaries,

@@ -1,4 +1,4 @@
-"""Whether an audit contradicts a claimed epsilon, at a level that all audits of a run share."""
+"""Verdicts of audits on a claimed epsilon, with a family-wise error over all audits of a run (Bonferroni)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Neighbours = Literal["zero-out", "replace-one"]
 
 
 class Evidence(Protocol):
-    """What an attack found; each statement is wrong with probability at most 1 - level."""
+    """Result of an attack, whose statements are each wrong with probability at most 1 - level."""
 
     @property
     def flawless(self) -> Evidence:
-        """What an attack without an error would have found."""
+        """Result of an attack without an error, whose bounds are the ceilings."""
         ...
 
     def epsilon_lower_bound(self, delta: float, level: float = LEVEL) -> float:
-        """The epsilon that is refuted at `delta`."""
+        """Largest epsilon that is refuted at `delta`."""
         ...
 
     def refutes(self, curve: TradeOff, level: float = LEVEL) -> bool:
@@ -31,15 +31,16 @@ class Evidence(Protocol):
         ...
 
     def mu_lower_bound(self, level: float = LEVEL) -> float:
-        """The mu of Gaussian differential privacy that is refuted."""
+        """Largest mu of Gaussian differential privacy that is refuted."""
         ...
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What is claimed of a model: (epsilon, delta) at a unit, between these neighbours.
+    """Privacy claim of a model: (epsilon, delta) at a unit, for a neighbouring relation.
 
-    An attack that compares the models of two folds needs the claim for replace-one neighbours.
+    Models of two folds differ by a swap of two people: an attack that compares them needs a claim for
+    replace-one neighbours.
     """
 
     model: str
@@ -57,9 +58,9 @@ class Claim:
 
 @dataclass(frozen=True)
 class Defence:
-    """What a model has to stand by: its claim, and the claim's trade-off curve where it is known.
+    """Claim of an audited model, with its trade-off curve if it is known.
 
-    audits: how many verdicts of the whole run can fail, this model's among them.
+    audits: number of verdicts of the whole run that can fail, those of this model included.
     """
 
     claim: Claim
@@ -69,7 +70,7 @@ class Defence:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of one audit; `text` is its sentence, bound and ceiling are at the corrected level."""
+    """Outcome of one audit: a sentence, with bound and ceiling at the corrected level."""
 
     text: str
     lower_bound: float
@@ -79,23 +80,35 @@ class Verdict:
 
 @dataclass(frozen=True)
 class AuditPass(Verdict):
-    """No contradiction, as far as the ceiling reaches."""
+    """Verdict without a contradiction, as far as the ceiling reaches."""
 
 
 @dataclass(frozen=True)
 class AuditFailure(Verdict):
-    """The claim is refuted."""
+    """Verdict that refutes the claim."""
 
 
 def judge(claim: Claim, attack: str, evidence: Evidence, audits: int) -> AuditPass | AuditFailure:
-    """Compare what `attack` found with the claim; `audits` is the number of all verdicts that can fail a run.
+    """Compare the evidence of `attack` with the claimed epsilon.
 
-    A true claim fails with probability at most 5 % / audits, so that all true claims of a run pass with
-    probability at least 95 %. With epsilon infinity nothing is claimed and nothing fails.
+    Args:
+        audits: the number of all verdicts that can fail a run.
+
+    Guarantee:
+        A true claim fails with probability at most 5 % / audits, so that all true claims of a run pass with
+        probability at least 95 %. With epsilon infinity nothing is claimed, and nothing fails. A claim that
+        passes is not proved.
+
+    >>> from pulseveil.audit.bounds import AttackCounts
+    >>> claim, counts = Claim("logistic", 1.0, 1e-5, "subject"), AttackCounts(30, 30, 30, 0)
+    >>> print(judge(claim, "membership", counts, audits=1).text.rpartition(": ")[2])
+    the claim is refuted
     """
+    # Fixed level and fixed number of audits: chosen after the results, they would void the error.
     level = corrected_level(audits)
     bound = evidence.epsilon_lower_bound(claim.delta, level)
     ceiling = evidence.flawless.epsilon_lower_bound(claim.delta, level)
+    # No bound exceeds an infinite epsilon: without a claim nothing fails.
     found = f"{attack} on {claim}: lower bound {bound:.2f}, ceiling {ceiling:.2f}, level {level:.4%}"
     if bound > claim.epsilon:
         return AuditFailure(f"{found}: the claim is refuted", bound, ceiling, level)
@@ -105,10 +118,10 @@ def judge(claim: Claim, attack: str, evidence: Evidence, audits: int) -> AuditPa
 def judge_curve(
     claim: Claim, curve: TradeOff, attack: str, evidence: Evidence, audits: int
 ) -> AuditPass | AuditFailure:
-    """Compare what `attack` found with the trade-off curve of the claim; else as `judge`.
+    """Compare the evidence of `attack` with the claim's trade-off curve; otherwise as `judge`.
 
-    This reaches claims above the ceiling of epsilon, and counts as an audit of its own. Bound and ceiling
-    are those of the Gaussian mechanism of which as much could be found out.
+    The curve can be refuted although the claim lies above the ceiling of epsilon. The comparison counts as an
+    audit of its own. Bound and ceiling are the epsilons of Gaussian mechanisms with the refuted mu.
     """
     level = corrected_level(audits)
     bound = epsilon_of_mu(evidence.mu_lower_bound(level), claim.delta)
@@ -124,9 +137,10 @@ def judge_curve(
 
 
 def _reach(testable: bool) -> str:
+    # Below the claim, even an attack without an error would pass: that must not read as a confirmation.
     return "no contradiction" if testable else "not testable by this audit"
 
 
 def failures(verdicts: Sequence[Verdict]) -> tuple[AuditFailure, ...]:
-    """The verdicts that fail a run."""
+    """Verdicts that fail a run."""
     return tuple(verdict for verdict in verdicts if isinstance(verdict, AuditFailure))

@@ -170,6 +170,7 @@ class ModelGroup:
 
     def learns_from(self, generator: ModelGroup) -> bool:
         """Whether these are detectors trained on the synthetic data of that generator."""
+        # The same generator at another budget or unit is another release.
         keys = ("generator", "epsilon_generator", "unit")
         is_pair = "detector" in self.inputs and "detector" not in generator.inputs
         return is_pair and all(self.inputs.get(key) == generator.inputs.get(key) for key in keys)
