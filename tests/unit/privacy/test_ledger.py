@@ -189,3 +189,9 @@ def test_a_ledger_of_a_time_without_programs_is_refused():
     assert values["versions"].pop("program") == "1"
     with pytest.raises(InputError, match="train the model again"):
         ledger.from_json(json.dumps(values))
+
+
+def test_the_text_of_a_mechanism_in_fingerprints_stays():
+    """A stored private training goes on only under an equal fingerprint, which hashes this text."""
+    text = "name='means', unit='subject', n=14, q=1, room=14, steps=1, clip_norm=1.5, noise_multiplier=2.575"
+    assert repr(FULL) == f"Mechanism({text})"

@@ -32,9 +32,10 @@ class AttackCounts:
     Raises:
         ValueError: the counts are impossible, or a side has no training.
 
-    >>> counts = AttackCounts(members=15, hits=15, non_members=15, false_alarms=0)
-    >>> round(counts.epsilon_lower_bound(delta=0), 2), round(counts.mu_lower_bound(), 2)
-    (1.28, 1.56)
+    Examples:
+        >>> counts = AttackCounts(members=15, hits=15, non_members=15, false_alarms=0)
+        >>> round(counts.epsilon_lower_bound(delta=0), 2), round(counts.mu_lower_bound(), 2)
+        (1.28, 1.56)
     """
 
     members: int
@@ -107,8 +108,9 @@ def rate_interval(count: int, trials: int, level: float = LEVEL) -> Interval:
 
     Source: Clopper and Pearson 1934, by quantiles of the beta distribution.
 
-    >>> [round(limit, 3) for limit in rate_interval(count=15, trials=15)]
-    [0.782, 1.0]
+    Examples:
+        >>> [round(limit, 3) for limit in rate_interval(count=15, trials=15)]
+        [0.782, 1.0]
     """
     tail = (1 - level) / 2
     # The beta distribution has no parameter 0: at both ends of the counts, the limit is 0 or 1 itself.
@@ -120,8 +122,9 @@ def rate_interval(count: int, trials: int, level: float = LEVEL) -> Interval:
 def corrected_level(audits: int, level: float = LEVEL) -> float:
     """Level of each of `audits` audits, for a family-wise error of 1 - `level` (Bonferroni).
 
-    >>> corrected_level(audits=10)
-    0.995
+    Examples:
+        >>> corrected_level(audits=10)
+        0.995
     """
     return 1 - (1 - level) / audits
 
@@ -129,8 +132,9 @@ def corrected_level(audits: int, level: float = LEVEL) -> float:
 def area_under_curve(members: Floats, non_members: Floats) -> float:
     """AUC: the probability that a member's score (n) exceeds a non-member's (k); a tie counts half.
 
-    >>> area_under_curve(np.array([2.0, 3.0]), np.array([1.0, 2.0]))
-    0.875
+    Examples:
+        >>> area_under_curve(np.array([2.0, 3.0]), np.array([1.0, 2.0]))
+        0.875
     """
     # Only the statistic is used: an exact p-value would take long for many scores.
     statistic = stats.mannwhitneyu(members, non_members, method="asymptotic").statistic
@@ -189,9 +193,10 @@ class CanaryGuesses:
     Raises:
         ValueError: the numbers are impossible, or there is no guess.
 
-    >>> guesses = CanaryGuesses(canaries=100, guesses=100, correct=100)
-    >>> round(guesses.epsilon_lower_bound(delta=0), 2)
-    3.49
+    Examples:
+        >>> guesses = CanaryGuesses(canaries=100, guesses=100, correct=100)
+        >>> round(guesses.epsilon_lower_bound(delta=0), 2)
+        3.49
     """
 
     canaries: int
@@ -280,8 +285,9 @@ class CanaryGuesses:
 def canaries_needed(epsilon: float, level: float = LEVEL) -> float:
     """Fewest canaries whose ceiling at delta 0 reaches `epsilon`, if all are guessed right.
 
-    >>> canaries_needed(epsilon=10.0)
-    65987
+    Examples:
+        >>> canaries_needed(epsilon=10.0)
+        65987
     """
     # Log of a correct guess's probability by log1p: near 1, the probability itself would lose digits.
     miss = math.log1p(math.exp(-epsilon))

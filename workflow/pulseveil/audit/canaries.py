@@ -199,8 +199,9 @@ def _train(train: Training, canaries: int, runs: int) -> tuple[Flags, Floats]:
 def count_guesses(scores: Floats, included: Flags, guesses: int) -> CanaryGuesses:
     """Guess `guesses` of the coins `included` (canaries) from scores (canaries), and count correct guesses.
 
-    >>> count_guesses(np.array([3.0, 0.1, -2.0]), np.array([True, False, False]), guesses=2).correct
-    2
+    Examples:
+        >>> count_guesses(np.array([3.0, 0.1, -2.0]), np.array([True, False, False]), guesses=2).correct
+        2
     """
     sides = scores - scores.mean()
     # A stable sort breaks ties by position: never by the coins.

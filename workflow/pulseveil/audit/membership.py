@@ -61,8 +61,9 @@ def label_confidence(score: NDArray[np.floating], stress: Flags) -> Floats:
 
     Source: Carlini et al. 2022, where this logit is close to normal, and a loss is not.
 
-    >>> label_confidence(np.array([0.9, 0.9]), np.array([True, False])).round(3).tolist()
-    [2.197, -2.197]
+    Examples:
+        >>> label_confidence(np.array([0.9, 0.9]), np.array([True, False])).round(3).tolist()
+        [2.197, -2.197]
     """
     # Float32 scores can be exactly 0 or 1, whose logit is infinite.
     certain = np.finfo(np.float32).eps
@@ -185,8 +186,9 @@ def leave_one_out(records: int, trainings: int) -> Design:
     A model trained without record i is used to attack record i only: for another record, it is not a
     neighbour of the full models.
 
-    >>> leave_one_out(records=2, trainings=1).members.tolist()
-    [[True, True], [False, True], [True, False]]
+    Examples:
+        >>> leave_one_out(records=2, trainings=1).members.tolist()
+        [[True, True], [False, True], [True, False]]
     """
     lacked = np.repeat(np.arange(-1, records), trainings)[:, np.newaxis]
     members = lacked != np.arange(records)

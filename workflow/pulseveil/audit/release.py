@@ -30,9 +30,10 @@ class Reidentification:
 
     Interval and p-value are exact for independent people; people who share sources are nearly independent.
 
-    >>> found = Reidentification(people=15, correct=5, choices=15)
-    >>> round(found.rate, 2), round(found.chance, 2), found.p_value() < 0.05
-    (0.33, 0.07, True)
+    Examples:
+        >>> found = Reidentification(people=15, correct=5, choices=15)
+        >>> round(found.rate, 2), round(found.chance, 2), found.p_value() < 0.05
+        (0.33, 0.07, True)
     """
 
     people: int

@@ -37,8 +37,9 @@ class GaussianTradeOff:
 
     Source: Dong, Roth and Su 2022, section 2.2.
 
-    >>> round(GaussianTradeOff(mu=1.0).least_false(true=0.8), 3)
-    0.437
+    Examples:
+        >>> round(GaussianTradeOff(mu=1.0).least_false(true=0.8), 3)
+        0.437
     """
 
     mu: float
@@ -85,8 +86,9 @@ def epsilon_of_mu(mu: float, delta: float) -> float:
 
     Source: Balle and Wang 2018, theorem 8, through dp-accounting.
 
-    >>> round(epsilon_of_mu(mu=2.0, delta=1e-5), 2)
-    10.0
+    Examples:
+        >>> round(epsilon_of_mu(mu=2.0, delta=1e-5), 2)
+        10.0
     """
     # Imported here, as in `privacy.accounting`: the import takes a second.
     from dp_accounting import get_epsilon_gaussian

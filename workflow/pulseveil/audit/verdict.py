@@ -99,10 +99,11 @@ def judge(claim: Claim, attack: str, evidence: Evidence, audits: int) -> AuditPa
         probability at least 95 %. With epsilon infinity nothing is claimed, and nothing fails. A claim that
         passes is not proved.
 
-    >>> from pulseveil.audit.bounds import AttackCounts
-    >>> claim, counts = Claim("logistic", 1.0, 1e-5, "subject"), AttackCounts(30, 30, 30, 0)
-    >>> print(judge(claim, "membership", counts, audits=1).text.rpartition(": ")[2])
-    the claim is refuted
+    Examples:
+        >>> from pulseveil.audit.bounds import AttackCounts
+        >>> claim, counts = Claim("logistic", 1.0, 1e-5, "subject"), AttackCounts(30, 30, 30, 0)
+        >>> print(judge(claim, "membership", counts, audits=1).text.rpartition(": ")[2])
+        the claim is refuted
     """
     # Fixed level and fixed number of audits: chosen after the results, they would void the error.
     level = corrected_level(audits)

@@ -88,11 +88,12 @@ def calibrate(
         clip norm public. Other trainings on the same people, and a choice of settings by their results, are
         not covered.
 
-    >>> from pulseveil.privacy.budget import Budget
-    >>> budget = Budget(epsilon=1.0, delta=1e-5, unit="subject")
-    >>> query = calibrate(budget, name="means", n=14, q=1, capacity=14, steps=1, clip_norm=1.0)
-    >>> print(f"{query.noise_multiplier:.3f}, epsilon {epsilon_pld([query], delta=1e-5):.3f}")
-    3.731, epsilon 1.000
+    Examples:
+        >>> from pulseveil.privacy.budget import Budget
+        >>> budget = Budget(epsilon=1.0, delta=1e-5, unit="subject")
+        >>> query = calibrate(budget, name="means", n=14, q=1, capacity=14, steps=1, clip_norm=1.0)
+        >>> print(f"{query.noise_multiplier:.3f}, epsilon {epsilon_pld([query], delta=1e-5):.3f}")
+        3.731, epsilon 1.000
     """
     if not budget.is_private:
         raise ValueError(f"mechanism {name}: epsilon {budget.epsilon} needs no noise; expected a finite one")
@@ -130,9 +131,10 @@ def epsilon_pld(mechanisms: Sequence[Mechanism], delta: float) -> float:
 
     Source: Koskela et al. 2020; Doroshenko et al. 2022; for cut draws arXiv:2508.15089.
 
-    >>> step = Mechanism("cnn", "window", 495, 64 / 495, 495, 160, clip_norm=1.0, noise_multiplier=4.34)
-    >>> [round(epsilon_pld([step] * models, delta=1e-3), 2) for models in (1, 2)]
-    [1.0, 1.5]
+    Examples:
+        >>> step = Mechanism("cnn", "window", 495, 64 / 495, 495, 160, clip_norm=1.0, noise_multiplier=4.34)
+        >>> [round(epsilon_pld([step] * models, delta=1e-3), 2) for models in (1, 2)]
+        [1.0, 1.5]
     """
     return _epsilon(_compose(_ones(mechanisms)), "REPLACE_SPECIAL", delta)
 
@@ -209,9 +211,10 @@ def epsilon_of_groups(groups: Sequence[Group], delta: float) -> float:
 
     Source: Choquette-Choo et al. 2024 (arXiv:2310.15526) for the mixture.
 
-    >>> query = Mechanism("means", "window", 495, 1, 495, 1, clip_norm=1.0, noise_multiplier=2.575)
-    >>> [round(epsilon_of_groups([(query, k)], delta=1e-3), 2) for k in (1, 2, 4)]
-    [1.0, 2.3, 5.46]
+    Examples:
+        >>> query = Mechanism("means", "window", 495, 1, 495, 1, clip_norm=1.0, noise_multiplier=2.575)
+        >>> [round(epsilon_of_groups([(query, k)], delta=1e-3), 2) for k in (1, 2, 4)]
+        [1.0, 2.3, 5.46]
     """
     if any(math.isinf(k) for _, k in groups):
         return math.inf

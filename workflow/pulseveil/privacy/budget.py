@@ -34,9 +34,10 @@ class Population:
     def records(self, unit: Unit) -> int:
         """Public number of records at a unit.
 
-        >>> people = Population(subjects=14, windows_per_subject=35, stress_share=0.28)
-        >>> people.records("subject"), people.records("window")
-        (14, 490)
+        Examples:
+            >>> people = Population(subjects=14, windows_per_subject=35, stress_share=0.28)
+            >>> people.records("subject"), people.records("window")
+            (14, 490)
         """
         return self.subjects * (self.windows_per_subject if unit == "window" else 1)
 

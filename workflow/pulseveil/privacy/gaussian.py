@@ -27,8 +27,9 @@ def clip_rows(values: Floats, norm: float) -> Floats:
         No row is longer than `norm`, and none depends on another row: one record, replaced by zero, moves the
         sum of the rows by at most `norm`.
 
-    >>> clip_rows(np.array([[3.0, 4.0], [0.3, 0.4], [np.inf, 0.0]]), norm=1.0).round(3).tolist()
-    [[0.6, 0.8], [0.3, 0.4], [0.0, 0.0]]
+    Examples:
+        >>> clip_rows(np.array([[3.0, 4.0], [0.3, 0.4], [np.inf, 0.0]]), norm=1.0).round(3).tolist()
+        [[0.6, 0.8], [0.3, 0.4], [0.0, 0.0]]
     """
     finite = np.isfinite(values).all(axis=1, keepdims=True)
     rows = np.where(finite, values, 0.0)

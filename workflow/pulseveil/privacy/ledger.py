@@ -38,7 +38,8 @@ class Entry:
         epsilon_unamplified: as if each record were in each step.
         epsilon_replace_one: for neighbours that exchange one record for another.
         public_quantities: properties of the data that were taken as public.
-        secret_noise, secret_masks: whether noise and draws came from a secret key.
+        secret_noise: whether noise came from a secret key.
+        secret_masks: whether draws came from a secret key.
         inputs: the keys of the run.
 
     Raises:
@@ -132,12 +133,13 @@ def close(
     Guarantee:
         As `Entry`. No entry exists for a training in which a step ran without noise, or too many steps ran.
 
-    >>> from pulseveil.privacy.noise import Noise
-    >>> query = Mechanism("means", "subject", 14, 1, 14, 1, clip_norm=1.5, noise_multiplier=2.575)
-    >>> people, noise = ["number of people"], Noise(bytes(32), secret=False)
-    >>> entry = close(query, steps_noised=1, delta=1e-3, noise=noise, public_quantities=people, program=1)
-    >>> f"epsilon {entry.epsilon_pld:.2f}, replace-one {entry.epsilon_replace_one:.2f}", entry.is_private
-    ('epsilon 1.00, replace-one 2.30', False)
+    Examples:
+        >>> from pulseveil.privacy.noise import Noise
+        >>> query = Mechanism("means", "subject", 14, 1, 14, 1, clip_norm=1.5, noise_multiplier=2.575)
+        >>> people, noise = ["number of people"], Noise(bytes(32), secret=False)
+        >>> entry = close(query, steps_noised=1, delta=1e-3, noise=noise, public_quantities=people, program=1)
+        >>> f"epsilon {entry.epsilon_pld:.2f}, replace-one {entry.epsilon_replace_one:.2f}", entry.is_private
+        ('epsilon 1.00, replace-one 2.30', False)
     """
     alone = (mechanism,)
     return Entry(

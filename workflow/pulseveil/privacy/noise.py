@@ -37,11 +37,12 @@ class Noise:
         secret, and a path serves one sum only: never other data, batch, parameters, clip norm, multiplier or
         program. The difference of two sums under the same noise has no noise.
 
-    >>> noise = Noise(bytes(32), secret=False)
-    >>> noise.generator("means", 1).random() == noise.generator("means", 1).random()
-    True
-    >>> noise.generator("means", 1).random() == noise.generator("means", 2).random()
-    False
+    Examples:
+        >>> noise = Noise(bytes(32), secret=False)
+        >>> noise.generator("means", 1).random() == noise.generator("means", 1).random()
+        True
+        >>> noise.generator("means", 1).random() == noise.generator("means", 2).random()
+        False
     """
 
     def __init__(self, key: bytes, secret: bool) -> None:
@@ -176,8 +177,9 @@ def reproducible(stream: Stream) -> Noise:
 def encode_path(*path: str | int) -> bytes:
     """Bytes of a path: type, length and text of each part, so that no two paths have the same bytes.
 
-    >>> encode_path("ab", "c") == encode_path("a", "bc")
-    False
+    Examples:
+        >>> encode_path("ab", "c") == encode_path("a", "bc")
+        False
     """
     parts = []
     for part in path:

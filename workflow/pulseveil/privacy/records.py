@@ -34,10 +34,11 @@ def admitted_rows(
         The public number of records is never exceeded, and a person's rows depend on no other person: one
         person changes the rows of that person only.
 
-    >>> subject, start_s = np.array(["S3", "S2", "S2"]), np.array([0.0, 60.0, 0.0])
-    >>> people = Population(subjects=2, windows_per_subject=1, stress_share=0.3)
-    >>> admitted_rows(subject, start_s, people).tolist()
-    [2, 0]
+    Examples:
+        >>> subject, start_s = np.array(["S3", "S2", "S2"]), np.array([0.0, 60.0, 0.0])
+        >>> people = Population(subjects=2, windows_per_subject=1, stress_share=0.3)
+        >>> admitted_rows(subject, start_s, people).tolist()
+        [2, 0]
     """
     people, person = np.unique(subject, return_inverse=True)
     if len(people) > population.subjects:
@@ -178,8 +179,9 @@ def draw(mechanism: Mechanism, rng: np.random.Generator) -> NDArray[np.int32]:
 def draws(rng: np.random.Generator, *, n: int, q: float, capacity: int, steps: int) -> NDArray[np.int32]:
     """Poisson draws as `draw`, without a mechanism: for models without privacy.
 
-    >>> draws(np.random.default_rng(1), n=4, q=0.5, capacity=3, steps=2).tolist()
-    [[2, -1, -1], [0, 1, 3]]
+    Examples:
+        >>> draws(np.random.default_rng(1), n=4, q=0.5, capacity=3, steps=2).tolist()
+        [[2, -1, -1], [0, 1, 3]]
     """
     order = np.full((steps, capacity), ABSENT, np.int32)
     for row in order:

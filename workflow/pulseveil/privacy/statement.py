@@ -114,9 +114,10 @@ class Setting:
     def person_windows(self, stride_s: int) -> int:
         """Number of windows of one person.
 
-        >>> setting = Setting(window_s=60, labelled_s=2192)
-        >>> setting.person_windows(stride_s=30), setting.person_windows(stride_s=60)
-        (74, 37)
+        Examples:
+            >>> setting = Setting(window_s=60, labelled_s=2192)
+            >>> setting.person_windows(stride_s=30), setting.person_windows(stride_s=60)
+            (74, 37)
         """
         return math.ceil(self.labelled_s / stride_s)
 
