@@ -154,7 +154,8 @@ def limit_minutes(plan: Plan, seconds: float, gpu: int) -> int:
 
     gpu: whether the job gets a GPU.
     """
-    # A limit that is too short costs little: a training stores its state and continues at the next try.
+    # A limit that is too short costs little, because a training stores its state and continues at the next
+    # try.
     resources = plan.study.resources
     return max(resources.runtime, round(seconds / (resources.gpu_speedup if gpu else 1) / 20))
 
