@@ -1,14 +1,18 @@
 """PulseVeil: private synthetic wearable data, proven useful.
 
-Read in this order, the packages are the method: recordings of `cohorts` become `windows` and features;
-`generators` learn to synthesize windows, `detectors` learn to tell stress, both built on `networks` and, with
-a budget, on `privacy`; `evaluation` says who trains and who is tested, `quality` how like real windows
-synthetic ones are, and an `audit` what an attacker finds out. A `study` names all of it and plans the jobs;
-`runs` does the work of one job; the `summary` turns scores into tables, figures and a report, and a `release`
-is what leaves the house. `cluster` submits a study to SLURM, `app` is the front end, `core` the ground.
+The packages follow the method:
+
+- `cohorts` reads recordings, `windows` cuts them into windows and computes features.
+- `generators` synthesize windows, `detectors` detect stress. Both use `networks` and, for a training with a
+  budget, `privacy`.
+- `evaluation` defines who trains and who is tested and the metrics, `quality` compares synthetic with real
+  windows, `audit` measures what an attacker learns.
+- `study` describes a study and plans its jobs, `runs` executes one job.
+- `summary` writes tables, figures and a report, `release` packs a model for others.
+- `cluster` submits a study to SLURM, `app` is the front end, `core` is the base of all other packages.
 """
 
-# From the ground up: a package may import only those before it.
+# In order of dependency: a package may import only the packages before it (tests/unit/test_packages.py).
 __all__ = [  # noqa: RUF022
     "core",
     "cohorts",

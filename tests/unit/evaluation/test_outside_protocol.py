@@ -143,7 +143,7 @@ def test_a_protocol_of_another_package_needs_one_class_and_one_entry_point(
         ("leave_two_out", "other, cohort simulated: test leave_two_out: needs at least 3", {"subjects": 2}),
         ("resubstitution", "test resubstitution: fold all tests S1, S2, S3, S4, on whom it trains", {}),
         ("resubstitution", "fold all tests S1, S2, S3, S4, on whom it trains", {"train": "real"}),
-        ("formula", "cohort simulated: fold: '=S1-S2' is no name", {}),
+        ("formula", "cohort simulated: fold: '=S1-S2' is not a valid name", {}),
         (
             "namesake",
             "fold S1 trains on other subjects than the fold of that name in an earlier evaluation",

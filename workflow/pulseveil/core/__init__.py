@@ -1,4 +1,4 @@
-"""Ground: contracts of data, files, names, seeds and errors, which all other packages stand on."""
+"""Base of all other packages: data types, files, names, seeds, checkpoints and errors."""
 
 # What other packages may use, in reading order.
 __all__ = [  # noqa: RUF022

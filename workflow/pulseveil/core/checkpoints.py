@@ -1,4 +1,4 @@
-"""Resumable trainings: the latest whole state of a training, the one before it, and nothing else."""
+"""Checkpoints of trainings: the latest complete state and the state before it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ logger = logging.getLogger(__name__)
 
 Arrays = Mapping[str, NDArray[Any]]
 Mark = Callable[[Arrays], NDArray[Any]]
-"""What a file is known by: a value of its arrays that nobody else can make."""
+"""Authentication code of a file, computed from its arrays with a key that only the training has."""
 
 _CELL, _MARK, _STEP, _OLDER = "__cell__", "__mark__", "__step__", "__older__"
 
 
 class Stored(NamedTuple):
-    """A training's state after `step` steps; `older`: a later one was stored and cannot be read."""
+    """State of a training after `step` steps.
+
+    older: True if the latest state was unreadable and this is the state before it.
+    """
 
     step: int
     arrays: dict[str, NDArray[Any]]
@@ -34,11 +37,21 @@ class Stored(NamedTuple):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file that holds a training's state every `every` steps; `cell_hash` keeps other trainings away.
+    """File that stores the state of one training every `every` steps.
 
-    The state before it is kept beside it, for the case that the file is damaged. Files of another cell are
-    ignored: the training starts over. `stop_requested` says whether the job must end. Where there is a
-    `mark`, files without it are damaged ones.
+    The state before the latest one stays in a second file, in case the first is damaged. A file with another
+    `cell_hash` belongs to another training and is ignored. `stop_requested` says whether the job must end.
+    With a `mark`, a file that does not carry the right mark counts as damaged.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     checkpoint = Checkpoint(Path(folder) / "state.npz", cell_hash="4f2a", every=100)
+    ...     checkpoint.keep(0, 99, lambda: {"weights": np.zeros(2)})
+    ...     print(checkpoint.load())
+    ...     checkpoint.keep(99, 100, lambda: {"weights": np.ones(2)})
+    ...     print(checkpoint.load())
+    None
+    Stored(step=100, arrays={'weights': array([1., 1.])}, older=False)
     """
 
     path: Path
@@ -49,13 +62,14 @@ class Checkpoint:
 
     @property
     def previous(self) -> Path:
-        """Where the state before the latest one lies."""
+        """Path of the state before the latest one."""
         return self.path.with_name(f"{self.path.name}.previous")
 
     def keep(self, before: int, done: int, state: Callable[[], Arrays]) -> None:
-        """Store the state after `done` steps where a multiple of `every` lies between `before` and it.
+        """Store the state after `done` steps if a multiple of `every` lies in (`before`, `done`].
 
-        Raises Interrupted, with the state stored, once a stop is requested.
+        Raises:
+            Interrupted: a stop is requested; the state is stored first.
         """
         stopping = self.stop_requested()
         if stopping or done // self.every > before // self.every:
@@ -71,11 +85,12 @@ class Checkpoint:
         with atomic_path(self.path) as temporary:
             with open(temporary, "wb") as handle:
                 np.savez(handle, **content)  # type: ignore[arg-type]
+            # A crash between the two renames leaves only `previous`, which `load` falls back to.
             if self.path.exists():
                 os.replace(self.path, self.previous)
 
     def load(self) -> Stored | None:
-        """The latest state that can be read, or None where there is nothing to resume."""
+        """The latest readable state, or None if there is nothing to resume."""
         latest = self._read(self.path)
         if latest is not None:
             return Stored(*latest, older=False)
@@ -91,15 +106,15 @@ class Checkpoint:
         self.previous.unlink(missing_ok=True)
 
     def exists(self) -> bool:
-        """Whether there is a stored state, readable or not."""
+        """Whether a state is stored, readable or not."""
         return self.path.exists() or self.previous.exists()
 
     def marked(self, mark: Mark) -> Checkpoint:
-        """The same files, written with a mark, and read only with it."""
+        """The same checkpoint, whose files are written with `mark` and read only with it."""
         return replace(self, mark=mark)
 
     def part(self, name: str) -> Part:
-        """The checkpoint of one of several trainings that follow each other and share this file."""
+        """Checkpoint of one of several successive trainings that share this file."""
         return Part(self.path, self.cell_hash, self.every, self.stop_requested, whole=self, name=name)
 
     def _read(self, path: Path) -> tuple[int, dict[str, NDArray[Any]]] | None:
@@ -107,45 +122,51 @@ class Checkpoint:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
             mark = arrays.pop(_MARK, None)
+            # Cell hash and step are still among the arrays, so the mark authenticates both as well.
             if self.mark is not None and not np.array_equal(mark, self.mark(arrays)):
                 return None
             if str(arrays.pop(_CELL)) != self.cell_hash:
                 return None
             return int(arrays.pop(_STEP)), arrays
         except Exception:
-            # A damaged file fails in as many ways as the formats inside it have fields.
+            # Damage raises errors of zipfile, zlib, NumPy or this code; each means the same to the caller.
             return None
 
 
 @dataclass(frozen=True)
 class Part(Checkpoint):
-    """The state of the training `name`, in the file of the checkpoint `whole` beside those of other parts.
+    """Checkpoint of the training `name` within the file of `whole`, which holds the other parts too.
 
-    Each call of `keep` stores the state, so that the file holds the end of a part while a later one trains.
+    Each call of `keep` stores the state, whatever `every` says: while a later part trains, the file must
+    hold the final states of the parts before it.
     """
 
     whole: Checkpoint = field(kw_only=True)
     name: str = field(kw_only=True)
 
     def keep(self, before: int, done: int, state: Callable[[], Arrays]) -> None:
-        """Store the state after `done` steps; raises Interrupted once a stop is requested."""
+        """Store the state after `done` steps.
+
+        Raises:
+            Interrupted: a stop is requested; the state is stored first.
+        """
         self.save(done, state())
         if self.stop_requested():
             raise Interrupted(f"stop requested: state of {self.name} stored after step {done}")
 
     def save(self, step: int, arrays: Arrays) -> None:
-        """Store the state after `step` steps; those of the other parts stay as they are."""
+        """Store the state after `step` steps; the states of the other parts stay as they are."""
         stored = self.whole.load()
         others = {} if stored is None else self._others(stored)
         named = {self._own(key): value for key, value in {**arrays, _STEP: np.array(step)}.items()}
         self.whole.save(step, {**others, **named})
 
     def marked(self, mark: Mark) -> Part:
-        """The same part of a file that is written with a mark, and read only with it."""
+        """The same part, whose file is written with `mark` and read only with it."""
         return replace(self, whole=self.whole.marked(mark))
 
     def load(self) -> Stored | None:
-        """The latest state of this part that can be read, or None where there is none."""
+        """The latest readable state of this part, or None if there is none."""
         stored = self.whole.load()
         if stored is None or self._own(_STEP) not in stored.arrays:
             return None
@@ -158,7 +179,11 @@ class Part(Checkpoint):
         return f"{self.name}.{key}"
 
     def _others(self, stored: Stored) -> dict[str, NDArray[Any]]:
-        """The arrays of other parts; they stay older ones though the file that held later ones is gone."""
+        """The arrays of the other parts, flagged if they come from the older file.
+
+        Saving makes a new latest file, from which nobody could see that another part may have run further
+        than its stored state. A resumed private training must count the steps beyond that state as lost.
+        """
         found = {key: value for key, value in stored.arrays.items() if not key.startswith(self._own(""))}
         steps = [key for key in found if key.endswith(f".{_STEP}")] if stored.older else []
         return found | {key.removesuffix(_STEP) + _OLDER: np.array(True) for key in steps}

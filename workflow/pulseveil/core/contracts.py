@@ -1,4 +1,4 @@
-"""The values that stages hand to each other; `store` writes and reads them."""
+"""Data types that stages pass to each other; `store` writes and reads them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHANNEL_SETS: Mapping[str, tuple[str, ...]] = {
     "physiological": PHYSIOLOGICAL_CHANNELS,
 }
 
-# Skin conductance below this (microsiemens) is an electrode without skin contact.
+# Skin conductance (microsiemens) below which the electrode has no skin contact.
 CONTACT_US = 0.05
 
 BASELINE, STRESS, AMUSEMENT = 0, 1, 2
@@ -32,7 +32,7 @@ CONDITIONS = ("baseline", "stress", "amusement")
 
 @dataclass(frozen=True, eq=False)
 class Signal:
-    """One channel at its native rate: `values (n,)` float64, `rate_hz`, unix time of sample 0."""
+    """One channel at its native rate: values (n,) float64, `rate_hz` in Hz, unix time of sample 0 in s."""
 
     values: NDArray[np.float64]
     rate_hz: float
@@ -57,7 +57,7 @@ class Recording:
     """One subject's wrist recording: native-rate signals keyed by `PUBLISHED_CHANNELS`, labelled intervals.
 
     Units: BVP arbitrary, EDA microsiemens, ACC_* g/64, TEMP degrees Celsius. `repairs` and `notes` are
-    sentences for the cohort summary: what was mended, and what is irregular but was left as it is.
+    sentences for the cohort summary: which faults were repaired, and which irregularities were kept.
     """
 
     subject: str
@@ -68,7 +68,7 @@ class Recording:
 
     @property
     def whole_seconds(self) -> int:
-        """Whole seconds from the common start that every signal covers."""
+        """Number of whole seconds from the common start that every signal covers."""
         return min(int(len(signal.values) // signal.rate_hz) for signal in self.signals.values())
 
 
@@ -81,12 +81,16 @@ class Rows:
         return len(getattr(self, self.row_columns[0]))
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Self:
-        """The same record restricted to `rows` (mask or indices)."""
+        """The same columns restricted to `rows` (mask or indices)."""
         return replace(self, **{c: getattr(self, c)[rows] for c in self.row_columns})  # type: ignore[type-var]
 
     @classmethod
     def concatenate(cls, parts: list[Self]) -> Self:
-        """Rows of all parts, in order; every other field must be equal in all of them."""
+        """Rows of all parts, in order.
+
+        Raises:
+            ValueError: a field without rows, such as `channels`, differs between the parts.
+        """
         first = parts[0]
         for name in (f.name for f in fields(first)):  # type: ignore[arg-type]
             if name in cls.row_columns:
@@ -124,10 +128,11 @@ class WindowSet(Rows):
 
 @dataclass(frozen=True, eq=False)
 class SyntheticSet(Rows):
-    """Synthetic windows of one generator and seed, for every fold it was trained for.
+    """Synthetic windows of one generator and seed, for every fold that the generator was trained for.
 
     `fold (n) str` names the fold whose generator synthesized the window ("all" for a generator shared by all
-    folds); `subject` is `SYN0001`...; the first k subjects of a fold are a valid smaller set.
+    folds); `subject` is `SYN0001`...; the first k subjects of a fold are a valid smaller set. Other columns
+    as in `WindowSet`.
     """
 
     windows: NDArray[np.float32]
@@ -151,7 +156,7 @@ class SyntheticSet(Rows):
 
 @dataclass(frozen=True, eq=False)
 class FeatureSet(Rows):
-    """Spectra and window statistics, one row a window.
+    """Spectra and window statistics, one row per window.
 
     features (n, 6, bins) float32, FFT amplitudes (unit of the channel); statistics (n, k) float32 with
     `statistic_names` (k); frequency_hz (6, bins), NaN where bins carry no frequency (sorted or padded).
@@ -185,7 +190,7 @@ class FeatureSet(Rows):
 
 @dataclass(frozen=True, eq=False)
 class Scores(Rows):
-    """Scores of one cell and seed, one row a tested window.
+    """Scores of one cell and seed, one row per tested window.
 
     score (n): estimated probability of stress; score_rest (n): the second output of two-output networks,
     else 1 - score; predicted (n) bool; fold (n): the fold in which the window was tested. `keys` are the
@@ -218,12 +223,13 @@ class Scores(Rows):
 
 @dataclass(frozen=True, eq=False)
 class Portrait:
-    """What the quality figures of one generator show: summaries of real and of synthetic windows.
+    """Summaries of real and of synthetic windows for the quality figures of one generator.
 
     c channels in the study's units, two classes (not stress, stress). edges (c, bins + 1); densities
-    (2, c, bins); frequency_hz (f); powers (c, f) in squared units per Hz; correlations (c + 1, c + 1), last
-    the label; points (n, 2) on the real principal components and on a t-SNE map, with the stress (n) of each;
-    explained (2): shares of variance. `keys`: cohort, generator, unit, epsilon_generator, seed, fold.
+    (2, c, bins); frequency_hz (f); powers (c, f) in squared units per Hz; correlations (c + 1, c + 1) with
+    the label last; components (n, 2) on the first two principal components of the real windows, neighbours
+    (n, 2) on a t-SNE map, stress (n) per point; explained (2): the components' shares of the variance.
+    `keys`: cohort, generator, unit, epsilon_generator, seed, fold.
     """
 
     channels: tuple[str, ...]
@@ -247,13 +253,18 @@ class Portrait:
 
 
 def _same(left: object, right: object) -> bool:
+    # `frequency_hz` holds NaN where a bin has no frequency, and NaN is not equal to itself.
     if isinstance(left, np.ndarray) and left.dtype.kind == "f":
         return np.array_equal(left, np.asarray(right), equal_nan=True)
     return bool(np.array_equal(np.asarray(left), np.asarray(right)))
 
 
 def subject_order(subject: str) -> tuple[str, int, str]:
-    """Sort key that puts S2 before S10."""
+    """Sort key for subject names in numeric order.
+
+    >>> sorted(["S10", "S2", "S1"], key=subject_order)
+    ['S1', 'S2', 'S10']
+    """
     digits = "".join(c for c in subject if c.isdigit())
     prefix = subject.rstrip("0123456789")
     return (prefix, int(digits) if digits else -1, subject)

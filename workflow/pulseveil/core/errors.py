@@ -1,6 +1,6 @@
-"""Errors that a user sees as one sentence without a traceback, and the request to stop.
+"""Errors that end a command with one line instead of a traceback, and requests to stop.
 
-A time limit, a preemption or a user's signal asks a job to stop; it then ends without loss.
+A time limit, a preemption or a user's signal requests a stop. The job then stores its state and ends.
 """
 
 from __future__ import annotations
@@ -15,42 +15,46 @@ from contextlib import contextmanager
 StopRequested = Callable[[], bool]
 """Whether a stop of the job was requested."""
 
+# SLURM sends SIGTERM; submitit has SLURM send SIGUSR2 some seconds before the time limit.
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR2)
 
 
 class Interrupted(Exception):
-    """A stop was requested. What is done is stored: the same command, run again, goes on from there."""
+    """A stop was requested and the state is stored: the same command resumes from there."""
 
 
 def never_requested() -> bool:
-    """No stop is ever requested."""
+    """`StopRequested` of a job that nothing stops early."""
     return False
 
 
 @contextmanager
 def stop_signals() -> Iterator[StopRequested]:
-    """Within the block SIGTERM and SIGUSR2 do not kill the process: they request a stop."""
-    heard = threading.Event()
-    before = {number: signal.signal(number, lambda *_: heard.set()) for number in _SIGNALS}
+    """Turn SIGTERM and SIGUSR2 into requests to stop within the block; otherwise they kill the process."""
+    requested = threading.Event()
+    before = {number: signal.signal(number, lambda *_: requested.set()) for number in _SIGNALS}
     try:
-        yield heard.is_set
+        yield requested.is_set
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-# "Temporary failure, try again" of sysexits.h.
+# EX_TEMPFAIL of sysexits.h: temporary failure, try again.
 INTERRUPTED_CODE = 75
 
 
-# A message quotes what it found: a file of one long line must not fill the screen.
+# A message quotes what was found, which can be a file of one long line.
 _LONGEST = 2000
 
 
 class InputError(ValueError):
     """Bad input: the message names the file and the key or row, what was expected, and how to mend it.
 
-    It is one line: characters of a name or value that would break it or steer a terminal are spelled out.
+    The message is one line. Line breaks and control characters, which could steer a terminal, are escaped:
+
+    >>> print(InputError("labels.csv: row 2: found 'S1\\n', expected a subject"))
+    labels.csv: row 2: found 'S1\\n', expected a subject
     """
 
     def __init__(self, message: str) -> None:
@@ -62,10 +66,10 @@ class InputError(ValueError):
 
 
 def run_command(main: Callable[[], None]) -> None:
-    """Run a script's `main`: bad input ends in one line on stderr and exit code 2, without a traceback.
+    """Run a script's `main` and turn its expected failures into one line on stderr and an exit code.
 
-    A stop that was requested leaves with exit code 75: run again, the job goes on. A reader that has seen
-    enough (`| head`) ends it with code 1.
+    Exit codes: 2 for bad input (`InputError`), 75 for a requested stop (`Interrupted`; the same command
+    resumes), 1 for a closed pipe (`| head`).
     """
     try:
         main()
@@ -74,7 +78,7 @@ def run_command(main: Callable[[], None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except BrokenPipeError:
-        # Python flushes stdout once more at exit, and would complain again.
+        # Python flushes stdout once more at exit, which would raise a second BrokenPipeError.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except Interrupted as interrupted:

@@ -1,11 +1,11 @@
-"""What a file was made from, and how its names and hashes are spelled.
+"""Identity of files: names, numbers, hashes, stage versions and provenance.
 
-Settings and input hashes lie inside a file, machine and times beside it. Numbers have one spelling in file
-names, wildcards, table cells and hashes.
+A file carries its settings and input hashes; machine and times are stored in a sidecar. Numbers have one
+spelling in file names, wildcards, table cells and hashes.
 
 Each stage has a version, which rises when the same job would write other values: the workflow then redoes
-that stage, and a golden-value test fails when values change and the version does not. Versions of single
-models and cohorts stand in their own classes.
+that stage, and a golden-value test fails if values change and the version does not. Models and cohorts carry
+their own versions in their classes.
 """
 
 from __future__ import annotations
@@ -27,17 +27,23 @@ from pulseveil.core.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-# A brace is a wildcard, a slash a folder, a quote or $ ends a word of a shell, and = + - @ begin a formula.
+# Left out: braces (wildcards of Snakemake), slashes (folders), quotes and $ (shell), and = + - @ as the first
+# character (formulas of spreadsheets).
 _NAME = re.compile(r"\w[\w .,:;()#&-]{0,63}")
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def parse_number(text: str | float) -> float:
-    """Read a number; YAML hands over `1e-3` and `inf` as strings.
+    """Read a number from text; YAML passes `1e-3` and `inf` as strings.
 
-    Raises ValueError when `text` is not a number or is NaN.
+    >>> parse_number("1e-3"), parse_number("inf")
+    (0.001, inf)
+
+    Raises:
+        ValueError: `text` is not a number, or is NaN.
     """
+    # float(True) is 1.0, and YAML reads `yes` and `on` as True.
     if isinstance(text, bool):
         raise ValueError(f"expected a number, got {text!r}")
     value = float(text)
@@ -47,24 +53,40 @@ def parse_number(text: str | float) -> float:
 
 
 def number_label(value: float) -> str:
-    """The one spelling of a number: 1 and 1.0 are `1`, infinity is `inf`, 0.1 is `0.1`."""
+    """The only spelling of a number in names, tables and hashes.
+
+    >>> [number_label(value) for value in (1, 1.0, 0.1, 1e-5, float("inf"))]
+    ['1', '1', '0.1', '1e-05', 'inf']
+
+    Raises:
+        ValueError: `value` is NaN or a truth value.
+    """
     number = parse_number(value)
     if math.isinf(number):
         return "inf" if number > 0 else "-inf"
+    # Without the bound, 1e300 would become a file name of 301 digits.
     return str(int(number)) if number == int(number) and abs(number) < 1e15 else repr(number)
 
 
 def require_name(name: str, what: str) -> None:
-    """Raise InputError unless a name from elsewhere can be a word of a path, a command and a table."""
+    """Check that a name from outside is safe in paths, commands and tables.
+
+    Raises:
+        InputError: the name has other characters than the message lists, more than 64 of them, or `..`.
+    """
     if not _NAME.fullmatch(name) or ".." in name:
         raise InputError(
-            f"{what}: {name[:80]!r} is no name; expected a letter or digit, then up to 63 letters, digits, "
-            "blanks or any of _ - . , : ; ( ) # &; rename it"
+            f"{what}: {name[:80]!r} is not a valid name; expected a letter or digit, then up to 63 letters, "
+            "digits, blanks or any of _ - . , : ; ( ) # &; rename it"
         )
 
 
 def require_no_formulas(table: pd.DataFrame, path: Path) -> None:
-    """Raise InputError where a text of a table to be written as CSV would be a formula in a spreadsheet."""
+    """Check that no text of a table would become a formula when a spreadsheet opens it as CSV.
+
+    Raises:
+        InputError: a column name or a text that is not a number starts like a formula.
+    """
     texts = [(str(name), str(name)) for name in table.columns]
     texts += [
         (str(name), text)
@@ -88,10 +110,14 @@ def _is_number(text: str) -> bool:
 
 
 def require_plain_path(path: Path, what: str) -> None:
-    """Raise InputError for a path that Snakemake would take for a pattern, or that is more than one line."""
+    """Check that Snakemake and a message of one line can hold a path.
+
+    Raises:
+        InputError: the path contains a brace, a line break or another unprintable character.
+    """
     if not str(path).isprintable() or set(str(path)) & set("{}"):
         raise InputError(
-            f"{what}: {str(path)!r} holds a brace, a wildcard to Snakemake, or a line break; rename it"
+            f"{what}: {str(path)!r} contains a brace (a wildcard of Snakemake) or a line break; rename it"
         )
 
 
@@ -99,23 +125,27 @@ _PACKAGES = ("pulseveil", "numpy", "scipy", "pandas", "tensorflow", "scikit-lear
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and one spelling a number, so that equal settings have equal text."""
+    """JSON with sorted keys and one spelling per number, so that equal settings have equal text.
+
+    >>> canonical_json({"seed": 3, "epsilon": 1.0}) == canonical_json({"epsilon": 1, "seed": 3.0})
+    True
+    """
     return json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"))
 
 
 def cell_hash(settings: Mapping[str, Any]) -> str:
-    """sha256 of exactly the settings, input hashes and stage versions that a file depends on."""
+    """SHA-256 of exactly the settings, input hashes and stage versions that a file depends on."""
     return hashlib.sha256(canonical_json(settings).encode()).hexdigest()
 
 
 def file_hash(path: Path) -> str:
-    """sha256 of a file's bytes."""
+    """SHA-256 of a file's bytes."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def describe_run(study: str, started: datetime) -> dict[str, Any]:
-    """The sidecar: study, code version, times and machine. Outside the byte contract of the data files."""
+    """Content of a sidecar: study, code version, times and machine, which may differ between equal runs."""
     return {
         "study": study,
         "git": _git_revision(),
@@ -134,6 +164,7 @@ def _canonical(value: Any) -> Any:
         return [_canonical(v) for v in value]
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return value
+    # Wrapped, because the number 1 and the text "1" are different settings with the same label.
     return {"number": number_label(value)}
 
 
@@ -145,6 +176,7 @@ def _version(package: str) -> str | None:
 
 
 def _git_revision() -> str | None:
+    # In the folder of this file: the working directory may belong to another repository.
     answer = subprocess.run(
         ["git", "rev-parse", "HEAD"],
         cwd=Path(__file__).parent,
@@ -158,7 +190,7 @@ def _git_revision() -> str | None:
 COHORT = 2
 FEATURES = 2
 GENERATORS = 1
-# Of private generators alone: what their ledgers say. 1: the hash of the weights that they speak for.
+# Private generators only: content of their ledgers. 1: a ledger carries the hash of the weights it covers.
 LEDGERS = 1
 SYNTHESIS = 1
 QUALITY = 2

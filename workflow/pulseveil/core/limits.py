@@ -1,7 +1,7 @@
-"""How large things from elsewhere may be: readers ask here before they read, allocate or unfold anything.
+"""Size limits of files from outside, checked before anything is read, allocated or decompressed.
 
-The limits are public and far above what recordings, models and studies of people need. What a small file
-unfolds to (compressed, aliased, declared) is held against them, not the file's own size alone.
+The limits are public and far above what recordings, models and studies of people need. They bound the size
+in memory (after decompression, with aliases expanded), because a small file can declare a large content.
 """
 
 from __future__ import annotations
@@ -14,60 +14,77 @@ from typing import Any
 from pulseveil.core.errors import InputError
 
 STUDY_BYTES = 1 << 18
-# Values of a study with its aliases unfolded, and how deep they may nest.
+# Number of values of a study with its aliases expanded, and their depth of nesting.
 STUDY_VALUES = 100_000
 STUDY_DEPTH = 32
 JSON_BYTES = 1 << 26
 TABLE_BYTES = 1 << 28
 LABELS_BYTES = 1 << 24
-# One signal of an export: 60 hours of BVP, all that the memory of a wristband holds, take 110 MB.
+# One signal of an export: 60 hours of BVP, as much as the memory of a wristband holds, take 110 MB.
 SIGNAL_BYTES = 1 << 27
 SIGNAL_HOURS = 60
 PEOPLE = 2000
 ARCHIVE_BYTES = 1 << 34
 ARCHIVE_ENTRIES = 10_000
-# Of an archive inside an archive, which is unfolded in memory.
+# An archive inside an archive, which is decompressed in memory.
 INNER_ARCHIVE_BYTES = 1 << 28
-# Folders and archives around the files of one export.
+# Depth of folders and archives around the files of one export.
 FOLDERS_DEEP = 8
-# The official pickles of WESAD are of about 1 GB and some hundred steps.
+# The official pickles of WESAD have about 1 GB and some hundred opcodes.
 PICKLE_BYTES = 1 << 31
 PICKLE_STEPS = 50_000
-# All arrays of one HDF5 file, and all texts of one array, as they lie in memory.
+# Size in memory of all arrays of one HDF5 file, and of all texts of one array.
 ARRAYS_BYTES = 1 << 32
 TEXTS_BYTES = 1 << 28
 ARRAYS = 100_000
 
 
 def require_file(path: Path, most: int, expected: str) -> None:
-    """Raise InputError, saying what was `expected`, unless `path` is a regular file of up to `most` bytes."""
+    """Check that `path` is a regular file of at most `most` bytes.
+
+    Raises:
+        InputError: it is not; the message ends with what was `expected`.
+    """
     try:
         status = path.stat()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise InputError(_unreadable(path, error, expected)) from None
+    # A pipe could block the reader, and a device such as /dev/zero has size 0 and never ends.
     if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{path}: cannot be read (it is no regular file); expected {expected}")
+        raise InputError(f"{path}: cannot be read (not a regular file); expected {expected}")
     if status.st_size > most:
         raise InputError(
-            f"{path}: {status.st_size} bytes, more than the {most} that are read; expected {expected}"
+            f"{path}: {status.st_size} bytes, more than the limit of {most}; expected {expected}"
         )
 
 
 def read_bytes(path: Path, most: int, expected: str) -> bytes:
-    """The bytes of a file as `require_file` demands it."""
+    """The bytes of a file that passes `require_file`.
+
+    Raises:
+        InputError: the file does not pass, or cannot be read.
+    """
     require_file(path, most, expected)
     try:
         with open(path, "rb") as handle:
+            # Bounded again: the file may have grown since it was checked.
             return handle.read(most)
     except OSError as error:
         raise InputError(_unreadable(path, error, expected)) from None
 
 
 def check_values(values: Any, source: str, parts: Callable[[Any], Sequence[Any]] | None = None) -> None:
-    """Raise InputError where nested values are too many, too deep, or hold a whole number of over 64 bits.
+    """Check the size of nested values, such as a parsed YAML or JSON file.
 
-    Aliases are unfolded as all that reads the values would: a few lines can stand for more than memory holds.
-    `parts` gives what lies directly inside a value; default: of plain containers.
+    Aliases are counted as often as they occur, as any reader of the values would visit them: a few lines of
+    YAML can stand for more values than memory holds.
+
+    Args:
+        source: name of the file, for the message.
+        parts: function that gives the values directly inside a value; default: for plain containers.
+
+    Raises:
+        InputError: too many values, too deep nesting, or a whole number of more than 63 bits.
     """
     left = STUDY_VALUES
     waiting = [(values, 0)]

@@ -1,4 +1,4 @@
-"""Locks between processes, which the system takes away from one that ends, however it ends."""
+"""Locks between processes, released by the operating system when a process ends, even by a kill."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ from pulseveil.core.errors import InputError
 
 @contextmanager
 def held(path: Path, name: str, busy: str) -> Iterator[None]:
-    """Hold the lock `name` of the file `path` within the block; names of a file do not wait for each other.
+    """Hold the lock `name` of the file `path` within the block; other names of the file stay free.
 
-    Raises InputError where another process holds it, which `busy` says, and where the file system has no
-    locks. They hold between the machines of a cluster, too, on network file systems with locks (NFS: on by
-    default; Lustre: mounted with flock). Within a process a lock keeps nothing out.
+    The lock also holds between the machines of a cluster, on network file systems with locks (NFS: on by
+    default; Lustre: mounted with flock). It does not exclude code of the same process, and POSIX releases all
+    locks of a process on a file when the process closes any descriptor of that file: do not nest blocks.
+
+    Raises:
+        InputError: another process holds the lock (message `busy`), or the file system has no locks.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise InputError(f"{path}: a file for locks cannot be made there ({error})") from None
+        raise InputError(f"{path}: the lock file cannot be created ({error})") from None
     try:
-        # One byte a name, far behind the end of an empty file, which stays: removing lock files is a race.
+        # One byte per name, far beyond the end of an empty file. One file per name would need removal, which
+        # is a race: a process could lock the removed file while another one locks its successor.
         position = int.from_bytes(sha256(name.encode()).digest()[:7], "big")
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, position)

@@ -1,4 +1,4 @@
-"""Where a study's files lie: templates whose wildcards are the words of the study."""
+"""Paths of a study's files: templates whose wildcards are the words of the study."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ REPORT = "results/{study}/report.html"
 
 _GENERATOR_NAME = "{cohort}.{generator}.{unit}.{epsilon_generator}"
 _DETECTOR_NAME = "{detector}.{unit}.{epsilon_generator}.{epsilon_detector}"
-# What tells a rule's jobs apart in the names of their logs and benchmarks.
+# File names of logs and benchmarks per rule, with the wildcards that distinguish the rule's jobs.
 NAMES = {
     "prepare_cohort": "{cohort}.{windows}",
     "extract_features": "{cohort}",
@@ -50,14 +50,22 @@ NAMES = {
 
 
 def fill(template: str, **words: str) -> str:
-    """The template with some wildcards filled in; the others stay wildcards."""
+    """The template with some wildcards filled in; the others stay wildcards.
+
+    >>> fill(QUALITY_FIGURE, cohort="wesad")
+    'quality_wesad_{generator}'
+    """
     for word, value in words.items():
         template = template.replace(f"{{{word}}}", value)
     return template
 
 
 def words(template: str, path: Path) -> tuple[Path, dict[str, str]] | None:
-    """The folder above `results`, and the words that make `path` from a template; None if none do."""
+    """The folder above `results` and the words of a path; None if `path` does not fit the template.
+
+    >>> words(WINDOWS, Path("/data/results/demo/windows/wesad/real.h5"))
+    (PosixPath('/data'), {'study': 'demo', 'cohort': 'wesad', 'windows': 'real'})
+    """
     pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(template))
     found = re.search(rf"(?:^|/){pattern}$", path.as_posix())
     return (Path(path.as_posix()[: found.start()] or "."), found.groupdict()) if found else None
@@ -69,12 +77,12 @@ def results(study: str) -> Path:
 
 
 def log(study: str, rule: str, pack: str = "") -> str:
-    """Where the jobs of a rule log: a template whose wildcards are those of the rule's files."""
+    """Path of the logs of a rule: a template with the same wildcards as the rule's files."""
     return _beside("logs", study, rule, pack, "log")
 
 
 def benchmark(study: str, rule: str, pack: str = "") -> str:
-    """Where Snakemake writes what the jobs of a rule took: a template like that of `log`."""
+    """Path of Snakemake's measurements (time, memory) of a rule's jobs: a template as in `log`."""
     return _beside("benchmarks", study, rule, pack, "tsv")
 
 
@@ -84,10 +92,10 @@ def _beside(folder: str, study: str, rule: str, pack: str, suffix: str) -> str:
 
 
 def run_store(study: str) -> Path:
-    """Finished runs by cell hash, so that no finished training is ever repeated."""
+    """Folder of finished runs by cell hash, so that no finished training is repeated."""
     return results(study) / ".runs"
 
 
 def journal(study: str) -> Path:
-    """The append-only record of every training that was really done."""
+    """Path of the append-only record of every training that was carried out, not copied."""
     return results(study) / "journal.jsonl"

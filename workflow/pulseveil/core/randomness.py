@@ -18,7 +18,13 @@ def root_stream(seed: int) -> Stream:
 
 
 def child(stream: Stream, *names: str | float) -> Stream:
-    """The child of `stream` at the path `names`; independent of siblings and of the order of creation."""
+    """The child of `stream` at the path `names`; independent of siblings and of the order of creation.
+
+    >>> stream = child(root_stream(7), "detector", "cnn", 1)
+    >>> generator(stream).random() == generator(child(root_stream(7), "detector", "cnn", 1.0)).random()
+    True
+    """
+    # SeedSequence.spawn would number children in the order of creation. Hashes of names as spawn keys do not.
     key = list(stream.spawn_key)
     for name in names:
         label = name if isinstance(name, str) else number_label(name)
@@ -28,7 +34,8 @@ def child(stream: Stream, *names: str | float) -> Stream:
 
 
 def generator(stream: Stream) -> np.random.Generator:
-    """A NumPy generator that starts at `stream`."""
+    """NumPy generator that starts at `stream`."""
+    # Not default_rng: a later NumPy may choose another bit generator for it.
     return np.random.Generator(np.random.PCG64(stream))
 
 

@@ -1,7 +1,7 @@
-"""Cohorts, generators, detectors and protocols by name, from any installed package (entry points).
+"""Registry of cohorts, generators, detectors and protocols by name, from the entry points of all packages.
 
-A class is checked against its protocol when it is loaded: what does not fit is refused before any work, not
-by a traceback in the middle of it. What is expected is read off the protocols themselves.
+A class is checked against its protocol when it is loaded, so that a class that does not fit is refused before
+any work and not by a traceback in the middle of a study. The checks are derived from the protocols.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from pulseveil.core.errors import InputError
 Group = Literal["cohorts", "generators", "detectors", "protocols"]
 Method = TypeVar("Method", bound=Callable[..., Any])
 _PRIVATE = "_of_private_kinds"
-# What the classes of a group must fit; imported only where a class is loaded. Where a kind names its model as
-# another class, which plans do not import: what either must fit.
+# Per group: module and protocol that a class must fit. If a kind names its model as another class, which
+# plans do not import, the second protocol holds for the kind and the third for the model. Names instead of
+# imports, because some of these modules import this one.
 _PROTOCOLS: dict[Group, tuple[str, ...]] = {
     "cohorts": ("pulseveil.cohorts", "Cohort"),
     "generators": ("pulseveil.generators", "Generator", "GeneratorKind", "GeneratorModel"),
@@ -31,17 +32,21 @@ _PROTOCOLS: dict[Group, tuple[str, ...]] = {
 
 
 def of_private_kinds(method: Method) -> Method:
-    """Mark a default of a protocol that only kinds without `private_units` may leave as it is."""
+    """Mark a default of a protocol that kinds with `private_units` must override."""
     setattr(method, _PRIVATE, True)
     return method
 
 
 @cache
 def names(group: Group) -> tuple[str, ...]:
-    """Registered names of a group, sorted; raises InputError for a group of which nothing is installed."""
+    """Registered names of a group, sorted.
+
+    Raises:
+        InputError: the installation registers no class of this group.
+    """
     found = tuple(sorted(entry.name for entry in metadata.entry_points(group=f"pulseveil.{group}")))
     if not found:
-        # Entry points are read from the installation, while an editable one runs the code of today.
+        # An editable installation runs the current code with the entry points of the day of installation.
         raise InputError(
             f"no {group} are registered: the installed PulseVeil is older than this code; run `make dryrun` "
             "or `pip install --no-deps -e .`"
@@ -51,7 +56,7 @@ def names(group: Group) -> tuple[str, ...]:
 
 @cache
 def load(group: Group, name: str) -> Any:
-    """The class registered under `name`: the kind, which needs no TensorFlow.
+    """The kind registered under `name`: a class that needs no TensorFlow.
 
     Raises:
         KeyError: no class has this name.
@@ -70,7 +75,7 @@ def load(group: Group, name: str) -> Any:
 
 @cache
 def model(group: Group, name: str) -> Any:
-    """The class that trains the kind registered under `name`: the kind itself, or the one that it names.
+    """The model of the kind registered under `name`: the class that it names, or the kind itself.
 
     Raises:
         KeyError: no class has this name.
@@ -103,7 +108,7 @@ def _source(entry: metadata.EntryPoint) -> str:
 def _loaded(entry: metadata.EntryPoint) -> Any:
     try:
         return entry.load()
-    # The module may be anybody's: whatever it raises is its fault and not a bug of this library.
+    # The module can belong to any package, and its import can raise anything.
     except Exception as error:
         raise InputError(
             f"{_source(entry)}: cannot be loaded ({type(error).__name__}: {error}); "
@@ -114,7 +119,7 @@ def _loaded(entry: metadata.EntryPoint) -> Any:
 def _check(
     entry: metadata.EntryPoint, found: Any, kind: Any, expected: type, *, further: bool = True
 ) -> None:
-    """Raise InputError where the class `found` of `kind` has `_misfits`."""
+    """Raise InputError if the class `found` of `kind` has `_misfits`."""
     faults = "; ".join(_misfits(found, kind, expected, further=further))
     if faults:
         base = f"{expected.__module__}.{expected.__name__}"
@@ -125,10 +130,10 @@ def _check(
 
 
 def _misfits(found: Any, kind: Any, expected: type, *, further: bool) -> Iterator[str]:
-    """What keeps the class `found` from being used as the protocol `expected`: one phrase per fault.
+    """Differences between the class `found` and the protocol `expected`, one phrase each.
 
-    With `further`, also what keeps it from being used as other bases of the protocol's module that `kind`
-    names: it says what its model can do beside what all can.
+    With `further`, `found` must also fit the other bases that `kind` takes from the protocol's module: by
+    such a base a kind declares an ability that only some models have.
     """
     if not isinstance(found, type):
         yield f"expected a class, found a {type(found).__name__}"
@@ -147,12 +152,13 @@ def _misfits(found: Any, kind: Any, expected: type, *, further: bool) -> Iterato
 
 
 def _is_protocol(base: type) -> bool:
-    """Whether a base is a protocol; bases of kinds that say more of their models are none."""
+    """Whether a base is a protocol; a subclass of a protocol that is not declared as one is not."""
     return bool(getattr(base, "_is_protocol", False))
 
 
 def _is_declared(name: str, member: Any, part: type) -> bool:
-    """Whether a protocol declares a member, which Python's own machinery adds to."""
+    """Whether a member is part of a protocol, and not added by Python (such as `_abc_impl`)."""
+    # typing.Protocol gives a class without an __init__ one of its own, from another module.
     return not name.startswith("_") or (name == "__init__" and member.__module__ == part.__module__)
 
 
@@ -176,7 +182,7 @@ def _unlike_member(kind: type, name: str, member: Any, part: type, *, is_private
     if found is member and is_private and _is_of_private_kinds(member):
         yield f"{wanted} of its own, as it has private_units"
     elif getattr(found, "__isabstractmethod__", False) or found is vars(object).get(name):
-        # Fields of a dataclass are annotations of the class, and attributes of its instances alone.
+        # A field of a dataclass without default is an annotation of the class and no attribute of it.
         if not is_property or found is not None or not _is_annotated(kind, name):
             yield f"{wanted}, found none"
     elif is_property:
@@ -222,13 +228,13 @@ def _signature(owner: type, name: str) -> inspect.Signature:
     signature = inspect.signature(getattr(owner, name))
     parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
     own = [] if _is_on_class(inspect.getattr_static(owner, name)) else parameters[:1]
-    # Of `*args`, self takes only one.
+    # A first parameter `*args` takes self and still accepts all others.
     dropped = sum(p.kind is not p.VAR_POSITIONAL for p in own)
     return inspect.Signature(parameters[dropped:])
 
 
 def _accepts(found: inspect.Signature, expected: inspect.Signature) -> bool:
-    """Whether each call that `expected` allows reaches the parameters of the same names in `found`."""
+    """Whether every call that `expected` allows binds each argument to the same name in `found`."""
     parameters = expected.parameters.values()
     required = [p for p in parameters if p.default is p.empty]
     for passed in (parameters, required):
@@ -239,7 +245,7 @@ def _accepts(found: inspect.Signature, expected: inspect.Signature) -> bool:
             calls = (found.bind(*by_position, **by_name_only), found.bind(**by_name))
         except TypeError:
             return False
-        # Each argument is its parameter's name; what *args and **kwargs take is a tuple or a mapping.
+        # Each argument is the name of its parameter. Arguments in *args and **kwargs are no longer strings.
         if any(
             isinstance(value, str) and value != name
             for call in calls

@@ -1,7 +1,7 @@
-"""The base of all typed settings, and the one sentence that a failed check becomes.
+"""Base class of all typed settings, and messages for failed checks.
 
-Settings are frozen, closed to unknown keys, and hold only numbers that mean something. The sentence names
-file, key, what was expected, and the nearest known name.
+Settings are frozen, refuse unknown keys and bound their numbers. A message is one sentence that names the
+file, the key, what was expected, and the nearest known name.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-# The closed lists of a study, each spelled here alone.
+# Closed lists of a study, each defined only here.
 Preprocessing = Literal["paper", "sound"]
 Channels = Literal["published", "physiological"]
 ScalingName = Literal["min-max", "calibration", "public"]
 Pairing = Literal["published", "intended"]
 Audience = Literal["generator", "detector"]
 
-# Beyond these no number of a study means anything, while sizes, powers and sums of it overflow.
+# Range of the numbers of a study: none is meaningful beyond it, and sizes, powers and sums could overflow.
 SMALLEST, LARGEST = 1e-12, 1e9
 
 
@@ -34,7 +34,7 @@ class Settings(BaseModel):
         for name, value in self:
             for number in _numbers(value):
                 if math.isfinite(number) and number and not SMALLEST <= abs(number) <= LARGEST:
-                    # Roots of seed trees name, and are no quantities.
+                    # A seed is the label of a random stream, not a quantity.
                     if "seed" in name and number >= 0:
                         continue
                     raise ValueError(
@@ -53,7 +53,7 @@ def _numbers(value: Any) -> Iterator[float]:
 def explain(
     error: ValidationError, model: type[BaseModel], values: Any, source: str, *, prefix: str = ""
 ) -> str:
-    """One short message for the first thing wrong with `values`, which were checked against `model`."""
+    """Message of one sentence for the first error in `values`, which were checked against `model`."""
     first = error.errors()[0]
     location = _strip_union_tags(first["loc"], values)
     key = _dotted(prefix, location)
@@ -63,12 +63,16 @@ def explain(
 
 
 def explain_choice(source: str, key: str, found: Any, allowed: Sequence[str]) -> str:
-    """The message for a value that is none of the allowed names, with the nearest one."""
+    """Message for a value that is not one of the allowed names, with the nearest of them.
+
+    >>> print(explain_choice("demo.yaml", "unit", "subjects", ["subject", "window"]))
+    demo.yaml: unit: expected one of subject, window; found 'subjects' (did you mean 'subject'?)
+    """
     return f"{source}: {key}: expected one of {', '.join(allowed)}; found {found!r}{nearest(found, allowed)}"
 
 
 def nearest(found: Any, allowed: Iterable[str]) -> str:
-    """A hint at the allowed name that is most like `found`, or nothing."""
+    """Hint at the allowed name that is most similar to `found`; empty if none is similar."""
     close = difflib.get_close_matches(str(found), list(allowed), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
@@ -111,7 +115,7 @@ def _inner_model(annotation: Any) -> type[BaseModel] | None:
 
 
 def _strip_union_tags(location: Sequence[str | int], values: Any) -> tuple[str | int, ...]:
-    """Pydantic names the branch of a union in the location; keep only what exists in the user's file."""
+    """The location of an error in the user's file, without the names of unions that Pydantic inserts."""
     kept: list[str | int] = []
     for i, part in enumerate(location):
         if isinstance(values, dict) and (part in values or i == len(location) - 1):

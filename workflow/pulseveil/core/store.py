@@ -1,4 +1,4 @@
-"""The files between stages: HDF5 records and their sidecars, written whole or not at all."""
+"""HDF5 files that stages pass to each other, written atomically, and the paths of their sidecars."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FORMATS: Mapping[type[Any], tuple[str, str]] = {
 }
 _MODEL_FORMAT = "pulseveil-models"
 _LEDGER = "ledger"
-# Newer layouts stamp groups with the time of writing: equal content must give equal bytes.
+# Newer layouts store the time of writing in groups, but equal content must give equal bytes.
 _LAYOUT = "earliest"
 _CHUNK_BYTES = 1 << 20
 
@@ -37,7 +37,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def write_record(path: Path, record: Rows | Portrait, *, cell_hash: str) -> None:
-    """Write a record of `contracts`: arrays as root datasets, all else as attributes."""
+    """Write a record of `contracts`: arrays as root datasets, all other fields as attributes."""
     with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=_LAYOUT) as file:
         _write_attributes(file, {"format": _FORMATS[type(record)][0], "cell_hash": cell_hash})
         for item in fields(record):  # type: ignore[arg-type]
@@ -51,7 +51,11 @@ def write_record(path: Path, record: Rows | Portrait, *, cell_hash: str) -> None
 
 
 def read_record(path: Path, kind: type[Record]) -> Record:
-    """Read a record back; raises InputError, naming the stage to rerun, when the file is of another kind."""
+    """Read a record of the class `kind`.
+
+    Raises:
+        InputError: the file is missing, damaged or of another format; the message names the stage to rerun.
+    """
     expected, stage = _FORMATS[kind]
     hints = get_type_hints(kind)
     with _open(path, expected, stage) as file:
@@ -72,7 +76,11 @@ def read_record(path: Path, kind: type[Record]) -> Record:
 
 
 def record_kind(path: Path) -> type[Rows | Portrait]:
-    """The class of the record in a file, by its `format`; raises InputError when it holds none."""
+    """The class of the record in a file, by its attribute `format`.
+
+    Raises:
+        InputError: the file is unreadable, or holds no record of `contracts`.
+    """
     with _opened(path, "the stage that wrote it") as file:
         found = file.attrs.get("format")
     for kind, (name, _) in _FORMATS.items():
@@ -83,16 +91,21 @@ def record_kind(path: Path) -> type[Rows | Portrait]:
 
 
 def read_cell_hash(path: Path) -> str:
-    """The `cell_hash` of any file of this module."""
+    """The `cell_hash` of any file that this module writes.
+
+    Raises:
+        InputError: the file is unreadable, or has no `cell_hash`.
+    """
     with _opened(path, "the stage that wrote it") as file:
         return str(file.attrs["cell_hash"])
 
 
 @dataclass(frozen=True, eq=False)
 class Models:
-    """Trained models of one seed: arrays by fold, and what is needed to use them (JSON values).
+    """Trained models of one seed.
 
-    `ledgers`: the ledger entries of each fold's private training, each as JSON; empty where none is private.
+    arrays: weights by fold and name. description: JSON values that are needed to use the models. ledgers: by
+    fold, the ledger entries of its private training, each as JSON; empty if no training is private.
     """
 
     arrays: Mapping[str, Arrays]
@@ -101,7 +114,16 @@ class Models:
 
 
 def write_models(path: Path, models: Models, *, cell_hash: str) -> None:
-    """Write trained models, one HDF5 group a fold, and their ledgers in the group `ledger`."""
+    """Write trained models: one HDF5 group per fold, and the ledgers in the group `ledger`.
+
+    >>> import tempfile
+    >>> models = Models({"S2": {"mean": np.zeros((60, 6), np.float32)}}, {"kind": "moments"})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "seed=0.h5"
+    ...     write_models(path, models, cell_hash="4f2a")
+    ...     print(read_models(path).arrays["S2"]["mean"].shape, read_cell_hash(path))
+    (60, 6) 4f2a
+    """
     with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=_LAYOUT) as file:
         _write_attributes(file, {"format": _MODEL_FORMAT, "cell_hash": cell_hash})
         file.attrs["description"] = json.dumps(models.description, sort_keys=True)
@@ -115,7 +137,11 @@ def write_models(path: Path, models: Models, *, cell_hash: str) -> None:
 
 
 def read_models(path: Path) -> Models:
-    """The models of `write_models`; raises InputError when the file is of another kind."""
+    """Read the models that `write_models` wrote.
+
+    Raises:
+        InputError: the file is missing, damaged or of another format.
+    """
     with _open(path, _MODEL_FORMAT, "train_generator") as file:
         arrays = {
             group.removeprefix("fold="): {name: hdf5.read(data) for name, data in file[group].items()}
@@ -125,18 +151,18 @@ def read_models(path: Path) -> Models:
         ledgers = {fold: hdf5.read(entries) for fold, entries in file[_LEDGER].items()}
         description = json.loads(file.attrs["description"])
         if not isinstance(description, dict):
-            raise InputError(f"{path}: its description is no mapping; rerun train_generator")
+            raise InputError(f"{path}: its description is not a mapping; rerun train_generator")
         return Models(arrays, description, ledgers)
 
 
 def sidecar_path(path: Path) -> Path:
-    """Where the provenance of `path` lies."""
+    """Path of the sidecar with the provenance of `path`."""
     return path.with_name(path.name + ".provenance.json")
 
 
 @contextmanager
 def _open(path: Path, expected: str, stage: str) -> Iterator[h5py.File]:
-    """The file, opened, of the format `expected`; raises InputError, which names `stage`, for any other."""
+    """Open a file of the format `expected`; raises InputError, which names `stage`, for any other file."""
     if not path.exists():
         raise InputError(f"{path}: no such file; run {stage} to make it")
     with _opened(path, stage) as file:
@@ -151,7 +177,7 @@ def _open(path: Path, expected: str, stage: str) -> Iterator[h5py.File]:
 
 @contextmanager
 def _opened(path: Path, stage: str) -> Iterator[h5py.File]:
-    """Any HDF5 file within the limits; whatever goes wrong while it is read becomes an InputError."""
+    """Open any HDF5 file within the limits; all errors while it is read become an InputError."""
     limits.require_file(path, limits.ARRAYS_BYTES, f"an HDF5 file; rerun {stage}")
     try:
         file = h5py.File(path, "r")
@@ -164,16 +190,16 @@ def _opened(path: Path, stage: str) -> Iterator[h5py.File]:
         except InputError:
             raise
         except Exception as error:
-            # What the HDF5 library raises depends on which byte is wrong.
+            # The HDF5 library raises different errors for different damaged bytes.
             raise InputError(f"{path}: damaged file ({error}); rerun {stage}") from None
 
 
 def _misfit(value: Any, annotation: Any) -> str:
-    """What is wrong with a field's value; nothing where it is of its annotated type."""
+    """Description of the fault of a field's value; empty if the value has the annotated type."""
     if get_origin(annotation) is np.ndarray:
         wanted = np.dtype(get_args(get_args(annotation)[1])[0])
         found = getattr(value, "dtype", type(value).__name__)
-        # Texts are as wide as the longest one.
+        # The width of a text array depends on its longest text.
         alike = found == wanted or (wanted.kind == "U" and getattr(found, "kind", "") == "U")
         return "" if alike and value.ndim else f"holds {found}, expected {wanted} rows"
     wanted = get_origin(annotation) or annotation
@@ -181,7 +207,7 @@ def _misfit(value: Any, annotation: Any) -> str:
 
 
 def _uneven(record: Rows | Portrait) -> str:
-    """Which columns of a record differ in their number of rows; nothing where none do."""
+    """Description of columns with different numbers of rows; empty if all have the same."""
     rows = {name: len(getattr(record, name)) for name in getattr(record, "row_columns", ())}
     return f"columns of unequal length ({rows})" if len(set(rows.values())) > 1 else ""
 
@@ -194,8 +220,9 @@ def _write_attributes(file: h5py.File, values: Mapping[str, str]) -> None:
 
 def _write_array(group: h5py.Group, name: str, value: NDArray[Any]) -> None:
     if value.dtype.kind == "U":
+        # Not in chunks: `hdf5` reads the lengths of texts at one offset in the file.
         group.create_dataset(name, data=value.astype(object), dtype=h5py.string_dtype())
-    elif value.ndim == 0 or value.size == 0:
+    elif value.ndim == 0 or value.size == 0:  # HDF5 has no chunks for scalars and none of size 0.
         group.create_dataset(name, data=value)
     else:
         row_bytes = max(1, value.nbytes // len(value))
@@ -206,6 +233,7 @@ def _write_array(group: h5py.Group, name: str, value: NDArray[Any]) -> None:
 
 
 def _read_attribute(value: Any, annotation: Any) -> Any:
+    # The annotation is text, because `contracts` postpones the evaluation of annotations.
     if "Mapping" in str(annotation):
         return json.loads(value)
     if isinstance(value, np.ndarray):

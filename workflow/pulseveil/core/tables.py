@@ -1,4 +1,4 @@
-"""Tables from elsewhere: CSV files within the limits, with the columns that a reader needs."""
+"""Safe reading of CSV tables from outside: within the limits, with the columns that a reader needs."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from pulseveil.core.errors import InputError
 
 
 def read_table(path: Path, columns: Collection[str], cure: str, **options: Any) -> pd.DataFrame:
-    """A CSV with at least `columns`, read by pandas with `options`.
+    """Read a CSV with at least `columns`; `options` go to `pandas.read_csv`.
 
-    Raises InputError, which ends in `cure`, for any other file.
+    Raises:
+        InputError: the file is missing, too large or damaged, or lacks a column; the message ends in `cure`.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file; {cure}")
     limits.require_file(path, limits.TABLE_BYTES, f"a table (CSV); {cure}")
     try:
         table: pd.DataFrame = pd.read_csv(path, **options)
-    except Exception as error:  # pandas raises much, depending on the damage
+    except Exception as error:  # pandas raises many types of errors, depending on the damage
         raise InputError(f"{path}: not a table ({error}); {cure}") from None
     missing = [name for name in columns if name not in table]
     if missing:
@@ -31,7 +32,11 @@ def read_table(path: Path, columns: Collection[str], cure: str, **options: Any) 
 
 
 def as_numbers(table: pd.DataFrame, columns: Collection[str], path: Path) -> pd.DataFrame:
-    """The table with numbers in `columns`; raises InputError where a cell is none."""
+    """The table with `columns` as float64.
+
+    Raises:
+        InputError: a cell of `columns` is not a number.
+    """
     try:
         return table.astype(dict.fromkeys(columns, float))
     except ValueError as error:
