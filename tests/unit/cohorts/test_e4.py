@@ -109,7 +109,7 @@ def test_header_spellings_are_read_alike() -> None:
         (with_row("ACC", 2, "32,32,31"), "ACC.csv row 2: expected 3 equal number"),
         (with_row("TEMP", 1, "10:02:22"), "TEMP.csv row 1"),
         (with_row("TEMP", 1, "3600"), "TEMP.csv row 1: the start must be a unix time"),
-        (with_row("TEMP", 1, "1644226062"), "row 1 of the signals must be one start"),
+        (with_row("TEMP", 1, "1644226062"), "row 1 of all signals must be the same start"),
         (with_row("BVP", 40, "1,2"), "BVP.csv row 40: expected 1 column"),
         (with_row("ACC", 41, "1,2"), "ACC.csv row 41: expected 3 column"),
         (with_row("EDA", 20, "n/a"), "EDA.csv row 20: expected a number, found 'n/a'"),

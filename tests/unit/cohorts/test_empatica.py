@@ -152,7 +152,7 @@ def with_bytes_changed(path: Path, change: Callable[[bytearray, int], None]) -> 
     ("change", "message"),
     [
         (lambda content, flags: content.__setitem__(flags, content[flags] | 1), "with its password"),
-        (lambda content, flags: content.__setitem__(flags + 2, 9), "compressed in a way that is not read"),
+        (lambda content, flags: content.__setitem__(flags + 2, 9), "unsupported compression"),
         (lambda content, flags: content.__setitem__(flags + 8, content[flags + 8] ^ 1), "copy it again"),
     ],
     ids=["encrypted", "deflate64", "damaged"],

@@ -1,4 +1,4 @@
-"""Cohorts: where recordings come from. A new kind is one class, registered as `pulseveil.cohorts`."""
+"""Cohorts: sources of recordings. A new kind is one class, registered as `pulseveil.cohorts`."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Article:
 
 @dataclass(frozen=True)
 class Origin:
-    """Whose recordings a kind of cohort reads: what they are, how to cite them, and on which terms.
+    """Source, citation and terms of use of the recordings that a kind of cohort reads.
 
-    `license`: SPDX identifier, where they have one. `article`: what describes them. `simulated`: nobody was
-    recorded. `published`: they are the recordings of the published study, so that its results can be
-    repeated.
+    license: SPDX identifier, if the recordings have one. article: the article that describes them.
+    simulated: True if nobody was recorded. published: True for the recordings of the published study, whose
+    results they can repeat.
     """
 
     source: str
@@ -60,17 +60,17 @@ class Origin:
 
 
 UNKNOWN_ORIGIN = Origin(
-    source="recordings of a kind of cohort that is not known here",
-    citation="the owner of the recordings says how to cite them",
-    terms="Not recorded: ask the owner of the recordings before this is passed on.",
+    source="recordings of a kind of cohort that this installation does not know",
+    citation="as the owner of the recordings asks",
+    terms="Unknown: ask the owner of the recordings before you pass this on.",
 )
 
 
 class Cohort(Protocol):
     """A source of recordings: the base of every kind of cohort.
 
-    `Settings` names its keys in the study; `version` rises whenever the recordings it returns change;
-    `origin` goes onto the cards and into the crates of what is made from them.
+    `Settings` declares the cohort's keys in the study. `version` rises whenever the returned recordings
+    change. `origin` is printed on the cards and in the crates of everything derived from the recordings.
     """
 
     Settings: ClassVar[type[CohortSettings]]
@@ -84,26 +84,33 @@ class Cohort(Protocol):
     def outline(self) -> Mapping[str, tuple[str, ...]]:
         """Subjects in numeric order, each with its conditions in order of time.
 
-        Reads no recording: a plan must not need them.
+        Reads no recording, because a study is planned before the recordings are there.
         """
         ...
 
     @abstractmethod
     def sources(self) -> tuple[Path, ...]:
-        """The files that the recordings are read from, for content hashes; empty when they are simulated."""
+        """The files that the recordings are read from, for content hashes; empty for a simulated cohort."""
         ...
 
     @abstractmethod
     def recordings(self) -> Iterator[Recording]:
-        """Recordings in the order of `outline`, one at a time; raises InputError for files beyond repair.
+        """Recordings in the order of `outline`, one at a time.
 
-        A repair looks no further than `gaps.MENDED_S` to either side: statements count on this.
+        A repair uses no sample more than `gaps.MENDED_S` away: privacy statements rely on this bound.
+
+        Raises:
+            InputError: a file is damaged beyond repair.
         """
         ...
 
 
 def origin_of(kind: str) -> Origin:
-    """The origin of a kind of cohort; `UNKNOWN_ORIGIN` where the kind is not registered."""
+    """The origin of a kind of cohort; `UNKNOWN_ORIGIN` if the kind is not registered.
+
+    >>> origin_of("simulated").license, origin_of("another").license
+    ('MIT', None)
+    """
     if kind not in registry.names("cohorts"):
         return UNKNOWN_ORIGIN
     origin: Origin = registry.load("cohorts", kind).origin

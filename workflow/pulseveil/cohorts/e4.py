@@ -1,8 +1,7 @@
-"""Empatica E4 exports: the CSV files of one recording, checked and brought to common whole seconds.
+"""Empatica E4 exports: parsing, checks and repairs of the CSV files of one recording.
 
-Row numbers count from 1 and include the two header rows (unix start, rate in Hz).
-
-What is odd in a recording but no reason to change it becomes a sentence of the cohort summary.
+Row numbers count from 1 and include the two header rows (unix start, rate in Hz). Irregularities that are
+kept as they are become sentences of the cohort summary.
 """
 
 from __future__ import annotations
@@ -21,14 +20,15 @@ from pulseveil.core import limits
 from pulseveil.core.contracts import CONTACT_US, Signal
 from pulseveil.core.errors import InputError
 
-# The largest value of the 8-bit accelerometer, in g/64.
+# Largest value of the 8-bit accelerometer, in g/64.
 SATURATION = 127
-# Skin does not warm or cool faster than this from one second to the next.
+# Skin does not change faster in one second. Nearly all larger steps in Stress-Predict come from taking the
+# device off.
 TEMP_STEP_C = 0.5
 
 
 def describe_signals(signals: Mapping[str, Signal]) -> tuple[str, ...]:
-    """Sentences on contact loss, saturation and steps of temperature; times are seconds of the recording."""
+    """Sentences on contact loss, saturation and temperature steps, with times in seconds of the recording."""
     found = (_contact_loss(signals["EDA"]), _saturation(signals), _temperature_steps(signals["TEMP"]))
     return tuple(sentence for sentence in found if sentence)
 
@@ -48,6 +48,7 @@ def _saturation(signals: Mapping[str, Signal]) -> str:
 
 
 def _temperature_steps(temp: Signal) -> str:
+    # The rows come at 4 Hz, but the values change only once per second.
     step = round(temp.rate_hz)
     by_second = temp.values[::step]
     seconds = np.flatnonzero(np.abs(np.diff(by_second)) > TEMP_STEP_C) + 1
@@ -58,7 +59,11 @@ def _temperature_steps(temp: Signal) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 sample`, `2 samples`."""
+    """A number with its noun in the singular or plural.
+
+    >>> counted(1, "sample"), counted(2, "sample")
+    ('1 sample', '2 samples')
+    """
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
@@ -70,18 +75,18 @@ def _span(times: NDArray[np.float64] | NDArray[np.intp]) -> str:
 Array = NDArray[np.float64]
 
 HEADER_ROWS = 2
-# The sensors settle: zeros in BVP and EDA, 382.21 C in TEMP.
+# The first second is start-up of the sensors, not data: zeros in BVP and EDA, 382.21 C in TEMP.
 SETTLING_S = 1
-# Channels of one recording end within some seconds of each other; more means that files were mixed up.
+# In WESAD and Stress-Predict the channels of a recording end up to 7 s apart; more means files mixed up.
 LARGEST_SPREAD_S = 10
 TEMP_RANGE_C = (0.0, 60.0)
-# The middle of what a wrist shows, where a temperature is not known.
+# Middle of the usual range at a wrist, used if a temperature is not known.
 USUAL_TEMP_C = 30.0
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a signal file must look like: its nominal rate and the channels of its columns."""
+    """Required form of a signal file: nominal rate (Hz) and the channels of its columns."""
 
     rate_hz: int
     channels: tuple[str, ...]
@@ -97,7 +102,7 @@ LAYOUTS: Mapping[str, Layout] = {
 
 @dataclass(frozen=True, eq=False)
 class SignalFile:
-    """One parsed file: `values (n, columns)` float64 from `start_unix_s` on."""
+    """One parsed file: values (n, columns) float64 from `start_unix_s` on."""
 
     name: str
     start_unix_s: float
@@ -107,9 +112,10 @@ class SignalFile:
 
 @dataclass(frozen=True, eq=False)
 class Export:
-    """The signals of one export on common whole seconds, and what was mended on the way.
+    """The signals of one export, cut to common whole seconds, and the repairs.
 
-    `start_unix_s` and `seconds` say what is used, `recorded_unix_s` (start, end) what any signal covered.
+    `start_unix_s` and `seconds`: the part that is used. `recorded_unix_s` (start, end): the time that at
+    least one signal covers.
     """
 
     signals: Mapping[str, Signal]
@@ -120,11 +126,17 @@ class Export:
 
 
 def read_export(files: Mapping[str, bytes], where: str) -> Export:
-    """Read the signal files (by name, `ACC` and so on) of one export; `where` names the export in messages.
+    """Read the signal files of one export.
 
-    The first second, in which the sensors settle, is dropped; all channels are cut to the shortest whole
-    second; impossible TEMP and EDA samples are mended. Raises InputError, naming file and row, for
-    files that cannot be trusted.
+    The first second, in which the sensors settle, is dropped. All channels are cut to the whole seconds of
+    the shortest one. Impossible TEMP and EDA samples are interpolated.
+
+    Args:
+        files: content by name, such as `ACC`.
+        where: name of the export in messages.
+
+    Raises:
+        InputError: a file is malformed, or the files do not belong together; names file and row.
     """
     parsed = {
         name: parse_signal_file(files[name], f"{where}/{name}.csv", layout)
@@ -148,10 +160,18 @@ def read_export(files: Mapping[str, bytes], where: str) -> Export:
 
 
 def parse_signal_file(content: bytes, path: str, layout: Layout) -> SignalFile:
-    """Parse one CSV; raises InputError for a wrong header, rate, number of columns, or sample."""
+    r"""Parse one CSV of an export.
+
+    >>> parse_signal_file(b"1644226061.0\n4.0\n0.25\n0.5\n", "S1/EDA.csv", LAYOUTS["EDA"]).values
+    array([[0.25],
+           [0.5 ]])
+
+    Raises:
+        InputError: a wrong header, rate, number of columns or sample; names file and row.
+    """
     name = path.rpartition("/")[2]
     text = _decode(content, path)
-    # Each line takes some 60 bytes of memory, however short it is.
+    # Checked before the text is split: a line takes some 60 bytes of memory, however short it is.
     most = HEADER_ROWS + layout.rate_hz * 3600 * limits.SIGNAL_HOURS
     if max(text.count("\n"), text.count("\r")) > most:
         raise InputError(
@@ -177,7 +197,9 @@ def parse_signal_file(content: bytes, path: str, layout: Layout) -> SignalFile:
 
 
 def sparse_beats(content: bytes, seconds: int) -> str:
-    """A note on how much of the recording the export's own inter-beat intervals cover (they are not used)."""
+    """A note if the export's own inter-beat intervals cover little of the recording; else empty."""
+    # Heart rate is computed from BVP instead, because the intervals are sparse: they cover 6 to 80 % of the
+    # recordings of WESAD and Stress-Predict.
     try:
         rows = [line.split(",") for line in content.decode("utf-8-sig").split("\n")[1:] if line.strip()]
         covered = sum(float(row[1]) for row in rows)
@@ -196,7 +218,7 @@ def _decode(content: bytes, path: str) -> str:
 
 
 def _header_value(path: str, row: int, line: str, columns: int) -> float:
-    """The header's number, which is repeated for each column."""
+    """The number of a header row, which repeats it for each column."""
     try:
         values = {float(cell) for cell in line.split(",")}
     except ValueError:
@@ -237,9 +259,9 @@ def _not_a_number(path: str, cells: list[str], columns: int) -> str:
 def _common_start(parsed: Mapping[str, SignalFile], where: str) -> float:
     starts = {file.name: file.start_unix_s for file in parsed.values()}
     if len(set(starts.values())) > 1:
-        told = ", ".join(f"{name} {start:.2f}" for name, start in starts.items())
+        listed = ", ".join(f"{name} {start:.2f}" for name, start in starts.items())
         raise InputError(
-            f"{where}: row 1 of the signals must be one start, found {told}; were files mixed up?"
+            f"{where}: row 1 of all signals must be the same start, found {listed}; were files mixed up?"
         )
     return next(iter(starts.values()))
 
@@ -248,9 +270,9 @@ def _common_seconds(parsed: Mapping[str, SignalFile], where: str) -> int:
     durations = {name: len(file.values) / LAYOUTS[name].rate_hz for name, file in parsed.items()}
     shortest, longest = min(durations.values()), max(durations.values())
     if longest - shortest > LARGEST_SPREAD_S:
-        told = ", ".join(f"{name}.csv {seconds:.1f} s" for name, seconds in durations.items())
+        listed = ", ".join(f"{name}.csv {seconds:.1f} s" for name, seconds in durations.items())
         raise InputError(
-            f"{where}: the signals end more than {LARGEST_SPREAD_S} s apart ({told}); were files mixed up?"
+            f"{where}: the signals end more than {LARGEST_SPREAD_S} s apart ({listed}); were files mixed up?"
         )
     if shortest < SETTLING_S + 1:
         raise InputError(f"{where}: {shortest:.1f} s of signals, expected at least {SETTLING_S + 1} s")
@@ -274,10 +296,11 @@ def _cut_sentences(parsed: Mapping[str, SignalFile], seconds: int) -> list[str]:
 
 
 def _mend(name: str, values: Array, first_row: int, where: str) -> tuple[Array, list[str]]:
-    """Interpolate over samples that the sensor cannot have measured, from neighbours within `MENDED_S`.
+    """Interpolate samples that the sensor cannot have measured, from neighbours within `MENDED_S`.
 
-    Further from any neighbour, EDA stays 0 (no contact) and TEMP becomes `USUAL_TEMP_C`.
+    Without such a neighbour, EDA stays 0 (no contact) and TEMP becomes `USUAL_TEMP_C`.
     """
+    # Before any resampling: one sample of 382 C rings through the whole Fourier-resampled channel.
     if name == "TEMP":
         bad, why = (values < TEMP_RANGE_C[0]) | (values > TEMP_RANGE_C[1]), "outside 0 to 60 C"
         otherwise = USUAL_TEMP_C

@@ -1,8 +1,8 @@
 """Cohorts recorded with Empatica E4 wristbands: CSV exports and one file of labelled intervals.
 
-A subject's export is a folder or a zip archive, one per subject or all in one. Nothing is unpacked to disk,
-and no member is read that declares more than `limits` allow; an archive yields no more of a member than the
-member declares.
+A subject's export is a folder or a zip archive; one archive can hold all subjects. Nothing is unpacked to
+disk, and no member is read that declares more bytes than `limits` allow (`zipfile` yields no more than the
+declared bytes).
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ Folder = Path | zipfile.Path
 
 @dataclass(frozen=True)
 class Location:
-    """A folder on disk or in a zip archive, and that archive if there is one."""
+    """A folder on disk or in a zip archive; `archive` is None for a folder on disk."""
 
     folder: Folder
     archive: Path | None
 
     def read(self, name: str) -> bytes | None:
-        """The bytes of a file of the folder; None when there is no such file."""
+        """The bytes of a file in the folder; None if there is no such file."""
         file = self.folder / name
         return _content(file, limits.SIGNAL_BYTES) if file.is_file() else None
 
@@ -51,31 +51,33 @@ class Location:
 def locate(data: Path, subject: str, names: Collection[str]) -> Location:
     """Find the folder of `subject` under `data` that holds at least one of the files `names`.
 
-    `data` is a folder or one zip archive; a subject's folder or archive is called as the subject, or begins
-    with `SUBJECT_`; further folders around the files do no harm. Raises InputError when nothing, or more
-    than one thing, answers to the subject.
+    `data` is a folder or one zip archive. The subject's folder or archive is named after the subject, or its
+    name begins with `SUBJECT_`. The files may lie in further folders inside.
+
+    Raises:
+        InputError: no folder or archive matches the subject, or more than one does.
     """
     found = _of_subject(_root(data, subject), subject)
     if len(found) != 1:
-        told = ", ".join(sorted(item.folder.name for item in found)) or "none"
+        listed = ", ".join(sorted(item.folder.name for item in found)) or "none"
         raise InputError(
             f"{data}: expected one folder or zip for subject {subject!r} ({subject}/ or {subject}.zip), "
-            f"found {told}; the label file must name subjects as the folders do"
+            f"found {listed}; the label file must name subjects as the folders do"
         )
     return _with_files(_opened(found[0]), names)
 
 
 def unclaimed(data: Path, subjects: Collection[str]) -> tuple[str, ...]:
-    """Names of the folders and archives beside the subjects' own that belong to none of `subjects`."""
+    """Names of the folders and archives beside the recordings of `subjects` that match no subject."""
     root = _root(data, next(iter(subjects)))
     claimed = {item.folder.name for subject in subjects for item in _of_subject(root, subject)}
     return tuple(item.folder.name for item in _inner(root) if item.folder.name not in claimed)
 
 
 def _root(data: Path, subject: str) -> Location:
-    """The folder whose entries are called as subjects: `data`, or the only one inside it, and so on."""
+    """The folder whose entries are named after subjects: `data`, or a folder that is its only content."""
     if not data.exists():
-        raise InputError(f"{data}: no such folder or archive; 'data' must hold one export a subject")
+        raise InputError(f"{data}: no such folder or archive; 'data' must hold one export per subject")
     root = _opened(Location(data, None))
     for _ in range(limits.FOLDERS_DEEP):
         if _of_subject(root, subject) or len(inner := _inner(root)) != 1:
@@ -86,6 +88,7 @@ def _root(data: Path, subject: str) -> Location:
 
 def _of_subject(root: Location, subject: str) -> list[Location]:
     stems = {item: item.folder.name.removesuffix(".zip") for item in _inner(root)}
+    # An exact name wins, so that S1 does not also match S1_old.
     return [item for item, stem in stems.items() if stem == subject] or [
         item for item, stem in stems.items() if stem.startswith(f"{subject}_")
     ]
@@ -114,7 +117,7 @@ def _too_deep(folder: Folder) -> str:
 
 
 def _inner(location: Location) -> list[Location]:
-    """Folders and archives inside a folder, but for hidden ones and those that macOS adds to archives."""
+    """Folders and archives inside a folder, except hidden ones and those that macOS adds to archives."""
     entries: list[Folder] = list(location.folder.iterdir())
     return [
         Location(item, location.archive)
@@ -124,7 +127,7 @@ def _inner(location: Location) -> list[Location]:
 
 
 def _opened(location: Location) -> Location:
-    """An archive as the folder that it holds; a folder as it is."""
+    """The root folder of an archive; a folder is returned unchanged."""
     entry = location.folder
     if entry.is_dir():
         return location
@@ -140,26 +143,24 @@ def _opened(location: Location) -> Location:
 
 
 def _content(file: Folder, most: int) -> bytes:
-    """The bytes of a file on disk or in an archive, of up to `most`."""
+    """The bytes of a file on disk or in an archive; raises InputError for more than `most`."""
     if isinstance(file, Path):
         return limits.read_bytes(file, most, "a file of an Empatica E4 export")
     with _readable(file):
         declared = file.root.getinfo(file.at).file_size
         if declared > most:
             raise InputError(
-                f"{file}: unfolds to {declared} bytes, more than the {most} that are read; "
+                f"{file}: decompresses to {declared} bytes, more than the limit of {most}; "
                 "expected a file of an Empatica E4 export"
             )
         return file.read_bytes()
 
 
 def _check_names(entry: Folder, archive: zipfile.ZipFile) -> None:
-    """Raise InputError for an archive of too many members, or whose members would lie outside of it."""
+    """Raise InputError if an archive has too many members, or names that lead out of the archive."""
     names = archive.namelist()
     if len(names) > limits.ARCHIVE_ENTRIES:
-        raise InputError(
-            f"{entry}: {len(names)} members, more than the {limits.ARCHIVE_ENTRIES} that are read"
-        )
+        raise InputError(f"{entry}: {len(names)} members, more than the limit of {limits.ARCHIVE_ENTRIES}")
     for name in names:
         parts = name.removesuffix("/").split("/")
         if not name.isprintable() or PurePosixPath(name).is_absolute() or {"", ".", ".."} & set(parts):
@@ -170,20 +171,20 @@ def _check_names(entry: Folder, archive: zipfile.ZipFile) -> None:
 
 @contextmanager
 def _readable(entry: Folder) -> Iterator[None]:
-    """Whatever an archive, or one of its members, raises while it is read becomes an InputError."""
+    """Turn every error while an archive or one of its members is read into an InputError."""
     try:
         yield
     except InputError:
         raise
     except NotImplementedError as error:
         raise InputError(
-            f"{entry}: compressed in a way that is not read ({error}); unpack it, or pack it as a plain zip"
+            f"{entry}: unsupported compression ({error}); unpack it, or pack it as a plain zip"
         ) from None
     except zipfile.BadZipFile as error:
         raise InputError(
             f"{entry}: neither a folder nor a whole zip archive ({error}); export or copy it again"
         ) from None
-    except Exception as error:  # which of many depends on the damaged byte; RuntimeError asks for a password
+    except Exception as error:  # zipfile raises many types for damage, and RuntimeError for a password
         raise InputError(
             f"{entry}: cannot be unpacked ({error}); unpack it yourself, with its password if it has one, or "
             "copy it again"
@@ -196,7 +197,10 @@ _FILES = tuple(f"{name}.csv" for name in LAYOUTS)
 
 
 class EmpaticaSettings(CohortSettings):
-    """Where the exports are (a folder or zip a subject, or all in one zip), and the file of intervals."""
+    """Keys of a cohort of E4 exports.
+
+    data: the exports (one folder or zip per subject, or one zip of all). labels: the file of intervals.
+    """
 
     kind: Literal["empatica"] = "empatica"
     data: Path
@@ -206,15 +210,16 @@ class EmpaticaSettings(CohortSettings):
 class Empatica(Cohort):
     """Recordings of Empatica E4 exports with the intervals of a label file.
 
-    The label file's column `stress` decides: 1 is stress, 0 is baseline; the interval keeps its own name.
+    The column `stress` of the label file gives the condition (1 stress, 0 baseline); the interval keeps its
+    own name.
     """
 
     Settings: ClassVar[type[CohortSettings]] = EmpaticaSettings
     version: ClassVar[int] = 2
     origin: ClassVar[Origin] = Origin(
         source="exports of Empatica E4 wristbands with a file of labelled intervals",
-        citation="the owner of the recordings says how to cite them",
-        terms="Those of the recordings: the consent of the people and the agreement with their owner. "
+        citation="as the owner of the recordings asks",
+        terms="The terms of the recordings: the consent of the people and the agreement with their owner. "
         "Stress-Predict (Iqbal et al., Sensors 2022, 22(21):8135) is under the MIT licence.",
     )
 
@@ -230,7 +235,8 @@ class Empatica(Cohort):
     def sources(self) -> tuple[Path, ...]:
         """The label file and every signal file or archive; without the data folder, the label file only.
 
-        Raises InputError for a subject without recording.
+        Raises:
+            InputError: a subject of the label file has no recording.
         """
         if not self._data.exists():
             return (self._labels,)
@@ -242,21 +248,28 @@ class Empatica(Cohort):
         return (self._labels, *dict.fromkeys(files))
 
     def recordings(self) -> Iterator[Recording]:
-        """Recordings one at a time; raises InputError for files or intervals beyond repair.
+        """Recordings one at a time.
 
         Recordings without rows in the label file are left out, and a warning names them.
+
+        Raises:
+            InputError: a file or an interval is wrong beyond repair.
         """
         labels = read_labels(self._labels)
         spare = unclaimed(self._data, labels.rows)
         if spare:
-            told = ", ".join(spare)
-            logger.warning("%s: left out, %s has no rows for: %s", self._data, self._labels.name, told)
+            listed = ", ".join(spare)
+            logger.warning("%s: left out, %s has no rows for: %s", self._data, self._labels.name, listed)
         for subject in labels.rows:
             yield read_subject(locate(self._data, subject, _FILES), subject, labels)
 
 
 def read_subject(location: Location, subject: str, labels: Labels) -> Recording:
-    """Read one export and place the subject's intervals in it."""
+    """Read one export with the subject's intervals.
+
+    Raises:
+        InputError: a file is missing or malformed, or an interval lies outside the recording.
+    """
     where = str(location.folder).rstrip("/")
     files: dict[str, bytes] = {}
     for name in LAYOUTS:

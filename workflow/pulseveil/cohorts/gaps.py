@@ -1,4 +1,4 @@
-"""Gaps in a row of values, bridged from close neighbours only."""
+"""Interpolation of gaps from close neighbours only."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# Samples that a sensor cannot have measured are mended from neighbours up to this far away.
+# Largest distance (s) of the neighbours from which impossible samples are interpolated.
 MENDED_S = 2.0
 
 
 def bridge(positions: Array, known: Array, values: Array, span: float, otherwise: Array | float) -> Array:
-    """Values at `positions (n,)`, by a line between the ascending `known (m,)`, with `values (m,)`.
+    """Values (n,) at `positions` (n,), interpolated linearly between `values` (m,) at ascending `known` (m,).
 
-    Neighbours count up to `span` away: with one on one side only, its value is held, with none it is
-    `otherwise`. Nothing further away changes a result, by not a bit.
+    Only neighbours at most `span` away are used. With such a neighbour on one side only, the result is its
+    value; with none, the result is `otherwise`. Nothing further away changes a single bit of the result.
+
+    >>> known, values = np.array([1.0, 4.0]), np.array([10.0, 40.0])
+    >>> bridge(np.array([2.0, 5.0, 9.0]), known, values, span=2.0, otherwise=0.0)
+    array([20., 40.,  0.])
     """
     if not len(known):
         return np.broadcast_to(np.asarray(otherwise, np.float64), positions.shape).copy()

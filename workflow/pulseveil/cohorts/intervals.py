@@ -1,4 +1,4 @@
-"""The interval file of a cohort: which subject was in which condition, and when."""
+"""Interval files: the conditions of each subject with their start and end times."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pulseveil.core.errors import InputError
 from pulseveil.core.identity import require_name
 
 COLUMNS = ("subject", "condition", "start_unix", "end_unix", "stress")
-# Unix times of wearable recordings in seconds lie between 2001 and 2100; milliseconds and clock times do not.
+# Unix seconds from 2001 to 2099. Milliseconds and times of day lie outside, so that both mistakes are found.
 UNIX_RANGE_S = (1e9, 4.1e9)
-# Clocks and button presses are this loose: an interval may run past its recording by less, and is then cut.
+# Uncertainty of clocks and button presses: an interval that exceeds its recording by less is only cut.
 TOLERANCE_S = 2.0
-# Below this a condition says little about a person.
+# A shorter condition says little about a person and is noted in the cohort summary.
 SHORT_CONDITION_S = 300
 _LONGEST_CONDITION = 200
 
@@ -39,7 +39,7 @@ class LabelRow:
 
 @dataclass(frozen=True)
 class Labels:
-    """All rows of an interval file, by subject in numeric order, each subject's in order of time."""
+    """All rows of an interval file by subject (numeric order), the rows of a subject in order of time."""
 
     path: Path
     rows: Mapping[str, tuple[LabelRow, ...]]
@@ -49,8 +49,9 @@ class Labels:
 def read_labels(path: Path) -> Labels:
     """Read and check an interval file (`subject,condition,start_unix,end_unix,stress`).
 
-    Raises InputError, naming file and row, for a wrong header, an unreadable or impossible value, or
-    intervals of one subject that overlap.
+    Raises:
+        InputError: a wrong header, an unreadable or impossible value, or overlapping intervals of a subject;
+            names file and row.
     """
     content = limits.read_bytes(path, limits.LABELS_BYTES, "the CSV of intervals that 'labels' names")
     try:
@@ -69,12 +70,12 @@ def read_labels(path: Path) -> Labels:
     except csv.Error as error:
         raise InputError(f"{path} row {lines.line_num}: not a row of a CSV ({error})") from None
     if not rows:
-        raise InputError(f"{path}: no intervals below the header; expected one row an interval")
+        raise InputError(f"{path}: no intervals below the header; expected one row per interval")
     of: dict[str, list[LabelRow]] = {}
     for row in rows:
         of.setdefault(row.subject, []).append(row)
     if len(of) > limits.PEOPLE:
-        raise InputError(f"{path}: {len(of)} subjects, more than the {limits.PEOPLE} that are read")
+        raise InputError(f"{path}: {len(of)} subjects, more than the limit of {limits.PEOPLE}")
     by_subject = {
         subject: tuple(sorted(of[subject], key=lambda r: r.start_unix))
         for subject in sorted(of, key=subject_order)
@@ -85,7 +86,7 @@ def read_labels(path: Path) -> Labels:
 
 
 def condition_order(rows: tuple[LabelRow, ...]) -> tuple[str, ...]:
-    """Conditions in order of time, neighbours of the same condition told once."""
+    """Conditions in order of time; successive intervals of the same condition count once."""
     names = [CONDITIONS[row.condition] for row in rows]
     return tuple(name for i, name in enumerate(names) if i == 0 or name != names[i - 1])
 
@@ -98,10 +99,13 @@ def place_intervals(
     seconds: int,
     recorded_unix_s: tuple[float, float],
 ) -> tuple[tuple[Interval, ...], tuple[str, ...], tuple[str, ...]]:
-    """A subject's intervals, in whole seconds since `start_unix_s`, with repairs and notes.
+    """A subject's intervals in whole seconds since `start_unix_s`, with sentences on repairs and notes.
 
-    The recording is used for `seconds` from `start_unix_s` on: intervals are cut to that.
-    Raises InputError when an interval lies outside `recorded_unix_s` (start, end) by `TOLERANCE_S` or more.
+    Intervals are cut to the used part of the recording: `seconds` from `start_unix_s` on.
+
+    Raises:
+        InputError: an interval lies outside `recorded_unix_s` (start, end) by `TOLERANCE_S` or more, or
+            holds no whole second.
     """
     intervals, repairs, uneven = [], [], []
     for row in labels.rows[subject]:
@@ -114,7 +118,8 @@ def place_intervals(
             repairs.append(f"{where}: ends {end - seconds:g} s after the recording's last used second, cut")
         if start != int(start) or end != int(end):
             uneven.append(str(row.row))
-        # A second belongs to the interval that its start lies in: both ends are rounded up.
+        # A second belongs to the interval that contains its start, so both ends are rounded up. Adjacent
+        # intervals then share no second and leave none out.
         first, last = max(0, math.ceil(start)), min(seconds, math.ceil(end))
         if last <= first:
             raise InputError(

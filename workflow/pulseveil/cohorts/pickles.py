@@ -1,9 +1,9 @@
-"""Pickles of numpy arrays and plain containers, read without running anything that they contain.
+"""Safe reading of pickles of NumPy arrays and plain containers: nothing in the file is executed.
 
-Not even numpy's own loading functions are lent to a pickle: crafted array states could make them misread
-memory. Stand-ins collect shape, type and bytes; the arrays are made from these when the pickle is closed.
-A pickle's steps are looked through before they are taken, and what it makes of itself (texts encoded again,
-containers inside each other by alias) is counted: a small file cannot fill the memory, or never end.
+The unpickler does not even call NumPy's own loading functions, because a crafted array state could make them
+misread memory. Stand-ins collect shape, type and bytes; the arrays are built from them afterwards. The
+opcodes of a pickle are checked before it is loaded, and everything that can multiply its content (encoding of
+texts, aliases between containers) is counted, so that a small file cannot fill the memory or run for ever.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from pulseveil.core.errors import InputError
 
 
 class _Dtype:
-    """Stands for `numpy.dtype`; numbers only."""
+    """Stand-in for `numpy.dtype`; numbers only."""
 
     def __init__(self, name: str, *_: Any) -> None:
+        # Type O over raw bytes would turn numbers into addresses of objects.
         if not re.fullmatch(r"[biuf]\d{1,2}", name):
             raise ValueError(f"arrays of type {name!r} are not read, only numbers")
         self._name, self._order = name, "="
@@ -37,14 +38,14 @@ class _Dtype:
         self._order = "=" if state[1] == "|" else state[1]
 
     def values(self, raw: bytes | str) -> NDArray[Any]:
-        """The numbers (n) of this type in `raw`; raises ValueError where bytes are left over."""
-        # Python 2 wrote bytes that come back as text, one character a byte.
+        """The numbers (n) of this type in `raw`; raises ValueError if bytes are left over."""
+        # Byte strings of Python 2 are read as text, one character per byte.
         content = raw.encode("latin1") if isinstance(raw, str) else raw
         return np.frombuffer(content, np.dtype(self._order + self._name))
 
 
 class _Array:
-    """Stands for an array, whose state (shape, type, order of axes, bytes) arrives after its creation."""
+    """Stand-in for an array, whose state (shape, type, order of axes, bytes) is set after its creation."""
 
     def __init__(self, *_: Any) -> None:
         self._state: tuple[Any, ...] = ()
@@ -53,13 +54,13 @@ class _Array:
         self._state = tuple(state[-4:])
 
     def values(self) -> NDArray[Any]:
-        """The array; raises ValueError where its state does not make one."""
+        """The array; raises ValueError if the state does not describe one."""
         shape, dtype, fortran, raw = self._state
         return np.asarray(dtype.values(raw).reshape(shape, order="F" if fortran else "C"))
 
 
 class _ScalarReader:
-    """Stands for numpy's scalar constructor; without attributes, so that a pickle cannot change it."""
+    """Stand-in for NumPy's scalar constructor; without attributes, so that a pickle cannot change it."""
 
     __slots__ = ()
 
@@ -68,7 +69,11 @@ class _ScalarReader:
 
 
 class _Encoder:
-    """Stands for `_codecs.encode`, as which protocol 2 stores bytes; a file's letters are encoded once."""
+    """Stand-in for `_codecs.encode`, by which protocol 2 stores bytes.
+
+    It encodes at most as many letters as the file has bytes: by aliases a pickle could encode one long text
+    any number of times.
+    """
 
     __slots__ = ("_left",)
 
@@ -86,7 +91,7 @@ class _Encoder:
 
 
 class _EmptyBytes:
-    """Stands for `bytes`, of which pickles ask for empty ones; a number in its call would be their length."""
+    """Stand-in for `bytes()`, which pickles call for empty values; `bytes(n)` would allocate n bytes."""
 
     __slots__ = ()
 
@@ -96,7 +101,7 @@ class _EmptyBytes:
 
 # Bytes of the widest number.
 _WIDEST = 16
-# All that array pickles of Python 2 and 3, numpy 1 and 2 ask for, beside `_codecs.encode`.
+# All names in array pickles of Python 2 and 3, NumPy 1 and 2, beside `_codecs.encode`.
 _ADMITTED: Mapping[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _Array,
     ("numpy._core.multiarray", "_reconstruct"): _Array,
@@ -106,12 +111,13 @@ _ADMITTED: Mapping[tuple[str, str], Any] = {
     ("numpy", "dtype"): _Dtype,
     ("__builtin__", "bytes"): _EmptyBytes(),
 }
-# After these steps a tuple can lie on top of the stack; those of the second line can leave what they find.
+# Opcodes after which a tuple can be on top of the stack. The opcodes of the second line remove values above
+# it and can so uncover a tuple.
 _TUPLES = (
     *("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
     *("BUILD", "APPEND", "APPENDS", "SETITEM", "SETITEMS"),
 )
-# Sets, and steps that copy or drop what is on the stack: no pickle of arrays needs them.
+# Sets, and opcodes that copy or drop the top of the stack: no pickle of arrays needs them.
 _REFUSED = ("DUP", "POP", "POP_MARK", "EMPTY_SET", "ADDITEMS", "FROZENSET")
 
 
@@ -122,7 +128,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         self._encode = _Encoder(len(content))
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands for an admitted class of the file; raises InputError for all others."""
+        """The stand-in of an admitted name; raises InputError for any other name."""
         if (module, name) == ("_codecs", "encode"):
             return self._encode
         try:
@@ -135,17 +141,26 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def load_arrays(path: Path) -> Any:
-    """The content of a pickle made of number arrays and plain containers; the arrays are read-only.
+    """Load a pickle of arrays of numbers and plain containers; the arrays are read-only.
 
-    Raises InputError when the file is missing, cut short or damaged, asks for anything else by name, or would
-    unfold to far more than it holds.
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "S2.pkl"
+    ...     _ = path.write_bytes(pickle.dumps({"subject": "S2", "label": np.arange(3)}, protocol=2))
+    ...     load_arrays(path)
+    {'subject': 'S2', 'label': array([0, 1, 2])}
+
+    Raises:
+        InputError: the file is missing, truncated or damaged, names any other class or function, or would
+            expand to far more than its own size.
     """
     limits.require_file(path, limits.PICKLE_BYTES, "a pickle")
     try:
         with open(path, "rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            _check_steps(content)
+            _check_opcodes(content)
             content.seek(0)
-            return _Unfolding(limits.PICKLE_STEPS, len(content)).of(_ArrayUnpickler(content, path).load())
+            loaded = _ArrayUnpickler(content, path).load()
+            return _Resolver(limits.PICKLE_STEPS, len(content)).resolve(loaded)
     except InputError:
         raise
     except OSError as error:
@@ -156,11 +171,11 @@ def load_arrays(path: Path) -> Any:
         ) from None
 
 
-def _check_steps(content: mmap.mmap) -> None:
-    """Raise ValueError for a pickle that takes too many steps, or one that no pickle of arrays takes.
+def _check_opcodes(content: mmap.mmap) -> None:
+    """Raise ValueError for too many opcodes, or for one that no pickle of arrays contains.
 
-    Places of the memo are numbered as they are filled: a high number alone would allocate all below it. A
-    tuple is used once: one of tuples of tuples by alias takes for ever to be hashed as a key.
+    Positions in the memo must be filled in order, because a single high position would allocate all positions
+    below it. A tuple may be used once, because nested tuples with aliases take for ever to hash as a key.
     """
     previous = ""
     filled: set[int] = set()
@@ -168,9 +183,9 @@ def _check_steps(content: mmap.mmap) -> None:
     for steps, (step, argument, _) in enumerate(pickletools.genops(content)):  # type: ignore[arg-type]
         name = step.name
         if steps >= limits.PICKLE_STEPS:
-            raise ValueError(f"more than {limits.PICKLE_STEPS} steps")
+            raise ValueError(f"more than {limits.PICKLE_STEPS} opcodes")
         if name in _REFUSED or (isinstance(argument, int) and argument.bit_length() > 64):
-            raise ValueError(f"step {name} is not of a pickle of arrays")
+            raise ValueError(f"opcode {name} does not occur in pickles of arrays")
         if name == "MEMOIZE" or name.endswith("PUT"):
             position = len(filled) if argument is None else argument
             if position > steps or position in filled:
@@ -184,32 +199,34 @@ def _check_steps(content: mmap.mmap) -> None:
             previous = name
 
 
-class _Unfolding:
-    """Puts arrays in place of their stand-ins, for up to so many values and letters, aliases counted anew."""
+class _Resolver:
+    """Replaces stand-ins by their arrays, for at most `values` values and `size` bytes of arrays.
 
-    def __init__(self, values: int, letters: int) -> None:
-        self._values, self._letters = values, letters
+    Values are counted each time that an alias leads to them; an array is built and counted once.
+    """
+
+    def __init__(self, values: int, size: int) -> None:
+        self._values, self._size = values, size
         self._arrays: dict[int, NDArray[Any]] = {}
 
-    def of(self, value: Any) -> Any:
-        """The same containers with arrays; raises ValueError where they hold too much."""
+    def resolve(self, value: Any) -> Any:
+        """The same containers with arrays; raises ValueError if they exceed the limits."""
         self._values -= 1
         if self._values < 0:
-            raise ValueError("its containers hold each other by alias and unfold without end")
+            raise ValueError("its containers hold each other by alias and expand without end")
         if isinstance(value, _Array):
             return self._array(value)
         if isinstance(value, dict):
-            return {key: self.of(item) for key, item in value.items()}
+            return {key: self.resolve(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
-            return type(value)(self.of(item) for item in value)
+            return type(value)(self.resolve(item) for item in value)
         return value
 
     def _array(self, stand_in: _Array) -> NDArray[Any]:
-        """The array of a stand-in, made once."""
         known = self._arrays.get(id(stand_in))
         if known is None:
             known = self._arrays[id(stand_in)] = stand_in.values()
-            self._letters -= known.nbytes
-            if self._letters < 0:
+            self._size -= known.nbytes
+            if self._size < 0:
                 raise ValueError("its arrays are larger than the file")
         return known

@@ -1,4 +1,4 @@
-"""A simulated cohort: any number of subjects with rest, stress and amusement, and no recordings needed."""
+"""Simulated cohort: any number of subjects with rest, stress and amusement, without recordings."""
 
 from __future__ import annotations
 
@@ -13,26 +13,33 @@ from pulseveil.core import limits
 from pulseveil.core.contracts import CONDITIONS, Recording
 from pulseveil.core.randomness import child, root_stream
 
-# S4, S11, S18, ...: spread evenly over both orders, so that small cohorts have their share too.
+# S4, S11, S18, ...: every 7th subject. 7 is odd, so that non-responders alternate between the two orders.
 NON_RESPONDER_EVERY, NON_RESPONDER_FIRST = 7, 4
 
 
 class SimulatedSettings(CohortSettings):
-    """Keys of a simulated cohort: how many subjects, the seed, and the seconds of each condition."""
+    """Keys of a simulated cohort: number of subjects, seed, and seconds of each condition."""
 
     kind: Literal["simulated"] = "simulated"
     subjects: int = Field(default=12, ge=1, le=limits.PEOPLE, description="number of subjects, S1, S2, ...")
-    seed: int = Field(default=1, ge=0, description="seed of the cohort; another seed, other subjects")
+    seed: int = Field(default=1, ge=0, description="seed of the cohort; another seed gives other subjects")
     baseline_s: int = Field(default=600, ge=60, le=7200, description="seconds of rest")
     stress_s: int = Field(default=360, ge=60, le=7200, description="seconds of stress")
     amusement_s: int = Field(default=300, ge=60, le=7200, description="seconds of amusement")
 
 
 class Simulated(Cohort):
-    """Subjects of a physiological simulator; every other one has amusement before stress.
+    """Subjects of a physiological simulator; every second subject has amusement before stress.
 
-    A subject depends on the seed, its own number and the seconds of the conditions only: S3 is the same in a
+    A subject depends only on the seed, its own number and the seconds of the conditions: S3 is the same in a
     cohort of 3 and of 300.
+
+    >>> cohort = Simulated(SimulatedSettings(subjects=2))
+    >>> cohort.outline()
+    {'S1': ('baseline', 'stress', 'amusement'), 'S2': ('baseline', 'amusement', 'stress')}
+    >>> recording = next(cohort.recordings())
+    >>> recording.subject, recording.signals["BVP"].rate_hz
+    ('S1', 64.0)
     """
 
     Settings: ClassVar[type[CohortSettings]] = SimulatedSettings
@@ -40,7 +47,7 @@ class Simulated(Cohort):
     origin: ClassVar[Origin] = Origin(
         source="people of a physiological simulator (pulseveil.cohorts.simulator): nobody was recorded",
         citation="PulseVeil, CITATION.cff",
-        terms="None: no recording was used. This is a rehearsal and says nothing of any person.",
+        terms="None: no recording was used. This is a rehearsal and says nothing about any person.",
         license="MIT",
         simulated=True,
     )
@@ -54,12 +61,12 @@ class Simulated(Cohort):
         return {f"S{number}": _order(number) for number in range(1, self._settings.subjects + 1)}
 
     def sources(self) -> tuple[Path, ...]:
-        """No files: everything follows from the settings."""
+        """No files: the settings determine every recording."""
         return ()
 
     def recordings(self) -> Iterator[Recording]:
         """Recordings in the order of `outline`, simulated one at a time."""
-        # The simulator needs scipy.signal, which is slow to import and of no use when a study is planned.
+        # Not at the top: the simulator imports scipy.signal, which is slow and which plans do not need.
         from pulseveil.cohorts.simulator import simulate_recording
 
         settings = self._settings

@@ -1,9 +1,9 @@
-"""The sensors of a simulated wrist device: what each of them records while arousal and movement change.
+"""Simulated sensors of a wrist device: signals as functions of arousal and movement.
 
-The directions of the responses (heart rate and skin conductance up, pulse amplitude and finger temperature
-down) are those of the literature: Kreibig, Biol. Psychol. 84 (2010) 394; Giannakakis et al., IEEE Trans.
-Affect. Comput. 13 (2022) 440. Their sizes and their spread between people are chosen such that stress can be
-told from rest and amusement most of the time, but not always.
+The directions of the responses to stress (heart rate and skin conductance up, pulse amplitude and finger
+temperature down) follow the literature: Kreibig, Biol. Psychol. 84 (2010) 394; Giannakakis et al., IEEE
+Trans. Affect. Comput. 13 (2022) 440. The sizes of the responses and their spread between people are chosen so
+that stress can be distinguished from rest and amusement most of the time, but not always.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Motion:
 
 
 def simulate_motion(rate: Array, rng: np.random.Generator) -> Motion:
-    """Movement with `rate (n,)` bursts a minute at `SLOW_HZ`; each leaves the arm in a new position."""
+    """Movement with `rate` (n,) bursts per minute at `SLOW_HZ`; each leaves the arm in a new position."""
     step = ACC_HZ // SLOW_HZ
     starts = np.flatnonzero(rng.random(len(rate)) < rate / 60 / SLOW_HZ) * step
     samples = len(rate) * step
@@ -40,6 +40,7 @@ def simulate_motion(rate: Array, rng: np.random.Generator) -> Motion:
     ends = np.minimum(starts + lengths.astype(int), samples)
     sizes = rng.lognormal(-0.3, 0.6, len(starts))
     edges = np.zeros(samples + 1)
+    # Not `edges[ends] -= sizes`, which would count bursts that end at the same sample only once.
     np.add.at(edges, starts, sizes)
     np.add.at(edges, ends, -sizes)
     strength = np.maximum(lag(np.cumsum(edges[:-1]), 0.3, ACC_HZ), 0.0)
@@ -53,14 +54,14 @@ def simulate_motion(rate: Array, rng: np.random.Generator) -> Motion:
 def simulate_bvp(arousal: Array, motion: Array, rng: np.random.Generator) -> Array:
     """BVP (n,) at `BVP_HZ` in the arbitrary unit of an E4: a pulse train of varying rate and height.
 
-    `arousal` at `SLOW_HZ`, strength of `motion` at `ACC_HZ`.
+    arousal: (m,) at `SLOW_HZ`; motion: strength (k,) at `ACC_HZ`.
     """
     samples = len(arousal)
     resting = rng.normal(71.0, 8.0)
     reaction = 18.0 * rng.lognormal(0.0, 0.35)
     constriction = 0.6 * rng.lognormal(0.0, 0.4)
     height = rng.lognormal(np.log(35.0), 0.5) * np.exp(0.2 * drift(samples, rng))
-    # Heart rate swings with breathing, less so under stress, and with the slow waves of the vessels' tone.
+    # Heart rate varies with breathing, less under stress, and with the slow waves of vascular tone.
     breathing = 2.0 * np.exp(-0.4 * arousal) * band_noise(samples, (0.18, 0.32), SLOW_HZ, rng)
     vessels = band_noise(samples, (0.05, 0.15), SLOW_HZ, rng)
     variability = breathing + 2.0 * vessels + 1.5 * wander(samples, 60.0, SLOW_HZ, rng)
@@ -73,9 +74,9 @@ def simulate_bvp(arousal: Array, motion: Array, rng: np.random.Generator) -> Arr
 
 
 def simulate_eda(arousal: Array, motion: Array, rng: np.random.Generator) -> Array:
-    """Skin conductance (n,) uS at `SLOW_HZ`: a level, drifting and rising with arousal, and responses on it.
+    """Skin conductance (n,) in uS at `SLOW_HZ`: a drifting level that rises with arousal, plus responses.
 
-    `arousal` at `SLOW_HZ`, strength of `motion` at `ACC_HZ`; movement presses on the electrodes.
+    arousal: (n,) at `SLOW_HZ`; motion: strength (k,) at `ACC_HZ`, which presses on the electrodes.
     """
     samples = len(arousal)
     level = rng.lognormal(np.log(1.0), 0.8)
@@ -89,12 +90,12 @@ def simulate_eda(arousal: Array, motion: Array, rng: np.random.Generator) -> Arr
     phasic = signal.fftconvolve(responses * sizes, _skin_response())[:samples]
     pressure = motion[:: ACC_HZ // SLOW_HZ] * band_noise(samples, (0.05, 1.0), SLOW_HZ, rng)
     noise = 0.002 * rng.standard_normal(samples)
-    # A worn sensor never reads as low as one without contact.
+    # A worn sensor stays above `CONTACT_US`, below which a reader notes a loss of contact.
     return np.asarray(np.round(np.maximum(tonic * (1 + 0.03 * pressure) + phasic + noise, 0.06), 6))
 
 
 def simulate_temperature(arousal: Array, rng: np.random.Generator) -> Array:
-    """Skin temperature (n,) degrees Celsius at `SLOW_HZ`, a new value each second as in an E4."""
+    """Skin temperature (n,) in degrees Celsius at `SLOW_HZ`, with one new value per second as in an E4."""
     cooling = 0.7 * rng.normal(1.0, 0.6)
     wandering = 0.2 * wander(len(arousal), 300.0, SLOW_HZ, rng)
     course = 33.0 + rng.normal(0.0, 1.2) + 0.6 * drift(len(arousal), rng) + wandering
@@ -104,7 +105,7 @@ def simulate_temperature(arousal: Array, rng: np.random.Generator) -> Array:
 
 
 def lag(course: Array, time_constant_s: float, rate_hz: float) -> Array:
-    """A course (n,) followed with a first-order lag, settled at its first value."""
+    """A course (n,) after a first-order lag that starts in the steady state of the first value."""
     share = 1 - np.exp(-1 / (time_constant_s * rate_hz))
     followed, _ = signal.lfilter([share], [1, share - 1], course, zi=[(1 - share) * course[0]])
     return np.asarray(followed)
@@ -114,24 +115,25 @@ def wander(samples: int, memory_s: float, rate_hz: float, rng: np.random.Generat
     """Stationary noise (n,) of unit SD whose autocorrelation falls to 1/e in `memory_s` seconds."""
     keep = np.exp(-1 / (memory_s * rate_hz))
     innovations = rng.standard_normal(samples) * np.sqrt(1 - keep**2)
+    # A random state before the first sample makes the variance 1 from the start.
     wandering, _ = signal.lfilter([1], [1, -keep], innovations, zi=[keep * rng.standard_normal()])
     return np.asarray(wandering)
 
 
 def drift(samples: int, rng: np.random.Generator) -> Array:
-    """A straight drift (n,) at `SLOW_HZ` from 0; its change in half an hour is standard normal."""
+    """A linear drift (n,) at `SLOW_HZ` from 0, whose change in half an hour is standard normal."""
     return rng.standard_normal() * np.arange(samples) / (1800 * SLOW_HZ)
 
 
 def band_noise(samples: int, band_hz: tuple[float, float], rate_hz: float, rng: np.random.Generator) -> Array:
-    """Noise (n,) of unit SD between two frequencies."""
+    """Noise (n,) of unit SD in a band of frequencies (Hz)."""
     sections = signal.butter(2, band_hz, btype="bandpass", fs=rate_hz, output="sos")
     noise = signal.sosfilt(sections, rng.standard_normal(samples))
     return np.asarray(noise / noise.std())
 
 
 def _posture(samples: int, turns: NDArray[np.intp], rng: np.random.Generator) -> Array:
-    """The direction of gravity (3, n) in g: a habit of the subject, a new position after each of `turns`."""
+    """Gravity (3, n) in g: around a direction that is usual for the subject, new after each of `turns`."""
     habit = rng.standard_normal(3)
     positions = habit / np.linalg.norm(habit) + 0.3 * rng.standard_normal((len(turns) + 1, 3))
     positions /= np.linalg.norm(positions, axis=1, keepdims=True)
@@ -140,19 +142,19 @@ def _posture(samples: int, turns: NDArray[np.intp], rng: np.random.Generator) ->
 
 
 def _beat(phase: Array) -> Array:
-    """The pulse waveform (n,) at `phase` (beats): a systolic crest and a dicrotic shoulder, mean 0."""
+    """Pulse waveform (n,) of mean 0 at `phase` (beats): a systolic crest and a dicrotic shoulder."""
     angle = 2 * np.pi * phase
     return np.asarray(np.cos(angle) + 0.4 * np.cos(2 * angle - 1.2) + 0.1 * np.cos(3 * angle - 2.2))
 
 
 def _skin_response() -> Array:
-    """One skin conductance response at `SLOW_HZ`: steep rise, slow fall, peak 1 (a Bateman function)."""
+    """One skin conductance response at `SLOW_HZ`: a Bateman function (steep rise, slow fall) of peak 1."""
     time = np.arange(0.0, 30.0, 1 / SLOW_HZ)
     shape = np.exp(-time / 4.0) - np.exp(-time / 0.8)
     return np.asarray(shape / shape.max())
 
 
 def _faster(course: Array, rate_hz: int) -> Array:
-    """A slow course (n,) interpolated to a higher rate, (n * rate_hz / SLOW_HZ,)."""
+    """A slow course (n,) interpolated linearly to a higher rate, (n * rate_hz / SLOW_HZ,)."""
     time = np.arange(len(course) * rate_hz // SLOW_HZ) * (SLOW_HZ / rate_hz)
     return np.asarray(np.interp(time, np.arange(len(course)), course))

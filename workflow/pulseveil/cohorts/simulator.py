@@ -1,4 +1,4 @@
-"""One simulated subject: traits, a timetable of conditions, and the arousal that drives all sensors."""
+"""Simulation of one subject: traits, a timetable of conditions, and the arousal that drives all sensors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pulseveil.core.randomness import Stream, child, generator
 Array = NDArray[np.float64]
 
 START_UNIX_S = 1_700_000_000.0
-# Shortest and longest unlabelled time before, between and after the conditions.
+# Shortest and longest unlabelled time (s) before, between and after the conditions.
 GAP_RANGE_S = (60, 120)
 GAP_AROUSAL = 0.3
 GAP_MOTION_RATE = 5.0
@@ -36,10 +36,10 @@ AROUSAL_NOISE = (0.2, 60.0)
 
 @dataclass(frozen=True)
 class Traits:
-    """What one subject brings to all sensors.
+    """Properties of one subject that all sensors share.
 
-    `stress` and `amusement`: arousal in these conditions (0 at rest, 1 the usual stress); `restlessness`
-    multiplies how often the arm moves, `stress_motion` how often it moves under stress.
+    stress, amusement: arousal in the two conditions (0 at rest, 1 the usual stress). restlessness: factor of
+    the rate of arm movements. stress_motion: factor of that rate under stress.
     """
 
     stress: float
@@ -51,16 +51,19 @@ class Traits:
 def simulate_recording(
     subject: str, timetable: Sequence[tuple[str, int]], *, responder: bool, stream: Stream
 ) -> Recording:
-    """The recording of a subject whose conditions and their seconds are `timetable`, in order of time.
+    """Simulate the recording of one subject; bit-identical for the same arguments.
 
-    The body of a subject who is no `responder` answers little to stress. Rates and units are those of an
-    Empatica E4; before, between and after the conditions lies unlabelled time. Bit-identical for the same
-    arguments.
+    Rates and units are those of an Empatica E4. Time before, between and after the conditions is unlabelled.
+
+    Args:
+        timetable: conditions with their seconds, in order of time.
+        responder: False for a subject whose body responds little to stress.
     """
     intervals, seconds = _intervals(timetable, generator(child(stream, "timetable")))
     traits = _traits(responder, generator(child(stream, "traits")))
     arousal = _arousal(intervals, seconds, traits, generator(child(stream, "arousal")))
     motion_rate = _motion_rate(intervals, seconds, traits)
+    # One stream per sensor: a change in one sensor's simulation leaves the other signals as they are.
     motion = sensors.simulate_motion(motion_rate, generator(child(stream, "motion")))
     sampled = (
         sensors.simulate_bvp(arousal, motion.strength, generator(child(stream, "BVP"))),
@@ -78,7 +81,7 @@ def simulate_recording(
 def _intervals(
     timetable: Sequence[tuple[str, int]], rng: np.random.Generator
 ) -> tuple[tuple[Interval, ...], int]:
-    """The labelled intervals with random gaps around them, and the seconds of the whole recording."""
+    """The labelled intervals with random gaps around them, and the length of the whole recording (s)."""
     gaps = rng.integers(*GAP_RANGE_S, size=len(timetable) + 1, endpoint=True)
     lengths = np.array([seconds for _, seconds in timetable])
     starts = np.cumsum(gaps[:-1]) + np.cumsum(lengths) - lengths
@@ -90,7 +93,7 @@ def _intervals(
 
 
 def _traits(responder: bool, rng: np.random.Generator) -> Traits:
-    """Draw the traits of one subject."""
+    """Random traits of one subject."""
     stress = (1.1 if responder else NON_RESPONDER_AROUSAL) * rng.lognormal(0.0, 0.2)
     return Traits(
         stress=stress,
@@ -101,7 +104,7 @@ def _traits(responder: bool, rng: np.random.Generator) -> Traits:
 
 
 def _arousal(intervals: Sequence[Interval], seconds: int, traits: Traits, rng: np.random.Generator) -> Array:
-    """Arousal (n,) at `SLOW_HZ`: the level of the condition, approached with a lag, waxing and waning."""
+    """Arousal (n,) at `SLOW_HZ`: the level of the condition, approached with a lag, plus slow noise."""
     levels = {BASELINE: 0.0, STRESS: traits.stress, AMUSEMENT: traits.amusement}
     target = _stepwise(intervals, seconds, levels, GAP_AROUSAL)
     size, memory_s = AROUSAL_NOISE
@@ -110,7 +113,7 @@ def _arousal(intervals: Sequence[Interval], seconds: int, traits: Traits, rng: n
 
 
 def _motion_rate(intervals: Sequence[Interval], seconds: int, traits: Traits) -> Array:
-    """Expected bursts of movement in a minute (n,), at `SLOW_HZ`."""
+    """Expected bursts of movement per minute (n,) at `SLOW_HZ`."""
     rates = {**MOTION_RATES, STRESS: MOTION_RATES[STRESS] * traits.stress_motion}
     return traits.restlessness * _stepwise(intervals, seconds, rates, GAP_MOTION_RATE)
 
@@ -118,7 +121,7 @@ def _motion_rate(intervals: Sequence[Interval], seconds: int, traits: Traits) ->
 def _stepwise(
     intervals: Sequence[Interval], seconds: int, levels: dict[int, float], elsewhere: float
 ) -> Array:
-    """A course (n,) at `SLOW_HZ` with one level in each condition and another one between them."""
+    """A course (n,) at `SLOW_HZ` with one level per condition, and the level `elsewhere` between them."""
     course = np.full(seconds * sensors.SLOW_HZ, elsewhere)
     for interval in intervals:
         inside = slice(round(interval.start_s) * sensors.SLOW_HZ, round(interval.end_s) * sensors.SLOW_HZ)

@@ -1,4 +1,4 @@
-"""WESAD: the wrist recordings of `SX/SX.pkl` in the official layout.
+"""WESAD: wrist recordings from `SX/SX.pkl` in the official layout.
 
 Source: Schmidt et al., Introducing WESAD, ICMI 2018, doi:10.1145/3242969.3242985.
 """
@@ -35,9 +35,9 @@ ORDERS: Mapping[str, tuple[str, ...]] = {
 }
 
 LABEL_HZ = 700
-# WESAD's codes; 0 (between tasks), 4 (meditation) and 5 to 7 (to be ignored) are dropped.
+# Codes of WESAD. 0 (between tasks), 4 (meditation) and 5 to 7 (to be ignored, by its readme) are dropped.
 _CONDITION_OF_CODE = {1: BASELINE, 2: STRESS, 3: AMUSEMENT}
-# Array in the file -> its rate (Hz) and the channels of its columns.
+# Arrays of the file with their rate (Hz) and the channels of their columns.
 _WRIST: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "BVP": (64, ("BVP",)),
     "EDA": (4, ("EDA",)),
@@ -47,7 +47,7 @@ _WRIST: Mapping[str, tuple[int, tuple[str, ...]]] = {
 
 
 class WesadSettings(CohortSettings):
-    """Where the official WESAD folders are, and optionally which subjects to use."""
+    """Keys of WESAD: the folder that holds the official folders, and optionally the subjects to use."""
 
     kind: Literal["wesad"] = "wesad"
     data: Path
@@ -65,8 +65,8 @@ class Wesad(Cohort):
         "multimodal dataset for wearable stress and affect detection, ICMI 2018, "
         "https://doi.org/10.1145/3242969.3242985",
         terms="Its providers allow scientific, non-commercial use that gives them credit; its readme asks "
-        "for this reference in publications and names no licence. The terms of the place that you took it "
-        "from hold too. Nothing here licenses the recordings again.",
+        "for this reference in publications and names no licence. The terms of the site that you downloaded "
+        "it from apply too. Nothing here relicenses the recordings.",
         article=Article(
             "https://doi.org/10.1145/3242969.3242985",
             "Introducing WESAD, a Multimodal Dataset for Wearable Stress and Affect Detection",
@@ -86,9 +86,10 @@ class Wesad(Cohort):
         self._subjects = settings.subjects
 
     def outline(self) -> Mapping[str, tuple[str, ...]]:
-        """Subjects and their order of conditions: the listed ones, else those on disk, else all 15.
+        """Subjects with their order of conditions: the listed subjects, else those on disk, else all 15.
 
-        Raises InputError for an unknown subject, or when the data folder holds no subject.
+        Raises:
+            InputError: a listed subject is unknown, or the data folder exists and holds no subject.
         """
         chosen = self._subjects or self._present() or tuple(ORDERS)
         for subject in chosen:
@@ -97,11 +98,15 @@ class Wesad(Cohort):
         return {subject: ORDERS[subject] for subject in sorted(set(chosen), key=subject_order)}
 
     def sources(self) -> tuple[Path, ...]:
-        """One pickle a subject."""
+        """The pickles, one per subject."""
         return tuple(self._data / subject / f"{subject}.pkl" for subject in self.outline())
 
     def recordings(self) -> Iterator[Recording]:
-        """Recordings one at a time; raises InputError for a file that is missing or not as documented."""
+        """Recordings one at a time.
+
+        Raises:
+            InputError: a file is missing or differs from the documented layout.
+        """
         if not self._data.is_dir():
             raise InputError(f"{self._data}: no such folder; 'data' must hold S2/S2.pkl, S3/S3.pkl, ...")
         for path in self.sources():
@@ -119,7 +124,8 @@ class Wesad(Cohort):
 def read_subject(path: Path) -> Recording:
     """Read one official pickle: wrist signals at native rates and the labelled intervals.
 
-    Raises InputError when a signal is missing, not finite, or of another length than its rate demands.
+    Raises:
+        InputError: a signal is missing, not finite, or of another length than its rate implies.
     """
     wrist, label = _wrist_and_label(path)
     seconds = _common_seconds(path, wrist, label)
@@ -128,6 +134,7 @@ def read_subject(path: Path) -> Recording:
         for name, (rate, channels) in _WRIST.items()
         for column, channel in enumerate(channels)
     }
+    # The label of a second is the 700 Hz label at its start, as in the published pre-processing.
     intervals = _intervals(label[: seconds * LABEL_HZ : LABEL_HZ])
     if not intervals:
         raise InputError(f"{path}: no second is labelled 1, 2 or 3; expected baseline, stress and amusement")
@@ -140,7 +147,8 @@ def read_subject(path: Path) -> Recording:
 
 
 def _wrist_and_label(path: Path) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.integer[Any]]]:
-    """The checked wrist arrays and labels; the chest arrays are freed when this returns."""
+    """The checked wrist arrays and labels of one subject."""
+    # The chest arrays are far larger than the wrist arrays: `content` must not outlive this function.
     content = load_arrays(path)
     subject = _entry(path, content, "subject")
     if subject != path.stem:
@@ -177,7 +185,7 @@ def _samples(path: Path, name: str, values: Any, columns: int) -> NDArray[np.flo
 def _common_seconds(
     path: Path, wrist: Mapping[str, NDArray[np.float64]], label: NDArray[np.integer[Any]]
 ) -> int:
-    """Whole seconds that the labels and all wrist signals share."""
+    """Number of whole seconds that the labels and all wrist signals cover."""
     expected = len(label) / LABEL_HZ
     for name, (rate, _) in _WRIST.items():
         if abs(len(wrist[name]) / rate - expected) >= 1:
@@ -189,7 +197,7 @@ def _common_seconds(
 
 
 def _intervals(codes: NDArray[np.integer[Any]]) -> tuple[Interval, ...]:
-    """Runs of equal codes among 1, 2, 3 in the codes (seconds) of each second."""
+    """Runs of equal codes among 1, 2 and 3; `codes` (seconds,) holds one code per second."""
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     ends = np.append(starts[1:], len(codes))
     return tuple(
