@@ -1,4 +1,4 @@
-"""Windows: recordings at 1 Hz, cut, scaled, and summed up as the features that detectors read."""
+"""Windows: recordings resampled to 1 Hz, scaled and cut into windows, and the features of detectors."""
 
 # What other packages may use, in reading order.
 __all__ = [  # noqa: RUF022

@@ -1,4 +1,4 @@
-"""Recordings cut into labelled windows, as in the published study or inside single intervals."""
+"""Cutting of recordings into labelled windows, as in the published study or inside single intervals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from pulseveil.windows.timeline import RATE_HZ, RESAMPLERS, UNLABELLED, Timeline
 
 @dataclass(frozen=True)
 class Recipe:
-    """How recordings become windows; lengths in whole seconds."""
+    """Settings by which recordings become windows; lengths in whole seconds.
+
+    Raises:
+        InputError: a length is not a whole number of seconds above 0.
+    """
 
     protocol: Preprocessing
     windows: Audience
@@ -37,15 +41,18 @@ class Recipe:
                 raise InputError(
                     f"{name}: expected whole seconds above 0 (windows are at 1 Hz), found {value}"
                 )
-            # Study files may spell whole seconds as 60.0; rows are counted in integers.
+            # A study file may say 60.0, but rows are indexed with integers.
             object.__setattr__(self, name, int(value))
 
     @classmethod
     def with_defaults(cls, protocol: Preprocessing, windows: Audience, **given: Any) -> Recipe:
-        """The protocol's recipe, changed where `given` holds a value other than None.
+        """The recipe of a protocol, with each value of `given` that is not None instead of its default.
 
         `paper`: published channels, min-max; `sound`: physiological channels, calibration. Both: windows of
         60 s, every 30 s for generators and every 60 s for detectors.
+
+        >>> Recipe.with_defaults("sound", "generator", window_s=30).scaling
+        'calibration'
         """
         paper = protocol == "paper"
         values: dict[str, Any] = {
@@ -57,8 +64,9 @@ class Recipe:
         return cls(protocol=protocol, windows=windows, **values)
 
     def settings(self) -> dict[str, Any]:
-        """What the windows depend on, for hashes."""
+        """All values that the windows depend on, for hashes."""
         used = asdict(self)
+        # Another length of calibration must not redo windows that are not calibrated.
         if self.scaling != "calibration":
             del used["calibration_s"]
         return used
@@ -66,7 +74,7 @@ class Recipe:
 
 @dataclass(frozen=True, eq=False)
 class SubjectWindows:
-    """The windows of one subject, with what the cohort summary tells of the recording."""
+    """The windows of one subject, with the facts on the recording for the cohort summary."""
 
     subject: str
     seconds: int
@@ -87,7 +95,18 @@ def cut_windows(
     windows: Audience,
     calibration_s: float = 300,
 ) -> WindowSet:
-    """The windows (n, window_s, 6) of all recordings, in their order; see `cut_subject`."""
+    """Cut recordings into windows (n, window_s, 6), in the order of the recordings; see `cut_subject`.
+
+    >>> from pulseveil.cohorts.simulated import Simulated, SimulatedSettings
+    >>> recordings = Simulated(SimulatedSettings(subjects=1)).recordings()
+    >>> sound = dict(protocol="sound", channels="physiological", scaling="calibration", window_s=60)
+    >>> cut = cut_windows(recordings, **sound, stride_s=60, windows="detector")
+    >>> cut.windows.shape, int(cut.stress.sum())
+    ((21, 60, 6), 6)
+
+    Raises:
+        InputError: there are no recordings, or one of them cannot be cut.
+    """
     lengths = {"window_s": window_s, "stride_s": stride_s, "calibration_s": calibration_s}
     recipe = Recipe.with_defaults(protocol, windows, channels=channels, scaling=scaling, **lengths)
     parts = [cut_subject(recording, recipe).windows for recording in recordings]
@@ -99,7 +118,8 @@ def cut_windows(
 def cut_subject(recording: Recording, recipe: Recipe) -> SubjectWindows:
     """Resample, label, scale and cut one recording.
 
-    Raises InputError when the recording cannot be scaled as asked.
+    Raises:
+        InputError: the recording lacks what the channels or the scaling need (a pulse, labels, enough rest).
     """
     values, resampling_notes = RESAMPLERS[recipe.protocol, recipe.channels].resample(recording)
     timeline = make_timeline(recording.subject, values, recording.intervals)
@@ -117,7 +137,7 @@ def cut_subject(recording: Recording, recipe: Recipe) -> SubjectWindows:
 
 
 def window_rows(timeline: Timeline, recipe: Recipe) -> NDArray[np.intp]:
-    """Rows of the timeline (n, window_s) that each window consists of."""
+    """Row indices of the timeline per window (n, window_s)."""
     if recipe.protocol == "paper":
         kept = np.flatnonzero(timeline.labelled)
         starts = published_starts(len(kept), recipe.window_s, recipe.stride_s, recipe.windows)
@@ -126,10 +146,13 @@ def window_rows(timeline: Timeline, recipe: Recipe) -> NDArray[np.intp]:
 
 
 def published_starts(kept: int, window_s: int, stride_s: int, windows: Audience) -> NDArray[np.intp]:
-    """Window starts among `kept` joined seconds, as the published study cut them.
+    """Window starts (n,) of the published study among `kept` concatenated seconds of one subject.
 
-    Its generators saw every whole window; its detectors lost the last one twice, once by a strict comparison
-    and once more by the feature builder's loop.
+    Its generators trained on every whole window. Its detectors lost the last window twice: by a strict
+    comparison and by the loop that computed the features.
+
+    >>> published_starts(300, 60, 60, "generator"), published_starts(300, 60, 60, "detector")
+    (array([  0,  60, 120, 180, 240]), array([  0,  60, 120]))
     """
     if windows == "generator":
         return np.arange(0, kept - window_s + 1, stride_s)
@@ -137,14 +160,25 @@ def published_starts(kept: int, window_s: int, stride_s: int, windows: Audience)
 
 
 def interval_starts(interval: NDArray[np.int16], window_s: int, stride_s: int) -> NDArray[np.intp]:
-    """Starts of all whole windows inside single intervals (T), the first at each interval's start."""
+    """Starts (n,) of all whole windows that lie in one interval each, the first at the interval's start.
+
+    interval: (T,) index of the interval of each second, `UNLABELLED` outside all intervals.
+
+    >>> interval_starts(np.array([-1, 0, 0, 0, 0, 0, 1, 1], np.int16), 2, 2)
+    array([1, 3, 6])
+    """
     runs = _runs(interval)
     starts = [np.arange(start, end - window_s + 1, stride_s) for start, end in runs]
     return np.concatenate([np.zeros(0, np.intp), *starts])
 
 
 def majority(codes: NDArray[np.int8], classes: int) -> NDArray[np.int8]:
-    """The most frequent code in each row of `codes (n, time)`; ties go to the smaller code."""
+    """The most frequent code (n,) in each row of codes (n, time); ties go to the smaller code.
+
+    >>> majority(np.array([[0, 1, 1], [2, 0, 1]], np.int8), classes=3)
+    array([1, 0], dtype=int8)
+    """
+    # argmax returns the first maximum, which is the tie rule of the published labels.
     counts = np.stack([(codes == code).sum(axis=1) for code in range(classes)], axis=1)
     return np.asarray(counts.argmax(axis=1), np.int8)
 
@@ -152,7 +186,8 @@ def majority(codes: NDArray[np.int8], classes: int) -> NDArray[np.int8]:
 def _window_set(timeline: Timeline, scaled: Scaled, rows: NDArray[np.intp], recipe: Recipe) -> WindowSet:
     codes = timeline.condition[rows]
     condition = majority(codes, len(CONDITIONS))
-    # The published detectors' labels were made of stress or not before the vote: three ties differ.
+    # The published study merged baseline and amusement before the vote for detectors, and after it for
+    # generators. The order decides three windows in which stress and amusement tie.
     by_seconds = recipe.protocol == "paper" and recipe.windows == "detector"
     stress = majority((codes == STRESS).astype(np.int8), 2) == 1 if by_seconds else condition == STRESS
     return WindowSet(
@@ -176,7 +211,7 @@ def _spread(starts: NDArray[np.intp], window_s: int) -> NDArray[np.intp]:
 
 
 def _runs(interval: NDArray[np.int16]) -> list[tuple[int, int]]:
-    """(start, end) of each interval's rows."""
+    """First row, and row after the last, of each interval."""
     borders = np.flatnonzero(np.diff(interval, prepend=UNLABELLED, append=UNLABELLED))
     return [(int(start), int(end)) for start, end in pairwise(borders) if interval[start] != UNLABELLED]
 

@@ -1,7 +1,4 @@
-"""From windows to what detectors read: averaged amplitude spectra and named statistics.
-
-Statistics stand in named columns, for detectors that need no spectrum.
-"""
+"""Features of windows: averaged amplitude spectra, and statistics in named columns."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.core.identity import FEATURES
 from pulseveil.core.settings import Pairing, Preprocessing
 
-# Column suffix -> unit; `scaled` is the unit of the channel after the window set's scaling.
+# Statistics (suffixes of columns) with their units; `scaled` is the unit of the channel after scaling.
 STATISTICS: Mapping[str, str] = {
     "mean": "scaled",
     "log_sd": "ln(scaled)",
@@ -25,21 +22,25 @@ STATISTICS: Mapping[str, str] = {
     "minimum": "scaled",
     "maximum": "scaled",
 }
-# A still sensor has SD 0, whose logarithm no linear model survives; this is about one sensor step.
+# About one step of a sensor. A sensor at rest has SD 0, whose logarithm is infinite.
 SD_FLOOR = 1e-3
 SECONDS_PER_MINUTE = 60.0
 
 
 def statistic_names(channels: Sequence[str]) -> tuple[str, ...]:
-    """Column names such as `heart_rate_mean`: all statistics of the first channel, then of the next."""
+    """Column names: all statistics of the first channel, then of the next.
+
+    >>> statistic_names(["heart_rate"])[:3]
+    ('heart_rate_mean', 'heart_rate_log_sd', 'heart_rate_slope')
+    """
     return tuple(f"{channel}_{name}" for channel in channels for name in STATISTICS)
 
 
 def window_statistics(windows: NDArray[np.floating], rate_hz: float) -> NDArray[np.float32]:
     """Statistics (n, channels * 5) of scaled windows (n, time, channels), columns as in `statistic_names`.
 
-    mean; log_sd: natural logarithm of the population SD, floored at `SD_FLOOR`; slope: least-squares line,
-    a minute; minimum; maximum.
+    mean; log_sd: natural logarithm of the population SD, floored at `SD_FLOOR`; slope: of the least-squares
+    line, per minute; minimum; maximum.
     """
     values = np.asarray(windows, dtype=np.float64)
     count, time, channels = values.shape
@@ -55,9 +56,14 @@ def window_statistics(windows: NDArray[np.floating], rate_hz: float) -> NDArray[
 
 
 def select_columns(names: Sequence[str], wanted: Sequence[str]) -> NDArray[np.intp]:
-    """Indices of the wanted columns: whole names, or statistics (`mean`), which stand for every channel.
+    """Ascending indices of the wanted columns: full names, or a statistic such as `mean` for all channels.
 
-    Raises InputError when a wanted column is not there.
+    >>> names = ["eda_level_mean", "eda_level_slope", "temperature_mean"]
+    >>> select_columns(names, ["mean", "eda_level_slope"])
+    array([0, 1, 2])
+
+    Raises:
+        InputError: no column has a wanted name.
     """
     found = [[i for i, name in enumerate(names) if name == w or name.endswith(f"_{w}")] for w in wanted]
     for w, indices in zip(wanted, found, strict=True):
@@ -69,28 +75,30 @@ def select_columns(names: Sequence[str], wanted: Sequence[str]) -> NDArray[np.in
 Spectra = NDArray[np.float64]
 Coefficients = NDArray[np.complex128]
 
-# Seconds of each sub-window. The published code meant `intended`, but it read the lengths in the order
-# ACC BVP EDA TEMP and the signals in the order BVP EDA ACC TEMP: what it computed is `published`.
+# Length (s) of the sub-windows per channel. The published code defines `intended`, but it took the lengths in
+# the order ACC BVP EDA TEMP and the signals in the order BVP EDA ACC TEMP: it computed `published`.
 SUB_WINDOW_S: Mapping[Pairing, Mapping[str, int]] = {
     "intended": {"BVP": 30, "EDA": 30, "ACC_x": 7, "ACC_y": 7, "ACC_z": 7, "TEMP": 35},
     "published": {"BVP": 7, "EDA": 7, "ACC_x": 7, "ACC_y": 30, "ACC_z": 30, "TEMP": 35},
 }
 PAPER_BINS = 210
-# Sub-windows overlap almost wholly, so that spectra of a block take some fifty times its memory.
+# Windows per block. Sub-windows overlap almost completely: spectra need some fifty times the memory of their
+# windows.
 _BLOCK_ROWS = 256
 
 
 def extract_features(
     windows: WindowSet | SyntheticSet, *, protocol: Preprocessing, pairing: Pairing
 ) -> FeatureSet:
-    """Spectra and statistics of each window; one recipe for real and synthetic windows.
+    """Spectra and statistics of each window, computed alike for real and synthetic windows.
 
     `paper`: `sorted_spectra` (n, 6, 210) with the sub-window lengths of `pairing`. `sound`:
-    `ordered_spectra` (n, 6, bins); it has one length for all channels, so `pairing` does not matter.
+    `ordered_spectra` (n, 6, bins), which ignores `pairing`, because all channels have the same length.
     Real rows get fold "", synthetic rows calibration False and start_s NaN.
 
-    Raises InputError when a window holds NaN or infinity, or when protocol `paper` gets channels or rates
-    that the published study did not define.
+    Raises:
+        InputError: a window holds NaN or infinity, or the protocol is `paper` and the channels, rate or
+            length differ from the published study.
     """
     values, rate_hz = windows.windows, windows.rate_hz
     _require_finite(windows)
@@ -117,12 +125,16 @@ def extract_features(
 
 
 def spectrum_bins(protocol: Preprocessing, window_s: int) -> int:
-    """How many bins the spectra of a study's windows have; these are at 1 Hz in both protocols."""
+    """Number of bins of the spectra of windows at 1 Hz.
+
+    >>> spectrum_bins("sound", 60), spectrum_bins("paper", 60)
+    (16, 210)
+    """
     return PAPER_BINS if protocol == "paper" else window_s // 4 + 1
 
 
 def feature_settings(protocol: Preprocessing, pairing: Pairing) -> dict[str, Any]:
-    """What features depend on beside the windows, for the cell hash; `pairing` only where it matters."""
+    """All settings that features depend on beside the windows, for hashes."""
     settings: dict[str, Any] = {"stage": "features", "version": FEATURES, "protocol": protocol}
     return settings | {"pairing": pairing} if protocol == "paper" else settings
 
@@ -130,9 +142,9 @@ def feature_settings(protocol: Preprocessing, pairing: Pairing) -> dict[str, Any
 def sorted_spectra(windows: NDArray[np.floating], pairing: Pairing) -> Spectra:
     """Published features (n, 6, 210) of 1 Hz windows (n, time, 6) with the channels `PUBLISHED_CHANNELS`.
 
-    Sub-windows shifted by 1 s, magnitude of the first L // 2 Fourier coefficients of each, sorted
-    descending inside each sub-window, averaged over the sub-windows, padded with zeros to 210 bins.
-    Amplitudes are in the unit of the channel, not divided by L.
+    A window is cut into sub-windows of L samples, shifted by 1 s. The magnitudes of the first L // 2 Fourier
+    coefficients are sorted in descending order within each sub-window, averaged over the sub-windows, and
+    padded with zeros to 210 bins. Amplitudes are in the unit of the channel, not divided by L.
 
     Source: Lange et al., Sensors 2024, 24(10):3052, and its code.
     """
@@ -147,11 +159,11 @@ def sorted_spectra(windows: NDArray[np.floating], pairing: Pairing) -> Spectra:
 def ordered_spectra(windows: NDArray[np.floating], rate_hz: float) -> Spectra:
     """Spectra (n, channels, bins) of windows (n, time, channels) in the order of their frequencies.
 
-    Sub-windows of half a window shifted by 1 s (31 of 30 s in a 60 s window), whose averaging trades
-    resolution for variance (Welch, IEEE Trans. Audio Electroacoust. 1967, 15(2):70-73); bins run from 0 Hz
-    to the Nyquist frequency in steps of 1/30 Hz. Bin 0 is the sum of the sub-window with its sign: on a
-    channel centred on a person's rest a magnitude could not tell a rise from a fall. All others are
-    magnitudes, in the unit of the channel, not divided by the length.
+    Spectra are averaged over sub-windows of half a window, shifted by 1 s (31 of 30 s in a window of 60 s),
+    which reduces their variance at the cost of resolution (Welch, IEEE Trans. Audio Electroacoust. 1967,
+    15(2):70-73). Bins run from 0 Hz to the Nyquist frequency, in a window of 60 s by steps of 1/30 Hz. Bin 0
+    is the signed sum of the sub-window, all others are magnitudes; both in the unit of the channel, not
+    divided by the length.
     """
     length, step = _half(windows), max(1, round(rate_hz))
     return _averaged(windows, length, step, _ordered_amplitudes)
@@ -160,7 +172,7 @@ def ordered_spectra(windows: NDArray[np.floating], rate_hz: float) -> Spectra:
 def _averaged(
     windows: NDArray[np.floating], length: int, step: int, amplitudes: Callable[[Coefficients], Spectra]
 ) -> Spectra:
-    """Mean over sub-windows of the amplitudes of their Fourier coefficients (rows, channels, bins)."""
+    """Mean amplitudes of the Fourier coefficients over all sub-windows (rows, channels, bins)."""
     signals = np.moveaxis(windows, 2, 1)
     blocks = []
     for start in range(0, max(1, len(signals)), _BLOCK_ROWS):
@@ -171,13 +183,14 @@ def _averaged(
 
 
 def _sorted_amplitudes(coefficients: Coefficients) -> Spectra:
-    """All but the last coefficient: L // 2 of the L // 2 + 1 that a sub-window of L samples has."""
+    """Descending magnitudes of all but the last of the L // 2 + 1 coefficients, as in the published code."""
     ascending: Spectra = np.sort(np.abs(coefficients[..., :-1]), axis=-1)
     return ascending[..., ::-1]
 
 
 def _ordered_amplitudes(coefficients: Coefficients) -> Spectra:
     amplitudes: Spectra = np.abs(coefficients)
+    # On a channel centred on a person's rest, a magnitude would not distinguish a rise from a fall.
     amplitudes[..., 0] = coefficients[..., 0].real
     return amplitudes
 
@@ -206,7 +219,7 @@ def _require_finite(windows: WindowSet | SyntheticSet) -> None:
         row = int(np.argmax(bad))
         raise InputError(
             f"windows: expected finite values, found NaN or infinity in row {row} "
-            f"(subject {windows.subject[row]}) and {int(bad.sum()) - 1} more; make the window file again"
+            f"(subject {windows.subject[row]}) and {int(bad.sum()) - 1} more; create the window file again"
         )
 
 
@@ -215,7 +228,7 @@ def _require_published(windows: WindowSet | SyntheticSet) -> None:
     if tuple(windows.channels) != PUBLISHED_CHANNELS:
         raise InputError(
             f"protocol paper: expected the channels {' '.join(PUBLISHED_CHANNELS)}, found "
-            f"{' '.join(windows.channels)}; its sub-window lengths exist for those signals only, use "
+            f"{' '.join(windows.channels)}; sub-window lengths exist only for the published channels, use "
             "`protocol: sound` or `channels: published`"
         )
     if windows.rate_hz != 1 or windows.windows.shape[1] < longest:

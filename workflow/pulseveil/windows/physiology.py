@@ -1,11 +1,11 @@
-"""Physiological channels at 1 Hz from native-rate wrist signals: pulse, skin conductance, motion, warmth.
+"""Physiological channels at 1 Hz from wrist signals at native rates: pulse, conductance, motion, temperature.
 
-At 1 Hz a raw BVP channel holds no pulse wave any more (heart beats lie above 0.5 Hz); these channels are
-computed at the native rates first and carry heart rate and pulse amplitude along.
+A BVP signal at 1 Hz holds no pulse wave, because heart beats lie above 0.5 Hz. Heart rate and pulse amplitude
+are therefore computed at the native rate and then sampled at 1 Hz.
 
-Every step looks a stated number of seconds to either side and no further (`REACH_S`): what a minute of a
-recording can change is what a guarantee for that minute must count. Filters are sums of products with finite
-taps, never recursive and never by a Fourier transform or a running sum, whose rounding goes on for ever.
+Every step uses samples up to a stated number of seconds away and no others (`REACH_S`), because a guarantee
+for one minute of a recording must count all values that the minute can change. Filters are sums of products
+with finite taps: recursive filters, Fourier transforms and running sums spread rounding without limit.
 """
 
 from __future__ import annotations
@@ -21,42 +21,43 @@ from pulseveil.cohorts.gaps import bridge
 from pulseveil.core.contracts import CONTACT_US, PHYSIOLOGICAL_CHANNELS, Recording, Signal
 from pulseveil.core.errors import InputError
 
-# SciPy takes half a second to import, so that the functions below import it themselves: the plan asks this
-# module how far its channels reach.
+# The functions below import SciPy themselves, because it takes half a second and plans import this module for
+# `REACH_S`.
 
 Array = NDArray[np.float64]
 
 PULSE_BAND_HZ = (0.7, 3.5)
-# 99.99 % of the energy of the pulse filter's response lie within 2 s.
+# 99.99 % of the energy of the pulse filter's response lies within 2 s.
 PULSE_SPAN_S = 3
-# The crest of a clean beat rises above its troughs by twice the envelope; ripples rise by less than this.
+# Least prominence of a crest as a share of the envelope: 2 for a clean beat, below this value for ripples.
 CREST_PROMINENCE = 0.7
-# Each round reaches two shortest intervals further.
+# Each round extends the reach by two shortest intervals.
 CREST_ROUNDS = 3
 ENVELOPE_SPAN_S = 2.5
-# Shortest and longest inter-beat interval that counts as a heart beat: 180 and 40 beats/min.
+# Shortest and longest inter-beat interval of a heart beat: 180 and 40 beats/min.
 INTERVAL_RANGE_S = (60 / 180, 60 / 40)
-# An interval further than this share from the median of those around it is a missed or false beat.
+# An interval that deviates from the median of its neighbourhood by a larger share is a missed or false beat.
 INTERVAL_TOLERANCE = 0.25
 INTERVAL_SPAN_S = 15
-# A second whose envelope exceeds the median of those around it this many times is movement, not pulse.
+# A second whose envelope exceeds the median of its neighbourhood by this factor is movement, not pulse.
 LOUD = 3.0
 LOUD_SPAN_S = 17
-# Between trusted beats the heart rate is a line; further from any of them it is not known, and the mean of
-# adults at rest stands for it (Ostchega et al., National Health Statistics Reports 41, 2011).
+# Heart rate is interpolated linearly over up to this time (s) from a trusted beat. Further away it is unknown
+# and set to the mean of adults at rest (Ostchega et al., National Health Statistics Reports 41, 2011).
 BEAT_SPAN_S = 8
 USUAL_HEART_RATE = 72.0
-# Longer losses of contact are too long for a line between the neighbours.
+# Largest distance (s) to a sample with contact for linear interpolation over a loss of contact.
 CONTACT_SPAN_S = 3
 TONIC_CUTOFF_HZ = 0.02
-# One period of the cut-off in all.
+# The filter spans one period of the cut-off frequency.
 TONIC_SPAN_S = 25
-# The sensors' steps (Empatica E4): no logarithm should look below them.
+# Steps of the sensors (Empatica E4), below which no logarithm may go.
 ACC_STEP_G = 1 / 64
 BVP_STEP = 0.01
 
-# How far (s) a raw sample can change a channel beyond the second that it lies in. A heart rate hangs on the
-# intervals around it, each on the beats at its ends and on those of the intervals around it, and on loudness.
+# Distance (s) beyond its own second at which a raw sample can change a channel. A heart rate depends on the
+# intervals near it and on loudness. Whether an interval is accepted depends on the beats at its ends and on
+# the beats of its neighbours.
 _OF_BEAT = max(ENVELOPE_SPAN_S, INTERVAL_RANGE_S[1], 2 * CREST_ROUNDS * INTERVAL_RANGE_S[0])
 _OF_INTERVAL = max(INTERVAL_SPAN_S + INTERVAL_RANGE_S[1] / 2 + _OF_BEAT, LOUD_SPAN_S + 1)
 REACH_S: Mapping[str, float] = {
@@ -71,10 +72,10 @@ REACH_S: Mapping[str, float] = {
 
 @dataclass(frozen=True, eq=False)
 class PhysiologicalSignals:
-    """Channels (T,) float64 at 1 Hz, keyed by `PHYSIOLOGICAL_CHANNELS`; second k describes [k, k + 1).
+    """Channels (T,) float64 at 1 Hz, keyed by `PHYSIOLOGICAL_CHANNELS`; value k describes [k, k + 1) s.
 
-    `artefact_seconds` are seconds without an accepted heart beat, where heart rate is interpolated;
-    `contact_loss_seconds` are seconds in which skin conductance was filled in from its neighbours.
+    artefact_seconds: number of seconds without an accepted heart beat, where heart rate is interpolated.
+    contact_loss_seconds: number of seconds in which skin conductance is interpolated.
     """
 
     channels: Mapping[str, Array]
@@ -83,14 +84,15 @@ class PhysiologicalSignals:
 
 
 def physiological_channels(recording: Recording) -> PhysiologicalSignals:
-    """The six physiological channels of a recording over the T whole seconds that all its signals share.
+    """The six physiological channels of a recording over the T whole seconds that all its signals cover.
 
     heart_rate beats/min; pulse_amplitude in the unit of BVP; eda_level and eda_phasic uS; activity g;
     temperature degrees Celsius. All values are finite; pulse_amplitude, eda_level and activity are positive,
-    so that a later step may take logarithms. A value depends on the signal up to `REACH_S` to either side of
-    its second, and on nothing else. Signals must share one start.
+    so that a later step may take logarithms. A value depends only on samples at most `REACH_S` from its
+    second. All signals must have the same start.
 
-    Raises InputError when the BVP holds no pulse.
+    Raises:
+        InputError: the BVP holds no pulse.
     """
     signals = recording.signals
     seconds = recording.whole_seconds
@@ -116,10 +118,10 @@ def physiological_channels(recording: Recording) -> PhysiologicalSignals:
 
 
 def pulse_wave(bvp: Signal) -> tuple[Array, Array]:
-    """The BVP limited to the frequencies of heart beats, zero phase, and its envelope; both (n,).
+    """The BVP limited to the frequencies of heart beats, with zero phase, and its envelope; both (n,).
 
-    The envelope is the magnitude of the pulse's analytic signal. The filter is a Butterworth filter of order
-    3 run forwards and backwards, cut off at `PULSE_SPAN_S`.
+    The envelope is the magnitude of the pulse's analytic signal. The filter is the impulse response of a
+    Butterworth filter of order 3, run forwards and backwards, truncated at `PULSE_SPAN_S`.
     """
     from scipy import signal
 
@@ -127,7 +129,8 @@ def pulse_wave(bvp: Signal) -> tuple[Array, Array]:
     impulse = np.zeros(8 * half + 1)
     impulse[4 * half] = 1
     sections = signal.butter(3, PULSE_BAND_HZ, btype="bandpass", fs=bvp.rate_hz, output="sos")
-    # The analytic signal of the response, so that the real part gives the pulse, and both parts its envelope.
+    # With the analytic signal of the response as taps, one convolution gives the pulse (real part) and its
+    # quadrature (imaginary part), and both have the same finite reach.
     response = signal.hilbert(signal.sosfiltfilt(sections, impulse, padlen=0))[3 * half : 5 * half + 1]
     longer = np.pad(bvp.values, half, mode="reflect", reflect_type="odd")
     pulse, quadrature = (np.convolve(longer, part, "valid") for part in (response.real, response.imag))
@@ -135,10 +138,11 @@ def pulse_wave(bvp: Signal) -> tuple[Array, Array]:
 
 
 def beat_times(pulse: Array, envelope: Array, rate_hz: float) -> Array:
-    """Times (s) of the crests of a pulse wave (n,) that stand out, refined between samples by a parabola."""
+    """Times (s) of the prominent crests of a pulse wave (n,), refined between samples by a parabola."""
     from scipy import ndimage, signal
 
-    # Prominence looks no further than the longest interval; what is flat for as long has none.
+    # Prominence is limited to the longest interval, and a plateau of that length has none: both would
+    # otherwise depend on samples at any distance.
     width = 2 * int(INTERVAL_RANGE_S[1] * rate_hz) + 1
     crests, properties = signal.find_peaks(
         pulse, height=0, prominence=0, wlen=width, plateau_size=(None, width - 2)
@@ -154,7 +158,7 @@ def beat_times(pulse: Array, envelope: Array, rate_hz: float) -> Array:
 
 
 def loud_seconds(amplitude: Array) -> NDArray[np.bool_]:
-    """Which seconds of a pulse amplitude (T,) stand so far above their neighbours that they are movement."""
+    """Seconds (T,) whose pulse amplitude (T,) is so far above its neighbourhood that it is movement."""
     from scipy import ndimage
 
     usual = ndimage.median_filter(amplitude, 2 * LOUD_SPAN_S + 1, mode="nearest")
@@ -162,9 +166,10 @@ def loud_seconds(amplitude: Array) -> NDArray[np.bool_]:
 
 
 def accepted_intervals(middles_s: Array, intervals_s: Array, loud: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which inter-beat intervals (m,) count: possible, not `loud (m,)`, near the median of those around.
+    """Inter-beat intervals (m,) that are possible, not `loud` (m,), and near the median of their neighbours.
 
-    `middles_s` (m,): their times, ascending; "around" is up to `INTERVAL_SPAN_S`, possible intervals only.
+    middles_s: (m,) times of the intervals, ascending. Neighbours are the possible intervals within
+    `INTERVAL_SPAN_S`.
     """
     possible = (intervals_s >= INTERVAL_RANGE_S[0]) & (intervals_s <= INTERVAL_RANGE_S[1])
     middles, intervals = middles_s[possible], intervals_s[possible]
@@ -177,9 +182,9 @@ def accepted_intervals(middles_s: Array, intervals_s: Array, loud: NDArray[np.bo
 
 
 def fill_contact_loss(eda: Signal) -> tuple[Array, NDArray[np.bool_]]:
-    """Conductance (n,) in uS with samples below contact interpolated from their neighbours, and which.
+    """Conductance (n,) in uS with samples without contact interpolated, and the mask (n,) of those samples.
 
-    Further than `CONTACT_SPAN_S` from any contact it is the contact threshold.
+    Further than `CONTACT_SPAN_S` from any sample with contact, the result is the contact threshold.
     """
     lost = eda.values < CONTACT_US
     index = np.arange(len(lost), dtype=np.float64)
@@ -188,7 +193,7 @@ def fill_contact_loss(eda: Signal) -> tuple[Array, NDArray[np.bool_]]:
 
 
 def tonic_level(eda_level: Array) -> Array:
-    """The slow part (T,) of a 1 Hz conductance (T,): below `TONIC_CUTOFF_HZ`, zero phase, ends mirrored."""
+    """Slow part (T,) of a conductance (T,) at 1 Hz: below `TONIC_CUTOFF_HZ`, zero phase, ends mirrored."""
     from scipy import ndimage, signal
 
     taps = signal.firwin(2 * TONIC_SPAN_S + 1, TONIC_CUTOFF_HZ, fs=1.0)
@@ -196,9 +201,10 @@ def tonic_level(eda_level: Array) -> Array:
 
 
 def _spaced(crests: NDArray[np.intp], pulse: Array, distance: int) -> NDArray[np.bool_]:
-    """Which crests (m,) of a pulse (n,) stay when each suppresses lower ones less than `distance` away.
+    """Crests (m,) of a pulse (n,) that remain if each removes lower crests less than `distance` away.
 
-    Highest first, as SciPy does, whose chains of crests have no end: here a chain ends after `CREST_ROUNDS`.
+    The highest crests go first, as in SciPy's `find_peaks`. There one crest can decide another one through a
+    chain of any length; here chains end after `CREST_ROUNDS`.
     """
     from scipy import ndimage
 
@@ -216,28 +222,29 @@ def _spaced(crests: NDArray[np.intp], pulse: Array, distance: int) -> NDArray[np
 
 
 def _heart_rate(beats: Array, loud: NDArray[np.bool_], subject: str) -> tuple[Array, NDArray[np.bool_]]:
-    """Heart rate (T,) interpolated between accepted intervals, and seconds outside all of them.
+    """Heart rate (T,) in beats/min, and the mask (T,) of seconds in which it is interpolated.
 
-    `loud (T,)`: seconds whose beats are not trusted.
+    loud: (T,) seconds whose beats are not trusted.
     """
     intervals = np.diff(beats)
     middles = beats[:-1] + intervals / 2
     accepted = accepted_intervals(middles, intervals, loud[np.minimum(middles.astype(int), len(loud) - 1)])
     if not accepted.any():
         raise InputError(
-            f"{subject}: expected heart beats between 40 and 180 a minute in BVP, found none; "
+            f"{subject}: expected heart beats between 40 and 180 per minute in BVP, found none; "
             "leave the subject out or use the published channels"
         )
     centres = np.arange(len(loud), dtype=np.float64) + 0.5
     rates = 60 / intervals[accepted]
     heart_rate = bridge(centres, middles[accepted], rates, BEAT_SPAN_S, USUAL_HEART_RATE)
-    # The number of beats before a centre says which interval it lies in; the padding stands for the ends.
+    # The number of beats before a centre is the index of its interval; the padding covers the ends.
     inside = np.r_[False, accepted, False][np.searchsorted(beats, centres)]
     return heart_rate, ~inside
 
 
 def _activity(signals: Mapping[str, Signal], seconds: int) -> Array:
-    """SD of the acceleration's magnitude (g) in each second, the sensor's rounding noise included."""
+    """SD of the acceleration's magnitude (g) per second, plus the rounding noise of the sensor."""
+    # The noise keeps the SD positive at rest, so that its logarithm is finite.
     squares = [np.square(signals[name].values) for name in ("ACC_x", "ACC_y", "ACC_z")]
     magnitude = np.sqrt(np.sum(squares, axis=0)) * ACC_STEP_G
     variance = _per_second(magnitude, signals["ACC_x"].rate_hz, seconds).var(axis=1)
@@ -245,7 +252,7 @@ def _activity(signals: Mapping[str, Signal], seconds: int) -> Array:
 
 
 def _per_second(values: NDArray[Any], rate_hz: float, seconds: int) -> NDArray[Any]:
-    """The samples of each whole second as rows (seconds, rate)."""
+    """Samples of the whole seconds as rows (seconds, rate)."""
     rate = round(rate_hz)
     rows: NDArray[Any] = values[: seconds * rate].reshape(seconds, rate)
     return rows

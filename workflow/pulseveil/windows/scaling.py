@@ -1,4 +1,4 @@
-"""Scaling of one subject's channels, without help from other subjects."""
+"""Scaling of one subject's channels, without any value of other subjects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pulseveil.windows.timeline import UNLABELLED, Timeline
 
 Array = NDArray[np.float64]
 
-# Fewer seconds than one window say too little about a person's own level.
+# Fewer seconds than one window are too few to estimate a person's own level.
 LEAST_CALIBRATION_S = 60
 # Rounding noise of the magnitude of an accelerometer that counts in 1/64 g (uniform: step / sqrt(12)).
 _ACC_NOISE_G = 1 / 64 / np.sqrt(12)
@@ -23,10 +23,11 @@ _ACC_NOISE_G = 1 / 64 / np.sqrt(12)
 
 @dataclass(frozen=True)
 class ChannelScale:
-    """What is publicly known of a channel: fixed before any recording is looked at.
+    """Public knowledge about a channel, fixed before any recording is read.
 
-    `unit` is a change that matters, in units of the transformed channel; `low` and `high` span the values
-    that a wrist can show, in the channel's own unit. Logarithmic channels are looked at not below `floor`.
+    unit: a change that matters, in the unit of the transformed channel. low, high: range of values that can
+    occur at a wrist, in the channel's own unit. floor: lower bound of the values before the logarithm is
+    taken; None for a channel without logarithm.
     """
 
     unit: float
@@ -35,11 +36,11 @@ class ChannelScale:
     floor: float | None = None
 
     def transform(self, values: Array) -> Array:
-        """The channel as it is, or its logarithm where only ratios mean something."""
+        """The channel unchanged, or its logarithm if only ratios of its values are meaningful."""
         return values if self.floor is None else np.log(np.maximum(values, self.floor))
 
 
-# Units: the round numbers of a first trial on WESAD's physiology, never tuned. Ranges and floors:
+# Units: round numbers of a first trial on WESAD, never tuned. Ranges and floors:
 # - heart rate: 40 (trained sleepers) to 180 beats/min (a hard run; Tanaka et al., J Am Coll Cardiol 2001).
 # - pulse amplitude and BVP: arbitrary units of the Empatica E4; pulses of 1 to 1000, drift within 500. The
 #   floor is the step of the file format.
@@ -70,7 +71,7 @@ CHANNEL_SCALES: Mapping[str, ChannelScale] = {
 
 @dataclass(frozen=True, eq=False)
 class Scaled:
-    """Scaled rows: values (T, c) without unit; calibration (T) bool, rows that the scaling has used up."""
+    """Scaled rows: values (T, c) without unit; calibration (T) bool, rows used for calibration."""
 
     values: Array
     calibration: NDArray[np.bool_]
@@ -80,32 +81,36 @@ class Scaled:
 class Scaling(Protocol):
     """A way to scale the rows of one subject.
 
-    `reach_s`: how far (s) a raw sample can change a scaled value through its own row, constants apart.
-    `constants` names what it computes from the person's other rows, empty for nothing: a sample that changes
-    these changes all rows of the person.
+    reach_s: distance (s) at which a raw sample can change a scaled value, constants apart. constants: text
+    that names the values that are computed from the person's rows, empty if there are none. A sample that
+    changes a constant changes all rows of the person.
     """
 
     reach_s: ClassVar[float]
     constants: ClassVar[str]
 
     def scale(self, timeline: Timeline, channels: Sequence[str]) -> Scaled:
-        """Scale `timeline.values (T, c)`, whose columns are `channels`."""
+        """Scale `timeline.values` (T, c), whose columns are `channels`."""
         ...
 
 
 @dataclass(frozen=True)
 class MinMax:
-    """Each channel to 0..1 over the subject's own labelled seconds, as in the published study.
+    """Scaling of each channel to 0..1 over the subject's own labelled seconds, as in the published study.
 
-    Transductive: it needs the whole recording and its labels, test windows included. A channel that does
-    not change becomes 0.
+    Transductive: it needs the whole recording and its labels, test windows included. A constant channel
+    becomes 0.
     """
 
     reach_s: ClassVar[float] = 0.0
     constants: ClassVar[str] = "minimum and maximum of each channel over all labelled seconds"
 
     def scale(self, timeline: Timeline, channels: Sequence[str]) -> Scaled:
-        """Scale to 0..1; raises InputError when no second is labelled."""
+        """Scale each channel to 0..1.
+
+        Raises:
+            InputError: no second is labelled.
+        """
         kept = timeline.values[timeline.labelled]
         if not len(kept):
             raise InputError(
@@ -120,10 +125,11 @@ class MinMax:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Change against the subject's own first rest, in public units.
+    """Change relative to the subject's own first rest, in public units.
 
-    (g(x) - mean of g over the calibration seconds) / unit, where g and unit are those of `CHANNEL_SCALES`.
-    Calibration seconds are the first `seconds` of the first non-stress interval: a device can ask for them.
+    (g(x) - mean of g over the calibration seconds) / unit, with g and unit of `CHANNEL_SCALES`. Calibration
+    seconds are the first `seconds` of the first non-stress interval. A device can ask its user for such a
+    rest, and so scale without labels.
     """
 
     seconds: int = 300
@@ -131,7 +137,11 @@ class Calibration:
     constants: ClassVar[str] = "mean of each channel over the first rest"
 
     def scale(self, timeline: Timeline, channels: Sequence[str]) -> Scaled:
-        """Scale, and mark the calibration seconds; raises InputError when the rest is too short."""
+        """Scale the rows, and mark the calibration seconds.
+
+        Raises:
+            InputError: there is no non-stress interval, or the first one is too short.
+        """
         rows = self._rows(timeline)
         scales = [CHANNEL_SCALES[name] for name in channels]
         changes = np.empty_like(timeline.values)
@@ -163,7 +173,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class PublicRange:
-    """Each channel's public range to 0..1, clipped; nothing is learnt from anyone."""
+    """Scaling of each channel's public range to 0..1, clipped; no value is computed from recordings."""
 
     reach_s: ClassVar[float] = 0.0
     constants: ClassVar[str] = ""
@@ -178,7 +188,7 @@ class PublicRange:
 
 
 def scalings(calibration_s: int = 300) -> Mapping[str, Scaling]:
-    """All scalings by name."""
+    """All scalings by name; `calibration_s` is the length of the calibration in seconds."""
     return {"min-max": MinMax(), "calibration": Calibration(calibration_s), "public": PublicRange()}
 
 

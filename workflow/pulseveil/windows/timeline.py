@@ -1,6 +1,7 @@
-"""One subject at 1 Hz: channel values and, for each second, its condition and interval.
+"""Timelines: one subject at 1 Hz, with channel values, condition and interval of each second.
 
-Channels come to 1 Hz by Fourier resampling as published, by an anti-aliasing filter, or by physiology.
+Channels are resampled to 1 Hz by a Fourier transform as published or by an anti-aliasing filter, or computed
+by `physiology`.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from pulseveil.cohorts.gaps import MENDED_S
 from pulseveil.core.contracts import PHYSIOLOGICAL_CHANNELS, PUBLISHED_CHANNELS, Interval, Recording, Signal
 from pulseveil.windows import physiology
 
-# SciPy's signal module takes half a second to import, so that the functions below import it themselves:
-# the plan reads this package too.
+# The functions below import scipy.signal themselves, because it takes half a second and plans import this
+# module too.
 
 RATE_HZ = 1.0
 
 Array = NDArray[np.float64]
-# A recording's channels (T, 6) at 1 Hz, and notes for the cohort summary.
+# Channels (T, 6) of a recording at 1 Hz, and notes for the cohort summary.
 Resampled = tuple[Array, tuple[str, ...]]
 
 # Half the length of SciPy's anti-aliasing filter: ten samples of the lower rate.
@@ -32,10 +33,10 @@ ANTI_ALIASING_S = 10
 
 @dataclass(frozen=True)
 class Resampler:
-    """A way to bring a recording to rows at 1 Hz, and what a raw sample can change.
+    """A way to resample a recording to 1 Hz, with its reach.
 
-    reach_s: for each channel, how far (s) beyond its own second a raw sample can change a value; infinite
-    where it is the whole recording.
+    reach_s: per channel, the largest distance (s) beyond its own second at which a raw sample can change a
+    value; infinity if a sample changes the whole recording.
     """
 
     resample: Callable[[Recording], Resampled]
@@ -43,10 +44,10 @@ class Resampler:
 
 
 def fourier(recording: Recording) -> Resampled:
-    """Published channels, each Fourier-resampled as a whole to one sample a second (T, 6).
+    """Published channels (T, 6), each Fourier-resampled as a whole to one sample per second.
 
-    The published study's way (`scipy.signal.resample` to floor(T) samples): not causal, ends taken as
-    periodic, nothing above 0.5 Hz survives.
+    As in the published study: `scipy.signal.resample` to floor(T) samples, which is not causal, treats the
+    ends as periodic and removes everything above 0.5 Hz.
     """
     from scipy.signal import resample
 
@@ -57,8 +58,9 @@ def fourier(recording: Recording) -> Resampled:
 def anti_aliased(recording: Recording) -> Resampled:
     """Published channels (T, 6) through a zero-phase FIR low-pass at 0.5 Hz; row k is the value at second k.
 
-    The ends are continued by their own past turned about them, so that no row mixes in samples that were
-    never recorded as zeros, or looks further than `ANTI_ALIASING_S`.
+    The signal is continued at both ends by its point reflection. Zeros, SciPy's default, would mix values
+    that were never recorded into the first and last rows. No row uses a sample more than `ANTI_ALIASING_S`
+    away.
     """
     from scipy.signal import resample_poly
 
@@ -84,7 +86,7 @@ def physiological(recording: Recording) -> Resampled:
     return np.stack([found.channels[name] for name in PHYSIOLOGICAL_CHANNELS], axis=1), notes
 
 
-# What is computed from signals in which impossible samples are mended beforehand.
+# Channels from signals in which impossible samples are interpolated first, which extends the reach.
 _MENDED = frozenset({"EDA", "TEMP", "eda_level", "eda_phasic", "temperature"})
 
 
@@ -93,7 +95,7 @@ def _with_mending(reach_s: Mapping[str, float]) -> Mapping[str, float]:
 
 
 _PHYSIOLOGICAL = Resampler(physiological, _with_mending(physiology.REACH_S))
-# (protocol, channels) -> how a recording becomes rows at 1 Hz.
+# Resamplers by protocol and channels.
 RESAMPLERS: Mapping[tuple[str, str], Resampler] = {
     ("paper", "published"): Resampler(fourier, dict.fromkeys(PUBLISHED_CHANNELS, math.inf)),
     ("paper", "physiological"): _PHYSIOLOGICAL,
@@ -113,7 +115,7 @@ UNLABELLED = -1
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """Row k is second k of the recording.
+    """One subject at 1 Hz; row k is second k of the recording.
 
     values (T, c) float64 in the channels' units; condition (T) int8 and interval (T) int16 (index in order of
     time), both `UNLABELLED` outside all intervals.
@@ -126,12 +128,12 @@ class Timeline:
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
-        """Which seconds (T) carry a condition."""
+        """Mask (T) of the seconds that lie in an interval."""
         return np.asarray(self.interval != UNLABELLED)
 
 
 def make_timeline(subject: str, values: NDArray[np.float64], intervals: Sequence[Interval]) -> Timeline:
-    """Label the rows of `values (T, c)`; a second belongs to an interval when its start lies in it."""
+    """Label the rows of values (T, c); a second belongs to the interval that contains its start."""
     condition = np.full(len(values), UNLABELLED, np.int8)
     index = np.full(len(values), UNLABELLED, np.int16)
     for i, interval in enumerate(sorted(intervals, key=lambda item: item.start_s)):
