@@ -1,4 +1,4 @@
-"""Evaluation: who trains, who is tested, and how a detector's answers are counted."""
+"""Evaluation: protocols of who trains and who is tested, and metrics of the scores."""
 
 # What other packages may use, in reading order.
 __all__ = [  # noqa: RUF022

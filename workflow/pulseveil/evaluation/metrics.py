@@ -1,4 +1,4 @@
-"""How good the scores are: every metric is computed from the stored columns of Scores."""
+"""Metrics of detectors, each computed from the stored columns of `Scores` alone."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Metric:
-    """A column of the metric tables: its name, its meaning in one line, and which way is better.
+    """Column of the metric tables: name, meaning in one line, direction, and a title for the main table.
 
-    title: for readers; only the headline metrics, those of the main table, have one.
+    Only the headline metrics, which the main table shows, have a title.
     """
 
     name: str
@@ -28,31 +28,38 @@ class Metric:
 
 
 METRICS: tuple[Metric, ...] = (
-    Metric("accuracy", "share of windows decided rightly", title="Accuracy"),
+    Metric("accuracy", "share of windows classified correctly", title="Accuracy"),
     Metric("balanced_accuracy", "mean of the recalls of stress and rest"),
-    Metric("precision", "share of stress alarms that are right; 0 when there is no alarm"),
-    Metric("recall", "share of stress windows that are found"),
+    Metric("precision", "share of stress alarms that are correct; 0 if there is no alarm"),
+    Metric("recall", "share of stress windows that are detected"),
     Metric("f1", "harmonic mean of stress precision and recall", title="Stress F1"),
     Metric("macro_f1", "mean of the F1 of stress and the F1 of rest", title="Macro F1"),
-    Metric("auroc", "chance that a stress window scores above one of rest; ties count half", title="AUROC"),
-    Metric("average_precision", "area under the steps of precision over recall of stress"),
+    Metric(
+        "auroc",
+        "probability that a stress window scores above a rest window; ties count half",
+        title="AUROC",
+    ),
+    Metric("average_precision", "area under the step curve of precision over recall of stress"),
     Metric("brier", "mean squared error of the score as a probability of stress", higher_is_better=False),
     Metric(
         "f1_published",
-        "the published two-output F1; near accuracy, a constant answer reaches the majority",
+        "published F1 over two outputs: close to the accuracy, so that a constant answer reaches the "
+        "share of the majority",
         title="Published F1",
     ),
-    Metric("accuracy_amusement", "share decided rightly among stress and amusement windows"),
+    # Baseline always comes first: elapsed time alone, and so any drifting sensor, separates it from stress.
+    # Amusement comes after the baseline as stress does.
+    Metric("accuracy_amusement", "share of stress and amusement windows classified correctly"),
     Metric("auroc_amusement", "AUROC of stress against amusement: both are active and come after rest"),
 )
 NAMES: tuple[str, ...] = tuple(metric.name for metric in METRICS)
 
 
 def pooled(scores: Scores) -> dict[str, float]:
-    """Each metric over all windows together, keyed by `NAMES`; NaN where it is undefined.
+    """Each metric over all windows together, keyed by `NAMES`; NaN if a metric is undefined.
 
-    Metrics of stress need a stress window; AUROC, balanced accuracy and macro F1 also one of rest; the
-    amusement metrics a window of stress and one of amusement; metrics of the score need finite scores.
+    Metrics of stress need a stress window. AUROC, balanced accuracy and macro F1 also need a rest window. The
+    amusement metrics need a stress window and an amusement window. Metrics of the score need finite scores.
     """
     stress, predicted = scores.stress, scores.predicted
     against = stress | (scores.condition == AMUSEMENT)
@@ -67,10 +74,11 @@ def pooled(scores: Scores) -> dict[str, float]:
 
 
 def per_subject(scores: Scores) -> pd.DataFrame:
-    """One row a tested (fold, subject), in the order of the file.
+    """One row per tested (fold, subject), in the order of the file.
 
     Columns: fold, subject, windows, stress_windows, then each metric of `NAMES`, NaN where undefined.
     """
+    # Not by subject alone: a protocol may test a subject in several folds, by different detectors.
     pairs = pd.MultiIndex.from_arrays([scores.fold, scores.subject])
     codes, tested = pairs.factorize()
     rows = []
@@ -82,10 +90,14 @@ def per_subject(scores: Scores) -> pd.DataFrame:
 
 
 def two_output_f1(stress: Bools, score: Floats, score_rest: Floats) -> float:
-    """The F1 of the published tables: both outputs, cut at one half, against the one-hot truth, flattened.
+    """The F1 of the published tables: both outputs, cut at 0.5, flattened against the one-hot truth.
 
-    For outputs that sum to one it is the accuracy of their decision, so a constant answer "rest" reaches the
-    share of rest. 0 when no output is ever on. Source: the code of Lange et al., Sensors 2024, 24(10):3052.
+    For outputs that sum to 1 it equals the accuracy, so that the constant answer "rest" reaches the share of
+    rest. 0 if no output is above 0.5. Source: the code of Lange et al., Sensors 2024, 24(10):3052.
+
+    >>> stress = np.array([True, False, False, False])
+    >>> two_output_f1(stress, score=np.zeros(4), score_rest=np.ones(4))
+    0.75
     """
     on_stress, on_rest = score > 0.5, score_rest > 0.5
     hits = int((on_stress & stress).sum() + (on_rest & ~stress).sum())
@@ -94,7 +106,11 @@ def two_output_f1(stress: Bools, score: Floats, score_rest: Floats) -> float:
 
 
 def auroc(stress: Bools, score: Floats) -> float:
-    """Area under the ROC curve of score (n) for stress (n); NaN without both classes or finite scores."""
+    """Area under the ROC curve of score (n) for stress (n); NaN without both classes or finite scores.
+
+    >>> auroc(np.array([True, False, True]), np.array([0.9, 0.2, 0.2]))
+    0.75
+    """
     if stress.all() or not stress.any() or not np.isfinite(score).all():
         return np.nan
     positive, negative = _by_score(stress, score)
@@ -103,7 +119,11 @@ def auroc(stress: Bools, score: Floats) -> float:
 
 
 def average_precision(stress: Bools, score: Floats) -> float:
-    """Precision summed over the steps of recall, highest score first; NaN without stress or finite scores."""
+    """Mean precision at each step of recall, weighted by the step; NaN without stress or finite scores.
+
+    >>> average_precision(np.array([True, False, False, True]), np.array([0.9, 0.5, 0.4, 0.3]))
+    0.75
+    """
     if not stress.any() or not np.isfinite(score).all():
         return np.nan
     positive, negative = (counts[::-1] for counts in _by_score(stress, score))
@@ -112,7 +132,7 @@ def average_precision(stress: Bools, score: Floats) -> float:
 
 
 def _by_score(stress: Bools, score: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Stress and rest windows at each distinct score, ascending: tied windows share one step."""
+    """Numbers of stress and of rest windows per distinct score, ascending, so that ties share one step."""
     values, step = np.unique(score, return_inverse=True)
     positive = np.bincount(step[stress], minlength=len(values))
     return positive, np.bincount(step, minlength=len(values)) - positive
@@ -128,6 +148,7 @@ def _decision_metrics(stress: Bools, predicted: Bools) -> dict[str, float]:
     return {
         "accuracy": (hits + quiet_hits) / total if total else np.nan,
         "balanced_accuracy": (hits / positive + quiet_hits / negative) / 2 if has_both else np.nan,
+        # Without alarms 0 and not NaN, which would leave a detector that never alarms out of means.
         "precision": hits / max(alarms, 1) if has_stress else np.nan,
         "recall": hits / positive if has_stress else np.nan,
         "f1": f1,

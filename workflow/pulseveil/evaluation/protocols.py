@@ -1,4 +1,4 @@
-"""Who trains and who is tested: protocols of evaluation, their folds, and the rows of each fold.
+"""Evaluation protocols: who trains and who is tested, the folds, and the rows of each fold.
 
 A new protocol is one class, registered as `pulseveil.protocols`.
 """
@@ -26,7 +26,7 @@ Outline = Mapping[str, tuple[str, ...]]
 
 
 class Fold(Settings):
-    """One split: its name, the subjects that train, the subjects that are tested."""
+    """One split into the subjects that train and the subjects that are tested."""
 
     name: str
     train_subjects: tuple[str, ...]
@@ -35,11 +35,11 @@ class Fold(Settings):
 
 @dataclass(frozen=True)
 class People:
-    """Whom an evaluation can train on and test.
+    """The subjects that an evaluation can train on and test.
 
-    `train`, `test`: outlines of the cohort that trains and of the cohort that is tested, which are the same
-    unless the evaluation has a `test_cohort`. `selection`: the study's `folds`, which narrows the left-out
-    subjects: "all", the first k, or names.
+    train, test: outlines of the cohort that trains and of the cohort that is tested; the same one unless the
+    evaluation has a `test_cohort`. selection: the study's `folds`, which limits the left-out subjects ("all",
+    the first k, or names).
     """
 
     train: Outline
@@ -49,7 +49,8 @@ class People:
     def left_out(self) -> tuple[str, ...]:
         """The subjects of the training cohort that `selection` leaves out, in the cohort's order.
 
-        Raises InputError when `selection` asks for subjects that the cohort lacks.
+        Raises:
+            InputError: `selection` names a subject or a number of subjects that the cohort does not have.
         """
         subjects = tuple(self.train)
         if self.selection == ALL:
@@ -66,12 +67,12 @@ class People:
         return tuple(s for s in subjects if s in self.selection)
 
     def without(self, *left_out: str) -> tuple[str, ...]:
-        """The subjects of the training cohort but for those left out."""
+        """The subjects of the training cohort except `left_out`."""
         return tuple(s for s in self.train if s not in left_out)
 
 
-class Asked(typing.Protocol):
-    """The keys of a study's evaluation that a protocol can look at."""
+class EvaluationKeys(typing.Protocol):
+    """The keys of a study's evaluation that a protocol can read."""
 
     @property
     def cohort(self) -> str:
@@ -80,12 +81,12 @@ class Asked(typing.Protocol):
 
     @property
     def test_cohort(self) -> str | None:
-        """The cohort that is tested, where it is another one."""
+        """The cohort that is tested, if it is not the cohort that trains."""
         ...
 
     @property
     def train(self) -> Train:
-        """Which windows train."""
+        """The windows that train: real, synthetic or both."""
         ...
 
     @property
@@ -97,17 +98,19 @@ class Asked(typing.Protocol):
 class EvaluationProtocol(typing.Protocol):
     """A rule of who trains and who is tested; a study selects it by its registered name in `test`.
 
-    `title` says in reports who is tested. A fold's name stands for its training subjects: within a cohort, no
-    other protocol gives the same name to other ones.
+    `title` describes the tested subjects in reports. The name of a fold identifies its training subjects: a
+    plan trains one generator per fold name, so no other protocol may give a name of the same cohort to other
+    training subjects.
     """
 
     title: ClassVar[str]
 
     @staticmethod
-    def check(evaluation: Asked) -> None:
-        """Raise InputError, which begins with the key, where an evaluation does not go with this protocol.
+    def check(evaluation: EvaluationKeys) -> None:
+        """Check the keys of an evaluation; by default the tested people belong to the cohort that trains.
 
-        Unless a protocol says otherwise, the tested people are of the cohort that trains.
+        Raises:
+            InputError: the keys do not fit this protocol; the message begins with the key.
         """
         if evaluation.test_cohort is not None:
             raise InputError(f"test_cohort: test {evaluation.test} tests `cohort` itself; leave this key out")
@@ -115,26 +118,39 @@ class EvaluationProtocol(typing.Protocol):
     @classmethod
     @abstractmethod
     def folds(cls, people: People) -> tuple[Fold, ...]:
-        """The folds, in the order of their runs; raises InputError when `people` do not allow the split."""
+        """The folds, in the order of their runs.
+
+        Raises:
+            InputError: `people` do not allow the split.
+        """
         ...
 
     @classmethod
     def shared_folds(cls, people: People) -> tuple[Fold, ...]:
-        """The folds of detectors that learn from a shared generator's windows alone, so of no fold's people.
+        """The folds of detectors that train only on the windows of one generator shared by all folds.
 
-        Unless a protocol says otherwise, these are `folds`, with a training each.
+        By default the same as `folds`, with one training each.
         """
         return cls.folds(people)
 
 
 class LeaveOneSubjectOut(EvaluationProtocol):
-    """Each fold tests one subject and trains on all others; `folds` of the study narrows the tested ones."""
+    """LOSO: each fold tests one subject and trains on all others; the study's `folds` limits the tested ones.
+
+    >>> outline = {name: ("baseline", "stress") for name in ("S1", "S2", "S3")}
+    >>> LeaveOneSubjectOut.folds(People(outline, outline, selection=1))
+    (Fold(name='S1', train_subjects=('S2', 'S3'), test_subjects=('S1',)),)
+    """
 
     title = "each left-out subject"
 
     @classmethod
     def folds(cls, people: People) -> tuple[Fold, ...]:
-        """One fold per left-out subject, named after that subject."""
+        """One fold per left-out subject, named after the subject.
+
+        Raises:
+            InputError: the cohort has fewer than 2 subjects, or lacks a selected one.
+        """
         if len(people.train) < 2:
             raise InputError("needs at least 2 subjects in the cohort")
         return tuple(
@@ -144,18 +160,31 @@ class LeaveOneSubjectOut(EvaluationProtocol):
 
     @classmethod
     def shared_folds(cls, people: People) -> tuple[Fold, ...]:
-        """A single fold: the training data come from no subject, so that one training tests all of them."""
+        """A single fold: with the same synthetic windows in all folds, one training tests everybody."""
         return (Fold(name=ALL, train_subjects=tuple(people.train), test_subjects=people.left_out()),)
 
 
 class OrderCrossed(EvaluationProtocol):
-    """Each fold tests the subjects with one order of conditions and trains on those with any other order."""
+    """Each fold tests the subjects with one order of conditions and trains on the subjects with other orders.
+
+    Under LOSO a detector can use elapsed time, because subjects share a few orders of conditions. Here the
+    tested order never occurs in training.
+
+    >>> outline = {"S1": ("baseline", "stress", "amusement"), "S2": ("baseline", "amusement", "stress")}
+    >>> folds = OrderCrossed.folds(People(outline, outline, "all"))
+    >>> [(fold.train_subjects, fold.test_subjects) for fold in folds]
+    [(('S1',), ('S2',)), (('S2',), ('S1',))]
+    """
 
     title = "subjects of the other order of conditions"
 
     @classmethod
     def folds(cls, people: People) -> tuple[Fold, ...]:
-        """One fold per order of conditions, named after the tested order."""
+        """One fold per order of conditions, named after the tested order.
+
+        Raises:
+            InputError: all subjects have the same order.
+        """
         orders: dict[str, tuple[str, ...]] = {}
         for subject, conditions in people.train.items():
             order = "-".join(conditions)
@@ -169,13 +198,17 @@ class OrderCrossed(EvaluationProtocol):
 
 
 class Transfer(EvaluationProtocol):
-    """One fold that trains on the whole cohort and tests everybody of `test_cohort`."""
+    """One fold that trains on the whole cohort and tests all subjects of `test_cohort`."""
 
     title = "another cohort"
 
     @staticmethod
-    def check(evaluation: Asked) -> None:
-        """Raise InputError where no other cohort is named."""
+    def check(evaluation: EvaluationKeys) -> None:
+        """Check that the evaluation names another cohort to test.
+
+        Raises:
+            InputError: `test_cohort` is missing or names the cohort that trains.
+        """
         if evaluation.test_cohort in (None, evaluation.cohort):
             raise InputError(
                 f"test_cohort: test {evaluation.test} needs another cohort to test; found "
@@ -189,10 +222,13 @@ class Transfer(EvaluationProtocol):
 
 
 def require_folds(folds: tuple[Fold, ...], people: People) -> None:
-    """Raise InputError where folds share a name, are of nobody, or are of others than `people`.
+    """Check the folds of a protocol, which can come from another package.
 
-    Protocols of other packages are not taken at their word.
+    Raises:
+        InputError: there is no fold, two folds share a name, a name holds a slash, or a fold has no subjects,
+            a subject twice or a subject outside `people`.
     """
+    # Names of folds become groups of HDF5 files, where a slash would nest them.
     names = [fold.name for fold in folds]
     if not names or len(set(names)) < len(names) or any(not name or "/" in name for name in names):
         raise InputError(f"expected at least one fold, and different names without a slash; found {names}")
@@ -210,7 +246,11 @@ def require_folds(folds: tuple[Fold, ...], people: People) -> None:
 
 
 def require_apart(folds: tuple[Fold, ...]) -> None:
-    """Raise InputError where a fold of one cohort tests somebody on whom it trains."""
+    """Check that no fold of one cohort tests a subject on whom it trains.
+
+    Raises:
+        InputError: a fold does.
+    """
     for fold in folds:
         both = set(fold.train_subjects).intersection(fold.test_subjects)
         if both:
@@ -226,10 +266,14 @@ def training_rows(
     generator_fold: str,
     subjects: int,
 ) -> FeatureSet:
-    """The rows that a detector of this fold learns from.
+    """The rows that a detector of this fold trains on.
 
-    Real rows are those of the fold's training subjects; synthetic rows are those of the first `subjects`
-    synthetic subjects generated by the generator of `generator_fold`.
+    Real rows: all rows of the fold's training subjects. Synthetic rows: all rows of the first `subjects`
+    synthetic subjects of the generator of `generator_fold`.
+
+    Raises:
+        InputError: the generator synthesized fewer subjects.
+        ValueError: `train` needs synthetic rows and `synthetic` is None.
     """
     parts = []
     if train != "synthetic":
@@ -249,12 +293,13 @@ def training_rows(
 
 
 def test_rows(real: FeatureSet, fold: Fold) -> FeatureSet:
-    """The rows that a detector of this fold is tested on; windows used for calibration are never tested."""
+    """The rows that a detector of this fold is tested on."""
+    # Without calibration windows: the scaling has used the knowledge that they are rest.
     return real.take(np.isin(real.subject, fold.test_subjects) & ~real.calibration)
 
 
 def with_input_noise(features: FeatureSet, scale: float, stream: Stream) -> FeatureSet:
-    """The rows with Laplace noise of `scale` added to spectra and statistics; scale 0 changes nothing.
+    """Rows with Laplace noise of `scale` added to spectra and statistics; scale 0 changes nothing.
 
     Source: the input-noise experiment of Lange et al., Sensors 2024, 24(10):3052 (training rows only).
     """

@@ -1,4 +1,4 @@
-"""Quality: how like real windows synthetic ones are, by measures with their floor between real people."""
+"""Quality: measures of the similarity of synthetic and real windows, with floors between real people."""
 
 # What other packages may use, in reading order.
 __all__ = [  # noqa: RUF022

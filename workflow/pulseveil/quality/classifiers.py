@@ -1,9 +1,8 @@
 """Two-sample tests by classifiers (Lopez-Paz and Oquab 2017), discriminative and predictive scores.
 
-The scores follow Yoon et al. 2019, with small models in place of their GRUs. Their networks would take longer
-to train than many a generator: an ensemble of trees decides in place of the first, a ridge regression on the
-last seconds predicts in place of the second. Numbers are not comparable with theirs; the floor beside each
-is.
+The scores follow Yoon et al. 2019, with small models instead of their GRUs, which would take longer to train
+than many generators: an ensemble of trees discriminates, and a ridge regression on the last seconds predicts.
+The numbers are therefore not comparable with published ones, only with the floor beside them.
 """
 
 from __future__ import annotations
@@ -16,37 +15,42 @@ from numpy.typing import NDArray
 from pulseveil.core.randomness import Stream, child, generator, integer_seed
 from pulseveil.quality.samples import Pair
 
-# Kept out of the module's imports: plans need this package's names, not scikit-learn.
+# The functions below import scikit-learn themselves: the summary imports this package only for titles.
 
 Windows = NDArray[np.float32]
 Subjects = NDArray[np.str_]
 
 
 class Decisions(NamedTuple):
-    """How right each decision was (n), 0 to 1, and whose window it was about (n)."""
+    """Decisions about n windows: correct (n), from 0 (wrong) to 1, and the subject (n) of each window."""
 
     correct: NDArray[np.float64]
     subject: Subjects
 
 
 def two_sample_score(real: Windows, synthetic: Windows, stream: Stream, neighbours: int = 1) -> float:
-    """Leave-one-out accuracy with which nearest neighbours tell real from synthetic windows: .5 is ideal.
+    """Leave-one-out accuracy of k nearest neighbours between real and synthetic windows: .5 is ideal.
 
-    real (n, ...), synthetic (m, ...); equally many of both are used, drawn at random from the larger set;
-    Euclidean distance of the flattened windows. 1 means that they are told apart without error, values near
-    0 that synthetic windows repeat real ones. A draw among the neighbours counts half. `neighbours` 2 is the
-    number that the published study selects its checkpoints by.
+    real (n, ...), synthetic (m, ...); Euclidean distance of the flattened windows. Both sides are reduced at
+    random to the same number. 1: the sides are separated without error. Near 0: synthetic windows repeat real
+    ones. A tie among the neighbours counts half. The published study selects its checkpoints with 2
+    `neighbours`.
+
+    >>> from pulseveil.core.randomness import root_stream
+    >>> real = np.arange(20, dtype=np.float32)[:, np.newaxis]
+    >>> two_sample_score(real, real + 100, root_stream(0))
+    1.0
     """
     of_real, of_synthetic = _equal(real, synthetic, stream)
     return float(_votes(real[of_real], synthetic[of_synthetic], neighbours).mean())
 
 
 def nearest_neighbour(pair: Pair, stream: Stream) -> Decisions:
-    """The decisions of `two_sample_score` with one neighbour, window by window.
+    """The decisions of `two_sample_score` with one neighbour, per window.
 
-    Windows of one person are alike, and overlapping ones more so: their neighbours are their own kind, which
-    lifts value and floor above .5. More windows come nearer to each other: values rise with n where the sides
-    differ.
+    Windows of one person are similar, and overlapping windows even more. Their nearest neighbours are on
+    their own side, which raises value and floor above .5. If the sides differ, values rise with n, because
+    more windows have nearer neighbours.
     """
     chosen = _equal(pair.real.windows, pair.other.windows, stream)
     real, other = (sample.take(rows) for sample, rows in zip(pair, chosen, strict=True))
@@ -56,10 +60,10 @@ def nearest_neighbour(pair: Pair, stream: Stream) -> Decisions:
 
 
 def logistic(pair: Pair, stream: Stream) -> Decisions | None:
-    """Decisions of a logistic regression about windows of people that it was not fitted to; .5 is ideal.
+    """Decisions of a logistic regression about people that it was not fitted to; accuracy .5 is ideal.
 
-    Sees differences of means that neighbours overlook in many dimensions. None with fewer than two people on
-    a side.
+    It detects differences of means that nearest neighbours miss in many dimensions. None if a side has fewer
+    than two people.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -71,9 +75,10 @@ def logistic(pair: Pair, stream: Stream) -> Decisions | None:
 
 
 def unseen_people(pair: Pair, model: Any, stream: Stream) -> Decisions | None:
-    """Decisions of a classifier, by cross-validation in two parts that share no person.
+    """Decisions of a classifier by 2-fold cross-validation, stratified, without a person in both parts.
 
-    Fewer windows to fit to make it err more: values rise with n.
+    Values rise with n, because a classifier errs less with more windows to fit. None if a side has fewer than
+    two people.
     """
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
@@ -81,23 +86,26 @@ def unseen_people(pair: Pair, model: Any, stream: Stream) -> Decisions | None:
         return None
     rows = np.concatenate([sample.windows.reshape(len(sample.windows), -1) for sample in pair])
     is_real = np.repeat([True, False], [len(sample.windows) for sample in pair])
+    # Groups by person: otherwise a classifier could recognise a person's windows instead of their side.
     subject = np.concatenate([_named(pair.real.subject, "real"), pair.other.subject])
     parts = StratifiedGroupKFold(n_splits=2, shuffle=True, random_state=integer_seed(child(stream, "parts")))
-    said = cross_val_predict(model, rows, is_real, groups=subject, cv=parts)
-    return Decisions((said == is_real).astype(np.float64), subject)
+    predicted = cross_val_predict(model, rows, is_real, groups=subject, cv=parts)
+    return Decisions((predicted == is_real).astype(np.float64), subject)
 
 
 def _equal(real: Windows, synthetic: Windows, stream: Stream) -> list[NDArray[np.intp]]:
-    """Equally many rows of both, at random."""
+    """Random indices of equally many rows of both sides."""
+    # With unequal sides, chance alone would exceed .5: most neighbours belong to the larger side.
     n = min(len(real), len(synthetic))
     rng = generator(child(stream, "rows"))
     return [np.sort(rng.permutation(len(rows))[:n]) for rows in (real, synthetic)]
 
 
 def _votes(real: Windows, other: Windows, neighbours: int) -> NDArray[np.float64]:
-    """1 where most neighbours of a window are of its own side, .5 for a draw (n + m)."""
+    """Per window (n + m): 1 if most of its neighbours are on its own side, .5 for a tie, else 0."""
     from sklearn.neighbors import NearestNeighbors
 
+    # Brute force, because search trees gain nothing in hundreds of dimensions.
     rows = np.concatenate([real.reshape(len(real), -1), other.reshape(len(other), -1)])
     is_real = np.repeat([True, False], [len(real), len(other)])
     found = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(rows)
@@ -107,7 +115,7 @@ def _votes(real: Windows, other: Windows, neighbours: int) -> NDArray[np.float64
 
 
 def _named(subject: Subjects, side: str) -> Subjects:
-    """Names that the other side does not have."""
+    """Subjects with the side in front, so that no name occurs on both sides."""
     return np.char.add(f"{side} ", subject)
 
 
@@ -117,9 +125,9 @@ _PENALTY = 1.0
 
 
 def discriminator(pair: Pair, stream: Stream) -> Decisions | None:
-    """Decisions of extremely randomised trees between both sides; the score is |accuracy - .5|, 0 is ideal.
+    """Decisions of extremely randomised trees; the discriminative score is |accuracy - .5|, 0 is ideal.
 
-    None with fewer than two people on a side.
+    None if a side has fewer than two people.
     """
     from sklearn.ensemble import ExtraTreesClassifier
 
@@ -129,10 +137,15 @@ def discriminator(pair: Pair, stream: Stream) -> Decisions | None:
 
 
 def prediction_errors(train: NDArray[np.float32], tested: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Mean absolute error (n) of the next sample of all channels, in each tested window (n, time, channels).
+    """Mean absolute error (n) of predicting the next sample, per tested window (n, time, channels).
 
-    A ridge regression on the last five samples of all channels, fitted to windows `train`. 0 is ideal, what
-    real windows reach on other people's is the floor. Nearly free of n.
+    A ridge regression predicts all channels from their last five samples; it is fitted to the windows `train`
+    (m, time, channels). 0 is ideal; the floor is the error of a model of real windows on other people.
+    Hardly depends on the number of windows.
+
+    >>> ramps = np.arange(80, dtype=np.float32).reshape(2, 40, 1)
+    >>> bool((prediction_errors(ramps, ramps) < 0.01).all())
+    True
     """
     from sklearn.linear_model import Ridge
 
@@ -144,7 +157,7 @@ def prediction_errors(train: NDArray[np.float32], tested: NDArray[np.float32]) -
 
 
 def _steps(windows: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The last samples (n * steps, lags * channels) before each sample (n * steps, channels)."""
+    """Last samples (n * steps, lags * channels) as inputs, next samples (n * steps, channels) as targets."""
     time, channels = windows.shape[1:]
     seen = np.lib.stride_tricks.sliding_window_view(windows.astype(np.float64), _LAGS, axis=1)
     inputs = seen[:, : time - _LAGS].reshape(-1, channels * _LAGS)

@@ -1,4 +1,4 @@
-"""How far apart values, power spectra and correlations of real and synthetic windows lie."""
+"""Distances between values, power spectra and correlations of real and synthetic windows."""
 
 from __future__ import annotations
 
@@ -17,11 +17,18 @@ def wasserstein(
 ) -> Estimate:
     """First Wasserstein distance between values of one signal (n, time) and (m, time), in the signal's unit.
 
-    `subject` (n): whose real window each is. 0 for equal distributions; values fall with more windows.
+    subject: (n) of the real windows, for the interval. 0 for equal distributions; values fall with more
+    windows.
+
+    >>> from pulseveil.core.randomness import root_stream
+    >>> real = np.arange(8, dtype=np.float32).reshape(2, 4)
+    >>> wasserstein(real, real + 3, np.array(["S1", "S1"]), root_stream(0))
+    Estimate(value=3.0, low=nan, high=nan)
     """
     from scipy.stats import wasserstein_distance
 
     value = float(wasserstein_distance(real.ravel(), other.ravel()))
+    # The value is exact. Its interval uses distribution functions on a grid, which are sums over people.
     grid = _grid(real, other)
     widths = np.diff(grid)
     shape = _shares_below(other, grid).mean(axis=0)
@@ -38,11 +45,12 @@ def kolmogorov_smirnov(
 ) -> Estimate:
     """Kolmogorov-Smirnov statistic of one signal's values (n, time) and (m, time): largest gap of the CDFs.
 
-    Its p value is left out: samples of one window, and windows of one person, are not independent. 0 for
-    equal distributions, 1 for disjoint ones; values fall with more windows.
+    0 for equal distributions, 1 for disjoint ones; values fall with more windows. There is no p value,
+    because samples of one window, and windows of one person, are not independent.
     """
     from scipy.stats import ks_2samp
 
+    # `method` concerns only the unused p value, whose exact computation is slow.
     value = float(ks_2samp(real.ravel(), other.ravel(), method="asymp").statistic)
     grid = _grid(real, other)
     shape = _shares_below(other, grid).mean(axis=0)
@@ -54,32 +62,37 @@ def kolmogorov_smirnov(
 
 
 def _grid(real: NDArray[np.float32], other: NDArray[np.float32]) -> Array:
-    """Levels at which the interval's distribution functions are read: quantiles of both sides together."""
+    """Levels at which distribution functions are evaluated for the interval: quantiles of both sides."""
     values = np.concatenate([real.ravel(), other.ravel()]).astype(np.float64)
     return np.unique(np.quantile(values, np.linspace(0, 1, _LEVELS)))
 
 
 def _shares_below(values: NDArray[np.float32], grid: Array) -> Array:
-    """Share of each window's values (n, time) that are at most each level (n, levels)."""
+    """Share (n, levels) of each window's values (n, time) that are at most the level."""
     ordered = np.sort(values.astype(np.float64), axis=1)
     counts = np.stack([np.searchsorted(row, grid, side="right") for row in ordered])
     return np.asarray(counts / values.shape[1], dtype=np.float64)
 
 
 def _totals(real: NDArray[np.float32], subject: NDArray[np.str_], grid: Array) -> Array:
-    """The shares of each person's windows, and their number (subjects, levels + 1)."""
+    """Per-person sums of the shares, and the number of windows last (subjects, levels + 1)."""
     shares = _shares_below(real, grid)
     return by_subject(np.hstack([shares, np.ones((len(shares), 1))]), subject)
 
 
-# Power below this share of the real signal's mean power counts as this much: silence is 60 dB down.
+# Floor of the power as a share of the real signal's mean power: -60 dB, so that the logarithm stays finite.
 _SILENCE = 1e-6
 
 
 def power_spectra(windows: NDArray[np.float32], rate_hz: float) -> tuple[Array, Array]:
-    """Frequencies (f) in Hz, without 0, and the power of each window and channel (n, f, channels).
+    """Frequencies (f) in Hz, without 0, and the power (n, f, channels) in squared units of the signal per Hz.
 
-    Periodogram of the window less its mean, Hann window: squared units of the signal per Hz.
+    Periodogram of windows (n, time, channels) less their mean, with a Hann window.
+
+    >>> wave = np.sin(2 * np.pi * 0.25 * np.arange(60))[np.newaxis, :, np.newaxis]
+    >>> frequency, power = power_spectra(wave, rate_hz=1.0)
+    >>> float(frequency[power[0, :, 0].argmax()])
+    0.25
     """
     from scipy.signal import periodogram
 
@@ -90,10 +103,11 @@ def power_spectra(windows: NDArray[np.float32], rate_hz: float) -> tuple[Array, 
 
 
 def spectral_distance(real: Array, other: Array, subject: NDArray[np.str_], stream: Stream) -> Estimate:
-    """Mean absolute difference over frequencies of the mean spectra of real (n, f) and other (m, f), in dB.
+    """Mean absolute difference (dB) over frequencies of the mean spectra of real (n, f) and other (m, f).
 
-    `subject` (n): whose real window each is. 0 is ideal; falls with more windows.
+    subject: (n) of the real windows, for the interval. 0 is ideal; values fall with more windows.
     """
+    # `tiny` keeps the floor above 0 for a signal that never changes.
     floor = _SILENCE * max(float(real.mean()), float(np.finfo(np.float64).tiny))
     reference = _decibel(other.mean(axis=0), floor)
 
@@ -110,7 +124,7 @@ def _decibel(power: Array, floor: float) -> Array:
 
 
 def correlation_matrix(sample: Sample) -> Array:
-    """Pearson correlations (channels + 1, channels + 1) over all samples; the last row is that with stress.
+    """Pearson correlations (channels + 1, channels + 1) over all samples of all windows, stress last.
 
     0 for a signal that never changes.
     """
@@ -118,10 +132,10 @@ def correlation_matrix(sample: Sample) -> Array:
 
 
 def correlation_distance(pair: Pair, stream: Stream) -> Estimate:
-    """Mean absolute difference of the two sides' correlations over all pairs, 0 to 2.
+    """Mean absolute difference of the two sides' correlations over all pairs of signals and label, 0 to 2.
 
-    The published study's number: 21 pairs of six signals and the label. Biased up by chance where people are
-    few, hardly by n.
+    As in the published study, with 21 pairs of six signals and the label. Chance raises the value if people
+    are few; the number of windows hardly matters.
     """
     size = pair.real.windows.shape[2] + 1
     pairs = np.triu_indices(size, 1)
@@ -134,7 +148,7 @@ def correlation_distance(pair: Pair, stream: Stream) -> Estimate:
 
 
 def _moments(sample: Sample) -> Array:
-    """Of each window the number, sums and sums of products of its samples (n, 1 + k + k * k)."""
+    """Per window: number, sums and sums of products of its samples (n, 1 + k + k * k)."""
     n, time, _ = sample.windows.shape
     label = np.broadcast_to(sample.stress[:, np.newaxis, np.newaxis], (n, time, 1))
     values = np.concatenate([sample.windows.astype(np.float64), label.astype(np.float64)], axis=2)
@@ -149,7 +163,7 @@ def _matrix(totals: NDArray[np.float64], size: int) -> Array:
     products = totals[..., size + 1 :].reshape(*totals.shape[:-1], size, size) / count[..., np.newaxis]
     covariance = products - means[..., :, np.newaxis] * means[..., np.newaxis, :]
     variance = np.diagonal(covariance, axis1=-2, axis2=-1)
-    # What rounding leaves of the variance of a constant signal is no variation.
+    # The variance of a constant signal is not exactly 0 after rounding: it counts as 0 below this bound.
     scale = np.where(variance > 1e-9 * np.maximum(1, means**2), np.sqrt(np.abs(variance)), np.inf)
     found = covariance / (scale[..., :, np.newaxis] * scale[..., np.newaxis, :])
     return np.asarray(np.where(np.eye(size, dtype=bool), 1.0, found))

@@ -1,4 +1,4 @@
-"""A measure with its interval over the people whose windows were compared."""
+"""Intervals of measures by the bootstrap over people."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BATCH = 50
 
 
 class Estimate(NamedTuple):
-    """A value and the ends of its 95 % interval, NaN where none is defined."""
+    """A value and the ends of its 95 % interval; NaN if no interval is defined."""
 
     value: float
     low: float = math.nan
@@ -33,26 +33,28 @@ def by_subject(values: NDArray[np.floating], subject: NDArray[np.str_]) -> Array
 
 
 def over_subjects(sums: Array, statistic: Callable[[Array], Array], stream: Stream) -> Estimate:
-    """A statistic of sums over subjects (subjects, ...), and its percentile interval when they are resampled.
+    """A statistic of sums over subjects (subjects, ...), with its percentile bootstrap interval.
 
-    `statistic` takes totals (..., k) of the sums (subjects, k). Windows of one person are alike: people, not
-    windows, are drawn. A distance has a bias: people drawn twice differ more from the rest than people do, so
-    that near the floor the interval can lie above the value.
+    `statistic` maps totals (..., k) of the sums (subjects, k) to values (...). A bootstrap sample contains
+    some people twice, which makes a distance larger: near the floor the interval can lie above the value.
+    With one person there is no interval.
     """
     from scipy.stats import bootstrap
 
+    # People are resampled, not windows: windows of one person are not independent. Sums per person make a
+    # bootstrap sample a sum over people, without its windows.
     people = len(sums)
     flat = sums.reshape(people, -1)
     value = float(statistic(flat.sum(axis=0)))
     if people < 2:
         return Estimate(value)
 
-    def of_drawn(drawn: NDArray[np.intp], axis: int) -> Array:
-        return statistic(flat[drawn].sum(axis=axis - 1))
+    def of_resampled(chosen: NDArray[np.intp], axis: int) -> Array:
+        return statistic(flat[chosen].sum(axis=axis - 1))
 
     found: Any = bootstrap(
         (np.arange(people),),
-        of_drawn,
+        of_resampled,
         n_resamples=_RESAMPLES,
         batch=_BATCH,
         vectorized=True,
@@ -63,12 +65,17 @@ def over_subjects(sums: Array, statistic: Callable[[Array], Array], stream: Stre
 
 
 def mean(values: NDArray[np.floating], subject: NDArray[np.str_], stream: Stream) -> Estimate:
-    """The mean of values (n) over windows, with its interval over the people `subject` (n)."""
+    """Mean of values (n) over windows, with its interval over the people `subject` (n).
+
+    >>> from pulseveil.core.randomness import root_stream
+    >>> mean(np.array([1.0, 0.0]), np.array(["S1", "S1"]), root_stream(0))
+    Estimate(value=0.5, low=nan, high=nan)
+    """
     return over_subjects(_sums_and_counts(values, subject), _ratio, stream)
 
 
 def distance_from_half(values: NDArray[np.floating], subject: NDArray[np.str_], stream: Stream) -> Estimate:
-    """How far the mean of values (n) is from one half, with its interval over the people `subject` (n)."""
+    """Distance of the mean of values (n) from 0.5, with its interval over the people `subject` (n)."""
     sums = _sums_and_counts(values, subject)
     return over_subjects(sums, lambda totals: np.abs(_ratio(totals) - 0.5), stream)
 

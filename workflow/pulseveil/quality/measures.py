@@ -1,4 +1,4 @@
-"""All measures of a pair, the same for synthetic windows, for the floor and for held-out people."""
+"""All measures of a pair of samples: the same for synthetic windows, the floor and held-out people."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pulseveil.quality.samples import Pair, Sample
 ALL = "all"
 CLASSES: Mapping[str, bool] = {"not_stress": False, "stress": True}
 
-# How readers' tables name the measures, in their order; arrows say which way is better.
+# Titles of the measures in tables, in their order; arrows show the better direction or the ideal value.
 TITLES: Mapping[str, str] = {
     "two_sample_1nn": "1-NN accuracy → ½",
     "two_sample_logistic": "Logistic accuracy → ½",
@@ -45,7 +45,7 @@ TITLES: Mapping[str, str] = {
 
 
 class Key(NamedTuple):
-    """What a number is about; `all` stands for the signals, or the conditions, taken together."""
+    """Key of a number: measure, signal and condition; `all` means all signals or conditions together."""
 
     measure: str
     signal: str = ALL
@@ -56,9 +56,10 @@ Measured = Mapping[Key, Estimate]
 
 
 def measure_people(pair: Pair, stream: Stream) -> Measured:
-    """The measures that need no more than one other person: nearest neighbours and what lies in real balls.
+    """The measures that one other person is enough for: nearest neighbours, precision and density.
 
-    Windows are scaled; distances are Euclidean, of whole windows (flattened).
+    Windows must be scaled, because distances are Euclidean distances of flattened windows. Empty if a side
+    has no more than `NEIGHBOURS` windows.
     """
     found = {}
     if min(map(_size, pair)) > NEIGHBOURS:
@@ -75,9 +76,9 @@ def measure_people(pair: Pair, stream: Stream) -> Measured:
 def measure(
     pair: Pair, channels: Sequence[str], rate_hz: float, bandwidth: float, stream: Stream
 ) -> Measured:
-    """All measures of a pair of equally many windows; those that are not defined for it are left out.
+    """All measures of a pair of equally many windows, without measures that are undefined for the pair.
 
-    `bandwidth`: that of the kernel, one for all pairs that are to be compared.
+    bandwidth: of the MMD's kernel; MMDs are comparable only with the same bandwidth.
     """
     found = dict(measure_people(pair, stream))
     for name, decisions, statistic in (
@@ -104,7 +105,7 @@ def measure(
 
 
 def kernel_bandwidth(real: Sample) -> float:
-    """The median distance of real windows; 1 where there are not two different ones."""
+    """Median distance between real windows; 1 if no two windows differ."""
     distance = median_distance(_rows(real)) if _size(real) > 1 else 0.0
     return distance if distance > 0 else 1.0
 

@@ -1,4 +1,4 @@
-"""Distances to the nearest windows of the other side: precision, recall, density, coverage, MMD.
+"""Measures from distances between windows: nearest neighbours, precision, recall, density, coverage, MMD.
 
 Maximum mean discrepancy (MMD) compares two distributions in the space of a kernel (Gretton et al. 2012).
 """
@@ -16,9 +16,12 @@ Rows = NDArray[np.floating]
 def nearest_distances(rows: Rows, among: Rows) -> NDArray[np.float64]:
     """Euclidean distance (n) of each row (n, k) to its nearest row `among` (m, k).
 
-    From synthetic to real: values below those of held-out people hint at copies of training windows. From
-    real to synthetic: large values hint at windows that are never generated. Falls with more rows `among`.
-    Fidelity, not privacy: neither small nor large values bound what an attacker can learn.
+    From synthetic to real: smaller values than for held-out people suggest copies of training windows. From
+    real to synthetic: large values suggest windows that are never generated. Values fall with more rows
+    `among`. This measures fidelity, not privacy: no value bounds what an attacker can learn.
+
+    >>> nearest_distances(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0], [6.0, 8.0]]))
+    array([5.])
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -30,7 +33,7 @@ NEIGHBOURS = 5
 
 
 class Support(NamedTuple):
-    """Of each other row (m) precision and density, of each real row (n) recall and coverage."""
+    """precision, density: one value per other row (m). recall, coverage: one value per real row (n)."""
 
     precision: NDArray[np.float64]
     density: NDArray[np.float64]
@@ -39,15 +42,25 @@ class Support(NamedTuple):
 
 
 def support(real: Rows, other: Rows, neighbours: int = NEIGHBOURS) -> Support:
-    """Where real rows (n, k) and other rows (m, k) lie in each other's balls; means are the measures.
+    """Precision, density, recall and coverage of real rows (n, k) and other rows (m, k), per row.
 
-    The ball of a row reaches to its `neighbours`-th neighbour on its own side. Precision: the row lies in
-    some real ball; recall: the real row lies in some ball of the other side (Kynkaanniemi et al. 2019).
-    Density: in how many real balls the row lies, over `neighbours`, so that it can exceed 1; coverage: the
-    real row's ball holds some row of the other side (Naeem et al. 2020). Balls shrink with n: compare equal
-    sizes only. A sample drawn to its mean has high precision and density and low recall; a wide, noisy
-    one has large balls of its own and high recall, which coverage does not mistake.
-    Raises ValueError where a side has no more than `neighbours` rows.
+    The ball of a row reaches to its `neighbours`-th nearest neighbour on its own side.
+
+    - precision: 1 if the other row lies in a real ball; recall: 1 if the real row lies in a ball of the other
+      side (Kynkaanniemi et al. 2019).
+    - density: number of real balls that contain the other row, divided by `neighbours`, so that it can exceed
+      1; coverage: 1 if the real row's ball contains another row (Naeem et al. 2020).
+
+    The means are the measures. Balls shrink with n: compare equal sizes only. A sample shrunk to its mean has
+    high precision and density and low recall. A wide, noisy sample has large balls and high recall, but low
+    coverage.
+
+    >>> real, collapsed = np.arange(8.0)[:, np.newaxis], np.full((8, 1), 3.5)
+    >>> [float(values.mean()) for values in support(real, collapsed, neighbours=1)]
+    [1.0, 2.0, 0.0, 0.25]
+
+    Raises:
+        ValueError: a side has no more than `neighbours` rows.
     """
     from scipy.spatial.distance import cdist
 
@@ -65,12 +78,17 @@ def support(real: Rows, other: Rows, neighbours: int = NEIGHBOURS) -> Support:
 
 
 def _radii(distance: NDArray[np.float64], neighbours: int) -> NDArray[np.float64]:
-    """Distance (n) to the k-th neighbour; each row is its own nearest."""
+    """Distance (n) to the k-th nearest neighbour."""
+    # Index k and not k - 1, because each row is its own nearest at distance 0.
     return np.asarray(np.partition(distance, neighbours, axis=1)[:, neighbours])
 
 
 def median_distance(rows: Rows) -> float:
-    """The median Euclidean distance between two of the rows (n, k): the usual bandwidth of the kernel."""
+    """Median Euclidean distance between two of the rows (n, k): the usual bandwidth of the kernel.
+
+    >>> median_distance(np.array([[0.0], [1.0], [3.0]]))
+    2.0
+    """
     from scipy.spatial.distance import pdist
 
     return float(np.median(pdist(rows)))
@@ -79,8 +97,8 @@ def median_distance(rows: Rows) -> float:
 def mmd2(real: Rows, other: Rows, bandwidth: float) -> float:
     """Squared maximum mean discrepancy of rows (n, k) and (m, k) for the Gaussian kernel.
 
-    The unbiased estimate (Gretton et al. 2012, equation 3): its mean is free of n, and it can be below 0
-    where both sides come from one distribution. `bandwidth` is the kernel's SD, in the unit of distances.
+    The unbiased estimate (Gretton et al. 2012, equation 3): its expectation does not depend on n, and it can
+    be negative if both sides have the same distribution. bandwidth: the kernel's SD, in units of distance.
     """
     from sklearn.metrics.pairwise import rbf_kernel
 
@@ -90,6 +108,6 @@ def mmd2(real: Rows, other: Rows, bandwidth: float) -> float:
 
 
 def _mean_of_pairs(kernel: NDArray[np.floating]) -> float:
-    """The mean over pairs of different rows."""
+    """Mean of a kernel matrix (n, n) over pairs of different rows."""
     n = len(kernel)
     return float((kernel.sum() - np.trace(kernel)) / (n * (n - 1)))

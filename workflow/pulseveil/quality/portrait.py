@@ -1,6 +1,6 @@
-"""What the figures of a generator are drawn from: histograms, spectra, correlations and maps.
+"""Data of a generator's quality figures: histograms, spectra, correlations and maps.
 
-A map shows windows as points of a plane, by principal components and t-SNE.
+A map shows windows as points in a plane, by principal components and by t-SNE.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ class Map(NamedTuple):
 
 
 def principal_components(pair: Pair) -> tuple[Map, NDArray[np.float64]]:
-    """Both sides on the first two principal components of the real windows, and the variance share of each.
+    """Both sides on the first two principal components of the real windows, and their shares of variance (2).
 
-    Fitted to real windows alone, all signals and samples of a window being one row.
+    The components are fitted to the flattened real windows only.
     """
     from sklearn.decomposition import PCA
 
     rows = [sample.windows.reshape(len(sample.windows), -1) for sample in pair]
+    # Not the solver `auto`, which is a randomized one for large inputs.
     model = PCA(n_components=2, svd_solver="full").fit(rows[0])
     points = [model.transform(side).astype(np.float32) for side in rows]
     return Map(*points), np.asarray(model.explained_variance_ratio_, dtype=np.float64)
@@ -47,9 +48,9 @@ def principal_components(pair: Pair) -> tuple[Map, NDArray[np.float64]]:
 def neighbour_map(pair: Pair, stream: Stream) -> Map:
     """Both sides on one t-SNE map (van der Maaten and Hinton 2008).
 
-    The map is made of both sides together, as published: t-SNE has no place for points that it was not made
-    of. Principal components of the real windows (30) come first, perplexity is 40. Distances between far
-    groups mean nothing.
+    Both sides are embedded together, as published, because t-SNE cannot add points to an existing map.
+    Windows are first reduced to 30 principal components of the real windows; the perplexity is 40. Distances
+    between distant groups have no meaning.
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
@@ -58,6 +59,7 @@ def neighbour_map(pair: Pair, stream: Stream) -> Map:
     n = sum(map(len, rows))
     model = PCA(min(_COMPONENTS, *rows[0].shape), svd_solver="full").fit(rows[0])
     tsne = TSNE(
+        # A perplexity needs about three times as many neighbours.
         perplexity=min(_PERPLEXITY, (n - 1) / 3),
         max_iter=_ITERATIONS,
         init="pca",
@@ -68,7 +70,7 @@ def neighbour_map(pair: Pair, stream: Stream) -> Map:
 
 
 _BINS = 40
-# Rare extremes would leave the histograms a few filled bins.
+# Quantiles shown: with the extremes, nearly all values would fall into a few bins.
 _SHOWN = (0.005, 0.995)
 
 
@@ -82,7 +84,10 @@ def portray(
     keys: Mapping[str, str | int],
     stream: Stream,
 ) -> Portrait:
-    """The portrait of equally many real and synthetic windows; `scaled` are the same ones, for the maps."""
+    """The portrait of equally many real and synthetic windows.
+
+    scaled: the same windows with comparable signals, for the maps, which rest on Euclidean distances.
+    """
     edges = _edges(pair)
     real_power, synthetic_power = (power_spectra(sample.windows, rate_hz)[1].mean(axis=0) for sample in pair)
     components, explained = principal_components(scaled)
@@ -110,15 +115,16 @@ def portray(
 
 
 def _edges(pair: Pair) -> NDArray[np.float64]:
-    """Edges (channels, bins + 1) of equal bins from the lower to the upper quantiles of either side."""
+    """Edges (channels, bins + 1) of equal bins between the extreme quantiles of both sides."""
     ends = [np.quantile(sample.windows, _SHOWN, axis=(0, 1)) for sample in pair]
     low, high = np.minimum(ends[0][0], ends[1][0]), np.maximum(ends[0][1], ends[1][1])
+    # A constant signal still needs bins of positive width.
     high = np.where(high > low, high, low + 1)
     return np.linspace(low, high, _BINS + 1, axis=1).astype(np.float64)
 
 
 def _densities(sample: Sample, edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Densities (classes, channels, bins) over all values, those beyond the edges too; 0 without windows."""
+    """Densities (classes, channels, bins); values beyond the edges count in the total. 0 without windows."""
     found = np.zeros((len(CLASSES), edges.shape[0], edges.shape[1] - 1))
     for i, stress in enumerate(CLASSES.values()):
         windows = sample.windows[sample.stress == stress]

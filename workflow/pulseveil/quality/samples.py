@@ -1,4 +1,4 @@
-"""What is compared: equally many windows of both sides, and real halves, which give the floors."""
+"""Samples to compare: equally many real and synthetic windows, and halves of the real people as floors."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from pulseveil.core.contracts import subject_order
 from pulseveil.core.randomness import Stream, child, generator
 
-# Enough for stable values; distances between all pairs of rows stay cheap.
+# Enough for stable values, and few enough for distances between all pairs of rows.
 MOST_ROWS = 500
-# One division of few people into halves says little: it depends on who is in which.
+# With few people, one random division into halves depends on who falls into which half.
 HALVINGS = 5
 
 
 class Sample(NamedTuple):
-    """Windows (n, time, channels) float32, whether each is stress (n), and whose each is (n)."""
+    """Windows (n, time, channels) float32 with stress (n) bool and subject (n) str."""
 
     windows: NDArray[np.float32]
     stress: NDArray[np.bool_]
@@ -30,17 +30,18 @@ class Sample(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Real windows, and the windows that are compared with them: synthetic ones, or those of other people."""
+    """Real windows, and the windows compared with them: synthetic windows, or windows of other people."""
 
     real: Sample
     other: Sample
 
 
 class Comparisons(NamedTuple):
-    """`synthetic`: training windows against synthetic ones; `floors`: halves of the people against the rest.
+    """The pairs to measure.
 
-    `held_out`: training windows against those of people that the generator never saw, as many as there are.
-    There is no floor for a single person, and None where nobody was held out.
+    synthetic: training windows and synthetic windows. floors: one half of the training people and the other
+    half; empty for a single person. held_out: training windows and all windows of people that the generator
+    never saw; None if nobody is held out.
     """
 
     synthetic: Pair
@@ -49,32 +50,34 @@ class Comparisons(NamedTuple):
 
 
 def compare(training: Sample, synthetic: Sample, held_out: Sample | None, stream: Stream) -> Comparisons:
-    """Draw the windows to compare: of each class equally many in all samples, `MOST_ROWS` at most.
+    """Choose the windows to compare: equally many of each class in all samples, at most `MOST_ROWS` each.
 
-    The share of stress among synthetic windows is chosen by who samples them, so it is not compared. Measures
-    that depend on the number of windows do so alike in value and floor. A half has fewer people than the
-    whole, so that chance makes halves differ more: floors err to the side of generators.
+    Equal numbers make value and floor comparable, because many measures depend on the number of windows. The
+    share of stress among synthetic windows is not compared, because the user chooses it. A half has fewer
+    people than the whole, so that halves differ more by chance: floors err in favour of generators.
     """
     halvings = list(_halvings(training, stream))
     counts = class_counts(training, synthetic, *(half for halving in halvings for half in halving))
-    real = draw(training, counts, child(stream, "real"))
-    generated = draw(synthetic, counts, child(stream, "synthetic"))
+    real = stratified_sample(training, counts, child(stream, "real"))
+    generated = stratified_sample(synthetic, counts, child(stream, "synthetic"))
     floors = [
-        Pair(*(draw(half, counts, child(stream, "half", i, j)) for j, half in enumerate(halving)))
+        Pair(
+            *(stratified_sample(half, counts, child(stream, "half", i, j)) for j, half in enumerate(halving))
+        )
         for i, halving in enumerate(halvings)
     ]
     return Comparisons(Pair(real, generated), tuple(floors), held_out and Pair(real, held_out))
 
 
 def class_counts(*samples: Sample) -> tuple[int, int]:
-    """How many windows (not stress, stress) all samples can give, scaled down to `MOST_ROWS` together."""
+    """Numbers of windows (not stress, stress) that every sample has, scaled down to `MOST_ROWS` in total."""
     counts = [min(int(np.sum(sample.stress == stress)) for sample in samples) for stress in (False, True)]
     scale = min(1.0, MOST_ROWS / max(1, sum(counts)))
     return int(counts[0] * scale), int(counts[1] * scale)
 
 
-def draw(sample: Sample, counts: tuple[int, int], stream: Stream) -> Sample:
-    """`counts` (not stress, stress) windows at random, in the order of the sample."""
+def stratified_sample(sample: Sample, counts: tuple[int, int], stream: Stream) -> Sample:
+    """A random choice of `counts` (not stress, stress) windows, in the order of the sample."""
     rng = generator(stream)
     chosen = [
         rng.permutation(np.flatnonzero(sample.stress == stress))[:count]
@@ -84,7 +87,7 @@ def draw(sample: Sample, counts: tuple[int, int], stream: Stream) -> Sample:
 
 
 def _halvings(training: Sample, stream: Stream) -> Iterator[tuple[Sample, Sample]]:
-    """The windows of a random half of the people and of the others, `HALVINGS` times; none for one person."""
+    """Windows of a random half of the people and of the other half, `HALVINGS` times; none for one person."""
     names = sorted(set(training.subject.tolist()), key=subject_order)
     rng = generator(child(stream, "halves"))
     for _ in range(HALVINGS if len(names) > 1 else 0):
