@@ -18,8 +18,8 @@ root = root_stream(1)
 
 # Six simulated people. The first four train the generator, the last two test the detector.
 recordings = list(Simulated(SimulatedSettings(subjects=6)).recordings())
-training = cut_windows(recordings[:4], **SOUND, stride_s=30, windows="generator")
-tested = cut_windows(recordings[4:], **SOUND, stride_s=60, windows="detector")
+training = cut_windows(recordings[:4], **SOUND, stride_s=30, audience="generator")
+tested = cut_windows(recordings[4:], **SOUND, stride_s=60, audience="detector")
 
 # A generator learns real windows (n, 60, 6) with their conditions (n): here 0 rest and 1 stress.
 model = Moments.fit(

@@ -57,7 +57,7 @@ def cut(seed: int, windows: str) -> WindowSet:
         scaling="calibration",
         window_s=60,
         stride_s=30 if windows == "generator" else 60,
-        windows=windows,
+        audience=windows,
     )
 
 

@@ -62,7 +62,7 @@ def cohort(seed):
         scaling="calibration",
         window_s=60,
         stride_s=60,
-        windows="detector",
+        audience="detector",
     )
     return extract_features(windows, protocol="sound", pairing="intended")
 

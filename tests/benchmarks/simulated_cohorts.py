@@ -43,7 +43,7 @@ def windows_of(seed: int, purpose: str) -> WindowSet:
         scaling="calibration",
         window_s=60,
         stride_s=30 if purpose == "generator" else 60,
-        windows=purpose,
+        audience=purpose,
     )
 
 

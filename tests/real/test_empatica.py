@@ -70,7 +70,7 @@ def test_sound_windows_of_five_subjects(stress_predict: dict[str, Recording]) ->
     windows = cut_windows(
         stress_predict.values(),
         protocol="sound",
-        windows="detector",
+        audience="detector",
         channels="physiological",
         scaling="calibration",
         window_s=60,

@@ -90,7 +90,7 @@ def test_stress_shows_in_unseen_people(wesad: list[Recording]) -> None:
         scaling="calibration",
         window_s=60,
         stride_s=60,
-        windows="detector",
+        audience="detector",
     )
     assert len(windows) == 535
     orders = {r.subject: [i.condition for i in sorted(r.intervals, key=lambda i: i.start_s)] for r in wesad}

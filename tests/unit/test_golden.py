@@ -71,7 +71,7 @@ def windows(protocol: str) -> WindowSet:
         scaling="min-max" if protocol == "paper" else "calibration",
         window_s=60,
         stride_s=60,
-        windows="detector",
+        audience="detector",
     )
 
 

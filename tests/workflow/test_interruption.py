@@ -50,7 +50,7 @@ def command(tmp_path):
         scaling="calibration",
         window_s=60,
         stride_s=30,
-        windows="generator",
+        audience="generator",
     )
     write_record(tmp_path / "windows.h5", windows, cell_hash="")
     script = str(ROOT / "scripts" / "train_generator.py")

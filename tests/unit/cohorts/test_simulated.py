@@ -121,7 +121,7 @@ def forest_accuracy(
         scaling="calibration",
         window_s=60,
         stride_s=60,
-        windows="detector",
+        audience="detector",
     )
     statistics = window_statistics(windows.windows, windows.rate_hz)
     stress: NDArray[np.bool_] = windows.stress if shuffle is None else shuffle.permutation(windows.stress)

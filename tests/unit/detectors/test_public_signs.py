@@ -136,7 +136,7 @@ def test_the_rule_beats_the_majority_on_people_it_has_never_seen():
         scaling="calibration",
         window_s=60,
         stride_s=60,
-        windows="detector",
+        audience="detector",
     )
     features = extract_features(windows, protocol="sound", pairing="intended")
     tested = features.take(~features.calibration)

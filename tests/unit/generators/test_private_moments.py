@@ -243,7 +243,7 @@ def cohort(seed, stride_s, audience):
         scaling="calibration",
         window_s=60,
         stride_s=stride_s,
-        windows=audience,
+        audience=audience,
     )
 
 

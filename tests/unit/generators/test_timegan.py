@@ -38,7 +38,7 @@ def simulated_windows():
         scaling="calibration",
         window_s=20,
         stride_s=10,
-        windows="generator",
+        audience="generator",
     )
     return windows.windows, windows.stress.astype(np.int8)
 

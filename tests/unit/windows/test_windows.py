@@ -49,7 +49,7 @@ def timelines(draw: st.DrawFn) -> Timeline:
 RECIPES = st.builds(
     Recipe,
     protocol=st.sampled_from(["paper", "sound"]),
-    windows=st.sampled_from(["generator", "detector"]),
+    audience=st.sampled_from(["generator", "detector"]),
     channels=st.just("published"),
     scaling=st.just("public"),
     window_s=st.integers(1, 20),
@@ -76,10 +76,10 @@ def slow_paper_rows(timeline: Timeline, recipe: Recipe) -> list[list[int]]:
     kept = [k for k, index in enumerate(timeline.interval) if index != UNLABELLED]
     rows, start = [], 0
     while start <= len(kept) - recipe.window_s:
-        if recipe.windows == "generator" or start < len(kept) - recipe.window_s:
+        if recipe.audience == "generator" or start < len(kept) - recipe.window_s:
             rows.append(kept[start : start + recipe.window_s])
         start += recipe.stride_s
-    return rows if recipe.windows == "generator" else rows[:-1]
+    return rows if recipe.audience == "generator" else rows[:-1]
 
 
 @given(timelines(), RECIPES)
@@ -159,7 +159,7 @@ def test_shapes_and_types_are_those_of_the_contract(protocol: str, scaling: str)
         scaling=scaling,  # type: ignore[arg-type]
         window_s=60.0,
         stride_s=30,
-        windows="generator",
+        audience="generator",
     )
     assert found.windows.shape == (len(found), 60, 6)
     assert (found.windows.dtype, found.condition.dtype, found.stress.dtype) == (np.float32, np.int8, np.bool_)
@@ -241,7 +241,7 @@ def test_no_recordings_are_no_cohort() -> None:
             scaling="public",
             window_s=60,
             stride_s=60,
-            windows="detector",
+            audience="detector",
         )
 
 

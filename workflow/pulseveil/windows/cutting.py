@@ -27,7 +27,7 @@ class Recipe:
     """
 
     protocol: Preprocessing
-    windows: Audience
+    audience: Audience
     channels: Channels
     scaling: ScalingName
     window_s: int = 60
@@ -45,7 +45,7 @@ class Recipe:
             object.__setattr__(self, name, int(value))
 
     @classmethod
-    def with_defaults(cls, protocol: Preprocessing, windows: Audience, **given: Any) -> Recipe:
+    def with_defaults(cls, protocol: Preprocessing, audience: Audience, **given: Any) -> Recipe:
         """The recipe of a protocol, with each value of `given` that is not None instead of its default.
 
         `paper`: published channels, min-max; `sound`: physiological channels, calibration. Both: windows of
@@ -58,14 +58,16 @@ class Recipe:
         values: dict[str, Any] = {
             "channels": "published" if paper else "physiological",
             "scaling": "min-max" if paper else "calibration",
-            "stride_s": 30 if windows == "generator" else 60,
+            "stride_s": 30 if audience == "generator" else 60,
         }
         values.update({name: value for name, value in given.items() if value is not None})
-        return cls(protocol=protocol, windows=windows, **values)
+        return cls(protocol=protocol, audience=audience, **values)
 
     def settings(self) -> dict[str, Any]:
         """All values that the windows depend on, for hashes."""
         used = asdict(self)
+        # The key in the hashes of existing files, which must stay valid.
+        used["windows"] = used.pop("audience")
         # Another length of calibration must not redo windows that are not calibrated.
         if self.scaling != "calibration":
             del used["calibration_s"]
@@ -92,7 +94,7 @@ def cut_windows(
     scaling: ScalingName,
     window_s: float,
     stride_s: float,
-    windows: Audience,
+    audience: Audience,
     calibration_s: float = 300,
 ) -> WindowSet:
     """Cut recordings into windows (n, window_s, 6), in the order of the recordings; see `cut_subject`.
@@ -100,7 +102,7 @@ def cut_windows(
     >>> from pulseveil.cohorts.simulated import Simulated, SimulatedSettings
     >>> recordings = Simulated(SimulatedSettings(subjects=1)).recordings()
     >>> sound = dict(protocol="sound", channels="physiological", scaling="calibration", window_s=60)
-    >>> cut = cut_windows(recordings, **sound, stride_s=60, windows="detector")
+    >>> cut = cut_windows(recordings, **sound, stride_s=60, audience="detector")
     >>> cut.windows.shape, int(cut.stress.sum())
     ((21, 60, 6), 6)
 
@@ -108,7 +110,7 @@ def cut_windows(
         InputError: there are no recordings, or one of them cannot be cut.
     """
     lengths = {"window_s": window_s, "stride_s": stride_s, "calibration_s": calibration_s}
-    recipe = Recipe.with_defaults(protocol, windows, channels=channels, scaling=scaling, **lengths)
+    recipe = Recipe.with_defaults(protocol, audience, channels=channels, scaling=scaling, **lengths)
     parts = [cut_subject(recording, recipe).windows for recording in recordings]
     if not parts:
         raise InputError("there are no recordings to cut into windows")
@@ -140,12 +142,12 @@ def window_rows(timeline: Timeline, recipe: Recipe) -> NDArray[np.intp]:
     """Row indices of the timeline per window (n, window_s)."""
     if recipe.protocol == "paper":
         kept = np.flatnonzero(timeline.labelled)
-        starts = published_starts(len(kept), recipe.window_s, recipe.stride_s, recipe.windows)
+        starts = published_starts(len(kept), recipe.window_s, recipe.stride_s, recipe.audience)
         return kept[_spread(starts, recipe.window_s)]
     return _spread(interval_starts(timeline.interval, recipe.window_s, recipe.stride_s), recipe.window_s)
 
 
-def published_starts(kept: int, window_s: int, stride_s: int, windows: Audience) -> NDArray[np.intp]:
+def published_starts(kept: int, window_s: int, stride_s: int, audience: Audience) -> NDArray[np.intp]:
     """Window starts (n,) of the published study among `kept` concatenated seconds of one subject.
 
     Its generators trained on every whole window. Its detectors lost the last window twice: by a strict
@@ -154,7 +156,7 @@ def published_starts(kept: int, window_s: int, stride_s: int, windows: Audience)
     >>> published_starts(300, 60, 60, "generator"), published_starts(300, 60, 60, "detector")
     (array([  0,  60, 120, 180, 240]), array([  0,  60, 120]))
     """
-    if windows == "generator":
+    if audience == "generator":
         return np.arange(0, kept - window_s + 1, stride_s)
     return np.arange(0, kept - window_s, stride_s)[:-1]
 
@@ -188,7 +190,7 @@ def _window_set(timeline: Timeline, scaled: Scaled, rows: NDArray[np.intp], reci
     condition = majority(codes, len(CONDITIONS))
     # The published study merged baseline and amusement before the vote for detectors, and after it for
     # generators. The order decides three windows in which stress and amusement tie.
-    by_seconds = recipe.protocol == "paper" and recipe.windows == "detector"
+    by_seconds = recipe.protocol == "paper" and recipe.audience == "detector"
     stress = majority((codes == STRESS).astype(np.int8), 2) == 1 if by_seconds else condition == STRESS
     return WindowSet(
         windows=scaled.values[rows].astype(np.float32),
