@@ -42,6 +42,7 @@ class Location:
     def sources(self, names: Collection[str]) -> tuple[Path, ...]:
         """The files on disk that `names` are read from."""
         if self.archive is not None:
+            # The archive as a whole: its members have no path that Snakemake could hash.
             require_plain_path(self.archive, "an archive of recordings")
             return (self.archive,)
         require_plain_path(Path(str(self.folder)), "a folder of recordings")
@@ -119,6 +120,7 @@ def _too_deep(folder: Folder) -> str:
 def _inner(location: Location) -> list[Location]:
     """Folders and archives inside a folder, except hidden ones and those that macOS adds to archives."""
     entries: list[Folder] = list(location.folder.iterdir())
+    # macOS puts a folder __MACOSX into archives, with a twin ._NAME for every file.
     return [
         Location(item, location.archive)
         for item in sorted(entries, key=lambda entry: entry.name)
@@ -135,6 +137,7 @@ def _opened(location: Location) -> Location:
         limits.require_file(entry, limits.ARCHIVE_BYTES, "a folder or a zip archive")
         opened: Path | io.BytesIO = entry
     else:
+        # In memory, because each step back in a compressed member would decompress it from its start.
         opened = io.BytesIO(_content(entry, limits.INNER_ARCHIVE_BYTES))
     with _readable(entry):
         archive = zipfile.ZipFile(opened)
@@ -238,6 +241,7 @@ class Empatica(Cohort):
         Raises:
             InputError: a subject of the label file has no recording.
         """
+        # A study is planned, and a dry run made, before the recordings are there.
         if not self._data.exists():
             return (self._labels,)
         files = [

@@ -27,6 +27,7 @@ def bridge(positions: Array, known: Array, values: Array, span: float, otherwise
     right, left = np.minimum(after, len(known) - 1), np.maximum(after - 1, 0)
     follows = (after < len(known)) & (known[right] - positions <= span)
     precedes = (after > 0) & (positions - known[left] <= span)
+    # Also interpolated over long gaps, but selected only if both neighbours are close.
     between = np.interp(positions, known, values)
     return np.select(
         [follows & precedes, precedes, follows], [between, values[left], values[right]], otherwise

@@ -54,6 +54,7 @@ def read_labels(path: Path) -> Labels:
             names file and row.
     """
     content = limits.read_bytes(path, limits.LABELS_BYTES, "the CSV of intervals that 'labels' names")
+    # utf-8-sig also reads the byte order mark that spreadsheets write.
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -171,6 +172,7 @@ def _unix(where: str, column: str, text: str) -> float:
 
 
 def _refuse_overlap(path: Path, rows: tuple[LabelRow, ...]) -> None:
+    # A second in two intervals would have two conditions.
     for before, after in pairwise(rows):
         if after.start_unix < before.end_unix:
             raise InputError(
@@ -180,6 +182,8 @@ def _refuse_overlap(path: Path, rows: tuple[LabelRow, ...]) -> None:
 
 
 def _refuse_outside(path: Path, row: LabelRow, recorded_unix_s: tuple[float, float]) -> None:
+    # The recorded time and not the used one: a label file is not wrong because the first second is dropped or
+    # the ends of the signals are uneven.
     first, last = recorded_unix_s
     outside = max(first - row.start_unix, row.end_unix - last)
     if outside >= TOLERANCE_S:

@@ -91,6 +91,7 @@ class Wesad(Cohort):
         Raises:
             InputError: a listed subject is unknown, or the data folder exists and holds no subject.
         """
+        # All 15 if there is no data folder: a study is planned before the recordings are there.
         chosen = self._subjects or self._present() or tuple(ORDERS)
         for subject in chosen:
             if subject not in ORDERS:
@@ -198,6 +199,7 @@ def _common_seconds(
 
 def _intervals(codes: NDArray[np.integer[Any]]) -> tuple[Interval, ...]:
     """Runs of equal codes among 1, 2 and 3; `codes` (seconds,) holds one code per second."""
+    # -1 is no code, so that the first second starts a run.
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     ends = np.append(starts[1:], len(codes))
     return tuple(

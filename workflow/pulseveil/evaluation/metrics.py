@@ -102,6 +102,7 @@ def two_output_f1(stress: Bools, score: Floats, score_rest: Floats) -> float:
     on_stress, on_rest = score > 0.5, score_rest > 0.5
     hits = int((on_stress & stress).sum() + (on_rest & ~stress).sum())
     on = int(on_stress.sum() + on_rest.sum())
+    # The one-hot truth has one positive per window: `len(stress)` is the number of positives.
     return 2 * hits / (on + len(stress)) if len(stress) else np.nan
 
 
@@ -113,6 +114,7 @@ def auroc(stress: Bools, score: Floats) -> float:
     """
     if stress.all() or not stress.any() or not np.isfinite(score).all():
         return np.nan
+    # Sums over distinct scores: the number of pairs of windows is quadratic.
     positive, negative = _by_score(stress, score)
     below = np.cumsum(negative) - negative
     return float((positive * (below + negative / 2)).sum() / (positive.sum() * negative.sum()))

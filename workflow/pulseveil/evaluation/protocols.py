@@ -98,9 +98,8 @@ class EvaluationKeys(typing.Protocol):
 class EvaluationProtocol(typing.Protocol):
     """A rule of who trains and who is tested; a study selects it by its registered name in `test`.
 
-    `title` describes the tested subjects in reports. The name of a fold identifies its training subjects: a
-    plan trains one generator per fold name, so no other protocol may give a name of the same cohort to other
-    training subjects.
+    `title` describes the tested subjects in reports. A plan trains one generator per cohort and fold name:
+    two protocols may use the same name only for the same training subjects.
     """
 
     title: ClassVar[str]
@@ -161,6 +160,7 @@ class LeaveOneSubjectOut(EvaluationProtocol):
     @classmethod
     def shared_folds(cls, people: People) -> tuple[Fold, ...]:
         """A single fold: with the same synthetic windows in all folds, one training tests everybody."""
+        # Everybody is in `train_subjects`, because the shared generator was trained on everybody.
         return (Fold(name=ALL, train_subjects=tuple(people.train), test_subjects=people.left_out()),)
 
 
@@ -233,6 +233,7 @@ def require_folds(folds: tuple[Fold, ...], people: People) -> None:
     if not names or len(set(names)) < len(names) or any(not name or "/" in name for name in names):
         raise InputError(f"expected at least one fold, and different names without a slash; found {names}")
     for fold in folds:
+        # Rows are selected by name, so that an unknown subject would silently contribute none.
         for verb, subjects, known in (
             ("trains on", fold.train_subjects, people.train),
             ("tests", fold.test_subjects, people.test),
@@ -251,6 +252,7 @@ def require_apart(folds: tuple[Fold, ...]) -> None:
     Raises:
         InputError: a fold does.
     """
+    # A detector tested on its own training subjects would look like a success.
     for fold in folds:
         both = set(fold.train_subjects).intersection(fold.test_subjects)
         if both:
@@ -281,6 +283,8 @@ def training_rows(
     if train != "real":
         if synthetic is None:
             raise ValueError("train includes synthetic windows, but none were given")
+        # Every fold has its own SYN0001. Names have leading zeros: they sort in the order of synthesis,
+        # and a smaller number of subjects is a part of a larger one.
         own = synthetic.take(synthetic.fold == generator_fold)
         wanted = np.unique(own.subject)[:subjects]
         if len(wanted) < subjects:

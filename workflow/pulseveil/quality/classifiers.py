@@ -105,9 +105,9 @@ def _votes(real: Windows, other: Windows, neighbours: int) -> NDArray[np.float64
     """Per window (n + m): 1 if most of its neighbours are on its own side, .5 for a tie, else 0."""
     from sklearn.neighbors import NearestNeighbors
 
-    # Brute force, because search trees gain nothing in hundreds of dimensions.
     rows = np.concatenate([real.reshape(len(real), -1), other.reshape(len(other), -1)])
     is_real = np.repeat([True, False], [len(real), len(other)])
+    # Search trees are slower in hundreds of dimensions.
     found = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(rows)
     share_real = is_real[found.kneighbors(return_distance=False)].mean(axis=1)
     share_own = np.where(is_real, share_real, 1 - share_real)
@@ -132,6 +132,7 @@ def discriminator(pair: Pair, stream: Stream) -> Decisions | None:
     from sklearn.ensemble import ExtraTreesClassifier
 
     seed = integer_seed(child(stream, "trees"))
+    # Trees also detect differences of spread, which the logistic regression does not see.
     trees = ExtraTreesClassifier(_TREES, max_features="sqrt", min_samples_leaf=2, random_state=seed)
     return unseen_people(pair, trees, stream)
 

@@ -99,6 +99,7 @@ def power_spectra(windows: NDArray[np.float32], rate_hz: float) -> tuple[Array, 
     frequency, power = periodogram(
         windows.astype(np.float64), rate_hz, window="hann", detrend="constant", axis=1
     )
+    # Without the mean, bin 0 holds only what the Hann window leaks into it.
     return frequency[1:], power[:, 1:]
 
 
@@ -149,6 +150,7 @@ def correlation_distance(pair: Pair, stream: Stream) -> Estimate:
 
 def _moments(sample: Sample) -> Array:
     """Per window: number, sums and sums of products of its samples (n, 1 + k + k * k)."""
+    # Moments add up over windows and people: a bootstrap sample needs no window again.
     n, time, _ = sample.windows.shape
     label = np.broadcast_to(sample.stress[:, np.newaxis, np.newaxis], (n, time, 1))
     values = np.concatenate([sample.windows.astype(np.float64), label.astype(np.float64)], axis=2)

@@ -58,6 +58,7 @@ def over_subjects(sums: Array, statistic: Callable[[Array], Array], stream: Stre
         n_resamples=_RESAMPLES,
         batch=_BATCH,
         vectorized=True,
+        # With 30 people a percentile interval covers a mean in about 93 % of all cases, with fewer less.
         method="percentile",
         random_state=generator(stream),
     ).confidence_interval

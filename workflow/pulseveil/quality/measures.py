@@ -62,6 +62,7 @@ def measure_people(pair: Pair, stream: Stream) -> Measured:
     has no more than `NEIGHBOURS` windows.
     """
     found = {}
+    # With fewer windows a ball has no radius.
     if min(map(_size, pair)) > NEIGHBOURS:
         decisions = nearest_neighbour(pair, child(stream, "neighbours"))
         found[Key("two_sample_1nn")] = intervals.mean(*decisions, child(stream, "two_sample_1nn"))
@@ -117,6 +118,7 @@ def _of_signals(
     for i, signal in enumerate(channels):
         for condition, stress in CLASSES.items():
             real, other = (sample.take(sample.stress == stress) for sample in pair)
+            # A generator may lack a class, and a person may have no window of it.
             if len(real.windows) == 0 or len(other.windows) == 0:
                 continue
             values = (real.windows[:, :, i], other.windows[:, :, i], real.subject)

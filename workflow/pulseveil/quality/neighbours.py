@@ -25,6 +25,7 @@ def nearest_distances(rows: Rows, among: Rows) -> NDArray[np.float64]:
     """
     from sklearn.neighbors import NearestNeighbors
 
+    # Search trees are slower in hundreds of dimensions.
     found = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(among)
     return np.asarray(found.kneighbors(rows)[0][:, 0], dtype=np.float64)
 
@@ -110,4 +111,5 @@ def mmd2(real: Rows, other: Rows, bandwidth: float) -> float:
 def _mean_of_pairs(kernel: NDArray[np.floating]) -> float:
     """Mean of a kernel matrix (n, n) over pairs of different rows."""
     n = len(kernel)
+    # The diagonal compares each row with itself, which would bias the estimate.
     return float((kernel.sum() - np.trace(kernel)) / (n * (n - 1)))

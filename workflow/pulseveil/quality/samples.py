@@ -56,6 +56,7 @@ def compare(training: Sample, synthetic: Sample, held_out: Sample | None, stream
     share of stress among synthetic windows is not compared, because the user chooses it. A half has fewer
     people than the whole, so that halves differ more by chance: floors err in favour of generators.
     """
+    # The smallest sample decides: all samples, and each half of each halving, get the same numbers.
     halvings = list(_halvings(training, stream))
     counts = class_counts(training, synthetic, *(half for halving in halvings for half in halving))
     real = stratified_sample(training, counts, child(stream, "real"))
@@ -77,7 +78,13 @@ def class_counts(*samples: Sample) -> tuple[int, int]:
 
 
 def stratified_sample(sample: Sample, counts: tuple[int, int], stream: Stream) -> Sample:
-    """A random choice of `counts` (not stress, stress) windows, in the order of the sample."""
+    """A random choice of `counts` (not stress, stress) windows, in the order of the sample.
+
+    >>> from pulseveil.core.randomness import root_stream
+    >>> sample = Sample(np.zeros((6, 60, 1), np.float32), np.arange(6) < 3, np.full(6, "S1"))
+    >>> stratified_sample(sample, (2, 1), root_stream(0)).stress
+    array([ True, False, False])
+    """
     rng = generator(stream)
     chosen = [
         rng.permutation(np.flatnonzero(sample.stress == stress))[:count]
@@ -88,6 +95,7 @@ def stratified_sample(sample: Sample, counts: tuple[int, int], stream: Stream) -
 
 def _halvings(training: Sample, stream: Stream) -> Iterator[tuple[Sample, Sample]]:
     """Windows of a random half of the people and of the other half, `HALVINGS` times; none for one person."""
+    # Sorted, because the order of a set of names differs between processes.
     names = sorted(set(training.subject.tolist()), key=subject_order)
     rng = generator(child(stream, "halves"))
     for _ in range(HALVINGS if len(names) > 1 else 0):
