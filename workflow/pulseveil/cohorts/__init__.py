@@ -108,8 +108,9 @@ class Cohort(Protocol):
 def origin_of(kind: str) -> Origin:
     """The origin of a kind of cohort; `UNKNOWN_ORIGIN` if the kind is not registered.
 
-    >>> origin_of("simulated").license, origin_of("another").license
-    ('MIT', None)
+    Examples:
+        >>> origin_of("simulated").license, origin_of("another").license
+        ('MIT', None)
     """
     if kind not in registry.names("cohorts"):
         return UNKNOWN_ORIGIN

@@ -61,8 +61,9 @@ def _temperature_steps(temp: Signal) -> str:
 def counted(number: int, noun: str) -> str:
     """A number with its noun in the singular or plural.
 
-    >>> counted(1, "sample"), counted(2, "sample")
-    ('1 sample', '2 samples')
+    Examples:
+        >>> counted(1, "sample"), counted(2, "sample")
+        ('1 sample', '2 samples')
     """
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
@@ -162,9 +163,10 @@ def read_export(files: Mapping[str, bytes], where: str) -> Export:
 def parse_signal_file(content: bytes, path: str, layout: Layout) -> SignalFile:
     r"""Parse one CSV of an export.
 
-    >>> parse_signal_file(b"1644226061.0\n4.0\n0.25\n0.5\n", "S1/EDA.csv", LAYOUTS["EDA"]).values
-    array([[0.25],
-           [0.5 ]])
+    Examples:
+        >>> parse_signal_file(b"1644226061.0\n4.0\n0.25\n0.5\n", "S1/EDA.csv", LAYOUTS["EDA"]).values
+        array([[0.25],
+               [0.5 ]])
 
     Raises:
         InputError: a wrong header, rate, number of columns or sample; names file and row.

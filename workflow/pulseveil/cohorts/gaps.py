@@ -17,9 +17,10 @@ def bridge(positions: Array, known: Array, values: Array, span: float, otherwise
     Only neighbours at most `span` away are used. With such a neighbour on one side only, the result is its
     value; with none, the result is `otherwise`. Nothing further away changes a single bit of the result.
 
-    >>> known, values = np.array([1.0, 4.0]), np.array([10.0, 40.0])
-    >>> bridge(np.array([2.0, 5.0, 9.0]), known, values, span=2.0, otherwise=0.0)
-    array([20., 40.,  0.])
+    Examples:
+        >>> known, values = np.array([1.0, 4.0]), np.array([10.0, 40.0])
+        >>> bridge(np.array([2.0, 5.0, 9.0]), known, values, span=2.0, otherwise=0.0)
+        array([20., 40.,  0.])
     """
     if not len(known):
         return np.broadcast_to(np.asarray(otherwise, np.float64), positions.shape).copy()

@@ -143,12 +143,13 @@ class _ArrayUnpickler(pickle.Unpickler):
 def load_arrays(path: Path) -> Any:
     """Load a pickle of arrays of numbers and plain containers; the arrays are read-only.
 
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "S2.pkl"
-    ...     _ = path.write_bytes(pickle.dumps({"subject": "S2", "label": np.arange(3)}, protocol=2))
-    ...     load_arrays(path)
-    {'subject': 'S2', 'label': array([0, 1, 2])}
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "S2.pkl"
+        ...     _ = path.write_bytes(pickle.dumps({"subject": "S2", "label": np.arange(3)}, protocol=2))
+        ...     load_arrays(path)
+        {'subject': 'S2', 'label': array([0, 1, 2])}
 
     Raises:
         InputError: the file is missing, truncated or damaged, names any other class or function, or would

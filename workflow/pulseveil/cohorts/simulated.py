@@ -34,12 +34,13 @@ class Simulated(Cohort):
     A subject depends only on the seed, its own number and the seconds of the conditions: S3 is the same in a
     cohort of 3 and of 300.
 
-    >>> cohort = Simulated(SimulatedSettings(subjects=2))
-    >>> cohort.outline()
-    {'S1': ('baseline', 'stress', 'amusement'), 'S2': ('baseline', 'amusement', 'stress')}
-    >>> recording = next(cohort.recordings())
-    >>> recording.subject, recording.signals["BVP"].rate_hz
-    ('S1', 64.0)
+    Examples:
+        >>> cohort = Simulated(SimulatedSettings(subjects=2))
+        >>> cohort.outline()
+        {'S1': ('baseline', 'stress', 'amusement'), 'S2': ('baseline', 'amusement', 'stress')}
+        >>> recording = next(cohort.recordings())
+        >>> recording.subject, recording.signals["BVP"].rate_hz
+        ('S1', 64.0)
     """
 
     Settings: ClassVar[type[CohortSettings]] = SimulatedSettings

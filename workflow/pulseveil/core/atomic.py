@@ -41,14 +41,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically, indented, keys in the order given.
 
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "new" / "settings.json"
-    ...     write_json(path, {"unit": "subject", "epsilon": 1})
-    ...     print(path.read_text(), end="")
-    {
-      "unit": "subject",
-      "epsilon": 1
-    }
+    Examples:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "new" / "settings.json"
+        ...     write_json(path, {"unit": "subject", "epsilon": 1})
+        ...     print(path.read_text(), end="")
+        {
+          "unit": "subject",
+          "epsilon": 1
+        }
     """
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n")

@@ -43,15 +43,16 @@ class Checkpoint:
     `cell_hash` belongs to another training and is ignored. `stop_requested` says whether the job must end.
     With a `mark`, a file that does not carry the right mark counts as damaged.
 
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     checkpoint = Checkpoint(Path(folder) / "state.npz", cell_hash="4f2a", every=100)
-    ...     checkpoint.keep(0, 99, lambda: {"weights": np.zeros(2)})
-    ...     print(checkpoint.load())
-    ...     checkpoint.keep(99, 100, lambda: {"weights": np.ones(2)})
-    ...     print(checkpoint.load())
-    None
-    Stored(step=100, arrays={'weights': array([1., 1.])}, older=False)
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     checkpoint = Checkpoint(Path(folder) / "state.npz", cell_hash="4f2a", every=100)
+        ...     checkpoint.keep(0, 99, lambda: {"weights": np.zeros(2)})
+        ...     print(checkpoint.load())
+        ...     checkpoint.keep(99, 100, lambda: {"weights": np.ones(2)})
+        ...     print(checkpoint.load())
+        None
+        Stored(step=100, arrays={'weights': array([1., 1.])}, older=False)
     """
 
     path: Path

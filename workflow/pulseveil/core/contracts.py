@@ -262,8 +262,9 @@ def _same(left: object, right: object) -> bool:
 def subject_order(subject: str) -> tuple[str, int, str]:
     """Sort key for subject names in numeric order.
 
-    >>> sorted(["S10", "S2", "S1"], key=subject_order)
-    ['S1', 'S2', 'S10']
+    Examples:
+        >>> sorted(["S10", "S2", "S1"], key=subject_order)
+        ['S1', 'S2', 'S10']
     """
     digits = "".join(c for c in subject if c.isdigit())
     prefix = subject.rstrip("0123456789")

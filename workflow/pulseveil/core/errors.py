@@ -53,8 +53,9 @@ class InputError(ValueError):
 
     The message is one line. Line breaks and control characters, which could steer a terminal, are escaped:
 
-    >>> print(InputError("labels.csv: row 2: found 'S1\\n', expected a subject"))
-    labels.csv: row 2: found 'S1\\n', expected a subject
+    Examples:
+        >>> print(InputError("labels.csv: row 2: found 'S1\\n', expected a subject"))
+        labels.csv: row 2: found 'S1\\n', expected a subject
     """
 
     def __init__(self, message: str) -> None:

@@ -37,8 +37,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def parse_number(text: str | float) -> float:
     """Read a number from text; YAML passes `1e-3` and `inf` as strings.
 
-    >>> parse_number("1e-3"), parse_number("inf")
-    (0.001, inf)
+    Examples:
+        >>> parse_number("1e-3"), parse_number("inf")
+        (0.001, inf)
 
     Raises:
         ValueError: `text` is not a number, or is NaN.
@@ -55,8 +56,9 @@ def parse_number(text: str | float) -> float:
 def number_label(value: float) -> str:
     """The only spelling of a number in names, tables and hashes.
 
-    >>> [number_label(value) for value in (1, 1.0, 0.1, 1e-5, float("inf"))]
-    ['1', '1', '0.1', '1e-05', 'inf']
+    Examples:
+        >>> [number_label(value) for value in (1, 1.0, 0.1, 1e-5, float("inf"))]
+        ['1', '1', '0.1', '1e-05', 'inf']
 
     Raises:
         ValueError: `value` is NaN or a truth value.
@@ -127,8 +129,9 @@ _PACKAGES = ("pulseveil", "numpy", "scipy", "pandas", "tensorflow", "scikit-lear
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and one spelling per number, so that equal settings have equal text.
 
-    >>> canonical_json({"seed": 3, "epsilon": 1.0}) == canonical_json({"epsilon": 1, "seed": 3.0})
-    True
+    Examples:
+        >>> canonical_json({"seed": 3, "epsilon": 1.0}) == canonical_json({"epsilon": 1, "seed": 3.0})
+        True
     """
     return json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"))
 

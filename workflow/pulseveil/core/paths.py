@@ -52,8 +52,9 @@ NAMES = {
 def fill(template: str, **words: str) -> str:
     """The template with some wildcards filled in; the others stay wildcards.
 
-    >>> fill(QUALITY_FIGURE, cohort="wesad")
-    'quality_wesad_{generator}'
+    Examples:
+        >>> fill(QUALITY_FIGURE, cohort="wesad")
+        'quality_wesad_{generator}'
     """
     for word, value in words.items():
         template = template.replace(f"{{{word}}}", value)
@@ -63,8 +64,9 @@ def fill(template: str, **words: str) -> str:
 def words(template: str, path: Path) -> tuple[Path, dict[str, str]] | None:
     """The folder above `results` and the words of a path; None if `path` does not fit the template.
 
-    >>> words(WINDOWS, Path("/data/results/demo/windows/wesad/real.h5"))
-    (PosixPath('/data'), {'study': 'demo', 'cohort': 'wesad', 'windows': 'real'})
+    Examples:
+        >>> words(WINDOWS, Path("/data/results/demo/windows/wesad/real.h5"))
+        (PosixPath('/data'), {'study': 'demo', 'cohort': 'wesad', 'windows': 'real'})
     """
     pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(template))
     found = re.search(rf"(?:^|/){pattern}$", path.as_posix())

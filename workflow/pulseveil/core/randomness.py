@@ -20,9 +20,10 @@ def root_stream(seed: int) -> Stream:
 def child(stream: Stream, *names: str | float) -> Stream:
     """The child of `stream` at the path `names`; independent of siblings and of the order of creation.
 
-    >>> stream = child(root_stream(7), "detector", "cnn", 1)
-    >>> generator(stream).random() == generator(child(root_stream(7), "detector", "cnn", 1.0)).random()
-    True
+    Examples:
+        >>> stream = child(root_stream(7), "detector", "cnn", 1)
+        >>> generator(stream).random() == generator(child(root_stream(7), "detector", "cnn", 1.0)).random()
+        True
     """
     # SeedSequence.spawn would number children in the order of creation. Hashes of names as spawn keys do not.
     key = list(stream.spawn_key)

@@ -65,8 +65,9 @@ def explain(
 def explain_choice(source: str, key: str, found: Any, allowed: Sequence[str]) -> str:
     """Message for a value that is not one of the allowed names, with the nearest of them.
 
-    >>> print(explain_choice("demo.yaml", "unit", "subjects", ["subject", "window"]))
-    demo.yaml: unit: expected one of subject, window; found 'subjects' (did you mean 'subject'?)
+    Examples:
+        >>> print(explain_choice("demo.yaml", "unit", "subjects", ["subject", "window"]))
+        demo.yaml: unit: expected one of subject, window; found 'subjects' (did you mean 'subject'?)
     """
     return f"{source}: {key}: expected one of {', '.join(allowed)}; found {found!r}{nearest(found, allowed)}"
 

@@ -116,13 +116,14 @@ class Models:
 def write_models(path: Path, models: Models, *, cell_hash: str) -> None:
     """Write trained models: one HDF5 group per fold, and the ledgers in the group `ledger`.
 
-    >>> import tempfile
-    >>> models = Models({"S2": {"mean": np.zeros((60, 6), np.float32)}}, {"kind": "moments"})
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "seed=0.h5"
-    ...     write_models(path, models, cell_hash="4f2a")
-    ...     print(read_models(path).arrays["S2"]["mean"].shape, read_cell_hash(path))
-    (60, 6) 4f2a
+    Examples:
+        >>> import tempfile
+        >>> models = Models({"S2": {"mean": np.zeros((60, 6), np.float32)}}, {"kind": "moments"})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "seed=0.h5"
+        ...     write_models(path, models, cell_hash="4f2a")
+        ...     print(read_models(path).arrays["S2"]["mean"].shape, read_cell_hash(path))
+        (60, 6) 4f2a
     """
     with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=_LAYOUT) as file:
         _write_attributes(file, {"format": _MODEL_FORMAT, "cell_hash": cell_hash})

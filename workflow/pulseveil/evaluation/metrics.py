@@ -95,9 +95,10 @@ def two_output_f1(stress: Bools, score: Floats, score_rest: Floats) -> float:
     For outputs that sum to 1 it equals the accuracy, so that the constant answer "rest" reaches the share of
     rest. 0 if no output is above 0.5. Source: the code of Lange et al., Sensors 2024, 24(10):3052.
 
-    >>> stress = np.array([True, False, False, False])
-    >>> two_output_f1(stress, score=np.zeros(4), score_rest=np.ones(4))
-    0.75
+    Examples:
+        >>> stress = np.array([True, False, False, False])
+        >>> two_output_f1(stress, score=np.zeros(4), score_rest=np.ones(4))
+        0.75
     """
     on_stress, on_rest = score > 0.5, score_rest > 0.5
     hits = int((on_stress & stress).sum() + (on_rest & ~stress).sum())
@@ -109,8 +110,9 @@ def two_output_f1(stress: Bools, score: Floats, score_rest: Floats) -> float:
 def auroc(stress: Bools, score: Floats) -> float:
     """Area under the ROC curve of score (n) for stress (n); NaN without both classes or finite scores.
 
-    >>> auroc(np.array([True, False, True]), np.array([0.9, 0.2, 0.2]))
-    0.75
+    Examples:
+        >>> auroc(np.array([True, False, True]), np.array([0.9, 0.2, 0.2]))
+        0.75
     """
     if stress.all() or not stress.any() or not np.isfinite(score).all():
         return np.nan
@@ -123,8 +125,9 @@ def auroc(stress: Bools, score: Floats) -> float:
 def average_precision(stress: Bools, score: Floats) -> float:
     """Mean precision at each step of recall, weighted by the step; NaN without stress or finite scores.
 
-    >>> average_precision(np.array([True, False, False, True]), np.array([0.9, 0.5, 0.4, 0.3]))
-    0.75
+    Examples:
+        >>> average_precision(np.array([True, False, False, True]), np.array([0.9, 0.5, 0.4, 0.3]))
+        0.75
     """
     if not stress.any() or not np.isfinite(score).all():
         return np.nan

@@ -136,9 +136,10 @@ class EvaluationProtocol(typing.Protocol):
 class LeaveOneSubjectOut(EvaluationProtocol):
     """LOSO: each fold tests one subject and trains on all others; the study's `folds` limits the tested ones.
 
-    >>> outline = {name: ("baseline", "stress") for name in ("S1", "S2", "S3")}
-    >>> LeaveOneSubjectOut.folds(People(outline, outline, selection=1))
-    (Fold(name='S1', train_subjects=('S2', 'S3'), test_subjects=('S1',)),)
+    Examples:
+        >>> outline = {name: ("baseline", "stress") for name in ("S1", "S2", "S3")}
+        >>> LeaveOneSubjectOut.folds(People(outline, outline, selection=1))
+        (Fold(name='S1', train_subjects=('S2', 'S3'), test_subjects=('S1',)),)
     """
 
     title = "each left-out subject"
@@ -170,10 +171,11 @@ class OrderCrossed(EvaluationProtocol):
     Under LOSO a detector can use elapsed time, because subjects share a few orders of conditions. Here the
     tested order never occurs in training.
 
-    >>> outline = {"S1": ("baseline", "stress", "amusement"), "S2": ("baseline", "amusement", "stress")}
-    >>> folds = OrderCrossed.folds(People(outline, outline, "all"))
-    >>> [(fold.train_subjects, fold.test_subjects) for fold in folds]
-    [(('S1',), ('S2',)), (('S2',), ('S1',))]
+    Examples:
+        >>> outline = {"S1": ("baseline", "stress", "amusement"), "S2": ("baseline", "amusement", "stress")}
+        >>> folds = OrderCrossed.folds(People(outline, outline, "all"))
+        >>> [(fold.train_subjects, fold.test_subjects) for fold in folds]
+        [(('S1',), ('S2',)), (('S2',), ('S1',))]
     """
 
     title = "subjects of the other order of conditions"

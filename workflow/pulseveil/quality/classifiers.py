@@ -36,10 +36,11 @@ def two_sample_score(real: Windows, synthetic: Windows, stream: Stream, neighbou
     ones. A tie among the neighbours counts half. The published study selects its checkpoints with 2
     `neighbours`.
 
-    >>> from pulseveil.core.randomness import root_stream
-    >>> real = np.arange(20, dtype=np.float32)[:, np.newaxis]
-    >>> two_sample_score(real, real + 100, root_stream(0))
-    1.0
+    Examples:
+        >>> from pulseveil.core.randomness import root_stream
+        >>> real = np.arange(20, dtype=np.float32)[:, np.newaxis]
+        >>> two_sample_score(real, real + 100, root_stream(0))
+        1.0
     """
     of_real, of_synthetic = _equal(real, synthetic, stream)
     return float(_votes(real[of_real], synthetic[of_synthetic], neighbours).mean())
@@ -144,9 +145,10 @@ def prediction_errors(train: NDArray[np.float32], tested: NDArray[np.float32]) -
     (m, time, channels). 0 is ideal; the floor is the error of a model of real windows on other people.
     Hardly depends on the number of windows.
 
-    >>> ramps = np.arange(80, dtype=np.float32).reshape(2, 40, 1)
-    >>> bool((prediction_errors(ramps, ramps) < 0.01).all())
-    True
+    Examples:
+        >>> ramps = np.arange(80, dtype=np.float32).reshape(2, 40, 1)
+        >>> bool((prediction_errors(ramps, ramps) < 0.01).all())
+        True
     """
     from sklearn.linear_model import Ridge
 

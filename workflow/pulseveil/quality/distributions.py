@@ -20,10 +20,11 @@ def wasserstein(
     subject: (n) of the real windows, for the interval. 0 for equal distributions; values fall with more
     windows.
 
-    >>> from pulseveil.core.randomness import root_stream
-    >>> real = np.arange(8, dtype=np.float32).reshape(2, 4)
-    >>> wasserstein(real, real + 3, np.array(["S1", "S1"]), root_stream(0))
-    Estimate(value=3.0, low=nan, high=nan)
+    Examples:
+        >>> from pulseveil.core.randomness import root_stream
+        >>> real = np.arange(8, dtype=np.float32).reshape(2, 4)
+        >>> wasserstein(real, real + 3, np.array(["S1", "S1"]), root_stream(0))
+        Estimate(value=3.0, low=nan, high=nan)
     """
     from scipy.stats import wasserstein_distance
 
@@ -89,10 +90,11 @@ def power_spectra(windows: NDArray[np.float32], rate_hz: float) -> tuple[Array, 
 
     Periodogram of windows (n, time, channels) less their mean, with a Hann window.
 
-    >>> wave = np.sin(2 * np.pi * 0.25 * np.arange(60))[np.newaxis, :, np.newaxis]
-    >>> frequency, power = power_spectra(wave, rate_hz=1.0)
-    >>> float(frequency[power[0, :, 0].argmax()])
-    0.25
+    Examples:
+        >>> wave = np.sin(2 * np.pi * 0.25 * np.arange(60))[np.newaxis, :, np.newaxis]
+        >>> frequency, power = power_spectra(wave, rate_hz=1.0)
+        >>> float(frequency[power[0, :, 0].argmax()])
+        0.25
     """
     from scipy.signal import periodogram
 

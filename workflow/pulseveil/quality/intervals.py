@@ -68,9 +68,10 @@ def over_subjects(sums: Array, statistic: Callable[[Array], Array], stream: Stre
 def mean(values: NDArray[np.floating], subject: NDArray[np.str_], stream: Stream) -> Estimate:
     """Mean of values (n) over windows, with its interval over the people `subject` (n).
 
-    >>> from pulseveil.core.randomness import root_stream
-    >>> mean(np.array([1.0, 0.0]), np.array(["S1", "S1"]), root_stream(0))
-    Estimate(value=0.5, low=nan, high=nan)
+    Examples:
+        >>> from pulseveil.core.randomness import root_stream
+        >>> mean(np.array([1.0, 0.0]), np.array(["S1", "S1"]), root_stream(0))
+        Estimate(value=0.5, low=nan, high=nan)
     """
     return over_subjects(_sums_and_counts(values, subject), _ratio, stream)
 

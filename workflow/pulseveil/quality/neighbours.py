@@ -20,8 +20,9 @@ def nearest_distances(rows: Rows, among: Rows) -> NDArray[np.float64]:
     real to synthetic: large values suggest windows that are never generated. Values fall with more rows
     `among`. This measures fidelity, not privacy: no value bounds what an attacker can learn.
 
-    >>> nearest_distances(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0], [6.0, 8.0]]))
-    array([5.])
+    Examples:
+        >>> nearest_distances(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0], [6.0, 8.0]]))
+        array([5.])
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -56,9 +57,10 @@ def support(real: Rows, other: Rows, neighbours: int = NEIGHBOURS) -> Support:
     high precision and density and low recall. A wide, noisy sample has large balls and high recall, but low
     coverage.
 
-    >>> real, collapsed = np.arange(8.0)[:, np.newaxis], np.full((8, 1), 3.5)
-    >>> [float(values.mean()) for values in support(real, collapsed, neighbours=1)]
-    [1.0, 2.0, 0.0, 0.25]
+    Examples:
+        >>> real, collapsed = np.arange(8.0)[:, np.newaxis], np.full((8, 1), 3.5)
+        >>> [float(values.mean()) for values in support(real, collapsed, neighbours=1)]
+        [1.0, 2.0, 0.0, 0.25]
 
     Raises:
         ValueError: a side has no more than `neighbours` rows.
@@ -87,8 +89,9 @@ def _radii(distance: NDArray[np.float64], neighbours: int) -> NDArray[np.float64
 def median_distance(rows: Rows) -> float:
     """Median Euclidean distance between two of the rows (n, k): the usual bandwidth of the kernel.
 
-    >>> median_distance(np.array([[0.0], [1.0], [3.0]]))
-    2.0
+    Examples:
+        >>> median_distance(np.array([[0.0], [1.0], [3.0]]))
+        2.0
     """
     from scipy.spatial.distance import pdist
 

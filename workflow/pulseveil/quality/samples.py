@@ -80,10 +80,11 @@ def class_counts(*samples: Sample) -> tuple[int, int]:
 def stratified_sample(sample: Sample, counts: tuple[int, int], stream: Stream) -> Sample:
     """A random choice of `counts` (not stress, stress) windows, in the order of the sample.
 
-    >>> from pulseveil.core.randomness import root_stream
-    >>> sample = Sample(np.zeros((6, 60, 1), np.float32), np.arange(6) < 3, np.full(6, "S1"))
-    >>> stratified_sample(sample, (2, 1), root_stream(0)).stress
-    array([ True, False, False])
+    Examples:
+        >>> from pulseveil.core.randomness import root_stream
+        >>> sample = Sample(np.zeros((6, 60, 1), np.float32), np.arange(6) < 3, np.full(6, "S1"))
+        >>> stratified_sample(sample, (2, 1), root_stream(0)).stress
+        array([ True, False, False])
     """
     rng = generator(stream)
     chosen = [

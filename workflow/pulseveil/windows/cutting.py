@@ -51,8 +51,9 @@ class Recipe:
         `paper`: published channels, min-max; `sound`: physiological channels, calibration. Both: windows of
         60 s, every 30 s for generators and every 60 s for detectors.
 
-        >>> Recipe.with_defaults("sound", "generator", window_s=30).scaling
-        'calibration'
+        Examples:
+            >>> Recipe.with_defaults("sound", "generator", window_s=30).scaling
+            'calibration'
         """
         paper = protocol == "paper"
         values: dict[str, Any] = {
@@ -99,12 +100,13 @@ def cut_windows(
 ) -> WindowSet:
     """Cut recordings into windows (n, window_s, 6), in the order of the recordings; see `cut_subject`.
 
-    >>> from pulseveil.cohorts.simulated import Simulated, SimulatedSettings
-    >>> recordings = Simulated(SimulatedSettings(subjects=1)).recordings()
-    >>> sound = dict(protocol="sound", channels="physiological", scaling="calibration", window_s=60)
-    >>> cut = cut_windows(recordings, **sound, stride_s=60, audience="detector")
-    >>> cut.windows.shape, int(cut.stress.sum())
-    ((21, 60, 6), 6)
+    Examples:
+        >>> from pulseveil.cohorts.simulated import Simulated, SimulatedSettings
+        >>> recordings = Simulated(SimulatedSettings(subjects=1)).recordings()
+        >>> sound = dict(protocol="sound", channels="physiological", scaling="calibration", window_s=60)
+        >>> cut = cut_windows(recordings, **sound, stride_s=60, audience="detector")
+        >>> cut.windows.shape, int(cut.stress.sum())
+        ((21, 60, 6), 6)
 
     Raises:
         InputError: there are no recordings, or one of them cannot be cut.
@@ -153,8 +155,9 @@ def published_starts(kept: int, window_s: int, stride_s: int, audience: Audience
     Its generators trained on every whole window. Its detectors lost the last window twice: by a strict
     comparison and by the loop that computed the features.
 
-    >>> published_starts(300, 60, 60, "generator"), published_starts(300, 60, 60, "detector")
-    (array([  0,  60, 120, 180, 240]), array([  0,  60, 120]))
+    Examples:
+        >>> published_starts(300, 60, 60, "generator"), published_starts(300, 60, 60, "detector")
+        (array([  0,  60, 120, 180, 240]), array([  0,  60, 120]))
     """
     if audience == "generator":
         return np.arange(0, kept - window_s + 1, stride_s)
@@ -166,8 +169,9 @@ def interval_starts(interval: NDArray[np.int16], window_s: int, stride_s: int) -
 
     interval: (T,) index of the interval of each second, `UNLABELLED` outside all intervals.
 
-    >>> interval_starts(np.array([-1, 0, 0, 0, 0, 0, 1, 1], np.int16), 2, 2)
-    array([1, 3, 6])
+    Examples:
+        >>> interval_starts(np.array([-1, 0, 0, 0, 0, 0, 1, 1], np.int16), 2, 2)
+        array([1, 3, 6])
     """
     runs = _runs(interval)
     starts = [np.arange(start, end - window_s + 1, stride_s) for start, end in runs]
@@ -177,8 +181,9 @@ def interval_starts(interval: NDArray[np.int16], window_s: int, stride_s: int) -
 def majority(codes: NDArray[np.int8], classes: int) -> NDArray[np.int8]:
     """The most frequent code (n,) in each row of codes (n, time); ties go to the smaller code.
 
-    >>> majority(np.array([[0, 1, 1], [2, 0, 1]], np.int8), classes=3)
-    array([1, 0], dtype=int8)
+    Examples:
+        >>> majority(np.array([[0, 1, 1], [2, 0, 1]], np.int8), classes=3)
+        array([1, 0], dtype=int8)
     """
     # argmax returns the first maximum, which is the tie rule of the published labels.
     counts = np.stack([(codes == code).sum(axis=1) for code in range(classes)], axis=1)

@@ -30,8 +30,9 @@ SECONDS_PER_MINUTE = 60.0
 def statistic_names(channels: Sequence[str]) -> tuple[str, ...]:
     """Column names: all statistics of the first channel, then of the next.
 
-    >>> statistic_names(["heart_rate"])[:3]
-    ('heart_rate_mean', 'heart_rate_log_sd', 'heart_rate_slope')
+    Examples:
+        >>> statistic_names(["heart_rate"])[:3]
+        ('heart_rate_mean', 'heart_rate_log_sd', 'heart_rate_slope')
     """
     return tuple(f"{channel}_{name}" for channel in channels for name in STATISTICS)
 
@@ -58,9 +59,10 @@ def window_statistics(windows: NDArray[np.floating], rate_hz: float) -> NDArray[
 def select_columns(names: Sequence[str], wanted: Sequence[str]) -> NDArray[np.intp]:
     """Ascending indices of the wanted columns: full names, or a statistic such as `mean` for all channels.
 
-    >>> names = ["eda_level_mean", "eda_level_slope", "temperature_mean"]
-    >>> select_columns(names, ["mean", "eda_level_slope"])
-    array([0, 1, 2])
+    Examples:
+        >>> names = ["eda_level_mean", "eda_level_slope", "temperature_mean"]
+        >>> select_columns(names, ["mean", "eda_level_slope"])
+        array([0, 1, 2])
 
     Raises:
         InputError: no column has a wanted name.
@@ -127,8 +129,9 @@ def extract_features(
 def spectrum_bins(protocol: Preprocessing, window_s: int) -> int:
     """Number of bins of the spectra of windows at 1 Hz.
 
-    >>> spectrum_bins("sound", 60), spectrum_bins("paper", 60)
-    (16, 210)
+    Examples:
+        >>> spectrum_bins("sound", 60), spectrum_bins("paper", 60)
+        (16, 210)
     """
     return PAPER_BINS if protocol == "paper" else window_s // 4 + 1
 

@@ -17,8 +17,9 @@ def reach_s(protocol: str, channels: str, scaled_by: str) -> float:
 
     Constants that a scaling computes per person are taken as fixed (`Scaling.constants`).
 
-    >>> reach_s("sound", "published", "public"), reach_s("paper", "published", "min-max")
-    (12.0, inf)
+    Examples:
+        >>> reach_s("sound", "published", "public"), reach_s("paper", "published", "min-max")
+        (12.0, inf)
     """
     of_channels = RESAMPLERS[protocol, channels].reach_s.values()
     return max(of_channels) + scaling.scalings()[scaled_by].reach_s
@@ -36,8 +37,9 @@ def piece_windows(window_s: int, stride_s: int, reach_s: float) -> float:
 
     A window changes if it starts in an open interval of the length 60 s + window + twice the reach.
 
-    >>> piece_windows(window_s=60, stride_s=60, reach_s=0), piece_windows(60, 30, 12.0)
-    (2, 5)
+    Examples:
+        >>> piece_windows(window_s=60, stride_s=60, reach_s=0), piece_windows(60, 30, 12.0)
+        (2, 5)
     """
     if math.isinf(reach_s):
         return math.inf
