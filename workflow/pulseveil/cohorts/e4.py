@@ -150,10 +150,10 @@ def read_export(files: Mapping[str, bytes], where: str) -> Export:
     signals: dict[str, Signal] = {}
     for name, layout in LAYOUTS.items():
         used = parsed[name].values[layout.rate_hz * SETTLING_S : layout.rate_hz * seconds]
-        mended, sentences = _mend(name, used, HEADER_ROWS + 1 + layout.rate_hz * SETTLING_S, where)
+        repaired, sentences = _repair(name, used, HEADER_ROWS + 1 + layout.rate_hz * SETTLING_S, where)
         repairs += sentences
         for column, channel in enumerate(layout.channels):
-            samples = np.ascontiguousarray(mended[:, column])
+            samples = np.ascontiguousarray(repaired[:, column])
             signals[channel] = Signal(samples, float(layout.rate_hz), start + SETTLING_S)
     longest = max(len(file.values) / LAYOUTS[name].rate_hz for name, file in parsed.items())
     recorded = (start, start + longest)
@@ -299,7 +299,7 @@ def _cut_sentences(parsed: Mapping[str, SignalFile], seconds: int) -> list[str]:
     return sentences
 
 
-def _mend(name: str, values: Array, first_row: int, where: str) -> tuple[Array, list[str]]:
+def _repair(name: str, values: Array, first_row: int, where: str) -> tuple[Array, list[str]]:
     """Interpolate samples that the sensor cannot have measured, from neighbours within `MENDED_S`.
 
     Without such a neighbour, EDA stays 0 (no contact) and TEMP becomes `USUAL_TEMP_C`.
@@ -317,15 +317,15 @@ def _mend(name: str, values: Array, first_row: int, where: str) -> tuple[Array, 
         return values, []
     if len(rows) == len(values):
         raise InputError(f"{where}/{name}.csv: every sample is {why}; the sensor did not work")
-    mended = values.copy()
+    repaired = values.copy()
     good = np.flatnonzero(~bad[:, 0])
     span = MENDED_S * LAYOUTS[name].rate_hz
-    mended[rows, 0] = bridge(rows.astype(float), good.astype(float), values[good, 0], span, otherwise)
+    repaired[rows, 0] = bridge(rows.astype(float), good.astype(float), values[good, 0], span, otherwise)
     position = (
         f"rows {rows[0] + first_row} to {rows[-1] + first_row}"
         if len(rows) > 1
         else f"row {rows[0] + first_row}"
     )
-    return mended, [
+    return repaired, [
         f"{name}.csv {position}: {counted(len(rows), 'sample')} {why}, interpolated over up to {MENDED_S:g} s"
     ]

@@ -34,7 +34,7 @@ def check(file: h5py.File) -> None:
     """
     # `_TEXT` assumes addresses of 8 bytes.
     if file.id.get_create_plist().get_sizes() != (8, 8):
-        raise ValueError("its addresses are not of 64 bits")
+        raise ValueError("its addresses do not have 64 bits")
     if len(file.attrs) > _MOST_ATTRIBUTES:
         raise ValueError(f"it has {len(file.attrs)} attributes")
     for name in file.attrs:
@@ -53,9 +53,7 @@ def check(file: h5py.File) -> None:
             elif kept is not file:
                 raise ValueError(f"{kept.name}/{name} is a group in a group, expected an array")
     if declared > limits.ARRAYS_BYTES:
-        raise ValueError(
-            f"its arrays declare {declared} bytes, more than the {limits.ARRAYS_BYTES} that are read"
-        )
+        raise ValueError(f"its arrays declare {declared} bytes, more than the limit of {limits.ARRAYS_BYTES}")
 
 
 def read(dataset: h5py.Dataset) -> NDArray[Any]:

@@ -96,7 +96,7 @@ def check_values(values: Any, source: str, parts: Callable[[Any], Sequence[Any]]
         left -= len(inside)
         if left < 0 or depth > STUDY_DEPTH:
             raise InputError(
-                f"{source}: more than {STUDY_VALUES} values or {STUDY_DEPTH} levels, its aliases unfolded; "
+                f"{source}: more than {STUDY_VALUES} values or {STUDY_DEPTH} levels, aliases expanded; "
                 "write it without aliases of aliases"
             )
         waiting += [(part, depth + 1) for part in inside]

@@ -119,8 +119,8 @@ def _loaded(entry: metadata.EntryPoint) -> Any:
 def _check(
     entry: metadata.EntryPoint, found: Any, kind: Any, expected: type, *, further: bool = True
 ) -> None:
-    """Raise InputError if the class `found` of `kind` has `_misfits`."""
-    faults = "; ".join(_misfits(found, kind, expected, further=further))
+    """Raise InputError if the class `found` of `kind` has `_faults`."""
+    faults = "; ".join(_faults(found, kind, expected, further=further))
     if faults:
         base = f"{expected.__module__}.{expected.__name__}"
         raise InputError(
@@ -129,7 +129,7 @@ def _check(
         )
 
 
-def _misfits(found: Any, kind: Any, expected: type, *, further: bool) -> Iterator[str]:
+def _faults(found: Any, kind: Any, expected: type, *, further: bool) -> Iterator[str]:
     """Differences between the class `found` and the protocol `expected`, one phrase each.
 
     With `further`, `found` must also fit the other bases that `kind` takes from the protocol's module: by
@@ -145,10 +145,10 @@ def _misfits(found: Any, kind: Any, expected: type, *, further: bool) -> Iterato
         hints = get_type_hints(part)
         variables = {name: hints[name] for name in inspect.get_annotations(part)}
         for name, hint in variables.items():
-            yield from _unlike_variable(found, name, *get_args(hint))
+            yield from _variable_faults(found, name, *get_args(hint))
         for name, member in vars(part).items():
             if name not in variables and _is_declared(name, member, part):
-                yield from _unlike_member(found, name, member, part, is_private=is_private)
+                yield from _member_faults(found, name, member, part, is_private=is_private)
 
 
 def _is_protocol(base: type) -> bool:
@@ -162,7 +162,7 @@ def _is_declared(name: str, member: Any, part: type) -> bool:
     return not name.startswith("_") or (name == "__init__" and member.__module__ == part.__module__)
 
 
-def _unlike_variable(kind: type, name: str, hint: Any) -> Iterator[str]:
+def _variable_faults(kind: type, name: str, hint: Any) -> Iterator[str]:
     wanted = f"class variable {name}: {inspect.formatannotation(hint)}"
     if not hasattr(kind, name):
         yield f"expected {wanted}, found none"
@@ -174,11 +174,13 @@ def _unlike_variable(kind: type, name: str, hint: Any) -> Iterator[str]:
         yield f"expected {wanted}, found {value!r}"
 
 
-def _unlike_member(kind: type, name: str, member: Any, part: type, *, is_private: bool) -> Iterator[str]:
+def _member_faults(kind: type, name: str, member: Any, part: type, *, is_private: bool) -> Iterator[str]:
     found = inspect.getattr_static(kind, name, None)
     is_property = isinstance(member, property)
     signature = inspect.Signature() if is_property else _signature(part, name)
-    wanted = f"expected property {name}" if is_property else f"expected {_manner(member)} {name}{signature}"
+    wanted = (
+        f"expected property {name}" if is_property else f"expected {_method_type(member)} {name}{signature}"
+    )
     if found is member and is_private and _is_of_private_kinds(member):
         yield f"{wanted} of its own, as it has private_units"
     elif getattr(found, "__isabstractmethod__", False) or found is vars(object).get(name):
@@ -187,12 +189,12 @@ def _unlike_member(kind: type, name: str, member: Any, part: type, *, is_private
             yield f"{wanted}, found none"
     elif is_property:
         if isinstance(found, FunctionType | staticmethod | classmethod):
-            yield f"{wanted}, found {_manner(found)}"
+            yield f"{wanted}, found {_method_type(found)}"
     else:
-        yield from _unlike_method(kind, name, wanted, signature, on_class=_is_on_class(member))
+        yield from _method_faults(kind, name, wanted, signature, on_class=_is_on_class(member))
 
 
-def _unlike_method(
+def _method_faults(
     kind: type, name: str, wanted: str, signature: inspect.Signature, *, on_class: bool
 ) -> Iterator[str]:
     found = inspect.getattr_static(kind, name)
@@ -202,7 +204,7 @@ def _unlike_method(
         yield f"{wanted}, found {found!r}"
         return
     if not _accepts(own, signature) or (on_class and not _is_on_class(found)):
-        yield f"{wanted}, found {_manner(found)} {name}{own}"
+        yield f"{wanted}, found {_method_type(found)} {name}{own}"
 
 
 def _is_of_private_kinds(member: Any) -> bool:
@@ -218,9 +220,9 @@ def _is_on_class(member: Any) -> bool:
     return isinstance(member, staticmethod | classmethod)
 
 
-def _manner(member: Any) -> str:
-    manners = {staticmethod: "static method", classmethod: "class method"}
-    return manners.get(type(member), "method")
+def _method_type(member: Any) -> str:
+    types = {staticmethod: "static method", classmethod: "class method"}
+    return types.get(type(member), "method")
 
 
 def _signature(owner: type, name: str) -> inspect.Signature:

@@ -67,10 +67,10 @@ def read_record(path: Path, kind: type[Record]) -> Record:
                 values[item.name] = _read_attribute(file.attrs[item.name], item.type)
             else:
                 raise InputError(f"{path}: no field {item.name!r}; rerun {stage}")
-            if problem := _misfit(values[item.name], hints[item.name]):
+            if problem := _type_fault(values[item.name], hints[item.name]):
                 raise InputError(f"{path}: field {item.name!r} {problem}; rerun {stage}")
         record = kind(**values)
-        if problem := _uneven(record):
+        if problem := _length_fault(record):
             raise InputError(f"{path}: {problem}; rerun {stage}")
     return record
 
@@ -195,7 +195,7 @@ def _opened(path: Path, stage: str) -> Iterator[h5py.File]:
             raise InputError(f"{path}: damaged file ({error}); rerun {stage}") from None
 
 
-def _misfit(value: Any, annotation: Any) -> str:
+def _type_fault(value: Any, annotation: Any) -> str:
     """Description of the fault of a field's value; empty if the value has the annotated type."""
     if get_origin(annotation) is np.ndarray:
         wanted = np.dtype(get_args(get_args(annotation)[1])[0])
@@ -207,7 +207,7 @@ def _misfit(value: Any, annotation: Any) -> str:
     return "" if isinstance(value, wanted) else f"holds {value!r}, expected {wanted.__name__}"
 
 
-def _uneven(record: Rows | Portrait) -> str:
+def _length_fault(record: Rows | Portrait) -> str:
     """Description of columns with different numbers of rows; empty if all have the same."""
     rows = {name: len(getattr(record, name)) for name in getattr(record, "row_columns", ())}
     return f"columns of unequal length ({rows})" if len(set(rows.values())) > 1 else ""

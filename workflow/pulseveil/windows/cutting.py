@@ -145,8 +145,8 @@ def window_rows(timeline: Timeline, recipe: Recipe) -> NDArray[np.intp]:
     if recipe.protocol == "paper":
         kept = np.flatnonzero(timeline.labelled)
         starts = published_starts(len(kept), recipe.window_s, recipe.stride_s, recipe.audience)
-        return kept[_spread(starts, recipe.window_s)]
-    return _spread(interval_starts(timeline.interval, recipe.window_s, recipe.stride_s), recipe.window_s)
+        return kept[_rows_from(starts, recipe.window_s)]
+    return _rows_from(interval_starts(timeline.interval, recipe.window_s, recipe.stride_s), recipe.window_s)
 
 
 def published_starts(kept: int, window_s: int, stride_s: int, audience: Audience) -> NDArray[np.intp]:
@@ -213,7 +213,7 @@ def _window_set(timeline: Timeline, scaled: Scaled, rows: NDArray[np.intp], reci
     )
 
 
-def _spread(starts: NDArray[np.intp], window_s: int) -> NDArray[np.intp]:
+def _rows_from(starts: NDArray[np.intp], window_s: int) -> NDArray[np.intp]:
     return starts[:, None] + np.arange(window_s)
 
 
