@@ -84,7 +84,7 @@ class Cohort(Protocol):
     def outline(self) -> Mapping[str, tuple[str, ...]]:
         """Subjects in numeric order, each with its conditions in order of time.
 
-        Reads no recording, because a study is planned before the recordings are there.
+        Reads no recording, because a study is planned before the recordings are available.
         """
         ...
 

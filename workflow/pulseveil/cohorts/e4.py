@@ -189,7 +189,7 @@ def parse_signal_file(content: bytes, path: str, layout: Layout) -> SignalFile:
     start, rate = (_header_value(path, row, lines[row - 1], columns) for row in (1, 2))
     if not UNIX_RANGE_S[0] <= start <= UNIX_RANGE_S[1]:
         raise InputError(f"{path} row 1: the start must be a unix time in seconds, found {lines[0]!r}")
-    # All recordings of WESAD and Stress-Predict have the nominal rates, so another one means a damaged file.
+    # All recordings of WESAD and Stress-Predict have the nominal rates, so another one is taken for damage.
     if rate != layout.rate_hz:
         raise InputError(f"{path} row 2: expected the rate {layout.rate_hz} Hz, found {lines[1]!r}")
     values = _samples(path, lines[HEADER_ROWS:], columns)

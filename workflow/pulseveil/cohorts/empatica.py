@@ -241,7 +241,7 @@ class Empatica(Cohort):
         Raises:
             InputError: a subject of the label file has no recording.
         """
-        # A study is planned, and a dry run made, before the recordings are there.
+        # A study is planned, and a dry run made, before the recordings are available.
         if not self._data.exists():
             return (self._labels,)
         files = [

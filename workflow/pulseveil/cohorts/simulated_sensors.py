@@ -76,7 +76,7 @@ def simulate_bvp(arousal: Array, motion: Array, rng: np.random.Generator) -> Arr
 def simulate_eda(arousal: Array, motion: Array, rng: np.random.Generator) -> Array:
     """Skin conductance (n,) in uS at `SLOW_HZ`: a drifting level that rises with arousal, plus responses.
 
-    arousal: (n,) at `SLOW_HZ`; motion: strength (k,) at `ACC_HZ`, which presses on the electrodes.
+    arousal: (n,) at `SLOW_HZ`; motion: strength (k,) at `ACC_HZ`; movement presses on the electrodes.
     """
     samples = len(arousal)
     level = rng.lognormal(np.log(1.0), 0.8)

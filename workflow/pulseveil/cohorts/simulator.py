@@ -63,7 +63,7 @@ def simulate_recording(
     traits = _traits(responder, generator(child(stream, "traits")))
     arousal = _arousal(intervals, seconds, traits, generator(child(stream, "arousal")))
     motion_rate = _motion_rate(intervals, seconds, traits)
-    # One stream per sensor: a change in one sensor's simulation leaves the other signals as they are.
+    # One stream per sensor: a change in one simulation leaves the random numbers of the others as they are.
     motion = sensors.simulate_motion(motion_rate, generator(child(stream, "motion")))
     sampled = (
         sensors.simulate_bvp(arousal, motion.strength, generator(child(stream, "BVP"))),

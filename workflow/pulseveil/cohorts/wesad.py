@@ -91,7 +91,7 @@ class Wesad(Cohort):
         Raises:
             InputError: a listed subject is unknown, or the data folder exists and holds no subject.
         """
-        # All 15 if there is no data folder: a study is planned before the recordings are there.
+        # All 15 if there is no data folder: a study is planned before the recordings are available.
         chosen = self._subjects or self._present() or tuple(ORDERS)
         for subject in chosen:
             if subject not in ORDERS:
