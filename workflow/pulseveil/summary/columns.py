@@ -1,7 +1,7 @@
-"""The columns of all tables, each declared once: key, title, unit, meaning, and where a reader sees it.
+"""Columns of all tables: key, title, unit, meaning and where each column is shown.
 
-Tables take the order of their columns from here, print and terminal their titles; `dictionary` is the file
-`tables/columns.json` that stands beside the tables.
+Tables take the order of their columns from this module, printed tables and the terminal the titles.
+`dictionary` is the content of `tables/columns.json`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ Form = Literal[
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table. Titles that are not given are the key in words.
+    """A column of a table.
 
-    title: in the printed tables and the report. short: in the terminal. form: how `printing` writes a value.
-    optional: the column is printed only where a row has a value. sometimes: some studies have no such column.
+    title: heading in printed tables and the report, by default the key in words. short: heading in the
+    terminal. form: how `printing` writes a value. optional: the column is printed only if a row has a value.
+    sometimes: some studies lack the column.
     """
 
     key: str
@@ -41,36 +42,40 @@ class Column:
 
     @property
     def heading(self) -> str:
-        """The title for readers."""
+        """The title, or the key in words if there is none."""
         return self.title or in_words(self.key)
 
 
-_YES = '"yes", "no", or empty where the question has no sense'
+_YES = '"yes", "no", or empty if not applicable'
 _SHARE = "share, 0 to 1"
+# Score tables are sorted by these keys in this order (`results`); tables below pick some by index.
 CELL = (
     Column("evaluation", "evaluation of the study", title="Evaluation", form="name"),
     Column(
-        "generator", "generator of the synthetic windows; none on real data", title="Generator", form="name"
+        "generator",
+        "generator of the synthetic windows; none on real data",
+        title="Generator",
+        form="name",
     ),
     Column("detector", "stress detector", title="Detector", form="name"),
     Column("unit", "what a budget protects: subject or window", title="Unit", short="unit", form="axis"),
     Column(
         "epsilon_generator",
-        "budget of one trained generator; inf without one",
+        "epsilon that one trained generator may spend; inf without a budget",
         title="ε generator",
         short="ε gen",
         form="axis",
     ),
     Column(
         "epsilon_detector",
-        "budget of one trained detector; inf without one",
+        "epsilon that one trained detector may spend; inf without a budget",
         title="ε detector",
         short="ε det",
         form="axis",
     ),
     Column(
         "subjects",
-        "synthetic subjects trained on",
+        "number of synthetic subjects that the detector was trained on",
         unit="subjects",
         title="Synthetic subjects",
         short="syn",
@@ -78,23 +83,23 @@ CELL = (
     ),
     Column(
         "noise",
-        "scale of the Laplace noise added to the training features",
+        "scale of the Laplace noise added to the training features; 0 for none",
         title="Input noise",
         short="noise",
         form="axis",
     ),
 )
 AXES = tuple(column for column in CELL if column.form == "axis")
-_ROLE = Column("role", "model, or the role of the rule that the detector is")
-_SEED = Column("seed", "seed of the run")
+_ROLE = Column("role", "model, or the role of the detector if it is a rule")
+_SEED = Column("seed", "number of the seed of the run")
 _COUNTS = (
-    Column("n_seeds", "seeds averaged", unit="seeds", title="Seeds", form="count"),
-    Column("n_subjects", "tested subjects", unit="subjects", title="Subjects", form="count"),
-    Column("n_windows", "tested windows", unit="windows", title="Windows", form="count"),
+    Column("n_seeds", "number of seeds averaged", unit="seeds", title="Seeds", form="count"),
+    Column("n_subjects", "number of tested subjects", unit="subjects", title="Subjects", form="count"),
+    Column("n_windows", "number of tested windows", unit="windows", title="Windows", form="count"),
 )
 _METRICS = tuple(Column(m.name, m.meaning, unit=_SHARE, title=m.title, form="number") for m in METRICS)
 HEADLINES = tuple(column for column in _METRICS if column.title)
-# Columns that print with an interval or a mark, and titles that depend on the table.
+# Main table only: an accuracy in per_subject.csv has neither interval nor mark.
 _PRINTED_METRICS: Mapping[str, dict[str, Any]] = {
     "accuracy": {"title": "Accuracy [95 %]", "short": "accuracy [95 %]", "form": "marked"},
     "f1": {"title": "Stress F1 [95 %]", "short": "stress F1 [95 %]", "form": "interval"},
@@ -106,31 +111,31 @@ _PRINTED_METRICS: Mapping[str, dict[str, Any]] = {
 
 
 def _of_metric(metric: Column) -> Iterator[Column]:
-    """The columns of main.csv for a metric."""
+    """Columns of main.csv for one metric."""
     name, what = metric.key, metric.heading
     columns = (
         replace(
             metric,
             title=what,
-            meaning=f"mean over subjects, of each seed and then over seeds: {metric.meaning}",
+            meaning=f"mean over subjects per seed, then mean over seeds: {metric.meaning}",
         ),
-        Column(f"{name}_sd_seeds", f"SD of the seeds' means of {what}", _SHARE, form="number"),
-        Column(f"{name}_sd_subjects", f"SD over subjects of their means of {what}", _SHARE, form="number"),
+        Column(f"{name}_sd_seeds", f"SD over seeds of mean {what} per seed", _SHARE, form="number"),
+        Column(f"{name}_sd_subjects", f"SD over subjects of mean {what} per subject", _SHARE, form="number"),
         Column(f"{name}_low", f"lower end of the 95 % interval over subjects of {what}", _SHARE),
         Column(f"{name}_high", f"upper end of the 95 % interval over subjects of {what}", _SHARE),
-        Column(f"{name}_interval", f"method of the interval of {what}"),
-        Column(f"{name}_undefined", f"values of a subject and seed where {what} is undefined", "values"),
-        Column(f"{name}_pooled", f"mean over seeds of {what} over all windows", _SHARE, form="number"),
+        Column(f"{name}_interval", f"method of the interval of {what}: bootstrap-t, t, constant or none"),
+        Column(f"{name}_undefined", f"pairs of subject and seed without a defined {what}", "values"),
+        Column(f"{name}_pooled", f"{what} over all windows, mean over seeds", _SHARE, form="number"),
     )
     return (replace(column, **_PRINTED_METRICS.get(column.key, {})) for column in columns)
 
 
 def _of_role(role: str) -> Iterator[Column]:
-    """The columns of main.csv for the rule that a row is compared with."""
+    """Columns of main.csv for the difference to the rule with `role`."""
     name, rule = f"accuracy_minus_{role}", in_words(role)
     yield Column(
         name,
-        f"accuracy minus that of the rule {rule}, mean over subjects",
+        f"accuracy minus the accuracy of the rule {rule}, mean over subjects",
         "difference of shares",
         title=f"{MINUS} {rule}",
         short=f"vs {rule}",
@@ -140,17 +145,17 @@ def _of_role(role: str) -> Iterator[Column]:
     yield Column(f"{name}_low", "lower end of the 95 % interval of the difference", "difference of shares")
     yield Column(f"{name}_high", "upper end of the 95 % interval of the difference", "difference of shares")
     yield Column(
-        f"{name}_p", "p of the difference: sign-flip test over subjects, not corrected", "probability"
+        f"{name}_p", "p value of the difference: sign-flip test over subjects, not corrected", "probability"
     )
 
 
 _PUBLISHED = tuple(
     replace(column, sometimes=True)
     for column in (
-        Column("published_scenario", "published scenario that the row repeats"),
+        Column("published_scenario", "published scenario that the row repeats; empty if none"),
         Column(
             "published_accuracy",
-            "published accuracy",
+            "published accuracy of the same cell",
             _SHARE,
             title="Published accuracy",
             short="published",
@@ -158,12 +163,15 @@ _PUBLISHED = tuple(
             optional=True,
         ),
         Column("published_accuracy_sd", "published SD of the accuracy over runs", _SHARE),
-        Column("published_f1", "published two-output F1", _SHARE),
+        Column("published_f1", "published F1 over both outputs of the network", _SHARE),
         Column("published_f1_sd", "published SD of the F1 over runs", _SHARE),
-        Column("published_equals_majority", f"whether that is the share without stress: {_YES}"),
+        Column(
+            "published_equals_majority",
+            f"whether published accuracy is the share without stress: {_YES}",
+        ),
         Column(
             "accuracy_minus_published",
-            "accuracy minus the published one",
+            "accuracy minus the published accuracy",
             "difference of shares",
             title=f"{MINUS} published",
             form="signed",
@@ -172,10 +180,10 @@ _PUBLISHED = tuple(
         Column("f1_published_minus_published", "f1_published minus the published F1", "difference of shares"),
     )
 )
-_DELTA = Column("delta", "probability that the guarantee of epsilon fails", "probability")
+_DELTA = Column("delta", "probability with which the bound epsilon may fail", "probability")
 _PERSON = Column(
     "epsilon_subject",
-    "epsilon of one person: all private models of the row",
+    "epsilon of one person over all private models of the row",
     "epsilon",
     title="ε person",
     form="epsilon",
@@ -185,7 +193,7 @@ PRIVACY = (
     _DELTA,
     Column(
         "epsilon_pld",
-        "epsilon of generator and detector together at the row's unit, from privacy loss distributions",
+        "epsilon of generator and detector together at the row's unit, by privacy loss distributions",
         "epsilon",
         title="ε composed (PLD)",
         form="epsilon",
@@ -193,7 +201,7 @@ PRIVACY = (
     ),
     Column(
         "epsilon_rdp",
-        "the same from Rényi differential privacy",
+        "epsilon as in epsilon_pld, but by Rényi differential privacy",
         "epsilon",
         title="ε (RDP)",
         form="epsilon",
@@ -201,38 +209,38 @@ PRIVACY = (
     ),
     Column(
         "epsilon_unamplified",
-        "the same without the amplification by sampling",
+        "epsilon as in epsilon_pld, but without amplification by sampling",
         "epsilon",
         title="ε unamplified",
         form="epsilon",
         optional=True,
     ),
-    Column("epsilon_replace_one", "the same where a record is replaced, not added or removed", "epsilon"),
+    Column("epsilon_replace_one", "epsilon as in epsilon_pld, but for a replaced record", "epsilon"),
     _PERSON,
-    Column("epsilon_window", "epsilon of one window", "epsilon"),
+    Column("epsilon_window", "epsilon of one window of one person", "epsilon"),
     Column(
         "epsilon_60_s",
-        "epsilon of any 60 s of a person",
+        "epsilon of any 60 s of a person's recording; empty if it has no bound",
         "epsilon",
         title="ε any 60 s",
         form="epsilon",
         optional=True,
     ),
-    Column("mu", "parameter of Gaussian differential privacy of the same mechanisms"),
-    Column("secret", f"whether the noise is from a secret key: {_YES}", title="Secret noise", optional=True),
-    Column("n_seeds_asked", "draws of noise that the row must average before it may claim anything", "seeds"),
+    Column("mu", "parameter of Gaussian differential privacy of the row's mechanisms, where exact"),
+    Column("secret", f"whether all noise has secret keys: {_YES}", title="Secret noise", optional=True),
+    Column("n_seeds_asked", "fewest seeds (noise draws) for a row to show use of private data", "seeds"),
 )
 _USE = Column(
     "shows_use_of_private_data",
-    'whether the row is shown to be better than the literature rule; "few seeds": too few noise draws',
+    'whether the row beats the literature rule: "yes", "no", or "few seeds" (too few noise draws)',
     title="Shows use of private data",
     optional=True,
 )
 AUDITED = (
-    Column("audited_part", "audited part that gave most away", title="Audited part", optional=True),
+    Column("audited_part", "audited part with the largest lower bound", title="Audited part", optional=True),
     Column(
         "audit_epsilon_low",
-        "largest lower bound (95 %) that an attack proved for that part",
+        "largest lower bound (95 %) that an attack found for the audited part",
         "epsilon",
         title="ε audited, at least",
         form="epsilon",
@@ -240,7 +248,7 @@ AUDITED = (
     ),
     Column(
         "audit_epsilon_ceiling",
-        "largest bound that a flawless attack would have proved",
+        "largest lower bound that a perfect attack could have found",
         "epsilon",
         title="audit's ceiling",
         form="epsilon",
@@ -253,10 +261,10 @@ MAIN = (
     *_COUNTS,
     *(column for metric in HEADLINES for column in _of_metric(metric)),
     *(column for role in COMPARED for column in _of_role(role)),
-    Column(f"better_than_{BASELINE}", f"whether the interval of that difference lies above 0: {_YES}"),
+    Column(f"better_than_{BASELINE}", f"whether accuracy_minus_{BASELINE}_low is above 0: {_YES}"),
     Column(
         "generator_saw_test_subject",
-        f"whether the generator was trained on the people tested: {_YES}",
+        f"whether the generator was trained on the tested people: {_YES}",
         title="Generator saw test subject",
         optional=True,
     ),
@@ -284,54 +292,52 @@ TERMINAL = (
 PER_SUBJECT = (
     *CELL,
     _SEED,
-    Column("fold", "fold that the subject was tested in"),
+    Column("fold", "fold in which the subject was tested"),
     Column("subject", "tested subject"),
-    Column("windows", "tested windows", "windows"),
-    Column("stress_windows", "tested windows of stress", "windows"),
+    Column("windows", "number of tested windows", "windows"),
+    Column("stress_windows", "number of tested windows with stress", "windows"),
     *_METRICS,
 )
 PAIRED = (
-    Column("n_subjects", "subjects with a value in both cells", "subjects"),
-    Column("difference", "mean over subjects of the cell minus the reference", "difference of shares"),
+    Column("n_subjects", "number of subjects with a value in both cells", "subjects"),
+    Column("difference", "cell minus reference, mean over subjects", "difference of shares"),
     Column("low", "lower end of the 95 % interval of the difference", "difference of shares"),
     Column("high", "upper end of the 95 % interval of the difference", "difference of shares"),
-    Column("interval", "method of the interval"),
-    Column("p", "p of the difference: sign-flip test over subjects, not corrected", "probability"),
+    Column("interval", "method of the interval: bootstrap-t, t, constant or none"),
+    Column("p", "p value of the difference: sign-flip test over subjects, not corrected", "probability"),
 )
 DIFFERENCES = (
     *CELL,
-    Column(
-        "against", "why the two are compared: the role of a rule, the axis in which they differ, or real data"
-    ),
-    *(Column(f"reference_{c.key}", f"the same of the reference: {c.meaning}", c.unit) for c in CELL),
-    Column("metric", "metric that is compared"),
+    Column("against", "what sets the reference apart: role of the rule, differing axis, or real (data)"),
+    *(Column(f"reference_{c.key}", f"{c.key} of the reference: {c.meaning}", c.unit) for c in CELL),
+    Column("metric", "compared metric"),
     *PAIRED,
 )
-_COHORT = Column("cohort", "cohort trained on", title="Cohort")
+_COHORT = Column("cohort", "cohort that the model was trained on", title="Cohort")
 GENERATOR_CELL = (_COHORT, CELL[1], CELL[3], CELL[4])
 QUALITY_KEYS = (
     *GENERATOR_CELL,
-    Column("measure", "measure of quality"),
-    Column("signal", "signal that it looks at, or all"),
-    Column("condition", "condition that it looks at, or all"),
+    Column("measure", "quality measure"),
+    Column("signal", "signal that the measure compares, or all"),
+    Column("condition", "condition whose windows the measure compares, or all"),
 )
 QUALITY = (
     *QUALITY_KEYS,
-    Column("models", "trained generators, one per fold and seed", "models"),
-    Column("value", "mean over models of the measure between synthetic and real windows"),
-    Column("lowest", "smallest value of a model"),
-    Column("highest", "largest value of a model"),
-    Column("floor", "mean of the measure between two halves of the real windows"),
-    Column("floor_low", "smallest floor of all halvings"),
-    Column("floor_high", "largest floor of all halvings"),
-    Column("held_out", "mean of the measure between synthetic windows and people not trained on"),
+    Column("models", "number of trained generators, one per fold and seed", "models"),
+    Column("value", "measure between synthetic and real windows, mean over models"),
+    Column("lowest", "smallest value over models"),
+    Column("highest", "largest value over models"),
+    Column("floor", "measure between two halves of the real training people, mean over models"),
+    Column("floor_low", "smallest floor over all halvings"),
+    Column("floor_high", "largest floor over all halvings"),
+    Column("held_out", "measure between synthetic windows and people not trained on, mean over models"),
 )
 SPENDING = (
-    Column("scope", "evaluation, or all of the study"),
-    Column("models", "private models that learned from one person", "models"),
-    Column("models_without_budget", "models without a budget that are trained on the same people", "models"),
+    Column("scope", "evaluation, or the whole study"),
+    Column("models", "largest number of private models that learned from one person", "models"),
+    Column("models_without_budget", "models without a budget trained on the same people", "models"),
     _DELTA,
-    replace(_PERSON, meaning="epsilon of one person if all of these private models are published", title=""),
+    replace(_PERSON, meaning="epsilon of one person if all private models are published", title=""),
 )
 _AUDIT_KEYS = (
     replace(_COHORT, title=""),
@@ -342,48 +348,51 @@ AUDIT_KEYS = tuple(column.key for column in _AUDIT_KEYS)
 AUDIT = (
     *_AUDIT_KEYS,
     *(
+        # Each kind of attack writes only the columns that it fills, so none is in every study.
         replace(column, sometimes=True)
         for column in (
-            Column("attack", "what was tried"),
+            Column("attack", "kind of the attack"),
             Column("record", "attacked person, or all"),
-            Column("canaries", "inserted canaries", "canaries"),
-            Column("guesses", "canaries that the attack guessed", "canaries"),
-            Column("correct", "right guesses, or people found again", "guesses"),
-            Column("canaries_needed", "flawlessly guessed canaries that would test the claim", "canaries"),
-            Column("trainings_in", "trainings with the record", "trainings"),
-            Column("hits", "of these, those that the attack called in", "trainings"),
-            Column("trainings_out", "trainings without the record", "trainings"),
-            Column("false_alarms", "of these, those that the attack called in", "trainings"),
+            Column("canaries", "number of inserted canaries", "canaries"),
+            Column("guesses", "number of canaries that the attack guessed", "canaries"),
+            Column("correct", "number of right guesses, or of re-identified people", "guesses"),
+            Column("canaries_needed", "perfectly guessed canaries that would test the claim", "canaries"),
+            Column("trainings_in", "number of trainings with the record", "trainings"),
+            Column("hits", "trainings with the record where the attack says in", "trainings"),
+            Column("trainings_out", "number of trainings without the record", "trainings"),
+            Column("false_alarms", "trainings without the record where the attack says in", "trainings"),
             Column("auc", "area under the ROC curve of the attack", _SHARE),
-            Column("auc_low", "lower end of its 95 % interval", _SHARE),
-            Column("auc_high", "upper end of its 95 % interval", _SHARE),
-            Column("tpr_at_no_false_alarm", "share of hits at no false alarm", _SHARE),
-            Column("tpr_low", "lower end of its 95 % interval", _SHARE),
-            Column("tpr_high", "upper end of its 95 % interval", _SHARE),
-            Column("fpr_high", "upper end of the 95 % interval of the share of false alarms", _SHARE),
-            Column("epsilon_low", "lower bound of epsilon (95 %) from calls of in", "epsilon"),
-            Column("epsilon_ceiling", "the same bound if the attack were flawless", "epsilon"),
+            Column("auc_low", "lower end of the 95 % interval of auc", _SHARE),
+            Column("auc_high", "upper end of the 95 % interval of auc", _SHARE),
+            Column("tpr_at_no_false_alarm", "true positive rate without a false alarm", _SHARE),
+            Column("tpr_low", "lower end of the 95 % interval of the true positive rate", _SHARE),
+            Column("tpr_high", "upper end of the 95 % interval of the true positive rate", _SHARE),
+            Column("fpr_high", "upper end of the 95 % interval of the false positive rate", _SHARE),
+            Column("epsilon_low", "lower bound of epsilon (95 %) where the attack says in", "epsilon"),
+            Column(
+                "epsilon_ceiling", "largest epsilon_low that a perfect attack could have found", "epsilon"
+            ),
             Column("mu_low", "lower bound of the Gaussian parameter mu (95 %)"),
-            Column("epsilon_claimed", "epsilon that the model claims", "epsilon"),
+            Column("epsilon_claimed", "epsilon of the claim", "epsilon"),
             Column("delta", "delta of the claim", "probability"),
-            Column("level", "confidence of the verdict", "probability"),
-            Column("failed", "whether the claim is refuted"),
-            Column("verdict", "the verdict as a sentence"),
-            Column("epsilon_low_out", "lower bound of epsilon (95 %) from calls of out", "epsilon"),
-            Column("people", "people searched for", "subjects"),
-            Column("rate", "share of people found again", _SHARE),
-            Column("rate_low", "lower end of its 95 % interval", _SHARE),
-            Column("rate_high", "upper end of its 95 % interval", _SHARE),
-            Column("chance", "share that guessing finds", _SHARE),
-            Column("p", "p of as many by chance", "probability"),
+            Column("level", "confidence level of the verdict", "probability"),
+            Column("failed", "whether the attack refutes the claim"),
+            Column("verdict", "verdict on the claim as a sentence"),
+            Column("epsilon_low_out", "lower bound of epsilon (95 %) where the attack says out", "epsilon"),
+            Column("people", "number of people searched for", "subjects"),
+            Column("rate", "share of people re-identified", _SHARE),
+            Column("rate_low", "lower end of the 95 % interval of rate", _SHARE),
+            Column("rate_high", "upper end of the 95 % interval of rate", _SHARE),
+            Column("chance", "share of people re-identified by random guessing", _SHARE),
+            Column("p", "p value of re-identifying as many by chance", "probability"),
         )
     ),
 )
 _BY_KEY = {column.key: column for column in CELL}
 REPRODUCTION_KEYS = (
     Column("scenario", "published scenario"),
-    Column("train", "data trained on: real, synthetic or both"),
-    Column("test", "how people are tested"),
+    Column("train", "training data: real, synthetic or real+synthetic"),
+    Column("test", "evaluation protocol"),
     *(replace(_BY_KEY[key], title=key) for key in ("generator", "detector")),
     *(_BY_KEY[key] for key in ("epsilon_generator", "epsilon_detector")),
     *(replace(_BY_KEY[key], title=key) for key in ("subjects", "noise")),
@@ -394,12 +403,12 @@ REPRODUCTION = (
     Column("ours", "accuracy of this study", _SHARE, title="ours [95 %]"),
     Column("low", "lower end of our 95 % interval over subjects", _SHARE),
     Column("high", "upper end of our 95 % interval over subjects", _SHARE),
-    Column("seeds", "seeds averaged", "seeds"),
-    Column("people", "tested subjects", "subjects"),
-    Column("difference", "ours minus published", "difference of shares"),
-    Column("equals_majority", f"whether the published accuracy is the share without stress: {_YES}"),
+    Column("seeds", "number of seeds averaged", "seeds"),
+    Column("people", "number of tested subjects", "subjects"),
+    Column("difference", "accuracy of this study minus published accuracy", "difference of shares"),
+    Column("equals_majority", f"whether published accuracy is the share without stress: {_YES}"),
     Column("verdict", "reproduced, not reproduced, not defined or not run"),
-    Column("reason", "why"),
+    Column("reason", "reason of the verdict"),
 )
 REPRODUCTION_PAGE = (
     *("generator", "detector", "epsilon_generator", "epsilon_detector", "subjects", "noise"),
@@ -408,13 +417,13 @@ REPRODUCTION_PAGE = (
 HOURS = (
     Column("stage", "stage of the workflow"),
     Column("rule", "rule of the workflow"),
-    Column("model", "generator or detector, if any"),
-    Column("jobs", "planned jobs", "jobs"),
+    Column("model", "generator or detector of the jobs, if any"),
+    Column("jobs", "number of planned jobs", "jobs"),
     Column("expected_hours", "planned CPU time of all jobs", "hours"),
-    Column("measured_jobs", "jobs with a measured time", "jobs"),
+    Column("measured_jobs", "number of jobs with a measured time", "jobs"),
     Column("expected_of_measured", "planned CPU time of the measured jobs", "hours"),
     Column("measured_hours", "measured CPU time of the measured jobs", "hours"),
-    Column("ratio", "measured to planned CPU time of the measured jobs"),
+    Column("ratio", "measured divided by planned CPU time of the measured jobs"),
 )
 TABLES: Mapping[str, tuple[Column, ...]] = {
     "tables/main.csv": MAIN,
@@ -429,41 +438,50 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
 
 
 def keys(columns: Collection[Column]) -> list[str]:
-    """Their keys, in order."""
+    """Keys of `columns`, in order."""
     return [column.key for column in columns]
 
 
 def title(key: str, columns: Collection[Column] = MAIN) -> str:
-    """The reader's title of a column."""
+    """Title of a column for readers.
+
+    >>> title("accuracy_pooled")
+    'Pooled accuracy'
+    """
     return by_key(columns)[key].heading
 
 
 def by_key(columns: Collection[Column]) -> dict[str, Column]:
-    """The columns of a table by their keys."""
+    """Columns of a table by key."""
     return {column.key: column for column in columns}
 
 
 def in_order(table: pd.DataFrame, columns: Collection[Column]) -> pd.DataFrame:
-    """A table with its columns in the declared order.
+    """`table` with its columns in the declared order.
 
-    Raises ValueError for a column that is not declared, and for a declared one that is missing.
+    Raises:
+        ValueError: a column is not declared, or a declared column is missing.
     """
     declared = by_key(columns)
     found = set(map(str, table))
+    # The selection below would drop an undeclared column without a word.
     undeclared = found - set(declared)
     missing = {key for key, column in declared.items() if not column.sometimes} - found
     if undeclared or missing:
-        raise ValueError(f"columns not declared here: {sorted(undeclared)}; declared only: {sorted(missing)}")
+        raise ValueError(
+            f"table: undeclared columns {sorted(undeclared)}, missing columns {sorted(missing)}; "
+            "declare each column in pulseveil.summary.columns"
+        )
     return table[[key for key in declared if key in table]]
 
 
 def titled(table: pd.DataFrame, columns: Collection[Column]) -> pd.DataFrame:
-    """A table under the titles of its columns."""
+    """`table` with titles in place of keys."""
     return table.rename(columns={column.key: column.heading for column in columns})
 
 
 def dictionary() -> dict[str, list[dict[str, Any]]]:
-    """The data dictionary of all tables, as JSON values: file to its columns in order."""
+    """Data dictionary of all tables as JSON values: file name to its columns in order."""
     return {name: [_entry(name, column) for column in columns] for name, columns in TABLES.items()}
 
 
@@ -479,7 +497,7 @@ def _entry(table: str, column: Column) -> dict[str, Any]:
 
 
 def _shown(table: str, key: str) -> Iterator[str]:
-    """The files and views in which readers see a column, beside its CSV file."""
+    """Files and views that show a column, besides its CSV file."""
     views: Mapping[str, Mapping[str, Collection[str]]] = {
         "tables/main.csv": {"tables/main.tex, tables/main.html, report": PRINTED, "terminal": TERMINAL},
         "tables/spending.csv": {"report": keys(SPENDING)},
