@@ -68,9 +68,9 @@ def test_a_private_cell_stands_beside_the_published_one_but_is_not_held_against_
     )
     found = row(table, "1-LOSO_15real", "cnn", epsilon_detector=10.0)
     assert (found["ours"], found["verdict"]) == (0.7, "not defined")
-    assert "neither the sensitivity nor the draws" in found["reason"]
+    assert "neither sensitivity nor sampling" in found["reason"]
     both = row(table, "6-LOSO_cGAN_priv", "cnn", epsilon_generator=1.0, epsilon_detector=1.0)
-    assert re.search("no noise.*neither the sensitivity.*one part of two", both["reason"])
+    assert re.search("without noise.*neither sensitivity.*one of two private parts", both["reason"])
 
 
 def test_a_mean_over_fewer_people_is_no_verdict():

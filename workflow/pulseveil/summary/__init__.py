@@ -1,4 +1,4 @@
-"""Summary: from scores to tables, figures and a report."""
+"""Tables, figures and a report from the scores of a study."""
 
 # What other packages may use, in reading order.
 __all__ = [  # noqa: RUF022

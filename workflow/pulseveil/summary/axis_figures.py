@@ -1,6 +1,6 @@
-"""Figures over an axis of the study: privacy, number of synthetic subjects, input noise.
+"""Figures over an axis of the study: epsilon, number of synthetic subjects, input noise.
 
-The privacy figure shows accuracy and stress F1 over epsilon, for each unit of protection.
+The privacy figure shows accuracy and stress F1 over epsilon for each unit of protection.
 """
 
 from __future__ import annotations
@@ -41,29 +41,33 @@ _WIDTHS = (3.6, 7.2)
 
 @dataclass(frozen=True)
 class StudyAxis:
-    """An evaluation in which the models of at least one generator and detector differ along `axis`."""
+    """An axis of an evaluation along which the cells of at least one generator and detector differ."""
 
     evaluation: str
     axis: str
 
 
 def study_axes(keys: pd.DataFrame) -> list[StudyAxis]:
-    """The axes of a study, from the keys of its cells; empty when there is nothing to draw."""
+    """Axes of a study that a figure can show, from the keys of its cells (`Cells.keys`)."""
+    # Rules depend on no axis: two rows of a rule differ in their keys only.
     models = keys[keys["role"] == MODEL]
     axes = []
     for name, rows in models.groupby("evaluation", sort=False):
+        # Counted per pair: epsilons of two different models are not levels of one axis.
         levels = rows.groupby(["generator", "detector"])[list(AXES)].nunique().max()
         axes += [StudyAxis(str(name), axis) for axis in AXES if levels[axis] > 1]
     return axes
 
 
 def axis_figure(main: pd.DataFrame, axes: Sequence[StudyAxis], description: StudyDescription) -> Figure:
-    """Accuracy and stress F1 over each axis: a column a detector, a colour a generator, bands of 95 %.
+    """Accuracy and stress F1 over each axis, with bands of 95 % intervals over subjects.
 
-    The other axes stay at their reference: least private, least noisy, most synthetic subjects.
+    One column per detector, one colour per generator. All other axes stay at their reference: largest
+    epsilon, least noise, most synthetic subjects.
     """
     models = main[main["role"] == MODEL]
     lines = [_along(models, axis) for axis in axes]
+    # The axis with most detectors sets the columns of all axes: panels of one figure keep one width.
     columns = max(rows["detector"].nunique() for rows in lines)
     width = float(np.clip(0.8 + _PANEL_INCHES[0] * columns, *_WIDTHS))
     with mpl.rc_context(dict(STYLE)):
@@ -78,14 +82,14 @@ def axis_figure(main: pd.DataFrame, axes: Sequence[StudyAxis], description: Stud
 
 
 def _along(models: pd.DataFrame, axis: StudyAxis) -> pd.DataFrame:
-    """The rows of an evaluation that differ from its reference rows along the axis only."""
+    """Rows of the axis' evaluation that differ from a reference row along this axis only."""
     rows = models[models["evaluation"] == axis.evaluation]
     others = [name for name in ("generator", "detector", "unit", *AXES) if name != axis.axis]
     return rows.merge(reference_rows(rows)[others].drop_duplicates(), on=others)
 
 
 def _baseline(main: pd.DataFrame, axis: StudyAxis, description: StudyDescription) -> pd.DataFrame:
-    """A row of the evaluation's baseline; none where it has none."""
+    """The first row of the evaluation's baseline; empty if the evaluation has no baseline."""
     own = main[main["evaluation"] == axis.evaluation]
     return own[own["detector"] == description.rule(BASELINE, own["detector"])].head(1)
 
@@ -123,11 +127,12 @@ def _draw_line(
     panel: Axes, line: pd.DataFrame, levels: NDArray[np.float64], axis: StudyAxis, metric: str, colour: str
 ) -> None:
     values = line[axis.axis].to_numpy(float)
-    # Noise is drawn to scale; epsilons (infinity among them) and numbers of subjects one step a level.
+    # Noise is to scale. Epsilons (infinity among them) and numbers of subjects take one step per level.
     x = values if axis.axis == "noise" else np.searchsorted(levels, values).astype(float)
     mean, low, high = line[[metric, f"{metric}_low", f"{metric}_high"]].to_numpy(float).T
     panel.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
     panel.plot(x, mean, marker="o", markersize=3.2, linewidth=1.4, color=colour)
+    # The published F1 averages over both outputs: it does not belong beside stress F1.
     if metric == "accuracy" and "published_accuracy" in line:
         panel.scatter(
             x, line["published_accuracy"], marker="D", s=15, facecolors="white", edgecolors=colour, zorder=4
@@ -155,15 +160,17 @@ _SPREAD = 0.11
 
 
 def private_evaluations(main: pd.DataFrame) -> list[str]:
-    """The evaluations with private cells, in table order."""
+    """Evaluations with private cells, in table order."""
+    # A finite budget of one part is not enough: epsilon_pld is set only if every part is private.
     private = main[main["epsilon_pld"].notna()]
     return list(private["evaluation"].unique())
 
 
 def privacy_figure(main: pd.DataFrame, description: StudyDescription) -> Figure:
-    """Dots and 95 % intervals over subjects by epsilon: a column a unit, a colour a model, rules as lines.
+    """Accuracy and stress F1 by epsilon: dots with 95 % intervals over subjects, rules as lines.
 
-    A model's epsilon is the smaller of its parts'. Others stand at the left of both units, at infinity.
+    One column per unit, one colour per detector. The epsilon of a private cell is the smaller one of its
+    generator and detector. Cells without privacy have epsilon infinity, at the left of each column.
     """
     names = private_evaluations(main)
     epsilon = main[_EPSILONS].min(axis=1).where(main["epsilon_pld"].notna(), np.inf)
@@ -220,6 +227,7 @@ def _models(
     offsets = _SPREAD * (np.arange(len(groups)) - (len(groups) - 1) / 2)
     for ((generator, detector), members), offset in zip(groups, offsets.tolist(), strict=True):
         line = members.sort_values("epsilon", ascending=False).drop_duplicates("epsilon")
+        # `levels` falls, searchsorted wants rising values.
         x = np.searchsorted(-levels, -line["epsilon"].to_numpy(float)) + offset
         mean, low, high = line[[metric, f"{metric}_low", f"{metric}_high"]].to_numpy(float).T
         colour = colours[str(detector)]

@@ -1,8 +1,9 @@
-"""The results of a study as an RO-Crate: what its files are, what made them, and from what.
+"""RO-Crate of a study's results: files, software, settings and sources.
 
 RO-Crate 1.1 with the profile Process Run Crate 0.5 (Leo et al., PLOS ONE 2024, 19(9):e0309210): one run of
-the workflow is the action whose results are the files. It tells when that was, so it is outside the byte
-contract, like the provenance beside each file. Recordings, windows, features and models are no part of it.
+the workflow is the action, and the files are its results. The crate holds the time of the run, so its bytes
+differ from run to run, like those of the provenance beside each file. Recordings, windows, features and
+models are not part of the crate.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pulseveil.summary.description import DESCRIPTIONS
 
 NAME = "ro-crate-metadata.json"
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
-# RO-Crate 1.1 has no word for a checksum; this is the one of the Workflow Run profiles.
+# RO-Crate 1.1 has no term for a checksum: this one is of the Workflow Run profiles.
 _TERMS = {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}
 _FORMATS = {
     ".csv": "text/csv",
@@ -56,9 +57,12 @@ _STUDY = Article(
 
 
 def crate(study: Study, folder: Path, files: Sequence[Path], run: Mapping[str, Any]) -> dict[str, Any]:
-    """The metadata of a study's results in `folder`, as JSON-LD: `files` with their sizes and sha256.
+    """RO-Crate metadata of a study's results as JSON-LD: `files` in `folder` with sizes and sha256.
 
-    `run`: versions and times, as `describe_run` gives them. Raises ValueError for a file outside `folder`.
+    `run`: versions and times, as `describe_run` returns them.
+
+    Raises:
+        ValueError: a file lies outside `folder`.
     """
     found = ROCrate(gen_preview=False, version="1.1")
     found.metadata.extra_terms |= _TERMS
@@ -96,7 +100,8 @@ def crate(study: Study, folder: Path, files: Sequence[Path], run: Mapping[str, A
 
 
 def settings_file(study: Study) -> dict[str, Any]:
-    """The settings of a study, as JSON values, without the locations of its recordings."""
+    """Settings of a study as JSON values, without the paths of its recordings."""
+    # Recordings enter every hash by their content: results do not depend on these paths.
     settings = study.model_dump(mode="json", exclude_none=True)
     for name, cohort in study.cohort_settings.items():
         locations = [key for key, value in cohort.model_dump().items() if isinstance(value, Path)]
@@ -131,7 +136,7 @@ def _file(found: ROCrate, name: str, path: Path) -> Any:
 
 
 def _software(found: ROCrate, run: Mapping[str, Any]) -> Any:
-    """PulseVeil, the packages that it used, and who made it."""
+    """PulseVeil with its developers, its licence and the packages that the run used."""
     versions = {"Python": run["python"], **run["packages"]}
     packages = [
         _add(found, home, "SoftwareApplication", name=name, softwareVersion=versions[name], url=home)
@@ -154,7 +159,7 @@ def _software(found: ROCrate, run: Mapping[str, Any]) -> Any:
 
 
 def _source(found: ROCrate, name: str, kind: str) -> Any:
-    """The recordings of a cohort: described, not included."""
+    """A data set entity for the recordings of a cohort, which the crate does not include."""
     origin = origin_of(kind)
     cited: dict[str, Any] = {"citation": {"@id": origin.article.doi}} if origin.article else {}
     return _add(
@@ -190,6 +195,7 @@ def _licence(name: str) -> str:
 
 def _add_articles(found: ROCrate, study: Study) -> None:
     of_cohorts = [origin.article for origin in _origins(study) if origin.article]
+    # Two cohorts may cite one article, and an RO-Crate holds each entity once.
     for article in dict.fromkeys((_STUDY, *of_cohorts)):
         authors = [_add(found, f"#{name.replace(' ', '-')}", "Person", name=name) for name in article.authors]
         _add(
@@ -204,13 +210,13 @@ def _add_articles(found: ROCrate, study: Study) -> None:
 
 
 def _add(found: ROCrate, entity_id: str, kind: str, /, **properties: Any) -> Any:
-    """Add a contextual entity."""
+    """Add a contextual entity of type `kind` to the crate."""
     entity = found.add(ContextEntity(found, entity_id, properties={"@type": kind}))
     _describe(entity, **properties)
     return entity
 
 
 def _describe(entity: Any, /, **properties: Any) -> None:
-    """Set properties; entities among the values become references, a list of one is that one."""
+    """Set properties of an entity; a list of one value becomes the value."""
     for name, value in properties.items():
         entity[name] = value[0] if isinstance(value, list) and len(value) == 1 else value

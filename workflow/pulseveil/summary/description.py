@@ -1,6 +1,6 @@
-"""What the summary must know of a study beyond its scores, and what its results' files are.
+"""Description of a study for its summary, and of the files of its results.
 
-It comes from the study's plan and from what the cohort jobs reported.
+The description holds what scores do not: it comes from the study's plan and the reports of the cohort jobs.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from pulseveil.windows import reach
 
 
 class CohortDescription(Settings):
-    """A cohort: its kind, its size, and one row a subject of what was found and mended.
+    """A cohort: kind, number of subjects, and one row per subject with what was read and repaired.
 
-    `published`: its recordings are those of the published study.
+    `published`: the published study used these recordings.
     """
 
     kind: str
@@ -39,9 +39,9 @@ class CohortDescription(Settings):
 
 
 class ModelDescription(Settings):
-    """A generator or detector: its kind, its title for readers, and the colour of its kind, if any.
+    """A generator or detector: kind, title for readers, and the colour of the kind, if it has one.
 
-    private_differences: what its private training changes beside clipping and noise.
+    private_differences: what a private training changes beside clipping and noise.
     """
 
     kind: str
@@ -51,15 +51,15 @@ class ModelDescription(Settings):
 
 
 class DetectorDescription(ModelDescription):
-    """A detector, and whether it is a model or which of the rules."""
+    """A detector with its role: a model, or one of the rules."""
 
     role: Role
 
 
 class EvaluationDescription(Settings):
-    """An evaluation: who trains, who is tested, and the published scenario that it repeats, if any.
+    """An evaluation: who trains, who is tested, and the published scenario, if it repeats one.
 
-    `test`: the name of its protocol; `tested_on`: the protocol's title, which says who is tested.
+    `test`: name of its protocol. `tested_on`: title of the protocol, which says who is tested.
     """
 
     cohort: str
@@ -72,17 +72,18 @@ class EvaluationDescription(Settings):
 
     @property
     def tested_cohort(self) -> str:
-        """The cohort whose subjects are tested."""
+        """Name of the cohort whose subjects are tested."""
         return self.test_cohort or self.cohort
 
     @property
     def generator_saw_test_subject(self) -> bool:
-        """Whether the generator learned from the subjects that its detectors are tested on."""
+        """Whether the generator was trained on the subjects that test its detectors."""
+        # A shared generator learns from all of its cohort; another test cohort stays unseen.
         return self.train != "real" and self.generator_shared and self.tested_cohort == self.cohort
 
 
 class StageDescription(Settings):
-    """One line of the printed plan: what a stage was expected to take."""
+    """Expected runs, jobs and hours of a stage: one line of the printed plan."""
 
     stage: str
     runs: int
@@ -93,7 +94,7 @@ class StageDescription(Settings):
 
 
 class StudyDescription(Settings):
-    """A study as its summary shows it."""
+    """All that the summary needs to know of a study besides its scores."""
 
     study: str
     protocol: Preprocessing
@@ -116,34 +117,37 @@ class StudyDescription(Settings):
     unbudgeted: tuple[Unbudgeted, ...] = ()
 
     def generator_title(self, name: str) -> str:
-        """The reader's name of a generator; empty where none is used."""
+        """Title of a generator for readers; empty for "none"."""
         return self.generators[name].title if name in self.generators else ""
 
     def detector_title(self, name: str) -> str:
-        """The reader's name of a detector."""
+        """Title of a detector for readers."""
         return self.detectors[name].title
 
     @property
     def rules(self) -> tuple[str, ...]:
-        """The detectors that are rules: those with a column of their own first, each kind in study order."""
+        """Detectors that are rules: first the compared roles in table order, then others in study order."""
         rules = [name for name, detector in self.detectors.items() if detector.role != MODEL]
         order = {role: i for i, role in enumerate(COMPARED)}
         return tuple(sorted(rules, key=lambda name: order.get(self.detectors[name].role, len(order))))
 
     def rule(self, role: Role, detectors: Iterable[str]) -> str | None:
-        """The rule of a role among `detectors`: of several the one that the study names first."""
+        """The rule of a role among `detectors`, or None; the study's first one if there are several."""
         present = set(detectors)
         return next((n for n in self.rules if n in present and self.detectors[n].role == role), None)
 
     def repeats_published(self, evaluation: str) -> str | None:
-        """The published scenario that an evaluation repeats: same data, same pre-processing; else None."""
+        """The published scenario that an evaluation repeats, or None.
+
+        The study must have the published recordings and the published pre-processing.
+        """
         described = self.evaluations[evaluation]
         same_data = self.protocol == "paper" and self.cohorts[described.tested_cohort].published
         return described.published if same_data else None
 
 
 def describe(plan: Plan, folder: Path) -> StudyDescription:
-    """The description of a finished study whose results lie under `folder`/results."""
+    """Description of a finished study whose results lie under `folder`/results."""
     study = plan.study
     lines = costs.lines(plan)
     return StudyDescription(
@@ -200,7 +204,11 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
 
 
 def read_setting(path: Path) -> Setting:
-    """The setting in the study.json of a finished study; raises InputError where the file is none."""
+    """Read the `Setting` of a finished study from its study.json.
+
+    Raises:
+        InputError: the file does not hold the settings of a study.
+    """
     try:
         values = json.loads(path.read_text())
         strides = values["stride_s"]
@@ -216,7 +224,7 @@ def read_setting(path: Path) -> Setting:
 
 
 def _model(group: Literal["generators", "detectors"], model: Model) -> dict[str, Any]:
-    """The values of a `ModelDescription`; the title of a model not named like its kind has both names."""
+    """Values of a `ModelDescription`; the title shows the model's name if it is not the kind's."""
     kind = registry.load(group, model.kind)
     title = kind.title if model.name == model.kind else f"{model.name} ({kind.title})"
     return {
@@ -228,7 +236,7 @@ def _model(group: Literal["generators", "detectors"], model: Model) -> dict[str,
 
 
 def _cohort(plan: Plan, name: str, folder: Path) -> CohortDescription:
-    """A cohort and, unless its study is private, what was read of each person: such counts have no noise."""
+    """Description of a cohort, with the counts per person only if the study is not private."""
     kind = plan.study.cohort_settings[name].kind
     windows = folder / paths.WINDOWS.format(study=plan.study.name, cohort=name, windows="detector")
     sidecar: Mapping[str, Any] = json.loads(store.sidecar_path(windows).read_text())
@@ -236,6 +244,7 @@ def _cohort(plan: Plan, name: str, folder: Path) -> CohortDescription:
         kind=kind,
         published=origin_of(kind).published,
         subjects=len(plan.outlines[name]),
+        # Counts per person are computed without noise: a private study must not publish them.
         summary=() if plan.is_private else tuple(sidecar["cohort"]),
     )
 
@@ -243,18 +252,17 @@ def _cohort(plan: Plan, name: str, folder: Path) -> CohortDescription:
 DESCRIPTIONS: Mapping[str, str] = {
     "report.html": "The report: plan, tables, figures, privacy, cohorts and versions on one page.",
     "reproduction.html": "Each published value beside ours, with a verdict and its reason.",
-    "tables/main.csv": "Main table: one row a cell, all metrics with intervals over subjects.",
+    "tables/main.csv": "Main table: one row per cell, all metrics with intervals over subjects.",
     "tables/columns.json": "Data dictionary: title, unit and meaning of each column of all tables.",
     "tables/per_subject.csv": "Metrics of each tested subject and seed.",
     "tables/differences.csv": "Paired differences to the rules and to other models.",
-    "tables/quality.csv": "How like the real windows the synthetic ones are.",
-    "tables/spending.csv": "What one person has spent if everything is published.",
-    "tables/audit.csv": "Attacks with their lower bounds and ceilings.",
+    "tables/quality.csv": "Quality measures of synthetic windows, each beside its floor.",
+    "tables/spending.csv": "Epsilon that one person has spent if all models are published.",
+    "tables/audit.csv": "Attacks with their lower bounds of epsilon and ceilings.",
     "tables/reproduction.csv": "The rows of reproduction.html.",
-    "ledger.json": "One entry for each noised mechanism, with the steps that the program counted.",
+    "ledger.json": "Ledger: one entry per noised mechanism, with the steps that the program counted.",
     "statement.txt": "What is protected, from whom, at which unit, and what is not, in plain English.",
     "study.json": "All settings of the study, without the locations of its recordings.",
-    "hours.csv": "The planned CPU hours beside the measured ones.",
-    "ro-crate-metadata.json": "This list for machines (RO-Crate 1.1): all files with size and sha256, what "
-    "made them, and from what.",
+    "hours.csv": "Planned and measured CPU hours.",
+    "ro-crate-metadata.json": "All files for machines (RO-Crate 1.1): size, sha256, software and sources.",
 }

@@ -1,4 +1,4 @@
-"""Paired differences between cells: per subject, averaged over seeds first."""
+"""Paired differences between cells, over subjects; each subject's metric is first averaged over seeds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAMED_AXES = ("generator", "detector", "unit")
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows of a table to compare, and why: a rule's role, an axis, or "real"."""
+    """Two rows of `Cells.keys` to compare; `against`: the reference rule's role, an axis, or "real"."""
 
     cell: int
     reference: int
@@ -30,18 +30,20 @@ class Pair:
 
 
 def all_pairs(keys: pd.DataFrame, description: StudyDescription) -> list[Pair]:
-    """Every comparison of the differences table, in table order.
+    """All comparisons of the differences table, in table order.
 
-    Each cell against each rule of its evaluation; against other generators, detectors and units that
-    share all else; against the least private, fewest-subjects and least noisy cell that shares all else; and
-    against the same detector trained on real data under the same privacy ("real").
+    Each cell is compared with
+    - each rule of its evaluation;
+    - each other generator, detector and unit, with all other keys equal;
+    - the cell with the largest epsilons, the fewest subjects or the least noise, with all other keys equal;
+    - the same detector trained on real data under the same epsilon ("real").
     """
     pairs = rule_pairs(keys, description) + _axis_pairs(keys) + _real_pairs(keys, description)
     return sorted(pairs, key=lambda pair: pair.cell)
 
 
 def rule_pairs(keys: pd.DataFrame, description: StudyDescription) -> list[Pair]:
-    """Each cell with each rule of its evaluation: the rule's row that shares most keys with it."""
+    """Each cell paired with each rule of its evaluation, in the row that shares most keys with the cell."""
     pairs = []
     for _, members in keys.groupby("evaluation", sort=False):
         for rule in description.rules:
@@ -57,7 +59,10 @@ def rule_pairs(keys: pd.DataFrame, description: StudyDescription) -> list[Pair]:
 
 
 def paired_differences(cells: Cells, pairs: list[Pair], metric: str, stream: Stream) -> pd.DataFrame:
-    """One row a pair: n_subjects, difference, low, high, interval, p (mean of cell minus reference)."""
+    """One row per pair: n_subjects, difference, low, high, interval, p; differences are cell minus reference.
+
+    Only subjects with a value in both cells count.
+    """
     values = cells.values[metric]
     of_cells = np.array([pair.cell for pair in pairs], dtype=np.intp)
     of_references = np.array([pair.reference for pair in pairs], dtype=np.intp)
@@ -76,7 +81,7 @@ def paired_differences(cells: Cells, pairs: list[Pair], metric: str, stream: Str
 
 
 def differences_table(cells: Cells, description: StudyDescription, stream: Stream) -> pd.DataFrame:
-    """All comparisons of a study: keys of the cell, `against`, keys of the reference, metric, difference."""
+    """Table of all comparisons of a study, with the columns `columns.DIFFERENCES`."""
     pairs = all_pairs(cells.keys, description)
     keys = cells.keys[list(CELL)]
     left = keys.iloc[[pair.cell for pair in pairs]].reset_index(drop=True)
@@ -111,7 +116,7 @@ def _axis_pairs(keys: pd.DataFrame) -> list[Pair]:
 
 
 def _groups(keys: pd.DataFrame, axes: tuple[str, ...]) -> list[NDArray[np.intp]]:
-    """Rows that share all keys but `axes`, in table order."""
+    """Groups of rows whose keys are equal except for `axes`, in table order (row numbers)."""
     fixed = [key for key in CELL if key not in axes]
     return [rows.index.to_numpy() for _, rows in keys.groupby(fixed, sort=False)]
 
@@ -121,6 +126,7 @@ def _real_pairs(keys: pd.DataFrame, description: StudyDescription) -> list[Pair]
     evaluations = [description.evaluations[name] for name in models["evaluation"]]
     models["cohort"] = [evaluation.tested_cohort for evaluation in evaluations]
     models["test"] = [evaluation.test for evaluation in evaluations]
+    # Synthetic rows spend on the generator, real ones on the detector: the smaller epsilon is comparable.
     models["epsilon"] = models[list(_EPSILONS)].min(axis=1)
     models["row"] = models.index
     question = ["cohort", "test", "detector", "unit", "noise", "epsilon"]

@@ -1,4 +1,4 @@
-"""Figures of all evaluations: accuracy and stress F1 with intervals, and every subject by itself."""
+"""Main figure (accuracy and stress F1 with intervals) and figure of the accuracy of each subject."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _LINES: Mapping[Role, _Dashes] = {
     CLOCK: (0, (1, 1.5)),
     LITERATURE: (0, (5, 1.5, 1, 1.5)),
 }
-# Of rules without such a role, and of the second and later ones of a role.
+# For rules with another role, and for all but the first rule of a role.
 _OTHER_LINES: tuple[_Dashes, ...] = ((0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 4)))
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """The rows of one evaluation: `models` to draw as rows, and its `rules` to draw as lines."""
+    """Rows of the main table for one evaluation: `models` become rows of dots, `rules` become lines."""
 
     evaluation: str
     models: pd.DataFrame
@@ -42,7 +42,7 @@ class Block:
 
 
 def blocks(main: pd.DataFrame) -> list[Block]:
-    """One block an evaluation; of the cells of one generator and detector, the one in `reference_rows`."""
+    """One block per evaluation, with the `reference_rows` of its models."""
     kept = reference_rows(main)
     parts = []
     for name, rows in main.groupby("evaluation", sort=False):
@@ -53,7 +53,10 @@ def blocks(main: pd.DataFrame) -> list[Block]:
 
 
 def reference_rows(main: pd.DataFrame) -> pd.DataFrame:
-    """Of each evaluation, generator and detector the least private, least noisy cell with most subjects."""
+    """One row per evaluation, generator and detector, in table order.
+
+    The row has the largest epsilons; ties go to the least noise, then to the most synthetic subjects.
+    """
     models = main[main["role"] == MODEL]
     order = ["epsilon_generator", "epsilon_detector", "noise", "subjects"]
     best = models.sort_values(order, ascending=[False, False, True, False], kind="stable")
@@ -61,7 +64,7 @@ def reference_rows(main: pd.DataFrame) -> pd.DataFrame:
 
 
 def main_figure(main: pd.DataFrame, description: StudyDescription) -> Figure:
-    """Accuracy and stress F1 of every model: dot and 95 % interval over subjects, a panel an evaluation."""
+    """Accuracy and stress F1 of each model, with 95 % intervals over subjects: one panel per evaluation."""
     parts = blocks(main)
     colours = detector_colours(description)
     with mpl.rc_context(dict(STYLE)):
@@ -70,6 +73,7 @@ def main_figure(main: pd.DataFrame, description: StudyDescription) -> Figure:
             for panel, metric in zip(axes, ("accuracy", "f1"), strict=True):
                 _rule_lines(panel, part, metric, description)
                 _dots(panel, part.models, metric, colours)
+                # The published F1 averages over both outputs: it does not belong beside stress F1.
                 _published(panel, part.models, "published_accuracy" if metric == "accuracy" else "")
             _name_rows(axes[0], part, description)
             axes[1].tick_params(labelleft=False)
@@ -79,7 +83,7 @@ def main_figure(main: pd.DataFrame, description: StudyDescription) -> Figure:
 
 
 def subject_figure(main: pd.DataFrame, cells: Cells, description: StudyDescription) -> Figure:
-    """Accuracy of every subject under every model, mean over seeds; the worst subject is named."""
+    """Accuracy of each subject under each model, mean over seeds; the lowest subject of a row is named."""
     parts = blocks(main)
     colours = detector_colours(description)
     with mpl.rc_context(dict(STYLE)):
@@ -114,7 +118,7 @@ def _panels(parts: list[Block], *, columns: int, width: float) -> tuple[Figure, 
 
 
 def _rows(part: Block) -> float:
-    """Height of a panel in rows: its models and a little air."""
+    """Height of a panel in rows: its models and a margin."""
     return max(1, len(part.models)) + 0.2
 
 
@@ -135,7 +139,7 @@ def _published(panel: Axes, rows: pd.DataFrame, column: str) -> None:
 
 def _strip(panel: Axes, y: int, values: np.ndarray, subjects: tuple[str, ...], colour: str) -> None:
     tested = np.flatnonzero(~np.isnan(values))
-    # A fixed spread in the order of subjects keeps equal values apart and the picture the same.
+    # Not random jitter: the same scores must give the same bytes. 2.4 rad spreads neighbours apart.
     spread = 0.22 * np.sin(np.arange(len(tested)) * 2.4)
     panel.scatter(values[tested], y + spread, s=14, color=colour, alpha=0.6, linewidths=0, zorder=3)
     panel.scatter(values[tested].mean(), y, marker="|", s=190, color=colour, linewidths=2.2, zorder=4)
@@ -191,7 +195,7 @@ def _legend(main: pd.DataFrame, description: StudyDescription) -> list[Line2D]:
 
 
 def line_styles(description: StudyDescription) -> dict[str, _Dashes]:
-    """The dashes of each rule of the study, in the order of `description.rules`."""
+    """Dashes of each rule of the study, in the order of `description.rules`."""
     others = cycle(_OTHER_LINES)
     styles: dict[str, _Dashes] = {}
     for name in description.rules:
@@ -201,7 +205,7 @@ def line_styles(description: StudyDescription) -> dict[str, _Dashes]:
 
 
 def line_handles(main: pd.DataFrame, description: StudyDescription) -> list[Line2D]:
-    """Legend entries of the rules that a table has."""
+    """Legend entries of the rules in a main table."""
     present = set(main["detector"])
     return [
         Line2D([], [], color=GREY, ls=dashes, lw=1.2, label=description.detector_title(name).lower())

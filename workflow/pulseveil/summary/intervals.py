@@ -1,4 +1,4 @@
-"""Uncertainty over subjects: intervals of a mean and sign-flip tests, for many table cells at once."""
+"""Confidence intervals of a mean over subjects and sign-flip tests, for many table cells at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Intervals:
-    """Intervals of r means: `mean, low, high` (r), NaN where no value allows them; `method` (r)."""
+    """Intervals of r means: `mean`, `low`, `high` (r) float64, NaN if undefined; `method` (r)."""
 
     mean: Floats
     low: Floats
@@ -33,17 +33,24 @@ class Intervals:
 
 
 def mean_intervals(values: Floats, stream: Stream, bounds: tuple[float, float] = (0.0, 1.0)) -> Intervals:
-    """95 % interval of the mean of each row of `values` (r, subjects); NaN values are left out.
+    """95 % confidence interval of the mean of each row of `values` (r, subjects); NaN values are left out.
 
-    Bootstrap-t: resampled means are studentised by their own standard error, which keeps its coverage for
-    about 15 skewed values, where the percentile bootstrap covers some 90 %. Limits are never wider than
-    Hoeffding's inequality allows for values within `bounds`: that closes the end that stays open when most
-    values are equal. Below 5 values Student's t; a row of equal values gives a point ("constant"), one value
-    none.
+    From 5 values on: bootstrap-t, clipped to Hoeffding's inequality for values within `bounds`. Below:
+    Student's t. Equal values give a point ("constant"), a single value gives no interval ("none").
 
-    All rows share their resamples, drawn from `stream`; so a row's interval does not depend on the others.
+    Bootstrap-t divides each resampled mean by its own standard error. For about 15 skewed values it keeps its
+    coverage, where the percentile bootstrap covers some 90 %. If most values are equal one of its limits can
+    be infinite: Hoeffding's inequality bounds this limit.
+
+    All rows with the same number of values share the resamples of `stream`, so the interval of a row does not
+    depend on other rows.
 
     Source: Efron and Tibshirani 1993, section 12.5; Davison and Hinkley 1997, section 5.2; Hoeffding 1963.
+
+    >>> from pulseveil.core.randomness import root_stream
+    >>> found = mean_intervals(np.array([[0.6, 0.7, 0.8], [0.9, 0.9, 0.9]]), root_stream(1))
+    >>> found.mean.round(3).tolist(), found.low.round(3).tolist(), found.method.tolist()
+    ([0.7, 0.9], [0.452, 0.9], ['t', 'constant'])
     """
     defined = ~np.isnan(values)
     counts = defined.sum(axis=1)
@@ -59,10 +66,14 @@ def mean_intervals(values: Floats, stream: Stream, bounds: tuple[float, float] =
 
 
 def sign_flip_p(differences: Floats, stream: Stream) -> Floats:
-    """Two-sided p of the mean of each row of `differences` (r, subjects) under exchangeable signs; (r).
+    """Two-sided p values (r) of the mean of each row of `differences` (r, subjects) under exchangeable signs.
 
-    Exact up to 20 values (all sign patterns), else 99,999 random patterns and (1 + hits) / (1 + draws), the
-    observed pattern counted. NaN values are left out; NaN for a row without values.
+    Up to 20 values: exact, over all sign patterns. Above: 99,999 random patterns, and the observed pattern
+    counts as one of them, so p is never 0. NaN values are left out; a row without values has p NaN.
+
+    >>> from pulseveil.core.randomness import root_stream
+    >>> sign_flip_p(np.array([[0.1, 0.2, 0.1, 0.3], [0.1, -0.1, 0.2, -0.2]]), root_stream(1)).tolist()
+    [0.125, 1.0]
     """
     defined = ~np.isnan(differences)
     counts = defined.sum(axis=1)
@@ -80,6 +91,7 @@ def _complete_intervals(
     n = values.shape[1]
     mean = values.mean(axis=1)
     spread = values.std(axis=1, ddof=1)
+    # Rounding gives equal values a tiny spread, and their t statistics would be rounding divided by rounding.
     constant = spread <= 1e-12 * np.maximum(1.0, np.abs(mean))
     error = np.where(constant, 0.0, spread / np.sqrt(n))
     if n < FEWEST_FOR_BOOTSTRAP:
@@ -97,12 +109,13 @@ def _complete_intervals(
 def _studentised_quantiles(
     values: Floats, constant: NDArray[np.bool_], stream: Stream
 ) -> tuple[Floats, Floats]:
-    """The 2.5 % and 97.5 % quantiles of the bootstrap t statistic of each row; 0 for constant rows."""
+    """2.5 % and 97.5 % quantiles (r each) of the bootstrap t statistic of each row; 0 for constant rows."""
     n = values.shape[1]
     centred = np.where(constant[:, None], 0.0, values - values.mean(axis=1, keepdims=True))
     weights = generator(stream).multinomial(n, np.full(n, 1 / n), size=RESAMPLES).T / n
     tail = round((RESAMPLES + 1) * (1 - LEVEL) / 2)
     lower, upper = np.empty(len(values)), np.empty(len(values))
+    # In chunks: a study has thousands of rows, and each needs RESAMPLES numbers.
     step = max(1, _CHUNK_NUMBERS // RESAMPLES)
     for start in range(0, len(values), step):
         rows = slice(start, start + step)
@@ -115,7 +128,7 @@ def _t_statistics(centred: Floats, weights: Floats) -> Floats:
     n = centred.shape[1]
     mean = centred @ weights
     variance = (centred**2) @ weights - mean**2
-    # A resample of one value repeated has no spread: its t is infinite, or 0 where its mean is right.
+    # A resample that repeats one value has no spread: t is infinite, or 0 if its mean is the sample mean.
     flat = variance <= 1e-12 * np.mean(centred**2, axis=1, keepdims=True)
     error = np.sqrt(np.where(flat, 1.0, variance) / (n - 1))
     infinite = np.where(mean == 0, 0.0, np.copysign(np.inf, mean))
@@ -124,7 +137,7 @@ def _t_statistics(centred: Floats, weights: Floats) -> Floats:
 
 def _exact_p(differences: Floats) -> Floats:
     n = differences.shape[1]
-    # A pattern and its mirror image are equally extreme: the first sign can stay positive.
+    # A pattern and its mirror image are equally extreme: the first sign can stay positive, half the work.
     patterns = np.arange(2 ** (n - 1))
     signs = _signs((patterns >> np.arange(n)[:, None]) & 1)
     return _share_as_extreme(differences, signs)
@@ -141,8 +154,9 @@ def _signs(bits: NDArray[np.int64]) -> Floats:
 
 
 def _share_as_extreme(differences: Floats, signs: Floats) -> Floats:
-    """Share of sign patterns (n, patterns) whose sum is at least as far from 0 as the observed one."""
+    """Share (r) of sign patterns (n, patterns) whose sum is at least as far from 0 as the observed sum."""
     observed = np.abs(differences.sum(axis=1, keepdims=True))
+    # Sums of the same numbers in another order differ in their last digits: ties must count as hits.
     slack = 1e-9 * np.abs(differences).sum(axis=1, keepdims=True)
     share = np.empty(len(differences))
     step = max(1, _CHUNK_NUMBERS // signs.shape[1])

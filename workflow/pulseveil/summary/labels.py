@@ -1,4 +1,4 @@
-"""How names, keys and numbers are spelled for readers."""
+"""Text of names, keys and numbers for readers."""
 
 from __future__ import annotations
 
@@ -10,29 +10,37 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def evaluation(name: str) -> str:
-    """The reader's name of an evaluation, a role or a column."""
+    """Name of an evaluation, a role or a column with blanks for underscores."""
     return name.replace("_", " ")
 
 
 def level(value: float | str) -> str:
-    """A value of an axis; infinity is ∞."""
+    """A value of an axis; infinity is ∞.
+
+    >>> level(float("inf")), level(10.0), level("subject")
+    ('∞', '10', 'subject')
+    """
     if isinstance(value, str):
         return value
     return "∞" if math.isinf(value) else number_label(value)
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A rounded number, or nothing where there is none."""
+    """A number with `digits` decimals; empty for NaN."""
     return "" if math.isnan(value) else f"{value:.{digits}f}".replace("-", MINUS)
 
 
 def epsilon(value: float) -> str:
-    """An epsilon with three digits, or nothing where there is none."""
+    """An epsilon with three significant digits; empty for NaN."""
     return "" if math.isnan(value) else f"{value:.3g}"
 
 
 def signed(value: float, digits: int = 3) -> str:
-    """A rounded difference with its sign, or nothing where there is none; 0 has no sign."""
+    """A difference with its sign and `digits` decimals; 0 has no sign; empty for NaN.
+
+    >>> signed(0.0421), signed(-0.0001)
+    ('+0.042', '0.000')
+    """
     if math.isnan(value):
         return ""
     text = f"{value:+.{digits}f}"
@@ -40,14 +48,22 @@ def signed(value: float, digits: int = 3) -> str:
 
 
 def p_value(p: float) -> str:
-    """A p value with two digits, or nothing where there is none."""
+    """A p value with two decimals, with three below 0.01, as a bound below 0.001; empty for NaN.
+
+    >>> p_value(0.0312), p_value(0.00004)
+    ('p=0.03', 'p<0.001')
+    """
     if math.isnan(p):
         return ""
     return "p<0.001" if p < 0.001 else f"p={p:.3f}" if p < 0.01 else f"p={p:.2f}"
 
 
 def with_interval(value: float, low: float, high: float, digits: int = 3) -> str:
-    """A mean with its interval: 0.881 [0.823, 0.931]; the mean alone where all subjects are equal."""
+    """A mean with its interval; the mean alone if the interval is a point or undefined.
+
+    >>> with_interval(0.8812, 0.8231, 0.9309)
+    '0.881 [0.823, 0.931]'
+    """
     if math.isnan(low) or low == high:
         return number(value)
     return f"{number(value)} [{number(low, digits)}, {number(high, digits)}]"

@@ -1,4 +1,4 @@
-"""The look of all figures: one palette, one font size, the same bytes for the same data."""
+"""Style of all figures: colours, fonts, and files with the same bytes for the same data."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from pulseveil.detectors import MODEL
 if TYPE_CHECKING:
     from pulseveil.summary.description import StudyDescription
 
-# Okabe and Ito 2008: told apart with any form of colour blindness. Yellow is left out: too light on white.
+# Okabe and Ito 2008: distinct for any form of colour blindness. Without yellow, which is too light on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-# Of Tol 2021, muted: for models whose kind has no colour of its own, or one that another model has.
+# Tol 2021, muted: for models whose kind has no colour, or whose colour another model already has.
 _FREE = ("#332288", "#882255", "#117733", "#999933", "#44AA99", "#AA4499")
 _SHADE = 0.7
 _CLASSES = ("baseline", "stress", "amusement")
 INK = "#333333"
 GREY = "#777777"
 LIGHT_GREY = "#C8C8C8"
-# Synthetic windows beside grey real ones: of the least private generator, of the most private one.
+# Synthetic windows of the least and of the most private generator; real windows beside them are grey.
 SYNTHETIC = (_COLOURS[0], _COLOURS[1])
-# From orange over white to purple: told apart with any form of colour blindness.
+# From orange over white to purple: distinct for any form of colour blindness.
 DIVERGING = "PuOr_r"
 BASELINE_LINE: Mapping[str, Any] = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 1.2, "zorder": 1}
 
@@ -53,11 +53,14 @@ STYLE: Mapping[str, Any] = {
     "grid.color": "#EAEAEA",
     "grid.linewidth": 0.7,
     "legend.frameon": False,
+    # Without a salt, Matplotlib draws random identifiers for each SVG file.
     "svg.hashsalt": "pulseveil",
+    # TrueType: many publishers refuse Type 3 fonts, Matplotlib's default.
     "pdf.fonttype": 42,
 }
-# Of a figure's width: a hundredth of a point.
-_PLACES = 5
+# Decimals of positions as shares of the figure: 1e-5 of its width is a hundredth of a point.
+_DECIMALS = 5
+# Dates and versions of programs would change the bytes of equal figures.
 _METADATA: Mapping[str, Mapping[str, None]] = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     "png": {"Software": None},
@@ -66,19 +69,23 @@ _METADATA: Mapping[str, Mapping[str, None]] = {
 
 
 def detector_colours(description: StudyDescription) -> dict[str, str]:
-    """A colour a model of the study; rules are lines and have none."""
+    """One colour per model of the study; rules are drawn as lines and have none."""
     detectors = description.detectors.items()
     return model_colours({name: found.colour for name, found in detectors if found.role == MODEL})
 
 
 def generator_colours(description: StudyDescription) -> dict[str, str]:
-    """A colour a generator of the study; black where no generator is used."""
+    """One colour per generator of the study, and black for "none"."""
     own = {name: found.colour for name, found in description.generators.items()}
     return {**model_colours(own), "none": "#000000"}
 
 
 def model_colours(own: Mapping[str, str | None]) -> dict[str, str]:
-    """A colour a model: that of its kind, `own`, for the first one of it; one of their own for all others."""
+    """One colour per model: the colour of its kind, `own`, if no earlier model has it, else a free one.
+
+    >>> model_colours({"cgan": "#0072B2", "mine": None})
+    {'cgan': '#0072B2', 'mine': '#332288'}
+    """
     colours: dict[str, str] = {}
     for name, colour in own.items():
         if colour is not None and colour not in colours.values():
@@ -88,13 +95,13 @@ def model_colours(own: Mapping[str, str | None]) -> dict[str, str]:
 
 
 def class_colours(classes: Iterable[str]) -> dict[str, str]:
-    """A colour a class; whatever is not stress looks like rest."""
+    """One colour per class; an unknown class, such as "not stress", has the colour of baseline."""
     known = dict(zip(_CLASSES, _COLOURS, strict=False))
     return {name: known.get(name, _COLOURS[0]) for name in classes}
 
 
 def _free(taken: Set[str]) -> Iterator[str]:
-    """Colours that are not `taken`, each one once: ever darker ones."""
+    """Colours that are not in `taken`, without repetition: `_FREE`, then ever darker shades of it."""
     for darker in count():
         for colour in _FREE:
             shade = to_hex([part * _SHADE**darker for part in to_rgb(colour)]).upper()
@@ -103,7 +110,7 @@ def _free(taken: Set[str]) -> Iterator[str]:
 
 
 def open_axes(axes: Axes, *, grid: str) -> None:
-    """Remove the frame but for the axis that carries numbers; grid lines along `grid` only."""
+    """Remove the upper and right frame and the ticks; keep only the grid lines of axis `grid`."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(visible=False, axis="y" if grid == "x" else "x")
     axes.tick_params(length=0)
@@ -112,10 +119,13 @@ def open_axes(axes: Axes, *, grid: str) -> None:
 def save(
     figure: Figure, folder: Path, name: str, formats: Sequence[str] = ("pdf", "png", "svg")
 ) -> list[Path]:
-    """Write a figure in all formats, without dates or versions in the files."""
+    """Write a figure in each format as `folder`/`name`.FORMAT; returns the paths.
+
+    The files hold no dates or versions: the same figure gives the same bytes.
+    """
     paths = [folder / f"{name}.{suffix}" for suffix in formats]
     with mpl.rc_context(dict(STYLE)):
-        _settle(figure)
+        _fix_layout(figure)
         for path, suffix in zip(paths, formats, strict=True):
             with atomic_path(path) as temporary:
                 figure.savefig(
@@ -124,14 +134,14 @@ def save(
     return paths
 
 
-def _settle(figure: Figure) -> None:
-    """Lay the figure out for good, in round numbers: the solver's last digits differ from run to run."""
+def _fix_layout(figure: Figure) -> None:
+    """Run the layout engine once and round all positions: its last digits differ from run to run."""
     if figure.get_layout_engine() is None:
         return
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for part in figure.subfigs:
-        # Matplotlib has no public way to move a part; its own layout engines use this one.
+        # Matplotlib has no public way to move a subfigure; its own layout engines use this method.
         position = Bbox.from_bounds(*_rounded(part.bbox_relative))
         part._redo_transform_rel_fig(bbox=position)  # type: ignore[attr-defined]
     for axes in figure.axes:
@@ -139,6 +149,6 @@ def _settle(figure: Figure) -> None:
 
 
 def _rounded(box: BboxBase) -> tuple[float, float, float, float]:
-    """Left, bottom, width and height."""
-    left, bottom, width, height = (round(value, _PLACES) for value in box.bounds)
+    """Left, bottom, width and height, rounded."""
+    left, bottom, width, height = (round(value, _DECIMALS) for value in box.bounds)
     return left, bottom, width, height

@@ -1,4 +1,4 @@
-"""Tables and pages as people read them: fewer columns, rounded numbers, marks; CSV, LaTeX, HTML.
+"""Printed tables (fewer columns, rounded numbers, marks) and files of tables: CSV, LaTeX, HTML.
 
 CSV files have full precision. The same table gives the same bytes.
 """
@@ -34,15 +34,19 @@ _SPELLINGS: Mapping[str, Callable[[float], str]] = {
 
 
 def readable_rows(main: pd.DataFrame) -> pd.DataFrame:
-    """The rows that readers need: each rule once an evaluation, since it sees no sensor data."""
+    """Rows of the main table for print: models, and each rule once per evaluation.
+
+    A rule does not depend on any axis, so its other rows repeat the first one.
+    """
     repeated = main[main["role"] != MODEL].duplicated(["evaluation", "detector"])
     kept = main.drop(index=repeated[repeated].index)
     return kept.reset_index(drop=True)
 
 
 def shown_axes(main: pd.DataFrame) -> list[str]:
-    """The axes on which models of the study differ, or are private."""
+    """Axes to print: those on which models of the study differ, and the epsilons of private models."""
     models = main[main["role"] == MODEL]
+    # A model trained on real data has no generator: its infinite epsilon and 0 subjects are not levels.
     synthetic = models[models["generator"] != NO_GENERATOR]
     frames = {"epsilon_generator": synthetic, "subjects": synthetic}
     shown = []
@@ -55,7 +59,7 @@ def shown_axes(main: pd.DataFrame) -> list[str]:
 
 
 def printed_table(main: pd.DataFrame, description: StudyDescription) -> pd.DataFrame:
-    """The main table for print and screen, one row a readable row, all cells text."""
+    """The main table for print: columns `columns.PRINTED`, rows `readable_rows`, all cells text."""
     rows = readable_rows(main)
     declared = [MAIN[key] for key in columns.PRINTED]
     return pd.DataFrame(
@@ -64,7 +68,7 @@ def printed_table(main: pd.DataFrame, description: StudyDescription) -> pd.DataF
 
 
 def is_shown(rows: pd.DataFrame, column: Column) -> bool:
-    """Whether a printed column tells readers anything about these rows."""
+    """Whether a column is printed: whether it applies to any of these rows."""
     if column.key == "generator":
         return bool((rows["generator"] != NO_GENERATOR).any())
     if column.form == "axis":
@@ -77,7 +81,10 @@ def is_shown(rows: pd.DataFrame, column: Column) -> bool:
 
 
 def texts(rows: pd.DataFrame, column: Column, digits: int = 3, unmarked: str = "") -> pd.Series[str]:
-    """A column of the main table as text, in the form that it is declared with."""
+    """A column of the main table as text, in its declared form.
+
+    `unmarked`: what follows an accuracy without a mark, so that columns align.
+    """
     values = rows[column.key]
     match column.form:
         case "interval":
@@ -114,26 +121,27 @@ def _printed(rows: pd.DataFrame, column: Column, description: StudyDescription) 
 
 
 def marked_accuracy(rows: pd.DataFrame, digits: int = 3, unmarked: str = "") -> pd.Series[str]:
-    """Accuracy with interval, and the mark of rows that are not better than the baseline."""
+    """Accuracy with interval; rows that are not better than the baseline end in `NOT_BETTER`."""
     marks = rows[f"better_than_{BASELINE}"].map({"no": NOT_BETTER}).fillna(unmarked)
     return interval_column(rows, "accuracy", digits) + marks
 
 
 def interval_column(rows: pd.DataFrame, metric: str, digits: int = 3) -> pd.Series[str]:
-    """A metric with its interval."""
+    """A metric with its interval, as text."""
     values = rows[[metric, f"{metric}_low", f"{metric}_high"]].to_numpy(float).tolist()
     return pd.Series([labels.with_interval(m, low, high, digits) for m, low, high in values], dtype=str)
 
 
 def difference_column(rows: pd.DataFrame, name: str) -> pd.Series[str]:
-    """A difference with its p; empty where not compared."""
+    """A difference with its p value, as text; empty for rows that are not compared."""
     values = rows[[name, f"{name}_p"]].to_numpy(float).tolist()
+    # NaN is the only number that differs from itself.
     spelled = [f"{labels.signed(d)} {labels.p_value(p)}" if p == p else "" for d, p in values]
     return pd.Series(spelled, dtype=str)
 
 
 def has_published(rows: pd.DataFrame) -> bool:
-    """Whether any row has a published value beside it."""
+    """Whether any row repeats a published cell."""
     return "published_accuracy" in rows and bool(rows["published_accuracy"].notna().any())
 
 
@@ -169,7 +177,11 @@ _ROW_STYLES: Any = [
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV: numbers so that they read back as the same float, epsilons as in file names."""
+    """Write a table as CSV, atomically: floats read back as the same number, epsilons as in file names.
+
+    Raises:
+        InputError: a text in the table would be a formula in a spreadsheet.
+    """
     spelled = table.copy()
     for column in spelled.columns:
         if column.removeprefix("reference_") in _NUMBER_KEYS:
@@ -186,7 +198,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def latex(printed: pd.DataFrame, caption: str, label: str) -> str:
-    """A printed table as a LaTeX table with booktabs rules (needs the packages booktabs and graphicx)."""
+    """A printed table in LaTeX; the document needs the packages booktabs and graphicx."""
     escaped = printed.map(_escape).rename(columns=_escape)
     names = [column.heading for column in columns.CELL if column.form == "name"]
     text_columns = sum(name in printed for name in names)
@@ -202,11 +214,12 @@ def latex(printed: pd.DataFrame, caption: str, label: str) -> str:
 
 
 def html(printed: pd.DataFrame, name: str, caption: str = "") -> str:
-    """A printed table as an HTML fragment; marked rows are grey, the first row of a block has a rule."""
+    """A printed table as an HTML fragment; marked rows are grey, a line parts the evaluations."""
     block = printed[printed.columns[0]]
     starts = np.where(block != block.shift(), "first", "")
     marked = printed.map(lambda cell: str(cell).endswith(NOT_BETTER)).any(axis=1)
     classes = pd.Series(np.char.add(starts, np.where(marked, " marked", "")), index=printed.index)
+    # A fixed identifier: pandas would draw a random one, and equal tables would differ in their bytes.
     styler = printed.style.hide(axis="index").set_uuid(name).format(escape="html")
     styler = styler.set_td_classes(pd.DataFrame(dict.fromkeys(printed.columns, classes)))
     styler = styler.set_table_styles(_ROW_STYLES).set_table_attributes('class="printed"')
@@ -220,7 +233,11 @@ def _escape(text: str) -> str:
 
 
 def render(template: str, **values: Any) -> str:
-    """A template of `pulseveil.summary` with its values, escaped; raises UndefinedError for one left out."""
+    """Render a template of `pulseveil.summary` with `values`, escaped for HTML.
+
+    Raises:
+        jinja2.UndefinedError: a value of the template is missing.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_source),
         autoescape=True,

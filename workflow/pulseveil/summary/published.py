@@ -1,4 +1,4 @@
-"""The published results, and row by row what repeats them: reproduced or not, not defined, not run."""
+"""Comparison with the published results: one verdict per published cell, with its reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from pulseveil.summary import columns, labels, printing
 from pulseveil.summary.description import ModelDescription, StudyDescription
 from pulseveil.summary.results import CELL, NO_GENERATOR
 
-MAJORITY_SHARE = 0.717  # 380 of the 530 published detector windows are not stress
+# 380 of the 530 published detector windows are not stress.
+MAJORITY_SHARE = 0.717
 _COLUMNS = (
     "scenario",
     "train",
@@ -38,7 +39,11 @@ MATCH = columns.keys(columns.REPRODUCTION_KEYS)
 
 
 def read_published(path: Path) -> pd.DataFrame:
-    """The published results, one row a cell; raises InputError when the file or a column is missing."""
+    """Read the published results, one row per cell.
+
+    Raises:
+        InputError: the file or a column is missing, or a cell that must be a number is not.
+    """
     rows = read_table(path, _COLUMNS, "restore config/published.csv", comment="#")
     return as_numbers(rows, ("epsilon_generator", "epsilon_detector", "noise"), path)
 
@@ -46,10 +51,10 @@ def read_published(path: Path) -> pd.DataFrame:
 def published_values(
     keys: pd.DataFrame, description: StudyDescription, published: pd.DataFrame
 ) -> pd.DataFrame:
-    """The published values of each cell, one row a cell of `keys`; empty where none was published.
+    """Published values of each cell of `keys`; NaN or empty if no published cell has the same keys.
 
-    Columns: published_scenario, published_accuracy, published_accuracy_sd, published_f1 (the published
-    two-column F1), published_f1_sd, published_equals_majority ("yes", "no" or "").
+    Columns: published_scenario, published_accuracy, published_accuracy_sd, published_f1 (over both outputs of
+    the network), published_f1_sd, published_equals_majority ("yes", "no" or "").
     """
     wanted = as_published(keys, description)
     found = wanted.merge(published, on=MATCH, how="left", validate="many_to_one")
@@ -68,10 +73,10 @@ def published_values(
 
 
 def as_published(keys: pd.DataFrame, description: StudyDescription) -> pd.DataFrame:
-    """Our cells under the keys `MATCH` of the published ones; `scenario` is None where none is repeated.
+    """Cells of this study under the keys `MATCH` of the published cells.
 
-    Published models are kinds: of several of a kind in a study, the one that is named like it or else the
-    first stands for it.
+    `scenario` is None for a cell that repeats no published scenario. The published table names kinds: if a
+    study has several models of a kind, the model with the kind's name is compared, or else the first one.
     """
     wanted = keys[list(CELL)].copy()
     generators = {NO_GENERATOR: NO_GENERATOR, **_by_kind(description.generators)}
@@ -82,6 +87,7 @@ def as_published(keys: pd.DataFrame, description: StudyDescription) -> pd.DataFr
     wanted["scenario"] = [description.repeats_published(e) for e in wanted["evaluation"]]
     stands_for_none = wanted[["generator", "detector"]].isna().any(axis=1)
     wanted.loc[stands_for_none, "scenario"] = None
+    # The published table has epsilon inf and 0 synthetic subjects in rows without a generator.
     real = wanted["generator"] == NO_GENERATOR
     wanted.loc[real, "epsilon_generator"] = np.inf
     wanted.loc[real, "subjects"] = 0
@@ -89,7 +95,7 @@ def as_published(keys: pd.DataFrame, description: StudyDescription) -> pd.DataFr
 
 
 def _by_kind(models: Mapping[str, ModelDescription]) -> dict[str, str]:
-    """The kind that each model stands for; models that stand for none are left out."""
+    """Model name to kind, for one model of each kind."""
     chosen: dict[str, str] = {}
     for name, model in models.items():
         if name == model.kind or model.kind not in chosen:
@@ -98,36 +104,41 @@ def _by_kind(models: Mapping[str, ModelDescription]) -> dict[str, str]:
 
 
 def equals_majority(accuracy: pd.Series[float]) -> NDArray[np.str_]:
-    """Whether a published accuracy is the share of windows without stress: "yes", "no", or "" without one."""
+    """Whether each published accuracy is the share of windows without stress: "yes", "no", or "" for NaN.
+
+    >>> equals_majority(pd.Series([0.717, 0.8812, np.nan])).tolist()
+    ['yes', 'no', '']
+    """
+    # Published accuracies have four decimals.
     equal = np.where(np.isclose(accuracy, MAJORITY_SHARE, atol=5e-5, rtol=0), "yes", "no")
     return np.where(np.isnan(accuracy), "", equal)
 
 
 Verdict = Literal["reproduced", "not reproduced", "not defined", "not run"]
 
-# Two published cells of one setting differ by .018 (scenarios 2 and 3: TSTR, CNN-LSTM, 15 subjects, cGAN):
-# none can come nearer to the study than it comes to itself.
+# Two published cells of one setting differ by .018 (scenarios 2 and 3: TSTR, CNN-LSTM, 15 subjects, cGAN).
+# A smaller tolerance would ask for more agreement than the published study has with itself.
 TOLERANCE = 0.02
 PEOPLE = 15
 _OURS = ["accuracy", "accuracy_low", "accuracy_high", "n_seeds", "n_subjects"]
-_CONSTANT = "the published value is the share of windows without stress, which never answering 'stress' gives"
-_ONE_CLASS = "the published detectors saw windows without stress only: no task that ours could repeat"
-_GENERATOR = "the published generator was given no noise, so its epsilon is no guarantee; ours is noised"
-_DETECTOR = "the published noise fits neither the sensitivity nor the draws of its training: another epsilon"
-_COMPOSED = "the published epsilon is that of one part of two"
+_CONSTANT = "the published value is the share of windows without stress: never answering 'stress' reaches it"
+_ONE_CLASS = "the published detectors were trained on windows without stress only, which ours cannot repeat"
+_GENERATOR = (
+    "the published generator was trained without noise, its epsilon is not a guarantee; ours has noise"
+)
+_DETECTOR = "the published noise fits neither sensitivity nor sampling of its training: epsilon is another"
+_COMPOSED = "the published epsilon counts one of two private parts"
 
 
 def reproduction_table(
     main: pd.DataFrame, description: StudyDescription, published: pd.DataFrame
 ) -> pd.DataFrame:
-    """One row a published cell, with our value where this study has it.
+    """One row per published cell, with the value of this study if it has the cell.
 
-    Columns: those of `MATCH`, published, ours, low, high (our 95 % interval over subjects), seeds, people,
-    difference, verdict, equals_majority, reason.
-
-    Published budgets protect a window: of our private cells, those of unit window stand beside them.
+    Columns: `columns.REPRODUCTION`; low and high are the 95 % interval over subjects of this study.
     """
     ours = as_published(main, description)[MATCH].join(main[_OURS])
+    # Published budgets protect a window: private cells at unit subject answer another question.
     private = np.isfinite(main["epsilon_generator"]) | np.isfinite(main["epsilon_detector"])
     beside = ours["scenario"].notna() & (~private | (main["unit"] == "window"))
     found = published.merge(ours[beside].drop_duplicates(MATCH), on=MATCH, how="left", validate="one_to_one")
@@ -147,7 +158,7 @@ def reproduction_table(
 
 
 def reproduction_page(table: pd.DataFrame, description: StudyDescription) -> str:
-    """The table as one HTML page: counts first, then a section a scenario."""
+    """The reproduction table as one HTML page: counts of verdicts, then one section per scenario."""
     values = page_values(table, description)
     return printing.render(
         "reproduction.html.jinja", study=description.study, note=description.note, **values
@@ -155,7 +166,7 @@ def reproduction_page(table: pd.DataFrame, description: StudyDescription) -> str
 
 
 def page_values(table: pd.DataFrame, description: StudyDescription) -> dict[str, Any]:
-    """What the templates of the table need."""
+    """Values for the templates that show the reproduction table."""
     return {
         "seeds": description.seeds,
         "tolerance": TOLERANCE,
@@ -165,26 +176,27 @@ def page_values(table: pd.DataFrame, description: StudyDescription) -> dict[str,
 
 
 def _judge(row: Mapping[Hashable, Any]) -> tuple[Verdict, str]:
-    """The verdict on a row and its reason."""
+    """Verdict on a row, and its reason (may be empty)."""
     undefined = list(_undefined(row))
     if undefined:
         return "not defined", "; ".join(undefined)
-    told = _CONSTANT if row["equals_majority"] == "yes" else ""
+    remark = _CONSTANT if row["equals_majority"] == "yes" else ""
     difference = row["difference"]
     if np.isnan(difference):
-        return "not run", told
+        return "not run", remark
+    # A mean over fewer people is another quantity, near or far from the published one by chance.
     if row["people"] < PEOPLE:
         few = f"ours tested {row['people']} of the {PEOPLE} people"
-        return "not run", f"{few}; {told}" if told else few
+        return "not run", f"{few}; {remark}" if remark else few
     if abs(difference) <= TOLERANCE:
-        return "reproduced", told
-    way = "below" if difference < 0 else "above"
-    reason = f"ours is {abs(difference):.3f} {way} the published value, more than {TOLERANCE}"
-    return "not reproduced", f"{reason}; {told}" if told else reason
+        return "reproduced", remark
+    side = "below" if difference < 0 else "above"
+    reason = f"ours is {abs(difference):.3f} {side} the published value, more than {TOLERANCE}"
+    return "not reproduced", f"{reason}; {remark}" if remark else reason
 
 
 def _undefined(row: Mapping[Hashable, Any]) -> Iterable[str]:
-    """Why a published cell claims something that it does not define."""
+    """Reasons for which a published cell does not define what it claims; none if it does."""
     generator, detector = row["epsilon_generator"], row["epsilon_detector"]
     if row["classes"] == 1:
         yield _ONE_CLASS
@@ -197,7 +209,7 @@ def _undefined(row: Mapping[Hashable, Any]) -> Iterable[str]:
 
 
 def _printed(rows: pd.DataFrame) -> Iterable[dict[str, str]]:
-    """The rows of a scenario as text."""
+    """Rows of a scenario as text, by column title."""
     titles = [columns.title(key, columns.REPRODUCTION) for key in columns.REPRODUCTION_PAGE]
     for row in rows.to_dict("records"):
         synthetic = row["generator"] != NO_GENERATOR
@@ -220,5 +232,5 @@ def _printed(rows: pd.DataFrame) -> Iterable[dict[str, str]]:
 
 
 def _title(group: Literal["generators", "detectors"], kind: str) -> str:
-    """The reader's name of a published model, by its kind; empty where none is used."""
+    """Title of the kind of a published model; empty for "none"."""
     return "" if kind == NO_GENERATOR else str(registry.load(group, kind).title)

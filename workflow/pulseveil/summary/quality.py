@@ -1,4 +1,4 @@
-"""The quality of synthetic windows as tables: every measure beside its floor."""
+"""Tables of quality measures of synthetic windows, each measure beside its floor."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ _VALUES = ["value", "low", "high", "floor", "floor_low", "floor_high", "held_out
 
 
 def quality_table(paths: Iterable[Path]) -> pd.DataFrame:
-    """One row a generator cell and number, over the folds and seeds (`models`) of all quality files.
+    """Quality table of a study: one row per generator cell, measure, signal and condition.
 
-    `value`, `floor` and `held_out` are means, `lowest` and `highest` the range of `value`, `floor_low` and
-    `floor_high` that of all halvings. Without files the table has its columns only. Raises InputError for a
-    file that is no quality table.
+    Rows are over the folds and seeds (`models`) of all quality files: `value`, `floor` and `held_out` are
+    means, `lowest` and `highest` the range of `value`, `floor_low` and `floor_high` the range over all
+    halvings. Without files the table is empty.
+
+    Raises:
+        InputError: a file is not a quality table.
     """
     parts = [_read(path) for path in paths]
     if not parts:
@@ -42,10 +45,10 @@ def quality_table(paths: Iterable[Path]) -> pd.DataFrame:
 
 
 def printed_quality(table: pd.DataFrame, description: StudyDescription) -> pd.DataFrame:
-    """The quality table for readers, all cells text: a row a generator, a column a measure, `value (floor)`.
+    """The quality table for print, all cells text: one row per generator, one column per measure.
 
-    Measures of single signals and conditions are means over these. Measures without a title come last, under
-    the names that they have in the table.
+    A cell is `value (floor)`. Measures of single signals and conditions are averaged over signals and
+    conditions. Measures without a title come last, under their own names.
     """
     means = table.groupby([*_CELL, "measure"], sort=False)[["value", "floor"]].mean().reset_index()
     means["text"] = [_with_floor(*pair) for pair in means[["value", "floor"]].to_numpy(float).tolist()]

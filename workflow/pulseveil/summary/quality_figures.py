@@ -1,4 +1,4 @@
-"""A page a generator: distributions, spectra, correlations and maps of its windows beside real ones."""
+"""Quality page of a generator: distributions, spectra, correlations and maps beside real windows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MARKERS = ("o", "^")
 
 
 class QualityPage(NamedTuple):
-    """The portraits of a generator that are drawn: of its least and, if it differs, its most private cell."""
+    """Portraits of a generator on one page: of its least and, if another, of its most private cell."""
 
     cohort: str
     generator: str
@@ -36,24 +36,28 @@ class QualityPage(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of the figure's files."""
+        """Name of the figure's files, without suffix."""
         return paths.QUALITY_FIGURE.format(cohort=self.cohort, generator=self.generator)
 
     def caption(self, title: str) -> str:
-        """What is shown, and what it is made from; `title`: the reader's name of the generator."""
+        """Caption of the page; `title`: title of the generator for readers."""
         first = self.portraits[0]
         return (
             f"{title}, cohort {self.cohort}: windows of the first fold "
-            f"({first.keys['fold']}) and seed beside the real ones that the generator learned from. "
+            f"({first.keys['fold']}) and seed beside the real windows that the generator learned from. "
             "Distributions by condition, mean power spectra, correlations of signals and label, and maps of "
-            "whole windows. Principal components are those of the real windows; t-SNE maps are made of both "
-            "sides, and distances between their far groups mean nothing. Drawn from real windows: outside "
-            "the guarantee of private generators."
+            "whole windows. Principal components are of the real windows. t-SNE maps are fitted to real "
+            "and synthetic windows together; distances between far groups of a map mean nothing. The page is "
+            "computed from real windows: no budget of a private generator protects it."
         )
 
 
 def quality_pages(files: Iterable[Path]) -> list[QualityPage]:
-    """The pages of a study's portraits; raises InputError for a file that is none."""
+    """One page per cohort and generator of the portrait files.
+
+    Raises:
+        InputError: a file is not a portrait.
+    """
     found: dict[tuple[str, str], list[Portrait]] = {}
     for file in files:
         portrait = store.read_record(file, Portrait)
@@ -63,11 +67,11 @@ def quality_pages(files: Iterable[Path]) -> list[QualityPage]:
 
 
 def quality_figure(page: QualityPage) -> Figure:
-    """The page as a figure, as wide as a page of a paper."""
+    """Figure of a page, as wide as the text of a paper."""
     channels = len(page.portraits[0].channels)
     with mpl.rc_context(dict(STYLE)):
         heights = [2.4, 1.5, 2.6, 2.0, 0.3]
-        # No layout engine: its solver rounds differently from run to run, and so would the files' bytes.
+        # No layout engine: its solver rounds differently from run to run, and the bytes would differ.
         figure = Figure(figsize=(_WIDTH, sum(heights)))
         rows = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
         _distributions(rows[0], page.portraits, channels)
@@ -222,4 +226,5 @@ def _legend(portraits: Sequence[Portrait]) -> list[Line2D | Patch]:
 
 
 def _decibel(power: NDArray[np.float64]) -> NDArray[np.float64]:
+    # A frequency without power would be minus infinity, which the axis cannot show.
     return 10 * np.log10(np.maximum(power, np.finfo(np.float64).tiny))
