@@ -41,7 +41,7 @@ def test_order_of_files_does_not_matter(tmp_path):
 
 
 def test_no_files_is_an_error():
-    with pytest.raises(InputError, match="no score files"):
+    with pytest.raises(InputError, match="score files: expected at least one"):
         collect([])
 
 

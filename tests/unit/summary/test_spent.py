@@ -144,7 +144,7 @@ def test_reproducible_noise_is_marked():
 
 @pytest.mark.parametrize("cell", [{"epsilon_detector": 1}, {**TSTR, "epsilon_generator": 1}])
 def test_a_private_cell_without_its_ledger_is_refused(cell):
-    with pytest.raises(InputError, match=r"no ledger for .* train this cell again"):
+    with pytest.raises(InputError, match=r"no ledger shows epsilon .* train this cell again"):
         privacy_table(frame(cell), read_ledgers((), ()), STUDY)
 
 

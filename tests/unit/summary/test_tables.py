@@ -167,7 +167,7 @@ def test_table_order_is_that_of_the_study_with_baselines_last(tmp_path):
 
 
 def test_scores_of_another_study_are_refused(tmp_path):
-    with pytest.raises(InputError, match="evaluation 'elsewhere': the description has only real"):
+    with pytest.raises(InputError, match="evaluation 'elsewhere': the study has only real"):
         table(tmp_path, [scores(WRONG, evaluation="elsewhere")])
 
 

@@ -123,9 +123,7 @@ PEOPLE = 15
 _OURS = ["accuracy", "accuracy_low", "accuracy_high", "n_seeds", "n_subjects"]
 _CONSTANT = "the published value is the share of windows without stress: never answering 'stress' reaches it"
 _ONE_CLASS = "the published detectors were trained on windows without stress only, which ours cannot repeat"
-_GENERATOR = (
-    "the published generator was trained without noise, its epsilon is not a guarantee; ours has noise"
-)
+_GENERATOR = "the published generator was trained without noise: epsilon is not a guarantee; ours has noise"
 _DETECTOR = "the published noise fits neither sensitivity nor sampling of its training: epsilon is another"
 _COMPOSED = "the published epsilon counts one of two private parts"
 

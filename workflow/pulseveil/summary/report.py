@@ -1,4 +1,4 @@
-"""The report: one HTML file that holds all it shows."""
+"""The report of a study: one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ _TRAINS_ON = {
     "real+synthetic": "real and synthetic windows",
 }
 _CAVEATS = {
-    "intervals": "Values are means over subjects, of each seed and then over seeds; pooled values count all "
-    "windows alike. Intervals are 95 % bootstrap-t intervals over subjects (Student's t below five "
-    "subjects): they say how the mean would vary with other people, given the models as trained. The SD over "
-    "seeds is shown apart. p values are sign-flip tests of paired differences, exact up to 20 subjects, and "
+    "intervals": "Values are means over subjects per seed, then over seeds; pooled values weight all windows "
+    "equally. Intervals are 95 % bootstrap-t intervals over subjects (Student's t below five subjects): they "
+    "show how the mean would vary with other people and the same trained models. The SD over seeds is a "
+    "column of its own. p values are of sign-flip tests of paired differences, exact up to 20 subjects, and "
     "not corrected for the number of rows.",
     "not_better": "† marks rows whose accuracy is not shown to be better than always answering 'no stress': "
     "the interval of the paired difference reaches 0 or below.",
-    "few_seeds": "Some private rows average fewer draws of noise than 'n_seeds_asked' in main.csv (100 for "
-    "single queries, 5 for trainings): another run can differ much, so none of them is said to show use of "
+    "few_seeds": "Some private rows average fewer noise draws than 'n_seeds_asked' in main.csv (100 for "
+    "single queries, 5 for trainings): another run can differ much, so no such row is said to show use of "
     "private data.",
     "no_baseline": f"The {BASELINE} rule is not part of this study: no row is compared with it.",
-    "saw": "Where 'Generator saw test subject' is yes, one generator was trained on all subjects, among them "
-    "those that its detectors are tested on: the value can be too high.",
+    "saw": "If 'Generator saw test subject' is yes, one generator was trained on all subjects, including "
+    "those that test its detectors: the value can be too high.",
     "calibration": "Windows that overlap a subject's calibration seconds are never tested.",
-    "min_max": "Signals are scaled by each subject's own extremes, the test subject's too: a device could "
-    "not do this before its recording ends.",
-    "undefined": "Some metrics are undefined for some subjects (no stress window, say); these are left out "
-    "of the mean and counted in the '_undefined' columns of main.csv.",
+    "min_max": "Signals are scaled by the minimum and maximum of each subject, including the test subject: a "
+    "device cannot know them before its recording ends.",
+    "undefined": "Some metrics are undefined for some subjects (for example without a stress window). Such "
+    "subjects are left out of the mean and counted in the '_undefined' columns of main.csv.",
     "published": "Published values: Lange, Wenzlitschke, Rahm, Sensors 2024, 24(10), 3052. The published F1 "
-    "counts both outputs and is near accuracy: compare it with 'Published F1', not with stress F1. '=' marks "
-    "published values equal to the share of windows without stress (.717).",
+    "averages over both outputs and is near accuracy: compare it with 'Published F1', not with stress F1. "
+    "'=' marks published values equal to the share of windows without stress (.717).",
 }
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the report: an SVG file and what it shows."""
+    """A figure of the report: an SVG file with its caption."""
 
     path: Path
     caption: str
@@ -61,7 +61,7 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """The tables of a study: main, quality, spending, audits and, where it was compared, reproduction."""
+    """Tables of a study; `compared` is the reproduction table, None without published values."""
 
     main: pd.DataFrame
     quality: pd.DataFrame
@@ -78,9 +78,11 @@ def render_report(
     digest: str,
     privacy: str,
 ) -> str:
-    """The report as one HTML page; figures are embedded, nothing is loaded from elsewhere.
+    """The report as one HTML page with embedded figures: the page loads no other file.
 
-    Times and machine are left out: the same scores give the same page.
+    `digest`: hash over all score files. `privacy`: text of the privacy statement.
+
+    The page holds no times and no machine names: the same scores give the same page.
     """
     main, compared = findings.main, findings.compared
     reproduction: Mapping[str, Any] = {"scenarios": []}
@@ -112,7 +114,7 @@ def render_report(
 
 
 def caveats(description: StudyDescription, main: pd.DataFrame) -> list[str]:
-    """What a reader must know before using a number of this study; only what applies to it."""
+    """Sentences that a reader needs to interpret the numbers, only those that apply to this study."""
     undefined = [column for column in main if str(column).endswith("_undefined")]
     applies = {
         "intervals": True,
@@ -144,7 +146,7 @@ def private_differences(description: StudyDescription, main: pd.DataFrame) -> di
 
 
 def plan_rows(description: StudyDescription) -> list[tuple[str, str]]:
-    """The study in a few words: (name, value)."""
+    """Settings and size of the study as (name, value)."""
     rows: dict[str, Any] = {
         "Protocol": description.protocol,
         "Channels": description.channels,
@@ -156,7 +158,7 @@ def plan_rows(description: StudyDescription) -> list[tuple[str, str]]:
 
 
 def stage_rows(description: StudyDescription) -> list[dict[str, str]]:
-    """The expected hours of each stage and of all, as text; GPU columns only where a GPU is asked for."""
+    """Expected hours per stage and in total, as text; GPU columns only if a job asks for a GPU."""
     stages = description.stages
     if not stages:
         return []
@@ -168,6 +170,7 @@ def stage_rows(description: StudyDescription) -> list[dict[str, str]]:
         gpu_jobs=sum(stage.gpu_jobs for stage in stages),
         gpu_hours=sum(stage.gpu_hours for stage in stages),
     )
+    # The demo takes minutes: one decimal of an hour would show zeros.
     digits = 4 if total.cpu_hours < 1 else 1
     rows = []
     for stage in (*stages, total):
@@ -180,7 +183,7 @@ def stage_rows(description: StudyDescription) -> list[dict[str, str]]:
 
 
 def _speedup(description: StudyDescription) -> str:
-    """The study's guess of how much faster a GPU trains; empty where no job asks for one."""
+    """The study's `gpu_speedup` as text; empty if no job asks for a GPU."""
     asks = any(stage.gpu_jobs for stage in description.stages)
     return f"{description.gpu_speedup:g}" if asks else ""
 
@@ -231,6 +234,7 @@ def _readable(value: Any) -> str:
 
 
 def _embedded(picture: Picture) -> tuple[str, str]:
-    """The picture as a data address, and its caption."""
+    """The figure as a data URI, and its caption."""
+    # Embedded, so that the report stays whole when it is mailed or moved without its folder.
     content = base64.b64encode(picture.path.read_bytes()).decode()
     return f"data:image/svg+xml;base64,{content}", picture.caption

@@ -1,4 +1,4 @@
-"""All scores of a study as flat tables, and its cells in table order with each metric's values."""
+"""Metrics of all scores of a study per run and subject, and its cells in table order."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _WHOLE = ("subjects", "seed")
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Metrics of a study. A cell is one value of the keys `CELL`; a run is a cell and a seed.
+    """Metrics of a study. The keys `CELL` identify a cell; a cell and a seed are a run.
 
-    `per_subject`: one row a run and tested subject: keys `RUN`, fold, subject, windows,
-    stress_windows, all metrics.
-    `pooled`: one row a run: keys `RUN`, windows, all metrics over its windows.
-    `digest`: one hash over the hashes of all score files, whatever their order.
-    `ledger`: the ledger entries of all private detectors, each as JSON.
+    `per_subject`: one row per run and tested subject: keys `RUN`, fold, subject, windows, stress_windows, all
+    metrics.
+    `pooled`: one row per run: keys `RUN`, windows, all metrics over all windows of the run.
+    `digest`: one hash over the hashes of all score files, independent of their order.
+    `ledger`: ledger entries of all private detectors, each as JSON.
     """
 
     per_subject: pd.DataFrame
@@ -45,13 +45,14 @@ class Results:
 
 
 def collect(paths: Sequence[Path]) -> Results:
-    """Read score files and compute their metrics; rows are sorted by the keys `RUN`, then as tested.
+    """Read score files and compute their metrics; rows are sorted by the keys `RUN`.
 
-    Raises InputError when there is no file, a key is missing or no number, a run comes twice, or the seeds of
-    a cell tested different windows.
+    Raises:
+        InputError: there is no file, a key is missing or not a number, two files hold the same run, or the
+            seeds of a cell tested different windows.
     """
     if not paths:
-        raise InputError("no score files given; expected at least one")
+        raise InputError("score files: expected at least one, found none; run train_detectors first")
     runs = [_read_run(path) for path in paths]
     keys = pd.DataFrame([run.keys for run in runs])
     per_run = keys.assign(windows=[run.windows for run in runs]).join(
@@ -60,13 +61,14 @@ def collect(paths: Sequence[Path]) -> Results:
     of_run = np.repeat(np.arange(len(runs)), [len(run.subjects) for run in runs])
     subjects = pd.concat([run.subjects for run in runs], ignore_index=True)
     subjects = keys.iloc[of_run].reset_index(drop=True).join(subjects)
-    _refuse_doubles(per_run, paths)
+    _refuse_repeated_runs(per_run, paths)
     _refuse_different_tests(subjects)
     return Results(
         columns.in_order(subjects, columns.PER_SUBJECT).sort_values(
             list(RUN), kind="stable", ignore_index=True
         ),
         per_run[[*RUN, "windows", *NAMES]].sort_values(list(RUN), kind="stable", ignore_index=True),
+        # Sorted: the digest must not depend on the order of the paths.
         hashlib.sha256("".join(sorted(map(file_hash, paths))).encode()).hexdigest(),
         tuple(entry for run in runs for entry in run.ledger),
     )
@@ -109,21 +111,22 @@ def _keys(scores: Scores, path: Path) -> dict[str, Any]:
     return keys
 
 
-def _refuse_doubles(per_run: pd.DataFrame, paths: Sequence[Path]) -> None:
-    doubled = np.flatnonzero(per_run.duplicated(list(RUN), keep=False))
-    if len(doubled):
-        files = ", ".join(str(paths[i]) for i in doubled[:2])
-        raise InputError(f"{files}: expected one file a run, found the same run keys twice; remove one")
+def _refuse_repeated_runs(per_run: pd.DataFrame, paths: Sequence[Path]) -> None:
+    repeated = np.flatnonzero(per_run.duplicated(list(RUN), keep=False))
+    if len(repeated):
+        files = ", ".join(str(paths[i]) for i in repeated[:2])
+        raise InputError(f"{files}: expected one file per run, found the same run keys twice; remove one")
 
 
 def _refuse_different_tests(subjects: pd.DataFrame) -> None:
+    # The SD over seeds would otherwise mix seeds with people.
     tested = subjects.groupby(list(RUN), sort=False).agg(
         tested=("subject", lambda names: " ".join(sorted(names))), windows=("windows", "sum")
     )
     different = tested.groupby(list(CELL), sort=False).nunique().max(axis=1) > 1
     if different.any():
         cell = dict(zip(CELL, different.index[int(np.argmax(different))], strict=True))
-        raise InputError(f"seeds of {cell} tested different windows; rerun train_detectors for this cell")
+        raise InputError(f"scores of {cell}: seeds tested different windows; rerun train_detectors for it")
 
 
 HEADLINES = tuple(columns.keys(columns.HEADLINES))
@@ -132,12 +135,11 @@ NO_GENERATOR = "none"
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """c cells: `keys`, a frame (c) of the columns `CELL` and `role`, that of the detector's kind.
+    """c cells in table order.
 
-    `subjects` (s) in numeric order.
-
-    `values[metric]` (c, s): the mean over seeds; NaN where a subject was not tested, or where the metric is
-    undefined for it in every seed.
+    `keys`: frame (c) with the columns `CELL` and `role`, the role of the detector's kind. `subjects` (s) in
+    numeric order. `values[metric]` (c, s) float64: mean over seeds; NaN if the subject was not tested or the
+    metric is undefined for this subject in each seed.
     """
 
     keys: pd.DataFrame
@@ -146,9 +148,10 @@ class Cells:
 
 
 def arrange(results: Results, description: StudyDescription) -> Cells:
-    """The cells of `results` in table order, averaged over seeds.
+    """Cells of `results` in table order, averaged over seeds.
 
-    Raises InputError when scores belong to an evaluation or a model that the description does not have.
+    Raises:
+        InputError: scores belong to an evaluation or a model that the description does not name.
     """
     for key, known in (
         ("evaluation", list(description.evaluations)),
@@ -158,7 +161,7 @@ def arrange(results: Results, description: StudyDescription) -> Cells:
         unknown = set(results.pooled[key]) - set(known)
         if unknown:
             raise InputError(
-                f"scores of {key} {min(unknown)!r}: the description has only {', '.join(known)}; "
+                f"scores of {key} {min(unknown)!r}: the study has only {', '.join(known)}; "
                 "pass the scores of this study"
             )
     keys = results.pooled[list(CELL)].drop_duplicates()
@@ -174,7 +177,7 @@ def arrange(results: Results, description: StudyDescription) -> Cells:
 
 
 def _in_table_order(keys: pd.DataFrame, evaluations: list[str]) -> pd.DataFrame:
-    """Evaluations as in the study, then models, rules last; the least private and least noisy first."""
+    """Sort cells: evaluations as in the study, rules after models, then by keys with large epsilons first."""
     ranks = keys.assign(
         evaluation=keys["evaluation"].map(evaluations.index),
         rule=keys["role"] != MODEL,

@@ -1,4 +1,4 @@
-"""What the private cells of a study spent: from their ledgers, composed, at both units of protection."""
+"""Privacy columns and spending table: epsilon of private cells, composed from their ledgers."""
 
 from __future__ import annotations
 
@@ -30,21 +30,24 @@ _GENERATOR_KEYS = tuple(columns.keys(columns.GENERATOR_CELL))
 
 @dataclass(frozen=True, eq=False)
 class Ledgers:
-    """All ledger entries of a study: of detectors by cell, of generators by what they are."""
+    """All ledger entries of a study: of detectors by the keys `CELL`, of generators by `GENERATOR_CELL`."""
 
     detectors: Mapping[tuple[Any, ...], tuple[Entry, ...]]
     generators: Mapping[tuple[Any, ...], tuple[Entry, ...]]
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """Every entry: generators first."""
+        """All entries, those of generators first."""
         groups = (*self.generators.values(), *self.detectors.values())
         return tuple(entry for group in groups for entry in group)
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The mechanisms of a private cell, of its generator and of its detector; `secret`: noise from keys."""
+    """Mechanisms of a private cell: of its generator and of its detector.
+
+    `secret`: whether all noise comes from secret keys.
+    """
 
     generator: tuple[Mechanism, ...]
     detector: tuple[Mechanism, ...]
@@ -53,17 +56,24 @@ class Parts:
 
     @property
     def all(self) -> tuple[Mechanism, ...]:
-        """Both parts."""
+        """Mechanisms of both parts."""
         return (*self.generator, *self.detector)
 
     def groups(self, of_generator: float, of_detector: float) -> list[Group]:
-        """The mechanisms with the number of records that change together; people change alone."""
+        """Each mechanism with the number of its records that change together.
+
+        `of_generator`, `of_detector`: that number for mechanisms at unit window; at unit subject it is 1.
+        """
         counted = [(m, of_generator) for m in self.generator] + [(m, of_detector) for m in self.detector]
         return [(m, k if m.unit == "window" else 1) for m, k in counted]
 
 
 def read_ledgers(detector_entries: Iterable[str], models: Iterable[Path]) -> Ledgers:
-    """The ledgers in score files (each entry as JSON) and in model files."""
+    """Ledgers of a study: of detectors from `detector_entries` (JSON), of generators from model files.
+
+    Raises:
+        InputError: an entry is not of this version's format, or a model file cannot be read.
+    """
     of_models = (
         text
         for path in models
@@ -74,27 +84,28 @@ def read_ledgers(detector_entries: Iterable[str], models: Iterable[Path]) -> Led
 
 
 def privacy_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescription) -> pd.DataFrame:
-    """The columns `columns.PRIVACY` for each cell of `keys`, NaN where nothing is private.
+    """Columns `columns.PRIVACY` for each cell of `keys`; NaN for cells that are not private.
 
-    epsilon_pld, _rdp, _unamplified and _replace_one: generator and detector together at the cell's unit.
-    epsilon_subject, _window and _60_s: the same models seen as protecting a person, one window, and any 60 s
-    of one person. A part that protects people protects their windows as well. Where both parts were trained
-    at unit window, their windows have different strides and compose through the 60 s alone: epsilon_pld is
-    then that of the 60 s, and the others have no value. Where a raw second changes the whole recording,
-    epsilon_60_s has no value, and such parts compose through the person. n_seeds_asked: the draws of noise
-    that the row must average before it may claim anything. Raises InputError where a private cell has no
-    ledger.
+    epsilon_pld, _rdp, _unamplified and _replace_one compose generator and detector at the cell's unit.
+    epsilon_subject, _window and _60_s are bounds for a person, one window and any 60 s of a person, by the
+    same models: a model that protects people also protects their windows.
+
+    If both parts were trained at unit window, their windows have different strides and compose only through
+    any 60 s. epsilon_pld is then epsilon_60_s, and the other columns of the unit are NaN. If a raw second can
+    change the whole recording, epsilon_60_s is NaN, and such parts compose through the person.
+
+    Raises:
+        InputError: a private cell has no ledger.
     """
     rows = [_row(cell, ledgers, description) for cell in _cells(keys)]
     return pd.DataFrame(rows, columns=columns.keys(columns.PRIVACY), index=keys.index)
 
 
 def spending_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescription) -> pd.DataFrame:
-    """What one person has spent when all private models are published: a row an evaluation, and the study.
+    """Epsilon that one person has spent if all private models of an evaluation or the study are published.
 
-    Columns: scope, models (private ones that learned from one person), models_without_budget (all that are
-    trained on the same people), delta, epsilon_subject. With models without a budget published, nothing is
-    protected: epsilon_subject holds for the private ones alone.
+    One row per evaluation, then one for the study. Columns: `columns.SPENDING`. epsilon_subject holds for the
+    private models alone: a published model without a budget protects nothing.
     """
     entries = ledgers.entries
     generators: dict[str, dict[tuple[Any, ...], tuple[Entry, ...]]] = {}
@@ -115,16 +126,19 @@ def spending_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescr
 
 
 def is_protected(cell: Mapping[str, Any], description: StudyDescription) -> bool:
-    """Whether a cell is private: whether all of its parts that see real windows have a budget."""
+    """Whether a cell is private: each of its parts that learns from real windows has a budget."""
     train = "real" if cell["generator"] == NO_GENERATOR else description.evaluations[cell["evaluation"]].train
     privacy = Budgets(cell["unit"], cell["epsilon_generator"], cell["epsilon_detector"])
     return privacy.protects(train)
 
 
 def cell_parts(cell: Mapping[str, Any], ledgers: Ledgers, description: StudyDescription) -> Parts | None:
-    """The mechanisms of a cell; None where it is not private; InputError where a ledger is missing.
+    """Mechanisms of a cell; None if the cell is not private.
 
-    A private generator does not help a detector that sees real windows without a budget of its own.
+    A private generator does not protect a cell whose detector learns from real windows without a budget.
+
+    Raises:
+        InputError: a ledger is missing.
     """
     if not is_protected(cell, description):
         return None
@@ -170,15 +184,16 @@ def _entries(
 ) -> tuple[Entry, ...]:
     if np.isinf(epsilon):
         return ()
+    # A budget alone proves nothing: without the counted steps of a ledger the row must not show an epsilon.
     entries = ledgers.get(_key(cell, names), ())
     if not entries:
         where = ", ".join(f"{name} {cell[name]}" for name in names)
-        raise InputError(f"no ledger for {where}: epsilon {epsilon:g} is not shown; train this cell again")
+        raise InputError(f"{where}: no ledger shows epsilon {epsilon:g}; train this cell again")
     return entries
 
 
 def _of_one_model(entries: Sequence[Entry]) -> tuple[Mechanism, ...]:
-    """The mechanisms of one trained model: of the release that spends most (folds may differ in size)."""
+    """Mechanisms of one trained model: the release that spends most, since folds can differ in size."""
     releases: dict[str, list[Entry]] = {}
     for entry in entries:
         releases.setdefault(str(entry.inputs.get("release")), []).append(entry)
@@ -207,18 +222,19 @@ def _row(cell: Mapping[str, Any], ledgers: Ledgers, description: StudyDescriptio
 
 
 def _person_windows(setting: Setting) -> tuple[int, int]:
-    """Windows of a person, for generators and for detectors."""
+    """Number of windows of a person, for generators and for detectors."""
     of_generator, of_detector = map(setting.person_windows, setting.strides_s)
     return of_generator, of_detector
 
 
 def _piece_windows(setting: Setting) -> tuple[float, float]:
-    """Windows that any 60 s of a person can change, for generators and for detectors."""
+    """Number of windows that any 60 s of a person can change, for generators and for detectors."""
     of_generator, of_detector = map(setting.piece_windows, setting.strides_s)
     return of_generator, of_detector
 
 
 def _spent(scope: str, entries: Sequence[Entry], description: StudyDescription) -> dict[str, Any]:
+    # Copies are counted in the entries, whose `inputs` name the people of each model, never from an option.
     published = together(entries)
     delta = max(entry.delta for entry in entries)
     unbudgeted = [u for u in description.unbudgeted if scope == STUDY or scope in u.evaluations]

@@ -1,4 +1,4 @@
-"""From the score files of a study to all its tables, figures and the report."""
+"""Write all tables, figures and the report of a study from its score files."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from pulseveil.summary.unprotected import unprotected
 
 _LOG = logging.getLogger(__name__)
 _CAPTION = "Mean accuracy and F1 over subjects with 95 % intervals."
-# Resampling answers a question about finished scores: it does not belong to the study's own seed tree.
+# Resampling is not part of the study's random streams: the same scores give the same intervals for any root.
 _STREAM: Stream = child(root_stream(0), "summary")
 
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """What was written: the main table with the study's note, and all files in the order of reading."""
+    """Result of `summarize`: main table, note of the study, and the written files in reading order."""
 
     main: pd.DataFrame
     note: str
@@ -51,15 +51,18 @@ def summarize(
     *,
     published: pd.DataFrame | None = None,
 ) -> Summary:
-    """Write the tables, figures, ledger and report of a study under `out_dir`; same scores, same bytes.
+    """Write tables, figures, ledger, statement and report of a study under `out_dir`.
 
-    `published` are the rows of `read_published`, shown beside ours where a cell repeats one. Raises
-    InputError for score or quality files that cannot be used.
+    `published`: rows of `read_published`, shown beside the cells that repeat them. The same scores give the
+    same bytes.
+
+    Raises:
+        InputError: a score, model, quality or audit file is missing, damaged or of another study.
     """
     _LOG.info("reading %d score files", len(scores_paths))
     results = collect(scores_paths)
     cells = arrange(results, description)
-    _LOG.info("%d cells: tables", len(cells.keys))
+    _LOG.info("writing tables of %d cells", len(cells.keys))
     ledgers = read_ledgers(results.ledger, map(Path, description.models))
     main = main_table(results, cells, description, published, _STREAM)
     main = main.join(privacy_table(cells.keys, ledgers, description))
@@ -69,20 +72,20 @@ def summarize(
     quality = quality_table(map(Path, description.quality))
     tables = _write_tables(out_dir / "tables", results, cells, description, main, quality)
     spending = spending_table(cells.keys, ledgers, description)
-    told = statement(
+    privacy = statement(
         ledgers.entries, description.privacy, [*map(str, unprotected(description))], description.unbudgeted
     )
-    tables += _write_privacy(out_dir, ledgers, spending, told)
+    tables += _write_privacy(out_dir, ledgers, spending, privacy)
     printing.write_csv(out_dir / "tables" / "audit.csv", audits)
     tables.append(out_dir / "tables" / "audit.csv")
-    _LOG.info("figures")
+    _LOG.info("drawing figures")
     pictures, figures = _write_figures(out_dir / "figures", main, cells, description)
     shown, pages = _write_quality_figures(out_dir / "figures", description)
     figures += pages
     written = [out_dir / "report.html"]
     compared = None if published is None else reproduction_table(main, description, published)
     findings = Findings(main, quality, spending, audits, compared)
-    page = render_report(description, findings, pictures, shown, results.digest, told)
+    page = render_report(description, findings, pictures, shown, results.digest, privacy)
     printing.write_text(written[0], page)
     if compared is not None:
         printing.write_csv(out_dir / "tables" / "reproduction.csv", compared)
@@ -113,11 +116,11 @@ def _write_tables(
     return [folder / name for name in (*names, "columns.json")]
 
 
-def _write_privacy(out_dir: Path, ledgers: Ledgers, spending: pd.DataFrame, told: str) -> list[Path]:
+def _write_privacy(out_dir: Path, ledgers: Ledgers, spending: pd.DataFrame, privacy: str) -> list[Path]:
     files = [out_dir / "tables" / "spending.csv", out_dir / "ledger.json", out_dir / "statement.txt"]
     printing.write_csv(files[0], spending)
     ledger.write(files[1], ledgers.entries)
-    printing.write_text(files[2], told)
+    printing.write_text(files[2], privacy)
     return files
 
 
@@ -128,19 +131,19 @@ def _write_figures(
     part = (
         ""
         if len(reference_rows(main)) == len(main)
-        else " Of cells that differ by an axis only, one is shown."
+        else " One cell per generator and detector is shown, at the reference of each axis."
     )
     drawn = [
         (
             "main",
             main_figure(main, description),
-            "Accuracy and stress F1: mean over subjects with its 95 % interval; lines show rules that see no "
-            "sensor data." + (part if axes else ""),
+            "Accuracy and stress F1: mean over subjects with its 95 % interval; lines show rules that learn "
+            "from no sensor data." + (part if axes else ""),
         ),
         (
             "per_subject",
             subject_figure(main, cells, description),
-            "Accuracy of each subject (mean over seeds); the lowest is named.",
+            "Accuracy of each subject (mean over seeds); the subject with the lowest accuracy is named.",
         ),
     ]
     if axes:

@@ -1,4 +1,4 @@
-"""The tables of a study: main table, per-subject table, and what its audits found."""
+"""Main table of a study, table of its audits, and the audit columns of the main table."""
 
 from __future__ import annotations
 
@@ -32,13 +32,18 @@ def main_table(
     published: pd.DataFrame | None,
     stream: Stream,
 ) -> pd.DataFrame:
-    """One row a cell, in table order.
+    """Main table without its privacy and audit columns: one row per cell, in table order.
 
-    For each headline metric m: `m`, the mean over subjects of each seed, then over seeds; `m_sd_seeds`, SD of
-    the seeds' means; `m_sd_subjects`, SD over subjects of their means over seeds; `m_low`, `m_high` and
-    `m_interval`, the 95 % interval over subjects and its method; `m_undefined`, how many values of a subject
-    and seed are undefined; `m_pooled`, the mean over seeds of the metric over all windows. Accuracy minus
-    that of each compared role's rule follows, with interval and p, then the marks, then the published values.
+    For each headline metric m:
+    - `m`: mean over subjects per seed, then mean over seeds;
+    - `m_sd_seeds`: SD over seeds of the mean per seed;
+    - `m_sd_subjects`: SD over subjects of the mean per subject;
+    - `m_low`, `m_high`, `m_interval`: 95 % interval over subjects, and its method;
+    - `m_undefined`: number of undefined values of a subject and seed;
+    - `m_pooled`: metric over all windows, mean over seeds.
+
+    Then follow the differences of accuracy to the rule of each compared role, with interval and p, the marks,
+    and the published values.
     """
     parts = [cells.keys, _counts(results, cells.keys)]
     parts += [_metric_columns(results, cells, metric, stream) for metric in HEADLINES]
@@ -54,10 +59,10 @@ def main_table(
 
 
 def use_of_private_data(table: pd.DataFrame) -> NDArray[np.str_]:
-    """Whether each private row is shown to be better than the public signs, which see no private data.
+    """Whether each private row beats the literature rule, which uses no private data: (rows) text.
 
-    "few seeds" is where it would be, had its noise been drawn as often as `n_seeds_asked`; "" where a row is
-    not private. `table`: the main table joined with the privacy table.
+    "few seeds": the row would be "yes", but averages fewer seeds than `n_seeds_asked`. "": the row is not
+    private. `table`: main table joined with the privacy table.
     """
     answers = _above_zero(table, LITERATURE)
     few = table["n_seeds"] < table["n_seeds_asked"]
@@ -104,7 +109,7 @@ def _metric_columns(results: Results, cells: Cells, metric: str, stream: Stream)
 
 
 def _rule_columns(cells: Cells, description: StudyDescription, role: Role, stream: Stream) -> pd.DataFrame:
-    """Differences to a role's rule; of several in an evaluation, to the one that the study names first."""
+    """Differences to the rule of a role; if an evaluation has several, to the study's first one."""
     evaluation, detector = cells.keys["evaluation"], cells.keys["detector"]
     first = {name: description.rule(role, found) for name, found in detector.groupby(evaluation)}
     pairs = [
@@ -120,6 +125,7 @@ def _rule_columns(cells: Cells, description: StudyDescription, role: Role, strea
 
 
 def _above_zero(table: pd.DataFrame, role: Role) -> NDArray[np.str_]:
+    # By the lower end of the interval: a positive mean over 15 people can be chance.
     low = table[f"accuracy_minus_{role}_low"].to_numpy(float)
     compared = table[f"accuracy_minus_{role}"].notna().to_numpy()
     return np.where(compared, np.where(low > 0, "yes", "no"), "")
@@ -133,7 +139,7 @@ def _saw_test_subject(keys: pd.DataFrame, description: StudyDescription) -> list
 
 
 def _of_cells(frame: pd.DataFrame, keys: pd.DataFrame) -> pd.DataFrame:
-    """Rows of a frame indexed by `CELL`, in the order of `keys`."""
+    """Rows of a frame with index `CELL`, in the order of `keys`."""
     return frame.reindex(pd.MultiIndex.from_frame(keys)).reset_index(drop=True)
 
 
@@ -142,18 +148,21 @@ Found = Mapping[Key, tuple[float, float]]
 
 
 def audit_table(paths: Iterable[Path]) -> pd.DataFrame:
-    """The rows of all audits (CSV); without any, a table that has its key columns only."""
+    """Rows of all audit files (CSV); without files an empty table with the key columns.
+
+    Raises:
+        InputError: a file is not a table.
+    """
     parts = [_read(path) for path in paths]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(AUDIT_KEYS))
 
 
 def audited_columns(keys: pd.DataFrame, audits: pd.DataFrame, description: StudyDescription) -> pd.DataFrame:
-    """The columns `AUDITED` for each cell of `keys`: the part that gave most away, its bound and its ceiling.
+    """Columns `AUDITED` for each cell of `keys`: the audited part, its largest lower bound and its ceiling.
 
-    Of a cell with private parts these are compared, else all of its parts: by the largest bound, then the
-    largest ceiling, of all attacks on that part at the cell's own unit and epsilons. An audit belongs to the
-    model trained on its cohort, whatever people that was tested on. Bounds are at 95 % each, not corrected
-    for their number; empty and NaN where no part was audited.
+    If a cell has private parts, only those are compared, otherwise all. The part with the largest bound wins;
+    ties go to the larger ceiling. Bound and ceiling are maxima over all attacks on the part at the cell's
+    unit and epsilons, each at 95 %, not corrected for their number. Empty and NaN if no part was audited.
     """
     found = _by_key(audits)
     rows = [_row(cell, found, description) for cell in keys.to_dict("records")]
@@ -161,7 +170,7 @@ def audited_columns(keys: pd.DataFrame, audits: pd.DataFrame, description: Study
 
 
 def _by_key(audits: pd.DataFrame) -> Found:
-    """Largest bound and ceiling of each audited model."""
+    """Largest bound and largest ceiling of each audited model, by `AUDIT_KEYS`."""
     if audits.empty:
         return {}
     largest = audits.groupby(list(AUDIT_KEYS))[["epsilon_low", "epsilon_ceiling"]].max()
@@ -180,7 +189,8 @@ def _row(cell: Mapping[Any, Any], found: Found, description: StudyDescription) -
 
 
 def _parts(cell: Mapping[Any, Any], description: StudyDescription) -> Iterator[tuple[Key, float]]:
-    """The parts of a cell that see real windows, each with the epsilon that it claims."""
+    """Parts of a cell that learn from real windows: audit keys and claimed epsilon of each."""
+    # Keys name the training cohort: the audit of a model holds for each cohort that tests it.
     evaluation = description.evaluations[cell["evaluation"]]
     generator, detector, unit = cell["generator"], cell["detector"], cell["unit"]
     of_generator, of_detector = float(cell["epsilon_generator"]), float(cell["epsilon_detector"])

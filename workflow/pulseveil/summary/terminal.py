@@ -1,4 +1,4 @@
-"""The main table in a terminal, and two studies side by side."""
+"""Main table in the terminal, and comparison of two studies."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ _DISPENSABLE = ("auroc", "f1", "published_accuracy")
 
 
 def terminal_summary(main: pd.DataFrame, files: Iterable[Path], note: str = "") -> RenderableType:
-    """The main columns of the table, one block an evaluation, within `WIDTH` columns; then the files.
+    """Main table for the terminal: one block per evaluation, at most `WIDTH` characters wide; then `files`.
 
-    `note`: of the study, printed first.
-
-    Names are those of the study file; an evaluation with many axes leaves out columns that do not fit.
+    `note`: note of the study, printed first. Models have their names in the study file. Columns that do not
+    fit are left out, `_DISPENSABLE` in this order.
     """
     rows = printing.readable_rows(main)
     blocks = [
@@ -45,7 +44,7 @@ def terminal_summary(main: pd.DataFrame, files: Iterable[Path], note: str = "") 
 
 
 def _columns(rows: pd.DataFrame) -> pd.DataFrame:
-    """The texts of the terminal's columns, under their keys."""
+    """Texts of the columns for the terminal, by key."""
     return pd.DataFrame({key: _texts(rows, printing.MAIN[key]) for key in _shown(rows)})
 
 
@@ -104,9 +103,7 @@ def _block(texts: pd.DataFrame, title: Text) -> Table:
 
 
 def _notes(rows: pd.DataFrame) -> list[str]:
-    notes = [
-        "Means over subjects; intervals over subjects, for the models as trained. main.csv has all columns."
-    ]
+    notes = ["Means and intervals are over subjects, for the models as trained. main.csv has all columns."]
     if (rows[f"better_than_{BASELINE}"] == "no").any():
         notes.append(
             f"{printing.NOT_BETTER} accuracy not shown to be better than always answering 'no stress'."
@@ -118,18 +115,23 @@ METRICS = ("accuracy", "f1", "macro_f1", "auroc")
 
 
 def read_main_table(path: Path) -> pd.DataFrame:
-    """A main.csv of `summarize`; raises InputError when the file or a column is missing."""
+    """Read a main.csv of `summarize`.
+
+    Raises:
+        InputError: the file or a column is missing, or a cell that must be a number is not.
+    """
     cure = "expected a main.csv of this version: run the study's target `tables` first"
+    # A model of a study may be named NA or null, which pandas would take for missing.
     needed = (*CELL, "role", "n_subjects", *METRICS)
     table = read_table(path, needed, cure, keep_default_na=False, na_values=[""])
     return as_numbers(table, ("epsilon_generator", "epsilon_detector", "noise"), path)
 
 
 def compare_tables(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """One row a cell of either table, the order of `first`, then what only `second` has.
+    """One row per cell of either table: cells in the order of `first`, then cells of `second` alone.
 
-    For each metric: `m_first` and `m_second` with intervals, and `m_change`, second minus first. The studies
-    can differ in subjects and windows, so the change is no paired difference and has no interval.
+    For each metric m: `m_first` and `m_second` with intervals, and `m_change`, second minus first. The change
+    is not a paired difference and has no interval: studies can have different subjects and windows.
     """
     values = ["n_subjects", "n_windows", *(f"{m}{part}" for m in METRICS for part in ("", "_low", "_high"))]
     keys = [*CELL, "role"]
@@ -143,7 +145,7 @@ def compare_tables(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
 
 
 def terminal_comparison(compared: pd.DataFrame, names: tuple[str, str]) -> RenderableType:
-    """Accuracy and stress F1 of both studies, one row a cell that is not a repeated rule."""
+    """Accuracy and stress F1 of both studies: one row per model cell, and each rule once per evaluation."""
     rule = compared["role"] != MODEL
     rows = compared[~(rule & compared.duplicated(["evaluation", "detector"]))]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
@@ -159,7 +161,7 @@ def terminal_comparison(compared: pd.DataFrame, names: tuple[str, str]) -> Rende
             for part in ("first", "second", "change")
         ]
         table.add_row(labels.evaluation(str(row["evaluation"])), _model(row), *numbers)
-    note = "Change: second minus first; the studies may differ in subjects and windows, so it is not paired."
+    note = "Change: second minus first, not paired: the studies may have different subjects and windows."
     return Group(table, Text(note, style="dim"))
 
 

@@ -1,4 +1,4 @@
-"""What the files of a private study hold of real people without noise: the list that its statement prints."""
+"""List of files of a private study that hold data of real people without noise, for its statement."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pulseveil.summary.description import StudyDescription
 
 
 class Holding(NamedTuple):
-    """Files below a study's results, as a pattern, and what they hold of real people without noise."""
+    """A pattern of files below a study's results, and what they hold of real people without noise."""
 
     files: str
     what: str
@@ -20,41 +20,48 @@ class Holding(NamedTuple):
 
 _STORE = "PRIVATE STORE, must not leave: "
 _STORES = (
-    Holding(".runs/**", _STORE + "finished trainings under hashes of their data; keys while they train"),
-    Holding("windows/**", _STORE + "the windows of each person, with counts of what was read and mended"),
+    Holding(
+        ".runs/**",
+        _STORE + "finished trainings, stored under hashes of their data; keys of running trainings",
+    ),
+    Holding("windows/**", _STORE + "the windows of each person, with counts of what was read and repaired"),
     Holding("features/*/real.h5", _STORE + "the features of each window"),
     Holding("scores/**/*.h5", _STORE + "start, label and scores of each tested window"),
 )
 _RESULTS = (
-    Holding("tables/main.*", "means over the tested people, and tests of them"),
-    Holding("tables/per_subject.csv", "each tested person by name: windows, those with stress, and metrics"),
+    Holding("tables/main.*", "means over the tested people, and tests of these means"),
+    Holding(
+        "tables/per_subject.csv",
+        "each tested person by name: number of windows, of stress windows, and metrics",
+    ),
     Holding("tables/differences.csv", "paired differences over the tested people"),
-    Holding("figures/*", "the same as figures"),
-    Holding("report.html", "the same on one page"),
+    Holding("figures/*", "figures of these tables"),
+    Holding("report.html", "these tables and figures on one page"),
+    # A sha256 of a file with unprotected numbers lets anybody test a guess of these numbers.
     Holding("ro-crate-metadata.json", "sizes and sha256 of the files that it lists"),
 )
 _UNBUDGETED = (
     Holding("generators/**/epsilon_generator=inf/*.h5", "generators without a budget"),
     Holding("synthetic/**/epsilon_generator=inf/*.h5", "synthetic windows of generators without a budget"),
-    Holding("features/**/epsilon_generator=inf/*.h5", "features of those synthetic windows"),
+    Holding("features/**/epsilon_generator=inf/*.h5", "features of synthetic windows without a budget"),
 )
 _QUALITY = (
     Holding("quality/**/*.csv", "distances between synthetic and real windows, and among the real ones"),
     Holding("quality/**/portrait.h5", "distributions, spectra and a map of the real windows"),
-    Holding("tables/quality.csv", "means of those distances"),
+    Holding("tables/quality.csv", "means of the distances between synthetic and real windows"),
 )
 _AUDITS = (
     Holding("audit/**/*.csv", "attacks on models of the real people, some by name"),
     Holding("tables/audit.csv", "the same attacks in one table"),
 )
 _REPRODUCTION = (
-    Holding("tables/reproduction.csv", "means over the tested people beside published ones"),
-    Holding("reproduction.html", "the same as a page"),
+    Holding("tables/reproduction.csv", "means over the tested people beside published means"),
+    Holding("reproduction.html", "tables/reproduction.csv as a page"),
 )
 
 
 def unprotected(description: StudyDescription) -> tuple[Holding, ...]:
-    """The files of a private study that depend on real people not only through noised releases."""
+    """Files of a private study that depend on real people other than through noised releases."""
     repeated = any(description.repeats_published(name) for name in description.evaluations)
     return (
         *_STORES,
