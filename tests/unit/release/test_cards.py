@@ -54,7 +54,7 @@ def test_a_data_card_has_all_that_it_must(models_folder):
         "Origin",
         "Protocol",
         "Columns",
-        "How it was made",
+        "How it was synthesized",
         "Privacy",
         "Measured",
         "Known limits",

@@ -79,7 +79,7 @@ def test_several_folds_compose_in_the_statement(models):
     ("study", "epsilon", "reason"),
     [
         ("small", "inf", "it was trained without a privacy budget"),
-        ("rehearsal", "8", "its noise is reproducible: whoever has the seeds can take it away"),
+        ("rehearsal", "8", "its noise is reproducible: whoever has the seeds can remove it"),
     ],
 )
 def test_without_budget_or_secret_there_is_no_claim(models_folder, study, epsilon, reason):

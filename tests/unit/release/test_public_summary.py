@@ -51,5 +51,5 @@ def test_shares_of_the_own_range_lie_between_nothing_and_all():
 
 
 def test_an_unknown_channel_is_refused():
-    with pytest.raises(InputError, match="channel 'ECG': nothing is known of it"):
+    with pytest.raises(InputError, match="channel 'ECG': no public facts are known"):
         public_channels(("ECG",), "public")

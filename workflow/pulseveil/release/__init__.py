@@ -1,4 +1,4 @@
-"""Release: what leaves the house, with the claim, the cards and the public facts that go with it."""
+"""Release: claim, cards and exports of trained generators and their synthetic windows."""
 
 # What other packages may use, in reading order.
 __all__ = [

@@ -1,6 +1,6 @@
-"""Model and data cards as Markdown: facts from a model file and from what its study wrote beside it.
+"""Model and data cards in Markdown, from a model file and the tables of its study.
 
-A card says what an export is, whence it comes, what protects whom, how good it is, what it is not for.
+A card states origin, protocol, privacy claim, quality, audits and limits of an export.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ _RUN_KEYS = (
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """All that is known of the trained models behind an export; `people`: those who trained each fold.
+    """Facts about the trained models behind an export.
 
-    `quality` and `audit` are the rows that the study measured; empty where it did not.
+    `people`: number of training people per fold. `quality`, `audit`: rows that the study measured; empty if
+    it did not.
     """
 
     study: str
@@ -65,7 +66,11 @@ class Facts:
 
 
 def gather(path: Path, models: store.Models, folds: Sequence[str]) -> Facts:
-    """The facts of some folds of the model file at `path`; reads the study's quality and audit tables."""
+    """Facts about `folds` of the model file at `path`, with the study's quality and audit rows.
+
+    Raises:
+        InputError: a table or the provenance beside the model is damaged, or a channel is unknown.
+    """
     job = GeneratorJob.model_validate(models.description["job"])
     form = models.description["form"]
     audit = _measured(path, paths.GENERATOR_AUDIT, ())
@@ -75,6 +80,7 @@ def gather(path: Path, models: store.Models, folds: Sequence[str]) -> Facts:
         origin=origin_of(job.cohort_kind),
         protocol=form["protocol"],
         scaling=form["scaling"],
+        # Ranges from the literature, not of the data: a card must not give away anybody's extremes.
         channels=public_channels(tuple(form["channels"]), form["scaling"]),
         classes=class_names(job.classes),
         rate_hz=form["rate_hz"],
@@ -95,21 +101,26 @@ def gather(path: Path, models: store.Models, folds: Sequence[str]) -> Facts:
 
 
 def class_names(classes: int) -> tuple[str, ...]:
-    """What each condition code of a generator of 2 or 3 classes is called."""
+    """Names of the condition codes of a generator with 2 or 3 classes, by code.
+
+    >>> class_names(2), class_names(3)
+    (('not stress', 'stress'), ('baseline', 'stress', 'amusement'))
+    """
     return ("not stress", "stress") if classes == 2 else CONDITIONS
 
 
 def _after_audit(claim: ReleaseClaim, audit: pd.DataFrame) -> ReleaseClaim:
-    """The claim, unless an attack has refuted it."""
+    """The claim, or its refusal if an audit refuted it."""
     if not claim.is_private or "failed" not in audit or not audit["failed"].eq(True).any():
         return claim
     return claim.refused("an audit refuted its claim")
 
 
 def _measured(path: Path, template: str, folds: Sequence[str]) -> pd.DataFrame:
-    """The rows of a table that belong to a model file, without its run keys; empty where there is none."""
+    """Rows of a study's table about a model file, without run keys; empty if the study has no such table."""
     found = paths.words(paths.MODELS, path)
     if found is None:
+        # A model file outside of a study's folders has no tables beside it.
         return pd.DataFrame()
     root, words = found
     table = root / paths.fill(template, **words)
@@ -123,39 +134,42 @@ def _measured(path: Path, template: str, folds: Sequence[str]) -> pd.DataFrame:
 
 
 def _versions(path: Path) -> dict[str, str]:
-    """The versions that the model was trained with, from its sidecar, and of this program."""
+    """Versions that trained the model, from its sidecar file, and the version of this program."""
     sidecar = store.sidecar_path(path)
     try:
-        told = json.loads(limits.read_bytes(sidecar, limits.JSON_BYTES, "JSON")) if sidecar.exists() else {}
-        versions = {f"{name} (training)": str(v) for name, v in told.get("packages", {}).items()}
+        stored = json.loads(limits.read_bytes(sidecar, limits.JSON_BYTES, "JSON")) if sidecar.exists() else {}
+        versions = {f"{name} (training)": str(v) for name, v in stored.get("packages", {}).items()}
     except (AttributeError, RecursionError, ValueError) as error:
         raise InputError(f"{sidecar}: not the provenance of a model ({error}); train it again") from None
-    if told.get("git"):
-        versions["code (training)"] = f"commit {told['git']}"
+    if stored.get("git"):
+        versions["code (training)"] = f"commit {stored['git']}"
     return {**versions, "pulseveil (export)": pulseveil.__version__}
 
 
-# More rows are a table of the study, not a card.
+# A card stays readable; all rows are in the study's own table.
 MOST_ROWS = 40
 
 
 def model_card(facts: Facts) -> str:
-    """The card of the trained models."""
+    """Model card of the trained models, as Markdown."""
     return _render("model_card.md.jinja", facts)
 
 
 def data_card(
-    facts: Facts, synthetic: SyntheticSet, drawn: Mapping[str, str], hashes: Mapping[str, str]
+    facts: Facts, synthetic: SyntheticSet, request: Mapping[str, str], hashes: Mapping[str, str]
 ) -> str:
-    """The card of an export: `drawn` says how it was drawn, `hashes` are the sha256 of its files by name."""
+    """Data card of an export, as Markdown.
+
+    `request`: how the export was synthesized, by label. `hashes`: sha256 of the exported files by name.
+    """
     counts = np.bincount(synthetic.condition, minlength=len(facts.classes)).tolist()
-    # Every fold has its own SYN0001.
     inside = [_share(synthetic, i, c.low, c.high) for i, c in enumerate(facts.channels)]
+    # Every fold has its own SYN0001.
     subjects = len(set(zip(synthetic.fold.tolist(), synthetic.subject.tolist(), strict=True)))
     return _render(
         "data_card.md.jinja",
         facts,
-        drawn=drawn,
+        request=request,
         hashes=hashes,
         subjects=subjects,
         windows=len(synthetic),
@@ -165,10 +179,10 @@ def data_card(
     )
 
 
-def write_cards(path: Path, facts: Facts, synthetic: SyntheticSet, drawn: Mapping[str, str]) -> list[Path]:
+def write_cards(path: Path, facts: Facts, synthetic: SyntheticSet, request: Mapping[str, str]) -> list[Path]:
     """Write data card and model card beside the export at `path`; returns their paths."""
     cards = {
-        "data_card.md": data_card(facts, synthetic, drawn, {path.name: identity.file_hash(path)}),
+        "data_card.md": data_card(facts, synthetic, request, {path.name: identity.file_hash(path)}),
         "model_card.md": model_card(facts),
     }
     written = []
@@ -180,7 +194,7 @@ def write_cards(path: Path, facts: Facts, synthetic: SyntheticSet, drawn: Mappin
 
 
 def _share(synthetic: SyntheticSet, channel: int, low: float, high: float) -> float:
-    """Share of the values of a channel that lie in low..high."""
+    """Share of the values of a channel in [low, high]."""
     values = synthetic.windows[:, :, channel]
     return float(((values >= low) & (values <= high)).mean())
 
@@ -190,7 +204,7 @@ def _render(template: str, facts: Facts, **values: Any) -> str:
     loader = jinja2.FunctionLoader(
         lambda name: files("pulseveil.release").joinpath(name).read_text(encoding="utf-8")
     )
-    # Markdown, not HTML: nothing is to be escaped but the bars of tables.
+    # Markdown, not HTML: only the bars of tables are escaped, by `_row`.
     environment = jinja2.Environment(
         loader=loader,
         autoescape=False,
@@ -203,7 +217,7 @@ def _render(template: str, facts: Facts, **values: Any) -> str:
 
 
 def _table(rows: pd.DataFrame) -> str:
-    """A frame as a Markdown table, at most `MOST_ROWS` rows of it."""
+    """The first `MOST_ROWS` rows of a frame as a Markdown table."""
     shown = rows.head(MOST_ROWS)
     lines = [_row(shown.columns), _row("---" for _ in shown.columns)]
     lines += [_row(map(_number, values)) for values in shown.itertuples(index=False, name=None)]
@@ -217,7 +231,7 @@ def _row(cells: Iterable[Any]) -> str:
 
 
 def _number(value: Any) -> str:
-    """A cell: numbers to four digits, nothing for what is missing."""
+    """Text of a cell: a float with four significant digits, empty for NaN."""
     if isinstance(value, float | np.floating):
         if np.isnan(value):
             return ""

@@ -1,8 +1,8 @@
-"""What may be claimed of a trained generator: from the ledger in its file, checked against its plan.
+"""Privacy claim of a trained generator: the ledger in its file, checked against plan and weights.
 
-A ledger is what the training wrote of itself, and names the hash of the weights that it speaks for: weights
-put into the file by mistake, damage or from another training are found. It is no signature: whoever writes
-both can make them agree, so a file is to be believed as far as the source that it came from.
+A ledger is written by the training and names the hash of the trained weights, so weights that are damaged or
+of another training are detected. A ledger is not a signature: whoever writes ledger and weights can make them
+agree. Believe a model file only as far as its source.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from pulseveil.privacy.ledger import Entry
 from pulseveil.privacy.statement import Setting, statement
 from pulseveil.study.jobs import GeneratorJob
 
-# Noise multipliers of another version of the accountant differ in late digits.
+# Relative. Another version of the accountant calibrates noise multipliers with other last digits.
 _AGREEMENT = 1e-3
 UNIT_NAMES = {"subject": "one whole person", "window": "one window"}
 
 
 @dataclass(frozen=True)
 class ReleaseClaim:
-    """A budget and the ledger that speaks for it; `reason` says why nothing may be claimed, if so.
+    """Budget of a model, its ledger entries, and the reason why nothing may be claimed (empty if private).
 
-    `statement` is the ledger in plain English; where the model is not private it says so first.
+    `statement`: the ledger in plain English; starts with a warning if the model is not private.
     """
 
     unit: Unit
@@ -43,7 +43,7 @@ class ReleaseClaim:
 
     @property
     def is_private(self) -> bool:
-        """Whether the budget was kept, as far as the file can tell."""
+        """Whether ledger, plan and weights of the file agree that the budget was kept."""
         return not self.reason
 
     @property
@@ -55,16 +55,17 @@ class ReleaseClaim:
         return f"private: {budget}, for {UNIT_NAMES[self.unit]}"
 
     def refused(self, reason: str) -> ReleaseClaim:
-        """The same budget with a reason why nothing may be claimed."""
+        """The same budget, refused for `reason`."""
         return replace(self, reason=reason, statement=_warned(reason, self.statement))
 
 
 def judge(models: store.Models, folds: Sequence[str]) -> ReleaseClaim:
-    """The claim of the models of some folds, as their ledgers and the job in their file allow.
+    """Check the models of `folds` against their ledgers, and return the claim for all of them.
 
-    Each fold needs a ledger that is complete, of this very training and these very weights, from secret
-    noise, and whose mechanisms are those that the plan was calibrated to; one bad fold makes all of them not
-    private.
+    The ledger of each fold must be complete, name this training and these weights, have secret noise and hold
+    the mechanisms of the plan. If one fold fails, the claim is refused for all folds.
+
+    Guarantee: the claimed epsilon holds for one model if the file comes from a trusted source.
     """
     job = GeneratorJob.model_validate(models.description["job"])
     entries: tuple[Entry, ...] = ()
@@ -76,7 +77,7 @@ def judge(models: store.Models, folds: Sequence[str]) -> ReleaseClaim:
             reason = next(_of_other_weights(models, fold, found), "")
             reason = reason or next(_doubts(job, int(models.description["seed"]), fold, found), "")
         except ValueError as error:
-            # Of a ledger that is none, or settings in the file that no training takes.
+            # A ledger that is not one, or settings that no training accepts: refuse, do not crash.
             reason = f"its ledger cannot be used ({error})"
         if reason:
             break
@@ -84,7 +85,7 @@ def judge(models: store.Models, folds: Sequence[str]) -> ReleaseClaim:
     try:
         text = statement(entries, trained_setting(models, job)) if entries else ""
     except ValueError as error:
-        # The accountant cannot compose every ledger: what cannot be stated is not claimed.
+        # The accountant cannot compose every ledger. Without a statement nothing is claimed.
         reason = reason or f"its ledger cannot be composed ({error})"
     claim = ReleaseClaim(job.unit, job.epsilon_generator, job.delta, entries, "", text)
     return claim.refused(reason) if reason else claim
@@ -96,21 +97,21 @@ def _entries(models: store.Models, fold: str) -> tuple[Entry, ...]:
 
 
 def _of_other_weights(models: store.Models, fold: str, entries: Sequence[Entry]) -> Iterator[str]:
-    """Why the entries do not speak for the weights of `fold`: nothing where they do."""
+    """Reason why the entries are not about the weights of `fold`; none if they are."""
     named = {entry.inputs.get("weights") for entry in entries}
     if None in named:
-        yield f"the ledger of fold {fold} names no weights, as older versions left it: train it again"
+        yield f"the ledger of fold {fold} names no weights (written by an older version): train it again"
     elif named - {releases.weights_hash(models.arrays.get(fold, {}))}:
         yield f"the weights of fold {fold} are not those of its ledger"
 
 
 def _doubts(job: GeneratorJob, seed: int, fold: str, entries: Sequence[Entry]) -> Iterator[str]:
-    """Why the entries do not speak for the training of `fold`: nothing where they do."""
+    """Reasons why the entries do not prove the planned training of `fold`; none if they do."""
     if not entries:
         yield f"the ledger of fold {fold} is missing"
         return
     if not all(entry.is_private for entry in entries):
-        yield "its noise is reproducible: whoever has the seeds can take it away"
+        yield "its noise is reproducible: whoever has the seeds can remove it"
     expected = {**job.keys(seed), "fold": fold, "settings": releases.settings_hash(job.settings)}
     for key, value in expected.items():
         if any(entry.inputs.get(key) != value for entry in entries):
@@ -118,15 +119,17 @@ def _doubts(job: GeneratorJob, seed: int, fold: str, entries: Sequence[Entry]) -
     if len({entry.inputs.get("release") for entry in entries}) != 1:
         yield "its ledger mixes several trainings"
     of_fold = next((f for f in job.folds if f.name == fold), None)
+    # Entries of older versions name no people.
     people = None if of_fold is None else list(of_fold.train_subjects)
     if any(entry.inputs.get("people", people) != people for entry in entries):
-        yield "its ledger is of another training: people are not those of its fold"
+        yield "its ledger is of another training: its people are not the people of the fold"
     planned = _planned(job, of_fold)
     if not _agree(planned, [entry.as_mechanism() for entry in entries]):
         yield "its ledger does not hold the mechanisms of its plan"
     if any(entry.delta != job.delta for entry in entries):
         yield f"its ledger is not at delta {number_label(job.delta)}"
     for entry in entries:
+        # Raises ValueError if the stored epsilons are not those of the entry's mechanism.
         ledger.check_epsilons(entry)
     spent = accounting.epsilon_pld([entry.as_mechanism() for entry in entries], job.delta)
     if spent > job.epsilon_generator * (1 + _AGREEMENT):
@@ -134,9 +137,9 @@ def _doubts(job: GeneratorJob, seed: int, fold: str, entries: Sequence[Entry]) -
 
 
 def _planned(job: GeneratorJob, fold: Fold | None) -> Sequence[Mechanism]:
-    """The mechanisms that the job plans for a fold; raises InputError where its kind or fold is unknown."""
+    """Mechanisms that the job plans for a fold; raises InputError for an unknown kind or fold."""
     if fold is None:
-        raise InputError("the file's own job does not name this fold")
+        raise InputError("the job in the file does not name this fold")
     if job.kind not in registry.names("generators"):
         raise InputError(f"generators of kind {job.kind!r} are not installed here")
     kind = registry.load("generators", job.kind)
@@ -146,7 +149,7 @@ def _planned(job: GeneratorJob, fold: Fold | None) -> Sequence[Mechanism]:
 
 
 def _agree(planned: Sequence[Mechanism], run: Sequence[Mechanism]) -> bool:
-    """Whether the same mechanisms were planned and run, with no less noise than planned."""
+    """Whether the mechanisms that ran are the planned ones, with at least the planned noise."""
 
     def known(mechanism: Mechanism) -> tuple[Any, ...]:
         m = mechanism
@@ -159,16 +162,16 @@ def _agree(planned: Sequence[Mechanism], run: Sequence[Mechanism]) -> bool:
 
 
 def _warned(reason: str, text: str) -> str:
-    warning = f"NOT PRIVATE: {reason}. Nothing below or elsewhere protects the people it was trained on.\n"
+    warning = f"NOT PRIVATE: {reason}. Nothing below protects the people that the model was trained on.\n"
     return "\n".join(filter(None, [warning, text]))
 
 
 def trained_setting(models: store.Models, job: GeneratorJob) -> Setting:
-    """What the statement must know of how a person's time became the windows of this model."""
+    """Setting of a statement: how a person's recording became the training windows of this model."""
     form = models.description["form"]
     default = Setting()
     stride_s = round(models.description.get("trained_stride_s", default.strides_s[0]))
-    # Files of older releases do not tell their reach: their filters had no end.
+    # Files of older releases hold no reach: their filters had no end.
     reach_s = models.description.get("trained_reach_s")
     return Setting(
         window_s=round(form["window_s"]),

@@ -1,4 +1,4 @@
-"""Synthetic windows as plain tables for people who do not read HDF5."""
+"""CSV export of synthetic windows."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from pulseveil.core.identity import require_no_formulas
 
 
 def export_csv(path: Path, synthetic: SyntheticSet) -> None:
-    """Write one row a second: subject, window, second, the channels, condition.
+    """Write synthetic windows as CSV, one row per second: subject, window, second, channels, condition.
 
-    Where the set holds several folds, a column `fold` comes first. `window` counts from 0 within a subject,
-    `second` is the time since the window's start, `condition` is the code: 0 baseline (of two classes: not
-    stress), 1 stress, 2 amusement. Values are in the windows' units.
+    `window`: index within the subject, from 0. `second`: time since the start of the window. `condition`:
+    0 baseline (not stress, if there are two classes), 1 stress, 2 amusement. Channels have the units of the
+    windows. A set of several folds has a first column `fold`.
+
+    Raises:
+        InputError: a text in the table would be a formula in a spreadsheet.
     """
     table = _table(synthetic)
     require_no_formulas(table, path)
@@ -32,18 +35,19 @@ def _table(synthetic: SyntheticSet) -> pd.DataFrame:
         second = second.astype(int)
     columns = {
         "subject": np.repeat(synthetic.subject, time),
-        "window": np.repeat(_number_within(synthetic), time),
+        "window": np.repeat(_index_within(synthetic), time),
         "second": np.tile(second, n),
     }
     values = synthetic.windows.reshape(n * time, channels)
     columns |= {name: values[:, i] for i, name in enumerate(synthetic.channels)}
     columns["condition"] = np.repeat(synthetic.condition, time)
+    # Subjects of several folds share names: each fold has its own SYN0001.
     if len(np.unique(synthetic.fold)) > 1:
         columns = {"fold": np.repeat(synthetic.fold, time)} | columns
     return pd.DataFrame(columns)
 
 
-def _number_within(synthetic: SyntheticSet) -> np.ndarray:
-    """The how-manieth window of its fold and subject each row is, from 0."""
+def _index_within(synthetic: SyntheticSet) -> np.ndarray:
+    """Index of each row's window within its fold and subject, from 0: (n) int64."""
     rows = pd.DataFrame({"fold": synthetic.fold, "subject": synthetic.subject})
     return rows.groupby(["fold", "subject"]).cumcount().to_numpy()

@@ -1,7 +1,7 @@
-"""What is publicly known of the columns of a window: meaning, unit, range and the direction of stress.
+"""Public facts about the channels of a window: meaning, unit, range and direction under stress.
 
-Nothing here was learnt from recordings: ranges are those of `scaling.CHANNEL_SCALES`, directions those of
-`detectors.public_knowledge`, both with their literature.
+No fact comes from recordings: ranges are those of `scaling.CHANNEL_SCALES`, directions those of
+`detectors.public_knowledge`; both cite the literature.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.detectors.public_knowledge import COLUMNS
 from pulseveil.windows.scaling import CHANNEL_SCALES, ChannelScale
 
-# Channel -> what it is, and the unit in which a wrist shows it.
+# Channel -> meaning and native unit.
 _CHANNELS: Mapping[str, tuple[str, str]] = {
     "BVP": ("blood volume pulse", "arbitrary units"),
     "EDA": ("skin conductance", "uS"),
@@ -35,10 +35,11 @@ _DIRECTIONS = {1: "higher in stress", -1: "lower in stress", 0: "no direction"}
 
 @dataclass(frozen=True)
 class PublicChannel:
-    """A column of a window: `low` to `high` is what a wrist can show, in the unit of the window's values.
+    """A channel of a window, with all numbers in the unit of the window's values.
 
-    `centre` and `scale`: the mean of a window that speaks neither for stress nor for rest, and a change that
-    matters; None where nothing is known. `sign`: 1 where stress raises that mean, -1 where it lowers it.
+    `low`, `high`: range of values at a wrist. `centre`: mean of a window that is evidence neither for stress
+    nor for rest. `scale`: change of that mean that matters. Both are None if the literature gives none.
+    `sign`: 1 if stress raises the mean, -1 if stress lowers it, 0 if unknown.
     """
 
     name: str
@@ -52,16 +53,24 @@ class PublicChannel:
 
     @property
     def direction(self) -> str:
-        """What the literature says of the mean of a window in stress."""
+        """Direction in which stress moves the mean of a window, by the literature."""
         return "not known" if self.centre is None else _DIRECTIONS[self.sign]
 
 
 def public_channels(channels: tuple[str, ...], scaling: str) -> tuple[PublicChannel, ...]:
-    """The public summary of each channel in the units of `scaling`; InputError for an unknown channel."""
+    """Public facts about each channel, in the units of `scaling`.
+
+    Raises:
+        InputError: nothing is known about a channel.
+
+    >>> (channel,) = public_channels(("heart_rate",), "calibration")
+    >>> channel.unit, channel.direction
+    ("change against the person's own rest, in steps of 10 beats/min", 'higher in stress')
+    """
     unknown = set(channels) - set(_CHANNELS)
     if unknown:
         raise InputError(
-            f"channel {min(unknown)!r}: nothing is known of it; known are {', '.join(_CHANNELS)}"
+            f"channel {min(unknown)!r}: no public facts are known; expected one of {', '.join(_CHANNELS)}"
         )
     return tuple(_channel(name, scaling) for name in channels)
 
@@ -77,13 +86,13 @@ def _channel(name: str, scaling: str) -> PublicChannel:
 
 
 def _range(scale: ChannelScale, scaling: str, native: str) -> tuple[str, float, float]:
-    """The unit of scaled values in words, and the public range in that unit."""
+    """Unit of scaled values in words, and public range in that unit."""
     if scaling == "min-max":
         return "share of the range of the person's own recording", 0.0, 1.0
     if scaling == "public":
         return f"share of the public range, {scale.low:.3g} to {scale.high:.3g} {native}", 0.0, 1.0
     low, high = scale.transform(np.array([scale.low, scale.high]))
-    # Rest and now both lie in the public range: so does the largest change between them.
+    # Rest and current value both lie in the public range, so no change is wider than the range.
     widest = float(high - low) / scale.unit
     if scale.floor is None:
         return f"change against the person's own rest, in steps of {scale.unit:g} {native}", -widest, widest
