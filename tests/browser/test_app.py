@@ -52,7 +52,7 @@ def test_the_statement_of_the_chosen_model_can_be_read(private, models_folder):
 
 
 def test_a_downloaded_csv_holds_what_the_library_makes_and_its_card(private, models_folder, tmp_path):
-    private.choose("fold", "all people but S2")
+    private.choose("fold", "all people except S2")
     for key, value in {"subjects": 2, "windows": 10, "seed": 5}.items():
         private.enter(key, value)
     private.enter("share-not-stress", 40)
@@ -112,7 +112,7 @@ def test_figures_and_cards_are_shown(private):
 def test_a_model_without_budget_gives_nothing_until_that_is_confirmed(private):
     private.choose("budget", "no budget (not private)")
     private.wait_for("NOT PRIVATE: it was trained without a privacy budget.")
-    private.wait_for("Nothing is drawn from this model before that is confirmed.")
+    private.wait_for("The page synthesizes nothing from this model before you confirm this.")
     assert not private.of("generate", "button")
     assert not private.of("subjects", "input")
     private.driver.find_element(By.CSS_SELECTOR, "[data-testid=stCheckbox] label").click()
@@ -126,8 +126,8 @@ def test_a_model_without_budget_gives_nothing_until_that_is_confirmed(private):
         assert "NOT PRIVATE: it was trained without a privacy budget" in files[card].decode()
     assert "ledger.json" not in files
     # Confirmed for this model only, and nothing of it is left beside another one.
-    private.choose("fold", "all people but S2")
-    private.wait_for("Nothing is drawn from this model before that is confirmed.")
+    private.choose("fold", "all people except S2")
+    private.wait_for("The page synthesizes nothing from this model before you confirm this.")
     assert not private.of("download", "button")
 
 
@@ -144,7 +144,7 @@ def test_what_was_drawn_vanishes_with_another_model_or_request(private):
     private.wait(lambda: not private.of("download", "button"), "no download of another request")
     private.enter("windows", 36)
     private.wait(lambda: private.of("download", "button"), "the download of the same request again")
-    private.choose("fold", "all people but S2")
+    private.choose("fold", "all people except S2")
     private.wait(lambda: not private.of("download", "button"), "no download of another model")
 
 

@@ -54,7 +54,7 @@ def test_a_file_at_a_place_that_is_not_its_own_is_refused(models_folder, tmp_pat
     copy.parent.mkdir(parents=True)
     shutil.copy(files(models_folder)["small", math.inf].path, copy)
     (file,) = catalogue.find_models(tmp_path)
-    with pytest.raises(InputError, match="was made as small / people / moments / subject / inf / 0"):
+    with pytest.raises(InputError, match="was trained as small / people / moments / subject / inf / 0"):
         catalogue.open_model(file, "S1")
     with pytest.raises(InputError, match="no model of fold 'S9'; it has S1, S2"):
         catalogue.open_model(files(models_folder)["small", 8], "S9")

@@ -1,5 +1,5 @@
-"""The front end: synthetic data from trained models, with what protects whom, in the browser.
+"""Front end in the browser: synthetic windows from trained models, with their privacy claims.
 
-The page (`page`) is thin; all that it does is in `catalogue`, `synthesis`, `export` and `figures`. It reads
-model files and the tables beside them, never windows, features or scores of real people.
+`page` only lays out the page; the work is in `catalogue`, `synthesis`, `export` and `figures`. The front end
+reads model files and the tables beside them, never windows, features or scores of real people.
 """

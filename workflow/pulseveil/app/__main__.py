@@ -6,7 +6,7 @@ from pulseveil.app import serving
 
 
 def main() -> None:
-    """Serve the page."""
+    """Serve the front end with the options of the command line."""
     serving.serve(serving.options())
 
 

@@ -1,4 +1,4 @@
-"""Which trained models there are, and what each of them may claim."""
+"""Catalogue of trained models below a folder, and the claim of each model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ANY = ("study", "cohort", "generator", "unit", "epsilon_generator", "seed")
 
 @dataclass(frozen=True, order=True)
 class ModelFile:
-    """A file of trained generators, as its path names it: one model a fold."""
+    """A file of trained generators, one model per fold; all fields come from its path."""
 
     study: str
     cohort: str
@@ -31,12 +31,12 @@ class ModelFile:
 
     @property
     def model(self) -> str:
-        """The generator and what it learned from."""
+        """Generator and training cohort as text."""
         return f"{self.generator} on {self.cohort}"
 
     @property
     def budget(self) -> str:
-        """The budget that it was trained for; whether it was kept, only its ledger can say."""
+        """Budget in the file's path as text; only the ledger shows whether the training kept it."""
         if math.isinf(self.epsilon):
             return "no budget (not private)"
         return f"epsilon {number_label(self.epsilon)} for a {self.unit}"
@@ -44,7 +44,7 @@ class ModelFile:
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """The model of one fold, and all that is known of it."""
+    """The model of one fold, with its facts."""
 
     models: store.Models
     fold: str
@@ -52,35 +52,44 @@ class TrainedModel:
 
     @property
     def job(self) -> GeneratorJob:
-        """The job of its training."""
+        """The job that trained the model."""
         return GeneratorJob.model_validate(self.models.description["job"])
 
 
 def find_models(folder: Path) -> tuple[ModelFile, ...]:
-    """The model files below `folder`/results: trained with a budget first; reads none of them."""
+    """Model files below `folder`/results, those with a budget first; no file is read.
+
+    Raises:
+        InputError: a path has no numbers for epsilon and seed.
+    """
     pattern = paths.fill(paths.MODELS, **dict.fromkeys(_ANY, "*"))
     found = [_named(path) for path in folder.glob(pattern)]
     return tuple(sorted(found, key=lambda file: (math.isinf(file.epsilon), file)))
 
 
 def fold_names(file: ModelFile) -> tuple[str, ...]:
-    """The folds that a file holds models of: that of all people first, then in numeric order."""
+    """Folds of a model file: first the fold that trains on all people, then in numeric order."""
     names = read_generators(file.path).arrays
     return tuple(sorted(names, key=lambda name: (name != ALL, subject_order(name))))
 
 
 def open_model(file: ModelFile, fold: str) -> TrainedModel:
-    """The model of a fold with its claim; raises InputError where the file is not what its path says."""
+    """Read the model of a fold, and check its claim.
+
+    Raises:
+        InputError: the file is damaged, has no such fold, or is not the file that its path names.
+    """
     models = read_generators(file.path)
     if fold not in models.arrays:
         raise InputError(f"{file.path}: no model of fold {fold!r}; it has {', '.join(models.arrays)}")
     job = GeneratorJob.model_validate(models.description["job"])
     seed = int(models.description["seed"])
+    # A moved file would appear under the budget of its new path, which its training may not have kept.
     recorded = (job.study, job.cohort, job.generator, job.unit, job.epsilon_generator, seed)
     location = (file.study, file.cohort, file.generator, file.unit, file.epsilon, file.seed)
     if recorded != location:
         raise InputError(
-            f"{file.path}: it was made as {' / '.join(map(str, recorded))}; put it back where it was made"
+            f"{file.path}: the model was trained as {' / '.join(map(str, recorded))}; move the file back"
         )
     return TrainedModel(models, fold, gather(file.path, models, (fold,)))
 
@@ -93,6 +102,6 @@ def _named(path: Path) -> ModelFile:
         epsilon, seed = parse_number(words["epsilon_generator"]), int(words["seed"])
     except ValueError:
         raise InputError(
-            f"{path}: expected numbers after epsilon_generator= and seed=; put it back where it was made"
+            f"{path}: expected numbers after epsilon_generator= and seed=; move the file back to its folder"
         ) from None
     return ModelFile(words["study"], words["cohort"], words["generator"], words["unit"], epsilon, seed, path)

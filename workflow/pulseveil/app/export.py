@@ -1,4 +1,4 @@
-"""Exports: data, cards, ledger and statement in one zip file: no data without their card."""
+"""Export of synthetic windows as one zip file with data, cards, statement and ledger."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from pulseveil.release.export import export_csv
 
 Form = Literal["csv", "h5"]
 NOT_PRIVATE = "NOT-PRIVATE"
-# The earliest time that a zip file can hold: equal content, equal bytes.
+# A fixed time, the earliest that a zip file can hold: equal content gives equal bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
 class Export:
-    """A file to hand out."""
+    """A file to download: name and content."""
 
     name: str
     content: bytes
 
 
 def cell_hash(generated: Generated) -> str:
-    """The hash of all that an export's values depend on."""
+    """Hash of everything that the exported values depend on: model, fold, request and program version."""
     request = generated.request
     return identity.cell_hash(
         {
@@ -50,10 +50,14 @@ def cell_hash(generated: Generated) -> str:
 
 
 def export(generated: Generated, form: Form, *, confirmed_not_private: bool = False) -> Export:
-    """The zip file of a request; raises InputError for a model that is not private unless confirmed.
+    """Zip file with the data of a request, its cards, its statement and its ledger.
 
-    The name of the zip file and of the data inside begin with NOT-PRIVATE where nothing is claimed.
+    If the model is not private, the names of the zip file and of the data begin with NOT-PRIVATE.
+
+    Raises:
+        InputError: the model is not private, and `confirmed_not_private` is False.
     """
+    # Each function that hands out data checks the claim by itself, not only the page.
     require_confirmation(generated.trained, confirmed_not_private)
     facts = generated.trained.facts
     stem = _stem(generated)
@@ -71,9 +75,10 @@ def export(generated: Generated, form: Form, *, confirmed_not_private: bool = Fa
 
 
 def preview(generated: Generated, *, confirmed_not_private: bool = False) -> tuple[str, str]:
-    """Data card and model card as an export would hold them, without hashes of files that are not made yet.
+    """Data card and model card of an export, without the hashes of its files.
 
-    Raises InputError for a model that is not private unless confirmed.
+    Raises:
+        InputError: the model is not private, and `confirmed_not_private` is False.
     """
     require_confirmation(generated.trained, confirmed_not_private)
     return _data_card(generated, {}), model_card(generated.trained.facts)
@@ -82,12 +87,12 @@ def preview(generated: Generated, *, confirmed_not_private: bool = False) -> tup
 def _data_card(generated: Generated, hashes: Mapping[str, str]) -> str:
     request, facts = generated.request, generated.trained.facts
     counts = zip(facts.classes, request.windows_per_condition(), strict=True)
-    drawn = {
-        "Drawn by": f"the front end; subjects: {request.subjects}; seed: {request.seed}",
-        "Windows of a subject": ", ".join(f"{n} {name}" for name, n in counts),
+    described = {
+        "Synthesized by": f"the front end; subjects: {request.subjects}; seed: {request.seed}",
+        "Windows per subject": ", ".join(f"{n} {name}" for name, n in counts),
         "Cell hash of the data": f"`{cell_hash(generated)}`",
     }
-    return data_card(facts, generated.synthetic, drawn, hashes)
+    return data_card(facts, generated.synthetic, described, hashes)
 
 
 def _stem(generated: Generated) -> str:
@@ -113,6 +118,7 @@ def _zip(files: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
+            # Fixed times and permissions: the bytes must not depend on the clock or the umask.
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, content, zipfile.ZIP_DEFLATED)

@@ -1,4 +1,4 @@
-"""Figures of synthetic windows beside what is publicly known; nothing here has seen a recording."""
+"""Figures of synthetic windows beside ranges from the literature; no recording is used."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ _COLUMNS = 3
 
 
 def signals_figure(generated: Generated, *, confirmed_not_private: bool = False) -> Figure:
-    """The first windows of each class: a row a channel, a column a class, in the units of the windows.
+    """The first windows of each class in the units of the windows: one row per channel, one column per class.
 
-    Raises InputError for a model that is not private unless confirmed.
+    Raises:
+        InputError: the model is not private, and `confirmed_not_private` is False.
     """
     require_confirmation(generated.trained, confirmed_not_private)
     facts, synthetic = generated.trained.facts, generated.synthetic
@@ -53,9 +54,10 @@ def signals_figure(generated: Generated, *, confirmed_not_private: bool = False)
 
 
 def distributions_figure(generated: Generated, *, confirmed_not_private: bool = False) -> Figure:
-    """Window means by class and channel, over the public neutral range and the public limits.
+    """Histograms of window means per class: one panel per channel, with the public neutral range and limits.
 
-    Raises InputError for a model that is not private unless confirmed.
+    Raises:
+        InputError: the model is not private, and `confirmed_not_private` is False.
     """
     require_confirmation(generated.trained, confirmed_not_private)
     facts, synthetic = generated.trained.facts, generated.synthetic
@@ -70,13 +72,14 @@ def distributions_figure(generated: Generated, *, confirmed_not_private: bool = 
         for i, channel in enumerate(facts.channels):
             by_class = [means[synthetic.condition == code, i] for code in range(len(facts.classes))]
             _distribution(grid[i], channel, by_class, [colours[name] for name in facts.classes])
+        # The legend names the limits only if a panel shows one.
         seen = any(low < limit < high for low, high, limit in _limits(grid, facts.channels))
         figure.legend(handles=_legend(facts.classes, seen), loc="outside upper center", ncols=5)
     return figure
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as an image for a page."""
+    """The figure as PNG."""
     buffer = io.BytesIO()
     with mpl.rc_context(dict(STYLE)):
         figure.savefig(buffer, format="png", dpi=150, facecolor="white", metadata={"Software": None})
@@ -95,6 +98,7 @@ def _distribution(
         axes.axvline(limit, color=GREY, linestyle=(0, (2, 2)), linewidth=1.2, zorder=1)
     for values, colour in zip(by_class, colours, strict=True):
         if len(values):
+            # In percent: classes with different numbers of windows stay comparable.
             weights = np.full(len(values), 100 / len(values))
             axes.hist(values, bins=bins, weights=weights, color=colour, alpha=0.35, histtype="stepfilled")
             axes.hist(values, bins=bins, weights=weights, color=colour, linewidth=1.2, histtype="step")
@@ -106,12 +110,13 @@ def _distribution(
 
 
 def _bins(windows: int) -> int:
-    """Bins of a histogram: about the root of the number of windows."""
+    """Number of bins of a histogram: about the square root of the number of windows."""
     return int(np.clip(round(windows**0.5), *_BINS))
 
 
 def _view(channel: PublicChannel, values: NDArray[np.float32]) -> tuple[float, float]:
-    """The part of the axis to look at: the values and the neutral range, with a margin."""
+    """Limits of the axis: the values and the neutral range, with a margin."""
+    # Without the public limits, which can be far wider than the values.
     ends = [float(values.min()), float(values.max())]
     if channel.centre is not None and channel.scale is not None:
         ends += [channel.centre - channel.scale, channel.centre + channel.scale]
@@ -121,7 +126,7 @@ def _view(channel: PublicChannel, values: NDArray[np.float32]) -> tuple[float, f
 
 
 def _limits(grid: NDArray[Any], channels: Sequence[PublicChannel]) -> Iterator[tuple[float, float, float]]:
-    """Each public limit with the part of its axis that is looked at."""
+    """Each public limit, after the lower and upper end of its axis."""
     for axes, channel in zip(grid, channels, strict=False):
         for limit in (channel.low, channel.high):
             yield *axes.get_xlim(), limit

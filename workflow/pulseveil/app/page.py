@@ -1,4 +1,4 @@
-"""The page, run by Streamlit: choose a model, draw, look, download. All it does is done by its neighbours."""
+"""The page of the front end, run by Streamlit: choose a model, synthesize, look, download."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from pulseveil.core.errors import InputError
 from pulseveil.evaluation.protocols import ALL
 
 NO_MODELS = """
-No trained generators below `{folder}/results`. Train some first, in the folder of the project:
+No trained generators below `{folder}/results`. Train some first, in the folder of PulseVeil:
 
 ```sh
 .venv/bin/snakemake --cores 2
 .venv/bin/snakemake --cores 2 --configfile config/private.yaml
 ```
 
-The first command runs the demo (`make demo`), whose models are not private; the second one trains private
-models on the WESAD recordings. Then load this page again.
+The first command runs the demo (`make demo`), whose models are not private. The second command trains private
+models on the WESAD recordings. Then reload this page.
 """
-# Less margin, and small letters for the statement, whose tables are 108 letters wide.
+# Small letters for the statement: its tables are 108 characters wide.
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] {padding: 3rem 2.5rem}
 .st-key-statement code {font-size: 0.7rem}
 </style>"""
-OF_WINDOWS = " One window only: a minute touches several and a person has many, see the statement."
+OF_WINDOWS = (
+    " The budget protects one window; a person has many, and a minute touches several: see the statement."
+)
 FORMS: dict[str, export.Form] = {"CSV": "csv", "HDF5": "h5"}
 
 
@@ -54,7 +56,7 @@ def _show(files: tuple[ModelFile, ...]) -> None:
     trained = _open(file, fold, file.path.stat().st_mtime_ns)
     confirmed = _privacy(trained, f"{file.path}:{fold}")
     if not (trained.facts.claim.is_private or confirmed):
-        st.info("Nothing is drawn from this model before that is confirmed.")
+        st.info("The page synthesizes nothing from this model before you confirm this.")
         return
     request = _ask(trained)
     generated = _generated(trained, request, confirmed, (str(file.path), file.path.stat().st_mtime_ns, fold))
@@ -64,7 +66,8 @@ def _show(files: tuple[ModelFile, ...]) -> None:
 
 @st.cache_resource(max_entries=20, ttl=60, show_spinner="Reading the model and checking its ledger")
 def _open(file: ModelFile, fold: str, written_ns: int) -> TrainedModel:
-    """The model, read and judged again when its file was written anew (`written_ns`), or after a minute."""
+    """The model with its claim; read again if its file has changed (`written_ns`), and after a minute."""
+    # The minute is for files beside the model: a new audit can refute the claim of an unchanged file.
     return catalogue.open_model(file, fold)
 
 
@@ -74,7 +77,7 @@ def _folds(file: ModelFile, written_ns: int) -> tuple[str, ...]:
 
 
 def _choose(files: tuple[ModelFile, ...]) -> tuple[ModelFile, str]:
-    """One model file and fold, chosen step by step in the side bar."""
+    """The model file and fold that the user chooses in the side bar."""
     with st.sidebar:
         st.header("Trained model")
         study = st.selectbox("Study", _unique(file.study for file in files), key="study")
@@ -88,29 +91,29 @@ def _choose(files: tuple[ModelFile, ...]) -> tuple[ModelFile, str]:
         names = _folds(file, file.path.stat().st_mtime_ns)
         fold = st.selectbox("Learned from", names, format_func=_fold_label, key="fold")
         st.caption(
-            "The figures of this page show synthetic data and ranges from the literature only. No recording "
-            "is read here. Quality and audit numbers on the cards were measured by the study on its own data."
+            "The figures show only synthetic data and ranges from the literature. The page reads no "
+            "recording. The study measured the quality and audit numbers on the cards on its own data."
         )
     return file, str(fold)
 
 
 def _privacy(trained: TrainedModel, identity: str) -> bool:
-    """What the model may claim; returns whether somebody confirmed that it may not."""
+    """Show the claim of the model; returns whether the user confirmed that the model is not private."""
     claim = trained.facts.claim
     headline = f"{claim.headline[0].upper()}{claim.headline[1:]}."
     confirmed = False
     if claim.is_private:
         st.success(
-            f"**{headline}** Drawing more from this model spends nothing more; data of several models of the "
-            "same people add up." + (OF_WINDOWS if claim.unit == "window" else "")
+            f"**{headline}** Synthesizing more from this model spends nothing more. Epsilon adds up over "
+            "several models of the same people." + (OF_WINDOWS if claim.unit == "window" else "")
         )
     else:
         st.error(
-            f"**{headline}** Its synthetic data may show single people of its training data. They must be "
-            "treated like the recordings themselves."
+            f"**{headline}** The synthetic data may reveal single people of the training data. Treat them "
+            "like the recordings themselves."
         )
         confirmed = st.checkbox(
-            "I know that this model is not private, and that its export will say so.",
+            "I know that this model is not private, and that its export says so.",
             key=f"confirm {identity}",
         )
     with st.expander("Privacy statement of this model", expanded=False, key="statement"):
@@ -119,13 +122,13 @@ def _privacy(trained: TrainedModel, identity: str) -> bool:
 
 
 def _ask(trained: TrainedModel) -> Request:
-    """The numbers of a request, unchecked."""
+    """The request that the user enters, unchecked."""
     classes = trained.facts.classes
     usual = synthesis.usual_request(len(classes))
-    st.subheader("What to draw")
+    st.subheader("What to synthesize")
     columns = st.columns(3 + len(classes))
     subjects = columns[0].number_input("Subjects", value=usual.subjects, step=1, key="subjects")
-    windows = columns[1].number_input("Windows a subject", value=usual.windows, step=1, key="windows")
+    windows = columns[1].number_input("Windows per subject", value=usual.windows, step=1, key="windows")
     seed = columns[2].number_input("Seed", value=usual.seed, step=1, key="seed")
     percent = [
         column.number_input(f"% {name}", value=round(100 * share), step=1, key=f"share {name}")
@@ -137,11 +140,11 @@ def _ask(trained: TrainedModel) -> Request:
 def _generated(
     trained: TrainedModel, request: Request, confirmed: bool, model: tuple[Any, ...]
 ) -> Generated | None:
-    """What the button draws; what was drawn from another model, claim or request is forgotten."""
+    """Windows of the last click on the button, if model, claim and request are still the same."""
     identity = (*model, trained.facts.claim.headline, request)
     if st.button("Generate", type="primary", key="generate"):
         st.session_state.pop("generated", None)
-        with st.spinner("Drawing"):
+        with st.spinner("Synthesizing"):
             generated = synthesis.make(trained, request, confirmed_not_private=confirmed)
         st.session_state["generated"] = (identity, generated)
     known, generated_before = st.session_state.get("generated", (None, None))
@@ -153,7 +156,7 @@ def _results(generated: Generated, confirmed: bool) -> None:
     st.subheader(f"Synthetic subjects: {generated.request.subjects}, windows: {len(synthetic)}")
     choice, button = st.columns([1, 3], vertical_alignment="bottom")
     form = FORMS[str(choice.radio("Format", list(FORMS), horizontal=True, key="form"))]
-    # All that the bytes below depend on: with it, they are made once.
+    # Key of the caches below: everything that their bytes depend on.
     identity = f"{export.cell_hash(generated)} {generated.trained.facts.claim.headline}"
     file = _file(identity, form, confirmed, generated)
     button.download_button(
@@ -175,23 +178,24 @@ def _results(generated: Generated, confirmed: bool) -> None:
             st.markdown(_demoted(card))
 
 
+# Streamlit leaves parameters with a leading underscore out of the key of a cache.
 @st.cache_data(max_entries=4, show_spinner="Writing")
-def _file(identity: str, form: export.Form, confirmed: bool, _drawn: Generated) -> export.Export:
-    return export.export(_drawn, form, confirmed_not_private=confirmed)
+def _file(identity: str, form: export.Form, confirmed: bool, _generated: Generated) -> export.Export:
+    return export.export(_generated, form, confirmed_not_private=confirmed)
 
 
 @st.cache_data(max_entries=20, show_spinner="Drawing")
-def _signals(identity: str, confirmed: bool, _drawn: Generated) -> bytes:
-    return figures.png(figures.signals_figure(_drawn, confirmed_not_private=confirmed))
+def _signals(identity: str, confirmed: bool, _generated: Generated) -> bytes:
+    return figures.png(figures.signals_figure(_generated, confirmed_not_private=confirmed))
 
 
 @st.cache_data(max_entries=20, show_spinner="Drawing")
-def _distributions(identity: str, confirmed: bool, _drawn: Generated) -> bytes:
-    return figures.png(figures.distributions_figure(_drawn, confirmed_not_private=confirmed))
+def _distributions(identity: str, confirmed: bool, _generated: Generated) -> bytes:
+    return figures.png(figures.distributions_figure(_generated, confirmed_not_private=confirmed))
 
 
 def _demoted(card: str) -> str:
-    """A card with headings that are smaller than those of the page."""
+    """A card whose headings are two levels lower, below those of the page."""
     return re.sub(r"^(#+ )", r"##\1", card, flags=re.MULTILINE)
 
 
@@ -200,7 +204,7 @@ def _unique(values: Any) -> list[Any]:
 
 
 def _fold_label(fold: str) -> str:
-    return "all people of the cohort" if fold == ALL else f"all people but {fold}"
+    return "all people of the cohort" if fold == ALL else f"all people except {fold}"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""How the page is served: to whom, under which names, and that nothing is told to anybody else.
+"""Server of the front end, with checks of Host and Origin against requests of other web pages.
 
-Any web page can make a browser ask this machine: directly, or under a name of its own that it lets point here
-(DNS rebinding). So a request is answered only if it names this server as its user does, and comes from a page
-of this server; that holds for what is fetched and for the web socket, through which the page's data go.
+Any web page can make a browser send requests to this machine: directly, or by DNS rebinding, under a name of
+its own that it points here. A request is answered only if its Host is a name of this server and its Origin is
+a page of this server. Both checks apply to HTTP and to the web socket that carries the page's data.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit.web.server.starlette import App
 
-# Nothing is sent anywhere: no telemetry, no page of Streamlit's own tools, no source code in error messages.
+# No telemetry, no developer tools of Streamlit, and no source code or paths in error messages.
 OPTIONS = {
     "browser.gatherUsageStats": False,
     "client.showErrorDetails": "none",
@@ -36,7 +36,11 @@ EVERYONE = ("0.0.0.0", "::")
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says: the folder that holds results/, where to listen, and further names."""
+    """Options of the command line.
+
+    `folder`: folder that holds results/. `address`, `port`: where the server listens. `names`: further names
+    of this server.
+    """
 
     folder: Path
     address: str
@@ -45,30 +49,39 @@ class Options:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The names under which a browser may ask for the page."""
+        """Names of this server that a request may have as its Host."""
+        # An address that listens to everyone is not a name: --name must give those that are used.
         own = () if self.address in EVERYONE else (_as_host(self.address),)
         return tuple(dict.fromkeys((*LOCAL, *own, *map(_as_host, self.names))))
 
 
 def options(arguments: Sequence[str] | None = None) -> Options:
-    """Read the command line of the front end."""
+    """Read the command line of the front end.
+
+    >>> options(["--address", "10.0.0.5"]).hosts
+    ('localhost', '127.0.0.1', '[::1]', '10.0.0.5')
+    """
     parser = argparse.ArgumentParser(prog="python -m pulseveil.app", description="Serve the front end.")
-    parser.add_argument("--folder", type=Path, default=Path(), help="folder that holds results/ (this one)")
-    parser.add_argument("--address", default="localhost", help="who may look: localhost, or 0.0.0.0 for all")
-    parser.add_argument("--port", type=int, default=8501, help="port of the page (8501)")
+    parser.add_argument("--folder", type=Path, default=Path(), help="folder that holds results/ (default: .)")
+    parser.add_argument(
+        "--address",
+        default="localhost",
+        help="address to listen on; 0.0.0.0: all (default: localhost)",
+    )
+    parser.add_argument("--port", type=int, default=8501, help="port of the page (default: 8501)")
     parser.add_argument(
         "--name",
         action="append",
         default=[],
-        help="a name or address by which browsers call this machine, beside localhost and --address; needed "
-        "for each of them with --address 0.0.0.0",
+        help="further name or address of this machine in browsers, besides localhost and --address; with "
+        "--address 0.0.0.0, give each name that browsers use",
     )
     read = parser.parse_args(arguments)
     return Options(read.folder.resolve(), read.address, read.port, tuple(read.name))
 
 
 def app(chosen: Options) -> App:
-    """The page behind its guards, as an ASGI application."""
+    """The page behind the checks of Host and Origin, as an ASGI application."""
     guards = [
         Middleware(TrustedHostMiddleware, allowed_hosts=chosen.hosts, www_redirect=False),
         Middleware(SameOrigin),
@@ -77,24 +90,25 @@ def app(chosen: Options) -> App:
 
 
 def serve(chosen: Options) -> None:
-    """Serve the page until told to end."""
+    """Serve the page until the process ends."""
     app(chosen).run(config=OPTIONS | {"server.address": chosen.address, "server.port": chosen.port})
 
 
 class SameOrigin:
-    """Refuses what a page of another server asks for: an Origin that is not the Host of the request."""
+    """Refuses requests of pages of other servers, whose Origin is not the Host of the request."""
 
     def __init__(self, inner: ASGIApp) -> None:
         self.inner = inner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with 403, also to the opening of a web socket, or hand on."""
+        """Answer a foreign request, also to open a web socket, with 403; pass on any other."""
         headers = Headers(scope=scope) if scope["type"] in ("http", "websocket") else Headers()
         origin = headers.get("origin")
+        # Browsers send no Origin when a user types the address; then only the Host counts.
         if origin is None or urlsplit(origin).netloc == headers.get("host"):
             await self.inner(scope, receive, send)
         else:
-            await PlainTextResponse("Asked by the page of another server", 403)(scope, receive, send)
+            await PlainTextResponse("Request of a page of another server", 403)(scope, receive, send)
 
 
 def _as_host(name: str) -> str:

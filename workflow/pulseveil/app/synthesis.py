@@ -1,4 +1,4 @@
-"""Synthetic subjects on request: checked numbers in, the same windows out for the same seed."""
+"""Synthetic subjects on request; the same request gives the same windows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pulseveil.runs.generators import synthesize_fold
 
 MOST_SUBJECTS = 1000
 MOST_WINDOWS = 500
-# Of all subjects together: about 100 MB of CSV.
+# Windows of all subjects together: about 100 MB of CSV.
 MOST_IN_ALL = 20_000
 MOST_SEED = 2**32 - 1
 # The published front end: 36 windows of which 30 % are stress.
@@ -27,7 +27,10 @@ WINDOWS, STRESS_SHARE = 36, 0.3
 
 @dataclass(frozen=True)
 class Request:
-    """`subjects` synthetic subjects of `windows` windows each; `shares` of the classes, by code, sum to 1."""
+    """A request for `subjects` synthetic subjects with `windows` windows each.
+
+    `shares`: shares of the classes by code, which sum to 1.
+    """
 
     subjects: int
     windows: int
@@ -35,7 +38,11 @@ class Request:
     seed: int
 
     def check(self, classes: int) -> None:
-        """Raise InputError, naming the number, unless a generator of `classes` classes can make this."""
+        """Check all numbers for a generator with `classes` classes.
+
+        Raises:
+            InputError: a number is out of range; the message names it.
+        """
         _check_whole("number of subjects", self.subjects, 1, MOST_SUBJECTS)
         _check_whole("windows of a subject", self.windows, 1, MOST_WINDOWS)
         _check_whole("seed", self.seed, 0, MOST_SEED)
@@ -46,7 +53,9 @@ class Request:
             )
         names = class_names(classes)
         if len(self.shares) != classes:
-            raise InputError(f"class shares: expected {', '.join(names)}; found {len(self.shares)}")
+            raise InputError(
+                f"class shares: expected one per class ({', '.join(names)}); found {len(self.shares)}"
+            )
         for name, share in zip(names, self.shares, strict=True):
             if not (math.isfinite(share) and 0 <= share <= 1):
                 raise InputError(f"share of {name}: expected 0 to 100 %, found {100 * share:g} %")
@@ -55,7 +64,11 @@ class Request:
             raise InputError(f"class shares: expected 100 % together, found {100 * total:g} %")
 
     def windows_per_condition(self) -> tuple[int, ...]:
-        """Windows of each class code: whole numbers nearest to the shares, by largest remainders."""
+        """Number of windows per class code: whole numbers nearest to the shares, by largest remainders.
+
+        >>> Request(subjects=1, windows=10, shares=(0.53, 0.3, 0.17), seed=0).windows_per_condition()
+        (5, 3, 2)
+        """
         exact = np.array(self.shares) * self.windows
         counts = np.floor(exact).astype(int)
         missing = self.windows - int(counts.sum())
@@ -66,7 +79,7 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Generated:
-    """What was drawn, from which model, on which request."""
+    """Synthetic windows with their model and their request."""
 
     trained: TrainedModel
     request: Request
@@ -74,25 +87,32 @@ class Generated:
 
 
 def usual_request(classes: int) -> Request:
-    """The request of the published front end: one subject, 36 windows, 30 % stress; in whole percent."""
+    """Default request, that of the published front end: one subject, 36 windows, 30 % stress.
+
+    >>> usual_request(2)
+    Request(subjects=1, windows=36, shares=(0.7, 0.3), seed=0)
+    """
+    # Whole percent, as the page shows them; rounding must not let the sum miss 100.
     percent = np.round(100 * class_shares(classes, STRESS_SHARE)).astype(int)
     percent[0] += 100 - percent.sum()
     return Request(1, WINDOWS, tuple((percent / 100).tolist()), 0)
 
 
 def make(trained: TrainedModel, request: Request, *, confirmed_not_private: bool = False) -> Generated:
-    """Draw the synthetic subjects of a request; fewer subjects are the first of more.
+    """Synthesize the subjects of a request; a request for fewer subjects gives the first of them.
 
-    Raises InputError for numbers out of bounds, and for a model that is not private unless it was confirmed.
+    Raises:
+        InputError: a number is out of range, the model's kind is not installed, or the model is not private
+            and `confirmed_not_private` is False.
     """
     require_confirmation(trained, confirmed_not_private)
     job = trained.job
     request.check(job.classes)
     if job.kind not in registry.names("generators"):
         raise InputError(
-            f"generators of kind {job.kind!r} are not installed here; install what provides them"
+            f"generators of kind {job.kind!r} are not installed here; install the package that provides them"
         )
-    # A branch of its own: nothing that the study itself draws is drawn here again.
+    # A random stream of its own: the front end never repeats windows that the study synthesized.
     stream = job.stream("front end", trained.fold, trained.facts.seed)
     synthetic = synthesize_fold(
         trained.models,
@@ -105,7 +125,11 @@ def make(trained: TrainedModel, request: Request, *, confirmed_not_private: bool
 
 
 def require_confirmation(trained: TrainedModel, confirmed_not_private: bool) -> None:
-    """Raise InputError for a model that is not private unless somebody has confirmed to know it."""
+    """Refuse a model that is not private and not confirmed.
+
+    Raises:
+        InputError: the model is not private, and `confirmed_not_private` is False.
+    """
     claim = trained.facts.claim
     if not claim.is_private and not confirmed_not_private:
         raise InputError(f"this model is not private: {claim.reason}; confirm that you know it")
