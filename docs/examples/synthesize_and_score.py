@@ -1,4 +1,4 @@
-"""Synthesize windows and score a detector on people that nobody trained on: arrays in, arrays out."""
+"""Synthesize windows, train a detector on them, and score it on other people: arrays in, arrays out."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ recordings = list(Simulated(SimulatedSettings(subjects=6)).recordings())
 training = cut_windows(recordings[:4], **SOUND, stride_s=30, audience="generator")
 tested = cut_windows(recordings[4:], **SOUND, stride_s=60, audience="detector")
 
-# A generator learns real windows (n, 60, 6) with their conditions (n): here 0 rest and 1 stress.
+# A generator learns from real windows (n, 60, 6) and their conditions (n): here 0 rest and 1 stress.
 model = Moments.fit(
     MomentsSettings(rank=10),
     generators.Training(
@@ -33,13 +33,13 @@ model = Moments.fit(
         stream=child(root, "generator"),
     ),
 )
-made = synthetic_subjects(model, subjects=20, classes=2, stream=child(root, "synthesis"))
+generated = synthetic_subjects(model, subjects=20, classes=2, stream=child(root, "synthesis"))
 synthetic = SyntheticSet(
-    windows=made.windows,
-    condition=made.condition,
-    stress=made.condition == 1,
-    subject=made.subject,
-    fold=np.full(len(made.windows), "all"),
+    windows=generated.windows,
+    condition=generated.condition,
+    stress=generated.condition == 1,
+    subject=generated.subject,
+    fold=np.full(len(generated.windows), "all"),
     channels=training.channels,
     rate_hz=training.rate_hz,
     window_s=training.window_s,
@@ -52,17 +52,17 @@ synthetic = SyntheticSet(
     seed=0,
 )
 
-# A detector learns from the synthetic windows alone and answers for the real windows of the other people.
-learnt, asked = (
+# A detector learns only from the synthetic windows and is tested on the real windows of the other people.
+training_features, test_features = (
     extract_features(windows, protocol="sound", pairing="published") for windows in (synthetic, tested)
 )
 detector = Logistic.fit(
-    LogisticSettings(), detectors.Training(learnt, NOT_PRIVATE, stream=child(root, "detector"))
+    LogisticSettings(), detectors.Training(training_features, NOT_PRIVATE, stream=child(root, "detector"))
 )
-# The windows that set a person's scale are never tested.
-asked = asked.take(~asked.calibration)
-outputs = detector.score(asked)
-accuracy = (outputs.predicted == asked.stress).mean()
-majority = max(asked.stress.mean(), 1 - asked.stress.mean())
-print(f"{len(synthetic)} synthetic windows trained, {len(asked)} real windows tested")
-print(f"accuracy {accuracy:.3f}, always the more frequent answer {majority:.3f}")
+# The windows that calibrate a person's scaling are never tested.
+test_features = test_features.take(~test_features.calibration)
+outputs = detector.score(test_features)
+accuracy = (outputs.predicted == test_features.stress).mean()
+majority = max(test_features.stress.mean(), 1 - test_features.stress.mean())
+print(f"{len(synthetic)} synthetic windows trained, {len(test_features)} real windows tested")
+print(f"accuracy {accuracy:.3f}, majority {majority:.3f}")

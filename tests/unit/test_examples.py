@@ -31,7 +31,7 @@ def test_the_page_shows_every_script():
 
 def test_synthetic_windows_alone_teach_what_scikit_learn_learns_from_them():
     found = run("synthesize_and_score")
-    learnt, asked = found["learnt"], found["asked"]
+    learnt, asked = found["training_features"], found["test_features"]
     assert set(asked.subject) == {"S5", "S6"}
     assert set(found["training"].subject) == {"S1", "S2", "S3", "S4"}
     assert all(name.startswith("SYN") for name in learnt.subject)
@@ -47,7 +47,7 @@ def test_synthetic_windows_alone_teach_what_scikit_learn_learns_from_them():
 
 def test_windows_of_the_own_generator_have_the_moments_of_its_formula():
     found = run("own_generator")
-    windows, condition, made = found["windows"], found["condition"], found["made"]
+    windows, condition, made = found["windows"], found["condition"], found["generated"]
     for code in (0, 1):
         real = windows[condition == code].astype(float)
         drawn = made.windows[made.condition == code].astype(float)
