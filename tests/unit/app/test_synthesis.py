@@ -61,7 +61,7 @@ def test_the_usual_request_is_that_of_the_published_front_end():
         ((1, 36, (0.7, 0.4), 0), r"class shares: expected 100 % together, found 110 %"),
         ((1, 36, (1.2, -0.2), 0), r"share of not stress: expected 0 to 100 %, found 120 %"),
         ((1, 36, (float("nan"), 1.0), 0), "share of not stress"),
-        ((1, 36, (0.5, 0.3, 0.2), 0), r"class shares: expected one per class \(not stress, stress\); found 3"),
+        ((1, 36, (0.5, 0.3, 0.2), 0), r"one per class \(not stress, stress\); found 3"),
         ((1, 36, (0.7, 0.3), -1), "seed: expected a whole number from 0 to 4294967295, found -1"),
         ((1, 36, (0.7, 0.3), 2**32), "seed"),
     ],

@@ -96,6 +96,7 @@ def open_model(file: ModelFile, fold: str) -> TrainedModel:
 
 def _named(path: Path) -> ModelFile:
     found = paths.words(paths.MODELS, path)
+    # `find_models` lists only paths of this pattern.
     assert found is not None
     words = found[1]
     try:

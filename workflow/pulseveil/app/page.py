@@ -143,6 +143,7 @@ def _generated(
     """Windows of the last click on the button, if model, claim and request are still the same."""
     identity = (*model, trained.facts.claim.headline, request)
     if st.button("Generate", type="primary", key="generate"):
+        # First: an error below must not leave older windows on the page.
         st.session_state.pop("generated", None)
         with st.spinner("Synthesizing"):
             generated = synthesis.make(trained, request, confirmed_not_private=confirmed)
@@ -159,6 +160,7 @@ def _results(generated: Generated, confirmed: bool) -> None:
     # Key of the caches below: everything that their bytes depend on.
     identity = f"{export.cell_hash(generated)} {generated.trained.facts.claim.headline}"
     file = _file(identity, form, confirmed, generated)
+    # on_click="ignore": a download does not run the page again.
     button.download_button(
         f"Download {file.name}", file.content, file.name, "application/zip", key="download", on_click="ignore"
     )

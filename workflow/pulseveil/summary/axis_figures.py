@@ -115,6 +115,7 @@ def _draw_axis(
         column[0].set_title(description.detector_title(str(detector)))
         if axis.axis != "noise":
             column[-1].set_xticks(range(len(levels)), [labels.level(v) for v in levels.tolist()], fontsize=7)
+    # Another axis of the figure may have more detectors.
     for panel in panels[:, rows["detector"].nunique() :].flat:
         panel.set_visible(False)
     for panel, metric in zip(panels[:, 0], _METRICS, strict=True):
@@ -173,6 +174,7 @@ def privacy_figure(main: pd.DataFrame, description: StudyDescription) -> Figure:
     generator and detector. Cells without privacy have epsilon infinity, at the left of each column.
     """
     names = private_evaluations(main)
+    # A part that learns from real windows without a budget leaves the whole cell unprotected.
     epsilon = main[_EPSILONS].min(axis=1).where(main["epsilon_pld"].notna(), np.inf)
     rows = main[main["evaluation"].isin(names)].assign(epsilon=epsilon)
     models = rows[rows["role"] == MODEL]
@@ -224,6 +226,7 @@ def _models(
 ) -> None:
     colours = detector_colours(description)
     groups = list(rows.groupby(["generator", "detector"], sort=False))
+    # Side by side: intervals of models at one epsilon would cover each other.
     offsets = _SPREAD * (np.arange(len(groups)) - (len(groups) - 1) / 2)
     for ((generator, detector), members), offset in zip(groups, offsets.tolist(), strict=True):
         line = members.sort_values("epsilon", ascending=False).drop_duplicates("epsilon")

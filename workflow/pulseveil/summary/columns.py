@@ -98,6 +98,7 @@ _COUNTS = (
     Column("n_windows", "number of tested windows", unit="windows", title="Windows", form="count"),
 )
 _METRICS = tuple(Column(m.name, m.meaning, unit=_SHARE, title=m.title, form="number") for m in METRICS)
+# Only these reach the main table, which has eight columns per metric; per_subject.csv has all metrics.
 HEADLINES = tuple(column for column in _METRICS if column.title)
 # Main table only: an accuracy in per_subject.csv has neither interval nor mark.
 _PRINTED_METRICS: Mapping[str, dict[str, Any]] = {
@@ -314,6 +315,7 @@ DIFFERENCES = (
     *PAIRED,
 )
 _COHORT = Column("cohort", "cohort that the model was trained on", title="Cohort")
+# One trained generator serves all evaluations, detectors and numbers of subjects of its cohort.
 GENERATOR_CELL = (_COHORT, CELL[1], CELL[3], CELL[4])
 QUALITY_KEYS = (
     *GENERATOR_CELL,

@@ -72,6 +72,7 @@ def crate(study: Study, folder: Path, files: Sequence[Path], run: Mapping[str, A
     listed = {path.relative_to(folder).as_posix(): path for path in files}
     entities = {name: _file(found, name, path) for name, path in listed.items()}
     software = _software(found, run)
+    # The settings went into the run: study.json is an object of the action, not a result.
     settings = [entity for name, entity in entities.items() if name == "study.json"]
     action = _add(
         found,
@@ -168,6 +169,7 @@ def _source(found: ROCrate, name: str, kind: str) -> Any:
         "Dataset",
         name=f"Cohort {name}",
         description=f"Recordings of kind {kind}: {origin.source}.",
+        # Terms without an SPDX identifier are given as text.
         license={"@id": _licence(origin.license)} if origin.license else origin.terms,
         **cited,
     )

@@ -249,6 +249,7 @@ def _cohort(plan: Plan, name: str, folder: Path) -> CohortDescription:
     )
 
 
+# Shown at the end of the report and stored in the RO-Crate.
 DESCRIPTIONS: Mapping[str, str] = {
     "report.html": "The report: plan, tables, figures, privacy, cohorts and versions on one page.",
     "reproduction.html": "Each published value beside ours, with a verdict and its reason.",

@@ -52,6 +52,7 @@ def rule_pairs(keys: pd.DataFrame, description: StudyDescription) -> list[Pair]:
                 continue
             others = members[members["detector"] != rule]
             shared = others.to_numpy()[:, None, :] == candidates.to_numpy()[None, :, :]
+            # argmax takes the first of equals: in table order the least private, least noisy row.
             nearest = candidates.index.to_numpy()[shared.sum(axis=2).argmax(axis=1)]
             role = description.detectors[rule].role
             pairs += [Pair(int(c), int(r), role) for c, r in zip(others.index, nearest, strict=True)]
@@ -98,6 +99,7 @@ def differences_table(cells: Cells, description: StudyDescription, stream: Strea
         names.assign(metric=metric).join(paired_differences(cells, pairs, metric, stream))
         for metric in HEADLINES
     ]
+    # Stable by index: all metrics of a pair follow each other, in the order of HEADLINES.
     table = pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
     return columns.in_order(table, columns.DIFFERENCES)
 

@@ -47,6 +47,7 @@ def blocks(main: pd.DataFrame) -> list[Block]:
     parts = []
     for name, rows in main.groupby("evaluation", sort=False):
         models = kept[kept["evaluation"] == name]
+        # A rule depends on no axis: one of its rows stands for all.
         rules = rows[rows["role"] != MODEL].drop_duplicates("detector")
         parts.append(Block(str(name), models, rules))
     return parts
@@ -113,6 +114,7 @@ def _panels(parts: list[Block], *, columns: int, width: float) -> tuple[Figure, 
     )
     for row, height in zip(grid, heights, strict=True):
         for panel in row:
+            # Downwards: the first row of the table is the top row of the panel.
             panel.set_ylim(height - 0.6, -0.6)
     return figure, [list(row) for row in grid]
 
@@ -180,6 +182,7 @@ def _finish(grid: list[list[Axes]], names: tuple[str, ...], lowest: float) -> No
 
 def _lowest(main: pd.DataFrame) -> float:
     columns = ["accuracy_low", "f1_low", "accuracy", "f1"]
+    # `initial`: a table without any defined value still gets an axis.
     return float(np.nanmin(reference_rows(main)[columns].to_numpy(float), initial=0.95))
 
 
@@ -199,6 +202,7 @@ def line_styles(description: StudyDescription) -> dict[str, _Dashes]:
     others = cycle(_OTHER_LINES)
     styles: dict[str, _Dashes] = {}
     for name in description.rules:
+        # Two rules of one role must differ: the first one has the dashes of the role.
         dashes = _LINES.get(description.detectors[name].role)
         styles[name] = next(others) if dashes is None or dashes in styles.values() else dashes
     return styles

@@ -12,10 +12,13 @@ from scipy import stats
 from pulseveil.core.randomness import Stream, child, generator
 
 LEVEL = 0.95
-RESAMPLES = 9_999  # (RESAMPLES + 1) * 0.025 is whole: both limits are order statistics
+# (RESAMPLES + 1) * 0.025 is whole: both limits are order statistics.
+RESAMPLES = 9_999
 FEWEST_FOR_BOOTSTRAP = 5
 MOST_FOR_ENUMERATION = 20
+# With the observed pattern 100,000: p values are whole multiples of 1e-5.
 SIGN_DRAWS = 99_999
+# 64 MB of float64.
 _CHUNK_NUMBERS = 1 << 23
 
 Method = Literal["bootstrap-t", "t", "constant", "none"]
@@ -98,6 +101,7 @@ def _complete_intervals(
         quantile = stats.t.ppf((1 + LEVEL) / 2, n - 1)
         below, above, name = quantile * error, quantile * error, "t"
     else:
+        # A stream per n: rows with another number of values must not shift these resamples.
         lower, upper = _studentised_quantiles(values, constant, child(stream, "bootstrap", n))
         widest = (bounds[1] - bounds[0]) * np.sqrt(np.log(2 / (1 - LEVEL)) / (2 * n))
         below, above = np.minimum(upper * error, widest), np.minimum(-lower * error, widest)
@@ -112,6 +116,7 @@ def _studentised_quantiles(
     """2.5 % and 97.5 % quantiles (r each) of the bootstrap t statistic of each row; 0 for constant rows."""
     n = values.shape[1]
     centred = np.where(constant[:, None], 0.0, values - values.mean(axis=1, keepdims=True))
+    # Resamples as weights: mean and variance of all rows are then two matrix products.
     weights = generator(stream).multinomial(n, np.full(n, 1 / n), size=RESAMPLES).T / n
     tail = round((RESAMPLES + 1) * (1 - LEVEL) / 2)
     lower, upper = np.empty(len(values)), np.empty(len(values))

@@ -114,6 +114,7 @@ def _printed(rows: pd.DataFrame, column: Column, description: StudyDescription) 
             equal = rows["published_equals_majority"].map({"yes": " ="}).fillna("")
             return texts(rows, column) + equal
     if column.form == "axis":
+        # A generator's epsilon of "inf" beside real data would read as a generator without privacy.
         of_generator = column.key in ("epsilon_generator", "subjects")
         blank = rule | (of_generator & (rows["generator"] == NO_GENERATOR))
         return texts(rows, column).where(~blank, "")
@@ -186,8 +187,10 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     for column in spelled.columns:
         if column.removeprefix("reference_") in _NUMBER_KEYS:
             spelled[column] = [number_label(value) for value in spelled[column]]
+    # Names in a study file end up in cells, and a spreadsheet would run a text that starts like a formula.
     require_no_formulas(spelled, path)
     with atomic_path(path) as temporary:
+        # The default line ending is that of the platform: the same table must give the same bytes.
         spelled.to_csv(temporary, index=False, lineterminator="\n")
 
 
@@ -229,6 +232,7 @@ def html(printed: pd.DataFrame, name: str, caption: str = "") -> str:
 
 
 def _escape(text: str) -> str:
+    # In one pass: a second replacement would escape the backslashes of the first one.
     return "".join(_LATEX.get(character, character) for character in text)
 
 
@@ -243,6 +247,7 @@ def render(template: str, **values: Any) -> str:
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
+        # A missing value must not become an empty line of a report.
         undefined=jinja2.StrictUndefined,
     )
     return environment.get_template(template).render(**values)

@@ -57,6 +57,7 @@ def published_values(
     the network), published_f1_sd, published_equals_majority ("yes", "no" or "").
     """
     wanted = as_published(keys, description)
+    # validate: a repeated row of the published file would otherwise repeat rows of our table.
     found = wanted.merge(published, on=MATCH, how="left", validate="many_to_one")
     accuracy = found["accuracy_mean"].to_numpy()
     return pd.DataFrame(
@@ -139,12 +140,14 @@ def reproduction_table(
     # Published budgets protect a window: private cells at unit subject answer another question.
     private = np.isfinite(main["epsilon_generator"]) | np.isfinite(main["epsilon_detector"])
     beside = ours["scenario"].notna() & (~private | (main["unit"] == "window"))
+    # Several evaluations may repeat one published cell: the first one of the study is compared.
     found = published.merge(ours[beside].drop_duplicates(MATCH), on=MATCH, how="left", validate="one_to_one")
     table = found[MATCH].assign(
         published=found["accuracy_mean"],
         ours=found["accuracy"],
         low=found["accuracy_low"],
         high=found["accuracy_high"],
+        # Int64 has missing values: cells that this study does not have stay empty, not 15.0.
         seeds=found["n_seeds"].astype("Int64"),
         people=found["n_subjects"].astype("Int64"),
         difference=found["accuracy"] - found["accuracy_mean"],

@@ -30,6 +30,7 @@ def quality_table(paths: Iterable[Path]) -> pd.DataFrame:
     parts = [_read(path) for path in paths]
     if not parts:
         return pd.DataFrame(columns=columns.keys(columns.QUALITY))
+    # Unsorted: measures keep the order of `measure`.
     found = pd.concat(parts, ignore_index=True).groupby(_KEYS, sort=False)
     table = found.agg(
         models=("value", "size"),

@@ -194,6 +194,7 @@ def _points(
                 color=paint,
                 alpha=0.5,
                 linewidths=0,
+                # Points as vectors would make the PDF and SVG files large.
                 rasterized=True,
             )
     panel.set_xticks([])

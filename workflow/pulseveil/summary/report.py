@@ -88,6 +88,7 @@ def render_report(
     reproduction: Mapping[str, Any] = {"scenarios": []}
     if compared is not None and compared["ours"].notna().any():
         reproduction = page_values(compared, description)
+    # Only revision and versions are shown, never the times.
     run = describe_run(description.study, datetime.now(UTC))
     return printing.render(
         "report.html.jinja",

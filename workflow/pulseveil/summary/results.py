@@ -158,6 +158,7 @@ def arrange(results: Results, description: StudyDescription) -> Cells:
         ("generator", [NO_GENERATOR, *description.generators]),
         ("detector", list(description.detectors)),
     ):
+        # Score files are named on the command line: they may be of another study.
         unknown = set(results.pooled[key]) - set(known)
         if unknown:
             raise InputError(
@@ -169,6 +170,7 @@ def arrange(results: Results, description: StudyDescription) -> Cells:
     keys = _in_table_order(keys, list(description.evaluations))
     subjects = tuple(sorted(results.per_subject["subject"].unique(), key=subject_order))
     means = results.per_subject.groupby([*CELL, "subject"])[list(HEADLINES)].mean()
+    # Every cell with every subject: pairs that were not tested become NaN.
     full = pd.MultiIndex.from_frame(
         keys.merge(pd.DataFrame({"subject": subjects}), how="cross")[[*CELL, "subject"]]
     )

@@ -115,6 +115,7 @@ def spending_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescr
             used[cell["generator"], cell["unit"], cell["epsilon_generator"]] = _generator_entries(
                 cell, ledgers, description
             )
+    # Detectors on private synthetic windows spend nothing: then only their generators are counted.
     scopes = {
         name: table_entries(entries, name) or [entry for group in used.values() for entry in group]
         for name, used in generators.items()
@@ -210,7 +211,9 @@ def _row(cell: Mapping[str, Any], ledgers: Ledgers, description: StudyDescriptio
     row["n_seeds_asked"] = seeds_asked(parts.all)
     row["epsilon_subject"] = accounting.epsilon_of_groups(parts.groups(*_person_windows(setting)), delta)
     of_60_s = accounting.epsilon_of_groups(parts.groups(*_piece_windows(setting)), delta)
+    # Infinite: a raw second can change the whole recording. The table then shows no value instead of inf.
     row["epsilon_60_s"] = of_60_s if np.isfinite(of_60_s) else np.nan
+    # The windows of generators and detectors have different strides: no record is common to both parts.
     if cell["unit"] == "window" and parts.generator and parts.detector:
         return row | {"epsilon_pld": of_60_s if np.isfinite(of_60_s) else row["epsilon_subject"]}
     row["epsilon_pld"] = row["epsilon_window"] = accounting.epsilon_pld(parts.all, delta)

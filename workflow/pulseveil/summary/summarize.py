@@ -67,6 +67,7 @@ def summarize(
     main = main_table(results, cells, description, published, _STREAM)
     main = main.join(privacy_table(cells.keys, ledgers, description))
     main["shows_use_of_private_data"] = use_of_private_data(main)
+    # Every study writes all tables, also without audits or spending: the rule declares them as outputs.
     audits = audit_table(map(Path, description.audits))
     main = columns.in_order(main.join(audited_columns(cells.keys, audits, description)), columns.MAIN)
     quality = quality_table(map(Path, description.quality))

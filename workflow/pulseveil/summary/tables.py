@@ -71,6 +71,7 @@ def use_of_private_data(table: pd.DataFrame) -> NDArray[np.str_]:
 
 
 def _counts(results: Results, keys: pd.DataFrame) -> pd.DataFrame:
+    # "first": `collect` has checked that all seeds of a cell tested the same windows.
     per_cell = results.pooled.groupby(list(CELL)).agg(
         n_seeds=("seed", "nunique"), n_windows=("windows", "first")
     )
@@ -120,6 +121,7 @@ def _rule_columns(cells: Cells, description: StudyDescription, role: Role, strea
     differences = paired_differences(cells, pairs, "accuracy", stream)
     differences.index = pd.Index([pair.cell for pair in pairs], dtype=int)
     name = f"accuracy_minus_{role}"
+    # Rules are not compared with themselves: their own rows become NaN.
     wanted = differences.reindex(cells.keys.index)[["difference", "low", "high", "p"]]
     return wanted.set_axis([name, f"{name}_low", f"{name}_high", f"{name}_p"], axis=1)
 

@@ -21,7 +21,9 @@ from pulseveil.summary.results import CELL, NO_GENERATOR
 
 WIDTH = 110
 _GAP = 2
+# Limits of intervals with two decimals: a row must fit into WIDTH.
 _LIMIT_DIGITS = 2
+# Left out in this order until a block fits.
 _DISPENSABLE = ("auroc", "f1", "published_accuracy")
 
 
@@ -56,6 +58,7 @@ def _shown(rows: pd.DataFrame) -> Iterator[str]:
 
 
 def _texts(rows: pd.DataFrame, column: Column) -> pd.Series[str]:
+    # A blank in place of the mark keeps right-aligned numbers in line.
     found = printing.texts(rows, column, _LIMIT_DIGITS, unmarked=" ")
     of_models = column.form == "axis" or column.key == "generator"
     return found.where(rows["role"] == MODEL, "") if of_models else found
@@ -138,6 +141,7 @@ def compare_tables(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     joined = first[keys + values].merge(
         second[keys + values], on=keys, how="outer", suffixes=("_first", "_second"), sort=False
     )
+    # An outer merge does not keep the order of rows.
     order = pd.concat([first[keys], second[keys]]).drop_duplicates()
     joined = order.merge(joined, on=keys, how="left")
     changes = {f"{m}_change": joined[f"{m}_second"] - joined[f"{m}_first"] for m in METRICS}
@@ -146,6 +150,7 @@ def compare_tables(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
 
 def terminal_comparison(compared: pd.DataFrame, names: tuple[str, str]) -> RenderableType:
     """Accuracy and stress F1 of both studies: one row per model cell, and each rule once per evaluation."""
+    # Rules have equal rows at all levels of an axis.
     rule = compared["role"] != MODEL
     rows = compared[~(rule & compared.duplicated(["evaluation", "detector"]))]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
