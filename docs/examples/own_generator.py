@@ -40,8 +40,8 @@ class Blurred(Generator):
 
     def sample(self, condition, noise):
         """Windows (n, time, channels) for the codes condition (n), from noise (n, noise_size)."""
-        drawn = noise.reshape(len(condition), *self._mean.shape[1:])
-        return self._mean[condition] + self._spread[condition] * drawn
+        noise = noise.reshape(len(condition), *self._mean.shape[1:])
+        return self._mean[condition] + self._spread[condition] * noise
 
     def arrays(self):
         """Arrays to store in the model file."""

@@ -50,7 +50,7 @@ class Options:
     @property
     def hosts(self) -> tuple[str, ...]:
         """Names of this server that a request may have as its Host."""
-        # An address that listens to everyone is not a name: --name must give those that are used.
+        # An address that stands for all interfaces is not a name: --name must give the names in use.
         own = () if self.address in EVERYONE else (_as_host(self.address),)
         return tuple(dict.fromkeys((*LOCAL, *own, *map(_as_host, self.names))))
 

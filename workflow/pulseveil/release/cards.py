@@ -80,7 +80,7 @@ def gather(path: Path, models: store.Models, folds: Sequence[str]) -> Facts:
         origin=origin_of(job.cohort_kind),
         protocol=form["protocol"],
         scaling=form["scaling"],
-        # Ranges from the literature, not of the data: a card must not give away anybody's extremes.
+        # Ranges from the literature: ranges of the data would reveal the extremes of single people.
         channels=public_channels(tuple(form["channels"]), form["scaling"]),
         classes=class_names(job.classes),
         rate_hz=form["rate_hz"],

@@ -162,7 +162,7 @@ def _agree(planned: Sequence[Mechanism], run: Sequence[Mechanism]) -> bool:
 
 
 def _warned(reason: str, text: str) -> str:
-    warning = f"NOT PRIVATE: {reason}. Nothing below protects the people that the model was trained on.\n"
+    warning = f"NOT PRIVATE: {reason}. No budget, here or elsewhere, protects the training people.\n"
     return "\n".join(filter(None, [warning, text]))
 
 

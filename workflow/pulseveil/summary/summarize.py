@@ -134,7 +134,7 @@ def _write_figures(
         if len(reference_rows(main)) == len(main)
         else " One cell per generator and detector is shown, at the reference of each axis."
     )
-    drawn = [
+    shown = [
         (
             "main",
             main_figure(main, description),
@@ -151,15 +151,15 @@ def _write_figures(
         caption = (
             "Accuracy and stress F1 along the axes of the study; bands are 95 % intervals over subjects."
         )
-        drawn.append(("axes", axis_figure(main, axes, description), caption))
+        shown.append(("axes", axis_figure(main, axes, description), caption))
     if private_evaluations(main):
         caption = (
             "Accuracy and stress F1 by the epsilon of one trained model, for each unit; bars are "
             "95 % intervals over subjects, lines are rules that use no private data."
         )
-        drawn.append(("privacy", privacy_figure(main, description), caption))
-    files = [path for name, figure, _ in drawn for path in save(figure, folder, name)]
-    return [Picture(folder / f"{name}.svg", caption) for name, _, caption in drawn], files
+        shown.append(("privacy", privacy_figure(main, description), caption))
+    files = [path for name, figure, _ in shown for path in save(figure, folder, name)]
+    return [Picture(folder / f"{name}.svg", caption) for name, _, caption in shown], files
 
 
 def _write_quality_figures(folder: Path, description: StudyDescription) -> tuple[list[Picture], list[Path]]:
