@@ -1,7 +1,10 @@
 import json
+import subprocess
+import sys
 from multiprocessing import get_context
 
 import numpy as np
+import pytest
 
 from pulseveil.runs.run_store import Journal, RunStore, content_hash
 from tests.unit.evaluation.test_protocols import features
@@ -17,6 +20,13 @@ def test_jobs_side_by_side_never_mix_lines(tmp_path):
     with get_context("fork").Pool(4) as pool:
         pool.starmap(_append, [(journal, worker) for worker in range(4)])
     assert len({(entry["worker"], entry["seed"]) for entry in journal.entries()}) == 200
+
+
+@pytest.mark.parametrize("job", ["detectors", "generators", "audits", "quality", "cohort", "training"])
+def test_jobs_of_small_models_load_no_tensorflow(job):
+    code = f"import sys, pulseveil.runs.{job}; print('tensorflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_a_line_cut_by_a_crash_is_left_out(tmp_path):

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from pulseveil.core.checkpoints import Checkpoint, Part
@@ -216,6 +215,10 @@ _CPU_FILE = Path("/proc/cpuinfo")
 
 def describe_device() -> tuple[str, ...]:
     """Names of processor and accelerators, number of threads, and versions of packages that take part."""
+    # Jobs of small models import this module, too, and must not wait for TensorFlow. Their ledgers would also
+    # name it among the packages that took part.
+    import tensorflow as tf
+
     names = [f"{name} {version}" for name, version in package_versions().items()]
     accelerators = [
         str(tf.config.experimental.get_device_details(device).get("device_name", device.name))
