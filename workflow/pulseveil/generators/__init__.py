@@ -1,4 +1,4 @@
-"""Generators: models that synthesize windows; registered under `pulseveil.generators`."""
+"""Generators: models that synthesize windows. Kinds are registered under `pulseveil.generators`."""
 
 from __future__ import annotations
 
@@ -37,11 +37,26 @@ class GeneratorSettings(Settings):
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What one model learns from, and how.
+    """Training data of one generator, its budget, random stream and checkpoint.
 
-    windows (n, time, channels) of `subject` (n), those of each subject in order of time; condition (n):
-    their codes in 0..classes-1. stream: decides all random numbers but those of privacy noise.
-    checkpoint: where the training's state is kept; the training goes on from a state that is found there.
+    Args:
+        windows: (n, time, channels) float32; the rows of each subject are in order of time.
+        condition: (n) int8, codes in 0..classes-1.
+        subject: (n), the person of each window.
+        stream: decides all random numbers except privacy noise, which comes from `budget.noise`.
+        checkpoint: keeps the state of the training. A training continues from a stored state.
+
+    >>> from pulseveil.core.randomness import root_stream
+    >>> from pulseveil.core.registry import model
+    >>> from pulseveil.privacy.budget import NOT_PRIVATE
+    >>> windows = np.random.default_rng(0).normal(size=(8, 60, 6)).astype(np.float32)
+    >>> condition, subject = np.array([0, 1] * 4, np.int8), np.repeat(["S2", "S3"], 4)
+    >>> training = Training(windows, condition, subject, 2, NOT_PRIVATE, root_stream(1))
+    >>> moments = model("generators", "moments")
+    >>> fitted = moments.fit(moments.Settings(rank=3), training)
+    >>> noise = np.random.default_rng(1).standard_normal((2, fitted.noise_size), dtype=np.float32)
+    >>> fitted.sample(np.array([0, 1], np.int8), noise).shape
+    (2, 60, 6)
     """
 
     windows: NDArray[np.float32]
@@ -54,42 +69,55 @@ class Training:
 
 
 class FitsTogether(ABC):
-    """Second base of a kind whose model can also train many in one program, which fills a GPU."""
+    """Second base of a kind whose model can train many models in one program, which fills a GPU."""
 
     @classmethod
     @abstractmethod
     def fit_together(
         cls, settings: Any, trainings: Sequence[Training], checkpoint: Checkpoint | None
     ) -> list[Self]:
-        """One model per training, none of them private: those of `fit` but for rounding.
+        """Train one model per training, none of them private, equal to the models of `fit` up to rounding.
 
-        All trainings have the same classes. `checkpoint` is that of the program: their own are not used.
+        All trainings have the same `classes`. `checkpoint` keeps the state of all models together; the
+        checkpoints of the trainings are not used.
         """
         ...
 
 
 class Discriminates(ABC):
-    """Second base of a kind whose trained models keep their discriminator, which audits attack."""
+    """Second base of a kind whose trained models keep their discriminator, which audits attack.
+
+    The discriminator stays in memory only: it is never stored or released.
+    """
 
     @abstractmethod
     def realness(self, windows: NDArray[np.float32], condition: NDArray[np.int8]) -> NDArray[np.float32]:
-        """How much (n) the discriminator takes windows (n, time, channels) of codes (n) for real ones."""
+        """Discriminator scores (n) of windows (n, time, channels) with condition codes (n), higher for real.
+
+        Raises:
+            ValueError: the model was read from arrays and has no discriminator.
+        """
         ...
 
 
 class GeneratorKind(Protocol):
-    """What plans know of a kind of generator, without TensorFlow and other imports of seconds.
+    """A kind of generator as plans know it, without TensorFlow and other imports that take seconds.
 
-    `Settings` are its keys in the study; `title` is the kind's name for readers, and `colour` that of its
-    marks in figures; `version` rises whenever the same settings and stream give another model;
-    `uses_tensorflow` tells the plan whether a job pays TensorFlow's start-up; `private_units` are the units
-    at which it has a private training, which leaves its `ledger`, one entry per mechanism, in the model;
-    `programs` are the versions of what trains it there (see `privacy.programs`); `private_differences` say
-    what else a private training changes beside clipping and noise, for readers who compare a model with and
-    without a budget. A kind without private units leaves all but `private_units` as they are here.
+    Attributes:
+        Settings: the keys of the kind in a study.
+        title: the kind's name for readers.
+        colour: the colour of its marks in figures.
+        version: rises whenever the same settings and stream give another model.
+        uses_tensorflow: whether a job of the kind pays TensorFlow's start-up.
+        private_units: the units at which the kind has a private training. Its model then has a `ledger`.
+        programs: versions of the programs of the private training (see `privacy.programs`).
+        private_differences: what a private training changes besides clipping and noise, for readers who
+            compare models with and without a budget.
+        model: the kind's `GeneratorModel` as `module:Class`, which jobs import and plans do not. Empty: the
+            kind is its own model (`Generator`).
 
-    `model` is the kind's `GeneratorModel` as `module:Class`: jobs import it, plans do not. Empty: the kind is
-    its own model (`Generator`). Bases `FitsTogether` and `Discriminates` say what its model can do beside.
+    A kind without private units keeps the defaults of `mechanisms`, `programs` and `private_differences`. The
+    bases `FitsTogether` and `Discriminates` say what else a kind's model can do.
     """
 
     Settings: ClassVar[type[GeneratorSettings]]
@@ -105,71 +133,89 @@ class GeneratorKind(Protocol):
     @staticmethod
     @of_private_kinds
     def mechanisms(settings: Any, budget: Budget) -> tuple[Mechanism, ...]:
-        """The mechanisms of a private training, calibrated to `budget`: from public constants alone."""
+        """The mechanisms of a private training, calibrated to `budget` from public constants only.
+
+        Raises:
+            InputError: the kind has no private training, or none with these settings and this backend.
+        """
         raise InputError("this kind of generator has no private training; use epsilon inf")
 
     @staticmethod
     def audited_settings(settings: Any, claimed: Budget, audited: Budget) -> Any:
-        """Settings that run within `audited`, on more records, the mechanisms of `settings` within `claimed`.
+        """Settings that, on the records of an audit, run the mechanisms that `settings` run as `claimed`.
 
-        As they are where steps take all records. Poisson draws keep their q by `privacy.budget.at_rate`.
+        A full batch needs no change. Kinds with Poisson sampling keep q by `privacy.budget.at_rate`: the
+        canaries of an audit add records, and the same batch size would lower the sampling rate.
         """
         return settings
 
     @staticmethod
     @abstractmethod
     def expected_seconds(settings: Any, rows: int, private: Unit | None) -> float:
-        """Expected CPU seconds of fitting to `rows` windows: a guide, not a promise.
+        """Expected CPU seconds of fitting to `rows` windows, for the hours of a plan.
 
-        private: the unit of a private training, None for others.
+        private: the unit of a private training, None without a budget.
         """
         ...
 
 
 class GeneratorModel(Protocol):
-    """A trained model, which makes windows of an asked condition.
+    """A trained model, which synthesizes windows of a given condition.
 
     `settings` are those of its kind. `ledger` has one entry per mechanism of a private training.
+
+    >>> from pulseveil.generators.moments import Moments, MomentsSettings
+    >>> mean, factors, residual = np.array([[0.0], [2.0]]), np.ones((2, 1, 1)), np.zeros((2, 1))
+    >>> arrays = {"mean": mean, "factors": factors, "residual": residual, "shape": np.array([1, 1])}
+    >>> fitted = Moments.from_arrays(MomentsSettings(rank=1), arrays)
+    >>> fitted.noise_size
+    2
+    >>> fitted.sample(np.array([0, 1], np.int8), np.array([[0.5, 0], [-0.5, 0]])).ravel().tolist()
+    [0.5, 1.5]
     """
 
     @classmethod
     @abstractmethod
     def fit(cls, settings: Any, training: Training) -> Self:
-        """The model of one training; a resumed training ends in the same bits as an unbroken one."""
+        """Train a model; a resumed training ends in the same bits as an unbroken one.
+
+        Raises:
+            InputError: the data cannot be learnt with these settings, or `mechanisms` refuses the budget.
+        """
         ...
 
     @property
     @of_private_kinds
     def ledger(self) -> tuple[Entry, ...]:
-        """The ledger entries of a private training; empty for others, and for models read from arrays."""
+        """Ledger entries of a private training; empty without a budget and for models read from arrays."""
         return ()
 
     @property
     @abstractmethod
     def noise_size(self) -> int:
-        """Standard normal numbers that one window is made from."""
+        """Number of standard normal numbers from which one window is synthesized."""
         ...
 
     @abstractmethod
     def sample(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Windows (n, time, channels) of the codes `condition` (n), made from noise (n, noise_size).
+        """Windows (n, time, channels) of the codes `condition` (n), from noise (n, noise_size).
 
-        The noise is standard normal; a window depends on its own code and noise only, to the last bit as long
-        as the number of rows n stays the same.
+        The noise is standard normal. A window depends only on its own code and noise. This holds to the last
+        bit if n stays the same.
         """
         ...
 
     @abstractmethod
     def arrays(self) -> Mapping[str, NDArray[Any]]:
-        """The fitted state as named arrays, for `store.write_models`."""
+        """The fitted state as named arrays, which are stored and released."""
         ...
 
     @classmethod
     @abstractmethod
     def from_arrays(cls, settings: Any, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The generator whose `arrays()` these are."""
+        """The generator with the state `arrays`, as `arrays()` returned it."""
         ...
 
 
 class Generator(GeneratorKind, GeneratorModel, Protocol):
-    """The base of kinds that are their own models: whatever they import, plans import too."""
+    """Base of kinds that are their own models. Whatever such a kind imports, plans import too."""

@@ -1,4 +1,4 @@
-"""The baseline that a GAN must beat: a Gaussian of low rank for the windows of each condition."""
+"""Class-conditional Gaussian of low rank: the baseline that a GAN must beat."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ from pulseveil.privacy.records import admitted_rows
 class MomentsSettings(GeneratorSettings):
     """Settings of `moments`."""
 
-    rank: int = Field(30, gt=0, description="principal directions kept of each condition's windows")
+    rank: int = Field(30, gt=0, description="principal directions kept per condition")
     residual: Literal["none", "white"] = Field(
-        "none", description="what the kept directions leave: nothing, or as white noise of the same variance"
+        "none",
+        description="variance outside the kept directions: left out, or added as white noise",
     )
-    private: PrivateMoments = Field(PrivateMoments(), description="private: moments of the one query")
+    private: PrivateMoments = Field(PrivateMoments(), description="private training: one noised query")
 
 
 class Moments(Generator):
@@ -36,11 +37,21 @@ class Moments(Generator):
 
     mean (k, d), factors (k, rank, d) and residual (k, d), where d = time * channels: a window of condition c
     is `mean[c] + noise[:rank] @ factors[c] + noise[rank:] * residual[c]`. A white residual is the standard
-    deviation that the kept directions leave at each second and channel. Without it windows lack a little
-    variance, but stay as smooth as real ones: detectors that read the spread within a window learn more
+    deviation that the kept directions leave at each second and channel. Without a residual, windows lack a
+    little variance but stay as smooth as real ones: detectors that read the spread within a window learn more
     (simulated cohorts, tests/benchmarks/moments.py).
 
     A private training is one noised query of the few moments of `private_moments`, in the same form.
+
+    >>> from pulseveil.core.randomness import root_stream
+    >>> from pulseveil.privacy.budget import NOT_PRIVATE
+    >>> windows = np.array([0, 2, 10, 14], np.float32).reshape(4, 1, 1)
+    >>> condition, subject = np.array([0, 0, 1, 1], np.int8), np.repeat(["S2"], 4)
+    >>> training = Training(windows, condition, subject, 2, NOT_PRIVATE, root_stream(1))
+    >>> model = Moments.fit(MomentsSettings(rank=1), training)
+    >>> noise = np.zeros((2, model.noise_size), np.float32)
+    >>> model.sample(np.array([0, 1], np.int8), noise).ravel().tolist()
+    [1.0, 12.0]
     """
 
     Settings: ClassVar[type[GeneratorSettings]] = MomentsSettings
@@ -69,8 +80,9 @@ class Moments(Generator):
     def fit(cls, settings: MomentsSettings, training: Training) -> Self:
         """Fit to the windows of a training.
 
-        Raises InputError where a condition has fewer than two windows (a private training does not look), or
-        where there are more people than the public constants of a private budget say.
+        Raises:
+            InputError: a condition has fewer than two windows (checked only without a budget), or a private
+                training has more people than its public constants.
         """
         if training.budget.is_private:
             return cls._fit_private(settings, training)
@@ -94,6 +106,7 @@ class Moments(Generator):
         windows, subject, budget = training.windows, training.subject, training.budget
         private, (mechanism,) = settings.private, cls.mechanisms(settings, budget)
         population, noise = budget.known_population(), budget.noise_source()
+        # Windows beyond the public number per person are left out: the accountant counts no further records.
         rows = admitted_rows(subject, np.arange(len(subject), dtype=np.float64), population)
         summaries = private_moments.window_summaries(windows[rows], private)
         records = private_moments.contributions(
@@ -120,12 +133,12 @@ class Moments(Generator):
 
     @staticmethod
     def mechanisms(settings: MomentsSettings, budget: Budget) -> tuple[Mechanism, ...]:
-        """The one query of a private training."""
+        """The query of a private training."""
         return (private_moments.moments_mechanism(settings.private, budget),)
 
     @property
     def ledger(self) -> tuple[Entry, ...]:
-        """The entry of a private training; empty for others, and for models read from arrays."""
+        """The ledger entry of a private training; empty without a budget and for models read from arrays."""
         return self._ledger
 
     @staticmethod
@@ -135,13 +148,14 @@ class Moments(Generator):
 
     @property
     def noise_size(self) -> int:
-        """Standard normal numbers that one window is made from."""
+        """Number of standard normal numbers from which one window is synthesized."""
         return int(self._factors.shape[1] + self._factors.shape[2])
 
     def sample(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Windows (n, time, channels) of the codes `condition` (n), made from noise (n, noise_size)."""
+        """Windows (n, time, channels) of the codes `condition` (n), from noise (n, noise_size)."""
         rank = self._factors.shape[1]
-        # All rows through all factors: a product's rounding depends on its number of rows.
+        # All rows by the factors of all conditions: a matrix product rounds differently for another number of
+        # rows, and a window must not depend on the conditions of other rows.
         drawn = (noise[:, :rank] @ self._factors)[condition, np.arange(len(condition))]
         windows: NDArray[np.float32] = (
             self._mean[condition] + drawn + noise[:, rank:] * self._residual[condition]
@@ -149,7 +163,7 @@ class Moments(Generator):
         return windows.reshape(len(condition), *self._shape)
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
-        """mean, factors, residual and the windows' shape."""
+        """mean, factors, residual and the shape (time, channels) of a window."""
         return {
             "mean": self._mean,
             "factors": self._factors,
@@ -159,7 +173,7 @@ class Moments(Generator):
 
     @classmethod
     def from_arrays(cls, settings: MomentsSettings, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The generator whose `arrays()` these are."""
+        """The generator with the state `arrays`, as `arrays()` returned it."""
         time, channels = (int(size) for size in arrays["shape"])
         return cls(arrays["mean"], arrays["factors"], arrays["residual"], (time, channels))
 
@@ -173,8 +187,9 @@ def _low_rank(
     kept = min(rank, len(scale))
     factors = np.zeros((rank, rows.shape[1]))
     factors[:kept] = scale[:kept, np.newaxis] * directions[:kept]
-    # Signs of singular vectors are arbitrary: fix them, so that the model is the same on every machine.
+    # The signs of singular vectors are arbitrary. Fixed signs give the same model on every machine.
     largest = np.take_along_axis(factors, np.abs(factors).argmax(axis=1)[:, np.newaxis], axis=1)
     factors *= np.where(largest < 0, -1, 1)
+    # Rounding can leave a variance slightly below 0 where the kept directions hold all of it.
     residual = np.sqrt(np.maximum(rows.var(axis=0, ddof=1) - np.square(factors).sum(axis=0), 0))
     return mean, factors, residual

@@ -1,11 +1,11 @@
-"""Class-conditional moments as one noised query, small enough for a guarantee to whole persons.
+"""Class-conditional moments as one noised query, small enough for a guarantee at unit subject.
 
-A window of 60 s of 6 channels has 360 values, too many for the noise of 14 people. Each channel of a window
-is summed up by its mean (or more of its first cosine coefficients), the square of that, and the logarithm of
-the standard deviation that is left: 18 numbers. How that rest is spread over faster cosines is public: its
-energy falls with the square of the frequency, as in a random walk.
+A window of 60 s and 6 channels has 360 values: with 14 people, noise on so many values hides all of them. So
+each channel of a window is summarised by its mean (or its first cosine coefficients), the square of that, and
+the logarithm of the remaining standard deviation, the "rest": 18 numbers in all. The spectrum of the rest is
+public: its energy falls with the square of the frequency, as in a random walk.
 
-The autoencoder learns windows in the same few values.
+The autoencoder learns the same few values of a window (`WindowValues`).
 """
 
 from __future__ import annotations
@@ -30,33 +30,42 @@ PUBLIC_QUANTITIES = (
     "unit, range and spectrum of the channels",
 )
 
-# Public knowledge in units of the channels, one of which is a change that matters: a value further than four
-# units from the centre is an artefact; the mean of a condition lies within about one unit of the centre, its
-# windows within half a unit of that; the deviation inside a minute is some 0.3 units.
+# Public constants in units of the channels, where one unit is a change that matters. A value more than four
+# units from the centre is an artefact. The mean of a condition lies within about one unit of the centre, its
+# windows within half a unit of that mean; the deviation within a minute is about 0.3 units. All are prior
+# knowledge: if they were computed from the data, they would need a share of the budget.
 RANGE = 4.0
 MEAN_SPREAD = 1.0
 VARIANCE, VARIANCE_SPREAD, LEAST_VARIANCE = 0.25, 0.25, 0.01
 LOG_REST, LOG_REST_SPREAD, LEAST_REST = -1.2, 1.0, 1e-3
-# Squares and logarithms are larger numbers than means, and matter less.
+# Squares and logarithms are larger numbers than means and matter less: without weights they would use up the
+# clip norm.
 SQUARE_WEIGHT, LOG_WEIGHT = 0.3, 0.5
-# Cosines that are drawn as such; all faster ones together are white noise.
+# Cosines with a random coefficient of their own. All faster cosines together are sampled as white noise.
 COSINES = 12
 
 
 class PrivateMoments(Settings):
-    """How private moments are taken."""
+    """Settings of the private training of `moments`."""
 
     coefficients: int = Field(
-        1, gt=0, lt=COSINES, description="cosine coefficients learnt of each channel; 1: the mean"
+        1, gt=0, lt=COSINES, description="cosine coefficients learnt per channel; 1: only the mean"
     )
-    clip_norm: float = Field(3.0, gt=0, description="largest norm of one record's contribution")
-    centre: float = Field(0.0, description="value of the windows at rest: 0 for calibration, 0.5 for others")
-    unit: float = Field(1.0, gt=0, description="change that matters: 1 for calibration, 0.25 for others")
+    clip_norm: float = Field(3.0, gt=0, description="largest L2 norm of one record's contribution")
+    centre: float = Field(
+        0.0,
+        description="value of the windows at rest: 0 for scaling calibration, 0.5 for other scalings",
+    )
+    unit: float = Field(
+        1.0,
+        gt=0,
+        description="a change that matters: 1 for scaling calibration, 0.25 for other scalings",
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class ClassMoments:
-    """Of each condition: mean and variance of the coefficients (k, channels, c), log rest (k, channels)."""
+    """Moments per condition: mean, variance of the coefficients (k, channels, c), log rest (k, channels)."""
 
     mean: Array
     variance: Array
@@ -64,7 +73,7 @@ class ClassMoments:
 
 
 def moments_mechanism(private: PrivateMoments, budget: Budget) -> Mechanism:
-    """The one query of a training within `budget`."""
+    """The query of a training within `budget`: one Gaussian mechanism on the sum of all records."""
     n = budget.known_population().records(budget.unit)
     return accounting.calibrate(
         budget, name="moments", n=n, q=1.0, capacity=n, steps=1, clip_norm=private.clip_norm
@@ -72,7 +81,11 @@ def moments_mechanism(private: PrivateMoments, budget: Budget) -> Mechanism:
 
 
 def cosines(time: int, number: int) -> Array:
-    """The first cosines (number, time), orthogonal and of mean square 1; the first one is constant."""
+    """The first cosines (number, time), orthogonal, each with mean square 1; the first one is constant.
+
+    >>> cosines(4, 2).round(2).tolist()
+    [[1.0, 1.0, 1.0, 1.0], [1.31, 0.54, -0.54, -1.31]]
+    """
     phase = np.pi * (np.arange(time) + 0.5) / time
     basis: Array = np.sqrt(2) * np.cos(np.arange(number)[:, np.newaxis] * phase)
     basis[0] = 1.0
@@ -82,10 +95,12 @@ def cosines(time: int, number: int) -> Array:
 def slow_and_rest(
     windows: NDArray[np.floating], coefficients: int, centre: float, unit: float
 ) -> tuple[Array, Array]:
-    """Slow cosine coefficients (n, channels, c) of windows (n, time, channels), and log rests (n, channels).
+    """Slow cosine coefficients (n, channels, c) and log rests (n, channels) of windows (n, time, channels).
 
-    In public units, artefacts cut to the public range. The rest is the deviation that the cosines leave.
+    Both are in public units, with artefacts clipped to the public range. The rest is the standard deviation
+    that the slow cosines leave.
     """
+    # Clipped before any mean: one artefact would otherwise decide all values of its record.
     units = np.clip((windows.astype(np.float64) - centre) / unit, -RANGE, RANGE)
     basis = cosines(units.shape[1], coefficients)
     found = np.einsum("ntk,ct->nkc", units, basis) / units.shape[1]
@@ -94,25 +109,23 @@ def slow_and_rest(
 
 
 def rest_shares(time: int, known: int) -> tuple[Array, float]:
-    """Shares of the rest's energy of the drawn cosines from number `known` on, and of the white remainder.
+    """Shares of the energy of the rest: of each sampled cosine from number `known` on, and of white noise.
 
-    Energy over all cosines from the known ones on, up to the fastest that `time` samples can show.
+    The energy covers all cosines from number `known` to the fastest that `time` samples can represent.
     """
-    drawn = min(COSINES, time)
-    energy = 1 / np.square(np.arange(known, max(time, drawn + 1)))
+    sampled = min(COSINES, time)
+    energy = 1 / np.square(np.arange(known, max(time, sampled + 1)))
     share: Array = energy / energy.sum()
-    return share[: drawn - known], float(share[drawn - known :].sum())
+    return share[: sampled - known], float(share[sampled - known :].sum())
 
 
 def window_summaries(windows: NDArray[np.floating], private: PrivateMoments) -> Array:
-    """Summaries (n, channels * (2 c + 1)) of windows (n, time, channels): means, squares, log rests.
-
-    All three are weighted, so that no kind takes up the clip norm alone.
-    """
+    """Summaries (n, channels * (2 c + 1)) of windows (n, time, channels): means, squares, log rests."""
     found, log_rest = slow_and_rest(windows, private.coefficients, private.centre, private.unit)
     parts = (
         found.reshape(len(found), -1),
         SQUARE_WEIGHT * np.square(found).reshape(len(found), -1),
+        # Less the public value: a summand that all records share would use up the clip norm.
         LOG_WEIGHT * (log_rest - LOG_REST),
     )
     return np.hstack(parts)
@@ -121,10 +134,14 @@ def window_summaries(windows: NDArray[np.floating], private: PrivateMoments) -> 
 def contributions(
     summaries: Array, condition: NDArray[np.int8], subject: NDArray[np.str_], classes: int, unit: Unit
 ) -> Array:
-    """What each record adds to the query (records, classes * m), from `summaries` (n, m), before clipping.
+    """Contribution of each record to the query (records, classes * m), before clipping.
 
-    A window fills the slots of its own condition; a person the mean of the own windows of each condition,
-    and zeros for a condition without any.
+    Args:
+        summaries: (n, m) of the windows.
+
+    At unit window, a record holds the summary of the window in the slots of its condition, and zeros in all
+    other slots. At unit subject, it holds the mean over the person's windows of each condition, and zeros for
+    a condition without windows.
     """
     people = np.unique(subject)
     slots = []
@@ -142,52 +159,57 @@ def contributions(
 def released_moments(
     total: Array, private: PrivateMoments, mechanism: Mechanism, shares: Array, channels: int
 ) -> ClassMoments:
-    """The moments in a released sum (k * m) of `contributions`, divided by public constants only.
+    """Moments from a released sum (k * m) of `contributions`, shrunk to public values where noise is large.
 
-    Where the noise is large they are drawn to public values: a function of released values, at no epsilon.
+    Args:
+        total: (k * m), the clipped sum with its noise.
+        shares: (k), public shares of the conditions.
     """
+    # Only public constants and the released sum enter from here on: post-processing, which costs no epsilon.
     records = np.ones(len(shares)) if mechanism.unit == "subject" else shares
     divisor = (mechanism.n * records)[:, np.newaxis]
     noise = (mechanism.noise_multiplier * mechanism.clip_norm / divisor) ** 2
-    many = channels * private.coefficients
+    size = channels * private.coefficients
     found = total.reshape(len(shares), -1) / divisor
-    mean = _posterior(found[:, :many], noise, 0.0, MEAN_SPREAD**2)
-    variance = found[:, many : 2 * many] / SQUARE_WEIGHT - np.square(mean)
+    mean = _posterior(found[:, :size], noise, 0.0, MEAN_SPREAD**2)
+    variance = found[:, size : 2 * size] / SQUARE_WEIGHT - np.square(mean)
     variance = _posterior(variance, noise / SQUARE_WEIGHT**2, VARIANCE, VARIANCE_SPREAD**2)
-    log_rest = LOG_REST + found[:, 2 * many :] / LOG_WEIGHT
+    log_rest = LOG_REST + found[:, 2 * size :] / LOG_WEIGHT
     log_rest = _posterior(log_rest, noise / LOG_WEIGHT**2, LOG_REST, LOG_REST_SPREAD**2)
     shape = (len(shares), channels, private.coefficients)
+    # Noise can make an estimated variance negative: the floor keeps its square root real.
     return ClassMoments(mean.reshape(shape), np.maximum(variance, LEAST_VARIANCE).reshape(shape), log_rest)
 
 
 def as_gaussian(moments: ClassMoments, private: PrivateMoments, time: int) -> tuple[Array, Array, Array]:
     """Mean (k, d), factors (k, rank, d) and residual deviation (k, d) of windows of `time` samples.
 
-    d = time * channels, flattened like the windows; the rank is channels times the drawn cosines.
+    d = time * channels, flattened like the windows. The rank is channels times the number of sampled cosines.
     """
     classes, channels, known = moments.mean.shape
-    drawn = min(COSINES, time)
-    basis = cosines(time, drawn)
+    sampled = min(COSINES, time)
+    basis = cosines(time, sampled)
     mean = private.centre + private.unit * np.einsum("kcj,jt->ktc", moments.mean, basis[:known])
     share, white_share = rest_shares(time, known)
     rest = np.exp(2 * moments.log_rest)[:, :, np.newaxis]
     spectrum = np.concatenate([moments.variance, rest * share], axis=2)
     scaled = private.unit * np.einsum("kcj,jt->kcjt", np.sqrt(spectrum), basis)
-    factors = np.zeros((classes, channels, drawn, time, channels))
+    factors = np.zeros((classes, channels, sampled, time, channels))
     for channel in range(channels):
         factors[:, channel, :, :, channel] = scaled[:, channel]
     white = private.unit * np.sqrt(rest[:, :, 0] * white_share)
     residual = np.broadcast_to(white[:, np.newaxis], mean.shape)
     return (
         mean.reshape(classes, -1),
-        factors.reshape(classes, channels * drawn, -1),
+        factors.reshape(classes, channels * sampled, -1),
         residual.reshape(classes, -1),
     )
 
 
 def _posterior(found: Array, noise: Array, expected: float, spread: float) -> Array:
-    trust = spread / (spread + noise)
-    return trust * found + (1 - trust) * expected
+    """Posterior mean of a value found with variance `noise`; normal prior of mean `expected`, variance `spread`."""
+    weight = spread / (spread + noise)
+    return weight * found + (1 - weight) * expected
 
 
 Values = NDArray[np.float32]
@@ -195,7 +217,15 @@ Values = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class WindowValues:
-    """How windows (n, time, channels) and values (n, channels * (coefficients + 1)) are exchanged."""
+    """Conversion between windows (n, time, channels) and their values (n, channels * (coefficients + 1)).
+
+    >>> form = WindowValues(time=2, channels=1, coefficients=1, centre=0.0, unit=1.0)
+    >>> values = form.of(np.array([[[1.0], [2.0]]]))
+    >>> values.round(1).tolist()
+    [[1.5, 0.5]]
+    >>> form.windows(values, np.zeros((1, form.noise_size))).tolist()
+    [[[1.5], [1.5]]]
+    """
 
     time: int
     channels: int
@@ -205,32 +235,33 @@ class WindowValues:
 
     @property
     def size(self) -> int:
-        """Values of a window."""
+        """Number of values per window."""
         return self.channels * (self.coefficients + 1)
 
     @property
     def noise_size(self) -> int:
-        """Standard normal numbers that the rest of a window is made from."""
+        """Number of standard normal numbers from which the rest of one window is sampled."""
         return self.channels * (min(COSINES, self.time) - self.coefficients + self.time)
 
     def of(self, windows: NDArray[np.floating]) -> Values:
-        """Values of windows: coefficients channel by channel, then log rests less the public one."""
+        """Values of windows: coefficients channel by channel, then log rests minus the public `LOG_REST`."""
         slow, log_rest = slow_and_rest(windows, self.coefficients, self.centre, self.unit)
         return np.hstack([slow.reshape(len(slow), -1), log_rest - LOG_REST]).astype(np.float32)
 
     def windows(self, values: NDArray[np.floating], noise: NDArray[np.floating]) -> Values:
-        """Windows of these values; noise (n, noise_size) is spread over the faster cosines as is public.
+        """Windows with the slow part of `values` and a rest sampled by noise (n, noise_size).
 
-        Values beyond the public range are cut to it.
+        Values beyond the public range are clipped to it.
         """
-        n, many = len(values), self.channels * self.coefficients
-        slow = np.clip(values[:, :many], -RANGE, RANGE).reshape(n, self.channels, -1)
-        deviation = np.exp(np.clip(values[:, many:] + LOG_REST, np.log(LEAST_REST), np.log(RANGE)))
-        drawn = min(COSINES, self.time)
+        n, size = len(values), self.channels * self.coefficients
+        # A decoder trained with noise can give any number: the exponential of a large one would overflow.
+        slow = np.clip(values[:, :size], -RANGE, RANGE).reshape(n, self.channels, -1)
+        deviation = np.exp(np.clip(values[:, size:] + LOG_REST, np.log(LEAST_REST), np.log(RANGE)))
+        sampled = min(COSINES, self.time)
         share, white_share = rest_shares(self.time, self.coefficients)
-        fast, white = np.split(noise, [self.channels * (drawn - self.coefficients)], axis=1)
+        fast, white = np.split(noise, [self.channels * (sampled - self.coefficients)], axis=1)
         fast = fast.reshape(n, self.channels, -1) * np.sqrt(share) * deviation[:, :, np.newaxis]
-        smooth = np.einsum("nkc,ct->ntk", np.concatenate([slow, fast], axis=2), cosines(self.time, drawn))
+        smooth = np.einsum("nkc,ct->ntk", np.concatenate([slow, fast], axis=2), cosines(self.time, sampled))
         rough = white.reshape(n, self.time, self.channels) * np.sqrt(white_share) * deviation[:, np.newaxis]
-        made: Values = (self.centre + self.unit * (smooth + rough)).astype(np.float32)
-        return made
+        windows: Values = (self.centre + self.unit * (smooth + rough)).astype(np.float32)
+        return windows

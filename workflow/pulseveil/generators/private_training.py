@@ -1,4 +1,4 @@
-"""A private training of a GAN, its records of known condition, and its ledger entry; imports TensorFlow."""
+"""Private training of a GAN with its ledger entry, and the layout of labelled records. Imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -27,10 +27,15 @@ def train_privately(
     mechanism: Mechanism,
     public_quantities: Sequence[str],
 ) -> tuple[Trained, Entry]:
-    """Both networks' parameters after a training by `mechanism`, and its ledger entry.
+    """Train a generator and a discriminator privately by `mechanism`.
 
-    The windows may have any shape (n, ...) that the networks take. Raises InputError where there are more
-    people than the public constants say.
+    training: its windows may have any shape (n, ...) that the networks take.
+
+    Returns:
+        The parameters of both networks, and the ledger entry.
+
+    Raises:
+        InputError: there are more people than in the public constants of the budget.
     """
     budget = training.budget
     population, noise = budget.known_population(), budget.noise_source()
@@ -40,6 +45,7 @@ def train_privately(
         private.windows_each if budget.unit == "subject" else 1,
         private.fakes,
         private.discriminator_steps,
+        # Labels of synthetic windows follow public shares: labels of the sampled records would reveal them.
         tuple(class_shares(training.classes, population.stress_share).tolist()),
     )
     records = lay_out(training.windows, training.condition, training.subject, budget.unit, population)
@@ -63,14 +69,22 @@ def lay_out_labelled(
     unit: Unit,
     population: Population,
 ) -> Examples:
-    """Admitted rows of values (rows, ...) as records, in public numbers.
+    """Records of labelled rows, in the public numbers of people and windows.
 
-    `subject` (rows) says whose values these are, in order of time. Result: x (n, k, ...), target (n, k,
-    classes) one-hot, weight (n, k). Free places have weight 0. Weights make conditions count alike at their
-    public shares; a person's are divided by the own number of windows, so that the record's loss is a mean.
+    Args:
+        values: (rows, ...), those of each subject in order of time.
+        condition: (rows) codes.
+        subject: (rows), the person of each row.
+
+    Returns:
+        x (n, k, ...), target (n, k, classes) one-hot and weight (n, k). Unused slots have weight 0. The
+        weights let all conditions count equally at their public shares. At unit subject, a person's weights
+        are divided by the person's number of windows, so that the loss of a record is a mean.
     """
     rows = admitted_rows(subject, np.arange(len(subject), dtype=np.float64), population)
     shares = class_shares(classes, population.stress_share)
+    # Public shares, not counts: weights from counts would depend on other records, and one record would change
+    # the gradients of all.
     weight = mean_weights(1 / (classes * shares[condition[rows]]), subject[rows], unit)
     laid = (values[rows], np.eye(classes)[condition[rows]], weight)
     return Examples(*laid_out(laid, subject[rows], unit, population))

@@ -1,4 +1,4 @@
-"""Synthetic subjects: windows drawn in the numbers that one person contributes."""
+"""Synthetic subjects: synthetic windows in the numbers that one person contributes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pulseveil.core.randomness import Stream, child
 from pulseveil.core.randomness import generator as rng
 from pulseveil.generators import Generator
 
-# The published subject: 36 windows of which 70 % (25) are not stress and 30 % (10) are.
+# The published subject: 36 windows, of which floor(70 %) = 25 are not stress and floor(30 %) = 10 are.
 REST_WINDOWS, STRESS_WINDOWS = 25, 10
 # The study protocol of WESAD plans 20 minutes of baseline and 392 s of amusement (Schmidt et al. 2018).
 AMUSEMENT_SHARE = 392 / (1200 + 392)
@@ -30,9 +30,14 @@ class Subjects:
 
 
 def published_windows(classes: int, amusement_share: float = AMUSEMENT_SHARE) -> tuple[int, ...]:
-    """Windows of each condition code in a published subject: 25 and 10; of three classes 19, 10 and 6.
+    """Number of windows per condition code in a published synthetic subject.
 
     `amusement_share` divides the windows that are not stress between amusement and baseline.
+
+    >>> published_windows(2)
+    (25, 10)
+    >>> published_windows(3)
+    (19, 10, 6)
     """
     if classes == 2:
         return REST_WINDOWS, STRESS_WINDOWS
@@ -44,7 +49,16 @@ def published_windows(classes: int, amusement_share: float = AMUSEMENT_SHARE) ->
 
 
 def class_shares(classes: int, stress_share: float) -> NDArray[np.float64]:
-    """Public shares (classes) of the condition codes, of which 1 is stress and 2, if there, amusement."""
+    """Public shares (classes) of the condition codes: (not stress, stress) or (baseline, stress, amusement).
+
+    They come from the plan and the protocol of WESAD. Shares counted in private data would be a query without
+    noise.
+
+    >>> class_shares(2, stress_share=0.25).tolist()
+    [0.75, 0.25]
+    >>> class_shares(3, stress_share=0.25).round(3).tolist()
+    [0.565, 0.25, 0.185]
+    """
     rest = 1 - stress_share
     if classes == 2:
         return np.array([rest, stress_share])
@@ -59,10 +73,25 @@ def synthetic_subjects(
     stream: Stream,
     windows_per_condition: Sequence[int] | None = None,
 ) -> Subjects:
-    """`subjects` synthetic subjects SYN0001, SYN0002, ... of equal numbers of windows of each condition.
+    """Synthesize subjects SYN0001, SYN0002, ... with equal numbers of windows per condition.
 
-    `windows_per_condition[c]` windows of each code c, in order; default `published_windows`. Each subject has
-    a stream of its own, so the first k subjects are the same, to the last bit, whatever the total.
+    Args:
+        subjects: number of subjects.
+        windows_per_condition: number of windows of each code; default `published_windows`.
+
+    Each subject has its own stream. So the first k subjects are the same to the last bit, whatever the total.
+
+    >>> from pulseveil.core.randomness import root_stream
+    >>> from pulseveil.generators.moments import Moments, MomentsSettings
+    >>> mean, factors, residual = np.array([[0.0], [2.0]]), np.zeros((2, 1, 1)), np.zeros((2, 1))
+    >>> arrays = {"mean": mean, "factors": factors, "residual": residual, "shape": np.array([1, 1])}
+    >>> model = Moments.from_arrays(MomentsSettings(rank=1), arrays)
+    >>> counts = {"windows_per_condition": (2, 1)}
+    >>> people = synthetic_subjects(model, subjects=2, classes=2, stream=root_stream(1), **counts)
+    >>> people.subject.tolist()
+    ['SYN0001', 'SYN0001', 'SYN0001', 'SYN0002', 'SYN0002', 'SYN0002']
+    >>> people.windows.ravel().tolist()
+    [0.0, 0.0, 2.0, 0.0, 0.0, 2.0]
     """
     counts = published_windows(classes) if windows_per_condition is None else windows_per_condition
     codes = np.repeat(np.arange(len(counts), dtype=np.int8), counts)
@@ -77,10 +106,10 @@ def synthetic_subjects(
 def _in_blocks(
     model: Generator, condition: NDArray[np.int8], noise: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Sample in blocks of one size, the last one filled up.
+    """Windows sampled in blocks of one size, the last block padded.
 
-    Products of matrices round differently for different numbers of rows, and a compiled network needs one
-    compilation for each.
+    A matrix product rounds differently for another number of rows, and a compiled network needs one
+    compilation per number of rows.
     """
     n = len(condition)
     fill = -n % _BLOCK_ROWS

@@ -1,4 +1,4 @@
-"""A second family beside GANs: a small conditional variational autoencoder, with or without privacy."""
+"""Conditional variational autoencoder of a few values per window, with or without privacy."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pulseveil.generators.private_settings import PrivateAutoencoder, autoencode
 from pulseveil.privacy.budget import Budget, Mechanism, Unit, at_rate
 from pulseveil.privacy.programs import DPSGD
 
-# CPU seconds of a training without its steps, and windows a CPU second, on one thread of an x86-64 server.
-# All trainings of a process share the one or two compilations, of some seconds each.
+# CPU seconds of a training without its steps, and windows per CPU second, on one thread of an x86-64 server.
+# Compilation is not counted: all trainings of a process share one or two compilations of some seconds each.
 _FIXED_SECONDS, _WINDOWS_PER_SECOND = 0.5, 1e5
 
 
@@ -22,19 +22,28 @@ class AutoencoderSettings(GeneratorSettings):
     """Settings of `autoencoder`."""
 
     coefficients: int = Field(
-        1, gt=0, lt=COSINES, description="slow cosines learnt of each channel; 1: the mean"
+        1, gt=0, lt=COSINES, description="slow cosine coefficients learnt per channel; 1: only the mean"
     )
-    hidden: int = Field(8, gt=0, description="units of the hidden layers of encoder and decoder")
-    latent: int = Field(2, gt=0, description="latent values of a window")
-    kl_weight: float = Field(1.0, gt=0, description="weight of the latent values' divergence")
+    hidden: int = Field(8, gt=0, description="units of the hidden layer of encoder and of decoder")
+    latent: int = Field(2, gt=0, description="latent values per window")
+    kl_weight: float = Field(
+        1.0, gt=0, description="weight of the divergence of the latent values from the standard normal"
+    )
     steps: int = Field(1000, gt=0, description="training steps")
-    batch_size: int = Field(128, gt=0, description="expected windows of a step")
-    learning_rate: float = Field(1e-2, gt=0, description="Adam's rate")
-    centre: float = Field(0.0, description="value of the windows at rest: 0 for calibration, 0.5 for others")
-    unit: float = Field(1.0, gt=0, description="change that matters: 1 for calibration, 0.25 for others")
+    batch_size: int = Field(128, gt=0, description="expected windows per step")
+    learning_rate: float = Field(1e-2, gt=0, description="Adam's learning rate")
+    centre: float = Field(
+        0.0,
+        description="value of the windows at rest: 0 for scaling calibration, 0.5 for other scalings",
+    )
+    unit: float = Field(
+        1.0,
+        gt=0,
+        description="a change that matters: 1 for scaling calibration, 0.25 for other scalings",
+    )
     private: PrivateAutoencoder = Field(
         PrivateAutoencoder(),
-        description="private: how it is trained; `steps`, `batch_size` and rate count there",
+        description="private training, whose `steps`, `batch_size` and `learning_rate` replace those above",
     )
 
 
@@ -56,16 +65,22 @@ class Autoencoder(GeneratorKind):
 
     @staticmethod
     def mechanisms(settings: AutoencoderSettings, budget: Budget) -> tuple[Mechanism, ...]:
-        """The mechanism of a private training; raises InputError where the backend cannot run it."""
+        """The mechanism of a private training.
+
+        Raises:
+            InputError: the backend is tensorflow_privacy.
+        """
         if budget.backend == "tensorflow_privacy":
-            raise InputError("autoencoder: tensorflow-privacy has no such training; use dp_backend fast")
+            raise InputError(
+                "autoencoder: tensorflow-privacy cannot train an autoencoder; use dp_backend fast"
+            )
         return (autoencoder_mechanism(settings.private, budget),)
 
     @classmethod
     def audited_settings(
         cls, settings: AutoencoderSettings, claimed: Budget, audited: Budget
     ) -> AutoencoderSettings:
-        """The settings whose draws within `audited` have the q of those within `claimed`."""
+        """The settings with the batch size that gives within `audited` the sampling rate of `claimed`."""
         return at_rate(settings, cls.mechanisms(settings, claimed), audited)
 
     @staticmethod

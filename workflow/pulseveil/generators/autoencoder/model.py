@@ -1,4 +1,4 @@
-"""Models of `autoencoder`: how they are trained, and how they make windows; imports TensorFlow."""
+"""Training and sampling of `autoencoder` models. Imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from pulseveil.privacy.ledger import Entry
 class AutoencoderModel(GeneratorModel):
     """A trained decoder of the values of windows (`private_moments.WindowValues`).
 
-    A window of a condition is made from normal latent values, the decoder's mean and deviation of each value,
-    and a rest whose spectrum is public. Nothing else of the data is kept.
+    A synthetic window has values that the decoder's mean and deviation give for normal latent values, and a
+    rest with a public spectrum. The model keeps nothing else of the data.
     """
 
     def __init__(
@@ -38,14 +38,15 @@ class AutoencoderModel(GeneratorModel):
     def fit(cls, settings: AutoencoderSettings, training: Training) -> Self:
         """Train on windows (n, time, channels); a resumed training ends in the same bits as an unbroken one.
 
-        Raises InputError where a condition has no windows or windows are too short (a private training does
-        not look for the former), and where there are more people than the public constants say.
+        Raises:
+            InputError: the windows are too short for `coefficients`; a condition has no windows (checked only
+                without a budget); or a private training has more people than its public constants.
         """
         shape = (training.windows.shape[1], training.windows.shape[2])
         if shape[0] <= settings.coefficients:
             raise InputError(
-                f"autoencoder: windows of {shape[0]} samples have no {settings.coefficients} cosines and a "
-                "rest; use fewer coefficients or longer windows"
+                f"autoencoder: windows of {shape[0]} samples are too short for {settings.coefficients} "
+                "cosine coefficients and a rest; use fewer coefficients or longer windows"
             )
         form = _form(settings, shape)
         network, values = _network(settings, form, training.classes), form.of(training.windows)
@@ -53,6 +54,7 @@ class AutoencoderModel(GeneratorModel):
             (mechanism,) = Autoencoder.mechanisms(settings, training.budget)
             parameters, entry = train_privately(network, values, training, settings.private, mechanism)
             return cls(settings, parameters, shape, (entry,))
+        # Only without a budget: whether a condition is missing is a fact about private data.
         missing = sorted(set(range(training.classes)) - set(training.condition.tolist()))
         if missing:
             raise InputError(
@@ -71,30 +73,31 @@ class AutoencoderModel(GeneratorModel):
 
     @property
     def ledger(self) -> tuple[Entry, ...]:
-        """The entry of a private training; empty for others, and for models read from arrays."""
+        """The ledger entry of a private training; empty without a budget and for models read from arrays."""
         return self._ledger
 
     @property
     def noise_size(self) -> int:
-        """Standard normal numbers that one window is made from."""
+        """Number of standard normal numbers from which one window is synthesized."""
         return self._settings.latent + self._form.size + self._form.noise_size
 
     def sample(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Windows (n, time, channels) of the codes `condition` (n), made from noise (n, noise_size)."""
+        """Windows (n, time, channels) of the codes `condition` (n), from noise (n, noise_size)."""
         latent, own, rest = np.split(
             noise, [self._settings.latent, self._settings.latent + self._form.size], axis=1
         )
         mean, deviation = decoded(self._parameters, latent, condition.astype(np.int32))
+        # A sample of the decoder's distribution, not its mean: windows of means alone would vary too little.
         return self._form.windows(mean + deviation * own, rest)
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
-        """The network's parameters by number, and the windows' shape."""
+        """The network's parameters by number, and the shape (time, channels) of a window."""
         named = {f"parameter_{i}": value for i, value in enumerate(self._parameters)}
         return {**named, "shape": np.array([self._form.time, self._form.channels])}
 
     @classmethod
     def from_arrays(cls, settings: AutoencoderSettings, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The generator whose `arrays()` these are."""
+        """The generator with the state `arrays`, as `arrays()` returned it."""
         time, channels = (int(size) for size in arrays["shape"])
         parameters = [arrays[f"parameter_{i}"] for i in range(len(arrays) - 1)]
         return cls(settings, parameters, (time, channels))

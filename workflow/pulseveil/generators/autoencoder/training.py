@@ -1,11 +1,11 @@
-"""A conditional variational autoencoder of few values, and its training, private or not.
+"""Conditional variational autoencoder of a few values per row, and its training with and without privacy.
 
-Kingma and Welling 2014 (arXiv:1312.6114), conditional as in Sohn, Lee and Yan 2015. The encoder reads a row's
-values and condition; the decoder gives a normal distribution of each value, whose mean is a part of its own
-for each condition plus what the latent values say. So the difference of conditions, which is what synthetic
-data are for, sits in few parameters, to which noise is added once.
+Kingma and Welling 2014 (arXiv:1312.6114), conditional as in Sohn, Lee and Yan 2015. The encoder reads the
+values and the condition of a row. The decoder gives a normal distribution per value: its mean is one
+parameter per condition plus a function of the latent values. So the difference between conditions, which is
+what synthetic data are for, lies in few parameters.
 
-One program trains the autoencoder with and without noise. This module imports TensorFlow.
+One program trains the autoencoder with and without noise. Imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -34,16 +34,17 @@ from pulseveil.privacy.budget import Mechanism
 from pulseveil.privacy.ledger import Entry
 from pulseveil.privacy.programs import DPSGD
 
-# Standard deviation of each value before anything is learnt, in the values' public units.
+# Standard deviation of each value at the start, in the public units of the values. It must not be estimated
+# from the data: that would be a query without noise.
 START_DEVIATION = 0.5
 _ENCODER = 4
 
 
 @dataclass(frozen=True)
 class Autoencoder(Learner):
-    """The network for rows of `values` numbers in `classes` conditions.
+    """Conditional variational autoencoder of rows of `values` numbers in `classes` conditions.
 
-    hidden: units of the encoder's and of the decoder's hidden layer. latent: latent values of a row.
+    hidden: units of the encoder's and of the decoder's hidden layer. latent: latent values per row.
     kl_weight: weight of the divergence of the latent values from the standard normal.
     """
 
@@ -60,22 +61,23 @@ class Autoencoder(Learner):
 
     @property
     def inputs(self) -> tuple[int, ...]:
-        """The values of a row."""
+        """Shape of a row: its values."""
         return (self.values,)
 
     @property
     def targets(self) -> int:
-        """One value per condition."""
+        """Length of a target: one number per condition."""
         return self.classes
 
     def start(self, rng: np.random.Generator) -> Weights:
-        """Initial weights: all conditions alike, each value around 0 with the public deviation."""
+        """Initial weights: for all conditions, each value has mean 0 and deviation `START_DEVIATION`."""
         encoder = [
             *initial.dense(rng, self.values + self.classes, self.hidden),
             *initial.dense(rng, self.hidden, 2 * self.latent),
         ]
         decoder = [
             *initial.dense(rng, self.latent, self.hidden),
+            # Zeros: at first the decoder gives each value the mean 0, whatever the latent values are.
             np.zeros((self.hidden, self.values), np.float32),
             np.zeros((self.classes, self.values), np.float32),
             np.full((self.classes, self.values), np.log(START_DEVIATION), np.float32),
@@ -85,12 +87,11 @@ class Autoencoder(Learner):
     def row_losses(
         self, weights: Weights, batch: Examples, seeds: RowSeeds, note: Note = unnoted
     ) -> tf.Tensor:
-        """Negative evidence lower bound per value, times the row's weight (rows).
-
-        A row's latent noise is decided by the training step and the row's own number, whatever else is drawn.
-        """
+        """Negative evidence lower bound per value, times the row's weight (rows)."""
         parameters = weights.parameters
         mean, log_variance = encode(parameters, batch.x, batch.target, note)
+        # Keyed by the row's number, not by its position in the batch: otherwise the gradients of other
+        # records would depend on whether a record is sampled, and amplification by sampling would not hold.
         normal = draws.normals(seeds.number, self.latent, seeds.step)
         latent = mean + tf.exp(0.5 * log_variance) * normal
         expected, log_deviation = decode(parameters, latent, tf.argmax(batch.target, axis=1), note)
@@ -104,7 +105,7 @@ class Autoencoder(Learner):
 def encode(
     parameters: Tensors, x: tf.Tensor, condition: tf.Tensor, note: Note = unnoted
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean and log variance (n, latent) of latent values; x (n, values), condition (n, classes) one-hot."""
+    """Mean and log variance (n, latent) of latent values; x (n, values), `condition` (n, classes) one-hot."""
     hidden = tf.tanh(layers.dense(tf.concat([x, condition], axis=1), parameters[:2], note))
     mean, log_variance = tf.split(layers.dense(hidden, parameters[2:_ENCODER], note), 2, axis=1)
     return mean, log_variance
@@ -113,7 +114,7 @@ def encode(
 def decode(
     parameters: Tensors, latent: tf.Tensor, codes: tf.Tensor, note: Note = unnoted
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean and log deviation (n, values) of the values; latent (n, latent), codes (n) of the conditions."""
+    """Mean and log deviation (n, values) of the values; latent (n, latent), condition `codes` (n)."""
     kernel, bias, outputs, means, log_deviations = parameters[_ENCODER:]
     hidden = tf.tanh(layers.dense(latent, (kernel, bias), note))
     shared = note(layers.affine(hidden, outputs), Product((hidden,), (outputs,)))
@@ -124,7 +125,7 @@ def decode(
 def decoded(
     parameters: Sequence[NDArray[np.float32]], latent: NDArray[np.float32], codes: NDArray[np.int32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """`decode` of arrays: mean and deviation (n, values)."""
+    """Mean and deviation (n, values) by `decode`, as arrays."""
     tensors = [tf.constant(value) for value in parameters]
     mean, log_deviation = decode(tensors, tf.constant(latent), tf.constant(codes))
     return mean.numpy(), np.exp(log_deviation.numpy())
@@ -146,16 +147,17 @@ def train(
     batch_size: int,
     learning_rate: float,
 ) -> Arrays:
-    """Train without privacy on the values (n, values) of a training's windows: no clipping, no noise.
+    """Train without privacy on the values (n, values) of a training's windows.
 
-    The program is that of private trainings. Conditions count alike. A resumed training ends in the same bits
-    as an unbroken one.
+    The program is that of private trainings, with an infinite clip norm and zero noise. All conditions have
+    equal weight. A resumed training ends in the same bits as an unbroken one.
     """
     started, stream, checkpoint = time.monotonic(), training.stream, training.checkpoint
     examples = _windows_as_records(network, values, training.condition)
     first_weights = network.start(randomness.generator(randomness.child(stream, "initial")))
     seed = tf.constant(randomness.stateless_seed(randomness.child(stream, "dropout")))
     batch = min(batch_size, len(values))
+    # The Poisson sampler of private trainings: shuffled passes would be one more thing that a budget changes.
     order = records.draws(
         randomness.generator(randomness.child(stream, "order")),
         n=len(values),
@@ -187,10 +189,16 @@ def train_privately(
     private: PrivateAutoencoder,
     mechanism: Mechanism,
 ) -> tuple[Arrays, Entry]:
-    """Train on the values (n, values) of a training's windows, by `mechanism`; returns its ledger entry, too.
+    """Train privately by `mechanism` on the values (n, values) of a training's windows.
 
-    First weights and latent noise come from the seed tree and may be known: what a record adds to a step is
-    clipped whatever they are. Raises InputError where there are more people than the public constants say.
+    Initial weights and latent noise come from the seed tree and may be public: a record's gradient is clipped
+    whatever they are.
+
+    Returns:
+        The parameters and the ledger entry.
+
+    Raises:
+        InputError: there are more people than in the public constants of the budget.
     """
     budget, noise = training.budget, training.budget.noise_source()
     examples = lay_out_labelled(
@@ -217,6 +225,8 @@ def train_privately(
 def _windows_as_records(
     network: Autoencoder, values: NDArray[np.float32], condition: NDArray[np.int8]
 ) -> Examples:
+    """The values (n, values) as n records of one row each, weighted so that all conditions count equally."""
+    # Shares counted in the data: allowed only here, without a budget. `lay_out_labelled` takes public ones.
     shares = np.bincount(condition, minlength=network.classes) / len(condition)
     weight = 1 / (network.classes * shares[condition])
     target = np.eye(network.classes, dtype=np.float32)[condition]
