@@ -412,9 +412,9 @@ def test_a_condition_that_is_not_made_is_warned_of(caplog, trained_long):
     bias = trained_long.arrays()["output_bias"].copy()
     bias[2::3] = -1000  # the label, in each second
     model = DGANModel.from_arrays(LONG, {**trained_long.arrays(), "output_bias": bias})
-    model._look_at_samples(plain(*waves(), root_stream(0)))
-    assert "dgan: condition 1: of 100 % of the windows asked for, none of 16 candidates" in caplog.text
-    assert "dgan: condition 0: of" not in caplog.text
+    model._warn_of_bad_samples(plain(*waves(), root_stream(0)))
+    assert "dgan: condition 1: for 100 % of the requested windows, none of 16 candidates" in caplog.text
+    assert "dgan: condition 0: for" not in caplog.text
 
 
 def test_a_training_that_goes_well_is_not_warned_of(caplog, monkeypatch):
@@ -422,7 +422,7 @@ def test_a_training_that_goes_well_is_not_warned_of(caplog, monkeypatch):
     with caplog.at_level(logging.INFO):
         fit(LONG)
     assert "collapse" not in caplog.text
-    assert "asked for" not in caplog.text
+    assert "requested windows" not in caplog.text
     lines = [r.getMessage() for r in caplog.records if "discriminator" in r.getMessage()]
     assert len(lines) == 1500 / 50
     assert lines[-1].startswith("dgan: 150 windows, pass 1500 of 1500, discriminator ")

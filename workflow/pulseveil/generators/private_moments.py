@@ -207,7 +207,7 @@ def as_gaussian(moments: ClassMoments, private: PrivateMoments, time: int) -> tu
 
 
 def _posterior(found: Array, noise: Array, expected: float, spread: float) -> Array:
-    """Posterior mean of a value found with variance `noise`; normal prior of mean `expected`, variance `spread`."""
+    """Posterior mean of values with noise of variance `noise`, by the normal prior (`expected`, `spread`)."""
     weight = spread / (spread + noise)
     return weight * found + (1 - weight) * expected
 

@@ -94,7 +94,7 @@ class PublicRange(Settings):
 
 
 def in_range(scale: Scale, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Windows (n, time, channels) scaled to [0, 1]; values beyond the range of the scale are clipped to it."""
+    """Windows (n, time, channels) scaled to [0, 1]; values beyond the range of the scale are clipped."""
     return np.clip(scale.to_unit(windows), np.float32(0), np.float32(1))
 
 
@@ -106,7 +106,7 @@ class PrivateGAN(Settings):
         256, ge=1, description="unit window: expected real windows per step (unit subject: all people)"
     )
     windows_each: int = Field(8, gt=0, description="unit subject: windows sampled per person and step")
-    # Fixed: the number of real records in a Poisson sample is private, and equally many fakes would reveal it.
+    # Fixed: the size of a Poisson sample of real records is private, and as many fakes would reveal it.
     fakes: int = Field(64, gt=0, multiple_of=2, description="synthetic windows per step, a fixed number")
     discriminator_steps: int = Field(
         1, gt=0, description="steps of the discriminator per step of the generator"

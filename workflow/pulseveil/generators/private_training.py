@@ -83,8 +83,7 @@ def lay_out_labelled(
     """
     rows = admitted_rows(subject, np.arange(len(subject), dtype=np.float64), population)
     shares = class_shares(classes, population.stress_share)
-    # Public shares, not counts: weights from counts would depend on other records, and one record would change
-    # the gradients of all.
+    # Public shares, not counts: weights from counts would let one record change the gradients of others.
     weight = mean_weights(1 / (classes * shares[condition[rows]]), subject[rows], unit)
     laid = (values[rows], np.eye(classes)[condition[rows]], weight)
     return Examples(*laid_out(laid, subject[rows], unit, population))

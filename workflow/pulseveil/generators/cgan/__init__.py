@@ -1,4 +1,4 @@
-"""The conditional GAN of the published study (Lange, Wenzlitschke and Rahm, Sensors 2024, 24(10):3052)."""
+"""Conditional GAN of the published study (Lange, Wenzlitschke and Rahm, Sensors 2024, 24(10):3052)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pulseveil.generators.private_settings import PrivateGAN
 from pulseveil.privacy.budget import Budget, Mechanism, Unit, at_rate
 from pulseveil.privacy.programs import DPGAN
 
-# Examples a CPU second in whole training steps at batch 8 on one thread of a 2020s x86-64 server.
+# Training examples per CPU second (whole steps, batch 8) on one thread of a 2020s x86-64 server.
 _EXAMPLES_PER_SECOND = {"lstm": 900, "fcn": 1700, "transformer": 680}
-# The large batches of a private training take less time an example, and so do its narrow layers.
+# The large batches and narrow layers of a private training take less time per example.
 _LARGE_BATCHES = 1.5
 
 
@@ -29,25 +29,31 @@ class CGANSettings(GeneratorSettings):
 
     discriminator: Literal["lstm", "fcn", "transformer"] = Field("lstm", description="discriminator network")
     steps: int = Field(57_120, gt=0, description="updates of each network (published: 420 epochs of 136)")
-    batch_size: int = Field(8, gt=0, multiple_of=2, description="real windows in a step")
-    learning_rate: float = Field(2e-4, gt=0, description="Adam's rate, both networks")
+    # Even: the diversity term compares one half of the batch with the other.
+    batch_size: int = Field(8, gt=0, multiple_of=2, description="real windows per step")
+    learning_rate: float = Field(2e-4, gt=0, description="Adam's learning rate, both networks")
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient")
     diversity: Literal["published", "effective"] = Field(
-        "published", description="diversity term: without gradient as published, or with it"
+        "published", description="diversity term: published has no gradient, effective has one"
     )
     diversity_weight: float = Field(8, ge=0, description="weight of the diversity term")
     diversity_bound: float | None = Field(
-        None, gt=0, description="where `effective` ends; default: the diversity of the training windows"
+        None,
+        gt=0,
+        description="largest value that diversity `effective` rewards; default: the diversity of the "
+        "training windows",
     )
     output: Literal["relu", "linear"] = Field(
         "relu", description="relu for windows in [0, 1], linear where values can be negative"
     )
     leaky_slope: float = Field(0.3, ge=0, description="slope of the leaky ReLU below 0")
     selection: Literal["last", "two_sample"] = Field(
-        "last", description="parameters kept: the last, or the best by a two-sample test on training windows"
+        "last",
+        description="generator that is kept: the last, or the best by a two-sample test on training windows",
     )
     private: PrivateGAN = Field(
-        PrivateGAN(), description="private: how it is trained; `steps`, `batch_size` and rate count there"
+        PrivateGAN(),
+        description="private training, whose `steps`, `batch_size` and `learning_rate` replace those above",
     )
 
 
@@ -73,30 +79,31 @@ class CGAN(GeneratorKind, FitsTogether, Discriminates):
 
     @staticmethod
     def mechanisms(settings: CGANSettings, budget: Budget) -> tuple[Mechanism, ...]:
-        """The discriminator's mechanism in a private training; the generator has none of its own.
+        """The mechanism of the discriminator in a private training; the generator reads no real windows.
 
-        Raises InputError for settings that look at real windows beside its noised sums.
+        Raises:
+            InputError: a setting reads real windows without noise, or the backend is tensorflow_privacy.
         """
         if settings.selection != "last":
             raise InputError(
-                f"cgan: selection {settings.selection} compares with real windows, at no noise; "
-                "private: use selection last"
+                f"cgan: selection {settings.selection} compares synthetic with real windows without noise; "
+                "for a private training, use selection last"
             )
         if settings.diversity == "effective" and settings.diversity_bound is None:
             raise InputError(
-                "cgan: diversity effective takes its bound from the training windows, at no noise; "
-                "private: give diversity_bound, for example from simulated cohorts"
+                "cgan: diversity effective takes its bound from the training windows without noise; "
+                "for a private training, set diversity_bound, for example from simulated cohorts"
             )
         return (private_settings.discriminator_mechanism("cgan", settings.private, budget),)
 
     @classmethod
     def audited_settings(cls, settings: CGANSettings, claimed: Budget, audited: Budget) -> CGANSettings:
-        """The settings whose draws within `audited` have the q of those within `claimed`."""
+        """The settings with the batch size that gives within `audited` the sampling rate of `claimed`."""
         return at_rate(settings, cls.mechanisms(settings, claimed), audited)
 
     @staticmethod
     def expected_seconds(settings: CGANSettings, rows: int, private: Unit | None) -> float:
-        """Expected CPU seconds of a training; the number of windows does not matter."""
+        """Expected CPU seconds of a training; `rows` matter to a private training only."""
         rate = float(_EXAMPLES_PER_SECOND[settings.discriminator])
         if private is None:
             return settings.steps * settings.batch_size / rate

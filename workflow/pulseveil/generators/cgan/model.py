@@ -1,4 +1,4 @@
-"""Models of `cgan`: how they are trained and sampled; imports TensorFlow."""
+"""Training and sampling of `cgan` models. Imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PUBLIC_QUANTITIES = (
 
 
 class CGANModel(GeneratorModel):
-    """A trained generator network."""
+    """A trained generator network, with the discriminator until the model is stored."""
 
     def __init__(
         self,
@@ -45,8 +45,11 @@ class CGANModel(GeneratorModel):
     def fit(cls, settings: CGANSettings, training: Training) -> Self:
         """Train on windows (n, time, channels); a resumed training ends in the same bits as an unbroken one.
 
-        Raises InputError where `output` relu could never make the windows' values (a private training does
-        not look), and for what `mechanisms` refuses.
+        Warns of mode collapse, but only without a budget: the check reads real windows.
+
+        Raises:
+            InputError: `output` is relu and windows have negative values (checked only without a budget), or
+                `mechanisms` refuses the budget.
         """
         if training.budget.is_private:
             return cls._fit_private(settings, training)
@@ -57,11 +60,14 @@ class CGANModel(GeneratorModel):
     def fit_together(
         cls, settings: CGANSettings, trainings: Sequence[Training], checkpoint: Checkpoint | None
     ) -> list[Self]:
-        """Train one model per training in one program, none privately; a single one exactly as by `fit`.
+        """Train one model per training in one program, none privately; a single model exactly as by `fit`.
 
-        Several models' sums round differently than a single one's: after 20 steps, a model's parameters
-        differ from training it alone by at most 1e-4 of the distance moved. The difference grows with the
+        Sums of several models round differently than sums of one: after 20 steps, a model's parameters differ
+        from those of training it alone by at most 1e-4 of the distance moved. The difference grows with the
         steps, as it does on another CPU. Warns of mode collapse.
+
+        Raises:
+            InputError: `output` is relu and windows have negative values.
         """
         for training in trainings:
             if settings.output == "relu" and training.windows.min() < 0:
@@ -73,7 +79,7 @@ class CGANModel(GeneratorModel):
         trained = train(settings, data, trainings[0].classes, checkpoint)
         models = [cls(settings, generator, (), discriminator) for generator, discriminator in trained]
         for model, training in zip(models, trainings, strict=True):
-            model._look_at_samples(training)
+            model._warn_of_collapse(training)
         return models
 
     @classmethod
@@ -83,7 +89,7 @@ class CGANModel(GeneratorModel):
             objective_of(settings)._replace(learning_rate=private.learning_rate),
             Shape(training.classes, *training.windows.shape[1:]),
             private.width_divisor,
-            # Without a bound the published term is in force, which has no gradient.
+            # `CGAN.mechanisms` refuses `effective` without a bound; `published` reads none.
             settings.diversity_bound or 0.0,
         )
         trained, entry = train_privately(
@@ -93,12 +99,12 @@ class CGANModel(GeneratorModel):
 
     @property
     def ledger(self) -> tuple[Entry, ...]:
-        """The entry of a private training; empty for others, and for models read from arrays."""
+        """The ledger entry of a private training; empty without a budget and for models read from arrays."""
         return self._ledger
 
     @property
     def noise_size(self) -> int:
-        """Standard normal numbers that one window needs."""
+        """Number of standard normal numbers from which one window is synthesized."""
         return NOISE_SIZE
 
     def sample(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -108,32 +114,33 @@ class CGANModel(GeneratorModel):
         return windows
 
     def realness(self, windows: NDArray[np.float32], condition: NDArray[np.int8]) -> NDArray[np.float32]:
-        """Logits (n) of the discriminator for windows (n, time, channels): higher for real ones.
+        """Logits (n) of the discriminator for windows (n, time, channels), higher for real windows.
 
         Raises:
-            ValueError: the model was read from arrays; a discriminator is never stored.
+            ValueError: the model was read from arrays, which never hold a discriminator.
         """
         if not self._discriminator:
-            raise ValueError("cgan: the discriminator is not stored; ask a model that has just been trained")
+            raise ValueError("cgan: the discriminator is not stored; call realness of a model fresh from fit")
         run = discriminator(self._settings.discriminator)
         logits: NDArray[np.float32] = run(self._discriminator, windows, condition.astype(np.int32)).numpy()
         return logits
 
-    def _look_at_samples(self, learnt_from: Training) -> None:
-        """Warn if the windows of a condition are nearly all alike."""
-        stream = child(learnt_from.stream, "samples")
+    def _warn_of_collapse(self, training: Training) -> None:
+        """Warn for each condition whose synthetic windows are nearly all alike."""
+        stream = child(training.stream, "samples")
         shape = (ROWS, self.noise_size)
         noise = generator(child(stream, "noise")).standard_normal(shape, dtype=np.float32)
-        for code in np.unique(learnt_from.condition):
+        for code in np.unique(training.condition):
             synthetic = self.sample(np.full(ROWS, code, np.int8), noise)
-            real = learnt_from.windows[learnt_from.condition == code]
+            real = training.windows[training.condition == code]
             warn_of_collapse(f"cgan: condition {code}", synthetic, real, stream)
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
-        """The generator network's parameters by name."""
+        """The parameters of the generator network by name."""
+        # Without the discriminator, which learnt from real windows directly and is not needed to sample.
         return dict(zip(GENERATOR_PARAMETERS, self._parameters, strict=True))
 
     @classmethod
     def from_arrays(cls, settings: CGANSettings, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The generator whose `arrays()` these are."""
+        """The generator with the state `arrays`, as `arrays()` returned it."""
         return cls(settings, [arrays[name] for name in GENERATOR_PARAMETERS])

@@ -1,11 +1,12 @@
-"""The conditional GAN's networks: generator and discriminators.
+"""Networks of the conditional GAN: generator and discriminators.
 
 Source: Lange, Wenzlitschke and Rahm, Sensors 2024, 24(10):3052.
 
-A discriminator gives one logit per window, above 0 where the window looks real. All take the condition as a
-seventh channel. The published training step calls its discriminators outside training mode, where Keras drops
-nothing out and batch normalisation keeps its first statistics (mean 0, variance 1). So they are here: batch
-normalisation only scales and shifts, and no discriminator mixes records.
+A discriminator gives one logit per window, above 0 for windows that look real. Every network takes the
+condition as one more channel. The published training step calls its discriminators outside training mode:
+then Keras applies no dropout, and batch normalisation keeps its initial statistics (mean 0, variance 1). The
+discriminators here do the same: batch normalisation only scales and shifts, and no discriminator mixes
+records.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pulseveil.networks.per_example import Note, unnoted
 
 LABEL_PARAMETERS = 3
 NOISE_SIZE = 60
+# The published configuration says 64 units; the published code builds 60.
 UNITS = 60
 Output = Literal["relu", "linear"]
 GENERATOR_PARAMETERS = (
@@ -44,7 +46,7 @@ GENERATOR_PARAMETERS = (
 
 
 class Shape(NamedTuple):
-    """Sizes of a GAN's data: conditions, seconds and channels of a window."""
+    """Sizes of the data: numbers of conditions, and of time steps and channels per window."""
 
     classes: int
     time: int
@@ -58,7 +60,7 @@ def start_label(rng: np.random.Generator, shape: Shape) -> list[Array]:
 
 
 def label_channel(condition: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
-    """Condition codes (models, n) as one more channel of a window (models, n, time, 1)."""
+    """One more channel (models, n, time, 1) of a window, from condition codes (models, n)."""
     table, *to_time = parameters
     return layers.dense(layers.embedding(condition, table, note), to_time, note)[..., tf.newaxis]
 
@@ -79,7 +81,7 @@ def generate(
 ) -> tf.Tensor:
     """Windows (n, time, channels) from standard normal noise (n, 60) and condition codes (n).
 
-    All three and the parameters have models in front where several are asked at once.
+    Models side by side have an axis of models in front of all shapes and of the parameters.
     """
     label, spread = parameters[:LABEL_PARAMETERS], parameters[3:5]
     first, second, to_channels = parameters[5:8], parameters[8:11], parameters[11:13]
@@ -96,6 +98,7 @@ def generate(
 def sampler(leaky_slope: float, output: Output) -> Callable[[Parameters, tf.Tensor, tf.Tensor], tf.Tensor]:
     """`generate` as a compiled program: one compilation for all models of equal sizes and numbers of rows."""
 
+    # Parameters are arguments, not constants of the program: otherwise each fold and seed would compile anew.
     def run(parameters: Parameters, noise: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         return generate(parameters, noise, condition, leaky_slope=leaky_slope, output=output)
 
@@ -109,10 +112,10 @@ _TRANSFORMER_LAYERS = 2
 
 
 class Discriminator(NamedTuple):
-    """A network: `start` draws its parameters, `body` maps them and x (n, time, channels + 1) to (n, 1).
+    """A discriminator network as two functions.
 
-    `start` also takes what the published widths of the layers are divided by. Parameters and x of several
-    models have these in front.
+    start: initial parameters; its last argument divides the published widths of the layers. body: logits
+    (n, 1) from parameters and x (n, time, channels + 1). Models side by side have an axis of models in front.
     """
 
     start: Callable[[np.random.Generator, Shape, int], list[Array]]
@@ -122,9 +125,9 @@ class Discriminator(NamedTuple):
 def start_discriminator(
     name: str, rng: np.random.Generator, shape: Shape, width_divisor: int = 1
 ) -> list[Array]:
-    """First parameters of the discriminator `name` (a key of `DISCRIMINATORS`), label channel first.
+    """Initial parameters of the discriminator `name` (a key of `DISCRIMINATORS`), label channel first.
 
-    Its layers are as wide as the published ones, divided by `width_divisor`.
+    width_divisor: divides the published widths of the layers.
     """
     return [*start_label(rng, shape), *DISCRIMINATORS[name].start(rng, shape, width_divisor)]
 
@@ -132,9 +135,9 @@ def start_discriminator(
 def discriminate(
     name: str, parameters: Parameters, windows: tf.Tensor, condition: tf.Tensor, note: Note = unnoted
 ) -> tf.Tensor:
-    """Logits (n) that windows (n, time, channels) of these condition codes (n) are real.
+    """Logits (n) of the discriminator `name` that windows (n, time, channels) with codes (n) are real.
 
-    All of them and the parameters have models in front where several are asked at once.
+    Models side by side have an axis of models in front of all shapes and of the parameters.
     """
     label = label_channel(condition, parameters[:LABEL_PARAMETERS], note)
     x = tf.concat([windows, label], axis=-1)
@@ -175,6 +178,7 @@ def _fcn(parameters: Parameters, x: tf.Tensor, note: Note) -> tf.Tensor:
     *body, kernel, bias = parameters
     for start in range(0, len(body), 4):
         x = layers.conv1d(x, body[start : start + 2], note)
+        # The initial statistics, as in the published step; statistics of a batch would mix records.
         mean = tf.zeros_like(body[start + 1])
         x = tf.nn.relu(layers.batch_norm(x, body[start + 2 : start + 4], mean, tf.ones_like(mean), note))
     return layers.dense(tf.reduce_mean(x, axis=-2), [kernel, bias], note)
@@ -199,13 +203,14 @@ def _transformer(parameters: Parameters, x: tf.Tensor, note: Note) -> tf.Tensor:
     size = len(body) // _TRANSFORMER_LAYERS
     for start in range(0, len(body), size):
         x = _transformer_layer(body[start : start + size], x, note)
-    # The mean over features leaves one value a second: the head, not a position code, tells seconds apart.
+    # The mean over features leaves one value per second, and the head has weights for each second: so the
+    # network needs no position code.
     x = tf.nn.relu(layers.dense(tf.reduce_mean(x, axis=-1), head[:2], note))
     return layers.dense(x, head[2:], note)
 
 
 def _transformer_layer(parameters: Parameters, x: tf.Tensor, note: Note) -> tf.Tensor:
-    """Pre-normalised attention and feed-forward block, each with its residual."""
+    """Attention and feed-forward block, each with layer normalisation before it and a residual connection."""
     before, attention, between, widen, narrow = (
         parameters[:2],
         parameters[2:10],

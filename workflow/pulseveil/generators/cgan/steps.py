@@ -1,12 +1,11 @@
-"""A step of the conditional GAN: one update of the discriminator, then one of the generator.
+"""Training step of the conditional GAN: one update of the discriminator, then one of the generator.
 
-Both are by the same real windows (batch b): non-saturating binary cross-entropy on logits, Adam for both. All
-random numbers come in as arguments. Losses are those of single windows: a training without a budget takes
-their mean, a private one clips the gradient of each record's.
+The discriminator reads b real windows; the generator gets their condition codes only. Both minimise the
+non-saturating binary cross-entropy of logits with Adam. All random numbers are arguments. Losses are per
+window: a training without a budget takes their mean, a private one clips the gradient of each record's loss.
 
-Several models train in one program where they are set side by side (`loop.side_by_side`): parameters,
-windows, conditions, noise, bounds and losses then have an axis of models in front of the shapes below, and no
-model reads another's data.
+Models side by side (`loop.side_by_side`) train in one program: parameters, windows, conditions, noise, bounds
+and losses then have an axis of models in front of the shapes below, and no model reads another model's data.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ Diversity = Literal["published", "effective"]
 
 
 class Objective(NamedTuple):
-    """What a training minimises and how; each has its own compiled program."""
+    """Losses and optimizer of a training; each objective has its own compiled program."""
 
     discriminator: str
     learning_rate: float
@@ -63,11 +62,18 @@ def step(
     discriminator_noise: tf.Tensor,
     generator_noise: tf.Tensor,
 ) -> tuple[Players, tf.Tensor]:
-    """One update of each network by windows (b, time, channels), codes (b) and noise (b, size) of each.
+    """One update of the discriminator, then one of the generator.
 
-    `bound` is where the effective diversity term ends. Returns the state and losses (3): discriminator,
-    generator, diversity term.
+    Args:
+        bound: (), largest value that the effective diversity term rewards.
+        windows: (b, time, channels) real windows.
+        condition: (b) codes of the real windows, which the synthetic windows have as well.
+        discriminator_noise, generator_noise: (b, size) standard normal, one for each update.
+
+    Returns:
+        The state and the losses (3): discriminator, generator, diversity term.
     """
+    # Synthesized outside the tape: no gradient reaches the generator here, and a tape would store its LSTMs.
     synthetic = synthesize(objective, state.generator, discriminator_noise, condition)
     with tf.GradientTape() as tape:
         tape.watch(state.discriminator)
@@ -79,7 +85,7 @@ def step(
 
 
 def descend_discriminator(objective: Objective, state: Players, gradients: Sequence[tf.Tensor]) -> Players:
-    """The state after Adam's step of the discriminator along `gradients`."""
+    """The state after one Adam step of the discriminator along `gradients`."""
     discriminator, moments = _descend(objective, state.discriminator, gradients, state.discriminator_adam)
     return state._replace(discriminator=discriminator, discriminator_adam=moments)
 
@@ -87,7 +93,7 @@ def descend_discriminator(objective: Objective, state: Players, gradients: Seque
 def update_generator(
     objective: Objective, state: Players, bound: tf.Tensor, condition: tf.Tensor, noise: tf.Tensor
 ) -> tuple[Players, tf.Tensor]:
-    """One update of the generator, which sees the discriminator alone; its loss and diversity term (2)."""
+    """One update of the generator, which reads no real windows; state, and loss and diversity term (2)."""
     with tf.GradientTape() as tape:
         tape.watch(state.generator)
         synthetic = synthesize(objective, state.generator, noise, condition)
@@ -101,7 +107,7 @@ def update_generator(
 def synthesize(
     objective: Objective, generator: Parameters, noise: tf.Tensor, condition: tf.Tensor
 ) -> tf.Tensor:
-    """Windows (b, time, channels) of the generator in training."""
+    """Windows (b, time, channels) of the generator in training, from noise (b, size) and codes (b)."""
     return generate(generator, noise, condition, leaky_slope=objective.leaky_slope, output=objective.output)
 
 
@@ -113,7 +119,7 @@ def row_losses(
     is_real: tf.Tensor,
     note: Note = unnoted,
 ) -> tf.Tensor:
-    """The discriminator's loss of each window (n): cross-entropy with `is_real` (n), 1 or 0."""
+    """Discriminator loss per window (n): cross-entropy of the logit with `is_real` (n), 1 or 0."""
     logits = discriminate(objective.discriminator, discriminator, windows, condition, note)
     return tf.nn.sigmoid_cross_entropy_with_logits(is_real, logits)
 
@@ -121,7 +127,7 @@ def row_losses(
 def discriminator_loss(
     objective: Objective, parameters: Parameters, real: tf.Tensor, synthetic: tf.Tensor, condition: tf.Tensor
 ) -> tf.Tensor:
-    """Mean loss of as many real as synthetic windows (b, time, channels), all in one pass."""
+    """Mean discriminator loss of equally many real and synthetic windows (b, time, channels), in one pass."""
     ones = tf.ones_like(condition, tf.float32)
     losses = row_losses(
         objective,
@@ -136,7 +142,7 @@ def discriminator_loss(
 def generator_loss(
     objective: Objective, discriminator: Parameters, synthetic: tf.Tensor, condition: tf.Tensor
 ) -> tf.Tensor:
-    """Non-saturating loss: mean cross-entropy of synthetic windows with the answer "real"."""
+    """Non-saturating generator loss: mean cross-entropy of synthetic windows with the target "real"."""
     answers = tf.ones_like(condition, tf.float32)
     return tf.reduce_mean(row_losses(objective, discriminator, synthetic, condition, answers), axis=-1)
 
@@ -144,22 +150,25 @@ def generator_loss(
 def diversity(
     kind: Diversity, bound: tf.Tensor, synthetic: tf.Tensor, condition: tf.Tensor, noise: tf.Tensor
 ) -> tf.Tensor:
-    """How far apart windows lie for noise that lies apart (Yang et al. 2019, arXiv:1901.09024).
+    """Diversity term: distance of synthetic windows per distance of their noise (Yang et al. 2019).
 
-    The first half of the batch is compared with the second. The published code calls the generator outside
-    the tape, so `published` has no gradient; it has no bound and also compares windows of different
-    conditions. `effective` has its gradient, between windows of one condition and up to the bound: without
-    one, the term wins over the discriminator and the windows grow without end.
+    Source: arXiv:1901.09024. The first half of the batch is compared with the second half.
+
+    `published` has no bound and also compares windows of different conditions. `effective` compares windows
+    of one condition only, up to `bound`.
     """
     first, second = tf.split(synthetic, 2, axis=-3)
     between = tf.reduce_mean(tf.abs(first - second), axis=(-2, -1))
     first, second = tf.split(noise, 2, axis=-2)
     apart = tf.reduce_mean(tf.abs(first - second), axis=-1)
     if kind == "published":
+        # The published program calls the generator outside the tape: its term is a constant without gradient.
         return tf.stop_gradient(tf.reduce_mean(between, axis=-1) / tf.reduce_mean(apart, axis=-1))
     first, second = tf.split(condition, 2, axis=-1)
     same = tf.cast(tf.equal(first, second), tf.float32)
+    # Without a bound the term outweighs the discriminator's loss, and the windows grow without end.
     bounded = tf.minimum(between / apart, bound[..., tf.newaxis])
+    # A batch may hold no pair of one condition: 0 and not NaN.
     return tf.math.divide_no_nan(tf.reduce_sum(same * bounded, axis=-1), tf.reduce_sum(same, axis=-1))
 
 
@@ -176,9 +185,10 @@ def _descend(
 
 @dataclass(frozen=True)
 class ConditionalAdversaries(Adversaries):
-    """The networks and losses of a private training.
+    """Networks and losses of a private training.
 
-    width_divisor: of the published widths of the discriminator. bound: where effective diversity ends.
+    width_divisor: divides the published widths of the discriminator. bound: largest value that the effective
+    diversity term rewards.
     """
 
     objective: Objective
@@ -188,7 +198,7 @@ class ConditionalAdversaries(Adversaries):
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
-        """Normal numbers of a window."""
+        """Shape of the normal numbers from which one window is synthesized."""
         return (NOISE_SIZE,)
 
     def start(self, rng: np.random.Generator) -> Players:
@@ -196,26 +206,26 @@ class ConditionalAdversaries(Adversaries):
         return start(rng, self.objective, self.shape, self.width_divisor)
 
     def synthesize(self, generator: Parameters, noise: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        """Windows (m, time, channels) from normal numbers (m, size)."""
+        """Windows (m, time, channels) from normal numbers (m, size) and codes (m)."""
         return synthesize(self.objective, generator, noise, condition)
 
     def real_losses(
         self, discriminator: Parameters, real: Real, synthetic: Synthetic, note: Note
     ) -> tf.Tensor:
-        """Cross-entropy with the answer "real", whatever the synthetic windows are."""
+        """Cross-entropy with the target "real" (m), which does not depend on the synthetic windows."""
         answers = tf.ones_like(real.condition, tf.float32)
         return row_losses(self.objective, discriminator, *real, answers, note)
 
     def synthetic_losses(self, discriminator: Parameters, synthetic: Synthetic, note: Note) -> tf.Tensor:
-        """Cross-entropy with the answer "synthetic"."""
+        """Cross-entropy with the target "synthetic" (m)."""
         windows, condition, _ = synthetic
         answers = tf.zeros_like(condition, tf.float32)
         return row_losses(self.objective, discriminator, windows, condition, answers, note)
 
     def update_discriminator(self, players: Players, gradients: Sequence[tf.Tensor]) -> Players:
-        """The players after a step of the discriminator along `gradients`."""
+        """The players after one step of the discriminator along `gradients`."""
         return descend_discriminator(self.objective, players, gradients)
 
     def update_generator(self, players: Players, condition: tf.Tensor, noise: tf.Tensor) -> Players:
-        """The players after a step of the generator, diversity term included."""
+        """The players after one step of the generator, diversity term included."""
         return update_generator(self.objective, players, tf.constant(self.bound), condition, noise)[0]

@@ -1,6 +1,6 @@
 """Training of the conditional GAN without a budget: random numbers of each block, and selection.
 
-Each model has its own windows and random numbers, which do not depend on the models beside it.
+Each model has its own windows and random numbers, which do not depend on other models in the same program.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SELECTION_NEIGHBOURS = 2
 
 
 class Data(NamedTuple):
-    """Training windows (n, time, channels), their codes (n), and the training's stream of random numbers."""
+    """Training windows (n, time, channels), their codes (n), and the random stream of the training."""
 
     windows: NDArray[np.float32]
     condition: NDArray[np.int32]
@@ -40,10 +40,11 @@ class Data(NamedTuple):
 
 
 class Batches(NamedTuple):
-    """Inputs of a number of steps; models side by side come after the steps.
+    """Inputs of several steps.
 
     windows (steps, b, time, channels) float32, condition (steps, b) int32; standard normal noise (steps, b,
-    size) float32 for the discriminator's and for the generator's update.
+    size) float32 for the discriminator's and for the generator's update. Models side by side have an axis of
+    models after the steps.
     """
 
     windows: tf.Tensor
@@ -53,14 +54,14 @@ class Batches(NamedTuple):
 
 
 class Best(NamedTuple):
-    """The best generator of a model so far and its two-sample score."""
+    """The best generator of a model so far, with its two-sample score."""
 
     score: NDArray[np.float64]
     parameters: list[NDArray[np.float32]]
 
 
 class State(NamedTuple):
-    """The networks of all models, and the best generator of each where one is selected."""
+    """The networks of all models and, with selection two_sample, the best generator of each model."""
 
     players: Players
     best: list[Best]
@@ -72,9 +73,9 @@ Program = Callable[[Players, Batches, tf.Tensor, tf.Tensor], tuple[Players, tf.T
 def train(
     settings: CGANSettings, models: Sequence[Data], classes: int, checkpoint: Checkpoint | None
 ) -> list[Trained]:
-    """The trained networks of each model; goes on from `checkpoint` where it holds a state.
+    """Train one model per item of `models`; continues from the state in `checkpoint`, if any.
 
-    A selection keeps generators alone: the discriminator is the one of the last step.
+    Selection applies to the generator only: the discriminator is that of the last step.
     """
     objective = objective_of(settings)
     shape = Shape(classes, *models[0].windows.shape[1:])
@@ -94,7 +95,7 @@ def train(
             best = [_better(*one, settings) for one in zip(best, generators, models, strict=True)]
         return State(players, best), dict(zip(LOSSES, losses, strict=True))
 
-    # Any generator is better than the first one, which has not learnt.
+    # An infinite score: any trained generator replaces the initial one, which has learnt nothing.
     first = [Best(np.array(np.inf), [value.numpy() for value in start.generator]) for start in starts]
     state = State(loop.side_by_side(starts), first if selects else [])
     blocks = loop.blocks([""], {"step": settings.steps}, _BLOCK_STEPS)
@@ -109,7 +110,10 @@ def train(
 
 
 def objective_of(settings: CGANSettings) -> Objective:
-    """The part of the settings that is compiled into the program."""
+    """The part of the settings that is compiled into the program.
+
+    The number of steps is not part of it: trainings of any length share one compilation.
+    """
     return Objective(**{name: getattr(settings, name) for name in Objective._fields})
 
 
@@ -117,10 +121,12 @@ def objective_of(settings: CGANSettings) -> Objective:
 def program(objective: Objective) -> Program:
     """Compiled `(players, batches, bound, count) -> (players, mean LOSSES)` of the first `count` steps.
 
-    `bound` is where the effective diversity term ends, one number per model. Losses of several models are (3,
-    models). Folds and seeds whose batches have equal shapes share one compilation.
+    `bound` is the largest value that the effective diversity term rewards, one number per model. Losses of
+    several models are (3, models). Folds and seeds whose batches have equal shapes share one compilation.
     """
 
+    # XLA is faster than a plain graph at batch 8 on a CPU (LSTM discriminator alone: 1136 against 648
+    # examples per second), not at batch 64.
     @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
     def run(
         players: Players, batches: Batches, bound: tf.Tensor, count: tf.Tensor
@@ -134,8 +140,10 @@ def program(objective: Objective) -> Program:
 def draw_batches(data: Data, block: int, batch_size: int) -> Batches:
     """Inputs of the steps of a block: windows in passes over freshly shuffled rows, and noise.
 
-    A pass that ends within a batch is continued by the next, so every batch is full.
+    A batch in which a pass ends is filled from the next pass, so every batch is full.
     """
+    # The published program shuffles once and repeats the same batches in every epoch. Here each pass has an
+    # order of its own.
     shape = (_BLOCK_STEPS, batch_size)
     first = block * _BLOCK_STEPS * batch_size
     rows = shuffled_rows(len(data.windows), first, _BLOCK_STEPS * batch_size, data.stream).reshape(shape)
@@ -150,11 +158,11 @@ def _numbers(players: Players) -> Trained:
 
 
 def _better(best: Best, parameters: Sequence[tf.Tensor], data: Data, settings: CGANSettings) -> Best:
-    """The better of two generators: the one whose windows are the harder to tell from training windows.
+    """The better of two generators: its two-sample score by 2-nearest neighbours is nearer to 0.5.
 
-    The published criterion (two nearest neighbours), with the same noise and rows each time: otherwise a
-    lucky choice of rows would decide between two generators.
+    The published criterion, on training windows.
     """
+    # The same noise and rows for each comparison: otherwise a lucky choice of rows would decide.
     rng = generator(child(data.stream, "selection"))
     noise = rng.standard_normal((_SELECTION_ROWS, NOISE_SIZE), dtype=np.float32)
     condition = rng.choice(data.condition, _SELECTION_ROWS)

@@ -1,4 +1,4 @@
-"""Models of `dgan`: how they are trained and sampled; imports TensorFlow."""
+"""Training and sampling of `dgan` models. Imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -31,11 +31,14 @@ from pulseveil.privacy.ledger import Entry
 
 logger = logging.getLogger(__name__)
 
-_WARNED_SHARE = 0.05
+_WARNED_SHARE = 0.05  # of requested windows without a candidate in the requested condition
 
 
 class DGANModel(GeneratorModel):
-    """A trained generator network and the scale of its windows."""
+    """A trained generator network and the scale of its windows.
+
+    noise_size: a window needs the noise of all its candidates, of which `sample` keeps one.
+    """
 
     def __init__(
         self,
@@ -52,12 +55,12 @@ class DGANModel(GeneratorModel):
     def fit(cls, settings: DGANSettings, training: Training) -> Self:
         """Train on windows (n, time, channels); a resumed training ends in the same bits as an unbroken one.
 
-        Warns of mode collapse, and of a condition that hardly ever comes out.
+        Warns of mode collapse, and of a condition that the generator hardly ever gives. A private training
+        does not warn and does not check conditions: both would reveal facts about real windows.
 
         Raises:
-            InputError: a condition has fewer than two windows (a private training neither warns nor checks:
-                both would tell of real windows), `sample_length` does not divide `time`, or `mechanisms`
-                refuses the budget.
+            InputError: a condition has fewer than two windows (checked only without a budget),
+                `sample_length` does not divide `time`, or `mechanisms` refuses the budget.
         """
         if training.budget.is_private:
             return cls._fit_private(settings, training)
@@ -68,14 +71,16 @@ class DGANModel(GeneratorModel):
     def fit_together(
         cls, settings: DGANSettings, trainings: Sequence[Training], checkpoint: Checkpoint | None
     ) -> list[Self]:
-        """Train one model per training, none of them privately; a single one exactly as by `fit`.
+        """Train one model per training, none of them privately; a single model exactly as by `fit`.
 
-        A pass visits all windows of a model, so those with equally many train in one program, and one such
-        group after the other. Several models' sums round differently than a single one's: a step's gradients
-        differ from training a model alone by at most 1e-5 of the largest. A ReLU that switches enlarges the
-        difference. So does Adam: its step has the size of the learning rate even if the gradient is only
-        rounding. After 40 steps of the published sizes, parameters differ by at most 2 % of the distance
-        moved. The difference grows with the steps, as it does on another CPU. Warns and raises as `fit` does.
+        Models with equally many windows train in one program, one such group after the other. Sums of several
+        models round differently than sums of one: the gradients of a step differ from those of training a
+        model alone by at most 1e-5 of the largest. A ReLU that switches enlarges the difference. So does
+        Adam: its step has the size of the learning rate even if the gradient is only rounding. After 40 steps
+        of the published sizes, parameters differ by at most 2 % of the distance moved. The difference grows
+        with the steps, as it does on another CPU.
+
+        Warns and raises as `fit` does.
         """
         for training in trainings:
             _check_length(settings, training.windows.shape[1])
@@ -88,7 +93,7 @@ class DGANModel(GeneratorModel):
         trained = zip(train(settings, data, checkpoint), scales, trainings, strict=True)
         models = [cls(settings, values, scale, each.windows.shape[1]) for values, scale, each in trained]
         for model, training in zip(models, trainings, strict=True):
-            model._look_at_samples(training)
+            model._warn_of_bad_samples(training)
         return models
 
     @classmethod
@@ -98,6 +103,7 @@ class DGANModel(GeneratorModel):
         private, (mechanism,) = settings.private, DGAN.mechanisms(settings, training.budget)
         scale = private.scale(channels)
         examples = _examples(settings, in_range(scale, training.windows), training)
+        # Label signals, if any, are part of the flat window: one clip covers both.
         trained, entry = train_privately(
             private_adversaries(settings, examples),
             replace(training, windows=examples.signals.reshape(n, -1)),
@@ -110,12 +116,12 @@ class DGANModel(GeneratorModel):
 
     @property
     def ledger(self) -> tuple[Entry, ...]:
-        """The entry of a private training; empty for others, and for models read from arrays."""
+        """The ledger entry of a private training; empty without a budget and for models read from arrays."""
         return self._ledger
 
     @property
     def noise_size(self) -> int:
-        """Standard normal numbers that one window needs: those of all its candidates."""
+        """Number of standard normal numbers from which one window and its candidates are synthesized."""
         return self._candidates * self._steps * self._settings.noise
 
     @property
@@ -124,20 +130,21 @@ class DGANModel(GeneratorModel):
 
     @property
     def _steps(self) -> int:
+        """Steps of the LSTM per window."""
         return self._time // (self._settings.sample_length or self._time)
 
     def sample(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
         """Windows (n, time, channels) of the codes `condition` (n), from noise (n, noise_size).
 
-        Labels `channel`: the first candidate of a row that has the condition, else the candidate nearest to
-        the condition (`examples.label_signals`).
+        With `labels` channel, the first candidate of a row that has the condition is taken, otherwise the
+        candidate nearest to it (`examples.first_fitting`).
         """
         return self._chosen(condition, noise)[0]
 
     def _chosen(
         self, condition: NDArray[np.int8], noise: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Windows (n, time, channels) and whether they came out in the asked condition (n)."""
+        """Windows (n, time, channels), and whether each has the requested condition (n)."""
         n, channels = len(condition), len(self._scale.least)
         if self._settings.labels == "conditional":
             unit = self._generated(noise, _one_hot(condition, self._codes))
@@ -149,7 +156,7 @@ class DGANModel(GeneratorModel):
 
     @property
     def _codes(self) -> int:
-        """Numbers that code the condition for the networks."""
+        """Number of codes that the networks read: 0 with `labels` channel."""
         return len(self._parameters["lstm_kernel"]) - self._settings.noise
 
     def _generated(self, noise: NDArray[np.float32], codes: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -159,32 +166,33 @@ class DGANModel(GeneratorModel):
         flat: NDArray[np.float32] = sampler()(parameters, shaped, codes.astype(np.float32)).numpy()
         return flat.reshape(len(noise), self._time, -1)
 
-    def _look_at_samples(self, learnt_from: Training) -> None:
-        """Warn if the windows of a condition are nearly all alike, or hardly ever come out."""
-        stream = child(learnt_from.stream, "samples")
+    def _warn_of_bad_samples(self, training: Training) -> None:
+        """Warn for each condition whose windows are nearly all alike, or that the generator rarely gives."""
+        stream = child(training.stream, "samples")
         shape = (ROWS, self.noise_size)
         noise = generator(child(stream, "noise")).standard_normal(shape, dtype=np.float32)
-        for code in range(learnt_from.classes):
+        for code in range(training.classes):
             synthetic, fits = self._chosen(np.full(ROWS, code, np.int8), noise)
-            real = learnt_from.windows[learnt_from.condition == code]
+            real = training.windows[training.condition == code]
+            # Scaled: otherwise the channel with the largest unit would decide about diversity alone.
             unit, unit_of_real = (self._scale.to_unit(rows) for rows in (synthetic, real))
             warn_of_collapse(f"dgan: condition {code}", unit, unit_of_real, stream)
             if np.mean(~fits) > _WARNED_SHARE:
                 logger.warning(
-                    "dgan: condition %d: of %.0f %% of the windows asked for, none of %d candidates came out "
-                    "in that condition, and the nearest was taken; train longer, or set labels: conditional",
+                    "dgan: condition %d: for %.0f %% of the requested windows, none of %d candidates has that "
+                    "condition, and the nearest was taken; train longer, or set labels: conditional",
                     code,
                     100 * np.mean(~fits),
                     self._candidates,
                 )
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
-        """The generator network's parameters by name, the scale (channels), a window's length."""
+        """Parameters of the generator network by name, the scale (channels), the length of a window."""
         return {**self._parameters, **self._scale._asdict(), "time": np.array(self._time)}
 
     @classmethod
     def from_arrays(cls, settings: DGANSettings, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The generator whose `arrays()` these are."""
+        """The generator with the state `arrays`, as `arrays()` returned it."""
         parameters = {name: value for name, value in arrays.items() if name not in (*Scale._fields, "time")}
         return cls(settings, parameters, Scale(arrays["least"], arrays["span"]), int(arrays["time"]))
 
@@ -195,7 +203,7 @@ def _one_hot(condition: NDArray[np.int8], classes: int) -> NDArray[np.float32]:
 
 
 def _examples(settings: DGANSettings, signals: NDArray[np.float32], training: Training) -> Examples:
-    """What a training sees of its codes (n) and of its windows as signals (n, time, channels) in [0, 1]."""
+    """Examples of a training from its codes (n) and its windows as signals (n, time, channels) in [0, 1]."""
     if settings.labels == "conditional":
         return Examples(signals, _one_hot(training.condition, training.classes))
     labels = label_signals(training.condition, training.classes, signals.shape[1])
@@ -203,6 +211,7 @@ def _examples(settings: DGANSettings, signals: NDArray[np.float32], training: Tr
 
 
 def _check_conditions(training: Training) -> None:
+    """Raise InputError if a condition has fewer than two windows."""
     for code in range(training.classes):
         found = int(np.sum(training.condition == code))
         if found < 2:
@@ -213,6 +222,7 @@ def _check_conditions(training: Training) -> None:
 
 
 def _check_length(settings: DGANSettings, time: int) -> None:
+    """Raise InputError if `sample_length` does not divide the `time` values of a window."""
     length = settings.sample_length
     if length is not None and time % length:
         raise InputError(

@@ -1,11 +1,11 @@
-"""The two networks of DGAN and its losses (Lin et al., IMC 2020; WGAN-GP: Gulrajani et al., NeurIPS 2017).
+"""Networks and losses of DGAN (Lin et al., IMC 2020; WGAN-GP: Gulrajani et al., NeurIPS 2017).
 
-DoppelGANger as the published study uses it: without attributes, an LSTM each of whose steps gives a stretch
-of the window, and a discriminator that reads the whole window at once. First parameters are drawn as PyTorch
-draws them, where that study's program comes from.
+DoppelGANger as in the published study: no attributes, an LSTM whose steps each give a stretch of the window,
+and a discriminator that reads the whole window at once. Initial parameters have PyTorch's distribution,
+because the published program is written in PyTorch.
 
-Where several models are set side by side, parameters, windows, codes, noise, gradients and scores have an
-axis of models in front of the shapes below; each model has its own penalty and losses.
+Models side by side have an axis of models in front of the shapes below, for parameters, windows, codes,
+noise, gradients and scores. Each model has its own penalty and losses.
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ GENERATOR_PARAMETERS = (
     "output_bias",
 )
 _LSTM_PARAMETERS = 3
-_NORM_FLOOR = 1e-8  # added to a squared norm, whose root has no gradient at 0
+_NORM_FLOOR = 1e-8  # added to a squared norm: the square root has no gradient at 0
 
 
 class Shape(NamedTuple):
     """Sizes of the data and of both networks.
 
-    A window is `steps` stretches of `values` numbers; `codes` numbers give its condition to both networks (0
-    where the condition is a signal); `noise` numbers enter a step of the generator's LSTM.
+    steps: stretches of a window. values: numbers per stretch. codes: numbers that code the condition for both
+    networks, 0 if the condition is a signal. noise: normal numbers per step of the generator's LSTM. units:
+    units of that LSTM. discriminator_units, discriminator_layers: hidden layers of the discriminator.
     """
 
     steps: int
@@ -56,7 +57,7 @@ def start_generator(rng: np.random.Generator, shape: Shape) -> list[Array]:
     gates, units = 4 * shape.units, shape.units
     kernel = initial.fan_in_uniform(rng, units, shape.noise + shape.codes, gates)
     recurrent = initial.fan_in_uniform(rng, units, units, gates)
-    # PyTorch's layer has two biases, which are added.
+    # PyTorch's LSTM has two biases, which are added: the sum of two draws has another distribution than one.
     bias = initial.fan_in_uniform(rng, units, 2, gates).sum(axis=0)
     return [kernel, recurrent, bias, *_start_dense(rng, units, shape.values)]
 
@@ -85,7 +86,7 @@ def generate(parameters: Parameters, noise: tf.Tensor, codes: tf.Tensor) -> tf.T
 
 
 def criticise(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
-    """Scores (n, ...) of flat windows with their codes, x (n, ..., d): higher for real ones."""
+    """Scores (n, ...) of flat windows with their codes, x (n, ..., d); higher for real windows."""
     *hidden, last = _by_layer(parameters)
     for layer in hidden:
         x = tf.nn.relu(layers.dense(x, layer, note))
@@ -93,12 +94,10 @@ def criticise(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.
 
 
 def input_gradients(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
-    """The gradient of each row's score with respect to that row: x (n, d) -> (n, d).
-
-    Written out: a ReLU network is linear around each row, by the products of its kernels over the units that
-    are active there. Its own gradient with respect to the parameters then needs no second tape, and comes
-    from one transposed product a kernel alone: which units are active has no gradient.
-    """
+    """Gradient of each row's score with respect to that row: x (n, d) -> (n, d)."""
+    # Written out instead of a tape in a tape: around each row a ReLU network is linear, the product of its
+    # kernels over the active units. The gradient of this product by the parameters then comes from one
+    # transposed product per kernel. The choice of active units has no gradient.
     *hidden, (last, _) = _by_layer(parameters)
     active = []
     for kernel, bias in hidden:
@@ -112,12 +111,12 @@ def input_gradients(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) 
 
 
 def penalties(kind: Penalty, gradients: tf.Tensor) -> tf.Tensor:
-    """Gradient penalty of each window (n): squared distance of the norm of its gradient (n, d) from 1.
+    """Gradient penalty per window (n): squared distance from 1 of the norm of its gradient (n, d).
 
-    `published`: one penalty for all windows (1), by the norm of all gradients of the batch together. That
-    study's program sums their squares over the batch, so that the norm of a single window's gradient is
-    driven to 1 / sqrt(n). A batch's norm mixes records: a private training cannot have this penalty.
+    `published`: one penalty for all windows (1), by the norm of all gradients of the batch together.
     """
+    # The published program sums the squares over the batch, too, which drives the norm of a single gradient
+    # to 1 / sqrt(n). This norm mixes records: a private training cannot have it.
     together = kind == "published"
     squared = tf.reduce_sum(tf.square(gradients), axis=(-2, -1) if together else -1)
     distances = tf.square(tf.sqrt(squared + _NORM_FLOOR) - 1)
@@ -125,12 +124,12 @@ def penalties(kind: Penalty, gradients: tf.Tensor) -> tf.Tensor:
 
 
 def row_losses(real: tf.Tensor, synthetic: tf.Tensor, penalty: tf.Tensor) -> tf.Tensor:
-    """The discriminator's loss of each pair of windows (n), by their scores (n) and the weighted penalty."""
+    """Discriminator loss per pair of windows (n), from their scores (n) and weighted penalties (n)."""
     return synthetic - real + penalty
 
 
 def generator_loss(synthetic: tf.Tensor) -> tf.Tensor:
-    """Loss of the generator by the scores (n) of its windows."""
+    """Generator loss from the scores (n) of synthetic windows."""
     return -tf.reduce_mean(synthetic, axis=-1)
 
 
@@ -142,4 +141,5 @@ def sampler() -> Callable[[Parameters, tf.Tensor, tf.Tensor], tf.Tensor]:
 
 
 def _by_layer(parameters: Parameters) -> Sequence[tuple[tf.Tensor, tf.Tensor]]:
+    """Kernel and bias of each dense layer."""
     return list(zip(parameters[::2], parameters[1::2], strict=True))

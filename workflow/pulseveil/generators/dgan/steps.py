@@ -1,16 +1,17 @@
-"""A step of DGAN: one update of the discriminator, then one of the generator by the same synthetic windows.
+"""Training step of DGAN: one update of the discriminator, then one of the generator.
 
-All random numbers come in as arguments. The discriminator's loss is that of single pairs of windows: a
-training without a budget takes the mean over a batch, a private one clips the gradient of each record's.
+Both updates use the same synthetic windows. All random numbers are arguments. The discriminator loss is per
+pair of a real and a synthetic window: a training without a budget takes the mean over a batch, a private one
+clips the gradient of each record's loss.
 
-Several models train in one program where they are set side by side (`loop.side_by_side`): parameters, rows,
-draws and losses then have an axis of models in front of the shapes below, and no model reads another's data.
+Models side by side (`loop.side_by_side`) train in one program: parameters, rows, draws and losses then have
+an axis of models in front of the shapes below, and no model reads another model's data.
 
-In a private training a record's loss is the score of a synthetic window less the score of the record's own
-window, plus the gradient penalty on the line between the two, whose condition is the record's own. All three
-terms are inside the record's clip, which protects the window and its code. The synthetic window is paired
-with the record because only the difference of scores says anything: clipped apart, the real half shrinks by
-its penalty, and the rest of the synthetic half moves all scores, and then all synthetic values, the same way.
+In a private training, the loss of a record is the score of a synthetic window minus the score of the record's
+window, plus the gradient penalty between the two windows, at the condition of the record. The clip covers all
+three terms, which protects the window and its code. Each record is paired with a synthetic window because
+only the difference of scores has a meaning. With a clip for either half, the penalty would shrink the real
+half; the surplus of the synthetic half would move all scores, and then all synthetic values, in one direction.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _EPSILON = 1e-8  # Adam's, in the published program
 
 
 class Objective(NamedTuple):
-    """What a training minimises and how; each has its own compiled program."""
+    """Losses and optimizer of a training; each objective has its own compiled program."""
 
     learning_rate: float
     beta1: float
@@ -43,7 +44,7 @@ class Objective(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Training windows: flat in [0, 1], windows (n, steps * values), and their codes (n, k), float32."""
+    """Training windows, flat (n, steps * values) in [0, 1], and their codes (n, k), both float32."""
 
     windows: tf.Tensor
     codes: tf.Tensor
@@ -57,7 +58,9 @@ def start(rng: np.random.Generator, shape: Shape) -> Players:
 def step(
     objective: Objective, state: Players, rows: Rows, noise: tf.Tensor, interpolation: tf.Tensor
 ) -> tuple[Players, tf.Tensor]:
-    """One update of each network by b rows, noise (b, steps, p) and interpolation (b); LOSSES (3)."""
+    """One update of each network by b rows, noise (b, steps, p), interpolation (b); state and LOSSES (3)."""
+    # One forward pass serves both updates. The tape is paused for the update of the discriminator, which is no
+    # part of the generator's gradient.
     with tf.GradientTape() as tape:
         tape.watch(state.generator)
         synthetic = networks.generate(state.generator, noise, rows.codes)
@@ -80,7 +83,7 @@ def update_generator(objective: Objective, state: Players, noise: tf.Tensor, cod
 def update_discriminator(
     objective: Objective, state: Players, rows: Rows, synthetic: tf.Tensor, interpolation: tf.Tensor
 ) -> tuple[Players, tf.Tensor]:
-    """One update of the discriminator by real and synthetic windows (b, d); loss and penalty in it (2)."""
+    """One update of the discriminator by real and synthetic windows (b, d); state, loss and penalty (2)."""
     between = interpolated(rows.windows, synthetic, interpolation)
     real, fake, mixed = (tf.concat([x, rows.codes], axis=-1) for x in (rows.windows, synthetic, between))
     with tf.GradientTape() as tape:
@@ -97,12 +100,12 @@ def update_discriminator(
 
 
 def interpolated(real: tf.Tensor, synthetic: tf.Tensor, interpolation: tf.Tensor) -> tf.Tensor:
-    """Means (n, d) of synthetic and real windows, with the weight `interpolation` (n) of the real one."""
+    """Weighted means (n, d) of synthetic and real windows (n, d); `interpolation` (n) is the real weight."""
     return synthetic + interpolation[..., tf.newaxis] * (real - synthetic)
 
 
 def descend_discriminator(objective: Objective, state: Players, gradients: Sequence[tf.Tensor]) -> Players:
-    """The state after Adam's step of the discriminator along `gradients`."""
+    """The state after one Adam step of the discriminator along `gradients`."""
     discriminator, moments = _descend(objective, state.discriminator, gradients, state.discriminator_adam)
     return state._replace(discriminator=discriminator, discriminator_adam=moments)
 
@@ -131,9 +134,9 @@ def _descend(
 
 @dataclass(frozen=True)
 class DGANAdversaries(Adversaries):
-    """The networks and losses of a private training; windows are flat, (m, steps * values) in [0, 1].
+    """Networks and losses of a private training; windows are flat, (m, steps * values) in [0, 1].
 
-    The penalty is that of each window, whatever the objective says: no other one is a single record's.
+    The penalty is always that of each window: the published penalty mixes records.
     """
 
     objective: Objective
@@ -141,12 +144,12 @@ class DGANAdversaries(Adversaries):
 
     @property
     def pairs(self) -> bool:
-        """The synthetic window's loss is in that of the real one."""
+        """True: the loss of a real window contains the score of its synthetic window."""
         return True
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
-        """Normal numbers of a window: those of each step of the LSTM."""
+        """Shape (steps, noise) of the normal numbers from which one window is synthesized."""
         return (self.shape.steps, self.shape.noise)
 
     def start(self, rng: np.random.Generator) -> Players:
@@ -154,18 +157,18 @@ class DGANAdversaries(Adversaries):
         return start(rng, self.shape)
 
     def synthesize(self, generator: Parameters, noise: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        """Flat windows (m, steps * values) from normal numbers (m, steps, p)."""
+        """Flat windows (m, steps * values) from normal numbers (m, steps, p) and codes (m)."""
         return networks.generate(generator, noise, self._codes(condition))
 
     def real_losses(
         self, discriminator: Parameters, real: Real, synthetic: Synthetic, note: Note
     ) -> tf.Tensor:
-        """Score of the synthetic window less that of the real one, plus the weighted penalty between both."""
+        """Score of the synthetic minus that of the real window, plus the weighted penalty between both (m)."""
         between = interpolated(real.windows, synthetic.windows, synthetic.interpolation)
         codes = self._codes(real.condition)
         own, mixed = (tf.concat([x, codes], axis=1) for x in (real.windows, between))
         other = tf.concat([synthetic.windows, self._codes(synthetic.condition)], axis=1)
-        # In one product: `record_gradients` takes each kernel in one product alone, beside transposed ones.
+        # Both windows in one product: `record_gradients` allows one product per kernel and transposed ones.
         scores = networks.criticise(tf.stack([own, other], axis=1), discriminator, note)
         # A code is given, not synthesized: the penalty is on the window's part of the gradient.
         gradients = networks.input_gradients(mixed, discriminator, note)[:, : real.windows.shape[1]]
@@ -173,13 +176,13 @@ class DGANAdversaries(Adversaries):
         return networks.row_losses(scores[:, 0], scores[:, 1], penalties)
 
     def update_discriminator(self, players: Players, gradients: Sequence[tf.Tensor]) -> Players:
-        """The players after a step of the discriminator along `gradients`."""
+        """The players after one step of the discriminator along `gradients`."""
         return descend_discriminator(self.objective, players, gradients)
 
     def update_generator(self, players: Players, condition: tf.Tensor, noise: tf.Tensor) -> Players:
-        """The players after a step of the generator by the scores of its windows."""
+        """The players after one step of the generator by the scores of its windows."""
         return update_generator(self.objective, players, noise, self._codes(condition))
 
     def _codes(self, condition: tf.Tensor) -> tf.Tensor:
-        """One-hot codes (m, k) of the condition (m); k is 0 where the condition is one of the signals."""
+        """One-hot codes (m, k) of the condition (m); k is 0 if the condition is one of the signals."""
         return tf.one_hot(condition, self.shape.codes)

@@ -1,7 +1,8 @@
-"""Training of DGAN: passes over the windows in one compiled program, and the random numbers of each block.
+"""Training of DGAN without a budget: compiled passes over the windows, and the random numbers of each block.
 
-Each model has its own windows and random numbers, which do not depend on the models beside it. Models in one
-program have equally many rows: the last batch of a pass holds the remainder, whose size is compiled in.
+Each model has its own windows and random numbers, which do not depend on other models in the same program.
+Models in one program have equally many rows: the last batch of a pass holds the remainder, and its size is
+part of the compiled program.
 """
 
 from __future__ import annotations
@@ -30,24 +31,25 @@ _BLOCK_PASSES = 50
 
 
 class Examples(NamedTuple):
-    """What a training sees: signals (n, time, signals) in [0, 1] and codes (n, k) of the conditions."""
+    """Signals (n, time, signals) in [0, 1] of the training windows, and codes (n, k) of the conditions."""
 
     signals: NDArray[np.float32]
     codes: NDArray[np.float32]
 
 
 class Data(NamedTuple):
-    """What a model learns, and its training's stream of random numbers."""
+    """Examples of one model, and the random stream of its training."""
 
     examples: Examples
     stream: Stream
 
 
 class Draws(NamedTuple):
-    """Random numbers of a number of passes over n windows; models side by side come after the passes.
+    """Random numbers of several passes over n windows.
 
-    order (passes, n) int32: the rows in their order in each pass; noise (passes, n, steps, p): standard
-    normal; interpolation (passes, n): uniform on [0, 1), see `adversaries.Synthetic`.
+    order (passes, n) int32: order of the rows in each pass. noise (passes, n, steps, p): standard normal.
+    interpolation (passes, n): uniform on [0, 1), see `adversaries.Synthetic`. Models side by side have an
+    axis of models after the passes.
     """
 
     order: tf.Tensor
@@ -61,10 +63,13 @@ Program = Callable[[Players, Rows, Draws, tf.Tensor], tuple[Players, tf.Tensor]]
 def train(
     settings: DGANSettings, models: Sequence[Data], checkpoint: Checkpoint | None
 ) -> list[NamedWeights]:
-    """The trained generator's parameters by name, of each model; goes on from `checkpoint` where it can.
+    """Train one generator per item of `models`; continues from the state in `checkpoint`, if any.
 
-    Models with equally many windows train side by side, and one such group after the other. A step of
-    `checkpoint` is a pass of a group over its windows.
+    Models with equally many windows train side by side, one such group after the other. A step of
+    `checkpoint` is one pass of a group over its windows.
+
+    Returns:
+        The parameters of each generator by name.
     """
     sizes = [len(model.examples.signals) for model in models]
     groups = {
@@ -104,10 +109,11 @@ def train(
 def program(objective: Objective, batch_size: int) -> Program:
     """Compiled `(players, rows, draws, count) -> (players, mean LOSSES)` of the first `count` passes.
 
-    A pass that does not end with a full batch ends with a smaller one: the program holds a step of each size
-    and is compiled for each number of rows, rather than filling the last batch up. Losses of several models
-    are (3, models).
+    Losses of several models are (3, models).
     """
+
+    # A smaller last batch, as published, instead of a padded one: the program holds a step of either size and
+    # is compiled once per number of rows.
 
     @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
     def run(players: Players, rows: Rows, draws: Draws, count: tf.Tensor) -> tuple[Players, tf.Tensor]:
@@ -123,7 +129,7 @@ def program(objective: Objective, batch_size: int) -> Program:
 def one_pass(
     objective: Objective, batch_size: int, state: Players, rows: Rows, draws: Draws
 ) -> tuple[Players, tf.Tensor]:
-    """The state after a pass over all rows in batches, by `draws` of one pass; mean LOSSES of its steps."""
+    """One pass over all rows in batches, by the `draws` of one pass; state, and mean LOSSES (3) of a step."""
     *models, n = draws.order.shape
     full, rest = divmod(n, batch_size)
 
@@ -144,7 +150,7 @@ def objective_of(settings: DGANSettings) -> Objective:
 
 
 def private_adversaries(settings: DGANSettings, examples: Examples) -> DGANAdversaries:
-    """The networks and losses of a private training on such examples."""
+    """Networks and losses of a private training on examples of the same shapes as `examples`."""
     private, shape = settings.private, shape_of(settings, examples)
     return DGANAdversaries(
         objective_of(settings)._replace(learning_rate=private.learning_rate),
@@ -153,7 +159,7 @@ def private_adversaries(settings: DGANSettings, examples: Examples) -> DGANAdver
 
 
 def shape_of(settings: DGANSettings, examples: Examples) -> Shape:
-    """The sizes of networks that learn these examples."""
+    """Sizes of the networks that learn `examples`."""
     _, time, signals = examples.signals.shape
     length = settings.sample_length or time
     return Shape(
@@ -181,6 +187,7 @@ def draw_passes(n: int, shape: Shape, block: int, stream: Stream) -> Draws:
 
 
 def _rows(examples: Examples) -> Rows:
+    """The examples with flat windows."""
     n = len(examples.signals)
     return Rows(tf.constant(examples.signals.reshape(n, -1)), tf.constant(examples.codes))
 
@@ -191,7 +198,7 @@ def _start(settings: DGANSettings, model: Data) -> Players:
 
 
 def _batch(objective: Objective, state: Players, rows: Rows, draws: Draws) -> tuple[Players, tf.Tensor]:
-    """The step of one batch, by the draws of that batch."""
+    """One step by the `draws` of one batch; state and LOSSES (3)."""
     models = len(draws.order.shape) - 1
     own = Rows(*(tf.gather(values, draws.order, batch_dims=models) for values in rows))
     return steps.step(objective, state, own, draws.noise, draws.interpolation)
@@ -205,5 +212,5 @@ def _in_batches(values: tf.Tensor, models: Sequence[int], batches: int, batch_si
 
 
 def _taken(values: tf.Tensor, models: Sequence[int], rows: slice) -> tf.Tensor:
-    """Some rows of values (n, ...)."""
+    """The slice `rows` of values (n, ...), behind the axis of models if there is one."""
     return values[:, rows] if models else values[rows]
