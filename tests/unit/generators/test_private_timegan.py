@@ -364,7 +364,7 @@ def test_a_hidden_sequence_is_of_its_own_window_alone():
 
 
 def test_what_a_private_training_cannot_do_is_refused():
-    with pytest.raises(InputError, match="told the condition"):
+    with pytest.raises(InputError, match="reads the condition"):
         TimeGAN.mechanisms(TimeGANSettings(training="published"), budget())
     with pytest.raises(InputError, match="dp_backend fast"):
         TimeGAN.mechanisms(TimeGANSettings(), budget(backend="tensorflow_privacy"))

@@ -113,7 +113,7 @@ def test_each_update_moves_its_own_networks_only():
         ("supervisor",): steps.supervised_step(1e-3, state, windows[:1], noise[:0]),
         ("generator", "supervisor"): steps.update_generator(1e-3, state, hidden, windows[0], noise[0]),
         ("discriminator",): steps.update_discriminator(1e-3, state, windows[0], noise[0]),
-        ("embedder", "recovery", "generator", "supervisor"): steps.update_makers(
+        ("embedder", "recovery", "generator", "supervisor"): steps.update_generator_and_embedder(
             1e-3, state, windows[0], noise[0]
         ),
     }
@@ -124,8 +124,8 @@ def test_each_update_moves_its_own_networks_only():
 def test_the_embedder_learns_with_the_supervisor_just_updated_as_a_constant():
     state, windows, noise = small_state()
     # The second update: the size of Adam's first one does not depend on the gradient.
-    state, _ = steps.update_makers(0.1, state, windows[0], noise[0])
-    after, _ = steps.update_makers(0.1, state, windows[1], noise[1])
+    state, _ = steps.update_generator_and_embedder(0.1, state, windows[0], noise[0])
+    after, _ = steps.update_generator_and_embedder(0.1, state, windows[1], noise[1])
     before = [state.embedder.parameters, state.recovery.parameters]
     with tf.GradientTape() as tape:
         tape.watch(before)
@@ -178,7 +178,9 @@ def alone_and_together():
 UPDATES = {
     "embedding": lambda state, windows, noise: steps.embedding_step(1e-3, state, windows[:1], noise[:0]),
     "supervised": lambda state, windows, noise: steps.supervised_step(1e-3, state, windows[:1], noise[:0]),
-    "makers": lambda state, windows, noise: steps.update_makers(1e-3, state, windows[0], noise[0]),
+    "makers": lambda state, windows, noise: steps.update_generator_and_embedder(
+        1e-3, state, windows[0], noise[0]
+    ),
     "discriminator": lambda state, windows, noise: steps.update_discriminator(
         1e-3, state, windows[0], noise[0]
     ),
@@ -381,7 +383,7 @@ def test_published_training_has_one_model_that_saw_no_stress(trained):
 def test_models_that_make_one_window_are_warned_of(caplog):
     state = steps.start(np.random.default_rng(1), channels=2, hidden=3, depth=2)
     windows = RNG.uniform(size=(50, 5, 2)).astype(np.float32)
-    training._look_at_diversity("condition 0", state, windows, root_stream(0))
+    training._warn_of_collapse("condition 0", state, windows, root_stream(0))
     # Networks that were not trained make windows that are all alike.
     assert "condition 0: mode collapse" in caplog.text
 

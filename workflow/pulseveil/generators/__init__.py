@@ -35,6 +35,7 @@ class GeneratorSettings(Settings):
     """Base of all generators' settings."""
 
 
+# Compared by identity: arrays have no single truth value.
 @dataclass(frozen=True, eq=False)
 class Training:
     """Training data of one generator, its budget, random stream and checkpoint.
@@ -68,6 +69,7 @@ class Training:
     checkpoint: Checkpoint | None = None
 
 
+# Abstract classes and not protocols: the registry reads from a kind's bases what its model can do.
 class FitsTogether(ABC):
     """Second base of a kind whose model can train many models in one program, which fills a GPU."""
 

@@ -25,6 +25,7 @@ class MomentsSettings(GeneratorSettings):
     """Settings of `moments`."""
 
     rank: int = Field(30, gt=0, description="principal directions kept per condition")
+    # Chosen on simulated cohorts: white noise hides the spread within windows (tests/benchmarks/moments.py).
     residual: Literal["none", "white"] = Field(
         "none",
         description="variance outside the kept directions: left out, or added as white noise",

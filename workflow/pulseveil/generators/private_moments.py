@@ -167,6 +167,8 @@ def released_moments(
     """
     # Only public constants and the released sum enter from here on: post-processing, which costs no epsilon.
     records = np.ones(len(shares)) if mechanism.unit == "subject" else shares
+    # At unit subject, each of the n records adds a mean per condition. At unit window, the public shares
+    # divide the n records among the conditions.
     divisor = (mechanism.n * records)[:, np.newaxis]
     noise = (mechanism.noise_multiplier * mechanism.clip_norm / divisor) ** 2
     size = channels * private.coefficients

@@ -102,6 +102,7 @@ class PrivateGAN(Settings):
     """Settings of the private training of a GAN."""
 
     steps: int = Field(300, gt=0, description="noised steps of the discriminator")
+    # Not an integer: audits keep the sampling rate on another number of records (`privacy.budget.at_rate`).
     batch_size: float = Field(
         256, ge=1, description="unit window: expected real windows per step (unit subject: all people)"
     )

@@ -21,6 +21,8 @@ _FIXED_SECONDS, _WINDOWS_PER_SECOND = 0.5, 1e5
 class AutoencoderSettings(GeneratorSettings):
     """Settings of `autoencoder`."""
 
+    # These defaults and those of `private`: one setting for all budgets, near the best of each on simulated
+    # cohorts (tests/benchmarks/private_autoencoder.py).
     coefficients: int = Field(
         1, gt=0, lt=COSINES, description="slow cosine coefficients learnt per channel; 1: only the mean"
     )

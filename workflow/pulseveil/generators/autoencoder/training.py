@@ -172,6 +172,7 @@ def train(
     run = dpsgd.program(network, 1, "adam")
 
     def advance(block: Block, state: dpsgd.State) -> tuple[dpsgd.State, loop.Losses]:
+        # Seeds without effect: the deviation of the noise in `scales` is 0.
         no_noise = tf.zeros((block.last - block.first, 2), tf.int32)
         chance = dpsgd.Chance(tf.constant(order[block.first : block.last]), no_noise)
         return run(state, data, chance, seed, scales), {}

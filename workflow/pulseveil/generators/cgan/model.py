@@ -48,8 +48,9 @@ class CGANModel(GeneratorModel):
         Warns of mode collapse, but only without a budget: the check reads real windows.
 
         Raises:
-            InputError: `output` is relu and windows have negative values (checked only without a budget), or
-                `mechanisms` refuses the budget.
+            InputError: `output` is relu and windows have negative values (checked only without a budget),
+                `mechanisms` refuses the budget, or a private training has more people than its public
+                constants.
         """
         if training.budget.is_private:
             return cls._fit_private(settings, training)

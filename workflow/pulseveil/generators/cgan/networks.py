@@ -28,6 +28,7 @@ NOISE_SIZE = 60
 # The published configuration says 64 units; the published code builds 60.
 UNITS = 60
 Output = Literal["relu", "linear"]
+# Names of stored arrays, in the order of the parameters: under other names, stored models cannot be read.
 GENERATOR_PARAMETERS = (
     "label_embedding",
     "label_kernel",
@@ -91,6 +92,7 @@ def generate(
     x = tf.concat([signal, label_channel(condition, label)], axis=-1)
     x = layers.lstm(layers.lstm(x, first), second)
     x = layers.dense(x, to_channels)
+    # The published output is a ReLU: it bounds values below but not above, so windows can exceed [0, 1].
     return tf.nn.relu(x) if output == "relu" else x
 
 

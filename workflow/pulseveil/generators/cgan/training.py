@@ -80,6 +80,7 @@ def train(
     objective = objective_of(settings)
     shape = Shape(classes, *models[0].windows.shape[1:])
     starts = [steps.start(generator(child(data.stream, "parameters")), objective, shape) for data in models]
+    # By default, synthetic windows are not rewarded for more diversity than the training windows have.
     bounds = [
         tf.constant(settings.diversity_bound or typical_diversity(*data), tf.float32) for data in models
     ]
@@ -87,6 +88,7 @@ def train(
 
     def advance(block: Block, state: State) -> tuple[State, loop.Losses]:
         drawn = [draw_batches(data, block.number, settings.batch_size) for data in models]
+        # Models after the steps: the compiled loop takes one step after the other along the first axis.
         batches = loop.side_by_side(drawn, axis=1)
         players, losses = run(state.players, batches, bound, tf.constant(block.last - block.first))
         best = state.best

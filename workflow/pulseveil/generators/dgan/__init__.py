@@ -35,8 +35,8 @@ class DGANSettings(GeneratorSettings):
     )
     penalty: Literal["each_window", "published"] = Field(
         "each_window",
-        description="norm that the gradient penalty drives to 1: each_window, that of each window's gradient, "
-        "or published, that of all gradients of a batch together",
+        description="norm that the gradient penalty drives to 1: each_window, that of each window's "
+        "gradient, or published, that of all gradients of a batch together",
     )
     penalty_weight: float = Field(10, ge=0, description="weight of the gradient penalty")
     noise: int = Field(10, gt=0, description="normal numbers per step of the LSTM")
@@ -57,8 +57,8 @@ class DGANSettings(GeneratorSettings):
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient")
     private: PrivateDGAN = Field(
         PrivateDGAN(),
-        description="private training, whose `steps`, `batch_size` and `learning_rate` replace `epochs` and "
-        "those above",
+        description="private training, whose `steps`, `batch_size` and `learning_rate` replace `epochs`, "
+        "`batch_size` and `learning_rate` above",
     )
 
 

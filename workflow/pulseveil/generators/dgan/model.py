@@ -60,7 +60,8 @@ class DGANModel(GeneratorModel):
 
         Raises:
             InputError: a condition has fewer than two windows (checked only without a budget),
-                `sample_length` does not divide `time`, or `mechanisms` refuses the budget.
+                `sample_length` does not divide `time`, `mechanisms` refuses the budget, or a private training
+                has more people than its public constants.
         """
         if training.budget.is_private:
             return cls._fit_private(settings, training)
@@ -101,6 +102,7 @@ class DGANModel(GeneratorModel):
         n, length, channels = training.windows.shape
         _check_length(settings, length)
         private, (mechanism,) = settings.private, DGAN.mechanisms(settings, training.budget)
+        # A public range: the least and largest value in the data would be a query without noise.
         scale = private.scale(channels)
         examples = _examples(settings, in_range(scale, training.windows), training)
         # Label signals, if any, are part of the flat window: one clip covers both.
@@ -157,6 +159,7 @@ class DGANModel(GeneratorModel):
     @property
     def _codes(self) -> int:
         """Number of codes that the networks read: 0 with `labels` channel."""
+        # Read off a shape, so that stored models need no further array.
         return len(self._parameters["lstm_kernel"]) - self._settings.noise
 
     def _generated(self, noise: NDArray[np.float32], codes: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -179,15 +182,15 @@ class DGANModel(GeneratorModel):
             warn_of_collapse(f"dgan: condition {code}", unit, unit_of_real, stream)
             if np.mean(~fits) > _WARNED_SHARE:
                 logger.warning(
-                    "dgan: condition %d: for %.0f %% of the requested windows, none of %d candidates has that "
-                    "condition, and the nearest was taken; train longer, or set labels: conditional",
+                    "dgan: condition %d: for %.0f %% of the requested windows, none of %d candidates has "
+                    "that condition, and the nearest was taken; train longer, or set labels: conditional",
                     code,
                     100 * np.mean(~fits),
                     self._candidates,
                 )
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
-        """Parameters of the generator network by name, the scale (channels), the length of a window."""
+        """Parameters of the generator by name, the scale (channels), the length of a window."""
         return {**self._parameters, **self._scale._asdict(), "time": np.array(self._time)}
 
     @classmethod

@@ -24,6 +24,7 @@ from pulseveil.networks.layers import Parameters
 from pulseveil.networks.per_example import Note, unnoted
 
 Penalty = Literal["each_window", "published"]
+# Names of stored arrays, in the order of the parameters: under other names, stored models cannot be read.
 GENERATOR_PARAMETERS = (
     "lstm_kernel",
     "lstm_recurrent_kernel",

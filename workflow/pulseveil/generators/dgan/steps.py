@@ -11,7 +11,7 @@ In a private training, the loss of a record is the score of a synthetic window m
 window, plus the gradient penalty between the two windows, at the condition of the record. The clip covers all
 three terms, which protects the window and its code. Each record is paired with a synthetic window because
 only the difference of scores has a meaning. With a clip for either half, the penalty would shrink the real
-half; the surplus of the synthetic half would move all scores, and then all synthetic values, in one direction.
+half; the surplus of the synthetic half would move all scores, and then all synthetic values, in one way.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def step(
     objective: Objective, state: Players, rows: Rows, noise: tf.Tensor, interpolation: tf.Tensor
 ) -> tuple[Players, tf.Tensor]:
     """One update of each network by b rows, noise (b, steps, p), interpolation (b); state and LOSSES (3)."""
-    # One forward pass serves both updates. The tape is paused for the update of the discriminator, which is no
-    # part of the generator's gradient.
+    # One forward pass serves both updates. The tape is paused for the update of the discriminator, which is
+    # no part of the generator's gradient.
     with tf.GradientTape() as tape:
         tape.watch(state.generator)
         synthetic = networks.generate(state.generator, noise, rows.codes)
@@ -163,12 +163,12 @@ class DGANAdversaries(Adversaries):
     def real_losses(
         self, discriminator: Parameters, real: Real, synthetic: Synthetic, note: Note
     ) -> tf.Tensor:
-        """Score of the synthetic minus that of the real window, plus the weighted penalty between both (m)."""
+        """Score of the synthetic minus that of the real window, plus the weighted penalty (m)."""
         between = interpolated(real.windows, synthetic.windows, synthetic.interpolation)
         codes = self._codes(real.condition)
         own, mixed = (tf.concat([x, codes], axis=1) for x in (real.windows, between))
         other = tf.concat([synthetic.windows, self._codes(synthetic.condition)], axis=1)
-        # Both windows in one product: `record_gradients` allows one product per kernel and transposed ones.
+        # Both windows in one product: `record_gradients` takes one product per kernel, and transposed ones.
         scores = networks.criticise(tf.stack([own, other], axis=1), discriminator, note)
         # A code is given, not synthesized: the penalty is on the window's part of the gradient.
         gradients = networks.input_gradients(mixed, discriminator, note)[:, : real.windows.shape[1]]

@@ -85,6 +85,7 @@ def train(
     def advance(block: Block, state: Players) -> tuple[Players, loop.Losses]:
         members = [models[i] for i in groups[block.key]]
         n, shape = len(members[0].examples.signals), shape_of(settings, members[0].examples)
+        # At most n: a larger batch would never be full, and the mean loss of no full batches is not a number.
         run = program(objective_of(settings), min(settings.batch_size, n))
         drawn = [draw_passes(n, shape, block.number, model.stream) for model in members]
         draws, count = loop.side_by_side(drawn, axis=1), tf.constant(block.last - block.first)

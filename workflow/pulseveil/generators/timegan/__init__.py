@@ -1,4 +1,4 @@
-"""TimeGAN (Yoon, Jarrett and van der Schaar, NeurIPS 2019): one for each condition or, private, for all."""
+"""TimeGAN (Yoon, Jarrett and van der Schaar, NeurIPS 2019): one model per condition or, private, for all."""
 
 from __future__ import annotations
 
@@ -12,34 +12,35 @@ from pulseveil.generators.private_settings import PrivateTimeGAN, expected_embed
 from pulseveil.privacy.budget import Budget, Mechanism, Unit, at_rate
 from pulseveil.privacy.programs import DPGAN, DPSGD
 
-# CPU seconds of a step with the published sizes on one thread of a 2020s x86-64 server, and of compiling.
+# CPU seconds per step with the published sizes, and of the compilation, on one thread of a 2020s x86-64
+# server.
 _EMBEDDING_SECONDS, _SUPERVISED_SECONDS, _JOINT_SECONDS = 0.014, 0.0066, 0.14
 _COMPILE_SECONDS = 25
 _PUBLISHED_CELLS = 128 * 10  # batch size times hidden units
-# The same of a window in a private step, and of compiling (default sizes: 40 s in all).
+# CPU seconds per window of a private step, and of the compilation (default sizes: 40 s in all).
 _PRIVATE_WINDOW_SECONDS, _PRIVATE_COMPILE_SECONDS = 1.3e-4, 22
 
 
 class TimeGANSettings(GeneratorSettings):
-    """Settings of `timegan`; the defaults are the published ones, but for the conditions that it learns."""
+    """Settings of `timegan`; the defaults are the published ones, except `training`."""
 
     training: Literal["each_class", "published"] = Field(
         "each_class",
-        description="one model for each condition; or, as published, one of windows without stress for all: "
-        "what is labelled stress is then made by a model that saw none",
+        description="each_class: one model per condition; published: one model of the windows without "
+        "stress, which then synthesizes windows labelled stress, too",
     )
     hidden: int = Field(10, gt=0, description="units of each GRU layer and of the latent sequences")
     layers: int = Field(3, gt=1, description="GRU layers of each network; the supervisor has one fewer")
-    embedding_steps: int = Field(2000, gt=0, description="updates of embedder and recovery on their own")
-    supervised_steps: int = Field(1000, gt=0, description="updates of the supervisor on its own")
+    embedding_steps: int = Field(2000, gt=0, description="updates of embedder and recovery alone")
+    supervised_steps: int = Field(1000, gt=0, description="updates of the supervisor alone")
     joint_steps: int = Field(
         6000, gt=0, description="joint steps: two updates of the other networks, one of the discriminator"
     )
-    batch_size: int = Field(128, gt=1, description="real windows in an update")
-    learning_rate: float = Field(1e-3, gt=0, description="Adam's rate, all networks")
+    batch_size: int = Field(128, gt=1, description="real windows per update")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's learning rate, all networks")
     private: PrivateTimeGAN = Field(
         PrivateTimeGAN(),
-        description="private: how it is trained; of the keys above, only `hidden` and `layers` count there",
+        description="private training; of the keys above, it uses only `hidden` and `layers`",
     )
 
 
@@ -67,26 +68,25 @@ class TimeGAN(GeneratorKind, FitsTogether):
     def mechanisms(settings: TimeGANSettings, budget: Budget) -> tuple[Mechanism, Mechanism]:
         """The mechanisms of a private training: of embedder, recovery and supervisor; of the discriminator.
 
-        Raises InputError for the published training, whose one model sees no stress.
+        Raises:
+            InputError: `training` is published, whose model reads no stress; or the backend is
+                tensorflow_privacy.
         """
         if settings.training == "published":
             raise InputError(
-                "timegan: training published makes stress by a model that saw none; private: use training "
-                "each_class, which is one model there, told the condition"
+                "timegan: training published synthesizes stress by a model of other windows; for a private "
+                "training, use training each_class, which then is one model that reads the condition"
             )
         return timegan_mechanisms(settings.private, budget)
 
     @classmethod
     def audited_settings(cls, settings: TimeGANSettings, claimed: Budget, audited: Budget) -> TimeGANSettings:
-        """The settings whose draws within `audited` have the q of those within `claimed`."""
+        """The settings with the batch size that gives within `audited` the sampling rate of `claimed`."""
         return at_rate(settings, cls.mechanisms(settings, claimed), audited)
 
     @staticmethod
     def expected_seconds(settings: TimeGANSettings, rows: int, private: Unit | None) -> float:
-        """Expected CPU seconds of a training for two conditions.
-
-        The number of windows matters to a private training of people alone.
-        """
+        """Expected CPU seconds of a training for two conditions; `rows` matter to a private training only."""
         if private is not None:
             return _private_seconds(settings, rows, private)
         steps = (

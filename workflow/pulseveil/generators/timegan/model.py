@@ -1,4 +1,4 @@
-"""Models of `timegan`: how they are trained and sampled; imports TensorFlow."""
+"""Training and sampling of `timegan` models. Imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from pulseveil.privacy.ledger import Entry
 
 
 class TimeGANModel(GeneratorModel):
-    """Trained networks that synthesize windows, and each model's scale.
+    """Trained networks that synthesize windows, and the scale of each model's windows.
 
-    Arrays have a leading axis of models: one per condition code, or a single one. A private model is a single
-    one, whose networks read the condition.
+    Arrays have a leading axis of models: one TimeGAN per condition code, or a single one for all codes. A
+    private training gives a single one, whose networks read the condition.
     """
 
     def __init__(
@@ -44,8 +44,12 @@ class TimeGANModel(GeneratorModel):
     def fit(cls, settings: TimeGANSettings, training: Training) -> Self:
         """Train on windows (n, time, channels); a resumed training ends in the same bits as an unbroken one.
 
-        Raises InputError where a model has fewer than two windows to learn from (a private training does not
-        look), and for what `mechanisms` refuses.
+        Warns of mode collapse, but only without a budget: the check reads real windows.
+
+        Raises:
+            InputError: one of the models has fewer than two windows (checked only without a budget),
+                `mechanisms` refuses the budget, or a private training has more people than its public
+                constants.
         """
         if training.budget.is_private:
             return cls._fit_private(settings, training)
@@ -56,14 +60,17 @@ class TimeGANModel(GeneratorModel):
     def fit_together(
         cls, settings: TimeGANSettings, trainings: Sequence[Training], checkpoint: Checkpoint | None
     ) -> list[Self]:
-        """Train one TimeGAN per training, none of them privately, and all their conditions in one program.
+        """Train one TimeGAN per training, none of them privately, with all conditions in one program.
 
-        A single one is trained exactly as by `fit`, one condition after the other. Several models' sums
-        round differently than a single one's: after 130 steps, 60 of them joint, a model's parameters differ
-        from training it alone by at most 1e-5 of the distance moved. The difference grows with the steps, as
-        it does on another CPU. Warns of mode collapse; raises InputError as `fit` does.
+        A single training runs exactly as by `fit`, one condition after the other. Sums of several models
+        round differently than sums of one: after 130 steps, 60 of them joint, a model's parameters differ
+        from those of training it alone by at most 1e-5 of the distance moved. The difference grows with the
+        steps, as it does on another CPU.
+
+        Warns and raises as `fit` does.
         """
         learnt = [_training_windows(settings, training) for training in trainings]
+        # One scale per model, that of the windows that the model learns from.
         scales = [[Scale.of(rows) for rows in by_name.values()] for by_name in learnt]
         data = [
             Data(name, scale.to_unit(rows), child(training.stream, name))
@@ -93,12 +100,12 @@ class TimeGANModel(GeneratorModel):
 
     @property
     def ledger(self) -> tuple[Entry, ...]:
-        """The entries of a private training; empty for others, and for models read from arrays."""
+        """Ledger entries of a private training; empty without a budget and for models read from arrays."""
         return self._ledger
 
     @property
     def noise_size(self) -> int:
-        """Standard normal numbers that one window needs: one per value."""
+        """Number of standard normal numbers from which one window is synthesized: one per value."""
         return self._time * int(self._scale.least.shape[1])
 
     def sample(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -107,7 +114,8 @@ class TimeGANModel(GeneratorModel):
         shaped = noise.reshape(len(noise), self._time, channels)
         if self._conditional_classes:
             return self._sample_conditional(condition, shaped)
-        # Each model makes all rows: a matrix product rounds differently for another number of rows.
+        # Each model synthesizes all rows: a matrix product rounds differently for another number of rows, and
+        # a window must not depend on the conditions of other rows.
         synthetic = []
         for model in range(models):
             scale = Scale(*(values[model] for values in self._scale))
@@ -117,31 +125,33 @@ class TimeGANModel(GeneratorModel):
 
     @property
     def _conditional_classes(self) -> int:
-        """Condition codes that the networks read: 0 where each condition has a model of its own."""
+        """Number of condition codes that the networks read: 0 if each condition has its own model."""
+        # Read off a shape, so that stored models need no further array: the first GRU layer of the generator
+        # reads the noise (one number per channel) and then the codes.
         return int(self._parameters["generator_gru_1_kernel"].shape[1] - self._scale.least.shape[1])
 
     def _sample_conditional(
         self, condition: NDArray[np.int8], noise: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Windows of the one model that reads the condition, from noise (n, time, channels)."""
+        """Windows (n, time, channels) of the single model that reads the condition, from noise as large."""
         codes = np.eye(self._conditional_classes, dtype=np.float32)[condition]
         scale = Scale(*(values[0] for values in self._scale))
         return scale.undo(private.sampler()(self._networks(0), noise, codes).numpy())
 
     def _networks(self, model: int) -> list[list[NDArray[np.float32]]]:
-        """Parameters of the sampling networks of a model, network by network."""
+        """Parameters of each sampling network of a model."""
         return [
             [self._parameters[name][model] for name in parameter_names(network, self._settings.layers)]
             for network in SAMPLING_NETWORKS
         ]
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
-        """Parameters (models, ...) by name, the models' scales (models, channels), a window's length."""
+        """Parameters (models, ...) by name, the scales (models, channels), the length of a window."""
         return {**self._parameters, **self._scale._asdict(), "time": np.array(self._time)}
 
     @classmethod
     def from_arrays(cls, settings: TimeGANSettings, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The generator whose `arrays()` these are."""
+        """The generator with the state `arrays`, as `arrays()` returned it."""
         parameters = {name: value for name, value in arrays.items() if name not in (*Scale._fields, "time")}
         return cls(settings, parameters, Scale(arrays["least"], arrays["span"]), int(arrays["time"]))
 
@@ -149,13 +159,17 @@ class TimeGANModel(GeneratorModel):
 def _joined(
     parameters: Sequence[Mapping[str, NDArray[np.float32]]], scales: Sequence[Scale]
 ) -> tuple[dict[str, NDArray[np.float32]], Scale]:
-    """Parameters and scales of the models of one training, models first."""
+    """Parameters and scales of the models of one training, with a leading axis of models."""
     joined = {name: np.stack([own[name] for own in parameters]) for name in parameters[0]}
     return joined, Scale(*(np.stack(values) for values in zip(*scales, strict=True)))
 
 
 def _training_windows(settings: TimeGANSettings, training: Training) -> dict[str, NDArray[np.float32]]:
-    """The windows that each model learns from, by the model's name."""
+    """Training windows (n, time, channels) of each model by the name of the model.
+
+    Raises:
+        InputError: a model has fewer than two windows.
+    """
     windows, condition = training.windows, training.condition
     if settings.training == "published":
         parts = {"not stress": windows[condition != STRESS]}

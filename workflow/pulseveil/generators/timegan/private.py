@@ -1,10 +1,14 @@
-"""TimeGAN's private training: networks, losses of single windows, and ledger entries; imports TensorFlow.
+"""Private training of TimeGAN: networks, losses per window, and ledger entries. Imports TensorFlow.
 
-There is one conditional model. Each network reads the one-hot code of the condition at each step, beside its
-sequence. Layouts are those of `layers`, whose notes give gradients of single records. The losses are the
-authors', with these differences: roots are of a window's own mean square, where theirs are of the batch's and
-mix records; the supervisor learns beside embedder and recovery and is then fixed; generated sequences are
-pulled towards its steps; and the moment loss, which compares batches of real windows, is left out.
+There is one conditional model. Each network reads its sequence and, at each step, the one-hot code of the
+condition. Axes are ordered as in `layers`, whose notes give gradients of single records.
+
+The losses differ from those of the authors' program:
+
+- A root mean square error is that of one window. The authors' root is over the batch, which mixes records.
+- The supervisor learns together with embedder and recovery and is then fixed.
+- The generator has a loss for the distance of its sequences from the supervisor's predictions.
+- There is no moment loss: it compares batches of real windows.
 """
 
 from __future__ import annotations
@@ -38,14 +42,18 @@ from pulseveil.privacy.programs import DPSGD
 
 LEARNT_TOGETHER = ("embedder", "recovery", "supervisor")
 
-# Weight of a root mean square error of one step ahead: that of the reconstruction's, so that noise of equal
-# size meets gradients of similar size.
+# Weight of the supervisor's root mean square error. It equals the weight of the reconstruction: noise of
+# equal size is added to all gradients, which should then have similar sizes.
 _AHEAD_WEIGHT = timegan.RECONSTRUCTION_WEIGHT
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of all networks: windows of `time` steps and `channels`, `classes` condition codes."""
+    """Sizes of all networks.
+
+    time, channels: shape of a window. classes: number of condition codes. hidden: units of each layer and of
+    hidden sequences. depth: GRU layers per network.
+    """
 
     time: int
     channels: int
@@ -54,17 +62,17 @@ class Sizes:
     depth: int
 
     def start(self, rng: np.random.Generator, network: str) -> list[NDArray[np.float32]]:
-        """First parameters of one of `networks.NETWORKS`."""
+        """Initial parameters of one of `networks.NETWORKS`."""
         sizes = {"channels": self.channels, "hidden": self.hidden, "depth": self.depth}
         return timegan.start_network(rng, network, codes=self.classes, **sizes)
 
     def count(self, network: str) -> int:
-        """How many parameter arrays a network has."""
+        """Number of parameter arrays of a network."""
         return len(timegan.parameter_names(network, self.depth))
 
 
 def logits(x: tf.Tensor, codes: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
-    """A network's output before any sigmoid: x (n, time, p), codes (n, classes) one-hot -> (n, time, q)."""
+    """Output of a network before any sigmoid: x (n, time, p), codes (n, classes) one-hot -> (n, time, q)."""
     *recurrent, kernel, bias = parameters
     each_step = tf.repeat(codes[:, tf.newaxis], x.shape[1], axis=1)
     x = tf.concat([x, each_step], axis=2)
@@ -74,20 +82,20 @@ def logits(x: tf.Tensor, codes: tf.Tensor, parameters: Parameters, note: Note = 
 
 
 def sequence(x: tf.Tensor, codes: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
-    """The same with values in (0, 1): every network but the discriminator."""
+    """`logits` with a sigmoid, as all networks except the discriminator have it: values in (0, 1)."""
     return tf.sigmoid(logits(x, codes, parameters, note))
 
 
 def mean_squares(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """Mean squared difference of each row (n), both arguments of one shape (n, ...)."""
+    """Mean squared difference per row (n); both arguments have one shape (n, ...)."""
     return tf.reduce_mean(tf.square(a - b), axis=tuple(range(1, len(a.shape))))
 
 
 @dataclass(frozen=True)
 class Embedding(Learner):
-    """Embedder, recovery and supervisor with a loss of single windows.
+    """Embedder, recovery and supervisor with one loss per window.
 
-    A row's x is a window (time, channels) in [0, 1], its target the one-hot code of the condition.
+    The x of a row is a window (time, channels) in [0, 1], its target the one-hot code of the condition.
     """
 
     sizes: Sizes
@@ -99,12 +107,12 @@ class Embedding(Learner):
 
     @property
     def inputs(self) -> tuple[int, ...]:
-        """Steps and channels of a window."""
+        """Shape of a window: time steps and channels."""
         return self.sizes.time, self.sizes.channels
 
     @property
     def targets(self) -> int:
-        """One value per condition."""
+        """Length of a target: one number per condition."""
         return self.sizes.classes
 
     def start(self, rng: np.random.Generator) -> Weights:
@@ -112,7 +120,7 @@ class Embedding(Learner):
         return Weights([value for name in LEARNT_TOGETHER for value in self.sizes.start(rng, name)], [])
 
     def networks(self, parameters: Tensors) -> dict[str, Tensors]:
-        """The parameters of each network."""
+        """The parameters of each network by its name."""
         ends = accumulate((self.sizes.count(name) for name in LEARNT_TOGETHER), initial=0)
         return {
             name: parameters[first:last]
@@ -122,13 +130,11 @@ class Embedding(Learner):
     def row_losses(
         self, weights: Weights, batch: Examples, seeds: RowSeeds, note: Note = unnoted
     ) -> tf.Tensor:
-        """Root mean square errors of a window's reconstruction and of its supervisor, times weights (rows).
-
-        As in the authors' first two phases, the supervisor takes the hidden sequence as it is.
-        """
+        """Root mean square errors of reconstruction and supervisor, times the weight of the row (rows)."""
         networks = self.networks(weights.parameters)
         hidden = sequence(batch.x, batch.target, networks["embedder"], note)
         recovered = sequence(hidden, batch.target, networks["recovery"], note)
+        # As in the authors' first two phases, the supervisor's loss does not change the embedder.
         given = tf.stop_gradient(hidden)
         ahead = sequence(given, batch.target, networks["supervisor"], note)
         reconstruction = tf.sqrt(mean_squares(batch.x, recovered))
@@ -138,12 +144,14 @@ class Embedding(Learner):
 
 @dataclass(frozen=True)
 class SequenceAdversaries(Adversaries):
-    """Generator and discriminator of hidden sequences.
+    """Generator and discriminator of hidden sequences (time, h).
 
-    supervised_weight: of the root mean square by which generated sequences leave the supervisor's steps.
-    supervisor: released parameters. All but the players' start take them from the generator's list, where
-    they come last and never move: so trainings with unlike supervisors are equal, and share a program.
+    supervised_weight: weight of the root mean square distance of generated sequences from the supervisor's
+    predictions. supervisor: its released parameters.
     """
+
+    # `start` appends the supervisor's parameters to the generator's, where they never change. All other
+    # methods read them from there, so adversaries with other supervisors are equal and share a program.
 
     sizes: Sizes
     learning_rate: float
@@ -152,7 +160,7 @@ class SequenceAdversaries(Adversaries):
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
-        """One normal number for each value of a window."""
+        """Shape (time, channels) of the normal numbers from which one sequence is synthesized."""
         return self.sizes.time, self.sizes.channels
 
     def start(self, rng: np.random.Generator) -> Players:
@@ -161,12 +169,12 @@ class SequenceAdversaries(Adversaries):
         return start_players([*generator, *self.supervisor], discriminator)
 
     def split(self, generator: Parameters) -> tuple[Parameters, Parameters]:
-        """Parameters of the generator, and of the supervisor."""
+        """Parameters of the generator and of the supervisor, from the list of both."""
         own = self.sizes.count("generator")
         return generator[:own], generator[own:]
 
     def synthesize(self, generator: Parameters, noise: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        """Both kinds of synthetic sequences (m, 2, time, h): after the supervisor, and before it."""
+        """Synthetic sequences (m, 2, time, h): after the supervisor, and before it."""
         own, supervisor = self.split(generator)
         codes = self._codes(condition)
         raw = sequence(timegan.uniform(noise), codes, own)
@@ -175,33 +183,33 @@ class SequenceAdversaries(Adversaries):
     def real_losses(
         self, discriminator: Parameters, real: Real, synthetic: Synthetic, note: Note
     ) -> tf.Tensor:
-        """Cross-entropy with the answer "real", a mean over time, whatever the synthetic sequences are."""
+        """Cross-entropy with the target "real" (m), a mean over time, which reads no synthetic sequences."""
         values = logits(real.windows, self._codes(real.condition), discriminator, note)
         return _cross_entropy(values, 1.0)
 
     def synthetic_losses(self, discriminator: Parameters, synthetic: Synthetic, note: Note) -> tf.Tensor:
-        """Cross-entropy of both kinds with the answer "synthetic"."""
-        return self._answered(discriminator, synthetic.windows, synthetic.condition, 0.0, note)
+        """Cross-entropy with the target "synthetic" (m), the sum of both kinds of sequences."""
+        return self._losses_of_kinds(discriminator, synthetic.windows, synthetic.condition, 0.0, note)
 
     def update_discriminator(self, players: Players, gradients: Sequence[tf.Tensor]) -> Players:
-        """The players after a step of the discriminator along `gradients`, however good it is already.
-
-        The authors leave a good one alone: its loss of real windows would have to be known for that.
-        """
+        """The players after one step of the discriminator along `gradients`."""
+        # In every step. The authors' program skips the update of a discriminator with a small loss, but that
+        # loss reads real windows and would need noise.
         parameters, moments = adam.update(
             players.discriminator, gradients, players.discriminator_adam, learning_rate=self.learning_rate
         )
         return players._replace(discriminator=parameters, discriminator_adam=moments)
 
     def update_generator(self, players: Players, condition: tf.Tensor, noise: tf.Tensor) -> Players:
-        """The players after a step of the generator: by the discriminator, and by the fixed supervisor."""
+        """The players after one step of the generator, by the discriminator and by the fixed supervisor."""
         own, supervisor = self.split(players.generator)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(own)
             synthetic = self.synthesize([*own, *supervisor], noise, condition)
-            answers = self._answered(players.discriminator, synthetic, condition, 1.0)
-            left = tf.sqrt(mean_squares(synthetic[:, 1, 1:], synthetic[:, 0, :-1]))
-            loss = tf.reduce_mean(answers + self.supervised_weight * left)
+            adversarial = self._losses_of_kinds(players.discriminator, synthetic, condition, 1.0)
+            supervised = tf.sqrt(mean_squares(synthetic[:, 1, 1:], synthetic[:, 0, :-1]))
+            loss = tf.reduce_mean(adversarial + self.supervised_weight * supervised)
+        # Zero gradients keep Adam from moving the supervisor's parameters, which share the list.
         gradients = [*tape.gradient(loss, own), *(tf.zeros_like(value) for value in supervisor)]
         parameters, moments = adam.update(
             players.generator, gradients, players.generator_adam, learning_rate=self.learning_rate
@@ -211,32 +219,32 @@ class SequenceAdversaries(Adversaries):
     def _codes(self, condition: tf.Tensor) -> tf.Tensor:
         return tf.one_hot(condition, self.sizes.classes)
 
-    def _answered(
+    def _losses_of_kinds(
         self,
         discriminator: Parameters,
         synthetic: tf.Tensor,
         condition: tf.Tensor,
-        answer: float,
+        target: float,
         note: Note = unnoted,
     ) -> tf.Tensor:
-        """Cross-entropy of synthetic sequences (m, 2, time, h) with one answer, the sum of both kinds (m)."""
-        # Both kinds of a row stay next to each other, as parts of one record.
+        """Cross-entropy of synthetic sequences (m, 2, time, h) with one target, the sum of both kinds (m)."""
+        # Both kinds of a row are adjacent: the notes take adjacent rows as parts of one record.
         rows = tf.reshape(synthetic, (-1, *synthetic.shape[2:]))
         values = logits(rows, tf.repeat(self._codes(condition), 2, axis=0), discriminator, note)
-        of_kinds = tf.reshape(_cross_entropy(values, answer), (-1, 2))
+        of_kinds = tf.reshape(_cross_entropy(values, target), (-1, 2))
         return of_kinds[:, 0] + timegan.RAW_WEIGHT * of_kinds[:, 1]
 
 
-def _cross_entropy(values: tf.Tensor, answer: float) -> tf.Tensor:
-    """Cross-entropy of logits (n, time, 1) with one answer for all, a mean over time (n)."""
-    each = tf.nn.sigmoid_cross_entropy_with_logits(answer * tf.ones_like(values), values)
+def _cross_entropy(values: tf.Tensor, target: float) -> tf.Tensor:
+    """Cross-entropy of logits (n, time, 1) with one target for all, a mean over time (n)."""
+    each = tf.nn.sigmoid_cross_entropy_with_logits(target * tf.ones_like(values), values)
     return tf.reduce_mean(each, axis=(1, 2))
 
 
 def embed(
     embedder: Sequence[NDArray[np.float32]], windows: NDArray[np.float32], codes: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Hidden sequences (n, time, h) of windows (n, time, channels) in [0, 1], each of its own window."""
+    """Hidden sequences (n, time, h) of windows (n, time, channels) in [0, 1], each from its own window."""
     hidden: NDArray[np.float32] = _compiled_sequence()(windows, codes, list(embedder)).numpy()
     return hidden
 
@@ -249,9 +257,10 @@ def _compiled_sequence() -> Callable[..., tf.Tensor]:
 
 @lru_cache(maxsize=1)
 def sampler() -> Callable[[Sequence[Parameters], tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Compiled: parameters of `networks.SAMPLING_NETWORKS`, noise (n, time, channels), codes (n, classes).
+    """Compiled `(parameters of networks.SAMPLING_NETWORKS, noise, codes) -> windows` in (0, 1).
 
-    The windows are in (0, 1) and as large as the noise. One compilation for models of equal sizes and rows.
+    noise and windows (n, time, channels), codes (n, classes) one-hot. One compilation for all models of equal
+    sizes and numbers of rows.
     """
 
     def run(networks: Sequence[Parameters], noise: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
@@ -274,10 +283,15 @@ def train_privately(
     private: PrivateTimeGAN,
     mechanisms: tuple[Mechanism, Mechanism],
 ) -> tuple[dict[str, NDArray[np.float32]], tuple[Entry, ...]]:
-    """Parameters of the sampling networks by name, and the ledger entry of each mechanism.
+    """Train a conditional TimeGAN privately on windows in [0, 1].
 
-    The windows are in [0, 1]. A training that was interrupted in either part goes on there. Raises InputError
-    where there are more people than the public constants say.
+    A training that was interrupted in either part continues in that part.
+
+    Returns:
+        The parameters of the sampling networks by name, and the ledger entry of each mechanism.
+
+    Raises:
+        InputError: there are more people than in the public constants of the budget.
     """
     of_embedder, of_discriminator = mechanisms
     codes = np.eye(sizes.classes, dtype=np.float32)[training.condition]
@@ -286,7 +300,8 @@ def train_privately(
     adversaries = SequenceAdversaries(
         sizes, private.learning_rate, private.supervised_weight, tuple(learnt["supervisor"])
     )
-    # By the released embedder: beside its own window, a sequence depends on released parameters alone.
+    # By the released embedder: a sequence depends on its own window and on released parameters, so one record
+    # of the second mechanism still depends on one record of the data only.
     embedded = embed(learnt["embedder"], training.windows, codes)
     trained, second = train_adversaries(
         adversaries,
@@ -301,7 +316,8 @@ def train_privately(
 
 
 def _part(training: Training, name: str, mechanism: Mechanism) -> Training:
-    """The training's part of a mechanism, with random numbers and a stored state of its own."""
+    """The part of a training that belongs to `mechanism`, with its own stream and stored state."""
+    # Each mechanism counts its own noised steps and replays its own noise after an interruption.
     checkpoint = training.checkpoint and training.checkpoint.part(mechanism.name)
     return replace(training, stream=child(training.stream, name), checkpoint=checkpoint)
 
@@ -309,7 +325,7 @@ def _part(training: Training, name: str, mechanism: Mechanism) -> Training:
 def _learn_embedding(
     sizes: Sizes, training: Training, private: PrivateTimeGAN, mechanism: Mechanism
 ) -> tuple[Networks, Entry]:
-    """Parameters of embedder, recovery and supervisor, and the ledger entry of their mechanism."""
+    """Train embedder, recovery and supervisor; their parameters, and the ledger entry of their mechanism."""
     budget = training.budget
     learner, noise = Embedding(sizes), budget.noise_source()
     examples = lay_out_labelled(
@@ -335,7 +351,7 @@ def _learn_embedding(
 
 
 def _named(networks: dict[str, Sequence[NDArray[np.float32]]], depth: int) -> dict[str, NDArray[np.float32]]:
-    """The networks' parameters by name."""
+    """The parameters of all `networks` by name."""
     return {
         name: value
         for network, values in networks.items()

@@ -1,11 +1,11 @@
-"""The steps of TimeGAN's three phases: updates of its five networks.
+"""Training steps of TimeGAN's three phases: updates of its five networks.
 
-The phases, as in the authors' program, each with Adam's averages of its own: `embedding` (embedder and
-recovery), `supervised` (supervisor) and `joint` (twice generator and supervisor, then embedder and recovery;
-then the discriminator). All random numbers come in as arguments.
+The phases are those of the authors' program: `embedding` (embedder and recovery), `supervised` (supervisor)
+and `joint` (twice generator and supervisor, then embedder and recovery; then the discriminator). Each phase
+has its own averages of Adam. All random numbers are arguments.
 
-Several models train in one program where they are set side by side (`loop.side_by_side`): states, and the
-losses of a step, then have an axis of models, and no model reads another's data.
+Models side by side (`loop.side_by_side`) train in one program: states and the losses of a step then have an
+axis of models, and no model reads another model's data.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ LOSSES: dict[Phase, tuple[str, ...]] = {
 }
 
 _GENERATOR_UPDATES = DRAWS["joint"] - 1
-_LEAST_DISCRIMINATOR_LOSS = 0.15  # a better discriminator is left alone
+_LEAST_DISCRIMINATOR_LOSS = 0.15  # below, the discriminator is not updated (authors' program)
 _EPSILON = 1e-8  # Adam's, in the authors' program
 
 
 class Trained(NamedTuple):
-    """One network's parameters and Adam state."""
+    """Parameters and Adam state of one network."""
 
     parameters: list[tf.Tensor]
     moments: adam.AdamState
@@ -66,14 +66,17 @@ def start(rng: np.random.Generator, *, channels: int, hidden: int, depth: int) -
 
 
 def start_phase(state: State) -> State:
-    """The state with Adam's averages forgotten."""
+    """The state with Adam's averages set to zero."""
     return State(*(Trained(values, tf.nest.map_structure(tf.zeros_like, own)) for values, own in state))
 
 
 def embedding_step(
     rate: float, state: State, windows: tf.Tensor, noise: tf.Tensor
 ) -> tuple[State, tf.Tensor]:
-    """One update of embedder and recovery by windows (1, time, channels, b); the root mean square error."""
+    """One update of embedder and recovery by windows (1, time, channels, b); state, root mean square error.
+
+    `noise` is not used.
+    """
     with tf.GradientTape() as tape:
         tape.watch((state.embedder.parameters, state.recovery.parameters))
         hidden = timegan.sequence(windows[0], state.embedder.parameters)
@@ -86,10 +89,11 @@ def embedding_step(
 def supervised_step(
     rate: float, state: State, windows: tf.Tensor, noise: tf.Tensor
 ) -> tuple[State, tf.Tensor]:
-    """One update of the supervisor by windows (1, time, channels, b); the root of its loss.
+    """One update of the supervisor by windows (1, time, channels, b); state, root of the loss.
 
-    The authors' program lists the generator too, on which this loss does not depend.
+    `noise` is not used.
     """
+    # The authors' program updates the generator here as well, but this loss does not depend on the generator.
     hidden = timegan.sequence(windows[0], state.embedder.parameters)
     with tf.GradientTape() as tape:
         tape.watch(state.supervisor.parameters)
@@ -98,14 +102,17 @@ def supervised_step(
 
 
 def joint_step(rate: float, state: State, windows: tf.Tensor, noise: tf.Tensor) -> tuple[State, tf.Tensor]:
-    """Two updates of all networks but the discriminator, then at most one of that.
+    """Two updates of all networks except the discriminator, then at most one of the discriminator.
 
-    windows and noise (3, time, channels, b). Losses (5): the discriminator's; and means of both updates, of
-    the generator's loss, the root of the supervised loss, the moment loss and the root mean square error.
+    windows, noise: (3, time, channels, b), one batch per update.
+
+    Returns:
+        The state and the losses (5): the discriminator loss; and the means over the two updates of the
+        generator loss, the root of the supervised loss, the moment loss and the root mean square error.
     """
     # A loop, not two copies: half the time of compilation.
     state, means = loop.repeat(
-        partial(update_makers, rate),
+        partial(update_generator_and_embedder, rate),
         state,
         (windows, noise),
         _GENERATOR_UPDATES,
@@ -115,12 +122,15 @@ def joint_step(rate: float, state: State, windows: tf.Tensor, noise: tf.Tensor) 
     return state, tf.concat([loss[tf.newaxis], means], axis=0)
 
 
-def update_makers(rate: float, state: State, windows: tf.Tensor, noise: tf.Tensor) -> tuple[State, tf.Tensor]:
-    """One update of generator and supervisor, then of embedder and recovery, by one batch; losses (4)."""
+def update_generator_and_embedder(
+    rate: float, state: State, windows: tf.Tensor, noise: tf.Tensor
+) -> tuple[State, tf.Tensor]:
+    """One update of generator and supervisor, then of embedder and recovery; state and losses (4)."""
     with tf.GradientTape() as tape:
         tape.watch((state.embedder.parameters, state.recovery.parameters))
         hidden = timegan.sequence(windows, state.embedder.parameters)
-        # The supervisor's new parameters are constants here, though this tape's variables made them.
+        # Paused: the new parameters of the supervisor depend on `hidden`, but the embedder's loss takes them
+        # as constants, as in the authors' program.
         with tape.stop_recording():
             state, losses = update_generator(rate, state, hidden, windows, noise)
         recovered = timegan.sequence(hidden, state.recovery.parameters)
@@ -134,7 +144,7 @@ def update_makers(rate: float, state: State, windows: tf.Tensor, noise: tf.Tenso
 def update_generator(
     rate: float, state: State, hidden: tf.Tensor, windows: tf.Tensor, noise: tf.Tensor
 ) -> tuple[State, tf.Tensor]:
-    """One update of generator and supervisor by `hidden` (time, h, b), of real windows; losses (3)."""
+    """One update of generator and supervisor by `hidden` (time, h, b) of real windows; state, losses (3)."""
     with tf.GradientTape() as tape:
         tape.watch((state.generator.parameters, state.supervisor.parameters))
         raw = timegan.sequence(timegan.uniform(noise), state.generator.parameters)
@@ -150,7 +160,8 @@ def update_generator(
 def update_discriminator(
     rate: float, state: State, windows: tf.Tensor, noise: tf.Tensor
 ) -> tuple[State, tf.Tensor]:
-    """One update of the discriminator unless its loss is small already, for each model; that loss."""
+    """One update of the discriminator, unless its loss is small already; state and loss."""
+    # Outside the tape: only the discriminator learns from this loss.
     hidden = timegan.sequence(windows, state.embedder.parameters)
     raw = timegan.sequence(timegan.uniform(noise), state.generator.parameters)
     synthetic = timegan.sequence(raw, state.supervisor.parameters)
@@ -159,6 +170,7 @@ def update_discriminator(
         values = timegan.logits(tf.concat([hidden, synthetic, raw], axis=-1), state.discriminator.parameters)
         loss = timegan.discriminator_loss(*tf.split(values, 3, axis=-1))
     moved = _descend(rate, state, tape, loss, ("discriminator",))
+    # Models side by side share one program, so each model selects between the new and the old state.
     learns = loss > _LEAST_DISCRIMINATOR_LOSS
     after = tf.nest.map_structure(
         lambda new, old: tf.where(adam.by_model(learns, new), new, old), moved, state
@@ -169,7 +181,7 @@ def update_discriminator(
 def _descend(
     rate: float, state: State, tape: tf.GradientTape, loss: tf.Tensor, networks: tuple[str, ...]
 ) -> State:
-    """The state after one step of Adam down `loss` with the named networks."""
+    """The state after one Adam step of the named `networks` down `loss`."""
     before = [getattr(state, network) for network in networks]
     gradients = tape.gradient(loss, [network.parameters for network in before])
     after = {}
@@ -184,17 +196,19 @@ def _descend(
 def _halves(
     network: Callable[[tf.Tensor, Parameters], tf.Tensor], a: tf.Tensor, b: tf.Tensor, parameters: Parameters
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """A network's outputs for two batches of one size, in one pass."""
+    """Outputs of a network for two batches of the same size, in one pass."""
+    # Records lie along the last axis, so the loop over time runs once for both batches.
     first, second = tf.split(network(tf.concat([a, b], axis=-1), parameters), 2, axis=-1)
     return first, second
 
 
 def no_losses(count: int, state: State) -> tf.Tensor:
-    """Zero for each of so many losses, and for each model of the state."""
+    """Zeros (count) or, for models side by side, (count, models)."""
     return tf.zeros((count, *state.embedder.moments.step.shape))
 
 
 def _roots(loss: tf.Tensor) -> tf.Tensor:
+    """The root of a loss, with a leading axis of losses."""
     return tf.sqrt(loss)[tf.newaxis]
 
 

@@ -1,6 +1,6 @@
-"""Training of TimeGAN: phases in compiled programs, and the random numbers of each block.
+"""Training of TimeGAN without a budget: phases in compiled programs, and the random numbers of each block.
 
-Each model has its own windows and random numbers, which do not depend on the models beside it.
+Each model has its own windows and random numbers, which do not depend on other models in the same program.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BLOCK_STEPS = 50
 
 
 class Data(NamedTuple):
-    """A model's name, its windows (n, time, channels) in [0, 1], and its stream of random numbers."""
+    """Name of a model, its windows (n, time, channels) in [0, 1], and its random stream."""
 
     name: str
     windows: NDArray[np.float32]
@@ -36,10 +36,10 @@ class Data(NamedTuple):
 
 
 class Batches(NamedTuple):
-    """Inputs of a number of steps: windows in [0, 1] and standard normal noise.
+    """Inputs of several steps: windows in [0, 1] and standard normal noise.
 
-    windows (steps, draws, b, time, channels) float32 with `DRAWS` of the phase; noise of that shape in the
-    joint phase, without draws in the others. Models come after the draws.
+    windows (steps, draws, b, time, channels) float32, with `DRAWS` of the phase. noise: the same shape in the
+    joint phase, no draws in the other phases. Models side by side have an axis of models after the draws.
     """
 
     windows: tf.Tensor
@@ -52,18 +52,23 @@ Program = Callable[[State, Batches, tf.Tensor], tuple[State, tf.Tensor]]
 def train(
     settings: TimeGANSettings, models: Mapping[str, Sequence[Data]], checkpoint: Checkpoint | None
 ) -> list[NamedWeights]:
-    """Parameters of each model's sampling networks by name; goes on from `checkpoint` where it holds a state.
+    """Train all models; continues from the state in `checkpoint`, if any. Warns of mode collapse.
 
-    The models of one value of `models` train side by side, one value after the other.
+    models: groups by key. The models of a group train side by side, one group after the other.
+
+    Returns:
+        The parameters of each model's sampling networks by name, in the order of `models`.
     """
 
     def advance(block: Block, state: State) -> tuple[State, loop.Losses]:
         phase: Phase = block.phase  # type: ignore[assignment]
+        # A stream per phase: with more steps of one phase, the random numbers of the next stay the same.
         drawn = [
             draw_batches(model.windows, child(model.stream, phase), phase, block.number, settings.batch_size)
             for model in models[block.key]
         ]
         batches = loop.side_by_side(drawn, axis=2)
+        # Each phase has its own optimizers in the authors' program: averages do not pass to the next phase.
         start = steps.start_phase(state) if block.first == 0 else state
         run = program(phase, settings.learning_rate)
         state, losses = run(start, batches, tf.constant(block.last - block.first))
@@ -79,7 +84,7 @@ def train(
     trained = []
     for key, together in models.items():
         for model, state in zip(together, loop.each(states[key], len(together)), strict=True):
-            _look_at_diversity(model.name, state, model.windows, child(model.stream, "diversity"))
+            _warn_of_collapse(model.name, state, model.windows, child(model.stream, "diversity"))
             trained.append(_sampling_parameters(settings, state))
     return trained
 
@@ -105,11 +110,12 @@ def program(phase: Phase, learning_rate: float) -> Program:
 def draw_batches(
     windows: NDArray[np.float32], stream: Stream, phase: Phase, block: int, batch_size: int
 ) -> Batches:
-    """Inputs of a block's steps: windows in passes over freshly shuffled rows, and the phase's noise."""
+    """Inputs of the steps of a block: windows in passes over freshly shuffled rows, and noise."""
     draws = DRAWS[phase]
     count = _BLOCK_STEPS * draws * batch_size
     rows = shuffled_rows(len(windows), block * count, count, stream)
     drawn = windows[rows].reshape(_BLOCK_STEPS, draws, batch_size, *windows.shape[1:])
+    # Noise without draws in the other phases: the compiled programs of all phases take the same arguments.
     shape = (_BLOCK_STEPS, draws if phase == "joint" else 0, *drawn.shape[2:])
     noise = generator(child(stream, "noise", block)).standard_normal(shape, dtype=np.float32)
     return Batches(tf.constant(drawn), tf.constant(noise))
@@ -121,8 +127,8 @@ def _start(settings: TimeGANSettings, model: Data) -> State:
     return steps.start(rng, channels=channels, hidden=settings.hidden, depth=settings.layers)
 
 
-def _look_at_diversity(name: str, state: State, windows: NDArray[np.float32], stream: Stream) -> None:
-    """Warn if a model's windows are nearly all alike."""
+def _warn_of_collapse(name: str, state: State, windows: NDArray[np.float32], stream: Stream) -> None:
+    """Warn if the synthetic windows of a model are nearly all alike."""
     shape = (ROWS, *windows.shape[1:])
     noise = generator(child(stream, "noise")).standard_normal(shape, dtype=np.float32)
     networks = [getattr(state, network).parameters for network in timegan.SAMPLING_NETWORKS]
@@ -131,6 +137,7 @@ def _look_at_diversity(name: str, state: State, windows: NDArray[np.float32], st
 
 
 def _sampling_parameters(settings: TimeGANSettings, state: State) -> NamedWeights:
+    """Parameters of the sampling networks by name: embedder and discriminator are not kept."""
     return {
         name: getattr(state, network).parameters[i].numpy()
         for network in timegan.SAMPLING_NETWORKS
