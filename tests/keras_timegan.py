@@ -6,8 +6,8 @@ import tf_keras as keras
 NETWORKS = ("embedder", "recovery", "generator", "supervisor", "discriminator")
 
 
-def network(name, *, time, channels, hidden, depth, told=0):
-    inputs = told + (channels if name in ("embedder", "generator") else hidden)
+def network(name, *, time, channels, hidden, depth, codes=0):
+    inputs = codes + (channels if name in ("embedder", "generator") else hidden)
     outputs = {"recovery": channels, "discriminator": 1}.get(name, hidden)
     x = start = keras.layers.Input((time, inputs))
     for _ in range(depth - (name == "supervisor")):

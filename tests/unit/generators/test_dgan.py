@@ -128,10 +128,10 @@ def test_a_told_condition_is_no_part_of_the_penalty():
     made = dgan.generate(state.generator, noise, rows.codes)
     _, (_, before) = steps.update_discriminator(OBJECTIVE, state, rows, made, interpolation)
     # With dead codes in the first layer the penalty is another one; with live ones their part is left out.
-    told = np.concatenate([made + interpolation[:, None] * (rows.windows - made), rows.codes], axis=1)
+    points = np.concatenate([made + interpolation[:, None] * (rows.windows - made), rows.codes], axis=1)
     norms = [
         np.linalg.norm(finite_difference_gradient(x, state.discriminator)[:12])
-        for x in told.astype(np.float64)
+        for x in points.astype(np.float64)
     ]
     assert float(before) == pytest.approx(10 * np.mean((np.array(norms) - 1) ** 2), rel=1e-4)
 
@@ -188,10 +188,10 @@ def test_the_published_networks_have_the_published_sizes():
     assert counts == [87_220 - 400, 245_201]
 
 
-def told_at(block):
-    """Tells the training to end after its `block`-th block."""
-    asked = itertools.count(1)
-    return lambda: next(asked) == block
+def stop_after(block):
+    """Requests a stop of the training after its `block`-th block."""
+    blocks = itertools.count(1)
+    return lambda: next(blocks) == block
 
 
 def assert_equal_arrays(model, other):
@@ -204,7 +204,7 @@ def assert_equal_arrays(model, other):
 def test_a_resumed_training_equals_an_unbroken_one_to_the_last_bit(tmp_path, trained, block):
     path = tmp_path / "state.npz"
     with pytest.raises(Interrupted, match=f"state stored after step {50 * block}"):
-        fit(checkpoint=Checkpoint(path, "cell", 1000, told_at(block)))
+        fit(checkpoint=Checkpoint(path, "cell", 1000, stop_after(block)))
     assert_equal_arrays(fit(checkpoint=Checkpoint(path, "cell", 1000)), trained)
 
 
@@ -293,7 +293,7 @@ def test_models_together_resume_to_the_last_bit(tmp_path, together, block, step)
     path = tmp_path / "state.npz"
     # 120 passes of the two models of 150 windows come before those of the one of 60.
     with pytest.raises(Interrupted, match=f"state stored after step {step}"):
-        fit_together(checkpoint=Checkpoint(path, "cell", 1000, told_at(block)))
+        fit_together(checkpoint=Checkpoint(path, "cell", 1000, stop_after(block)))
     for model, other in zip(fit_together(checkpoint=Checkpoint(path, "cell", 1000)), together, strict=True):
         assert_equal_arrays(model, other)
 

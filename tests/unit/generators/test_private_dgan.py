@@ -55,7 +55,7 @@ def rows(shape, n=12, seed=1):
     return Real(real, codes[0]), Synthetic(synthetic, codes[1], tf.constant(rng.uniform(size=n), tf.float32))
 
 
-def told(window, code, shape):
+def with_code(window, code, shape):
     return tf.concat([tf.cast(window, tf.float64), tf.one_hot(code, shape.codes, dtype=tf.float64)], axis=0)
 
 
@@ -87,14 +87,15 @@ def plain_gradient_of_pair(parameters, shape, real, other):
 
     def loss(double):
         size = shape.steps * shape.values
-        point = told(synthetic + interpolation * (window - synthetic), code, shape)
+        point = with_code(synthetic + interpolation * (window - synthetic), code, shape)
         with tf.GradientTape() as tape:
             tape.watch(point)
             score = plain_score(point, double)
         gradient = tape.gradient(score, point)[:size]
         norm = tf.sqrt(tf.reduce_sum(tf.square(gradient)) + 1e-8)
         scores = [
-            plain_score(told(*own, shape), double) for own in ((window, code), (synthetic, synthetic_code))
+            plain_score(with_code(*own, shape), double)
+            for own in ((window, code), (synthetic, synthetic_code))
         ]
         return scores[1] - scores[0] + 10 * tf.square(norm - 1)
 
@@ -199,8 +200,10 @@ def test_the_generator_learns_from_the_discriminator_as_without_privacy():
     noise = tf.constant(rng.normal(size=(12, *adversaries.noise_shape)), tf.float32)
     codes = tf.one_hot(real.condition, shape.codes)
     plain, _ = steps.step(OBJECTIVE, players, steps.Rows(real.windows, codes), noise, synthetic.interpolation)
-    told_by = players._replace(discriminator=plain.discriminator, discriminator_adam=plain.discriminator_adam)
-    private = adversaries.update_generator(told_by, real.condition, noise)
+    same_discriminator = players._replace(
+        discriminator=plain.discriminator, discriminator_adam=plain.discriminator_adam
+    )
+    private = adversaries.update_generator(same_discriminator, real.condition, noise)
     np.testing.assert_allclose(flat(private.generator), flat(plain.generator), rtol=1e-5, atol=1e-7)
     assert np.abs(flat(private.generator) - flat(players.generator)).max() > 1e-4
     np.testing.assert_array_equal(flat(private.discriminator), flat(plain.discriminator))

@@ -75,14 +75,14 @@ def keras_networks(networks):
     found = {}
     for name, values in networks.items():
         model = keras_timegan.network(
-            name, time=TIME, channels=CHANNELS, hidden=HIDDEN, depth=DEPTH, told=CLASSES
+            name, time=TIME, channels=CHANNELS, hidden=HIDDEN, depth=DEPTH, codes=CLASSES
         )
         keras_timegan.set_weights(model, values)
         found[name] = model
     return found
 
 
-def told(model, x, codes):
+def with_codes(model, x, codes):
     return model(tf.concat([x, tf.repeat(tf.one_hot(codes, CLASSES)[:, None], TIME, axis=1)], axis=2))
 
 
@@ -117,10 +117,12 @@ def test_records_gradients_of_the_embedding_equal_a_loop_over_records():
         with tf.GradientTape() as tape:
             for row in range(rows.start, rows.stop):
                 x, code = windows[row : row + 1], codes[row : row + 1]
-                hidden = told(net["embedder"], x, code)
-                error = tf.reduce_mean((x - told(net["recovery"], hidden, code)) ** 2)
+                hidden = with_codes(net["embedder"], x, code)
+                error = tf.reduce_mean((x - with_codes(net["recovery"], hidden, code)) ** 2)
                 given = tf.constant(hidden.numpy())
-                steps = tf.reduce_mean((given[:, 1:] - told(net["supervisor"], given, code)[:, :-1]) ** 2)
+                steps = tf.reduce_mean(
+                    (given[:, 1:] - with_codes(net["supervisor"], given, code)[:, :-1]) ** 2
+                )
                 loss += weight[row] * 10 * (tf.sqrt(error) + tf.sqrt(steps))
         expected = keras_gradient(tape, loss, [net[name] for name in names])
         assert relative_error(gradients.weighted_sum(tf.one_hot(record, 3)), expected) < 1e-5
@@ -145,7 +147,9 @@ def test_records_gradients_of_the_discriminator_equal_a_loop_over_records():
         with tf.GradientTape(persistent=True) as tape:
             as_real = as_synthetic = 0.0
             for row in (2 * record, 2 * record + 1):
-                kinds = [told(net, sequences[row : row + 1, kind], codes[row : row + 1]) for kind in (0, 1)]
+                kinds = [
+                    with_codes(net, sequences[row : row + 1, kind], codes[row : row + 1]) for kind in (0, 1)
+                ]
                 as_real += tf.reduce_mean(tf.math.softplus(-kinds[0]))
                 as_synthetic += sum(tf.reduce_mean(tf.math.softplus(values)) for values in kinds)
         for gradients, loss in ((of_real, as_real), (of_synthetic, as_synthetic)):
@@ -170,10 +174,11 @@ def test_the_generator_learns_from_the_discriminator_and_the_fixed_supervisor():
     after = adversaries(networks).update_generator(players, tf.constant(codes, tf.int32), noise)
     net = keras_networks(networks)
     with tf.GradientTape() as tape:
-        raw = told(net["generator"], 0.5 * (1 + tf.math.erf(noise / 2**0.5)), codes)
-        synthetic = told(net["supervisor"], raw, codes)
+        raw = with_codes(net["generator"], 0.5 * (1 + tf.math.erf(noise / 2**0.5)), codes)
+        synthetic = with_codes(net["supervisor"], raw, codes)
         loss = sum(
-            tf.reduce_mean(tf.math.softplus(-told(net["discriminator"], x, codes))) for x in (synthetic, raw)
+            tf.reduce_mean(tf.math.softplus(-with_codes(net["discriminator"], x, codes)))
+            for x in (synthetic, raw)
         )
         left = tf.sqrt(tf.reduce_mean((raw[:, 1:] - synthetic[:, :-1]) ** 2, axis=(1, 2)))
         loss += 0.5 * tf.reduce_mean(left)
@@ -227,7 +232,7 @@ def test_the_discriminator_sees_sequences_by_the_released_embedder(monkeypatch):
     unit = np.clip((windows + 3) / 8, 0, 1)
     net = keras_networks({"embedder": embedder})["embedder"]
     records = of_discriminator[1]
-    np.testing.assert_allclose(records.windows, told(net, unit, code), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(records.windows, with_codes(net, unit, code), rtol=1e-5, atol=1e-6)
 
 
 def test_the_ledger_has_both_mechanisms_and_they_compose_to_the_budget():

@@ -241,10 +241,10 @@ def test_joint_steps_are_those_of_plain_keras():
         assert np.abs(found - theirs).mean() < 2e-5, name
 
 
-def told_at(block):
-    """Tells the training to end after its `block`-th block."""
-    asked = itertools.count(1)
-    return lambda: next(asked) == block
+def stop_after(block):
+    """Requests a stop of the training after its `block`-th block."""
+    blocks = itertools.count(1)
+    return lambda: next(blocks) == block
 
 
 def assert_equal_arrays(model, other):
@@ -257,7 +257,7 @@ def assert_equal_arrays(model, other):
 def test_a_resumed_training_equals_an_unbroken_one_to_the_last_bit(tmp_path, trained, block):
     path = tmp_path / "state.npz"
     with pytest.raises(Interrupted, match="state stored after step"):
-        fit(checkpoint=Checkpoint(path, "cell", 1000, told_at(block)))
+        fit(checkpoint=Checkpoint(path, "cell", 1000, stop_after(block)))
     assert_equal_arrays(fit(checkpoint=Checkpoint(path, "cell", 1000)), trained)
 
 
@@ -304,7 +304,7 @@ def test_one_model_together_is_trained_as_by_fit(trained):
 def test_models_together_resume_to_the_last_bit(tmp_path, trained_together, block):
     path = tmp_path / "state.npz"
     with pytest.raises(Interrupted, match="state stored after step"):
-        fit_together(Checkpoint(path, "cell", 1000, told_at(block)))
+        fit_together(Checkpoint(path, "cell", 1000, stop_after(block)))
     for model, unbroken in zip(fit_together(Checkpoint(path, "cell", 1000)), trained_together, strict=True):
         assert_equal_arrays(model, unbroken)
 
