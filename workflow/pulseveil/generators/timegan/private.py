@@ -52,7 +52,7 @@ class Sizes:
     """Sizes of all networks.
 
     time, channels: shape of a window. classes: number of condition codes. hidden: units of each layer and of
-    hidden sequences. depth: GRU layers per network.
+    hidden sequences. depth: GRU layers per network (the supervisor has one fewer).
     """
 
     time: int
