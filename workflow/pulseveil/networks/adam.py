@@ -1,6 +1,6 @@
-"""Adam as a pure function on lists of tensors, and a training's state as named arrays and back.
+"""Adam as a pure function on lists of tensors, and the conversion of a training's state to named arrays.
 
-Source of Adam: Kingma and Ba 2015, arXiv:1412.6980; defaults of Keras.
+Source of Adam: Kingma and Ba 2015, arXiv:1412.6980. Defaults are those of Keras.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 
 class AdamState(NamedTuple):
-    """Steps done (scalar int32) and the averages of gradients and squared gradients, shaped as parameters.
+    """Adam's state: steps done (scalar int32), averages of gradients and of squared gradients.
 
-    Models side by side may each have done other steps: (models) int32, for parameters (models, ...).
+    The averages have the shapes of the parameters. Models side by side may differ in the number of steps:
+    `step` is then (models) int32, for parameters (models, ...).
     """
 
     step: tf.Tensor
@@ -25,7 +26,7 @@ class AdamState(NamedTuple):
 
 
 def start(parameters: Sequence[tf.Tensor]) -> AdamState:
-    """The state before the first step."""
+    """Adam's state before the first step."""
     return AdamState(
         tf.constant(0, tf.int32),
         [tf.zeros_like(value) for value in parameters],
@@ -43,9 +44,20 @@ def update(
     beta2: float = 0.999,
     epsilon: float = 1e-7,
 ) -> tuple[list[tf.Tensor], AdamState]:
-    """Parameters and state after one step along `gradients` (same lengths and shapes as `parameters`)."""
+    """Parameters and state after one step of Adam.
+
+    gradients: shaped as `parameters`. learning_rate: a number, or (models) of models side by side.
+
+    Examples:
+        >>> first, gradient = [tf.constant([1.0, 2.0])], [tf.constant([3.0, -4.0])]
+        >>> moved, state = update(first, gradient, start(first), learning_rate=0.5)
+        >>> moved[0].numpy().round(3).tolist(), int(state.step)
+        ([0.5, 2.5], 1)
+    """
     step = state.step + 1
     done = tf.cast(step, tf.float32)
+    # Both bias corrections in one scalar, as in Keras: epsilon is the "epsilon hat" of Kingma and Ba 2015,
+    # section 2.
     rate = learning_rate * tf.sqrt(1 - beta2**done) / (1 - beta1**done)
     first = [m + (g - m) * (1 - beta1) for m, g in zip(state.first, gradients, strict=True)]
     second = [v + (tf.square(g) - v) * (1 - beta2) for v, g in zip(state.second, gradients, strict=True)]
@@ -57,7 +69,7 @@ def update(
 
 
 def by_model(values: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-    """`values` (models) with the axes that they lack to meet `like` (models, ...); a scalar as it is."""
+    """`values` (models) with axes of size 1, to broadcast over `like` (models, ...); a scalar unchanged."""
     models = len(values.shape)
     return tf.reshape(values, (*values.shape, *[1] * (len(like.shape) - models))) if models else values
 
@@ -66,12 +78,13 @@ State = TypeVar("State")
 
 
 def to_arrays(state: Any) -> dict[str, NDArray[Any]]:
-    """The state as named arrays."""
+    """Arrays of a nested state, named by their position."""
     return {f"state_{i:03d}": np.asarray(value) for i, value in enumerate(tf.nest.flatten(state))}
 
 
 def from_arrays(like: State, arrays: Mapping[str, NDArray[Any]]) -> State:
-    """The state whose `to_arrays` these are; `like` is any state of the same form."""
+    """Nested state from the arrays of `to_arrays`; `like` is any state of the same structure."""
+    # Names hold positions only: the structure comes from the program, never from the file.
     leaves = [tf.constant(arrays[f"state_{i:03d}"]) for i in range(len(tf.nest.flatten(like)))]
     restored: State = tf.nest.pack_sequence_as(like, leaves)
     return restored

@@ -1,4 +1,7 @@
-"""What a private training needs of a generator and a discriminator: their networks and their losses."""
+"""Interface of generator and discriminator for a private training: networks, losses and updates.
+
+Source of adversarial training: Goodfellow et al. 2014, arXiv:1406.2661.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from pulseveil.networks.per_example import Note
 
 
 class Players(NamedTuple):
-    """Both networks' parameters and Adam states."""
+    """Parameters and Adam states of generator and discriminator."""
 
     generator: list[tf.Tensor]
     discriminator: list[tf.Tensor]
@@ -25,30 +28,30 @@ class Players(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """Both networks' parameters after a training."""
+    """Parameters of generator and discriminator after a training."""
 
     generator: list[NDArray[np.float32]]
     discriminator: list[NDArray[np.float32]]
 
 
 def start_players(generator: Sequence[tf.Tensor], discriminator: Sequence[tf.Tensor]) -> Players:
-    """Players before the first step, by their first parameters."""
+    """Players before the first step, with these first parameters."""
     first = [tf.constant(value) for value in generator], [tf.constant(value) for value in discriminator]
     return Players(*first, *(adam.start(parameters) for parameters in first))
 
 
 class Real(NamedTuple):
-    """Real windows (m, ...) and their condition codes (m)."""
+    """Real windows (m, ...) float32 and their condition codes (m) int32."""
 
     windows: tf.Tensor
     condition: tf.Tensor
 
 
 class Synthetic(NamedTuple):
-    """Synthetic windows (m, ...), the condition codes (m) asked for, and weights (m) on [0, 1).
+    """Synthetic windows (m, ...), the condition codes (m) of their synthesis, and weights (m) on [0, 1).
 
-    interpolation: the real window's weight in the mean of a real and a synthetic window at which a gradient
-    penalty is taken (Gulrajani et al. 2017, arXiv:1704.00028, algorithm 1).
+    interpolation: weight of the real window in the mean of a real and a synthetic window, at which a gradient
+    penalty is computed (Gulrajani et al. 2017, arXiv:1704.00028, algorithm 1).
     """
 
     windows: tf.Tensor
@@ -57,43 +60,47 @@ class Synthetic(NamedTuple):
 
 
 class Adversaries(ABC):
-    """A generator and a discriminator with their losses; hashable, and names all that shapes their program.
+    """Generator and discriminator with their losses, for private trainings.
 
-    The discriminator's loss of a row depends on no other row: each loss is one record's, or part of one.
+    Implementations are hashable, and their fields name all that shapes the compiled program. The
+    discriminator's loss of a row must not depend on another row: otherwise no record's gradient is bounded.
     """
 
     @property
     def pairs(self) -> bool:
-        """Whether `real_losses` hold the synthetic windows' losses too, clipped with the record."""
+        """Whether `real_losses` contain the losses of synthetic windows, each clipped with its record."""
         return False
 
     @property
     @abstractmethod
     def noise_shape(self) -> tuple[int, ...]:
-        """Shape of the normal numbers from which one window is synthesized."""
+        """Shape of the standard normal numbers of one synthetic window."""
 
     @abstractmethod
     def start(self, rng: np.random.Generator) -> Players:
-        """The players before the first step."""
+        """Players before the first step."""
 
     @abstractmethod
     def synthesize(self, generator: Parameters, noise: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        """Windows (m, ...) of the generator in training, from normal numbers (m, *noise_shape)."""
+        """Synthetic windows (m, ...) from noise (m, *noise_shape) and condition codes (m)."""
 
     @abstractmethod
     def real_losses(
         self, discriminator: Parameters, real: Real, synthetic: Synthetic, note: Note
     ) -> tf.Tensor:
-        """The discriminator's loss of each real window (m), beside a synthetic one that is not private."""
+        """Loss of the discriminator for each real window (m), beside one synthetic window per real one.
+
+        Only the real windows are private: synthetic windows are functions of what was released.
+        """
 
     def synthetic_losses(self, discriminator: Parameters, synthetic: Synthetic, note: Note) -> tf.Tensor:
-        """The discriminator's loss of each synthetic window (m); never called where `pairs`."""
+        """Loss of the discriminator for each synthetic window (m); not called if `pairs`."""
         raise NotImplementedError
 
     @abstractmethod
     def update_discriminator(self, players: Players, gradients: Sequence[tf.Tensor]) -> Players:
-        """The players after a step of the discriminator along `gradients`."""
+        """Players after a step of the discriminator along `gradients`."""
 
     @abstractmethod
     def update_generator(self, players: Players, condition: tf.Tensor, noise: tf.Tensor) -> Players:
-        """The players after a step of the generator, which sees nothing but the discriminator."""
+        """Players after a step of the generator, which depends on the discriminator and on no real window."""

@@ -1,13 +1,14 @@
 """Layers as pure functions of tensors and parameter lists, with the conventions of Keras.
 
-Every layer tells its `note` where its weights meet the data: `z = a W + b`, where `a` are the rows that meet
-the weights (inputs, patches, tokens) and `z` is the pre-activation (`per_example` makes gradients of single
-records out of that). Parameter lists have Keras' shapes and order, so weights can be moved between this
-module and Keras; `initial` makes them.
+Parameter lists have Keras' shapes and order: weights can be moved between this module and Keras. `initial`
+draws first parameters.
 
-The parameters of several models may come side by side: with an axis of models in front of Keras' shapes. The
-data then have that axis in front of the shapes below too, and each model meets its own (not so in `conv2d`,
-`conv1d_operation`, `max_pool`, `gru` and `batch_moments`). Notes are for single models.
+Each layer notes the rows `a` to which its weights are applied (inputs, patches, tokens), and the
+pre-activation `z = a W + b`. From these notes `per_example` computes per-record gradients.
+
+The parameters of several models may stand side by side, with an axis of models in front of Keras' shapes. The
+data then have that axis too, in front of the shapes below, and each model is applied to its own data (except
+in `conv2d`, `conv1d_operation`, `max_pool`, `gru` and `batch_moments`). Notes are for single models.
 """
 
 from __future__ import annotations
@@ -35,8 +36,12 @@ Drop = Callable[[tf.Tensor, int], tf.Tensor]
 
 
 def affine(a: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
-    """`a W + b` over the last axis: a (..., p), kernel (p, q), bias (q) -> z (..., q), all with models."""
+    """Affine map `a W + b` over the last axis: a (..., p), kernel (p, q), bias (q) -> z (..., q).
+
+    All four may have an axis of models in front.
+    """
     *models, features_in, features_out = kernel.shape
+    # One matrix product over all positions, in place of one per row of a batch.
     z = tf.linalg.matmul(tf.reshape(a, (*models, -1, features_in)), kernel)
     if bias is not None:
         z = z + bias[..., tf.newaxis, :] if models else tf.nn.bias_add(z, bias)
@@ -44,20 +49,33 @@ def affine(a: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None = None) -> tf
 
 
 def dense(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
-    """Dense layer without activation: x (..., p), parameters [kernel (p, q), bias (q)] -> (..., q)."""
+    """Dense layer without activation: x (..., p), parameters [kernel (p, q), bias (q)] -> (..., q).
+
+    Examples:
+        >>> x, kernel, bias = (tf.constant(value) for value in ([[1.0, 2.0]], [[3.0], [4.0]], [5.0]))
+        >>> dense(x, [kernel, bias]).numpy().tolist()
+        [[16.0]]
+    """
     kernel, bias = parameters
     return note(affine(x, kernel, bias), Product((x,), (kernel,), bias))
 
 
 def transposed(u: tf.Tensor, kernel: tf.Tensor, note: Note = unnoted) -> tf.Tensor:
-    """`u W^T`, by which a dense layer hands a gradient back: u (n, q), kernel (p, q) -> (n, p)."""
+    """Backward product `u W^T` of a dense layer: u (n, q), kernel (p, q) -> (n, p).
+
+    A loss that holds a gradient with respect to the input, such as a gradient penalty, needs this product.
+    """
     return note(tf.linalg.matmul(u, kernel, transpose_b=True), TransposedProduct(u, kernel))
 
 
 def patches(x: tf.Tensor, width: int) -> tf.Tensor:
-    """The `width` neighbours of each position, zero outside: x (..., time, c) -> (..., time, width * c).
+    """Patches of `width` neighbours, zero outside: x (..., time, c) -> (..., time, width * c).
 
     Aligned as Keras' padding "same" at stride 1: (width - 1) // 2 zeros before the first position.
+
+    Examples:
+        >>> patches(tf.constant([[1], [2], [3]]), width=2).numpy().tolist()
+        [[1, 2], [2, 3], [3, 0]]
     """
     time = x.shape[-2]
     before = (width - 1) // 2
@@ -66,10 +84,10 @@ def patches(x: tf.Tensor, width: int) -> tf.Tensor:
 
 
 def conv1d(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
-    """Convolution over time, stride 1, padding "same", without activation, as one matrix product.
+    """Convolution over time as one matrix product: stride 1, padding "same", without activation.
 
     x (n, time, c), parameters [kernel (width, c, q), bias (q)] -> (n, time, q). For XLA on a CPU, where
-    TensorFlow's convolution is some twenty times slower than this.
+    TensorFlow's convolution is some twenty times slower.
     """
     kernel, bias = parameters
     *models, width, channels, filters = kernel.shape
@@ -79,18 +97,19 @@ def conv1d(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Ten
 
 
 def conv1d_operation(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
-    """`conv1d` by TensorFlow's convolution, the faster one in a plain graph, before its bias is added.
+    """`conv1d` without its bias by TensorFlow's convolution, which is faster in a plain graph.
 
-    x (n, time, c), parameters as there -> (n, time, q). Who calls adds the bias, together with what follows.
+    x (n, time, c), parameters as in `conv1d` -> (n, time, q). The caller must add the bias.
     """
     kernel, bias = parameters
+    # The bias is noted although it is added later: its gradient is the sum of the signals at z all the same.
     z = tf.nn.conv1d(x, kernel, stride=1, padding="SAME")
     unfold = functools.partial(patches, width=kernel.shape[0])
     return note(z, Product((x,), (kernel,), bias, unfold, one_by_one=True))
 
 
 def conv2d(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
-    """Convolution over two axes, stride 1, padding "same", without activation, as one matrix product.
+    """Convolution over two axes as one matrix product: stride 1, padding "same", without activation.
 
     x (n, height, width, c), parameters [kernel (rows, columns, c, q), bias (q)] -> (n, height, width, q).
     """
@@ -101,7 +120,7 @@ def conv2d(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Ten
         n, height, width, _ = x.shape
         across = patches(tf.reshape(x, (n * height, width, channels)), columns)
         flat = tf.reshape(across, (n, height, width * columns * channels))
-        # Patches of rows: (n, height, rows * width * columns * c), of which each position takes its columns.
+        # A patch of rows has (rows, width, columns * c) values, of which each position takes its own column.
         down = tf.reshape(patches(flat, rows), (n, height, rows, width, columns * channels))
         return tf.reshape(tf.transpose(down, (0, 1, 3, 2, 4)), (n, height, width, rows * columns * channels))
 
@@ -110,48 +129,54 @@ def conv2d(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Ten
 
 
 def fused(chain: Callable[..., Result]) -> Callable[..., Result]:
-    """`chain`, compiled on its own: for chains of elementwise operations inside a plain graph.
+    """Compile a chain of elementwise operations on its own, for use inside a plain graph.
 
-    There each operation walks over the whole array; compiled, forward and backward chain are one walk each.
+    In a plain graph each operation passes over the whole array. Compiled, the forward chain is one pass, and
+    so is the backward chain.
     """
     return cast(Callable[..., Result], tf.function(chain, jit_compile=True, autograph=False))
 
 
 def max_pool(x: tf.Tensor, size: int) -> tf.Tensor:
-    """Maximum of each `size` neighbours: x (n, time, c) -> (n, time // size, c); a rest is cut off.
+    """Maximum over each `size` neighbours: x (n, time, c) -> (n, time // size, c); the remainder is cut off.
 
-    Where values tie, the gradient goes to the first one, as in Keras.
+    Examples:
+        >>> max_pool(tf.constant([[[1], [4], [3], [2], [5]]]), size=2).numpy().ravel().tolist()
+        [4, 3]
     """
+    # `tf.maximum` gives the gradient of a tie to its first argument, as Keras' pooling does.
     kept = x.shape[1] // size * size
     return functools.reduce(tf.maximum, [x[:, offset:kept:size] for offset in range(size)])
 
 
 def lstm(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
-    """LSTM (tanh, sigmoid gates in the order i, f, c, o) from a zero state: all hidden states.
+    """Hidden states of an LSTM from a zero state (tanh, sigmoid gates in the order i, f, c, o).
 
     x (n, time, p), parameters [kernel (p, 4 h), recurrent kernel (h, 4 h), bias (4 h)] -> (n, time, h).
-    The input's part of the gates is computed for all steps outside the recurrence.
     """
     kernel, recurrent_kernel, bias = parameters
+    # Outside the recurrence: the inputs of all steps are one product.
     z = affine(x, kernel, bias)
     before = tuple(range(len(z.shape) - 2))
     time, features = len(before), len(before) + 1
     hidden = recurrence.lstm(tf.transpose(z, (time, *before, features)), recurrent_kernel)
     hidden = tf.transpose(hidden, (*(axis + 1 for axis in before), 0, features))
+    # The signal at z is that at the gates: it serves both kernels and the bias, as one product of two inputs.
     note(z, Product((x, _previous(hidden)), (kernel, recurrent_kernel), bias))
     return hidden
 
 
 def gru(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
-    """GRU (tanh, sigmoid gates in the order update, reset, candidate) from a zero state: all hidden states.
+    """Hidden states of a GRU from a zero state (tanh, sigmoid gates in the order update, reset, candidate).
 
     x (n, time, p), parameters [kernel (p, 3 h), recurrent kernel (h, 3 h), bias (3 h), recurrent bias (3 h)]
-    -> (n, time, h). The reset gate acts on the recurrent product and its bias (Keras' `reset_after`; Keras
-    stacks the two biases).
+    -> (n, time, h). The reset gate acts on the recurrent product and its bias (Keras' `reset_after`, where
+    the two biases are stacked).
     """
     kernel, recurrent_kernel, bias, recurrent_bias = parameters
     z = affine(x, kernel, bias)
-    # The signal at the recurrent product is that at its bias, step by step.
+    # The recurrent product has no tensor outside the loop that could be noted. Its bias, repeated for each
+    # row and step, has the same signal.
     offset = tf.zeros_like(z) + recurrent_bias
     hidden = recurrence.gru(tf.transpose(z, (1, 2, 0)), tf.transpose(offset, (1, 2, 0)), recurrent_kernel)
     hidden = tf.transpose(hidden, (2, 0, 1))
@@ -161,7 +186,11 @@ def gru(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor
 
 
 def batch_moments(x: tf.Tensor, row_weight: tf.Tensor, note: Note = unnoted) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean (c) and variance (c) of the rows with weight 1: x (n, ..., c), row_weight (n) of 0 and 1."""
+    """Mean (c) and variance (c) over the rows with weight 1: x (n, ..., c), row_weight (n) of 0 and 1.
+
+    Raises:
+        InputError: `note` is that of `record_gradients`, as the moments mix records.
+    """
     axes = tuple(range(len(x.shape) - 1))
     weight = tf.reshape(row_weight, (-1, *(1 for _ in x.shape[1:])))
     positions = math.prod(x.shape[1:-1])
@@ -180,12 +209,14 @@ def batch_norm(
     note: Note = unnoted,
     epsilon: float = 1e-3,
 ) -> tf.Tensor:
-    """Normalise each of the last axis' c features by `mean` (c) and `variance` (c); parameters [gamma, beta].
+    """Batch normalisation of x (n, ..., c) by mean (c) and variance (c), parameters [gamma (c), beta (c)].
 
-    In training these are `batch_moments`, afterwards the running statistics (`running_moments`).
+    Mean and variance are `batch_moments` in training, and the averages of `running_moments` afterwards.
+    Source: Ioffe and Szegedy 2015, arXiv:1502.03167.
     """
     gamma, beta, mean, variance = (_by_feature(value, x) for value in (*parameters, mean, variance))
     unit = tf.math.rsqrt(variance + epsilon)
+    # One factor and one offset per feature: the normalised values are computed only if they are noted.
     scale = gamma * unit
     z = x * scale + (beta - mean * scale)
     return note(z, ScaleAndShift((x - mean) * unit, gamma, beta))
@@ -194,7 +225,7 @@ def batch_norm(
 def running_moments(
     running: tuple[tf.Tensor, tf.Tensor], batch: tuple[tf.Tensor, tf.Tensor], momentum: float = 0.99
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Exponential average of batch mean and variance, both (c)."""
+    """Exponential averages of batch mean and variance, all (c), after one more batch."""
     mean, variance = (old * momentum + new * (1 - momentum) for old, new in zip(running, batch, strict=True))
     return mean, variance
 
@@ -202,7 +233,10 @@ def running_moments(
 def layer_norm(
     x: tf.Tensor, parameters: Parameters, note: Note = unnoted, epsilon: float = 1e-6
 ) -> tf.Tensor:
-    """Normalise over the last axis: x (..., c), parameters [gamma (c), beta (c)] -> (..., c)."""
+    """Layer normalisation over the last axis: x (..., c), parameters [gamma (c), beta (c)] -> (..., c).
+
+    Source: Ba, Kiros and Hinton 2016, arXiv:1607.06450.
+    """
     gamma, beta = (_by_feature(value, x) for value in parameters)
     centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
     variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
@@ -220,6 +254,8 @@ def self_attention(
 
     Parameters: [kernel (c, heads, size), bias (heads, size)] of query, key and value, then
     [kernel (heads, size, c), bias (c)] of the output. `drop` acts on the attention weights.
+
+    Source: Vaswani et al. 2017, arXiv:1706.03762.
     """
     *models, heads, size = parameters[1].shape
     *rows, features = _sizes(x)
@@ -240,38 +276,39 @@ def self_attention(
 
 
 def embedding(codes: tf.Tensor, table: tf.Tensor, note: Note = unnoted) -> tf.Tensor:
-    """Rows of `table (k, c)` for `codes (...)` of 0..k-1 -> (..., c)."""
+    """Embedding of codes (...) in 0..k-1 by the rows of table (k, c) -> (..., c)."""
     *models, depth, _ = table.shape
+    # Noted as a product of one-hot codes and the table, which serves the gradients alone.
     unfold = functools.partial(tf.one_hot, depth=depth)
     return note(tf.gather(table, codes, batch_dims=len(models)), Product((codes,), (table,), unfold=unfold))
 
 
 def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
-    """Set each value to zero with probability `rate` and scale the others by 1 / (1 - rate).
+    """Dropout: set each value to zero with probability `rate`, and scale the others by 1 / (1 - rate).
 
-    `seed` int32 decides which: (2) for all values, or (n, 2) for n equal parts of the first axis (the rows of
-    a batch). The same seed and static shape drop the same values.
+    seed: (2) int32 for all values, or (n, 2) int32 for n equal parts of the first axis (the rows of a batch).
+    An equal seed and static shape drop the same values.
     """
     return tf.where(draws.happens(rate, x.shape, seed), tf.zeros_like(x), x / (1 - rate))
 
 
 def dropping(rate: float, seed: tf.Tensor) -> Drop:
-    """The dropout of one training step, whose layers are told apart by their numbers; see `dropout`."""
-    return lambda x, place: dropout(x, rate, draws.child_seed(seed, place))
+    """Dropout of one training step, as a function of values and the layer's number; see `dropout`."""
+    return lambda x, layer: dropout(x, rate, draws.child_seed(seed, layer))
 
 
-def keeping(x: tf.Tensor, place: int) -> tf.Tensor:
-    """No dropout: for scoring."""
+def keeping(x: tf.Tensor, layer: int) -> tf.Tensor:
+    """Keep all values: no dropout, for scoring."""
     return x
 
 
 def _previous(states: tf.Tensor) -> tf.Tensor:
-    """Each step's predecessor, zero before the first: states (..., time, h)."""
+    """States of the previous steps, zero before the first: (..., time, h), as the result."""
     return tf.pad(states[..., :-1, :], (*[(0, 0)] * (len(states.shape) - 2), (1, 0), (0, 0)))
 
 
 def _by_feature(value: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-    """`value` (models, c) with the axes that it lacks to meet x (models, ..., c)."""
+    """`value` (models, c) with axes of size 1, so that it broadcasts over x (models, ..., c)."""
     *models, features = value.shape
     return (
         tf.reshape(value, (*models, *[1] * (len(x.shape) - len(models) - 1), features)) if models else value
@@ -279,13 +316,13 @@ def _by_feature(value: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
 
 
 def _heads_and_tokens(x: tf.Tensor) -> tf.Tensor:
-    """(..., tokens, heads, size) -> (..., heads, tokens, size), and back."""
+    """Swap tokens and heads: (..., tokens, heads, size) -> (..., heads, tokens, size), and back."""
     rank = len(x.shape)
     return tf.transpose(x, (*range(rank - 3), rank - 2, rank - 3, rank - 1))
 
 
 def _sizes(x: tf.Tensor) -> tuple[int | tf.Tensor, ...]:
-    """Shape of `x`, static where it is known."""
+    """Shape of `x`: a number for each static size, otherwise a tensor."""
     if x.shape.is_fully_defined():
         return tuple(x.shape)
     dynamic = tf.shape(x)

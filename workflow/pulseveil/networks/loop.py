@@ -1,9 +1,8 @@
-"""The loop of a training without noise: blocks of steps, models side by side, messages, checkpoints.
+"""Loop of a training without noise: blocks of steps, models side by side, messages, checkpoints.
 
-A block is the number of steps that one call of a compiled program runs; the random numbers of a block are
-drawn before the call, keyed by the block. So a training that is interrupted between two blocks ends in the
-same bits as an unbroken one. Private trainings go on by `privacy.resume` instead: a step that is run twice
-costs them epsilon.
+A block is the steps of one call of a compiled program. The random numbers of a block are drawn before the
+call, keyed by the block. A training that is interrupted between two blocks therefore ends in the same bits as
+an unbroken one. Private trainings use `privacy.resume` instead, as a step that runs twice costs them epsilon.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ logger = logging.getLogger(__name__)
 
 State = TypeVar("State")
 Losses = Mapping[str, tf.Tensor]
-"""Mean losses of a block by name: scalars, or (models) of models side by side."""
+"""Mean losses of a block by name: scalars, or (models) for models side by side."""
 
 _SECONDS_BETWEEN_MESSAGES = 10.0
 
 
 class Block(NamedTuple):
-    """The steps `first` to `last` - 1 of a phase that has `steps` of them.
+    """Block of steps `first` to `last` - 1, in a phase of `steps` steps.
 
-    key: the state that the block trains. number: index of the block in its phase, from 0.
+    key: of the state that the block trains. number: index of the block in its phase, from 0.
     """
 
     key: str
@@ -44,12 +43,13 @@ class Block(NamedTuple):
 
 
 def blocks(keys: Iterable[str], phases: Mapping[str, int], size: int) -> list[Block]:
-    """All blocks of at most `size` steps in order: key by key, phase by phase.
+    """Blocks of at most `size` steps in order: key by key, phase by phase.
 
-    phases: the steps of each phase by the phase's name.
+    phases: number of steps by the name of each phase.
 
-    >>> [(block.phase, block.first, block.last) for block in blocks(["a"], {"step": 5}, 2)]
-    [('step', 0, 2), ('step', 2, 4), ('step', 4, 5)]
+    Examples:
+        >>> [(block.phase, block.first, block.last) for block in blocks(["a"], {"step": 5}, 2)]
+        [('step', 0, 2), ('step', 2, 4), ('step', 4, 5)]
     """
     return [
         Block(key, phase, number, first, min(first + size, steps), steps)
@@ -66,13 +66,20 @@ def train(
     advance: Callable[[Block, State], tuple[State, Losses]],
     checkpoint: Checkpoint | None,
 ) -> dict[str, State]:
-    """The states by key after all blocks of `order`; goes on after the last block that `checkpoint` holds.
+    """Train all blocks of `order`, from the last block that `checkpoint` holds.
 
-    title: begins each message. advance: the state after a block, and the losses of the block.
+    Args:
+        title: first word of each message.
+        states: states before the first step, by key.
+        advance: from a block and the state before it to the state after the block and its losses.
+
+    Returns:
+        The states after all blocks, by key.
 
     Raises:
-        Interrupted: `checkpoint` was asked to stop; the states are stored.
+        Interrupted: a stop was requested; `checkpoint` holds the states.
     """
+    # Stored steps count over all blocks: one number then says which blocks are done.
     ends = list(accumulate(block.last - block.first for block in order))
     done, trained = _restored(states, ends, checkpoint)
     if done:
@@ -98,10 +105,10 @@ def repeat(
     count: tf.Tensor | int,
     losses: tf.Tensor,
 ) -> tuple[State, tf.Tensor]:
-    """State and mean losses after `count` calls of `step(state, *inputs of a step)`, in a compiled program.
+    """State and mean losses after `count` calls of `step(state, *inputs of a step)`, for compiled programs.
 
-    inputs: each (steps, ...), of which the first `count` are used: a shorter last block then needs no second
-    compilation. losses: zeros, shaped as the losses of a step.
+    inputs: tensors (steps, ...), of which the first `count` steps are used. A shorter last block needs no
+    second compilation. losses: zeros in the shape of a step's losses.
     """
 
     def body(i: tf.Tensor, state: State, total: tf.Tensor) -> tuple[tf.Tensor, State, tf.Tensor]:
@@ -113,10 +120,14 @@ def repeat(
 
 
 def side_by_side(models: Sequence[State], axis: int = 0) -> State:
-    """Nested tensors of several models as one, with a new axis of models; a single model's as they are.
+    """Join the nested tensors of several models along a new axis; those of a single model stay as they are.
 
-    A single model has no such axis: its products are plain ones, which XLA compiles to quicker code.
+    Examples:
+        >>> joined = side_by_side([tf.constant([1, 2]), tf.constant([3, 4])])
+        >>> joined.numpy().tolist(), [own.numpy().tolist() for own in each(joined, models=2)]
+        ([[1, 2], [3, 4]], [[1, 2], [3, 4]])
     """
+    # Without the axis, products are plain and not batched: XLA compiles plain ones to quicker code.
     if len(models) == 1:
         return models[0]
     joined: State = tf.nest.map_structure(lambda *own: tf.stack(own, axis), *models)
@@ -124,7 +135,7 @@ def side_by_side(models: Sequence[State], axis: int = 0) -> State:
 
 
 def each(joined: State, models: int) -> list[State]:
-    """The nested tensors of each of `models`, from their `side_by_side` along the first axis."""
+    """Split the nested tensors of `side_by_side`, joined along the first axis, by their `models`."""
     if models == 1:
         return [joined]
     return [tf.nest.map_structure(lambda values, i=i: values[i], joined) for i in range(models)]
@@ -133,17 +144,17 @@ def each(joined: State, models: int) -> list[State]:
 def _restored(
     states: Mapping[str, State], ends: Sequence[int], checkpoint: Checkpoint | None
 ) -> tuple[int, dict[str, State]]:
-    """Steps done in all, and the states after them."""
+    """Number of steps done over all blocks, and the states after these steps."""
     stored = checkpoint.load() if checkpoint is not None else None
     first = dict(states)
-    # A state of another form, or from within a block, was stored by an older program: it starts over.
+    # An older program stored a state of another structure, or one within a block: the training starts over.
     if stored is None or stored.step not in ends or len(stored.arrays) != len(tf.nest.flatten(first)):
         return 0, first
     return stored.step, from_arrays(first, stored.arrays)
 
 
 def _report(title: str, block: Block, losses: Losses) -> None:
-    """Log the mean losses of a block, one line per model."""
+    """Log the mean losses of a block, one message per model."""
     by_model = {name: values.numpy().reshape(-1) for name, values in losses.items()}
     models = max((len(values) for values in by_model.values()), default=1)
     for model in range(models):

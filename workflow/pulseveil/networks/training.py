@@ -1,7 +1,7 @@
-"""Training of classifiers with two outputs: many steps in one compiled program.
+"""Training of classifiers with two outputs, without noise: many steps in one compiled program.
 
-A program belongs to a network, a batch size and a learning rate. Rows, labels, order of the rows and seeds
-come in as tensors, so that all folds and seeds of a process share one compilation.
+There is one program per network, batch size and learning rate. Rows, labels, order of the rows and seeds are
+tensors, so that all folds and seeds of a process share one compilation.
 """
 
 from __future__ import annotations
@@ -32,37 +32,36 @@ _BLOCK_STEPS = 50
 
 
 class Weights(NamedTuple):
-    """What a network learns by gradients, and what it keeps count of (running statistics)."""
+    """Weights of a network: parameters, which gradients change, and running statistics."""
 
     parameters: Tensors
     statistics: Tensors
 
 
 class Network(Hashable, Protocol):
-    """A classifier of x (n, signals, bins) with two logits: not stress, stress.
+    """Classifier of x (n, signals, bins) float32 with two logits: not stress, stress.
 
-    Networks are hashable and name all that shapes their program. `compiles_step`: whether the whole step is
-    compiled by XLA, or stays a plain graph in which the network compiles parts of its own.
+    Networks are hashable, with fields that name all that shapes the compiled program.
     """
 
     @property
     def signals(self) -> int:
-        """Signals of a window."""
+        """Number of signals per window."""
         ...
 
     @property
     def bins(self) -> int:
-        """Bins of a signal's spectrum."""
+        """Number of bins per spectrum."""
         ...
 
     @property
     def dropout(self) -> float:
-        """Share of values that each dropout sets to zero."""
+        """Share of values that each dropout layer sets to zero."""
         ...
 
     @property
     def compiles_step(self) -> bool:
-        """Whether XLA compiles the whole step."""
+        """Whether XLA compiles the whole step; otherwise a plain graph, parts of which may be compiled."""
         ...
 
     def start(self, rng: np.random.Generator) -> Weights:
@@ -72,9 +71,10 @@ class Network(Hashable, Protocol):
     def train_logits(
         self, weights: Weights, x: tf.Tensor, present: tf.Tensor, drop: Drop, note: Note = unnoted
     ) -> tuple[tf.Tensor, Tensors]:
-        """Logits (n, 2) of a training batch, and the next statistics; rows with present (n) 0 are padding.
+        """Logits (n, 2) of a training batch, and the next statistics.
 
-        `note` hears of every product with a weight, for gradients of single records.
+        Rows with present (n) 0 are padding. Every use of a parameter is noted by `note`, for per-record
+        gradients.
         """
         ...
 
@@ -84,7 +84,7 @@ class Network(Hashable, Protocol):
 
 
 class Examples(NamedTuple):
-    """x (n, signals, bins) float32, target (n, 2) one-hot float32, weight (n) float32."""
+    """Training rows: x (n, signals, bins) float32, target (n, 2) one-hot float32, weight (n) float32."""
 
     x: tf.Tensor
     target: tf.Tensor
@@ -92,7 +92,7 @@ class Examples(NamedTuple):
 
 
 class State(NamedTuple):
-    """A training between two steps."""
+    """State of a training between two steps."""
 
     weights: Weights
     moments: adam.AdamState
@@ -112,13 +112,20 @@ def fit(
     stream: Stream,
     checkpoint: Checkpoint | None = None,
 ) -> Weights:
-    """Trained weights of a network, from x (n, signals, bins) and stress (n), which must hold both classes.
+    """Train a network from fresh weights, or from the state that `checkpoint` holds.
 
-    Goes on from `checkpoint` where it holds a state: order and dropout are keyed by the step.
+    Args:
+        x: (n, signals, bins) float32.
+        stress: (n) bool, with both classes.
+        stream: decides first weights, order of the rows and dropout.
+
+    Raises:
+        Interrupted: a stop was requested; `checkpoint` holds the state.
     """
     started = time.monotonic()
     rng = randomness.generator(randomness.child(stream, "initial"))
     weights = tf.nest.map_structure(tf.constant, network.start(rng))
+    # The order of all epochs is drawn at once: a resumed training goes on in the same order.
     order = batches(randomness.generator(randomness.child(stream, "order")), len(x), batch_size, epochs)
     seed = tf.constant(randomness.stateless_seed(randomness.child(stream, "dropout")))
     examples = Examples(
@@ -142,8 +149,12 @@ def fit(
 def probabilities(
     network: Network, weights: Weights, x: NDArray[np.float32], batch_size: int
 ) -> NDArray[np.float32]:
-    """Sigmoid outputs (n, 2) of the trained network for x (n, signals, bins)."""
+    """Outputs (n, 2) in [0, 1] of the trained network for x (n, signals, bins): not stress, stress.
+
+    Each output is a sigmoid of its own, as published: the two need not add up to 1.
+    """
     score = scorer(network)
+    # The last batch is padded with zeros: batches of one shape are traced once.
     padded = np.zeros((-(-len(x) // batch_size), batch_size, *x.shape[1:]), np.float32)
     padded.reshape(-1, *x.shape[1:])[: len(x)] = x
     outputs = [score(weights, tf.constant(batch)).numpy() for batch in padded]
@@ -151,7 +162,13 @@ def probabilities(
 
 
 def batches(rng: np.random.Generator, rows: int, batch_size: int, epochs: int) -> NDArray[np.int32]:
-    """Row numbers (steps, batch_size): each epoch a fresh permutation, its last batch filled with ABSENT."""
+    """Row numbers (steps, batch_size) int32: one permutation per epoch, padded with ABSENT at its end.
+
+    Examples:
+        >>> order = batches(np.random.default_rng(0), rows=3, batch_size=2, epochs=1)
+        >>> order.shape, sorted(order.ravel().tolist())
+        ((2, 2), [-1, 0, 1, 2])
+    """
     steps = -(-rows // batch_size)
     order = np.full((epochs, steps * batch_size), ABSENT, np.int32)
     order[:, :rows] = rng.permuted(np.tile(np.arange(rows, dtype=np.int32), (epochs, 1)), axis=1)
@@ -159,14 +176,19 @@ def batches(rng: np.random.Generator, rows: int, batch_size: int, epochs: int) -
 
 
 def class_weights(stress: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Weights (n) under which both classes count alike: 1 without stress, n0 / n1 with stress."""
+    """Weights (n) float32 that balance the classes: 1 without stress, n0 / n1 with stress.
+
+    Examples:
+        >>> class_weights(np.array([True, False, False])).tolist()
+        [2.0, 1.0, 1.0]
+    """
     ratio = np.count_nonzero(~stress) / np.count_nonzero(stress)
     return np.where(stress, ratio, 1).astype(np.float32)
 
 
 @lru_cache(maxsize=16)
 def program(network: Network, batch_size: int, learning_rate: float) -> Program:
-    """`(state, examples, order (steps, batch_size), seed) -> (state, mean loss)`."""
+    """Program `(state, examples, order (steps, batch_size), seed (2)) -> (state, mean loss)`."""
 
     def step(state: State, batch: Examples, present: tf.Tensor, seed: tf.Tensor) -> tuple[State, tf.Tensor]:
         drop = layers.dropping(network.dropout, seed)
@@ -185,9 +207,11 @@ def program(network: Network, batch_size: int, learning_rate: float) -> Program:
 
     def run(state: State, examples: Examples, order: tf.Tensor, seed: tf.Tensor) -> tuple[State, tf.Tensor]:
         def on_rows(state: State, numbers: tf.Tensor) -> tuple[State, tf.Tensor]:
+            # Padding reads row 0, and `present` keeps it out of losses and statistics.
             batch = Examples(*(tf.gather(values, tf.maximum(numbers, 0)) for values in examples))
             batch = batch._replace(x=tf.ensure_shape(batch.x, shape))
             present = tf.cast(numbers != ABSENT, tf.float32)
+            # Keyed by the state's own step, which counts over blocks and resumptions.
             result: tuple[State, tf.Tensor] = compiled_step(
                 state, batch, present, draws.child_seed(seed, state.moments.step)
             )
@@ -200,7 +224,7 @@ def program(network: Network, batch_size: int, learning_rate: float) -> Program:
 
 @lru_cache(maxsize=16)
 def scorer(network: Network) -> Callable[[Weights, tf.Tensor], tf.Tensor]:
-    """`(weights, x (n, signals, bins)) -> sigmoid outputs (n, 2)`, compiled once for each n."""
+    """Graph `(weights, x (n, signals, bins)) -> sigmoid outputs (n, 2)`, traced once per n."""
 
     def score(weights: Weights, x: tf.Tensor) -> tf.Tensor:
         return tf.sigmoid(network.score_logits(weights, x))
@@ -209,7 +233,7 @@ def scorer(network: Network) -> Callable[[Weights, tf.Tensor], tf.Tensor]:
 
 
 def loss(logits: tf.Tensor, batch: Examples, present: tf.Tensor) -> tf.Tensor:
-    """Weighted binary cross-entropy, averaged over the two outputs and the rows that are present (n)."""
+    """Weighted binary cross-entropy, averaged over the two outputs and the rows with present (n) 1."""
     return tf.reduce_sum(present * row_losses(logits, batch)) / tf.reduce_sum(present)
 
 
@@ -220,7 +244,7 @@ def row_losses(logits: tf.Tensor, batch: Examples) -> tf.Tensor:
 
 
 def _signature(network: Network, batch_size: int) -> tuple[Any, ...]:
-    """Tensor shapes of a program: any number of rows and steps."""
+    """Shapes of a program's arguments: any number of rows and steps, so that folds share one program."""
     weights = network.start(np.random.default_rng(0))
     state = State(weights, adam.start(weights.parameters))
     spec = tf.TensorSpec
