@@ -1,9 +1,12 @@
-"""DP-SGD of a GAN's discriminator; its generator sees nothing but that discriminator.
+"""DP-SGD of a GAN's discriminator; the generator learns from the discriminator alone.
 
-A step adds the noised sum of clipped gradients of real records, divided by the expected batch, to the mean
-clipped gradient of synthetic windows. Those need no noise: they, and their labels from public shares, are
-functions of what has been released. `Adversaries` that pair each real window with a synthetic one have both
-in the record, and the noised sum alone. Networks and losses are theirs.
+A step noises the sum of the clipped gradients of real records, and divides it by the expected batch. To that
+it adds the mean clipped gradient of synthetic windows. Synthetic windows need no noise: with their condition
+codes from public shares, they are functions of what was released. `Adversaries` that pair each real window
+with a synthetic one have both in the record's clip, and the noised sum is the whole gradient.
+
+Sources: Abadi et al. 2016, arXiv:1607.00133 (DP-SGD); Xie et al. 2018, arXiv:1802.06739 (noise on the
+discriminator alone).
 """
 
 from __future__ import annotations
@@ -32,17 +35,20 @@ from pulseveil.privacy.resume import BLOCK_STEPS, Advance, Course, Resumable, de
 
 logger = logging.getLogger(__name__)
 
-# Rows that pass through the discriminator at once (see `clipping.in_passes`): fewer than in a detector, where
+# Windows of one pass through the discriminator (see `clipping.in_passes`): fewer than in a detector, whose
 # records have fewer positions (tests/benchmarks/private.py).
 ROWS_A_PASS = 16
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that is public of a private training.
+    """Public settings of a private training.
 
-    windows_each: windows drawn of each record in a step. fakes: synthetic windows of a step, labelled by
-    public `shares` of the conditions. discriminator_steps: for each step of the generator.
+    Args:
+        windows_each: number of windows drawn from each record per step.
+        fakes: number of synthetic windows per step. It is fixed: the number of drawn records is private.
+        discriminator_steps: number of steps of the discriminator per step of the generator.
+        shares: public shares of the condition codes among the synthetic windows.
     """
 
     adversaries: Adversaries
@@ -54,7 +60,7 @@ class Recipe:
 
 
 class State(NamedTuple):
-    """A training between two steps; `noised` counts the steps whose sum got noise."""
+    """State of a training between two steps; `noised` counts the steps whose sum got noise."""
 
     players: Players
     noised: tf.Tensor
@@ -63,10 +69,12 @@ class State(NamedTuple):
 class Batches(NamedTuple):
     """Inputs of a number of steps.
 
-    rows (steps, capacity, windows_each) int32: real windows of each record, NOBODY where there is none;
-    noise_seeds (steps, 2) int32; codes (steps, 2, fakes) int32 and latent (steps, 2, fakes, ...) float32
-    of synthetic windows, first for the discriminator and then for the generator; interpolation (steps, fakes)
-    on [0, 1) of the former (see `Synthetic`).
+    Args:
+        rows: (steps, capacity, windows_each) int32, real windows of each record, NOBODY in free slots.
+        noise_seeds: (steps, 2) int32.
+        codes: (steps, 2, fakes) int32, conditions of the synthetic windows of discriminator and generator.
+        latent: (steps, 2, fakes, *noise_shape) float32, normal numbers of the same synthetic windows.
+        interpolation: (steps, fakes) float32 on [0, 1), for the discriminator (see `Synthetic`).
     """
 
     rows: tf.Tensor
@@ -77,7 +85,7 @@ class Batches(NamedTuple):
 
 
 class Scales(NamedTuple):
-    """Scalars of a step: clip norm, the noise's standard deviation, divisor of the sum."""
+    """Scalars of a step: clip norm, standard deviation of the noise, divisor of the sum."""
 
     clip_norm: tf.Tensor
     noise_deviation: tf.Tensor
@@ -90,24 +98,44 @@ Program = Callable[[State, Real, Batches, Scales, tf.Tensor, tf.Tensor], State]
 def fit(
     recipe: Recipe, records: Records, noise: Noise, stream: Stream, checkpoint: Checkpoint | None
 ) -> tuple[Trained, int]:
-    """Both networks' parameters, and how many steps were noised, lost ones included.
+    """Train a GAN privately; an interrupted training goes on as `resume` says.
 
-    `stream` decides first parameters and synthetic windows, which need no secret; which real windows take
-    part, and the noise, come from `noise`. Nothing of a step is logged. See
-    `resume` for how an interrupted training goes on.
+    Args:
+        noise: source of the draws of real windows, and of the noise.
+        stream: decides first parameters and synthetic windows, which need no secret.
+
+    Returns:
+        The parameters of both networks, and the number of noised steps, lost ones included.
+
+    Raises:
+        InputError: a layer of the discriminator mixes records.
+        Interrupted: a stop was requested; `checkpoint` holds the state.
+
+    Guarantee:
+        The parameters of both networks after all steps, and every state before, are the output of
+        `recipe.mechanism`, at its unit and for zero-out neighbours: epsilon is that of `privacy.accounting`
+        for it. The generator is post-processing. Assumed are secret noise, one key for one training, a
+        `recipe` without values of the data, `records` whose windows depend on no other record, and a
+        discriminator whose loss of a window depends on no other window. Not covered are the number of
+        records, which is public, raw seconds that several windows share at unit window, the time that the
+        training takes, and float32 rounding.
     """
     first = recipe.adversaries.start(generator(child(stream, "parameters")))
-    secret = fingerprint(recipe, records, first)
+    # As secret as the data, of which it is a hash without noise: it must never be logged or stored.
+    own_fingerprint = fingerprint(recipe, records, first)
     data = Real(tf.constant(records.windows), tf.constant(records.condition))
     run, steps = program(recipe.adversaries, recipe.discriminator_steps), recipe.mechanism.steps
 
     def begin(attempt: int) -> Advance[State]:
-        draws = _draws(recipe, records, noise, secret, attempt)
+        draws = _draws(recipe, records, noise, own_fingerprint, attempt)
 
         def advance(state: State, first: int, last: int) -> State:
+            # Inputs of the whole block, whatever its steps: a shorter last block shares the compilation, and
+            # a resumed one gets the synthetic windows of an unbroken training.
             block = first // BLOCK_STEPS
             bounds = (tf.constant(step - block * BLOCK_STEPS) for step in (first, last))
             after = run(state, data, _batches(recipe, draws, stream, block), scales(recipe), *bounds)
+            # The message names the step alone: losses, gradients and drawn windows are not noised.
             logger.info("private step %d of %d", last, steps)
             return after
 
@@ -115,7 +143,7 @@ def fit(
 
     start = State(first, tf.constant(0))
     course = Course(start, partial(from_arrays, start), to_arrays, begin)
-    state, lost = Resumable(recipe.mechanism, secret, noise, checkpoint).train(course)
+    state, lost = Resumable(recipe.mechanism, own_fingerprint, noise, checkpoint).train(course)
     networks = (state.players.generator, state.players.discriminator)
     trained = Trained(*([value.numpy() for value in network] for network in networks))
     return trained, int(state.noised) + lost
@@ -123,9 +151,10 @@ def fit(
 
 @lru_cache(maxsize=16)
 def program(adversaries: Adversaries, discriminator_steps: int) -> Program:
-    """Compiled `(state, data, batches, scales, first, last) -> state` after steps first..last-1 of `batches`.
+    """Compiled program `(state, data, batches, scales, first, last) -> state`.
 
-    Folds, seeds and epsilons of equal sizes share one compilation.
+    It runs the steps first .. last - 1 of `batches`. Folds, seeds and epsilons of equal sizes share one
+    compilation.
     """
 
     @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
@@ -150,9 +179,16 @@ def step(
     batch: Batches,
     scales: Scales,
 ) -> State:
-    """One step of the discriminator and, after each `discriminator_steps` of them, one of the generator.
+    """State after one step of the discriminator and, every `discriminator_steps` steps, one of the generator.
 
-    `batch` holds the inputs of this step alone.
+    batch: inputs of this step alone, without the axis of steps.
+
+    Guarantee:
+        Real windows enter the state through `add_noise` alone: given the state before, the step is one
+        Gaussian mechanism on the sum of `clipped_gradients`, at the unit of the records in `batch.rows` and
+        for zero-out neighbours. Assumed are a secret noise seed that serves this step alone, draws of
+        `batch.rows` as the mechanism says, `scales` of the recipe, and a loss of a window that depends on no
+        other window. With a deviation of 0 nothing is protected, and the step is not counted in `noised`.
     """
     players = state.players
     windows = adversaries.synthesize(players.generator, batch.latent[0], batch.codes[0])
@@ -161,8 +197,8 @@ def step(
 
     def of_real(numbers: tf.Tensor, note: Note) -> tf.Tensor:
         real = Real(*(tf.gather(values, numbers) for values in data))
-        # A window is paired by its own number, whoever else is drawn: paired by its position in the draw,
-        # one record would change the losses of others, and the sum would have no bounded sensitivity.
+        # A window is paired by its own number, whoever else is drawn. Paired by its position in the draw, one
+        # record would change the losses of others, and the sum would have no bounded sensitivity.
         beside = Synthetic(*(tf.gather(values, numbers % count) for values in synthetic))
         return adversaries.real_losses(players.discriminator, real, beside, note)
 
@@ -172,14 +208,16 @@ def step(
 
     sums = clipped_gradients(of_real, players.discriminator, batch.rows, scales.clip_norm)
     noised, noised_steps = add_noise(sums, batch.noise_seeds, scales.noise_deviation)
+    # By the expected batch: the drawn number of records is private.
     gradients = [value / scales.divisor for value in noised]
     if not adversaries.pairs:
         each = tf.range(count)[:, tf.newaxis]
-        # Clipped as well, though nothing asks for it: else the real windows would count for less.
+        # Privacy does not need this clip. Without it, synthetic windows would outweigh the clipped real ones.
         of_fakes = clipped_gradients(of_synthetic, players.discriminator, each, scales.clip_norm)
-        # Half each, as in the mean over a batch of as many real as synthetic windows.
+        # Half and half, as in the mean over a batch of as many real as synthetic windows.
         gradients = [(r + f / count) / 2 for r, f in zip(gradients, of_fakes, strict=True)]
     players = adversaries.update_discriminator(players, gradients)
+    # Adam's count is in the state: the turns of the generator stay in step over blocks and resumptions.
     turn = tf.equal(players.discriminator_adam.step % discriminator_steps, 0)
     players = tf.cond(
         turn,
@@ -195,19 +233,47 @@ def clipped_gradients(
     rows: tf.Tensor,
     clip_norm: tf.Tensor | float,
 ) -> list[tf.Tensor]:
-    """Sum over records of the clipped gradient of a record's mean loss.
+    """Sum over records of the gradient of a record's mean loss, each clipped to L2 norm `clip_norm`.
 
-    losses(numbers, note): of the windows of these numbers (m). rows (capacity, windows_each): the windows of
-    each record; records of NOBODY add nothing.
+    Args:
+        losses: from numbers (m) int32 of windows and a note to the losses (m) of these windows.
+        rows: (capacity, windows_each) int32, windows of each record. Records of NOBODY add nothing.
+
+    Returns:
+        One tensor per parameter, with its shape.
+
+    Raises:
+        InputError: a layer of the network mixes records.
+
+    Guarantee:
+        Replacing one record by NOBODY changes the sum by less than `clip_norm` in L2 norm, over all
+        parameters together. Assumed are a window in the rows of one record alone, and a loss of a window that
+        depends on no other window. Rounding of float32 sums is not covered. The sum has no noise: it must not
+        leave the step.
+
+    Examples:
+        >>> from pulseveil.networks import layers
+        >>> x, kernel, bias = (tf.constant(v) for v in ([[3.0], [4.0], [0.1]], [[1.0]], [0.0]))
+        >>> def losses(numbers, note):
+        ...     return layers.dense(tf.gather(x, numbers), [kernel, bias], note)[:, 0]
+        >>> rows = tf.constant([[0, 1], [NOBODY, NOBODY]])
+        >>> sums = clipped_gradients(losses, [kernel, bias], rows, clip_norm=1.0)
+        >>> round(float(tf.linalg.global_norm(sums)), 3)
+        1.0
     """
     windows_each = rows.shape[1]
+    # All windows of a record are in one pass: they are summed before the clip.
     at_once = max(1, ROWS_A_PASS // windows_each)
+    # XLA needs passes of one shape: the last one may read beyond the capacity.
     padded = tf.pad(rows, ((0, at_once), (0, 0)), constant_values=NOBODY)
+    # The last slot in use and not the number of records: a drawn person without windows leaves a gap.
     positions = tf.range(1, rows.shape[0] + 1)
     used = tf.reduce_max(tf.where(rows[:, 0] != NOBODY, positions, 0))
 
     def one_pass(i: tf.Tensor) -> list[tf.Tensor]:
         own = tf.slice(padded, [i * at_once, 0], [at_once, windows_each])
+        # Free slots read window 0, and count with weight 0. One window shows whether a slot is free: windows
+        # are drawn with replacement, so that a record has all of them or none.
         numbers = tf.reshape(tf.maximum(own, 0), (at_once * windows_each,))
         present = tf.cast(own[:, 0] != NOBODY, tf.float32)
         return clipped_sum(
@@ -221,15 +287,16 @@ def clipped_gradients(
 
 
 def scales(recipe: Recipe) -> Scales:
-    """The scalars of a recipe's steps."""
+    """Scalars of a recipe's steps."""
     mechanism = recipe.mechanism
+    # The deviation on the sum, before the division: the divisor takes no part in the accounting.
     deviation = mechanism.noise_multiplier * mechanism.clip_norm
     values = (mechanism.clip_norm, deviation, mechanism.expected_batch)
     return Scales(*(tf.constant(value, tf.float32) for value in values))
 
 
 def fingerprint(recipe: Recipe, records: Records, first: Players) -> str:
-    """A hash of all that a training's result depends on besides its noise; it is as secret as the data."""
+    """Hash of all that the result of a training depends on besides its noise; it is as secret as the data."""
     arrays = (records.windows, records.condition, records.rows)
     return digest(
         (DPGAN, recipe, describe_device()), [*arrays, *(value.numpy() for value in tf.nest.flatten(first))]
@@ -237,13 +304,15 @@ def fingerprint(recipe: Recipe, records: Records, first: Players) -> str:
 
 
 def _draws(
-    recipe: Recipe, records: Records, noise: Noise, secret: str, attempt: int
+    recipe: Recipe, records: Records, noise: Noise, own_fingerprint: str, attempt: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Windows (steps, capacity, windows_each) and noise seeds (steps, 2) of all steps of an attempt."""
-    mechanism, path = recipe.mechanism, (recipe.mechanism.name, secret, attempt)
+    # The path holds the fingerprint of data and training: under equal noise, two unequal sums would show
+    # their exact difference.
+    mechanism, path = recipe.mechanism, (recipe.mechanism.name, own_fingerprint, attempt)
     order = draw(mechanism, noise.generator(*path, "draws"))
     rows = drawn_rows(records, order, recipe.windows_each, noise.generator(*path, "windows"))
-    # Whole blocks, so that all of them share a compilation; the steps beyond the last never run.
+    # Whole blocks, so that all blocks share one compilation. Steps beyond the last never run.
     beyond = -mechanism.steps % BLOCK_STEPS
     rows = np.pad(rows, ((0, beyond), (0, 0), (0, 0)), constant_values=NOBODY)
     return rows, noise.seeds(*path, "noise", shape=(mechanism.steps + beyond,))
@@ -252,7 +321,11 @@ def _draws(
 def _batches(
     recipe: Recipe, draws: tuple[NDArray[np.int32], NDArray[np.int32]], stream: Stream, block: int
 ) -> Batches:
-    """The inputs of the steps of a block."""
+    """Inputs of the steps of a block.
+
+    Synthetic windows and their codes come from a seed that need not be secret, and never from the data.
+    """
+    # A generator per block: a resumed training gets the numbers of an unbroken one.
     rng = generator(child(stream, "fakes", block))
     shape = (BLOCK_STEPS, 2, recipe.fakes)
     codes = rng.choice(len(recipe.shares), size=shape, p=recipe.shares).astype(np.int32)
