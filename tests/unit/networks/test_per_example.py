@@ -131,13 +131,13 @@ def test_embedding():
 
 
 def transposed_losses(p, q, positions, uses):
-    """Losses in which a kernel (p, q) meets the data as a dense layer's and, `uses` times, transposed."""
+    """Losses with a kernel (p, q) that is applied as a dense layer's and, `uses` times, transposed."""
     parameters = [values(p, q), values(q)]
     x, u, weight = values(ROWS, positions, p), values(2, ROWS, positions, q), values(ROWS, positions, p)
 
     def losses(rows, note):
         z = layers.dense(tf.gather(x, rows), parameters, note)
-        # What meets the kernel transposed depends on the kernel, as a gradient does.
+        # The inputs of the transposed kernel depend on the kernel, as a gradient does.
         own = [tf.sin(z) * tf.gather(u[i], rows) for i in range(uses)]
         back = [layers.transposed(value, parameters[0], note) for value in own]
         total = tf.add_n([tf.square(value) for value in back]) * tf.gather(weight, rows)

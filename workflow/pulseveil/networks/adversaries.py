@@ -95,6 +95,7 @@ class Adversaries(ABC):
 
     def synthetic_losses(self, discriminator: Parameters, synthetic: Synthetic, note: Note) -> tf.Tensor:
         """Loss of the discriminator for each synthetic window (m); not called if `pairs`."""
+        # Not abstract: adversaries that pair windows have no such loss.
         raise NotImplementedError
 
     @abstractmethod

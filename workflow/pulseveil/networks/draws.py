@@ -45,6 +45,7 @@ def happens(probability: float, shape: tuple[int, ...], seed: tf.Tensor) -> tf.T
     parts = seed.shape[0] if len(seed.shape) == 2 else 1
     # Positions within a part: counted through all parts, a row's mask would depend on where the row stands.
     position = tf.bitcast(tf.range(math.prod(shape) // parts), tf.uint32)
+    # One round per word of the seed: events depend on all its 64 bits.
     bits = _mixed(_mixed(position ^ first) + second)
     return tf.reshape(bits, shape) < tf.constant(round(probability * 2**32), tf.uint32)
 
@@ -57,6 +58,7 @@ def normals(numbers: tf.Tensor, size: int, seed: tf.Tensor) -> tf.Tensor:
     """
     first, second = tf.unstack(tf.bitcast(seed, tf.uint32))
     position = tf.bitcast(numbers[:, tf.newaxis] * size + tf.range(size), tf.uint32)
+    # Of 23 bits, as float32 holds each middle exactly: none is rounded to -1 or 1, where erfinv is infinite.
     part = tf.cast(_right(_mixed(_mixed(position ^ first) + second), 9), tf.float32)
     return math.sqrt(2) * tf.math.erfinv((part + 0.5) * 2**-22 - 1)
 

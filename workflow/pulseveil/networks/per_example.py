@@ -27,7 +27,8 @@ Factors = tuple[tf.Tensor, tf.Tensor]
 # Writing and reading one gradient per record costs some thirty products per value (one CPU thread).
 _PRODUCTS_PER_VALUE = 30
 _ROUNDOFF = 2.0**-24
-# Tolerated relative rounding error of a squared norm: a record then adds at most 1e-5 too much, half of it.
+# Tolerated likely rounding error of a squared norm, relative to it. A record may add half of that, 1e-5, too
+# much.
 _TOLERANCE = 2e-5
 # Up to so many values (8 MB), the patches of all records of a pass stay in a core's cache.
 _VALUES_AT_ONCE = 2**21

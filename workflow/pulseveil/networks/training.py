@@ -27,7 +27,9 @@ from pulseveil.networks.per_example import Note, unnoted
 logger = logging.getLogger(__name__)
 
 Tensors = Sequence[tf.Tensor]
+# Row number of padding in the last batch of an epoch.
 ABSENT = -1
+# Steps per call of a program: messages, checkpoints and stops come between two calls.
 _BLOCK_STEPS = 50
 
 
