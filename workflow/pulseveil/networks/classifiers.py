@@ -103,14 +103,14 @@ class CNNLSTM:
         normalise = layers.fused(_normalise_by_batch)
         normal, mean, variance = normalise(maps, present, *parameters[_STACK:_NORMALISED])
         running = layers.running_moments((weights.statistics[0], weights.statistics[1]), (mean, variance))
-        return self._remember(parameters, normal, drop, note), list(running)
+        return self._recurrent_logits(parameters, normal, drop, note), list(running)
 
     def score_logits(self, weights: Weights, x: tf.Tensor) -> tf.Tensor:
         """Logits (n, 2) of the trained network, normalised by the running statistics."""
         parameters = weights.parameters
         maps = self._maps(parameters, x, layers.keeping, unnoted)
         normal = layers.batch_norm(maps, parameters[_STACK:_NORMALISED], *weights.statistics)
-        return self._remember(parameters, normal, layers.keeping, unnoted)
+        return self._recurrent_logits(parameters, normal, layers.keeping, unnoted)
 
     def _start_parameters(self, rng: np.random.Generator) -> list[initial.Array]:
         first, second = self.memory
@@ -128,7 +128,7 @@ class CNNLSTM:
         maps = _stack(x, parameters[:_STACK], drop, note)
         return tf.reshape(maps, (*x.shape[:2], *maps.shape[1:]))
 
-    def _remember(self, parameters: Parameters, maps: tf.Tensor, drop: Drop, note: Note) -> tf.Tensor:
+    def _recurrent_logits(self, parameters: Parameters, maps: tf.Tensor, drop: Drop, note: Note) -> tf.Tensor:
         """Logits (n, 2) from normalised maps (n, signals, bins // 4, filters)."""
         # In the order of `_start_parameters`: three tensors per LSTM, after those of the normalisation.
         first, second, head = parameters[10:13], parameters[13:16], parameters[16:]
@@ -163,7 +163,7 @@ class LayerNormalisedCNNLSTM(CNNLSTM):
     def _logits(self, parameters: Parameters, x: tf.Tensor, drop: Drop, note: Note) -> tf.Tensor:
         maps = self._maps(parameters, x, drop, note)
         normal = layers.layer_norm(maps, parameters[_STACK:_NORMALISED], note)
-        return self._remember(parameters, normal, drop, note)
+        return self._recurrent_logits(parameters, normal, drop, note)
 
 
 def _start_stack(rng: np.random.Generator, filters: int) -> list[initial.Array]:
@@ -217,7 +217,7 @@ def _head(x: tf.Tensor, parameters: Parameters, drop: Drop, number: int, note: N
 def _normalise_by_batch(
     maps: tf.Tensor, present: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Maps normalised by the present rows (n) of the batch, and the mean and variance (filters) of these."""
+    """Maps normalised by the batch rows with present (n) 1, and mean and variance (filters) of such rows."""
     mean, variance = layers.batch_moments(maps, present)
     return layers.batch_norm(maps, [gamma, beta], mean, variance), mean, variance
 

@@ -195,8 +195,8 @@ def record_gradients(
     signals = tape.gradient(total, [z for z, _ in noted])
     uses = [(use, _by_record(d, records)) for (_, use), d in zip(noted, signals, strict=True)]
     parts = tuple(_parts(uses, records))
-    # A gradient of two parts is a sum, whose squared norm is not the sum of their squared norms: clipping by
-    # it would bound nothing. A parameter of no part would stay out of norm and sum.
+    # A gradient of two parts is a sum, whose squared norm is not the sum of the parts' squared norms: a
+    # clip by that sum would bound nothing. A parameter of no part would stay out of norm and sum.
     _require_each_once(parts, parameters)
     return RecordGradients(parts, tuple(parameters))
 
