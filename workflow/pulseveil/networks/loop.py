@@ -66,7 +66,7 @@ def train(
     advance: Callable[[Block, State], tuple[State, Losses]],
     checkpoint: Checkpoint | None,
 ) -> dict[str, State]:
-    """Train all blocks of `order`, from the last block that `checkpoint` holds.
+    """Train the blocks of `order` that follow the last block in `checkpoint`.
 
     Args:
         title: first word of each message.
