@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.metrics import accuracy_score, f1_score
 
-from pulseveil import detectors, generators
+from pulseveil import detectors
 from pulseveil.cohorts.simulated import Simulated
 from pulseveil.core import registry
 from pulseveil.core.contracts import FeatureSet, SyntheticSet, WindowSet
@@ -22,6 +22,7 @@ from pulseveil.detectors import Fitted
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget
 from pulseveil.privacy.noise import reproducible
+from pulseveil.runs.generators import as_training
 from pulseveil.windows.cutting import cut_windows
 from pulseveil.windows.features import extract_features
 
@@ -88,25 +89,20 @@ class Taught(NamedTuple):
     seconds: float
 
 
-def tstr(kind_name: str, settings: Mapping[str, Any], seed: int, budget: Budget, subjects: int) -> Taught:
-    """Accuracy and stress F1 of a logistic regression of synthetic windows; the noise comes from the seed."""
+def tstr(
+    kind_name: str, settings: Mapping[str, Any], seed: int, budget: Budget, subjects: int, draw: int = 0
+) -> Taught:
+    """Accuracy and stress F1 of a logistic regression of synthetic windows; noise by seed and draw."""
     kind, detector = registry.load("generators", kind_name), registry.load("detectors", "logistic")
     windows = windows_of(seed, "generator")
     stream = child(root_stream(seed), kind_name)
     started = time.process_time()
     model = registry.model("generators", kind_name).fit(
         kind.Settings.model_validate(settings),
-        generators.Training(
-            windows.windows,
-            windows.stress.astype(np.int8),
-            windows.subject,
-            2,
-            replace(budget, noise=reproducible(child(stream, "noise"))),
-            stream,
-        ),
+        as_training(windows, 2, replace(budget, noise=reproducible(child(stream, "noise", draw))), stream),
     )
     seconds = time.process_time() - started
-    made = synthetic_subjects(model, subjects=subjects, classes=2, stream=child(stream, "sample"))
+    made = synthetic_subjects(model, subjects=subjects, classes=2, stream=child(stream, "sample", draw))
     synthetic = as_set(
         made, windows, generator=kind_name, unit=budget.unit, epsilon=budget.epsilon, seed=seed
     )

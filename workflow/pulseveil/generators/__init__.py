@@ -46,6 +46,8 @@ class Training:
         subject: (n), the person of each window.
         stream: decides all random numbers except privacy noise, which comes from `budget.noise`.
         checkpoint: keeps the state of the training. A training continues from a stored state.
+        channels, rate_hz, scaling: names of the windows' channels, samples per second, and scaling, for kinds
+            with public knowledge of these.
 
     >>> from pulseveil.core.randomness import root_stream
     >>> from pulseveil.core.registry import model
@@ -67,6 +69,9 @@ class Training:
     budget: Budget
     stream: Stream
     checkpoint: Checkpoint | None = None
+    channels: tuple[str, ...] = ()
+    rate_hz: float = 1.0
+    scaling: str = ""
 
 
 # Abstract classes and not protocols: the registry reads from a kind's bases what its model can do.
@@ -143,6 +148,14 @@ class GeneratorKind(Protocol):
         raise InputError("this kind of generator has no private training; use epsilon inf")
 
     @staticmethod
+    def require_windows(settings: Any, channels: Sequence[str], scaling: str) -> None:
+        """Refuse windows of channels or of a scaling that the kind cannot learn; plans ask before any job.
+
+        Raises:
+            InputError: the kind knows nothing of these windows.
+        """
+
+    @staticmethod
     def audited_settings(settings: Any, claimed: Budget, audited: Budget) -> Any:
         """Settings that, on the records of an audit, run the mechanisms that `settings` run as `claimed`.
 
@@ -197,6 +210,11 @@ class GeneratorModel(Protocol):
     def noise_size(self) -> int:
         """Number of standard normal numbers from which one window is synthesized."""
         ...
+
+    @property
+    def person_noise(self) -> int:
+        """How many leading numbers of its noise a window shares with all windows of one synthetic person."""
+        return 0
 
     @abstractmethod
     def sample(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -97,9 +97,11 @@ def synthetic_subjects(
     codes = np.repeat(np.arange(len(counts), dtype=np.int8), counts)
     names = [f"SYN{number:04d}" for number in range(1, subjects + 1)]
     shape = (len(codes), model.noise_size)
-    noise = [rng(child(stream, name)).standard_normal(shape, dtype=np.float32) for name in names]
+    noise = np.stack([rng(child(stream, name)).standard_normal(shape, dtype=np.float32) for name in names])
+    # What makes a person: one value for all windows of a subject.
+    noise[:, :, : model.person_noise] = noise[:, :1, : model.person_noise]
     condition = np.tile(codes, subjects)
-    windows = _in_blocks(model, condition, np.concatenate(noise))
+    windows = _in_blocks(model, condition, noise.reshape(-1, model.noise_size))
     return Subjects(windows, condition, np.repeat(np.array(names), len(codes)))
 
 

@@ -1,7 +1,7 @@
 """Public facts about the channels of a window: meaning, unit, range and direction under stress.
 
 No fact comes from recordings: ranges are those of `scaling.CHANNEL_SCALES`, directions those of
-`detectors.public_knowledge`; both cite the literature.
+`windows.literature`; both cite the literature.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pulseveil.core.errors import InputError
-from pulseveil.detectors.public_knowledge import COLUMNS
+from pulseveil.windows.literature import COLUMNS
 from pulseveil.windows.scaling import CHANNEL_SCALES, ChannelScale
 
 # Channel -> meaning and native unit.

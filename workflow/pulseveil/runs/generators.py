@@ -164,7 +164,18 @@ def as_training(
 ) -> Training:
     """Training of a generator on `rows`."""
     codes = condition_codes(rows, classes)
-    return Training(rows.windows, codes, rows.subject, classes, budget, stream, checkpoint)
+    return Training(
+        rows.windows,
+        codes,
+        rows.subject,
+        classes,
+        budget,
+        stream,
+        checkpoint,
+        channels=tuple(rows.channels),
+        rate_hz=rows.rate_hz,
+        scaling=rows.scaling,
+    )
 
 
 def _start(job: GeneratorJob) -> Any:

@@ -21,7 +21,7 @@ from pulseveil.core import identity, registry
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import number_label, require_name
 from pulseveil.detectors import MODEL
-from pulseveil.detectors.public_knowledge import require_known
+from pulseveil.windows.literature import require_known
 from pulseveil.evaluation.protocols import (
     ALL,
     EvaluationProtocol,

@@ -5,5 +5,6 @@ __all__ = [  # noqa: RUF022
     "cutting",
     "scaling",
     "features",
+    "literature",
     "reach",
 ]

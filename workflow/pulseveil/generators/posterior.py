@@ -1,0 +1,390 @@
+"""Private people: one noised query, shrunk to a public prior; synthetic people are drawn from the posterior.
+
+A window is summed up by three statistics of each channel: mean, log SD and slope. The query asks how stress
+and rest differ, and where their midpoint lies, on the few statistics that the noise leaves room for. What the
+query did not tell is not filled with one guess: it becomes difference between synthetic people, so that a
+detector learns how little is known. That spread is what makes small budgets work.
+
+The prior is the literature's (`windows.literature`) and round public numbers: no recording of anybody takes
+part beside the protected one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pulseveil.core.contracts import PHYSIOLOGICAL_CHANNELS, STRESS
+from pulseveil.core.errors import InputError
+from pulseveil.core.settings import Settings
+from pulseveil.generators import Generator, GeneratorSettings, Training
+from pulseveil.privacy import accounting, ledger
+from pulseveil.privacy.budget import Budget, Mechanism, Unit
+from pulseveil.privacy.gaussian import clip_rows, release
+from pulseveil.privacy.ledger import Entry
+from pulseveil.privacy.programs import RELEASE
+from pulseveil.privacy.records import admitted_rows, person_means
+from pulseveil.windows.features import SD_FLOOR, SECONDS_PER_MINUTE, statistic_names, window_statistics
+from pulseveil.windows.literature import COLUMNS
+
+Array = NDArray[np.float64]
+
+CHANNELS, SCALING = PHYSIOLOGICAL_CHANNELS, "calibration"
+STATISTICS = ("mean", "log_sd", "slope")
+NAMES = tuple(f"{channel}_{statistic}" for statistic in STATISTICS for channel in CHANNELS)
+
+PUBLIC_QUANTITIES = (
+    "number of people",
+    "windows of a person",
+    "shares of the conditions",
+    "scales, signs and spreads of the window statistics",
+)
+
+# A change that matters, in the statistic's unit: one unit of the channel, a factor of e, and 0.1 per minute,
+# which is one unit in a task of ten minutes.
+_UNIT = {"mean": 1.0, "log_sd": 1.0, "slope": 0.1}
+# Stress moves a squashed statistic by 0.3 along its sign (`literature.MIDPOINT`), which is tanh(0.62 / 2).
+_SHIFT = 0.62
+# Spread within a minute where the literature's table has no centre: heart rate varies by 4 of 10 beats/min,
+# pulse amplitude by 20 % of half a log unit, movement by a third, skin temperature by 0.05 C.
+_LOG_SD = {"heart_rate": -1.0, "pulse_amplitude": -1.0, "activity": -1.0, "temperature": -3.0}
+# Spread of the windows of one person and condition: half a unit, and slopes that undo themselves in a minute
+# or, for slow channels, in several.
+_WITHIN_MEAN, _WITHIN_LOG_SD = {"eda_phasic": 0.05}, 0.6
+_WITHIN_SLOPE = {"eda_level": 0.25, "eda_phasic": 0.25, "temperature": 0.15}
+# Statistics of a window beyond this many units are artefacts.
+_FARTHEST = 8.0
+_FARTHEST_OF_WINDOW = 4.0
+# Share of a window's variance that its line may take.
+_LINE_SHARE = 0.95
+_LARGEST_LOG_SD = 2.0
+
+
+class Question(Settings):
+    """What a query asks while the noise on a mean, noise multiplier / records, is at most `noise`."""
+
+    noise: float = Field(gt=0, description="largest noise multiplier divided by the number of records")
+    statistics: tuple[str, ...] = Field(min_length=1, description="statistics asked, such as heart_rate_mean")
+    clip_norm: float = Field(gt=0, description="largest norm of one record's contribution")
+
+
+_MANY = tuple(
+    name
+    for name in NAMES
+    if (name.endswith(("_mean", "_log_sd")) and name != "eda_phasic_mean")
+    or name in ("eda_level_slope", "temperature_slope")
+)
+_FEW = ("heart_rate_mean", "eda_level_mean", "eda_phasic_log_sd")
+_ANY_NOISE = 1e9
+OF_PEOPLE = (
+    Question(noise=0.045, statistics=_MANY, clip_norm=3.0),
+    Question(noise=0.2, statistics=_FEW, clip_norm=1.5),
+    Question(noise=_ANY_NOISE, statistics=_FEW, clip_norm=1.0),
+)
+OF_WINDOWS = (Question(noise=_ANY_NOISE, statistics=_MANY, clip_norm=4.0),)
+
+
+class PosteriorSettings(GeneratorSettings):
+    """Settings of `posterior`; the questions were chosen on simulated cohorts."""
+
+    prior_spread: float = Field(0.8, gt=0, description="SD of what a query can find, in units that matter")
+    person_spread: float = Field(
+        1.5, ge=0, description="SD between synthetic people, in posterior SDs: what the query did not tell"
+    )
+    of_people: tuple[Question, ...] = Field(
+        OF_PEOPLE, min_length=1, description="questions at unit subject, the first that fits the noise"
+    )
+    of_windows: tuple[Question, ...] = Field(
+        OF_WINDOWS, min_length=1, description="questions at unit window, the first that fits the noise"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """Public knowledge of the statistics `NAMES`: values at rest and under stress, unit, spread (s each).
+
+    within: SD of the windows of one person and condition.
+    """
+
+    rest: Array
+    stress: Array
+    unit: Array
+    within: Array
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """What synthetic people are drawn from: mean and SD (s each) of difference and midpoint of a person."""
+
+    difference: Array
+    difference_sd: Array
+    midpoint: Array
+    midpoint_sd: Array
+
+
+def literature_prior() -> Prior:
+    """The prior of the literature's table and of round public numbers."""
+    known = COLUMNS[SCALING]
+    rest, shift, unit, within = [], [], [], []
+    for statistic in STATISTICS:
+        for channel in CHANNELS:
+            column = known.get(f"{channel}_{statistic}")
+            public = _LOG_SD.get(channel, 0.0) if statistic == "log_sd" else 0.0
+            rest.append(column.centre if column else public)
+            shift.append(_SHIFT * column.sign * column.scale if column else 0.0)
+            unit.append(_UNIT[statistic])
+            within.append(
+                {
+                    "mean": _WITHIN_MEAN.get(channel, 0.5),
+                    "log_sd": _WITHIN_LOG_SD,
+                    "slope": _WITHIN_SLOPE.get(channel, 1.0),
+                }[statistic]
+            )
+    at_rest = np.array(rest)
+    return Prior(at_rest, at_rest + np.array(shift), np.array(unit), np.array(within))
+
+
+def statistics_of(windows: NDArray[np.floating], rate_hz: float) -> Array:
+    """The statistics `NAMES` (n, s) of windows (n, time, channels)."""
+    columns = statistic_names(CHANNELS)
+    values = window_statistics(windows, rate_hz)
+    return values[:, [columns.index(name) for name in NAMES]].astype(np.float64)
+
+
+def contributions(
+    statistics: Array, stress: NDArray[np.bool_], subject: NDArray[np.str_], prior: Prior, unit: Unit
+) -> Array:
+    """What each record adds to the query (records, 2 s), less the prior, in public units, before clipping.
+
+    A person: difference and midpoint of the own class means; NaN, which clipping makes zero, where a class is
+    missing. A window: its deviation from the prior of its class, in the half of that class, stress first.
+    """
+    if unit == "window":
+        own = np.where(stress[:, np.newaxis], prior.stress, prior.rest)
+        deviation = np.clip((statistics - own) / prior.unit, -_FARTHEST_OF_WINDOW, _FARTHEST_OF_WINDOW)
+        return np.hstack([np.where(side[:, np.newaxis], deviation, 0.0) for side in (stress, ~stress)])
+    values = np.clip(statistics / prior.unit, -_FARTHEST, _FARTHEST)
+    people = np.unique(subject)
+    means = np.full((2, len(people), values.shape[1]), np.nan)
+    for mean, side in zip(means, (stress, ~stress), strict=True):
+        mean[np.isin(people, subject[side])] = person_means(values[side], subject[side])
+    difference = means[0] - means[1] - (prior.stress - prior.rest) / prior.unit
+    midpoint = means.mean(axis=0) - (prior.stress + prior.rest) / 2 / prior.unit
+    return np.hstack([difference, midpoint])
+
+
+def posterior(
+    found: Array, noise_variance: Array, asked: NDArray[np.bool_], prior: Prior, settings: PosteriorSettings
+) -> tuple[Array, Array]:
+    """Posterior mean and SD (k, s), in public units, of `found` (k, s) with its noise variance (k, 1).
+
+    Statistics that were not asked keep the prior: mean 0, SD `prior_spread`.
+    """
+    spread = settings.prior_spread**2
+    trust = np.where(asked, spread / (spread + noise_variance), 0.0)
+    return trust * found, settings.person_spread * np.sqrt(spread * (1 - trust))
+
+
+class Posterior(Generator):
+    """People drawn from what one query over the real people leaves open."""
+
+    Settings: ClassVar[type[GeneratorSettings]] = PosteriorSettings
+    title: ClassVar[str] = "Posterior"
+    colour: ClassVar[str] = "#56B4E9"
+    version: ClassVar[int] = 1
+    private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
+    programs: ClassVar[tuple[int, ...]] = (RELEASE,)
+    private_differences: ClassVar[tuple[str, ...]] = (
+        "fewer statistics and a smaller clip norm where the noise on a mean is large",
+        "posterior SDs that grow with the noise: synthetic people differ more",
+    )
+
+    def __init__(
+        self, people: People, shape: tuple[int, int], rate_hz: float, ledger: tuple[Entry, ...] = ()
+    ):
+        self._people, self._shape, self._rate_hz, self._ledger = people, shape, rate_hz, ledger
+
+    @staticmethod
+    def require_windows(settings: PosteriorSettings, channels: Sequence[str], scaling: str) -> None:
+        """Refuse windows whose statistics have no public prior.
+
+        Raises:
+            InputError: other channels than the physiological ones, or another scaling than calibration.
+        """
+        if tuple(channels) != CHANNELS or scaling != SCALING:
+            raise InputError(
+                f"posterior: expected channels physiological and scaling {SCALING}, whose statistics the "
+                f"literature knows; found channels {' '.join(channels)} and scaling {scaling}"
+            )
+
+    @staticmethod
+    def mechanisms(settings: PosteriorSettings, budget: Budget) -> tuple[Mechanism, ...]:
+        """The one query of a private training: the first question that fits the noise.
+
+        The noise multiplier follows from the budget and n from the plan, so that the choice is public.
+        """
+        n = budget.known_population().records(budget.unit)
+        query = accounting.calibrate(budget, name="posterior", n=n, q=1.0, capacity=n, steps=1, clip_norm=1.0)
+        question = _question(settings, budget.unit, query.noise_multiplier / n)
+        return (replace(query, clip_norm=question.clip_norm),)
+
+    @staticmethod
+    def expected_seconds(settings: PosteriorSettings, rows: int, private: Unit | None) -> float:
+        """Expected CPU seconds of fitting to `rows` windows."""
+        return 0.02 + 1e-5 * rows
+
+    @classmethod
+    def fit(cls, settings: PosteriorSettings, training: Training) -> Self:
+        """Fit to the windows of a training.
+
+        Raises:
+            InputError: the windows have no public prior, or there are more people than the public constants
+                of a private budget say.
+        """
+        cls.require_windows(settings, training.channels, training.scaling)
+        prior, budget = literature_prior(), training.budget
+        statistics = statistics_of(training.windows, training.rate_hz)
+        stress = training.condition == STRESS
+        shape = (training.windows.shape[1], training.windows.shape[2])
+        if not budget.is_private:
+            records = contributions(statistics, stress, training.subject, prior, "subject")
+            question = _question(settings, "subject", 0.0)
+            asked = _asked(question)
+            clipped = clip_rows(records[:, np.tile(asked, 2)], question.clip_norm)
+            found = _spread_out(clipped.mean(axis=0), asked)
+            people = _people(found.reshape(2, -1), np.zeros((2, 1)), asked, prior, settings)
+            return cls(people, shape, training.rate_hz)
+        (mechanism,), noise = cls.mechanisms(settings, budget), budget.noise_source()
+        population = budget.known_population()
+        question = _question(settings, budget.unit, mechanism.noise_multiplier / mechanism.n)
+        asked = _asked(question)
+        order = np.arange(len(training.subject), dtype=np.float64)
+        rows = admitted_rows(training.subject, order, population)
+        records = contributions(statistics[rows], stress[rows], training.subject[rows], prior, budget.unit)[
+            :, np.tile(asked, 2)
+        ]
+        total = _spread_out(release(records, mechanism, noise), asked).reshape(2, -1)
+        share = np.ones(2)
+        if budget.unit == "window":
+            share = np.array([population.stress_share, 1 - population.stress_share])
+        divisor = (mechanism.n * share)[:, np.newaxis]
+        variance = (mechanism.noise_multiplier * mechanism.clip_norm / divisor) ** 2
+        people = _people(
+            total / divisor, variance, asked, prior, settings, of_classes=budget.unit == "window"
+        )
+        entry = ledger.close(
+            mechanism,
+            steps_noised=1,
+            delta=budget.delta,
+            noise=noise,
+            public_quantities=PUBLIC_QUANTITIES,
+            program=RELEASE,
+        )
+        return cls(people, shape, training.rate_hz, (entry,))
+
+    @property
+    def ledger(self) -> tuple[Entry, ...]:
+        """The entry of a private training; empty for others, and for models read from arrays."""
+        return self._ledger
+
+    @property
+    def noise_size(self) -> int:
+        """Standard normal numbers that one window needs: person, statistics and shape."""
+        return self.person_noise + len(NAMES) + self._shape[0] * self._shape[1]
+
+    @property
+    def person_noise(self) -> int:
+        """Difference and midpoint of a person."""
+        return 2 * len(NAMES)
+
+    def sample(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Windows (n, time, channels) of the codes `condition` (n), from noise (n, noise_size)."""
+        people, prior, s = self._people, literature_prior(), len(NAMES)
+        of_difference, of_midpoint, of_window, of_shape = np.split(
+            noise.astype(np.float64), [s, 2 * s, 3 * s], axis=1
+        )
+        difference = people.difference + people.difference_sd * of_difference
+        midpoint = people.midpoint + people.midpoint_sd * of_midpoint
+        side = np.where(condition == STRESS, 0.5, -0.5)[:, np.newaxis]
+        statistics = midpoint + side * difference + prior.within * of_window
+        return decode(statistics, of_shape.reshape(len(noise), *self._shape), self._rate_hz)
+
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """Mean and SD of difference and midpoint (s each), the windows' shape and rate."""
+        return {**vars(self._people), "shape": np.array(self._shape), "rate_hz": np.array(self._rate_hz)}
+
+    @classmethod
+    def from_arrays(cls, settings: PosteriorSettings, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """The generator whose `arrays()` these are."""
+        time, channels = (int(size) for size in arrays["shape"])
+        names = ("difference", "difference_sd", "midpoint", "midpoint_sd")
+        return cls(People(*(arrays[name] for name in names)), (time, channels), float(arrays["rate_hz"]))
+
+
+def decode(statistics: Array, walk: Array, rate_hz: float) -> NDArray[np.float32]:
+    """Windows (n, time, channels) with the statistics `NAMES` (n, s), from white noise (n, time, channels).
+
+    x(t) = mean + slope t + SD shape(t), where the shape is a random walk less its line, of SD 1: slow, as
+    the physiological channels at 1 Hz are. The line takes at most 95 % of the variance.
+    """
+    time = walk.shape[1]
+    mean, log_sd, slope = (part[:, np.newaxis] for part in np.split(statistics, len(STATISTICS), axis=1))
+    minutes = ((np.arange(time) - (time - 1) / 2) / rate_hz / SECONDS_PER_MINUTE)[:, np.newaxis]
+    shape = np.cumsum(walk, axis=1)
+    shape = shape - shape.mean(axis=1, keepdims=True)
+    shape = shape - minutes * (shape * minutes).sum(axis=1, keepdims=True) / np.square(minutes).sum()
+    shape = shape / np.maximum(shape.std(axis=1, keepdims=True), SD_FLOOR)
+    sd = np.exp(np.clip(log_sd, np.log(SD_FLOOR), _LARGEST_LOG_SD))
+    largest = np.sqrt(_LINE_SHARE) * sd / minutes.std()
+    slope = np.clip(slope, -largest, largest)
+    rest = np.sqrt(np.square(sd) - np.square(slope * minutes.std()))
+    windows: NDArray[np.float32] = (mean + slope * minutes + rest * shape).astype(np.float32)
+    return windows
+
+
+def _question(settings: PosteriorSettings, unit: Unit, noise: float) -> Question:
+    """The first question of the unit whose noise limit holds; the last one beyond all limits."""
+    questions = settings.of_people if unit == "subject" else settings.of_windows
+    return next((question for question in questions if noise <= question.noise), questions[-1])
+
+
+def _asked(question: Question) -> NDArray[np.bool_]:
+    unknown = sorted(set(question.statistics) - set(NAMES))
+    if unknown:
+        raise InputError(f"posterior: statistics: {unknown[0]} is unknown; use some of {', '.join(NAMES)}")
+    return np.isin(NAMES, question.statistics)
+
+
+def _spread_out(values: Array, asked: NDArray[np.bool_]) -> Array:
+    """Values (2 k) of the statistics that were asked among all (2 s), zero elsewhere."""
+    everywhere = np.zeros(2 * len(asked))
+    everywhere[np.tile(asked, 2)] = values
+    return everywhere
+
+
+def _people(
+    found: Array,
+    variance: Array,
+    asked: NDArray[np.bool_],
+    prior: Prior,
+    settings: PosteriorSettings,
+    *,
+    of_classes: bool = False,
+) -> People:
+    """People by the posterior of `found` (2, s): difference and midpoint, or means of stress and rest."""
+    mean, sd = posterior(found, variance, asked, prior, settings)
+    if of_classes:
+        mean = np.stack([mean[0] - mean[1], mean.mean(axis=0)])
+        total = np.square(sd).sum(axis=0)
+        sd = np.sqrt(np.stack([total, total / 4]))
+    return People(
+        difference=prior.stress - prior.rest + prior.unit * mean[0],
+        difference_sd=prior.unit * sd[0],
+        midpoint=(prior.stress + prior.rest) / 2 + prior.unit * mean[1],
+        midpoint_sd=prior.unit * sd[1],
+    )
