@@ -1,6 +1,6 @@
 """What detectors learn from private people, on simulated cohorts.
 
-    python tests/benchmarks/posterior.py [--cohorts 101 102 ...] [--draws 10] [--epsilons inf 10 1 0.1]
+    python tests/benchmarks/posterior.py [--cohorts 101 102 ...] [--draws 10] [--epsilons inf 10 1] [--people 7]
 
 prints, for each unit and epsilon, accuracy and stress F1 (means over cohorts and noise draws) of logistic
 regression on people whom no cohort knows: for each question that a query may ask, and for the question that
@@ -22,16 +22,14 @@ from pulseveil.generators.posterior import OF_PEOPLE, OF_WINDOWS, PosteriorSetti
 from pulseveil.privacy.budget import Budget, Population, Unit
 
 SYNTHETIC_SUBJECTS = 28
-POPULATION = Population(PEOPLE, 70, 660 / 2192)
+WINDOWS, STRESS_SHARE = 70, 660 / 2192
 
 
 def questions(unit: Unit) -> dict[str, dict[str, object]]:
     """Settings that ask one question whatever the noise, and the default ones."""
     key, listed = ("of_people", OF_PEOPLE) if unit == "subject" else ("of_windows", OF_WINDOWS)
     alone = {
-        f"{len(q.statistics)} statistics, clip norm {q.clip_norm:g}": {
-            key: [q.model_dump() | {"noise": 1e9}]
-        }
+        f"{len(q.statistics)} statistics, clip norm {q.clip_norm:g}": {key: [q.model_dump() | {"noise": 1e9}]}
         for q in listed
     }
     return {"as the settings choose": {}} | (alone if len(alone) > 1 else {})
@@ -42,6 +40,7 @@ def main() -> None:
     parser.add_argument("--cohorts", type=int, nargs="+", default=[101, 102, 103, 104])
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--epsilons", type=float, nargs="+", default=[np.inf, 10.0, 3.0, 1.0, 0.1])
+    parser.add_argument("--people", type=int, default=PEOPLE, help="people who train, of 14")
     parser.add_argument("--units", nargs="+", default=["subject", "window"])
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=NUMBER", help="other settings")
     options = parser.parse_args()
@@ -52,16 +51,22 @@ def main() -> None:
     for unit in options.units:
         for epsilon in options.epsilons:
             for words, settings in questions(unit).items():
-                budget = Budget(epsilon, 1e-5, unit, POPULATION)
-                found = np.array(
-                    [
-                        [
-                            tstr("posterior", settings | changed, seed, budget, SYNTHETIC_SUBJECTS, draw).scores
-                            for draw in range(options.draws)
-                        ]
-                        for seed in options.cohorts
-                    ]
-                )
+                budget = Budget(epsilon, 1e-5, unit, Population(options.people, WINDOWS, STRESS_SHARE))
+                taught = [
+                    tstr(
+                        "posterior",
+                        settings | changed,
+                        seed,
+                        budget,
+                        SYNTHETIC_SUBJECTS,
+                        draw,
+                        options.people,
+                    )
+                    for seed in options.cohorts
+                    for draw in range(options.draws)
+                ]
+                found = np.array([one.scores for one in taught])
+                found = found.reshape(len(options.cohorts), options.draws, 2)
                 mean, worst = found.mean(axis=(0, 1)), found.min(axis=(0, 1))
                 print(
                     f"{unit:8} epsilon {epsilon:<5g} {words:30} {mean[0]:.3f} / {mean[1]:.3f}   "

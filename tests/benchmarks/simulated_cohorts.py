@@ -90,11 +90,21 @@ class Taught(NamedTuple):
 
 
 def tstr(
-    kind_name: str, settings: Mapping[str, Any], seed: int, budget: Budget, subjects: int, draw: int = 0
+    kind_name: str,
+    settings: Mapping[str, Any],
+    seed: int,
+    budget: Budget,
+    subjects: int,
+    draw: int = 0,
+    people: int = PEOPLE,
 ) -> Taught:
-    """Accuracy and stress F1 of a logistic regression of synthetic windows; noise by seed and draw."""
+    """Accuracy and stress F1 of a logistic regression of synthetic windows; noise by seed and draw.
+
+    The generator learns from the first `people` people of the cohort.
+    """
     kind, detector = registry.load("generators", kind_name), registry.load("detectors", "logistic")
     windows = windows_of(seed, "generator")
+    windows = windows.take(np.isin(windows.subject, np.unique(windows.subject)[:people]))
     stream = child(root_stream(seed), kind_name)
     started = time.process_time()
     model = registry.model("generators", kind_name).fit(

@@ -25,6 +25,7 @@ METHODS = {
         "fit": "class method fit(settings, training)",
         "mechanisms": "static method mechanisms(settings, budget)",
         "audited_settings": "static method audited_settings(settings, claimed, audited)",
+        "require_windows": "static method require_windows(settings, channels, scaling)",
         "sample": "method sample(condition, noise)",
         "expected_seconds": "static method expected_seconds(settings, rows, private)",
         "arrays": "method arrays()",
@@ -43,7 +44,7 @@ METHODS = {
         "recordings": "method recordings()",
     },
 }
-PROPERTIES = {"generators": ("noise_size", "ledger"), "detectors": (), "cohorts": ()}
+PROPERTIES = {"generators": ("noise_size", "person_noise", "ledger"), "detectors": (), "cohorts": ()}
 VARIABLES = {
     "generators": {
         "Settings": ("type[pulseveil.generators.GeneratorSettings]", dict),
@@ -81,7 +82,7 @@ EVERY_MEMBER = [(g, name) for g in METHODS for name in (*METHODS[g], *PROPERTIES
 # What a subclass of the base need not define.
 DEFAULTS = {
     *("uses_tensorflow", "private_units", "programs", "private_differences"),
-    *("mechanisms", "audited_settings", "ledger"),
+    *("mechanisms", "audited_settings", "ledger", "require_windows", "person_noise"),
     *("colour", "model", "role", "public_knowledge", "share_without_bins", "origin"),
 }
 _numbers = itertools.count()

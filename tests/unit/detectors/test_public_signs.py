@@ -11,10 +11,10 @@ from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import root_stream
 from pulseveil.detectors import Training
 from pulseveil.detectors.public_knowledge import public_inputs
-from pulseveil.windows.literature import COLUMNS
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget
 from pulseveil.windows.cutting import cut_windows
 from pulseveil.windows.features import extract_features, statistic_names
+from pulseveil.windows.literature import COLUMNS
 
 PRIVATE = Budget(0.1, 1e-5, "window")
 

@@ -243,8 +243,9 @@ class Posterior(Generator):
         """Fit to the windows of a training.
 
         Raises:
-            InputError: the windows have no public prior, or there are more people than the public constants
-                of a private budget say.
+            InputError: the windows have no public prior, nobody has windows of both classes (a private
+                training does not look), or there are more people than the public constants of a private
+                budget say.
         """
         cls.require_windows(settings, training.channels, training.scaling)
         prior, budget = literature_prior(), training.budget
@@ -255,8 +256,10 @@ class Posterior(Generator):
             records = contributions(statistics, stress, training.subject, prior, "subject")
             question = _question(settings, "subject", 0.0)
             asked = _asked(question)
-            clipped = clip_rows(records[:, np.tile(asked, 2)], question.clip_norm)
-            found = _spread_out(clipped.mean(axis=0), asked)
+            complete = records[np.isfinite(records).all(axis=1)][:, np.tile(asked, 2)]
+            if not len(complete):
+                raise InputError("posterior: no person has windows with and without stress; train on others")
+            found = _spread_out(clip_rows(complete, question.clip_norm).mean(axis=0), asked)
             people = _people(found.reshape(2, -1), np.zeros((2, 1)), asked, prior, settings)
             return cls(people, shape, training.rate_hz)
         (mechanism,), noise = cls.mechanisms(settings, budget), budget.noise_source()

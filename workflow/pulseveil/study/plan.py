@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 
 from pulseveil.core import identity, registry
+from pulseveil.core.contracts import CHANNEL_SETS
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import number_label, require_name
 from pulseveil.detectors import MODEL
-from pulseveil.windows.literature import require_known
 from pulseveil.evaluation.protocols import (
     ALL,
     EvaluationProtocol,
@@ -35,6 +35,7 @@ from pulseveil.privacy.budget import Unit
 from pulseveil.study.cells import NONE, Budgets, DetectorPack, GeneratorCell, GeneratorPack
 from pulseveil.study.jobs import DetectorJob, GeneratorJob
 from pulseveil.study.study import Evaluation, Model, Study
+from pulseveil.windows.literature import require_known
 
 # Bounds the memory of the table of all runs, and the size of a workflow that a typing error asks for.
 _MOST_RUNS = 2_000_000
@@ -357,6 +358,7 @@ def make_plan(study: Study) -> Plan:
                 _check_public(study, detector, privacy)
     for cell in plan.generator_cells():
         _check_private("generators", study.generator(cell.generator), cell.epsilon, cell.unit)
+        _check_windows(study, cell.generator)
     return plan
 
 
@@ -410,6 +412,17 @@ def _check_public(study: Study, detector: str, privacy: Budgets) -> None:
         require_known(study.scaling)
     except InputError as error:
         raise InputError(f"detectors: {detector}: {error}") from None
+
+
+def _check_windows(study: Study, generator: str) -> None:
+    """Check that a generator can learn windows of the study's channels and scaling."""
+    model = study.generator(generator)
+    try:
+        _kind("generators", model).require_windows(
+            model.settings, CHANNEL_SETS[study.channels], study.scaling
+        )
+    except InputError as error:
+        raise InputError(f"generators: {error}") from None
 
 
 def _check_parts(pack: DetectorPack, privacy: Budgets) -> None:
