@@ -1,6 +1,6 @@
 """What detectors learn from private people, on simulated cohorts.
 
-    python tests/benchmarks/posterior.py [--cohorts 101 102 ...] [--draws 10] [--epsilons inf 10 1] [--people 7]
+    python tests/benchmarks/posterior.py [--cohorts 101 102] [--draws 10] [--epsilons inf 10 1] [--people 7]
 
 prints, for each unit and epsilon, accuracy and stress F1 (means over cohorts and noise draws) of logistic
 regression on people whom no cohort knows: for each question that a query may ask, and for the question that

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pulseveil import detectors, generators
+from pulseveil import detectors
 from pulseveil.core import registry
 from pulseveil.core.randomness import root_stream
 from pulseveil.networks.training import Examples, Weights
@@ -19,6 +19,7 @@ from pulseveil.privacy import dpgan, dpsgd, programs
 from pulseveil.privacy.budget import Budget, Mechanism, Population
 from pulseveil.privacy.noise import reproducible
 from pulseveil.privacy.records import lay_out
+from pulseveil.runs.generators import as_training
 from pulseveil.study.cells import GeneratorCell
 from pulseveil.study.plan import make_plan
 from pulseveil.study.study import check_study
@@ -45,11 +46,7 @@ def small_budget(unit):
 
 def light_generator(name, unit):
     kind, real = registry.load("generators", name), windows("sound")
-    condition = real.stress.astype(np.int8)
-    training = generators.Training(
-        real.windows, condition, real.subject, 2, small_budget(unit), root_stream(1)
-    )
-    model = kind.fit(kind.Settings(), training)
+    model = kind.fit(kind.Settings(), as_training(real, 2, small_budget(unit), root_stream(1)))
     return np.concatenate([value.ravel() for value in model.arrays().values()])
 
 
@@ -94,7 +91,7 @@ def trained(name):
         return gan(kind, unit)
     if kind == "autoencoder":
         return autoencoder(unit)
-    return light_generator(kind, unit) if kind == "moments" else light_detector(kind, unit)
+    return light_generator(kind, unit) if kind in ("moments", "posterior") else light_detector(kind, unit)
 
 
 def versions(name):
@@ -124,7 +121,11 @@ def measure(name):
 
 
 QUICK = [
-    *(f"{name} {unit}" for name in ("moments", "logistic", "class_means") for unit in ("subject", "window")),
+    *(
+        f"{name} {unit}"
+        for name in ("moments", "posterior", "logistic", "class_means")
+        for unit in ("subject", "window")
+    ),
     *(f"{name} {unit}" for name, unit in NETWORKS.items()),
     "cnn window tensorflow_privacy",
     "cgan window",

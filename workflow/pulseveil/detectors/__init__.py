@@ -34,7 +34,6 @@ __all__ = [  # noqa: RUF022
     "DetectorKind",
     "DetectorModel",
     "Detector",
-    "public_knowledge",
 ]
 
 # Roles are fixed words and not the names of the study: a rule under another name must stay a rule in tables.
