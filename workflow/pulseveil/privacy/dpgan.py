@@ -69,7 +69,7 @@ class State(NamedTuple):
 class Batches(NamedTuple):
     """Inputs of a number of steps.
 
-    Args:
+    Attributes:
         rows: (steps, capacity, windows_each) int32, real windows of each record, NOBODY in free slots.
         noise_seeds: (steps, 2) int32.
         codes: (steps, 2, fakes) int32, conditions of the synthetic windows of discriminator and generator.
