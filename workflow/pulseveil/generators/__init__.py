@@ -46,8 +46,9 @@ class Training:
         subject: (n), the person of each window.
         stream: decides all random numbers except privacy noise, which comes from `budget.noise`.
         checkpoint: keeps the state of the training. A training continues from a stored state.
-        channels, rate_hz, scaling: names of the windows' channels, samples per second, and scaling, for kinds
-            with public knowledge of these.
+        channels: names of the windows' channels, for kinds with public knowledge of these.
+        rate_hz: samples per second.
+        scaling: the windows' scaling, such as `calibration`.
 
     >>> from pulseveil.core.randomness import root_stream
     >>> from pulseveil.core.registry import model
