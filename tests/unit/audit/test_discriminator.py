@@ -9,7 +9,7 @@ import pytest
 from pulseveil.audit import canaries
 from pulseveil.audit.discriminator import discriminator_rows, least_real, surprisal
 from pulseveil.audit.verdict import Claim, Defence
-from pulseveil.core import tensorflow
+from pulseveil.core import registry, tensorflow
 from pulseveil.core.randomness import root_stream
 from pulseveil.generators import Training
 from pulseveil.generators.cgan import CGANSettings
@@ -129,6 +129,8 @@ def test_an_audit_trains_and_judges_as_often_as_was_planned(monkeypatch):
     monkeypatch.setattr(canaries, "coins", lambda count: np.ones(count, bool))
     # Threads are set when TensorFlow starts, which it has in the process of all tests.
     monkeypatch.setattr(tensorflow, "start", lambda threads: None)
+    # The registry checks a model when it is first loaded: before the counter takes the place of its method.
+    assert registry.model("generators", "cgan") is CGANModel
     calls, fit_ = [], CGANModel.fit
     monkeypatch.setattr(CGANModel, "fit", lambda *given, **keys: calls.append(1) or fit_(*given, **keys))
     few = AuditSettings(trainings=3, canaries=6, guesses=2, runs=1, repetitions=0)

@@ -204,7 +204,8 @@ def program(network: Network, batch_size: int, learning_rate: float) -> Program:
         )
         return State(Weights(parameters, statistics), moments), error
 
-    compiled_step = tf.function(step, jit_compile=True) if network.compiles_step else step
+    # Without AutoGraph, which reads source files when it traces: these may have changed since the import.
+    compiled_step = tf.function(step, jit_compile=True, autograph=False) if network.compiles_step else step
     shape = (batch_size, network.signals, network.bins)
 
     def run(state: State, examples: Examples, order: tf.Tensor, seed: tf.Tensor) -> tuple[State, tf.Tensor]:

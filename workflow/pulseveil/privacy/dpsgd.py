@@ -216,7 +216,9 @@ def program(network: Network | Learner, rows: int, optimizer: Optimizer) -> Prog
         after: State = update(state, sums, noise_seed, scales)
         return after
 
-    compiled_step = tf.function(step, jit_compile=True) if learner.compiles_step else step
+    # Without AutoGraph, which reads source files when it traces: these may have changed since the import.
+    # Noise would then meet a program that no version tells apart.
+    compiled_step = tf.function(step, jit_compile=True, autograph=False) if learner.compiles_step else step
 
     def run(state: State, examples: Examples, chance: Chance, seed: tf.Tensor, scales: Scales) -> State:
         def body(i: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
