@@ -38,6 +38,10 @@ def main() -> None:
     )
     parser.add_argument("--partition", default="", help="of the controller's job; default: the cluster's")
     parser.add_argument("--account", default="", help="of the controller's job")
+    parser.add_argument("--mail", default="", metavar="ADDRESS", help="who is told when the controller ends")
+    parser.add_argument(
+        "--mail-type", default=Allocation.mail_type, help="of which events, as sbatch names them"
+    )
     parser.add_argument(
         "--grace",
         type=float,
@@ -70,7 +74,13 @@ def main() -> None:
             PROJECT / "Snakefile", profile, options.configfile, options.snakemake
         )
         job = ControllerJob(study, arguments, directory, cluster, Patience(grace=options.grace))
-        allocation = Allocation(options.minutes, options.partition, options.account)
+        allocation = Allocation(
+            options.minutes,
+            options.partition,
+            options.account,
+            mail_user=options.mail,
+            mail_type=options.mail_type,
+        )
         print(submission.submit(job, allocation))
 
 

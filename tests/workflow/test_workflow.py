@@ -140,6 +140,27 @@ def test_fewer_seeds_only_redo_the_tables(copied):
     assert copied.trained() == before
 
 
+def test_a_failed_task_is_told_with_its_cause(copied):
+    copied.result("windows/simulated/detector.h5").write_text("broken")
+    copied.result("features/simulated/real.h5").unlink()
+    done = copied.snakemake(study=LIGHT, check=False)
+    assert done.returncode == 1
+    block = re.search(
+        r"^failed: features: extract_features \(cohort=simulated\), try 1 of 1\n"
+        r"    exit code 2\n"
+        r"    log: logs/light/extract_features/simulated\.log\n"
+        r"    error: results/light/windows/simulated/detector\.h5: not a readable HDF5 file .*; rerun the stage",
+        done.stderr,
+        re.MULTILINE,
+    )
+    assert block, done.stderr
+    last = done.stderr.splitlines()[-1]
+    told = r"study light: \d+ tasks? done, 1 failed, \d+ not tried; failures are listed in logs/light/record\.jsonl"
+    assert re.fullmatch(told, last), last
+    status = copied.submit("--status").stdout
+    assert "failed: features: extract_features (cohort=simulated), try 1 of 1" in " ".join(status.split())
+
+
 @pytest.mark.parametrize(
     ("study", "words"),
     [

@@ -21,14 +21,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pulseveil.cluster import jobs, lease
+from pulseveil.cluster import jobs, lease, record
 from pulseveil.core import paths
+from pulseveil.core.errors import InputError
 
 logger = logging.getLogger(__name__)
 
 Wish = Literal["go on", "drain", "stop"]
 
 _TICK_S = 0.5
+_REFUSED_CODE = 2
 _STOPPED_CODE = 130
 
 
@@ -70,18 +72,33 @@ class Controller:
     restarts: int = 5
     _wish: Wish = "go on"
     _heard: float = 0.0
+    _last_words: str = ""
     _cancelled: list[jobs.Job] = field(default_factory=list)
 
     def control(self) -> int:
-        """Snakemake's exit code, or 130 where the controller was told to drain or stop.
+        """Snakemake's exit code, 130 where the controller was told to drain or stop, 2 where it was refused.
 
-        Raises InputError where another controller holds the study.
+        However it ends, the log says so, and the study's record but where another controller holds the study.
         """
-        directory = self.run.directory
-        with lease.held(self.run.study, directory):
+        try:
+            with lease.held(self.run.study, self.run.directory):
+                return self._told()
+        except InputError as error:
+            logger.error("refused: %s", error)
+            return _REFUSED_CODE
+
+    def _told(self) -> int:
+        """The exit code of the study under its lease; how it ended is told."""
+        try:
             code = self._until_it_ends()
+            words = _describe_end(code, self._last_words)
+        except Exception as error:
+            logger.exception("the controller cannot go on")
+            code, words = 1, f"failed: {error}"
         if lost := jobs.describe_lost(self._cancelled):
             logger.info("%s", lost)
+        logger.info("study %s: %s", self.run.study, words)
+        record.append(self.run.directory / paths.record(self.run.study), "end", words=words)
         return code
 
     def drain(self) -> None:
@@ -103,7 +120,7 @@ class Controller:
                 return code if self._wish == "go on" else _STOPPED_CODE
             if self._wish != "go on":
                 return _STOPPED_CODE
-        logger.error("Snakemake fell silent %d times; see its logs", self.restarts + 1)
+        self._last_words = f"Snakemake fell silent {self.restarts + 1} times; see its logs"
         return 1
 
     def _start(self) -> subprocess.Popen[str]:
@@ -151,6 +168,7 @@ class Controller:
         """Print what Snakemake says, and remember when it last said something."""
         for line in process.stdout or ():
             self._heard = time.monotonic()
+            self._last_words = line.strip() or self._last_words
             sys.stderr.write(line)
             sys.stderr.flush()
 
@@ -203,6 +221,15 @@ class Controller:
         except subprocess.CalledProcessError:
             return None
         return jobs.of_study(found, self.run.study, self.run.directory)
+
+
+def _describe_end(code: int, last_words: str) -> str:
+    """How a controller ended, by its exit code and the last words of Snakemake."""
+    if code == 0:
+        return "finished"
+    if code == _STOPPED_CODE:
+        return "stopped, by --cancel or another signal; a new start goes on from there"
+    return f"failed with exit code {code}: {last_words}"
 
 
 @contextmanager

@@ -40,8 +40,11 @@ class ControllerJob:
     cluster: bool
     patience: Patience
 
-    def __call__(self) -> int:
-        """Control the study to its end; the exit code."""
+    def __call__(self) -> None:
+        """Control the study to its end; one that was not reached ends the process with its exit code.
+
+        For submitit every return is a success: SLURM would call the job of a failed study COMPLETED.
+        """
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
         self._controller = Controller(self.run(), self.patience)
         codes: list[int] = []
@@ -52,7 +55,8 @@ class ControllerJob:
             self._thread.start()
             while self._thread.is_alive():
                 self._thread.join(_TICK_S)
-        return codes[0] if codes else 1
+        if code := codes[0] if codes else 1:
+            raise SystemExit(code)
 
     def run(self) -> Run:
         """What is controlled, in an environment whose commands of SLURM outlast its outages."""
@@ -78,12 +82,17 @@ class ControllerJob:
 
 @dataclass(frozen=True)
 class Allocation:
-    """Where the controller's job runs: minutes of its time limit, partition and account (empty: default)."""
+    """The controller's job: minutes of its time limit, and other options of sbatch (empty: the default).
+
+    mail_user, mail_type: who is told by mail of which events.
+    """
 
     minutes: int = 24 * 60
     partition: str = ""
     account: str = ""
     mem_mb: int = 4000
+    mail_user: str = ""
+    mail_type: str = "END,FAIL"
 
 
 def submit(job: ControllerJob, allocation: Allocation) -> str:
@@ -94,6 +103,8 @@ def submit(job: ControllerJob, allocation: Allocation) -> str:
     folder = job.directory / ".snakemake" / "controller" / job.study
     lease.require_none(job.study, job.directory)
     if not job.cluster:
+        if allocation.mail_user:
+            raise InputError("--mail: only SLURM sends mails, and no sbatch is on this machine; leave it out")
         local = submitit.LocalExecutor(folder)
         local.update_parameters(timeout_min=allocation.minutes)
         with _detached():
@@ -106,6 +117,7 @@ def submit(job: ControllerJob, allocation: Allocation) -> str:
             f"--minutes {allocation.minutes}: the controller needs {delay / 60:.0f} of them to end in good "
             "order; give it at least twice as many, or a shorter --grace"
         )
+    mail = {"mail_user": allocation.mail_user, "mail_type": allocation.mail_type}
     executor = submitit.SlurmExecutor(folder, max_num_timeout=_MOST_TIMEOUTS)
     executor.update_parameters(
         job_name=jobs.controller_name(job.study),
@@ -113,7 +125,11 @@ def submit(job: ControllerJob, allocation: Allocation) -> str:
         mem=f"{allocation.mem_mb}MB",
         cpus_per_task=1,
         signal_delay_s=int(delay),
-        additional_parameters={"requeue": True, "chdir": str(job.directory)},
+        additional_parameters={
+            "requeue": True,
+            "chdir": str(job.directory),
+            **(mail if allocation.mail_user else {}),
+        },
         **{name: getattr(allocation, name) for name in ("partition", "account") if getattr(allocation, name)},
     )
     submitted = executor.submit(job)
@@ -142,5 +158,6 @@ def snakemake_arguments(
     snakefile: Path, profile: Path, configfile: Path, more: Sequence[str]
 ) -> tuple[str, ...]:
     """Snakemake's arguments, with paths that hold in any directory."""
-    files = (("--snakefile", snakefile), ("--profile", profile), ("--configfile", configfile))
+    # --configfile takes all words up to the next option: targets among `more` must not follow it.
+    files = (("--configfile", configfile), ("--snakefile", snakefile), ("--profile", profile))
     return (*(word for name, path in files for word in (name, str(path.resolve()))), *more)

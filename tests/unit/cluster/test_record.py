@@ -1,0 +1,110 @@
+"""The record of a study's tasks, and which line of a log tells why one failed."""
+
+import os
+from dataclasses import asdict
+
+import pytest
+
+from pulseveil.cluster import record
+from pulseveil.cluster.record import Failure
+
+FIRST = Failure(
+    "train_detectors_real_0",
+    {"detector": "cnn", "unit": "subject"},
+    1,
+    3,
+    "SLURM job 7: TIMEOUT, reason TimeLimit, exit code 0:0, node n1",
+    "a.log",
+    "interrupted: state stored",
+)
+OTHER = Failure("summarize", {}, 1, 1, "exit code 2", "", "")
+
+
+def fail(path, failure):
+    record.append(path, "failed", **asdict(failure))
+
+
+def test_a_failure_is_one_block():
+    assert FIRST.describe() == (
+        "failed: detectors: train_detectors_real_0 (detector=cnn, unit=subject), try 1 of 3\n"
+        "    SLURM job 7: TIMEOUT, reason TimeLimit, exit code 0:0, node n1\n"
+        "    log: a.log\n"
+        "    interrupted: state stored"
+    )
+    assert OTHER.describe() == (
+        "failed: summary: summarize, try 1 of 1\n    exit code 2\n    log: none was written"
+    )
+
+
+def test_a_task_that_was_done_after_all_is_no_failure(tmp_path):
+    path = tmp_path / "logs" / "record.jsonl"
+    assert record.read(path) == record.Past()
+    record.append(path, "start", planned=3)
+    fail(path, FIRST)
+    fail(path, OTHER)
+    record.append(path, "done", task=FIRST.task)
+    assert record.read(path) == record.Past((OTHER,), "")
+    record.append(path, "end", words="2 tasks done, 1 failed")
+    assert record.read(path) == record.Past((OTHER,), "2 tasks done, 1 failed")
+    record.append(path, "start", planned=1)
+    assert record.read(path) == record.Past()
+
+
+def test_half_a_line_of_a_killed_process_is_passed_over(tmp_path):
+    path = tmp_path / "record.jsonl"
+    fail(path, FIRST)
+    with path.open("a") as file:
+        file.write('{"event": "fai')
+    assert record.read(path).failed == (FIRST,)
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("start\nerror: x.h5: not readable; rerun\n", "error: x.h5: not readable; rerun"),
+        ("Traceback (most recent call last):\n  File\nValueError: no\n", "ValueError: no"),
+        ("numpy.linalg.LinAlgError: no\n", "numpy.linalg.LinAlgError: no"),
+        (
+            "slurmstepd: error: *** JOB 3 ON n1 CANCELLED AT 10:00 DUE TO TIME LIMIT ***\n"
+            "srun: error: n1: task 0: Exited with exit code 1\n",
+            "slurmstepd: error: *** JOB 3 ON n1 CANCELLED AT 10:00 DUE TO TIME LIMIT ***",
+        ),
+        (
+            "srun: fatal: SLURM_MEM_PER_CPU, SLURM_MEM_PER_NODE are mutually exclusive\nWorkflowError:\n",
+            "srun: fatal: SLURM_MEM_PER_CPU, SLURM_MEM_PER_NODE are mutually exclusive",
+        ),
+        (
+            "/bin/sh: 2: /gone/.venv/bin/python: not found\n\n",
+            "/bin/sh: 2: /gone/.venv/bin/python: not found",
+        ),
+        ("", ""),
+    ],
+)
+def test_the_last_line_that_tells_a_cause(tmp_path, text, cause):
+    log = tmp_path / "job.log"
+    log.write_text(text)
+    assert record.find_cause([log])[1] == cause
+
+
+def test_a_log_without_a_cause_does_not_hide_another_one(tmp_path):
+    (tmp_path / "rule.log").write_text("step 100\n")
+    (tmp_path / "slurm.log").write_bytes(b"\xff\nslurmstepd: error: Exceeded memory\n")
+    logs = [tmp_path / name for name in ("gone.log", "rule.log", "slurm.log")]
+    assert record.find_cause(logs) == (str(logs[2]), "slurmstepd: error: Exceeded memory")
+    assert record.find_cause(logs[:2]) == (str(logs[1]), "step 100")
+
+
+def test_slurm_is_asked_for_the_end_of_a_job(tmp_path, monkeypatch):
+    program = tmp_path / "scontrol"
+    program.write_text(
+        "#!/bin/sh\n"
+        "echo 'JobId=7 JobName=a JobState=OUT_OF_MEMORY Reason=OutOfMemory ExitCode=0:125 NodeList=n1"
+        " Command=/JobState=x'\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/bin")
+    assert record.describe_job("7") == (
+        "SLURM job 7: OUT_OF_MEMORY, reason OutOfMemory, exit code 0:125, node n1"
+    )
+    program.write_text("#!/bin/sh\nexit 1\n")
+    assert record.describe_job("7") == ""
