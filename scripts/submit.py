@@ -36,8 +36,8 @@ def main() -> None:
     parser.add_argument(
         "--minutes", type=int, default=Allocation.minutes, help="time limit of the controller"
     )
-    parser.add_argument("--partition", default="", help="of the controller's job; default: the cluster's")
-    parser.add_argument("--account", default="", help="of the controller's job")
+    parser.add_argument("--partition", default="", help="of all jobs for which the profile names none")
+    parser.add_argument("--account", default="", help="of all jobs for which the profile names none")
     parser.add_argument("--mail", default="", metavar="ADDRESS", help="who is told when the controller ends")
     parser.add_argument(
         "--mail-type", default=Allocation.mail_type, help="of which events, as sbatch names them"

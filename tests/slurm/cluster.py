@@ -130,7 +130,7 @@ class Cluster:
         """Variables for programs that use this cluster, and no other one."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
         return inherited | {
-            "PATH": f"{self.directory / 'bin'}:{SEARCH_PATH}",
+            "PATH": SEARCH_PATH,
             "SLURM_CONF": str(self.directory / "slurm.conf"),
         }
 
@@ -354,12 +354,11 @@ class Cluster:
             raise RuntimeError(f"node {name} does not come up: {self._last_words(name)}") from None
 
     def _write_files(self) -> None:
-        for folder in ("bin", "devices", "log", "spool", "state"):
+        for folder in ("devices", "log", "spool", "state"):
             (self.directory / folder).mkdir(parents=True, exist_ok=True)
         key = self.directory / "munge.key"
         key.touch(mode=0o600)
         key.write_bytes(os.urandom(128))
-        self._write_srun()
         for name in self.shape.node_names:
             for number in range(self.shape.gpus):
                 device = self.directory / "devices" / f"{name}-{number}"
@@ -373,13 +372,6 @@ class Cluster:
             # slurmdbd refuses a file with its password that others may read.
             path.touch(mode=0o600)
             path.write_text("\n".join(self._slurmdbd_conf()) + "\n")
-
-    def _write_srun(self) -> None:
-        """Inside a job, Snakemake calls srun without the variable that names the configuration."""
-        real = shutil.which("srun", path=SEARCH_PATH)
-        wrapper = self.directory / "bin" / "srun"
-        wrapper.write_text(f"#!/bin/sh\nSLURM_CONF='{self.directory / 'slurm.conf'}' exec '{real}' \"$@\"\n")
-        wrapper.chmod(0o755)
 
     def _gres_conf(self) -> Iterator[str]:
         for name in self.shape.node_names:

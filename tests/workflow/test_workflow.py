@@ -149,13 +149,13 @@ def test_a_failed_task_is_told_with_its_cause(copied):
         r"^failed: features: extract_features \(cohort=simulated\), try 1 of 1\n"
         r"    exit code 2\n"
         r"    log: logs/light/extract_features/simulated\.log\n"
-        r"    error: results/light/windows/simulated/detector\.h5: not a readable HDF5 file .*; rerun the stage",
+        r"    error: results/light/windows/simulated/detector\.h5: not a readable HDF5 file .*; rerun",
         done.stderr,
         re.MULTILINE,
     )
     assert block, done.stderr
     last = done.stderr.splitlines()[-1]
-    told = r"study light: \d+ tasks? done, 1 failed, \d+ not tried; failures are listed in logs/light/record\.jsonl"
+    told = r"study light: \d+ tasks? done, 1 failed, \d+ not tried; failures are listed in .*record.jsonl"
     assert re.fullmatch(told, last), last
     status = copied.submit("--status").stdout
     assert "failed: features: extract_features (cohort=simulated), try 1 of 1" in " ".join(status.split())

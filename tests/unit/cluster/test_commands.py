@@ -180,3 +180,43 @@ def test_a_script_from_standard_input_is_sent_at_every_try(
         monkeypatch.setattr("sys.stdin", script)
         command = stand_ins.Command(tmp_path / "sbatch", 10, ("--parsable", "/dev/stdin"))
         assert stand_ins.sbatch(command).output == "#!/bin/sh\ntrue\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "parsable", "named"),
+    [
+        ("12\n", True, "12\n"),
+        ("12;north\n", True, "12;north\n"),
+        ("Note: 17 nodes are down\n\n12\n80 % of your quota\n", True, "12\n"),
+        ("12\n80\n", True, ""),
+        ("3\nSubmitted batch job 12\n", False, "Submitted batch job 12\n"),
+        ("Submitted batch job 12 on cluster north\n", False, "Submitted batch job 12 on cluster north\n"),
+        ("job accepted\n", False, ""),
+    ],
+)
+def test_a_job_is_named_whatever_is_printed_around_it(said: str, parsable: bool, named: str) -> None:
+    assert stand_ins.named_job(said, parsable=parsable) == named
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_job_that_sbatch_does_not_name_is_found_by_its_comment(
+    tmp_path: Path, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program(tmp_path, "sbatch", f"echo accepted; exit {code}")
+    program(tmp_path, "squeue", "echo '12|PENDING|2999-01-01T00:00:00|rule_a'")
+    submission = [str(tmp_path / "sbatch"), "1", "--parsable", "--job-name", "run", "--comment", "rule_a"]
+    assert stand_ins.main(submission) == 0
+    assert capsys.readouterr().out == "12\n"
+    assert stand_ins.main([*submission[:-1], "rule_b"]) == 1
+    assert capsys.readouterr().out == ("" if code == 0 else "accepted\n")
+
+
+def test_the_chosen_partition_is_that_of_all_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program(tmp_path, "sinfo", "printf 'PARTITION\\ncpu*\\ngpu\\n'")
+    asked = [str(tmp_path / "sinfo"), "1", "-o", "%P"]
+    stand_ins.main(asked)
+    monkeypatch.setenv("SBATCH_PARTITION", "gpu")
+    stand_ins.main(asked)
+    assert capsys.readouterr().out == "PARTITION\ncpu*\ngpu\ngpu*\n"

@@ -19,7 +19,10 @@ QUEUE = f"""1016|RUNNING|1-02:03:04|gres:gpu:2|None|pulseveil-light_{RUN}|/tmp/c
 1017|PENDING|0:00|N/A|JobHeldUser|pulseveil-light_{RUN}|/tmp/c2|rule_prepare_cohort_wildcards_simulated_detector
 1018|RUNNING|12:30|gres:gpu:a100:1|None|pulseveil-light_2_{RUN}|/tmp/c1|rule_step_wildcards_a|b
 1019|RUNNING|7:05|gres:gpu|None|pulseveil-controller-light|/tmp/c1|(null)
-1020|PENDING|INVALID|N/A|launch failed requeued held|{RUN}|/tmp/c1|(null)
+1020|PENDING|INVALID|N/A|launch failed requeued held|pulseveil-held_{RUN}|/tmp/c1|(null)
+1021|RUNNING|0:01|N/A|None|other|/tmp/c1|two lines
+of a comment|
+1022|RUNNING|0:01|N/A|None|a|b|/tmp/c1|(null)
 """
 
 
@@ -63,12 +66,16 @@ def test_names_fit_the_executors_limit_and_stay_apart():
     assert jobs.prefix(long) != jobs.prefix(long + "t")
 
 
-def test_what_slurm_says_of_this_job_is_not_passed_on(monkeypatch):
-    for name in ("SLURM_JOB_ID", "SLURM_CONF", "SBATCH_PARTITION", "SRUN_DEBUG", "OTHER"):
+def test_only_what_a_user_chooses_is_passed_on_to_commands_of_slurm(monkeypatch):
+    chosen = {"SLURM_CONF", "SLURM_CLUSTERS", "SBATCH_ACCOUNT", "SBATCH_PARTITION", "OTHER"}
+    bending = {"SLURM_JOB_ID", "SLURM_MEM_PER_CPU", "SLURM_TIME_FORMAT", "SBATCH_WAIT", "SRUN_DEBUG"}
+    bending |= {"SQUEUE_PARTITION", "SQUEUE_FORMAT", "SACCT_FORMAT", "SINFO_FORMAT", "SCANCEL_PARTITION"}
+    for name in chosen | bending:
         monkeypatch.setenv(name, "x")
-    kept = jobs.own_environment()
-    assert {"SLURM_CONF", "OTHER"} <= set(kept)
-    assert not {"SLURM_JOB_ID", "SBATCH_PARTITION", "SRUN_DEBUG"} & set(kept)
+    kept = jobs.own_environment(partition="gpu")
+    assert chosen <= set(kept)
+    assert not bending & set(kept)
+    assert (kept["SBATCH_PARTITION"], kept["SBATCH_ACCOUNT"]) == ("gpu", "x")
 
 
 def write(directory, holder):

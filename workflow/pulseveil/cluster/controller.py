@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 Wish = Literal["go on", "drain", "stop"]
 
 _TICK_S = 0.5
+_PAUSE_S = 5.0
 _REFUSED_CODE = 2
 _STOPPED_CODE = 130
 
@@ -41,12 +42,14 @@ class Patience:
     silence: for a word of Snakemake while no job of the study is in the queue; more than its longest pause
     between two looks at the queue. grace: for running jobs once nothing new is submitted. cancelled: for
     cancelled jobs to end; they store their state first. leaving: for Snakemake to end by itself.
+    unanswered: for a SLURM that does not tell its queue.
     """
 
     silence: float = 400
     grace: float = 600
     cancelled: float = 180
     leaving: float = 60
+    unanswered: float = 1800
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,7 @@ class Controller:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            errors="replace",
             # Ctrl-C comes to this process alone, which passes it on in its own way.
             start_new_session=True,
         )
@@ -209,7 +213,20 @@ class Controller:
 
     def _cancel(self) -> None:
         run = self.run
-        cancelled = jobs.cancel(run.study, run.directory, run.environment, patience_s=self.patience.cancelled)
+        deadline, told = time.monotonic() + self.patience.unanswered, False
+        while True:
+            try:
+                cancelled = jobs.cancel(
+                    run.study, run.directory, run.environment, patience_s=self.patience.cancelled
+                )
+                break
+            except jobs.NoAnswer as error:
+                if time.monotonic() > deadline:
+                    raise
+                if not told:
+                    logger.warning("%s; asked again for %.0f s", error, self.patience.unanswered)
+                told = True
+                time.sleep(_PAUSE_S)
         self._cancelled += cancelled
         for job in cancelled:
             logger.info("cancelled job %s (%s, %s)", job.number, job.state, job.comment or job.name)
@@ -218,7 +235,7 @@ class Controller:
         """The study's jobs in the queue; None where squeue does not answer."""
         try:
             found = jobs.in_queue(self.run.environment)
-        except subprocess.CalledProcessError:
+        except jobs.NoAnswer:
             return None
         return jobs.of_study(found, self.run.study, self.run.directory)
 

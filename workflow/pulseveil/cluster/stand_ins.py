@@ -127,6 +127,18 @@ def with_gres(arguments: Sequence[str]) -> list[str]:
     return [re.sub(r"^--gpus=", "--gres=gpu:", argument) for argument in arguments]
 
 
+# The line of sbatch that names a job, with and without --parsable; a wrapper of the cluster may print others.
+_ID = re.compile(r"^\d+(?:;\S+)?$")
+_SUBMITTED = re.compile(r"^Submitted batch job \d+\b.*$")
+
+
+def named_job(output: str, *, parsable: bool) -> str:
+    """The line of sbatch's answer that names its job; empty where none does, or more than one could."""
+    pattern = _ID if parsable else _SUBMITTED
+    lines = [line for text in output.splitlines() if pattern.match(line := text.strip())]
+    return f"{lines[0]}\n" if len(lines) == 1 else ""
+
+
 NAMES = ("sbatch", "squeue", "sacct", "sacctmgr", "scancel", "sinfo")
 PATIENCE_S = 30 * 60
 LONGEST_PAUSE_S = 60.0
@@ -175,10 +187,17 @@ def install(
             continue
         # -P: a file of the user's own must not hide a module.
         words = [sys.executable, "-P", "-m", "pulseveil.cluster.stand_ins", real, str(patience_s)]
-        script = folder / name
-        script.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
-        script.chmod(0o755)
+        _write_script(folder / name, f"exec {shlex.join(words)}")
+    srun = shutil.which("srun", path=os.pathsep.join(folders))
+    if srun is not None and (configuration := variables.get("SLURM_CONF")):
+        # The executor takes the variable away from the srun within a job.
+        _write_script(folder / "srun", f"SLURM_CONF={shlex.quote(configuration)} exec {shlex.quote(srun)}")
     return variables | {"PATH": os.pathsep.join([str(folder), *folders])}
+
+
+def _write_script(path: Path, command: str) -> None:
+    path.write_text(f'#!/bin/sh\n{command} "$@"\n')
+    path.chmod(0o755)
 
 
 def status_command(environment: Mapping[str, str] | None = None) -> str:
@@ -203,6 +222,7 @@ def call(command: Command, script: str | None = None) -> Answer:
         stdin=subprocess.DEVNULL if script is None else None,
         capture_output=True,
         text=True,
+        errors="replace",
         check=False,
     )
     return Answer(done.returncode, done.stdout, done.stderr)
@@ -283,7 +303,32 @@ def sbatch(command: Command) -> Answer:
         known = _accepted(command, since) if attempts > 1 else None
         return known or call(submission, script)
 
-    return persist(attempt, "sbatch", command.patience_s)
+    answer = persist(attempt, "sbatch", command.patience_s)
+    job = named_job(answer.output, parsable="--parsable" in command.arguments)
+    if answer.code == 0 and job:
+        return Answer(0, job, answer.errors)
+    if not _is_of_a_run(command):
+        return answer
+    # Whatever was said, a job that is there is never reported as failed: it would run twice.
+    if answer.code:
+        return _accepted(command, since) or answer
+    known = persist(lambda: _accepted(command, since) or answer, "squeue", command.patience_s)
+    if known is answer:
+        return Answer(1, "", f"sbatch named no job, and none is in the queue: {answer.output}{answer.errors}")
+    return known
+
+
+def sinfo(command: Command) -> Answer:
+    """The answer of sinfo; asked for the default partition, the one that the user has chosen for all jobs."""
+    chosen = os.environ.get("SBATCH_PARTITION")
+    if chosen and command.arguments == ("-o", "%P"):
+        return Answer(0, f"{chosen}*\n", "")
+    return query(command)
+
+
+def _is_of_a_run(command: Command) -> bool:
+    """Whether Snakemake submits: its jobs can be found again by name and comment."""
+    return all(option(command.arguments, name) is not None for name in ("--job-name", "--comment"))
 
 
 def _accepted(command: Command, since: str) -> Answer | None:
@@ -301,7 +346,7 @@ def _accepted(command: Command, since: str) -> Answer | None:
 def main(words: Sequence[str]) -> int:
     """Answer as the program named by the first word would, after the seconds of patience in the second."""
     command = Command(Path(words[0]), float(words[1]), tuple(words[2:]))
-    special = {"sbatch": sbatch, "squeue": squeue, "sacct": sacct, "sacctmgr": sacctmgr}
+    special = {"sbatch": sbatch, "squeue": squeue, "sacct": sacct, "sacctmgr": sacctmgr, "sinfo": sinfo}
     try:
         answer = special.get(command.program.name, query)(command)
     except KeyboardInterrupt:

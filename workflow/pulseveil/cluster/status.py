@@ -40,7 +40,7 @@ class Stage:
 
 
 def stages(plan: Plan, directory: Path, jobs: Iterable[Job], failed: Sequence[Failure]) -> tuple[Stage, ...]:
-    """The stages of a study run in `directory`; jobs: of the study; failed: its tasks whose last try failed."""
+    """The stages of a study run in `directory`; failed: tasks whose last try failed."""
     queued = [(stage_of(_rule(job.comment)), job.state in _WAITING) for job in jobs]
     counts = Counter(queued)
     failures = Counter(stage_of(failure.rule) for failure in failed)
@@ -86,20 +86,32 @@ def show(console: Console, plan: Plan, directory: Path) -> None:
         return
     with Live(view(plan, directory), console=console, auto_refresh=False) as live:
         try:
-            while lease.controller(plan.study.name, directory) is not None:
+            while _may_run(plan.study.name, directory):
                 time.sleep(_PAUSE_S)
                 live.update(view(plan, directory), refresh=True)
         except KeyboardInterrupt:
             return
 
 
+def _may_run(study: str, directory: Path) -> bool:
+    """Whether a controller is there, or SLURM does not tell."""
+    try:
+        return lease.controller(study, directory) is not None
+    except jobs.NoAnswer:
+        return True
+
+
 def view(plan: Plan, directory: Path) -> RenderableType:
     """Who controls the study, its stages, the best results so far, and what it spends."""
     study = plan.study.name
-    queued = (
-        jobs.of_study(jobs.in_queue(jobs.own_environment()), study, directory) if jobs.has_slurm() else ()
-    )
     past = record.read(directory / paths.record(study))
+    queued: tuple[Job, ...] = ()
+    try:
+        head = _controller(study, directory, past.over)
+        if jobs.has_slurm():
+            queued = jobs.of_study(jobs.in_queue(jobs.own_environment()), study, directory)
+    except jobs.NoAnswer as error:
+        head = f"{error}: whether a controller and jobs run is not known"
     progressed = stages(plan, directory, queued, past.failed)
     table = Table("stage", title=f"study {study}", title_justify="left")
     for name in ("done", "planned", "running", "waiting", "failed"):
@@ -108,7 +120,6 @@ def view(plan: Plan, directory: Path) -> RenderableType:
         counts = (stage.done, stage.planned, stage.running, stage.waiting, stage.failed)
         table.add_row(stage.name, *map(str, counts))
     words = [jobs.describe_held(queued), *_failures(past.failed), spending.describe(plan)]
-    head = _controller(study, directory, past.over)
     return Group(Text(head), table, _best(plan, directory), *(Text(text) for text in words if text))
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ _TICK_S = 1.0
 _STANDARD = (0, 1, 2)
 # As long as the study takes: each requeue counts as one.
 _MOST_TIMEOUTS = 1000
+# Somebody waits for the answer.
+_PATIENCE_S = 60
 # SLURM may send its signal up to a minute early.
 _EARLY_S = 60
 
@@ -84,7 +86,8 @@ class ControllerJob:
 class Allocation:
     """The controller's job: minutes of its time limit, and other options of sbatch (empty: the default).
 
-    mail_user, mail_type: who is told by mail of which events.
+    partition, account: of the study's jobs, too, where the profile names none. mail_user, mail_type: who is
+    told by mail of which events.
     """
 
     minutes: int = 24 * 60
@@ -98,7 +101,7 @@ class Allocation:
 def submit(job: ControllerJob, allocation: Allocation) -> str:
     """Submit the controller, to SLURM or as a background process of this machine; a line on where it is.
 
-    Raises InputError where the study has a controller already.
+    Raises InputError where the study has a controller already, and where SLURM does not take one.
     """
     folder = job.directory / ".snakemake" / "controller" / job.study
     lease.require_none(job.study, job.directory)
@@ -130,10 +133,30 @@ def submit(job: ControllerJob, allocation: Allocation) -> str:
             "chdir": str(job.directory),
             **(mail if allocation.mail_user else {}),
         },
-        **{name: getattr(allocation, name) for name in ("partition", "account") if getattr(allocation, name)},
     )
-    submitted = executor.submit(job)
+    environment = jobs.own_environment(account=allocation.account, partition=allocation.partition)
+    with _environment(
+        stand_ins.install(folder / "commands", patience_s=_PATIENCE_S, environment=environment)
+    ):
+        try:
+            submitted = executor.submit(job)
+        except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
+            said = "; ".join(str(error).split("\n"))
+            raise InputError(f"sbatch did not take the controller: {said}") from None
     return f"controller: job {submitted.job_id}; its words are in {submitted.paths.stderr}"
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Within the block this process has these variables only: what it submits gets no others."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @contextmanager
