@@ -54,7 +54,7 @@ def test_a_signal_ends_the_controller_and_its_jobs(on_cluster: OnCluster, number
     # Nobody goes on behind our back.
     time.sleep(6)
     assert not names(on_cluster)
-    assert not (on_cluster.directory / ".snakemake" / "controller-one.json").exists()
+    assert lease.holder("one", on_cluster.directory) is None
 
 
 def test_a_drained_controller_lets_running_jobs_end_and_submits_no_more(on_cluster: OnCluster) -> None:
@@ -83,7 +83,7 @@ def test_two_studies_side_by_side_do_not_touch_each_other(on_cluster: OnCluster)
 
 def test_a_second_controller_of_a_study_is_refused(on_cluster: OnCluster) -> None:
     first = start(on_cluster)
-    wait_until((on_cluster.directory / ".snakemake" / "controller-one.json").exists, 30, "the lease")
+    wait_until(lambda: lease.holder("one", on_cluster.directory) is not None, 30, "the lease")
     second = start(on_cluster)
     assert second.wait(timeout=30) != 0
     assert "study one is controlled by process" in said(on_cluster)

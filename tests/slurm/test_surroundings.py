@@ -71,3 +71,18 @@ def test_a_wrapper_that_prints_numbers_makes_no_job_run_twice(on_cluster: OnClus
     wait_until(
         lambda: "no controller runs; the last run: finished" in here.submit("--status").stdout, 20, "status"
     )
+
+
+def test_a_controller_that_is_gone_from_the_queue_holds_nobody_up(on_cluster: OnCluster) -> None:
+    def leave_lease() -> None:
+        lease = on_cluster.directory / ".snakemake" / "controller" / "light" / "lease.7.json"
+        lease.parent.mkdir(parents=True, exist_ok=True)
+        lease.write_text('{"host": "node17", "pid": 3, "started": 4, "job": "31337"}')
+
+    here = user(on_cluster)
+    leave_lease()
+    said = here.submit("--cancel").stdout
+    assert said.endswith("; released the lease of process 3 on node17, job 31337, which is gone\n"), said
+    leave_lease()
+    job = here.submitted("--", WINDOWS, *SOON)
+    assert here.end(job)["JobState"] == "COMPLETED", here.words(job)

@@ -1,6 +1,7 @@
 """Which jobs in the queue are a study's, and who holds its lease."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -79,16 +80,22 @@ def test_only_what_a_user_chooses_is_passed_on_to_commands_of_slurm(monkeypatch)
 
 
 def write(directory, holder):
-    path = lease.path("light", directory)
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(asdict(holder)))
+    path = directory / ".snakemake" / "controller" / "light" / "lease.3.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(holder if isinstance(holder, str) else json.dumps(asdict(holder)))
+
+
+def take(directory):
+    with lease.held("light", directory):
+        return lease.holder("light", directory)
 
 
 def test_a_lease_is_held_within_the_block_only(tmp_path):
     with lease.held("light", tmp_path):
-        assert lease.holder(lease.path("light", tmp_path)) == lease.myself()
-        lease.require_free("other", tmp_path)
-    assert lease.holder(lease.path("light", tmp_path)) is None
+        assert lease.holder("light", tmp_path) == lease.myself()
+        assert lease.holder("other", tmp_path) is None
+    assert lease.holder("light", tmp_path) is None
+    assert len(list(tmp_path.rglob("lease.*"))) == 1
 
 
 def test_a_live_holder_is_not_displaced_and_a_dead_one_is(tmp_path):
@@ -97,43 +104,88 @@ def test_a_live_holder_is_not_displaced_and_a_dead_one_is(tmp_path):
     alive = replace(lease.myself(), pid=process.pid, started=int(fields[19]), job="")
     write(tmp_path, alive)
     assert lease.is_alive(alive)
-    with (
-        pytest.raises(InputError, match=f"controlled by process {process.pid}"),
-        lease.held("light", tmp_path),
-    ):
-        pass
+    with pytest.raises(InputError, match=f"controlled by process {process.pid}"):
+        take(tmp_path)
     process.communicate(b"\n")
     assert not lease.is_alive(alive)
-    with lease.held("light", tmp_path):
-        pass
+    assert take(tmp_path) == lease.myself()
 
 
 def test_the_same_process_number_later_is_another_process(tmp_path):
     write(tmp_path, replace(lease.myself(), started=1))
-    with lease.held("light", tmp_path):
-        pass
+    assert take(tmp_path) == lease.myself()
 
 
 def test_a_holder_on_another_machine_may_be_alive(tmp_path):
-    write(tmp_path, replace(lease.myself(), host="another", job="17"))
-    with pytest.raises(InputError, match="on another, job 17; stop it first"), lease.held("light", tmp_path):
-        pass
+    write(tmp_path, replace(lease.myself(), host="another", job=""))
+    with pytest.raises(InputError, match=r"on another; stop it first .*--cancel.*or delete this file"):
+        take(tmp_path)
+
+
+def queue(folder, monkeypatch, line, code=0):
+    """A SLURM whose squeue prints one line."""
+    for name in ("sbatch", "squeue"):
+        (folder / name).write_text(f"#!/bin/sh\necho '{line}'\nexit {code}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/usr/bin{os.pathsep}/bin")
+
+
+@pytest.mark.parametrize(("number", "code", "free"), [("17", 0, False), ("18", 0, True), ("18", 1, False)])
+def test_a_job_of_another_machine_is_gone_when_it_is_in_the_queue_no_more(
+    tmp_path, monkeypatch, number, code, free
+):
+    row = f"{number}|RUNNING|0:01|N/A|None|{jobs.controller_name('light')}|{tmp_path}|(null)"
+    queue(tmp_path, monkeypatch, row, code)
+    write(tmp_path, replace(lease.myself(), host="node17", job="17"))
+    if free:
+        assert take(tmp_path) == lease.myself()
+    else:
+        with pytest.raises(InputError, match="on node17, job 17; stop it first"):
+            take(tmp_path)
 
 
 def test_a_requeued_job_displaces_its_earlier_start(tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     write(tmp_path, replace(lease.myself(), host="another"))
-    with lease.held("light", tmp_path):
-        pass
+    assert take(tmp_path) == lease.myself()
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"host": "a"}'])
 def test_a_damaged_lease_holds_nobody_up(tmp_path, content):
-    path = lease.path("light", tmp_path)
-    path.parent.mkdir()
-    path.write_text(content)
-    with lease.held("light", tmp_path):
-        pass
+    write(tmp_path, content)
+    assert take(tmp_path) == lease.myself()
+
+
+RACES = 200
+
+
+def race(directory, gate, answers):
+    """Take the lease when another process does, again and again; keep it until both have tried."""
+    for _ in range(RACES):
+        gate.wait()
+        try:
+            with lease.held("light", directory):
+                answers.put("held")
+                gate.wait()
+        except InputError as error:
+            answers.put(str(error))
+            gate.wait()
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_of_two_controllers_that_start_together_one_runs_and_the_other_says_so(tmp_path, stale):
+    if stale:
+        write(tmp_path, replace(lease.myself(), started=1))
+    context = multiprocessing.get_context("fork")
+    gate, answers = context.Barrier(2), context.Queue()
+    racers = [context.Process(target=race, args=(tmp_path, gate, answers)) for _ in range(2)]
+    for racer in racers:
+        racer.start()
+    said = [answers.get(timeout=60) for _ in range(2 * RACES)]
+    for racer in racers:
+        racer.join()
+    assert said.count("held") == RACES
+    assert sum("study light is controlled by process" in words for words in said) == RACES
 
 
 def test_run_ids_are_those_of_the_executor():
