@@ -70,9 +70,9 @@ def main() -> None:
         if cluster:
             dag.require_plain_words(PROJECT, directory, Path(sys.executable))
         profile = options.profile or PROJECT / "profiles" / ("slurm" if cluster else "local")
-        arguments = submission.snakemake_arguments(
-            PROJECT / "Snakefile", profile, options.configfile, options.snakemake
-        )
+        lease.require_none(study, directory)
+        kept = submission.keep_study(options.configfile, study, directory)
+        arguments = submission.snakemake_arguments(PROJECT / "Snakefile", profile, kept, options.snakemake)
         job = ControllerJob(study, arguments, directory, cluster, Patience(grace=options.grace))
         allocation = Allocation(
             options.minutes,

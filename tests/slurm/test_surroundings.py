@@ -3,10 +3,12 @@
 import os
 
 import pytest
+import yaml
 
 from tests.slurm.cluster import wait_until
-from tests.slurm.conftest import OnCluster
+from tests.slurm.conftest import OnCluster, finished
 from tests.slurm.login import MINUTES, SOON, WINDOWS, user
+from tests.workflow.conftest import LIGHT
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
 
@@ -86,3 +88,29 @@ def test_a_controller_that_is_gone_from_the_queue_holds_nobody_up(on_cluster: On
     leave_lease()
     job = here.submitted("--", WINDOWS, *SOON)
     assert here.end(job)["JobState"] == "COMPLETED", here.words(job)
+
+
+def test_a_study_file_that_is_edited_changes_nothing_of_what_was_submitted(on_cluster: OnCluster) -> None:
+    here = user(on_cluster)
+    job = here.submitted("--", WINDOWS, *SOON)
+    original = (on_cluster.directory / "study.yaml").read_text()
+    (on_cluster.directory / "study.yaml").write_text("half an edit: [")
+    assert here.end(job)["JobState"] == "COMPLETED", here.words(job)
+    (on_cluster.directory / "study.yaml").write_text(original)
+    assert "no controller runs; the last run: finished" in here.submit("--status").stdout
+
+
+def test_without_a_controller_a_job_of_another_study_file_refuses_and_ends_the_run(
+    on_cluster: OnCluster,
+) -> None:
+    run = on_cluster.study(LIGHT, WINDOWS, WINDOWS.replace("detector", "generator"), "--jobs", "1")
+    wait_until(lambda: bool(on_cluster.cluster.squeue("--format=%A")), 60, "the first job")
+    (on_cluster.directory / "study.yaml").write_text(yaml.safe_dump(LIGHT | {"seed": 8}))
+    done = finished(run, seconds=120)
+    assert done.returncode == 1
+    told = "the study file of light changed since this run began; what is done is kept; start the study again"
+    assert told in done.stderr
+    # Three tries of two jobs would make six such blocks.
+    assert done.stderr.count(told) <= 2, done.stderr
+    assert "Will exit after finishing currently running jobs" in done.stderr
+    assert not (on_cluster.directory / WINDOWS).exists()

@@ -2,11 +2,15 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import unquote
 
+import h5py
 import pandas as pd
 import pytest
+import yaml
 
 from pulseveil.study import hours, tasks
 from pulseveil.study.plan import make_plan
@@ -138,6 +142,21 @@ def test_fewer_seeds_only_redo_the_tables(copied):
     before = copied.trained()
     copied.snakemake(study=changed(seeds=1))
     assert copied.trained() == before
+
+
+def test_scores_of_other_settings_are_refused_and_named(copied):
+    (path,) = copied.result("scores/real/none/majority").rglob("seed=0.h5")
+    with h5py.File(path, "r+") as file:
+        file.attrs["cell_hash"] = "0" * 64
+    (copied.directory / "study.yaml").write_text(yaml.safe_dump(LIGHT))
+    command = [sys.executable, str(ROOT / "scripts" / "summarize.py"), "--configfile", "study.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=copied.directory)
+    assert done.returncode == 2, done.stderr
+    words = (
+        "error: 1 score files are not of study light as it is now: results/light/scores/real/none/majority"
+    )
+    assert words in done.stderr
+    assert done.stderr.endswith("seed=0.h5; delete them and run the study again\n")
 
 
 def test_a_failed_task_is_told_with_its_cause(copied):

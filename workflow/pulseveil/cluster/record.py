@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pulseveil.core import paths
+from pulseveil.study import dag
 
 # Rules of packs carry their numbers in the name: train_generator_seeds_0.
 STAGES: Mapping[str, str] = {
@@ -215,6 +218,9 @@ class Listener(logging.Handler):
         self._failed.add(number)
         append(self._path, "failed", **asdict(failure))
         self._say(failure.describe())
+        if dag.CHANGED in failure.cause:
+            # All other tasks would fail in the same way: Snakemake submits no more, and waits for what runs.
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _failure(self, number: int, found: str, logs: Sequence[str]) -> Failure:
         task = self._tasks[number]

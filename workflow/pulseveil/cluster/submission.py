@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import signal
@@ -15,8 +16,9 @@ from typing import Any
 
 import submitit
 
-from pulseveil.cluster import jobs, lease, stand_ins
+from pulseveil.cluster import jobs, stand_ins
 from pulseveil.cluster.controller import Controller, Patience, Run, listening
+from pulseveil.core.atomic import atomic_path
 from pulseveil.core.errors import InputError
 
 _TICK_S = 1.0
@@ -101,10 +103,9 @@ class Allocation:
 def submit(job: ControllerJob, allocation: Allocation) -> str:
     """Submit the controller, to SLURM or as a background process of this machine; a line on where it is.
 
-    Raises InputError where the study has a controller already, and where SLURM does not take one.
+    Raises InputError where SLURM does not take it.
     """
     folder = job.directory / ".snakemake" / "controller" / job.study
-    lease.require_none(job.study, job.directory)
     if not job.cluster:
         if allocation.mail_user:
             raise InputError("--mail: only SLURM sends mails, and no sbatch is on this machine; leave it out")
@@ -175,6 +176,16 @@ def _detached() -> Iterator[None]:
             os.close(own)
         os.close(nothing)
         signal.signal(signal.SIGHUP, before)
+
+
+def keep_study(configfile: Path, study: str, directory: Path) -> Path:
+    """A copy of a study file that no edit changes: its name tells its content."""
+    content = configfile.read_bytes()
+    folder = directory / ".snakemake" / "controller" / study
+    copy = folder / f"study-{hashlib.sha256(content).hexdigest()[:12]}.yaml"
+    with atomic_path(copy) as temporary:
+        temporary.write_bytes(content)
+    return copy
 
 
 def snakemake_arguments(

@@ -78,7 +78,7 @@ def train_detectors(
         hashes = [_run(job, kind, keys, fold, data, keeping) for fold in job.folds]
         parts = [store.read_record(runs.path(run_hash), Scores) for run_hash in hashes]
         scores = _together(parts)
-        yield keys, scores, _public_hash(job, keys, scores)
+        yield keys, scores, public_hash(job, keys, scores)
 
 
 def _together(parts: Sequence[Scores]) -> Scores:
@@ -149,7 +149,7 @@ def _run_hash(job: DetectorJob, keys: Keys, fold: Fold, train: FeatureSet, test:
     return identity.cell_hash(_settings(job, keys, fold) | data)
 
 
-def _public_hash(job: DetectorJob, keys: Keys, scores: Scores) -> str:
+def public_hash(job: DetectorJob, keys: Keys, scores: Scores) -> str:
     """The hash of a cell's settings and releases: it tells nothing of the data."""
     folds = [_settings(job, keys, fold) for fold in job.folds]
     return identity.cell_hash({"folds": folds, "ledger": scores.ledger.tolist()})
