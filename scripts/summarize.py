@@ -8,15 +8,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pulseveil.core import paths, store
+from pulseveil.core import paths
 from pulseveil.core.atomic import atomic_path, write_json
-from pulseveil.core.contracts import Scores
 from pulseveil.core.errors import InputError, run_command
 from pulseveil.core.identity import describe_run
 from pulseveil.runs import detectors, script
 from pulseveil.study import hours, tasks
-from pulseveil.study.jobs import DetectorJob
-from pulseveil.study.plan import Plan, make_plan
+from pulseveil.study.plan import make_plan
 from pulseveil.study.study import Study, check_study, read_study
 from pulseveil.summary import columns, crate
 from pulseveil.summary.description import describe
@@ -25,7 +23,6 @@ from pulseveil.summary.published import read_published
 from pulseveil.summary.summarize import summarize
 from pulseveil.summary.terminal import WIDTH, terminal_summary
 
-_MOST_NAMED = 5
 PUBLISHED = Path(__file__).resolve().parents[1] / "config" / "published.csv"
 
 
@@ -43,7 +40,7 @@ def main() -> None:
     plan = make_plan(read_study(options.configfile) if options.configfile else from_json(options.study))
     folder = options.results / paths.results(plan.study.name)
     scores = [options.results / path for path in tasks.files(plan, "train_detectors")]
-    _require_own(plan, options.results)
+    detectors.require_own(plan, options.results)
     summary = summarize(
         describe(plan, options.results), scores, folder, published=read_published(options.published)
     )
@@ -59,29 +56,6 @@ def main() -> None:
     files = [*summary.files, *added, *([] if plan.is_private else scores)]
     run = describe_run(plan.study.name, started)
     write_json(folder / crate.NAME, crate.crate(plan.study, folder, files, run))
-
-
-def _require_own(plan: Plan, results: Path) -> None:
-    """Raise InputError for score files that other settings than the plan's have made."""
-    foreign = []
-    for task in tasks.tasks(plan):
-        if task.rule != "train_detectors":
-            continue
-        job = tasks.job(plan, task)
-        assert isinstance(job, DetectorJob)
-        assert task.cell is not None
-        templates = tasks.outputs(plan, task.rule, task.pack)
-        for template, keys in zip(templates, job.cells(), strict=True):
-            path = results / paths.fill(template, **task.cell.words)
-            expected = detectors.public_hash(job, keys, store.read_record(path, Scores))
-            if store.read_cell_hash(path) != expected:
-                foreign.append(path)
-    if foreign:
-        names = ", ".join(map(str, foreign[:_MOST_NAMED])) + (" ..." if len(foreign) > _MOST_NAMED else "")
-        raise InputError(
-            f"{len(foreign)} score files are not of study {plan.study.name} as it is now: {names}; "
-            "delete them and run the study again"
-        )
 
 
 def from_json(text: str) -> Study:

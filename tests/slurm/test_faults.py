@@ -12,7 +12,7 @@ import pytest
 from pulseveil.core import paths
 from tests.slurm.cluster import kill, process_ids, wait_until
 from tests.slurm.conftest import OnCluster, finished
-from tests.slurm.sleeping import STEPS, finish, names, once, start, steps
+from tests.slurm.sleeping import STEPS, finish, names, once, said, start, steps
 from tests.workflow.conftest import Runner
 from tests.workflow.test_interruption import STUDY, models
 
@@ -185,3 +185,21 @@ def test_a_study_outlasts_a_full_queue_and_a_minute_without_sacct(on_accounting_
         cluster.run(*limit, "maxsubmitjobs=-1")
     assert once(here)
     print(f"sacct: finished {time.monotonic() - since:.0f} s after it came back")
+
+
+def test_a_partition_that_is_drained_for_a_while_costs_no_try(on_cluster: OnCluster) -> None:
+    update = ("scontrol", "update", "PartitionName=cpu")
+    process = start(on_cluster)
+    wait_until(lambda: bool(steps(on_cluster)), 60, "a running step")
+    on_cluster.cluster.run(*update, "State=DRAIN")
+    told = "sbatch is tried again: Required partition not available (inactive or drain)"
+    try:
+        wait_until(lambda: told in said(on_cluster), 60, "the words of the controller")
+    finally:
+        on_cluster.cluster.run(*update, "State=UP")
+    since = time.monotonic()
+    finish(on_cluster, process, 200)
+    assert once(on_cluster)
+    assert said(on_cluster).count(told) == 1
+    assert "Error" not in said(on_cluster)
+    print(f"drain: finished {time.monotonic() - since:.0f} s after it")

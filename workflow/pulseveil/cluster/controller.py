@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pulseveil.cluster import jobs, lease, record
+from pulseveil.cluster import jobs, lease, record, stand_ins
 from pulseveil.core import paths
 from pulseveil.core.errors import InputError
 
@@ -56,7 +56,7 @@ class Patience:
 class Run:
     """What is controlled: Snakemake's arguments for a study, run in `directory`.
 
-    cluster: whether its jobs go to SLURM.
+    cluster: whether its jobs go to SLURM. waiting: the file in which commands of SLURM tell that they wait.
     """
 
     study: str
@@ -64,6 +64,7 @@ class Run:
     directory: Path
     cluster: bool
     environment: Mapping[str, str]
+    waiting: Path
 
 
 @dataclass
@@ -76,6 +77,7 @@ class Controller:
     _wish: Wish = "go on"
     _heard: float = 0.0
     _last_words: str = ""
+    _waited_for: str = ""
     _cancelled: list[jobs.Job] = field(default_factory=list)
 
     def control(self) -> int:
@@ -176,8 +178,24 @@ class Controller:
             sys.stderr.write(line)
             sys.stderr.flush()
 
+    def _waits(self) -> bool:
+        """Whether a command of SLURM waits for it to take a job or to answer; said once a reason."""
+        try:
+            age = time.time() - self.run.waiting.stat().st_mtime
+            words = self.run.waiting.read_text().strip()
+        except OSError:
+            return False
+        if age > 2 * stand_ins.LONGEST_PAUSE_S:
+            return False
+        if words != self._waited_for:
+            logger.warning("%s", words)
+        self._waited_for = words
+        return True
+
     def _is_silent(self, now: float) -> bool:
         """Whether Snakemake says nothing although no job of the study is left that it could wait for."""
+        if self._waits():
+            self._heard = now
         if not self.run.cluster or now - self._heard < self.patience.silence:
             return False
         queued = self._jobs()

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ _TELLING = re.compile(
     r"|(?!WorkflowError|RuleException)[\w.]*(?:Error|Exception)\b"
 )
 _REPEATING = re.compile(r"srun: error: .*\b(?:Exited with exit code|Terminated|Killed)\b")
+# What run_command of pulseveil.core.errors prints.
+_OF_INPUT = "error: "
 _TAIL_BYTES = 65536
 # The clock of a node or of a file server may differ a little from this machine's.
 _CLOCK_TOLERANCE_S = 5.0
@@ -145,12 +147,15 @@ class _Task:
 class Listener(logging.Handler):
     """Hears the events of one run of Snakemake; the last words come when Snakemake closes its log."""
 
-    def __init__(self, path: Path, study: str, *, planned: int, tries: int) -> None:
+    def __init__(
+        self, path: Path, study: str, *, planned: int, tries: int, give_up: Callable[[int], None]
+    ) -> None:
         super().__init__()
         self._path = path
         self._study = study
         self._planned = planned
         self._tries = tries
+        self._give_up = give_up
         self._tasks: dict[int, _Task] = {}
         # The exit code comes in an event of its own, by the same thread just before that of the failure.
         self._codes: dict[int | None, str] = {}
@@ -218,6 +223,9 @@ class Listener(logging.Handler):
         self._failed.add(number)
         append(self._path, "failed", **asdict(failure))
         self._say(failure.describe())
+        if failure.cause.startswith(_OF_INPUT):
+            self._give_up(number)
+            self._say("    not tried again: bad input stays so")
         if dag.CHANGED in failure.cause:
             # All other tasks would fail in the same way: Snakemake submits no more, and waits for what runs.
             os.kill(os.getpid(), signal.SIGTERM)
@@ -241,8 +249,16 @@ def listen(workflow: Any, study: str) -> None:
         study,
         planned=sum(bool(job.output) for job in workflow.dag.needrun_jobs()),
         tries=workflow.execution_settings.retries + 1,
+        give_up=lambda number: _give_up(workflow.dag, number),
     )
     workflow.logger_manager.logger.addHandler(listener)
+
+
+def _give_up(dag: Any, number: int) -> None:
+    """Let a task's present try be its last."""
+    for job in dag.jobs:
+        if dag.jobid(job) == number:
+            job.attempt = job.restart_times + 1
 
 
 def describe_end(counts: Mapping[str, int]) -> str:
@@ -260,8 +276,10 @@ def find_cause(logs: Iterable[Path]) -> tuple[str, str]:
         telling = [line for line in lines if _TELLING.match(line) and not _REPEATING.match(line)]
         if telling:
             return str(log), telling[-1]
-        if lines and not last[1]:
-            last = (str(log), lines[-1])
+        # Snakemake ends its words on a broken Snakefile with the place of it.
+        told = [line for line in lines if not line.startswith('File "')]
+        if told and not last[1]:
+            last = (str(log), told[-1])
     return last
 
 

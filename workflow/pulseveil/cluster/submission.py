@@ -65,12 +65,13 @@ class ControllerJob:
     def run(self) -> Run:
         """What is controlled, in an environment whose commands of SLURM outlast its outages."""
         environment, arguments = jobs.own_environment(), self.arguments
+        folder = self.directory / ".snakemake" / "controller" / self.study / "commands"
         if self.cluster:
-            folder = self.directory / ".snakemake" / "commands"
             environment = stand_ins.install(folder, environment=environment)
             asked = ("--slurm-status-command", stand_ins.status_command(environment))
             arguments = (*asked, *arguments)
-        return Run(self.study, arguments, self.directory, self.cluster, environment)
+        waiting = folder / stand_ins.WAITING
+        return Run(self.study, arguments, self.directory, self.cluster, environment, waiting)
 
     def checkpoint(self, *_: Any, **__: Any) -> submitit.helpers.DelayedSubmission:
         """Called by submitit before the time limit: drain, and have this job requeued."""
@@ -136,9 +137,7 @@ def submit(job: ControllerJob, allocation: Allocation) -> str:
         },
     )
     environment = jobs.own_environment(account=allocation.account, partition=allocation.partition)
-    with _environment(
-        stand_ins.install(folder / "commands", patience_s=_PATIENCE_S, environment=environment)
-    ):
+    with _environment(stand_ins.install(folder / "asking", patience_s=_PATIENCE_S, environment=environment)):
         try:
             submitted = executor.submit(job)
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
