@@ -102,8 +102,8 @@ def require_own(plan: Plan, results: Path) -> None:
     if foreign:
         names = ", ".join(map(str, foreign[:_MOST_NAMED])) + (" ..." if len(foreign) > _MOST_NAMED else "")
         raise InputError(
-            f"{names}: made by other settings than those of study {plan.study.name}; delete these files and run "
-            "the study again"
+            f"{names}: made by other settings than those of study {plan.study.name}; delete these files and "
+            "run the study again"
         )
 
 
