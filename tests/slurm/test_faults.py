@@ -3,6 +3,7 @@
 Each test prints how long the study took from the end of the fault to its own end (pytest -rP).
 """
 
+import re
 import signal
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from pulseveil.core import paths
 from tests.slurm.cluster import kill, process_ids, wait_until
 from tests.slurm.conftest import OnCluster, finished
-from tests.slurm.sleeping import STEPS, finish, names, once, said, start, steps
+from tests.slurm.sleeping import SNAKEFILE, STEPS, finish, names, once, said, start, steps
 from tests.workflow.conftest import Runner
 from tests.workflow.test_interruption import STUDY, models
 
@@ -194,7 +195,7 @@ def test_a_partition_that_is_drained_for_a_while_costs_no_try(on_cluster: OnClus
     on_cluster.cluster.run(*update, "State=DRAIN")
     told = "sbatch is tried again: Required partition not available (inactive or drain)"
     try:
-        wait_until(lambda: told in said(on_cluster), 60, "the words of the controller")
+        wait_until(lambda: told in said(on_cluster), 150, "the words of the controller")
     finally:
         on_cluster.cluster.run(*update, "State=UP")
     since = time.monotonic()
@@ -203,3 +204,16 @@ def test_a_partition_that_is_drained_for_a_while_costs_no_try(on_cluster: OnClus
     assert said(on_cluster).count(told) == 1
     assert "Error" not in said(on_cluster)
     print(f"drain: finished {time.monotonic() - since:.0f} s after it")
+
+
+def test_jobs_that_would_wait_for_ever_are_told_with_the_cure(on_cluster: OnCluster) -> None:
+    # Longer than the partition allows: SLURM takes such jobs and never starts them.
+    too_long = SNAKEFILE.replace("runtime=5", 'runtime=5, slurm_partition="short"')
+    process = start(on_cluster, snakefile=too_long, look=1)
+    told = r"will not start by itself: \d+, \d+ \(PartitionTimeLimit\); it asks for more time than"
+    wait_until(lambda: bool(re.search(told, said(on_cluster))), 150, "the words of the controller")
+    time.sleep(3)
+    assert said(on_cluster).count("PartitionTimeLimit") == 1
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 130
+    assert not names(on_cluster)

@@ -37,11 +37,44 @@ def test_lines_of_squeue_become_jobs():
     assert jobs.parse_queue("\n") == ()
 
 
-def test_held_jobs_are_named_with_the_cure():
-    words = jobs.describe_held(jobs.parse_queue(QUEUE))
-    assert "1017 (JobHeldUser), 1020 (launch failed requeued held)" in words
-    assert words.endswith("scontrol release 1017,1020")
-    assert jobs.describe_held(jobs.parse_queue(QUEUE)[:1]) == ""
+def test_jobs_that_wait_for_a_person_are_named_with_the_cure():
+    found = jobs.parse_queue(QUEUE)
+    assert jobs.describe_stuck(found) == [
+        "will not start by itself: 1017 (JobHeldUser); let it go with: scontrol release 1017",
+        "will not start by itself: 1020 (launch failed requeued held); let it go with: scontrol release 1020",
+    ]
+    assert jobs.describe_stuck(found[:1]) == []
+    assert jobs.describe_waiting(found) == "1 JobHeldUser, 1 launch failed requeued held"
+    assert jobs.describe_waiting(found[:1]) == ""
+
+
+@pytest.mark.parametrize(
+    ("reason", "cure"),
+    [
+        ("PartitionTimeLimit", "more time"),
+        ("QOSMaxWallDurationPerJobLimit", "more time"),
+        ("AssocMaxWallDurationPerJobLimit", "more time"),
+        ("AssocGrpCPUMinutesLimit", "used up"),
+        ("QOSGrpGRESMinutes", "used up"),
+        ("AssocMaxCpuPerJobLimit", "lower resources"),
+        ("BadConstraints", "lower resources"),
+        ("InvalidQOS", "may not be used"),
+        ("AccountNotAllowed", "may not be used"),
+        ("DependencyNeverSatisfied", "scancel"),
+        ("PartitionDown", "starts no jobs"),
+        ("Priority", ""),
+        ("Resources", ""),
+        ("Dependency", ""),
+        ("BeginTime", ""),
+        ("QOSMaxJobsPerUserLimit", ""),
+        ("AssocGrpCpuLimit", ""),
+        ("ReqNodeNotAvail, UnavailableNodes:n1", ""),
+        ("None", ""),
+    ],
+)
+def test_reasons_that_need_a_person_have_a_cure(reason, cure):
+    found = jobs.Job("1", "PENDING", "pulseveil-a", Path("/"), "", reason=reason).cure
+    assert cure in found if cure else not found
 
 
 def test_what_cancelled_jobs_had_worked_for_is_told():

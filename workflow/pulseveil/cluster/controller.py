@@ -42,7 +42,7 @@ class Patience:
     silence: for a word of Snakemake while no job of the study is in the queue; more than its longest pause
     between two looks at the queue. grace: for running jobs once nothing new is submitted. cancelled: for
     cancelled jobs to end; they store their state first. leaving: for Snakemake to end by itself.
-    unanswered: for a SLURM that does not tell its queue.
+    unanswered: for a SLURM that does not tell its queue. look: between two looks at jobs that wait.
     """
 
     silence: float = 400
@@ -50,6 +50,7 @@ class Patience:
     cancelled: float = 180
     leaving: float = 60
     unanswered: float = 1800
+    look: float = 120
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ class Controller:
     _heard: float = 0.0
     _last_words: str = ""
     _waited_for: str = ""
+    _next_look: float = 0.0
+    _stuck: set[tuple[str, str]] = field(default_factory=set)
     _cancelled: list[jobs.Job] = field(default_factory=list)
 
     def control(self) -> int:
@@ -161,6 +164,7 @@ class Controller:
                 told_at = now
             if told_at is not None and now - told_at > self.patience.grace:
                 self._wish = "stop"
+            self._look(now)
             silent = self._wish == "go on" and self._is_silent(now)
             if self._wish == "stop" or silent:
                 self._end(process)
@@ -177,6 +181,16 @@ class Controller:
             self._last_words = line.strip() or self._last_words
             sys.stderr.write(line)
             sys.stderr.flush()
+
+    def _look(self, now: float) -> None:
+        """Tell of jobs that wait until somebody acts: once a job and reason."""
+        if not self.run.cluster or now < self._next_look:
+            return
+        self._next_look = now + self.patience.look
+        new = [job for job in self._jobs() or () if job.cure and (job.number, job.reason) not in self._stuck]
+        self._stuck.update((job.number, job.reason) for job in new)
+        for words in jobs.describe_stuck(new):
+            logger.warning("%s", words)
 
     def _waits(self) -> bool:
         """Whether a command of SLURM waits for it to take a job or to answer; said once a reason."""
@@ -202,8 +216,6 @@ class Controller:
         if queued != ():
             # Asked again only after as much time: squeue is shared by everybody.
             self._heard = now
-            if held := jobs.describe_held(queued or ()):
-                logger.warning("%s", held)
             return False
         logger.warning(
             "no job is in the queue, and Snakemake is silent for %.0f s: restart", now - self._heard

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -58,9 +59,29 @@ class Job:
     reason: str = ""
 
     @property
-    def is_held(self) -> bool:
-        """Whether it waits until somebody lets it go: held by hand, or by SLURM after a failed start."""
-        return self.reason.startswith("JobHeld") or "held" in self.reason.split()
+    def cure(self) -> str:
+        """What a person must do before it can run; empty where SLURM will start it in time."""
+        return next((cure for pattern, cure in _CURES.items() if re.search(pattern, self.reason)), "")
+
+
+# Reasons for which a job waits until somebody acts; all others pass.
+_CURES = {
+    r"JobHeld|\bheld\b": "let it go with: scontrol release {numbers}",
+    "PartitionTimeLimit|MaxWall": (
+        "it asks for more time than a job may have: lower resources.runtime or pack in the study, or retries"
+        " in the profile, or name another partition"
+    ),
+    "PartitionNodeLimit|Max(?:Cpu|CPU|Mem|GRES|Node|TRES)\\w*PerJob|BadConstraints": (
+        "no job may have that much, or no node has it: lower resources in the study, or name another"
+        " partition"
+    ),
+    "(?:Assoc|QOS)\\w*Minutes": "the time of the account is used up: ask for more, or name another account",
+    "InvalidAccount|InvalidQOS|AccountNotAllowed|QOSNotAllowed|AssocNotAllowed": (
+        "the account or QOS may not be used there: name another one, or ask the administrators"
+    ),
+    "DependencyNeverSatisfied": "what it waits for has failed: scancel {numbers}, and it is tried again",
+    "PartitionDown|PartitionInactive": "its partition starts no jobs: wait for it, or name another partition",
+}
 
 
 def prefix(study: str) -> str:
@@ -116,12 +137,23 @@ def describe_lost(cancelled: Sequence[Job]) -> str:
     )
 
 
-def describe_held(queued: Sequence[Job]) -> str:
-    """The jobs that are held, with the cure; empty where none is."""
-    held = [job for job in queued if job.is_held]
-    named = ", ".join(f"{job.number} ({job.reason})" for job in held)
-    numbers = ",".join(job.number for job in held)
-    return f"held, see their reasons: {named}; let them go with: scontrol release {numbers}" if held else ""
+def describe_stuck(queued: Sequence[Job]) -> list[str]:
+    """A line for each reason for which jobs wait until somebody acts, with the cure."""
+    by_reason: dict[str, list[Job]] = {}
+    for job in queued:
+        if job.cure:
+            by_reason.setdefault(job.reason, []).append(job)
+    return [
+        f"will not start by itself: {', '.join(job.number for job in stuck)} ({reason}); "
+        + stuck[0].cure.format(numbers=",".join(job.number for job in stuck))
+        for reason, stuck in by_reason.items()
+    ]
+
+
+def describe_waiting(queued: Sequence[Job]) -> str:
+    """How many jobs wait for which reason; empty where none waits."""
+    reasons = Counter(job.reason for job in queued if job.state == "PENDING")
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
 
 
 def of_study(jobs: Sequence[Job], study: str, directory: Path) -> tuple[Job, ...]:

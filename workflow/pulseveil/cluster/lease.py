@@ -167,16 +167,22 @@ _POLL_S = 1.0
 
 @dataclass(frozen=True)
 class Found:
-    """A controller: its job in SLURM with the job's state, or its process on this machine."""
+    """A controller: its job in SLURM with the job's state, or its process on this machine.
+
+    stuck: why it does not start by itself; empty where it does.
+    """
 
     job: str
     state: str
     pid: int
+    stuck: str = ""
 
     def describe(self) -> str:
         """One line for a user."""
         if self.job:
-            return f"controller: job {self.job}, {self.state.lower()}"
+            return f"controller: job {self.job}, {self.state.lower()}" + (
+                f"; {self.stuck}" if self.stuck else ""
+            )
         return f"controller: process {self.pid} of this machine"
 
 
@@ -185,7 +191,7 @@ def controller(study: str, directory: Path) -> Found | None:
     if jobs.has_slurm():
         for job in jobs.in_queue(jobs.own_environment()):
             if job.name == jobs.controller_name(study) and job.directory == directory:
-                return Found(job.number, job.state, 0)
+                return Found(job.number, job.state, 0, "; ".join(jobs.describe_stuck([job])))
     owner = holder(study, directory)
     if owner is None or owner.job or not is_alive(owner):
         return None

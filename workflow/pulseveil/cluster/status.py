@@ -119,7 +119,13 @@ def view(plan: Plan, directory: Path) -> RenderableType:
     for stage in progressed:
         counts = (stage.done, stage.planned, stage.running, stage.waiting, stage.failed)
         table.add_row(stage.name, *map(str, counts))
-    words = [jobs.describe_held(queued), *_failures(past.failed), spending.describe(plan)]
+    waiting = jobs.describe_waiting(queued)
+    words = [
+        f"waiting: {waiting}" if waiting else "",
+        *jobs.describe_stuck(queued),
+        *_failures(past.failed),
+        spending.describe(plan),
+    ]
     return Group(Text(head), table, _best(plan, directory), *(Text(text) for text in words if text))
 
 
