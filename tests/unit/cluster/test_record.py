@@ -1,5 +1,6 @@
 """The record of a study's tasks, and which line of a log tells why one failed."""
 
+import logging
 import os
 from dataclasses import asdict
 
@@ -108,3 +109,42 @@ def test_slurm_is_asked_for_the_end_of_a_job(tmp_path, monkeypatch):
     )
     program.write_text("#!/bin/sh\nexit 1\n")
     assert record.describe_job("7") == ""
+
+
+def heard(**values):
+    """An event of Snakemake, as its loggers hand it on."""
+    return logging.makeLogRecord({"msg": "", **values})
+
+
+def test_what_cannot_be_written_is_told_all_the_same(tmp_path, capsys):
+    (tmp_path / "logs").write_text("a file where a folder is wanted")
+    path = tmp_path / "logs" / "record.jsonl"
+    listener = record.Listener(path, "light", planned=2, tries=1, give_up=lambda number: None)
+    task = {"rule_name": "summarize", "wildcards": {}, "output": ["a"], "log": []}
+    listener.emit(heard(event="job_info", jobid=3, **task))
+    listener.emit(heard(event="job_error", jobid=3, rule_msg="SLURM sbatch failed", log=[]))
+    listener.close()
+    told = capsys.readouterr().err
+    assert "failed: summary: summarize, try 1 of 1\n    SLURM sbatch failed\n" in told
+    assert "study light: 0 tasks done, 1 failed, 1 not tried; failures are listed in" in told
+    assert told.count("record.jsonl: not written: ") == 3
+
+
+def test_bad_input_is_not_tried_again_and_missing_files_are_a_failure(tmp_path, capsys):
+    path = tmp_path / "record.jsonl"
+    given_up = []
+    listener = record.Listener(path, "light", planned=3, tries=3, give_up=given_up.append)
+    for number in (1, 2):
+        log = str(tmp_path / f"{number}.log")
+        task = {"rule_name": f"audit_{number}", "wildcards": {}, "output": ["a"], "log": [log]}
+        listener.emit(heard(event="job_info", jobid=number, **task))
+    (tmp_path / "1.log").write_text("error: study.yaml: no\n")
+    listener.emit(heard(event="job_error", jobid=1, rule_msg=None, log=[]))
+    missing = "Job 2 completed successfully, but some output files are missing.\na.h5 (missing locally)"
+    listener.emit(heard(event="error", msg=f"MissingOutputException in rule a:\n{missing}"))
+    listener.close()
+    assert given_up == [1]
+    first, second = record.read(path).failed
+    assert (first.rule, first.attempt, first.tries, first.cause) == ("audit_1", 1, 3, "error: study.yaml: no")
+    assert second.found == "some output files are missing. a.h5 (missing locally)"
+    assert "study light: 0 tasks done, 2 failed, 1 not tried" in capsys.readouterr().err

@@ -106,7 +106,10 @@ class Controller:
         if lost := jobs.describe_lost(self._cancelled):
             logger.info("%s", lost)
         logger.info("study %s: %s", self.run.study, words)
-        record.append(self.run.directory / paths.record(self.run.study), "end", words=words)
+        try:
+            record.append(self.run.directory / paths.record(self.run.study), "end", words=words)
+        except OSError as error:
+            logger.error("the record is not written: %s", error)
         return code
 
     def drain(self) -> None:

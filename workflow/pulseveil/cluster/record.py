@@ -162,7 +162,7 @@ class Listener(logging.Handler):
         self._done: set[int] = set()
         self._failed: set[int] = set()
         self._over = False
-        append(path, "start", planned=planned)
+        self._append("start", planned=planned)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take one event; those of other kinds are none of a task."""
@@ -180,7 +180,7 @@ class Listener(logging.Handler):
             case "job_finished" if event["job_id"] in self._tasks:
                 self._done.add(event["job_id"])
                 self._failed.discard(event["job_id"])
-                append(self._path, "done", task=self._failure(event["job_id"], "", ()).task)
+                self._append("done", task=self._failure(event["job_id"], "", ()).task)
 
     def close(self) -> None:
         """Tell how the run ended."""
@@ -195,7 +195,7 @@ class Listener(logging.Handler):
             "not tried": self._planned - len(self._tasks),
         }
         words = f"study {self._study}: {describe_end(counts)}"
-        append(self._path, "end", words=words)
+        self._append("end", words=words)
         if len(self._done) < self._planned:
             self._say(f"{words}; failures are listed in {self._path}")
 
@@ -221,8 +221,8 @@ class Listener(logging.Handler):
             return
         failure = self._failure(number, " ".join(found.split()), logs)
         self._failed.add(number)
-        append(self._path, "failed", **asdict(failure))
         self._say(failure.describe())
+        self._append("failed", **asdict(failure))
         if failure.cause.startswith(_OF_INPUT):
             self._give_up(number)
             self._say("    not tried again: bad input stays so")
@@ -232,11 +232,16 @@ class Listener(logging.Handler):
 
     def _failure(self, number: int, found: str, logs: Sequence[str]) -> Failure:
         task = self._tasks[number]
-        fresh = [
-            log for each in dict.fromkeys((*task.logs, *logs)) if _is_fresh(log := Path(each), task.begun)
-        ]
-        log, cause = find_cause(fresh)
+        written = [Path(log) for log in dict.fromkeys((*task.logs, *logs))]
+        log, cause = find_cause(log for log in written if _is_fresh(log, task.begun))
         return Failure(task.rule, task.wildcards, task.attempt, self._tries, found, log, cause)
+
+    def _append(self, event: str, **values: Any) -> None:
+        """Write to the record; where that fails, as on a full disk, the run goes on, and the user is told."""
+        try:
+            append(self._path, event, **values)
+        except OSError as error:
+            self._say(f"{self._path}: not written: {error.strerror}")
 
     def _say(self, words: str) -> None:
         print(words, file=sys.stderr, flush=True)
