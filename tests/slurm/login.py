@@ -30,7 +30,7 @@ class User:
         command = [sys.executable, str(ROOT / "scripts" / "submit.py"), "--configfile", "study.yaml"]
         return subprocess.run(
             [*command, *arguments],
-            env=self.place.cluster.environment | {"PYTHONPATH": str(ROOT / "workflow")} | self.variables,
+            env=self.place.login | self.variables,
             cwd=self.place.directory,
             capture_output=True,
             text=True,

@@ -10,7 +10,7 @@ from pulseveil.cluster import lease, submission
 from pulseveil.cluster.controller import Patience
 from pulseveil.cluster.submission import Allocation, ControllerJob
 from tests.slurm.cluster import wait_until
-from tests.slurm.conftest import ROOT, OnCluster
+from tests.slurm.conftest import OnCluster
 from tests.slurm.sleeping import SNAKEFILE, STEPS, arguments, finish, names, once, said, start, steps
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
@@ -102,7 +102,7 @@ def test_a_snakemake_that_waits_for_nothing_is_started_again(on_cluster: OnClust
 
 def enter(place: OnCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a user of the cluster has: its commands, the directory, and a study in it."""
-    for name, value in (place.cluster.environment | {"PYTHONPATH": str(ROOT / "workflow")}).items():
+    for name, value in place.login.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(place.directory)
     (place.directory / "Snakefile").write_text(SNAKEFILE)

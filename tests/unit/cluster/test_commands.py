@@ -55,6 +55,7 @@ HOPELESS = [
     "You are not running a supported accounting_storage plugin\n",
     f"sbatch: error: QOSMaxWallDurationPerJobLimit\n{POLICY}",
     "slurm_load_jobs error: Invalid job id specified\n",
+    "scancel: error: Kill job error on job id 3: Job/step already completing or completed\n",
     "sbatch: error: Batch job submission failed: User's group not permitted to use this partition\n",
 ]
 SACCT = ["-X", "--parsable2", "--clusters", "all", "--noheader", "--format=JobIdRaw,State"]

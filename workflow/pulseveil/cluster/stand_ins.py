@@ -29,7 +29,7 @@ _FOR_GOOD = re.compile(
     r"|user's size and/or time limits|time limit is invalid|More processors requested than permitted"
     r"|not permitted|Access/permission denied|Argument list too long|mutually exclusive"
     r"|accounting storage is disabled|supported accounting_storage plugin|[Nn]o cluster"
-    r"|Unable to open file",
+    r"|Unable to open file|already completing or completed|Unknown (?:condition|field)",
     re.IGNORECASE,
 )
 # How many jobs a user, an account or a QOS may have in the queue; limits on a job's size are not waited for.
