@@ -203,9 +203,9 @@ class Cluster:
         self._stop(name, signal.SIGKILL)
         wait_until(lambda: not any(has_open(pid, log) for pid in doomed), 10, f"end of {name}")
 
-    def start_node(self, name: str) -> None:
-        """Start a node's daemon and wait until the controller sees it."""
-        self._launch_node(name)
+    def start_node(self, name: str, *, without: Path | None = None) -> None:
+        """Start a node's daemon and wait until the controller sees it; without: a folder it finds empty."""
+        self._launch_node(name, without)
         self._wait_for_node(name)
 
     def kill_daemon(self, name: str) -> None:
@@ -338,9 +338,13 @@ class Cluster:
         self.run(*add, "user", "root", "account=lab")
         self.run("sacctmgr", "--immediate", "modify", "user", "root", "set", "defaultaccount=lab")
 
-    def _launch_node(self, name: str) -> None:
-        (self.directory / "spool" / name).mkdir(parents=True, exist_ok=True)
-        self._launch(name, "slurmd", "-D", "-f", str(self.directory / "slurm.conf"), "-N", name)
+    def _launch_node(self, name: str, without: Path | None = None) -> None:
+        spool = self.directory / "spool" / name
+        (spool / "empty").mkdir(parents=True, exist_ok=True)
+        daemon = ("slurmd", "-D", "-f", str(self.directory / "slurm.conf"), "-N", name)
+        hide = f'mount --bind "{spool / "empty"}" "{without}" && exec "$@"'
+        hidden = ("unshare", "--mount", "sh", "-c", hide, "sh") if without is not None else ()
+        self._launch(name, *hidden, *daemon)
 
     def _wait_for_node(self, name: str) -> None:
         usable = ("idle", "mixed", "allocated", "completing")

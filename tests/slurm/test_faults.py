@@ -5,6 +5,7 @@ Each test prints how long the study took from the end of the fault to its own en
 
 import re
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -217,3 +218,27 @@ def test_jobs_that_would_wait_for_ever_are_told_with_the_cure(on_cluster: OnClus
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 130
     assert not names(on_cluster)
+
+
+def test_a_node_without_python_costs_no_try_and_is_left_out(on_cluster: OnCluster) -> None:
+    cluster = on_cluster.cluster
+    cluster.kill_node("n1")
+    # SLURM fills the first node first: all jobs go to the broken one as long as it is there.
+    cluster.start_node("n1", without=Path(sys.prefix))
+    try:
+        finish(on_cluster, start(on_cluster, snakefile=SNAKEFILE + TOLD, jobs=STEPS), 240)
+    finally:
+        cluster.kill_node("n1")
+        cluster.start_node("n1")
+    assert once(on_cluster)
+    words = said(on_cluster)
+    assert words.count("node n1: 2 jobs ended before their task began, which costs them no try") == 1
+    assert "python: not found" in words
+    assert "try 2 of 3" not in words
+
+
+TOLD = """
+from pulseveil.cluster import record
+onstart:
+    record.listen(workflow, STUDY)
+"""

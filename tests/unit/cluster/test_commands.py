@@ -254,3 +254,10 @@ def test_squeue_answers_for_a_sacct_that_fails(tmp_path: Path, capsys: pytest.Ca
     start = [str(tmp_path / "sacct"), "600", str(tmp_path / "waiting")]
     assert stand_ins.main([*start, *SACCT, "--name", "run"]) == 0
     assert capsys.readouterr().out == "3|COMPLETED\n"
+
+
+def test_nodes_are_left_out_beside_those_that_the_study_leaves_out() -> None:
+    call = ["--parsable", "--wrap=python --exclude=x"]
+    assert stand_ins.without_nodes(call, None) == call
+    assert stand_ins.without_nodes(call, "n1,n2") == ["--exclude=n1,n2", *call]
+    assert stand_ins.without_nodes(["--exclude=n3", *call], "n1") == ["--exclude=n3,n1", *call]

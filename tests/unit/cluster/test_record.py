@@ -104,11 +104,11 @@ def test_slurm_is_asked_for_the_end_of_a_job(tmp_path, monkeypatch):
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/bin")
-    assert record.describe_job("7") == (
+    assert record.describe_job(record.ended_job("7")) == (
         "SLURM job 7: OUT_OF_MEMORY, reason OutOfMemory, exit code 0:125, node n1"
     )
     program.write_text("#!/bin/sh\nexit 1\n")
-    assert record.describe_job("7") == ""
+    assert record.ended_job("7") == {}
 
 
 def heard(**values):
@@ -119,7 +119,7 @@ def heard(**values):
 def test_what_cannot_be_written_is_told_all_the_same(tmp_path, capsys):
     (tmp_path / "logs").write_text("a file where a folder is wanted")
     path = tmp_path / "logs" / "record.jsonl"
-    listener = record.Listener(path, "light", planned=2, tries=1, give_up=lambda number: None)
+    listener = record.Listener(path, "light", planned=2, tries=1, change_attempt=lambda number, by: None)
     task = {"rule_name": "summarize", "wildcards": {}, "output": ["a"], "log": []}
     listener.emit(heard(event="job_info", jobid=3, **task))
     listener.emit(heard(event="job_error", jobid=3, rule_msg="SLURM sbatch failed", log=[]))
@@ -132,8 +132,10 @@ def test_what_cannot_be_written_is_told_all_the_same(tmp_path, capsys):
 
 def test_bad_input_is_not_tried_again_and_missing_files_are_a_failure(tmp_path, capsys):
     path = tmp_path / "record.jsonl"
-    given_up = []
-    listener = record.Listener(path, "light", planned=3, tries=3, give_up=given_up.append)
+    changed = []
+    listener = record.Listener(
+        path, "light", planned=3, tries=3, change_attempt=lambda *how: changed.append(how)
+    )
     for number in (1, 2):
         log = str(tmp_path / f"{number}.log")
         task = {"rule_name": f"audit_{number}", "wildcards": {}, "output": ["a"], "log": [log]}
@@ -143,7 +145,7 @@ def test_bad_input_is_not_tried_again_and_missing_files_are_a_failure(tmp_path, 
     missing = "Job 2 completed successfully, but some output files are missing.\na.h5 (missing locally)"
     listener.emit(heard(event="error", msg=f"MissingOutputException in rule a:\n{missing}"))
     listener.close()
-    assert given_up == [1]
+    assert changed == [(1, 3)]
     first, second = record.read(path).failed
     assert (first.rule, first.attempt, first.tries, first.cause) == ("audit_1", 1, 3, "error: study.yaml: no")
     assert second.found == "some output files are missing. a.h5 (missing locally)"

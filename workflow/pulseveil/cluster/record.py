@@ -14,11 +14,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pulseveil.cluster import stand_ins
 from pulseveil.core import paths
 from pulseveil.study import dag
 
@@ -45,6 +47,11 @@ _OF_INPUT = "error: "
 _TAIL_BYTES = 65536
 # The clock of a node or of a file server may differ a little from this machine's.
 _CLOCK_TOLERANCE_S = 5.0
+# What the Snakemake within a job says first, or where it refuses: the node has Python and the project then.
+_SPOKEN = re.compile(r"Building DAG of jobs|WorkflowError|InputError|^error: ", re.MULTILINE)
+_MOST_FAILURES = 2
+# No more of them: without the stand-ins nobody excludes a node.
+_MOST_RETURNS = 10
 _ANSWER_S = 10.0
 _SLURM_JOB = re.compile(r"SLURM-job '(\d+)' failed")
 _EXIT = re.compile(r"returned non-zero exit status (\d+)")
@@ -141,6 +148,7 @@ class _Task:
     wildcards: Mapping[str, str]
     logs: Sequence[str]
     attempt: int = 0
+    returned: int = 0
     begun: float = 0.0
 
 
@@ -148,14 +156,15 @@ class Listener(logging.Handler):
     """Hears the events of one run of Snakemake; the last words come when Snakemake closes its log."""
 
     def __init__(
-        self, path: Path, study: str, *, planned: int, tries: int, give_up: Callable[[int], None]
+        self, path: Path, study: str, *, planned: int, tries: int, change_attempt: Callable[[int, int], None]
     ) -> None:
         super().__init__()
         self._path = path
         self._study = study
         self._planned = planned
         self._tries = tries
-        self._give_up = give_up
+        self._change_attempt = change_attempt
+        self._suspected: Counter[str] = Counter()
         self._tasks: dict[int, _Task] = {}
         # The exit code comes in an event of its own, by the same thread just before that of the failure.
         self._codes: dict[int | None, str] = {}
@@ -174,9 +183,10 @@ class Listener(logging.Handler):
                 self._error(record)
             case "job_error":
                 found = event["rule_msg"] or self._codes.pop(record.thread, "")
-                if job := _SLURM_JOB.match(found):
-                    found = describe_job(job[1]) or found
-                self._fail(event["jobid"], found, event["log"])
+                job = ended_job(number[1]) if (number := _SLURM_JOB.match(found)) else {}
+                self._fail(event["jobid"], describe_job(job) if job else found, event["log"])
+                if job.get("JobState") == "FAILED" and event["jobid"] in self._tasks:
+                    self._suspect(job["NodeList"], event["jobid"], event["log"])
             case "job_finished" if event["job_id"] in self._tasks:
                 self._done.add(event["job_id"])
                 self._failed.discard(event["job_id"])
@@ -224,11 +234,32 @@ class Listener(logging.Handler):
         self._say(failure.describe())
         self._append("failed", **asdict(failure))
         if failure.cause.startswith(_OF_INPUT):
-            self._give_up(number)
+            self._change_attempt(number, self._tries)
             self._say("    not tried again: bad input stays so")
         if dag.CHANGED in failure.cause:
             # All other tasks would fail in the same way: Snakemake submits no more, and waits for what runs.
             os.kill(os.getpid(), signal.SIGTERM)
+
+    def _suspect(self, node: str, number: int, logs: Sequence[str]) -> None:
+        """Count a failure against its node, where the job's Snakemake has not said a word.
+
+        The task gets its try back. After two the sbatch of this run excludes the node.
+        """
+        task = self._tasks[number]
+        words = "".join(_tail(Path(log)) for log in logs if _is_fresh(Path(log), task.begun))
+        if _SPOKEN.search(words) or task.returned == _MOST_RETURNS:
+            return
+        task.returned += 1
+        task.attempt -= 1
+        self._change_attempt(number, -1)
+        self._suspected[node] += 1
+        if self._suspected[node] == _MOST_FAILURES:
+            excluded = os.environ.get(stand_ins.EXCLUDED)
+            os.environ[stand_ins.EXCLUDED] = f"{excluded},{node}" if excluded else node
+            self._say(
+                f"node {node}: {_MOST_FAILURES} jobs ended before their task began, which costs them no try; "
+                "no more of this run go there. See the log above, and tell the administrators"
+            )
 
     def _failure(self, number: int, found: str, logs: Sequence[str]) -> Failure:
         task = self._tasks[number]
@@ -254,16 +285,16 @@ def listen(workflow: Any, study: str) -> None:
         study,
         planned=sum(bool(job.output) for job in workflow.dag.needrun_jobs()),
         tries=workflow.execution_settings.retries + 1,
-        give_up=lambda number: _give_up(workflow.dag, number),
+        change_attempt=lambda number, by: _change_attempt(workflow.dag, number, by),
     )
     workflow.logger_manager.logger.addHandler(listener)
 
 
-def _give_up(dag: Any, number: int) -> None:
-    """Let a task's present try be its last."""
+def _change_attempt(dag: Any, number: int, by: int) -> None:
+    """Let the try of a task that failed count for more than one, or for none."""
     for job in dag.jobs:
         if dag.jobid(job) == number:
-            job.attempt = job.restart_times + 1
+            job.attempt += by
 
 
 def describe_end(counts: Mapping[str, int]) -> str:
@@ -288,18 +319,22 @@ def find_cause(logs: Iterable[Path]) -> tuple[str, str]:
     return last
 
 
-def describe_job(number: str) -> str:
-    """SLURM's state, reason and exit code of a job that has ended; empty where SLURM does not tell them."""
+def ended_job(number: str) -> dict[str, str]:
+    """What SLURM knows of a job that has ended; empty where SLURM does not tell."""
     command = ["scontrol", "show", "job", "--oneliner", number]
     try:
         answer = subprocess.run(command, capture_output=True, timeout=_ANSWER_S, check=True).stdout
     except (OSError, subprocess.SubprocessError):
-        return ""
+        return {}
     # The first one wins: a comment or a path may itself hold "name=value".
-    fields = dict(reversed(re.findall(r"(\w+)=(\S*)", answer.decode(errors="replace"))))
+    return dict(reversed(re.findall(r"(\w+)=(\S*)", answer.decode(errors="replace"))))
+
+
+def describe_job(fields: Mapping[str, str]) -> str:
+    """State, reason, exit code and node of a job, as `ended_job` tells them."""
     names = {"JobState": "", "Reason": "reason ", "ExitCode": "exit code ", "NodeList": "node "}
     told = [f"{words}{fields[name]}" for name, words in names.items() if fields.get(name)]
-    return f"SLURM job {number}: {', '.join(told)}" if told else ""
+    return f"SLURM job {fields['JobId']}: {', '.join(told)}"
 
 
 def _is_fresh(log: Path, begun: float) -> bool:

@@ -122,6 +122,16 @@ def with_gres(arguments: Sequence[str]) -> list[str]:
     return [re.sub(r"^--gpus=", "--gres=gpu:", argument) for argument in arguments]
 
 
+def without_nodes(arguments: Sequence[str], nodes: str | None) -> list[str]:
+    """The arguments of sbatch with these nodes excluded beside those that are so already."""
+    if not nodes:
+        return list(arguments)
+    known = option(arguments, "--exclude")
+    # First, so that a script and its arguments stay last; of two the later one would win.
+    rest = [argument for argument in arguments if not argument.startswith("--exclude=")]
+    return [f"--exclude={known},{nodes}" if known else f"--exclude={nodes}", *rest]
+
+
 # The line of sbatch that names a job, with and without --parsable; a wrapper of the cluster may print others.
 _ID = re.compile(r"^\d+(?:;\S+)?$")
 _SUBMITTED = re.compile(r"^Submitted batch job \d+\b.*$")
@@ -141,6 +151,8 @@ LONGEST_PAUSE_S = 60.0
 # The longest time of one call; SLURM's own limits are shorter, those of a file system under it are not.
 CALL_S = 120.0
 WAITING = "waiting"
+# Names the nodes that the jobs of a run are kept away from.
+EXCLUDED = "PULSEVEIL_EXCLUDED_NODES"
 # Snakemake asks for states again by itself after 60 s, without ending the command that it waited for.
 QUERY_PATIENCE_S = 40
 # The clocks of this machine and of the controller may differ a little.
@@ -304,7 +316,9 @@ def sbatch(command: Command) -> Answer:
     """The answer of sbatch; a job that was accepted although sbatch failed is not submitted twice."""
     # The caller's script can be read once only.
     script = sys.stdin.read() if "/dev/stdin" in command.arguments else None
-    submission = command.sibling("sbatch", with_gres(command.arguments))
+    submission = command.sibling(
+        "sbatch", without_nodes(with_gres(command.arguments), os.environ.get(EXCLUDED))
+    )
     since = (datetime.now() - CLOCK_TOLERANCE).isoformat(timespec="seconds")
     attempts = 0
 
