@@ -96,6 +96,7 @@ def test_a_study_file_that_is_edited_changes_nothing_of_what_was_submitted(on_cl
     original = (on_cluster.directory / "study.yaml").read_text()
     (on_cluster.directory / "study.yaml").write_text("half an edit: [")
     assert here.end(job)["JobState"] == "COMPLETED", here.words(job)
+    assert (on_cluster.directory / WINDOWS).exists(), here.words(job)
     (on_cluster.directory / "study.yaml").write_text(original)
     assert "no controller runs; the last run: finished" in here.submit("--status").stdout
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import pytest
 
-from pulseveil.cluster import record
+from pulseveil.cluster import record, stand_ins
 from pulseveil.cluster.record import Failure
 
 FIRST = Failure(
@@ -150,3 +150,39 @@ def test_bad_input_is_not_tried_again_and_missing_files_are_a_failure(tmp_path, 
     assert (first.rule, first.attempt, first.tries, first.cause) == ("audit_1", 1, 3, "error: study.yaml: no")
     assert second.found == "some output files are missing. a.h5 (missing locally)"
     assert "study light: 0 tasks done, 2 failed, 1 not tried" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "blamed"),
+    [
+        ("slurm_script: 4: /gone/.venv/bin/python: not found", True),
+        ("ModuleNotFoundError: No module named 'snakemake'", True),
+        (None, True),
+        ("Building DAG of jobs...\nRuleException:", False),
+        ("WorkflowError in file Snakefile, line 3:\nno such file", False),
+        ("slurmstepd: error: StepId=3.batch exceeded memory limit (9 > 5), being killed", False),
+    ],
+)
+def test_a_node_is_to_blame_where_the_snakemake_of_a_job_has_said_nothing(
+    tmp_path, monkeypatch, capsys, text, blamed
+):
+    program = tmp_path / "scontrol"
+    program.write_text("#!/bin/sh\necho JobId=$4 JobState=FAILED Reason=x ExitCode=1:0 NodeList=n1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/bin")
+    monkeypatch.setenv(stand_ins.EXCLUDED, "n9")
+    changed = []
+    listener = record.Listener(
+        tmp_path / "record.jsonl", "a", planned=2, tries=3, change_attempt=lambda *how: changed.append(how)
+    )
+    log = tmp_path / "slurm.log"
+    for number in (1, 2):
+        task = {"rule_name": "summarize", "wildcards": {}, "output": ["a"], "log": []}
+        listener.emit(heard(event="job_info", jobid=number, **task))
+        if text is not None:
+            log.write_text(text)
+        failed = f"SLURM-job '{number}' failed, SLURM status is: 'FAILED'."
+        listener.emit(heard(event="job_error", jobid=number, rule_msg=failed, log=[str(log)]))
+    assert changed == ([(1, -1), (2, -1)] if blamed else [])
+    assert os.environ[stand_ins.EXCLUDED] == ("n9,n1" if blamed else "n9")
+    assert capsys.readouterr().err.count("node n1: 2 jobs ended before their task began") == int(blamed)

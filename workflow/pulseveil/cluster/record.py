@@ -48,7 +48,11 @@ _TAIL_BYTES = 65536
 # The clock of a node or of a file server may differ a little from this machine's.
 _CLOCK_TOLERANCE_S = 5.0
 # What the Snakemake within a job says first, or where it refuses: the node has Python and the project then.
-_SPOKEN = re.compile(r"Building DAG of jobs|WorkflowError|InputError|^error: ", re.MULTILINE)
+# Nor is a node to blame for memory that a job has not asked for.
+_SPOKEN = re.compile(
+    r"Building DAG of jobs|WorkflowError|^error: |exceeded memory limit|oom[-_ ]?kill|out of memory",
+    re.MULTILINE | re.IGNORECASE,
+)
 _MOST_FAILURES = 2
 # No more of them: without the stand-ins nobody excludes a node.
 _MOST_RETURNS = 10
