@@ -41,9 +41,15 @@ def main() -> None:
         "--minutes", type=int, default=Allocation.minutes, help="time limit of the controller in minutes"
     )
     parser.add_argument(
-        "--partition", default="", help="partition of the controller; default: that of the cluster"
+        "--partition", default="", help="partition of all jobs for which the profile names none"
     )
-    parser.add_argument("--account", default="", help="account of the controller")
+    parser.add_argument("--account", default="", help="account of all jobs for which the profile names none")
+    parser.add_argument(
+        "--mail", default="", metavar="ADDRESS", help="address for mail about the controller's end"
+    )
+    parser.add_argument(
+        "--mail-type", default=Allocation.mail_type, help="events for mail, as sbatch names them"
+    )
     parser.add_argument(
         "--grace",
         type=float,
@@ -73,11 +79,17 @@ def main() -> None:
         if cluster:
             dag.require_plain_words(PROJECT, directory, Path(sys.executable))
         profile = options.profile or PROJECT / "profiles" / ("slurm" if cluster else "local")
-        arguments = submission.snakemake_arguments(
-            PROJECT / "Snakefile", profile, options.configfile, options.snakemake
-        )
+        lease.require_none(study, directory)
+        kept = submission.keep_study(options.configfile, study, directory)
+        arguments = submission.snakemake_arguments(PROJECT / "Snakefile", profile, kept, options.snakemake)
         job = ControllerJob(study, arguments, directory, cluster, Patience(grace=options.grace))
-        allocation = Allocation(options.minutes, options.partition, options.account)
+        allocation = Allocation(
+            options.minutes,
+            options.partition,
+            options.account,
+            mail_user=options.mail,
+            mail_type=options.mail_type,
+        )
         print(submission.submit(job, allocation))
 
 

@@ -12,7 +12,7 @@ from pulseveil.core import paths
 from pulseveil.core.atomic import atomic_path, write_json
 from pulseveil.core.errors import InputError, run_command
 from pulseveil.core.identity import describe_run
-from pulseveil.runs import script
+from pulseveil.runs import detectors, script
 from pulseveil.study import hours, tasks
 from pulseveil.study.plan import make_plan
 from pulseveil.study.study import Study, check_study, read_study
@@ -41,6 +41,7 @@ def main() -> None:
     plan = make_plan(read_study(options.configfile) if options.configfile else from_json(options.study))
     folder = options.results / paths.results(plan.study.name)
     scores = [options.results / path for path in tasks.files(plan, "train_detectors")]
+    detectors.require_own(plan, options.results)
     summary = summarize(
         describe(plan, options.results), scores, folder, published=read_published(options.published)
     )

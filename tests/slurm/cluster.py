@@ -130,7 +130,7 @@ class Cluster:
         """Variables for programs that use this cluster, and no other one."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
         return inherited | {
-            "PATH": f"{self.directory / 'bin'}:{SEARCH_PATH}",
+            "PATH": SEARCH_PATH,
             "SLURM_CONF": str(self.directory / "slurm.conf"),
         }
 
@@ -143,6 +143,7 @@ class Cluster:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=seconds,
             check=False,
         )
@@ -202,9 +203,9 @@ class Cluster:
         self._stop(name, signal.SIGKILL)
         wait_until(lambda: not any(has_open(pid, log) for pid in doomed), 10, f"end of {name}")
 
-    def start_node(self, name: str) -> None:
-        """Start a node's daemon and wait until the controller sees it."""
-        self._launch_node(name)
+    def start_node(self, name: str, *, without: Path | None = None) -> None:
+        """Start a node's daemon and wait until the controller sees it; without: a folder it finds empty."""
+        self._launch_node(name, without)
         self._wait_for_node(name)
 
     def kill_daemon(self, name: str) -> None:
@@ -337,9 +338,13 @@ class Cluster:
         self.run(*add, "user", "root", "account=lab")
         self.run("sacctmgr", "--immediate", "modify", "user", "root", "set", "defaultaccount=lab")
 
-    def _launch_node(self, name: str) -> None:
-        (self.directory / "spool" / name).mkdir(parents=True, exist_ok=True)
-        self._launch(name, "slurmd", "-D", "-f", str(self.directory / "slurm.conf"), "-N", name)
+    def _launch_node(self, name: str, without: Path | None = None) -> None:
+        spool = self.directory / "spool" / name
+        (spool / "empty").mkdir(parents=True, exist_ok=True)
+        daemon = ("slurmd", "-D", "-f", str(self.directory / "slurm.conf"), "-N", name)
+        hide = f'mount --bind "{spool / "empty"}" "{without}" && exec "$@"'
+        hidden = ("unshare", "--mount", "sh", "-c", hide, "sh") if without is not None else ()
+        self._launch(name, *hidden, *daemon)
 
     def _wait_for_node(self, name: str) -> None:
         usable = ("idle", "mixed", "allocated", "completing")
@@ -354,12 +359,11 @@ class Cluster:
             raise RuntimeError(f"node {name} does not come up: {self._last_words(name)}") from None
 
     def _write_files(self) -> None:
-        for folder in ("bin", "devices", "log", "spool", "state"):
+        for folder in ("devices", "log", "spool", "state"):
             (self.directory / folder).mkdir(parents=True, exist_ok=True)
         key = self.directory / "munge.key"
         key.touch(mode=0o600)
         key.write_bytes(os.urandom(128))
-        self._write_srun()
         for name in self.shape.node_names:
             for number in range(self.shape.gpus):
                 device = self.directory / "devices" / f"{name}-{number}"
@@ -373,13 +377,6 @@ class Cluster:
             # slurmdbd refuses a file with its password that others may read.
             path.touch(mode=0o600)
             path.write_text("\n".join(self._slurmdbd_conf()) + "\n")
-
-    def _write_srun(self) -> None:
-        """Inside a job, Snakemake calls srun without the variable that names the configuration."""
-        real = shutil.which("srun", path=SEARCH_PATH)
-        wrapper = self.directory / "bin" / "srun"
-        wrapper.write_text(f"#!/bin/sh\nSLURM_CONF='{self.directory / 'slurm.conf'}' exec '{real}' \"$@\"\n")
-        wrapper.chmod(0o755)
 
     def _gres_conf(self) -> Iterator[str]:
         for name in self.shape.node_names:

@@ -66,9 +66,14 @@ class OnCluster:
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
+    def login(self) -> dict[str, str]:
+        """What a user has on a login node: SLURM's own commands."""
+        return self.cluster.environment | {"PYTHONPATH": str(ROOT / "workflow")}
+
+    @property
     def environment(self) -> dict[str, str]:
-        variables = self.cluster.environment | {"PYTHONPATH": str(ROOT / "workflow")}
-        return stand_ins.install(self.directory / "commands", environment=variables)
+        """The same with the stand-ins."""
+        return stand_ins.install(self.directory / "commands", environment=self.login)
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         """A command, running."""

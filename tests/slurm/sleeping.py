@@ -61,7 +61,7 @@ def start(
     with open(place.directory / f"{study}.controller.log", "a") as log:
         process = subprocess.Popen(
             [sys.executable, "-c", CONTROL, job],
-            env=place.environment,
+            env=place.login,
             cwd=place.directory,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -10,7 +10,7 @@ from pulseveil.cluster import lease, submission
 from pulseveil.cluster.controller import Patience
 from pulseveil.cluster.submission import Allocation, ControllerJob
 from tests.slurm.cluster import wait_until
-from tests.slurm.conftest import ROOT, OnCluster
+from tests.slurm.conftest import OnCluster
 from tests.slurm.sleeping import SNAKEFILE, STEPS, arguments, finish, names, once, said, start, steps
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
@@ -54,7 +54,7 @@ def test_a_signal_ends_the_controller_and_its_jobs(on_cluster: OnCluster, number
     # Nobody goes on behind our back.
     time.sleep(6)
     assert not names(on_cluster)
-    assert not (on_cluster.directory / ".snakemake" / "controller-one.json").exists()
+    assert lease.holder("one", on_cluster.directory) is None
 
 
 def test_a_drained_controller_lets_running_jobs_end_and_submits_no_more(on_cluster: OnCluster) -> None:
@@ -83,7 +83,7 @@ def test_two_studies_side_by_side_do_not_touch_each_other(on_cluster: OnCluster)
 
 def test_a_second_controller_of_a_study_is_refused(on_cluster: OnCluster) -> None:
     first = start(on_cluster)
-    wait_until((on_cluster.directory / ".snakemake" / "controller-one.json").exists, 30, "the lease")
+    wait_until(lambda: lease.holder("one", on_cluster.directory) is not None, 30, "the lease")
     second = start(on_cluster)
     assert second.wait(timeout=30) != 0
     assert "study one is controlled by process" in said(on_cluster)
@@ -102,7 +102,7 @@ def test_a_snakemake_that_waits_for_nothing_is_started_again(on_cluster: OnClust
 
 def enter(place: OnCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a user of the cluster has: its commands, the directory, and a study in it."""
-    for name, value in (place.cluster.environment | {"PYTHONPATH": str(ROOT / "workflow")}).items():
+    for name, value in place.login.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(place.directory)
     (place.directory / "Snakefile").write_text(SNAKEFILE)

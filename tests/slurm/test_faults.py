@@ -3,7 +3,9 @@
 Each test prints how long the study took from the end of the fault to its own end (pytest -rP).
 """
 
+import re
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from pulseveil.core import paths
 from tests.slurm.cluster import kill, process_ids, wait_until
 from tests.slurm.conftest import OnCluster, finished
-from tests.slurm.sleeping import STEPS, finish, names, once, start, steps
+from tests.slurm.sleeping import SNAKEFILE, STEPS, finish, names, once, said, start, steps
 from tests.workflow.conftest import Runner
 from tests.workflow.test_interruption import STUDY, models
 
@@ -185,3 +187,58 @@ def test_a_study_outlasts_a_full_queue_and_a_minute_without_sacct(on_accounting_
         cluster.run(*limit, "maxsubmitjobs=-1")
     assert once(here)
     print(f"sacct: finished {time.monotonic() - since:.0f} s after it came back")
+
+
+def test_a_partition_that_is_drained_for_a_while_costs_no_try(on_cluster: OnCluster) -> None:
+    update = ("scontrol", "update", "PartitionName=cpu")
+    process = start(on_cluster)
+    wait_until(lambda: bool(steps(on_cluster)), 60, "a running step")
+    on_cluster.cluster.run(*update, "State=DRAIN")
+    told = "sbatch is tried again: Required partition not available (inactive or drain)"
+    try:
+        wait_until(lambda: told in said(on_cluster), 150, "the words of the controller")
+    finally:
+        on_cluster.cluster.run(*update, "State=UP")
+    since = time.monotonic()
+    finish(on_cluster, process, 200)
+    assert once(on_cluster)
+    assert said(on_cluster).count(told) == 1
+    assert "Error" not in said(on_cluster)
+    print(f"drain: finished {time.monotonic() - since:.0f} s after it")
+
+
+def test_jobs_that_would_wait_for_ever_are_told_with_the_cure(on_cluster: OnCluster) -> None:
+    # Longer than the partition allows: SLURM takes such jobs and never starts them.
+    too_long = SNAKEFILE.replace("runtime=5", 'runtime=5, slurm_partition="short"')
+    process = start(on_cluster, snakefile=too_long, look=1)
+    told = r"will not start by itself: \d+, \d+ \(PartitionTimeLimit\); it asks for more time than"
+    wait_until(lambda: bool(re.search(told, said(on_cluster))), 150, "the words of the controller")
+    time.sleep(3)
+    assert said(on_cluster).count("PartitionTimeLimit") == 1
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 130
+    assert not names(on_cluster)
+
+
+def test_a_node_without_python_costs_no_try_and_is_left_out(on_cluster: OnCluster) -> None:
+    cluster = on_cluster.cluster
+    cluster.kill_node("n1")
+    # SLURM fills the first node first: all jobs go to the broken one as long as it is there.
+    cluster.start_node("n1", without=Path(sys.prefix))
+    try:
+        finish(on_cluster, start(on_cluster, snakefile=SNAKEFILE + TOLD, jobs=STEPS), 240)
+    finally:
+        cluster.kill_node("n1")
+        cluster.start_node("n1")
+    assert once(on_cluster)
+    words = said(on_cluster)
+    assert words.count("node n1: 2 jobs ended before their task began, which costs them no try") == 1
+    assert "python: not found" in words
+    assert "try 2 of 3" not in words
+
+
+TOLD = """
+from pulseveil.cluster import record
+onstart:
+    record.listen(workflow, STUDY)
+"""

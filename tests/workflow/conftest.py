@@ -45,6 +45,17 @@ class Runner:
             assert result.returncode == 0, result.stdout + result.stderr
         return result
 
+    def submit(self, *arguments):
+        """scripts/submit.py on the study that was run last."""
+        command = [
+            sys.executable,
+            str(ROOT / "scripts" / "submit.py"),
+            "--configfile",
+            "study.yaml",
+            *arguments,
+        ]
+        return subprocess.run(command, capture_output=True, text=True, check=True, cwd=self.directory)
+
     def trained(self, study="light"):
         """(stage, run) of everything that was trained so far."""
         journal = self.directory / "results" / study / "journal.jsonl"

@@ -2,11 +2,15 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import unquote
 
+import h5py
 import pandas as pd
 import pytest
+import yaml
 
 from pulseveil.study import hours, tasks
 from pulseveil.study.plan import make_plan
@@ -138,6 +142,41 @@ def test_fewer_seeds_only_redo_the_tables(copied):
     before = copied.trained()
     copied.snakemake(study=changed(seeds=1))
     assert copied.trained() == before
+
+
+def test_scores_of_other_settings_are_refused_and_named(copied):
+    (path,) = copied.result("scores/real/none/majority").rglob("seed=0.h5")
+    with h5py.File(path, "r+") as file:
+        file.attrs["cell_hash"] = "0" * 64
+    (copied.directory / "study.yaml").write_text(yaml.safe_dump(LIGHT))
+    command = [sys.executable, str(ROOT / "scripts" / "summarize.py"), "--configfile", "study.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=copied.directory)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        f"error: {path.relative_to(copied.directory)}: made by other settings than those of study light; "
+        "delete these files and run the study again"
+    )
+
+
+def test_a_failed_task_is_told_with_its_cause(copied):
+    copied.result("windows/simulated/detector.h5").write_text("broken")
+    copied.result("features/simulated/real.h5").unlink()
+    done = copied.snakemake(study=LIGHT, check=False)
+    assert done.returncode == 1
+    block = re.search(
+        r"^failed: features: extract_features \(cohort=simulated\), try 1 of 1\n"
+        r"    exit code 2\n"
+        r"    log: logs/light/extract_features/simulated\.log\n"
+        r"    error: results/light/windows/simulated/detector\.h5: not a readable HDF5 file .*; rerun",
+        done.stderr,
+        re.MULTILINE,
+    )
+    assert block, done.stderr
+    last = done.stderr.splitlines()[-1]
+    told = r"study light: \d+ tasks? done, 1 failed, \d+ not tried; failures are listed in .*record.jsonl"
+    assert re.fullmatch(told, last), last
+    status = copied.submit("--status").stdout
+    assert "failed: features: extract_features (cohort=simulated), try 1 of 1" in " ".join(status.split())
 
 
 @pytest.mark.parametrize(

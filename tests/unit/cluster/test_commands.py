@@ -20,6 +20,16 @@ UNREACHABLE = [
     "sacctmgr: error: Sending PersistInit msg: Connection refused\n",
     'squeue: error: Munge encode failed: Failed to connect to "/run/munge.sock": Connection refused\n'
     "slurm_load_jobs error: Protocol authentication error\n",
+    "sbatch: error: Batch job submission failed: Required partition not available (inactive or drain)\n",
+    "sbatch: error: Batch job submission failed: Unable to establish control machine address\n",
+    "sbatch: fatal: Could not establish a configuration source\n",
+    "sbatch: error: Slurm controller not responding, primary and backup down\n",
+    "sbatch: error: Munge encode failed: Invalid authentication credential\n",
+    "sbatch: error: Insane message length\n",
+    "sbatch: error: Batch job submission failed: I/O error writing script/environment to file\n",
+    "sbatch: error: Batch job submission failed: Incompatible versions of client and server code\n",
+    "sbatch: error while loading shared libraries: libslurmfull.so: cannot open shared object file\n",
+    "",
 ]
 POLICY = (
     "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy"
@@ -44,7 +54,9 @@ HOPELESS = [
     "sbatch: error: Invalid generic resource (gres) specification\n",
     "You are not running a supported accounting_storage plugin\n",
     f"sbatch: error: QOSMaxWallDurationPerJobLimit\n{POLICY}",
-    "",
+    "slurm_load_jobs error: Invalid job id specified\n",
+    "scancel: error: Kill job error on job id 3: Job/step already completing or completed\n",
+    "sbatch: error: Batch job submission failed: User's group not permitted to use this partition\n",
 ]
 SACCT = ["-X", "--parsable2", "--clusters", "all", "--noheader", "--format=JobIdRaw,State"]
 SQUEUE = ["--format=%i|%T", "--states=all", "--noheader"]
@@ -141,8 +153,8 @@ def program(folder: Path, name: str, text: str) -> None:
 def test_stand_ins_are_written_for_the_commands_at_hand(tmp_path: Path) -> None:
     program(tmp_path / "bin", "squeue", 'echo "squeue $*"; echo noise >&2; exit 3')
     before = os.environ | {"PATH": f"{tmp_path / 'bin'}:/bin"}
-    first = stand_ins.install(tmp_path / "stand-ins", environment=before)
-    again = stand_ins.install(tmp_path / "stand-ins", environment=first)
+    first = stand_ins.install(tmp_path / "stand-ins", patience_s=0, environment=before)
+    again = stand_ins.install(tmp_path / "stand-ins", patience_s=0, environment=first)
     assert again == first
     assert first["PATH"] == f"{tmp_path / 'stand-ins'}:{before['PATH']}"
     # Those of a SLURM under /bin may be there too.
@@ -160,7 +172,10 @@ def test_sacct_is_chosen_where_it_answers(tmp_path: Path, text: str | None, chos
 
 def test_patience_ends_with_the_last_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     program(tmp_path, "sbatch", f"echo call >> {tmp_path}/calls; echo '{UNREACHABLE[1].strip()}' >&2; exit 1")
-    assert stand_ins.main([str(tmp_path / "sbatch"), "1.5", "--wrap", "true"]) == 1
+    waiting = tmp_path / "waiting"
+    assert stand_ins.main([str(tmp_path / "sbatch"), "1.5", str(waiting), "--wrap", "true"]) == 1
+    reason = "Unable to contact slurm controller (connect failure)"
+    assert waiting.read_text() == f"sbatch is tried again: {reason}\n"
     assert (tmp_path / "calls").read_text() == "call\ncall\n"
     told = capsys.readouterr().err
     assert told.count("trying again for 2 s") == 1
@@ -178,5 +193,71 @@ def test_a_script_from_standard_input_is_sent_at_every_try(
         script.write("#!/bin/sh\ntrue\n")
         script.seek(0)
         monkeypatch.setattr("sys.stdin", script)
-        command = stand_ins.Command(tmp_path / "sbatch", 10, ("--parsable", "/dev/stdin"))
+        command = stand_ins.Command(
+            tmp_path / "sbatch", 10, tmp_path / "waiting", ("--parsable", "/dev/stdin")
+        )
         assert stand_ins.sbatch(command).output == "#!/bin/sh\ntrue\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "parsable", "named"),
+    [
+        ("12\n", True, "12\n"),
+        ("12;north\n", True, "12;north\n"),
+        ("Note: 17 nodes are down\n\n12\n80 % of your quota\n", True, "12\n"),
+        ("12\n80\n", True, ""),
+        ("3\nSubmitted batch job 12\n", False, "Submitted batch job 12\n"),
+        ("Submitted batch job 12 on cluster north\n", False, "Submitted batch job 12 on cluster north\n"),
+        ("job accepted\n", False, ""),
+    ],
+)
+def test_a_job_is_named_whatever_is_printed_around_it(said: str, parsable: bool, named: str) -> None:
+    assert stand_ins.named_job(said, parsable=parsable) == named
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_job_that_sbatch_does_not_name_is_found_by_its_comment(
+    tmp_path: Path, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program(tmp_path, "sbatch", f"echo accepted; exit {code}")
+    program(tmp_path, "squeue", "echo '12|PENDING|2999-01-01T00:00:00|rule_a'")
+    start = [str(tmp_path / "sbatch"), "0", str(tmp_path / "waiting")]
+    submission = [*start, "--parsable", "--job-name", "run", "--comment", "rule_a"]
+    assert stand_ins.main(submission) == 0
+    assert capsys.readouterr().out == "12\n"
+    assert stand_ins.main([*submission[:-1], "rule_b"]) == 1
+    assert capsys.readouterr().out == ("" if code == 0 else "accepted\n")
+
+
+def test_the_chosen_partition_is_that_of_all_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program(tmp_path, "sinfo", "printf 'PARTITION\\ncpu*\\ngpu\\n'")
+    asked = [str(tmp_path / "sinfo"), "1", str(tmp_path / "waiting"), "-o", "%P"]
+    stand_ins.main(asked)
+    monkeypatch.setenv("SBATCH_PARTITION", "gpu")
+    stand_ins.main(asked)
+    assert capsys.readouterr().out == "PARTITION\ncpu*\ngpu\ngpu*\n"
+
+
+def test_a_call_that_does_not_answer_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path, "squeue", "exec sleep 30")
+    monkeypatch.setattr(stand_ins, "CALL_S", 0.5)
+    answer = stand_ins.call(stand_ins.Command(tmp_path / "squeue", 0, tmp_path / "waiting", ()))
+    assert (answer.code, answer.errors) == (124, "no answer within 0 s")
+    assert stand_ins.delay(answer.errors) is not None
+
+
+def test_squeue_answers_for_a_sacct_that_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program(tmp_path, "sacct", "echo 'Problem talking to the database' >&2; exit 1")
+    program(tmp_path, "squeue", "echo '3|COMPLETED'")
+    start = [str(tmp_path / "sacct"), "600", str(tmp_path / "waiting")]
+    assert stand_ins.main([*start, *SACCT, "--name", "run"]) == 0
+    assert capsys.readouterr().out == "3|COMPLETED\n"
+
+
+def test_nodes_are_left_out_beside_those_that_the_study_leaves_out() -> None:
+    call = ["--parsable", "--wrap=python --exclude=x"]
+    assert stand_ins.without_nodes(call, None) == call
+    assert stand_ins.without_nodes(call, "n1,n2") == ["--exclude=n1,n2", *call]
+    assert stand_ins.without_nodes(["--exclude=n3", *call], "n1") == ["--exclude=n3,n1", *call]

@@ -6,6 +6,7 @@ __all__ = [  # noqa: RUF022
     "controller",
     "lease",
     "jobs",
+    "record",
     "status",
     "doctor",
 ]

@@ -21,14 +21,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pulseveil.cluster import jobs, lease
+from pulseveil.cluster import jobs, lease, record, stand_ins
 from pulseveil.core import paths
+from pulseveil.core.errors import InputError
 
 logger = logging.getLogger(__name__)
 
 Wish = Literal["go on", "drain", "stop"]
 
 _TICK_S = 0.5
+_PAUSE_S = 5.0
+_REFUSED_CODE = 2
 _STOPPED_CODE = 130
 
 
@@ -39,19 +42,22 @@ class Patience:
     silence: for a word of Snakemake while no job of the study is in the queue; more than its longest pause
     between two looks at the queue. grace: for running jobs once nothing new is submitted. cancelled: for
     cancelled jobs to end; they store their state first. leaving: for Snakemake to end by itself.
+    unanswered: for a SLURM that does not tell its queue. look: between two looks at jobs that wait.
     """
 
     silence: float = 400
     grace: float = 600
     cancelled: float = 180
     leaving: float = 60
+    unanswered: float = 1800
+    look: float = 120
 
 
 @dataclass(frozen=True)
 class Run:
     """What is controlled: Snakemake's arguments for a study, run in `directory`.
 
-    cluster: whether its jobs go to SLURM.
+    cluster: whether its jobs go to SLURM. waiting: the file in which commands of SLURM tell that they wait.
     """
 
     study: str
@@ -59,6 +65,7 @@ class Run:
     directory: Path
     cluster: bool
     environment: Mapping[str, str]
+    waiting: Path
 
 
 @dataclass
@@ -70,18 +77,39 @@ class Controller:
     restarts: int = 5
     _wish: Wish = "go on"
     _heard: float = 0.0
+    _last_words: str = ""
+    _waited_for: str = ""
+    _next_look: float = 0.0
+    _stuck: set[tuple[str, str]] = field(default_factory=set)
     _cancelled: list[jobs.Job] = field(default_factory=list)
 
     def control(self) -> int:
-        """Snakemake's exit code, or 130 where the controller was told to drain or stop.
+        """Snakemake's exit code, 130 where the controller was told to drain or stop, 2 where it was refused.
 
-        Raises InputError where another controller holds the study.
+        However it ends, the log says so, and the study's record but where another controller holds the study.
         """
-        directory = self.run.directory
-        with lease.held(self.run.study, directory):
+        try:
+            with lease.held(self.run.study, self.run.directory):
+                return self._told()
+        except InputError as error:
+            logger.error("refused: %s", error)
+            return _REFUSED_CODE
+
+    def _told(self) -> int:
+        """The exit code of the study under its lease; how it ended is told."""
+        try:
             code = self._until_it_ends()
+            words = _describe_end(code, self._last_words)
+        except Exception as error:
+            logger.exception("the controller cannot go on")
+            code, words = 1, f"failed: {error}"
         if lost := jobs.describe_lost(self._cancelled):
             logger.info("%s", lost)
+        logger.info("study %s: %s", self.run.study, words)
+        try:
+            record.append(self.run.directory / paths.record(self.run.study), "end", words=words)
+        except OSError as error:
+            logger.error("the record is not written: %s", error)
         return code
 
     def drain(self) -> None:
@@ -103,7 +131,7 @@ class Controller:
                 return code if self._wish == "go on" else _STOPPED_CODE
             if self._wish != "go on":
                 return _STOPPED_CODE
-        logger.error("Snakemake fell silent %d times; see its logs", self.restarts + 1)
+        self._last_words = f"Snakemake fell silent {self.restarts + 1} times; see its logs"
         return 1
 
     def _start(self) -> subprocess.Popen[str]:
@@ -119,6 +147,7 @@ class Controller:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            errors="replace",
             # Ctrl-C comes to this process alone, which passes it on in its own way.
             start_new_session=True,
         )
@@ -138,6 +167,7 @@ class Controller:
                 told_at = now
             if told_at is not None and now - told_at > self.patience.grace:
                 self._wish = "stop"
+            self._look(now)
             silent = self._wish == "go on" and self._is_silent(now)
             if self._wish == "stop" or silent:
                 self._end(process)
@@ -151,19 +181,44 @@ class Controller:
         """Print what Snakemake says, and remember when it last said something."""
         for line in process.stdout or ():
             self._heard = time.monotonic()
+            self._last_words = line.strip() or self._last_words
             sys.stderr.write(line)
             sys.stderr.flush()
 
+    def _look(self, now: float) -> None:
+        """Tell of jobs that wait until somebody acts: once a job and reason."""
+        if not self.run.cluster or now < self._next_look:
+            return
+        self._next_look = now + self.patience.look
+        new = [job for job in self._jobs() or () if job.cure and (job.number, job.reason) not in self._stuck]
+        self._stuck.update((job.number, job.reason) for job in new)
+        for words in jobs.describe_stuck(new):
+            logger.warning("%s", words)
+
+    def _waits(self) -> bool:
+        """Whether a command of SLURM waits for it to take a job or to answer; said once a reason."""
+        try:
+            age = time.time() - self.run.waiting.stat().st_mtime
+            words = self.run.waiting.read_text().strip()
+        except OSError:
+            return False
+        if age > 2 * stand_ins.LONGEST_PAUSE_S:
+            return False
+        if words != self._waited_for:
+            logger.warning("%s", words)
+        self._waited_for = words
+        return True
+
     def _is_silent(self, now: float) -> bool:
         """Whether Snakemake says nothing although no job of the study is left that it could wait for."""
+        if self._waits():
+            self._heard = now
         if not self.run.cluster or now - self._heard < self.patience.silence:
             return False
         queued = self._jobs()
         if queued != ():
             # Asked again only after as much time: squeue is shared by everybody.
             self._heard = now
-            if held := jobs.describe_held(queued or ()):
-                logger.warning("%s", held)
             return False
         logger.warning(
             "no job is in the queue, and Snakemake is silent for %.0f s: restart", now - self._heard
@@ -191,7 +246,20 @@ class Controller:
 
     def _cancel(self) -> None:
         run = self.run
-        cancelled = jobs.cancel(run.study, run.directory, run.environment, patience_s=self.patience.cancelled)
+        deadline, told = time.monotonic() + self.patience.unanswered, False
+        while True:
+            try:
+                cancelled = jobs.cancel(
+                    run.study, run.directory, run.environment, patience_s=self.patience.cancelled
+                )
+                break
+            except jobs.NoAnswer as error:
+                if time.monotonic() > deadline:
+                    raise
+                if not told:
+                    logger.warning("%s; asked again for %.0f s", error, self.patience.unanswered)
+                told = True
+                time.sleep(_PAUSE_S)
         self._cancelled += cancelled
         for job in cancelled:
             logger.info("cancelled job %s (%s, %s)", job.number, job.state, job.comment or job.name)
@@ -200,9 +268,18 @@ class Controller:
         """The study's jobs in the queue; None where squeue does not answer."""
         try:
             found = jobs.in_queue(self.run.environment)
-        except subprocess.CalledProcessError:
+        except jobs.NoAnswer:
             return None
         return jobs.of_study(found, self.run.study, self.run.directory)
+
+
+def _describe_end(code: int, last_words: str) -> str:
+    """How a controller ended, by its exit code and the last words of Snakemake."""
+    if code == 0:
+        return "finished"
+    if code == _STOPPED_CODE:
+        return "stopped, by --cancel or another signal; a new start goes on from there"
+    return f"failed with exit code {code}: {last_words}"
 
 
 @contextmanager

@@ -7,17 +7,39 @@ import re
 import shutil
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-_KEPT = "SLURM_CONF"
+from pulseveil.core.errors import InputError
+
+# What SLURM tells a job of itself, and what its commands read: options, filters and formats of their answers.
+_OF_SLURM = re.compile(r"(?:SLURM|SLURMD|SBATCH|SRUN|SALLOC|SQUEUE|SACCT|SACCTMGR|SINFO|SCANCEL|SCONTROL)_")
+# What a user exports to choose a cluster and who pays.
+_CHOSEN = frozenset(
+    (
+        *("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_JWT"),
+        *("SBATCH_ACCOUNT", "SBATCH_CLUSTERS", "SBATCH_CONSTRAINT", "SBATCH_PARTITION", "SBATCH_QOS"),
+        *("SBATCH_RESERVATION", "SBATCH_WCKEY"),
+    )
+)
 # The comment comes last: wildcards may hold the bar.
 _FORMAT = "%i|%T|%M|%b|%r|%j|%Z|%k"
+# A row of a job that this library has named. What other jobs have in their names and comments, bars and ends
+# of lines included, makes rows that are passed over.
+_ROW = re.compile(r"(\d+)\|([A-Z_]+)\|([^|]*)\|([^|]*)\|([^|]*)\|(pulseveil-[^|]*)\|(/[^|]*)\|(.*)")
+# More than the stand-in for squeue takes.
+_ANSWER_S = 90.0
 _RUN = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _LONGEST_PREFIX = 50
 _POLL_S = 1.0
+
+
+class NoAnswer(InputError):
+    """SLURM does not say what is in its queue."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +59,29 @@ class Job:
     reason: str = ""
 
     @property
-    def is_held(self) -> bool:
-        """Whether it waits until somebody lets it go: held by hand, or by SLURM after a failed start."""
-        return self.reason.startswith("JobHeld") or "held" in self.reason.split()
+    def cure(self) -> str:
+        """What a person must do before it can run; empty where SLURM will start it in time."""
+        return next((cure for pattern, cure in _CURES.items() if re.search(pattern, self.reason)), "")
+
+
+# Reasons for which a job waits until somebody acts; all others pass.
+_CURES = {
+    r"JobHeld|\bheld\b": "let it go with: scontrol release {numbers}",
+    "PartitionTimeLimit|MaxWall": (
+        "it asks for more time than a job may have: lower resources.runtime or pack in the study, or retries"
+        " in the profile, or name another partition"
+    ),
+    "PartitionNodeLimit|Max(?:Cpu|CPU|Mem|GRES|Node|TRES)\\w*PerJob|BadConstraints": (
+        "no job may have that much, or no node has it: lower resources in the study, or name another"
+        " partition"
+    ),
+    "(?:Assoc|QOS)\\w*Minutes": "the time of the account is used up: ask for more, or name another account",
+    "InvalidAccount|InvalidQOS|AccountNotAllowed|QOSNotAllowed|AssocNotAllowed": (
+        "the account or QOS may not be used there: name another one, or ask the administrators"
+    ),
+    "DependencyNeverSatisfied": "what it waits for has failed: scancel {numbers}, and it is tried again",
+    "PartitionDown|PartitionInactive": "its partition starts no jobs: wait for it, or name another partition",
+}
 
 
 def prefix(study: str) -> str:
@@ -61,18 +103,20 @@ def has_slurm() -> bool:
     return shutil.which("sbatch") is not None
 
 
-def own_environment() -> dict[str, str]:
-    """This process's environment without what SLURM told it of its own job: its jobs are others."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name == _KEPT or not name.startswith(("SLURM_", "SBATCH_", "SRUN_"))
-    }
+def own_environment(*, account: str = "", partition: str = "") -> dict[str, str]:
+    """This process's environment for commands of SLURM: without what would bend their answers.
+
+    What SLURM told this process of its own job goes, as its jobs are others. What a user exports to choose
+    stays; account, partition: chosen instead, where they are not empty.
+    """
+    kept = {name: value for name, value in os.environ.items() if name in _CHOSEN or not _OF_SLURM.match(name)}
+    chosen = {"SBATCH_ACCOUNT": account, "SBATCH_PARTITION": partition}
+    return kept | {name: value for name, value in chosen.items() if value}
 
 
 def parse_queue(text: str) -> tuple[Job, ...]:
-    """The jobs of squeue's lines in the format of `in_queue`."""
-    rows = (line.split("|", 7) for line in text.splitlines() if line.strip())
+    """The jobs of squeue's lines in the format of `in_queue` that this library has named."""
+    rows = (found.groups() for line in text.split("\n") if (found := _ROW.fullmatch(line)))
     return tuple(
         Job(number, state, name, Path(folder), comment, _seconds(used), _gpus(gres), reason)
         for number, state, used, gres, reason, name, folder, comment in rows
@@ -93,12 +137,23 @@ def describe_lost(cancelled: Sequence[Job]) -> str:
     )
 
 
-def describe_held(queued: Sequence[Job]) -> str:
-    """The jobs that are held, with the cure; empty where none is."""
-    held = [job for job in queued if job.is_held]
-    named = ", ".join(f"{job.number} ({job.reason})" for job in held)
-    numbers = ",".join(job.number for job in held)
-    return f"held, see their reasons: {named}; let them go with: scontrol release {numbers}" if held else ""
+def describe_stuck(queued: Sequence[Job]) -> list[str]:
+    """A line for each reason for which jobs wait until somebody acts, with the cure."""
+    by_reason: dict[str, list[Job]] = {}
+    for job in queued:
+        if job.cure:
+            by_reason.setdefault(job.reason, []).append(job)
+    return [
+        f"will not start by itself: {', '.join(job.number for job in stuck)} ({reason}); "
+        + stuck[0].cure.format(numbers=",".join(job.number for job in stuck))
+        for reason, stuck in by_reason.items()
+    ]
+
+
+def describe_waiting(queued: Sequence[Job]) -> str:
+    """How many jobs wait for which reason; empty where none waits."""
+    reasons = Counter(job.reason for job in queued if job.state == "PENDING")
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
 
 
 def of_study(jobs: Sequence[Job], study: str, directory: Path) -> tuple[Job, ...]:
@@ -108,22 +163,44 @@ def of_study(jobs: Sequence[Job], study: str, directory: Path) -> tuple[Job, ...
 
 
 def in_queue(environment: Mapping[str, str]) -> tuple[Job, ...]:
-    """The user's jobs that are pending or running; raises CalledProcessError where squeue fails."""
-    command = ["squeue", "--me", "--noheader", "--format", _FORMAT]
-    answer = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    return parse_queue(answer.stdout)
+    """The user's jobs that are pending or running and that this library has named.
+
+    Raises NoAnswer where squeue fails or takes too long.
+    """
+    answer = _ask(environment, "squeue", "--me", "--noheader", "--format", _FORMAT)
+    return parse_queue(answer)
+
+
+def _ask(environment: Mapping[str, str], *command: str) -> str:
+    """What a command of SLURM prints; other people's bytes are replaced where they are no text."""
+    try:
+        done = subprocess.run(
+            command, env=environment, check=False, capture_output=True, errors="replace", timeout=_ANSWER_S
+        )
+    except subprocess.TimeoutExpired:
+        raise NoAnswer(
+            f"{command[0]} does not answer within {_ANSWER_S:.0f} s; see `scontrol ping`"
+        ) from None
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        raise NoAnswer(
+            f"{command[0]} does not answer: {said[-1] if said else 'no reason told'}; see `scontrol ping`"
+        )
+    return done.stdout
 
 
 def cancel(study: str, directory: Path, environment: Mapping[str, str], *, patience_s: float) -> list[Job]:
     """Cancel the study's jobs and wait until none is left; returns those that were cancelled.
 
     Raises TimeoutError for jobs that outlast `patience_s`: starting anew beside them would run them twice.
+    Raises NoAnswer where squeue fails.
     """
     found = of_study(in_queue(environment), study, directory)
     left, deadline = found, time.monotonic() + patience_s
     while left:
         # Again in each round: a node that comes back can bring a job back.
-        subprocess.run(["scancel", *(job.number for job in left)], env=environment, check=False)
+        with suppress(NoAnswer):
+            _ask(environment, "scancel", *(job.number for job in left))
         time.sleep(_POLL_S)
         left = of_study(in_queue(environment), study, directory)
         if left and time.monotonic() > deadline:

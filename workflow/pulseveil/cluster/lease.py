@@ -10,11 +10,13 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from pulseveil.cluster import jobs
 from pulseveil.core.atomic import write_json
@@ -30,44 +32,92 @@ class Holder:
     started: int
     job: str
 
+    def describe(self) -> str:
+        """Where it is, for a user."""
+        return f"process {self.pid} on {self.host}" + (f", job {self.job}" if self.job else "")
 
-def path(study: str, directory: Path) -> Path:
-    """Where the lease of a study lies."""
-    return directory / ".snakemake" / f"controller-{study}.json"
+
+_RELEASED: Mapping[str, Any] = {}
 
 
-def holder(lease: Path) -> Holder | None:
-    """Who wrote the lease; None where nobody did."""
+@contextmanager
+def held(study: str, directory: Path) -> Iterator[None]:
+    """Hold the lease within the block; raises InputError while another controller may be alive."""
+    own = myself()
+    mine = _take(study, directory, own)
+    try:
+        yield
+    finally:
+        if _read(mine) == own:
+            write_json(mine, _RELEASED)
+
+
+def holder(study: str, directory: Path) -> Holder | None:
+    """Who wrote the study's last lease; None where nobody did, or its end was in good order."""
+    number = _latest(study, directory)
+    return _read(_path(study, directory, number))
+
+
+def _take(study: str, directory: Path, own: Holder) -> Path:
+    """Write a lease: one with the next number, which only one process can make.
+
+    Numbers never go back, so that nobody can take a lease over that somebody else has just taken over.
+    """
+    while True:
+        number = _latest(study, directory)
+        _require_gone(_path(study, directory, number), study, own)
+        mine = _path(study, directory, number + 1)
+        if not _create(mine, asdict(own)):
+            continue
+        if _latest(study, directory) > number + 1:
+            # Whoever was slow found a number that was free only because it was swept away.
+            mine.unlink()
+            continue
+        for other in mine.parent.glob("lease.*.json"):
+            if other != mine:
+                other.unlink(missing_ok=True)
+        return mine
+
+
+def _require_gone(lease: Path, study: str, own: Holder) -> None:
+    other = _read(lease)
+    if other is None or other == own or _gone(other, own, study):
+        return
+    raise InputError(
+        f"{lease}: study {study} is controlled by {other.describe()}; stop it first "
+        "(scripts/submit.py --cancel), or delete this file if it is gone for certain"
+    )
+
+
+def _path(study: str, directory: Path, number: int) -> Path:
+    return directory / ".snakemake" / "controller" / study / f"lease.{number}.json"
+
+
+def _latest(study: str, directory: Path) -> int:
+    """The highest number of the study's leases; 0 where there is none."""
+    names = [path.name.split(".")[1] for path in _path(study, directory, 0).parent.glob("lease.*.json")]
+    return max((int(name) for name in names if name.isdecimal()), default=0)
+
+
+def _read(lease: Path) -> Holder | None:
     try:
         return Holder(**json.loads(lease.read_text()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
 
 
-@contextmanager
-def held(study: str, directory: Path) -> Iterator[None]:
-    """Hold the lease within the block; raises InputError as `require_free`."""
-    lease, own = path(study, directory), myself()
-    require_free(study, directory)
-    write_json(lease, asdict(own))
-    try:
-        yield
-    finally:
-        if holder(lease) == own:
-            lease.unlink(missing_ok=True)
-
-
-def require_free(study: str, directory: Path) -> None:
-    """Raise InputError while another controller of the study is alive, or may be: on another host."""
-    lease, own = path(study, directory), myself()
-    other = holder(lease)
-    if other is None or other == own or _gone(other, own):
-        return
-    where = f"process {other.pid} on {other.host}" + (f", job {other.job}" if other.job else "")
-    raise InputError(
-        f"{lease}: study {study} is controlled by {where}; stop it first "
-        "(scripts/submit.py --cancel), or delete this file if it is gone for certain"
-    )
+def _create(path: Path, values: Mapping[str, Any]) -> bool:
+    """Write a file whole; False where it is there. A link is exclusive on network file systems, too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".lease-") as file:
+        json.dump(values, file)
+        file.flush()
+        os.fsync(file.fileno())
+        try:
+            os.link(file.name, path)
+        except FileExistsError:
+            return False
+    return True
 
 
 def is_alive(other: Holder) -> bool:
@@ -81,9 +131,24 @@ def myself() -> Holder:
     return Holder(socket.gethostname(), pid, _started(pid) or 0, os.environ.get("SLURM_JOB_ID", ""))
 
 
-def _gone(other: Holder, own: Holder) -> bool:
-    """Whether the other one has certainly ended: a requeued job's earlier start has."""
-    return bool(other.job and other.job == own.job) or not is_alive(other)
+def _gone(other: Holder, own: Holder, study: str) -> bool:
+    """Whether the other one has certainly ended, as have a requeued job's earlier start and, whatever host it
+    was on, a job that is in the queue no more.
+    """
+    if other.job and other.job == own.job:
+        return True
+    if other.host == own.host:
+        return not is_alive(other)
+    return bool(other.job) and jobs.has_slurm() and not _is_queued(other.job, study)
+
+
+def _is_queued(number: str, study: str) -> bool:
+    """Whether the controller's job is in the queue; it may be, where SLURM does not tell."""
+    try:
+        queued = jobs.in_queue(jobs.own_environment())
+    except jobs.NoAnswer:
+        return True
+    return any(job.number == number and job.name == jobs.controller_name(study) for job in queued)
 
 
 def _started(pid: int) -> int | None:
@@ -102,16 +167,22 @@ _POLL_S = 1.0
 
 @dataclass(frozen=True)
 class Found:
-    """A controller: its job in SLURM with the job's state, or its process on this machine."""
+    """A controller: its job in SLURM with the job's state, or its process on this machine.
+
+    stuck: why it does not start by itself; empty where it does.
+    """
 
     job: str
     state: str
     pid: int
+    stuck: str = ""
 
     def describe(self) -> str:
         """One line for a user."""
         if self.job:
-            return f"controller: job {self.job}, {self.state.lower()}"
+            return f"controller: job {self.job}, {self.state.lower()}" + (
+                f"; {self.stuck}" if self.stuck else ""
+            )
         return f"controller: process {self.pid} of this machine"
 
 
@@ -120,8 +191,8 @@ def controller(study: str, directory: Path) -> Found | None:
     if jobs.has_slurm():
         for job in jobs.in_queue(jobs.own_environment()):
             if job.name == jobs.controller_name(study) and job.directory == directory:
-                return Found(job.number, job.state, 0)
-    owner = holder(path(study, directory))
+                return Found(job.number, job.state, 0, "; ".join(jobs.describe_stuck([job])))
+    owner = holder(study, directory)
     if owner is None or owner.job or not is_alive(owner):
         return None
     return Found("", "RUNNING", owner.pid)
@@ -155,9 +226,20 @@ def cancel(study: str, directory: Path, *, patience_s: float = _PATIENCE_S) -> s
             )
         time.sleep(_POLL_S)
     if not jobs.has_slurm():
-        return said
+        return said + _clear(study, directory)
     left = jobs.cancel(study, directory, jobs.own_environment(), patience_s=patience_s)
-    return f"{said}; cancelled {len(left)} of its jobs" if left else said
+    return said + (f"; cancelled {len(left)} of its jobs" if left else "") + _clear(study, directory)
+
+
+def _clear(study: str, directory: Path) -> str:
+    """Release the lease of a controller that is gone; says so, or why the lease stays."""
+    other = holder(study, directory)
+    if other is None:
+        return ""
+    if not _gone(other, myself(), study):
+        return f"; {other.describe()} is out of reach from here: use --cancel there"
+    write_json(_path(study, directory, _latest(study, directory)), _RELEASED)
+    return f"; released the lease of {other.describe()}, which is gone"
 
 
 def _tell(found: Found) -> None:

@@ -20,23 +20,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-# SLURM or a part of it does not answer now, and may answer later. "Slurm accounting storage is disabled",
-# wrong partitions, accounts and options are no such cases: asking again would not help.
-_OUTAGE = re.compile(
-    "Unable to contact slurm controller"
-    "|Socket timed out on send/recv operation"
-    "|Zero Bytes were transmitted or received"
-    "|Problem talking to the database"
-    "|Unable to connect to database"
-    "|Sending PersistInit msg"
-    "|Protocol authentication error"
-    "|Slurm backup controller in standby mode"
-    "|Resource temporarily unavailable"
-    "|Connection (?:refused|reset by peer|timed out)",
+# Refusals that asking again does not change: of an account, a partition, an option, a size, a cluster without
+# accounts. Everything else may pass: outages, maintenance, a service or a file system that is not up.
+_FOR_GOOD = re.compile(
+    r"Invalid (?:account|partition|qos|user|job id|cluster|feature|constraint|reservation|wckey|--|argument)"
+    r"|Invalid .*(?:specified|specification)|(?:invalid|unrecognized|unknown|ambiguous) option"
+    r"|specification can not be satisfied|Requested node configuration is not available"
+    r"|user's size and/or time limits|time limit is invalid|More processors requested than permitted"
+    r"|not permitted|Access/permission denied|Argument list too long|mutually exclusive"
+    r"|accounting storage is disabled|supported accounting_storage plugin|[Nn]o cluster"
+    r"|Unable to open file|already completing or completed|Unknown (?:condition|field)",
     re.IGNORECASE,
 )
 # How many jobs a user, an account or a QOS may have in the queue; limits on a job's size are not waited for.
 _QUEUE_FULL = re.compile(r"\b(?:Assoc|QOS)\w*Submit\w*Limit\b")
+_FAILED_WORDS = re.compile(r"(?:\w+: )?(?:error: )?(?:Batch job submission failed: )?")
 _FAILED = frozenset(
     ("BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT")
 )
@@ -54,14 +52,11 @@ def delay(errors: str) -> Delay | None:
     """Why a failed command is worth another try; None when it is not."""
     if full := _QUEUE_FULL.search(errors):
         return Delay(full[0], ends=False)
-    if outage := _OUTAGE.search(errors):
-        return Delay(outage[0], ends=True)
-    return None
-
-
-def accounting_is_off(errors: str) -> bool:
-    """Whether sacct fails because this cluster keeps no accounts of its jobs."""
-    return "accounting storage is disabled" in errors
+    if _FOR_GOOD.search(errors):
+        return None
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    # Snakemake fails the run when these words are in the messages of a sbatch that succeeded.
+    return Delay(_FAILED_WORDS.sub("", lines[-1], count=1) if lines else "no reason told", ends=True)
 
 
 def is_status_query(arguments: Sequence[str]) -> bool:
@@ -127,9 +122,37 @@ def with_gres(arguments: Sequence[str]) -> list[str]:
     return [re.sub(r"^--gpus=", "--gres=gpu:", argument) for argument in arguments]
 
 
+def without_nodes(arguments: Sequence[str], nodes: str | None) -> list[str]:
+    """The arguments of sbatch with these nodes excluded beside those that are so already."""
+    if not nodes:
+        return list(arguments)
+    known = option(arguments, "--exclude")
+    # First, so that a script and its arguments stay last; of two the later one would win.
+    rest = [argument for argument in arguments if not argument.startswith("--exclude=")]
+    return [f"--exclude={known},{nodes}" if known else f"--exclude={nodes}", *rest]
+
+
+# The line of sbatch that names a job, with and without --parsable; a wrapper of the cluster may print others.
+_ID = re.compile(r"^\d+(?:;\S+)?$")
+_SUBMITTED = re.compile(r"^Submitted batch job \d+\b.*$")
+
+
+def named_job(output: str, *, parsable: bool) -> str:
+    """The line of sbatch's answer that names its job; empty where none does, or more than one could."""
+    pattern = _ID if parsable else _SUBMITTED
+    lines = [line for text in output.splitlines() if pattern.match(line := text.strip())]
+    return f"{lines[0]}\n" if len(lines) == 1 else ""
+
+
 NAMES = ("sbatch", "squeue", "sacct", "sacctmgr", "scancel", "sinfo")
-PATIENCE_S = 30 * 60
+# A maintenance takes days; a submission that fails would use up a try of its task.
+PATIENCE_S = 7 * 24 * 3600
 LONGEST_PAUSE_S = 60.0
+# The longest time of one call; SLURM's own limits are shorter, those of a file system under it are not.
+CALL_S = 120.0
+WAITING = "waiting"
+# Names the nodes that the jobs of a run are kept away from.
+EXCLUDED = "PULSEVEIL_EXCLUDED_NODES"
 # Snakemake asks for states again by itself after 60 s, without ending the command that it waited for.
 QUERY_PATIENCE_S = 40
 # The clocks of this machine and of the controller may differ a little.
@@ -147,15 +170,19 @@ class Answer:
 
 @dataclass(frozen=True)
 class Command:
-    """One call of a stand-in: SLURM's own program, how long to wait for SLURM, and the caller's arguments."""
+    """One call of a stand-in: SLURM's own program, how long to wait for SLURM, and the caller's arguments.
+
+    waiting: the file that tells the controller of a wait.
+    """
 
     program: Path
     patience_s: float
+    waiting: Path
     arguments: tuple[str, ...]
 
     def sibling(self, name: str, arguments: Sequence[str]) -> Command:
         """Another program of the same SLURM."""
-        return Command(self.program.with_name(name), self.patience_s, tuple(arguments))
+        return Command(self.program.with_name(name), self.patience_s, self.waiting, tuple(arguments))
 
 
 def install(
@@ -174,11 +201,19 @@ def install(
         if real is None:
             continue
         # -P: a file of the user's own must not hide a module.
-        words = [sys.executable, "-P", "-m", "pulseveil.cluster.stand_ins", real, str(patience_s)]
-        script = folder / name
-        script.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
-        script.chmod(0o755)
+        module = [sys.executable, "-P", "-m", "pulseveil.cluster.stand_ins"]
+        words = [*module, real, str(patience_s), str(folder / WAITING)]
+        _write_script(folder / name, f"exec {shlex.join(words)}")
+    srun = shutil.which("srun", path=os.pathsep.join(folders))
+    if srun is not None and (configuration := variables.get("SLURM_CONF")):
+        # The executor takes the variable away from the srun within a job.
+        _write_script(folder / "srun", f"SLURM_CONF={shlex.quote(configuration)} exec {shlex.quote(srun)}")
     return variables | {"PATH": os.pathsep.join([str(folder), *folders])}
+
+
+def _write_script(path: Path, command: str) -> None:
+    path.write_text(f'#!/bin/sh\n{command} "$@"\n')
+    path.chmod(0o755)
 
 
 def status_command(environment: Mapping[str, str] | None = None) -> str:
@@ -196,20 +231,28 @@ def call(command: Command, script: str | None = None) -> Answer:
     """Run a program of SLURM once."""
     # Times in another format could not be compared; what sbatch gets, it would pass on to the job.
     times = {"SLURM_TIME_FORMAT": "standard"} if command.program.name == "squeue" else {}
-    done = subprocess.run(
-        [str(command.program), *command.arguments],
-        env=os.environ | times,
-        input=script,
-        stdin=subprocess.DEVNULL if script is None else None,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    # A submission that waits for its job's end, as no study's does, takes as long as that.
+    limit = None if "--wait" in command.arguments else CALL_S
+    try:
+        done = subprocess.run(
+            [str(command.program), *command.arguments],
+            env=os.environ | times,
+            input=script,
+            stdin=subprocess.DEVNULL if script is None else None,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=limit,
+        )
+    except subprocess.TimeoutExpired:
+        return Answer(124, "", f"no answer within {CALL_S:.0f} s")
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
-def persist(attempt: Callable[[], Answer], name: str, patience_s: float) -> Answer:
-    """The answer of an attempt, tried again while SLURM is out of reach or takes no more jobs."""
+def persist(attempt: Callable[[], Answer], command: Command, patience_s: float) -> Answer:
+    """The answer of an attempt, tried again while the reason of its failure may pass."""
+    name = command.program.name
     silent_since = time.monotonic()
     pause = 1.0
     told = False
@@ -226,6 +269,8 @@ def persist(attempt: Callable[[], Answer], name: str, patience_s: float) -> Answ
             limit = f"for {patience_s:.0f} s" if cause.ends else "until there is room"
             print(f"{name}: {cause.reason}; trying again {limit}", file=sys.stderr, flush=True)
             told = True
+        # Each time anew: the controller takes an old file for a wait that has ended.
+        command.waiting.write_text(f"{name} is tried again: {cause.reason}\n")
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_S)
 
@@ -233,7 +278,7 @@ def persist(attempt: Callable[[], Answer], name: str, patience_s: float) -> Answ
 def query(command: Command, longest_s: float = QUERY_PATIENCE_S) -> Answer:
     """The answer of a command that may be repeated without harm."""
     patience_s = min(command.patience_s, longest_s)
-    return persist(lambda: call(command), command.program.name, patience_s)
+    return persist(lambda: call(command), command, patience_s)
 
 
 def sacctmgr(command: Command) -> Answer:
@@ -251,19 +296,17 @@ def squeue(command: Command) -> Answer:
 
 
 def sacct(command: Command) -> Answer:
-    """The answer of sacct in states that Snakemake knows, or squeue's where no accounts are kept.
+    """The answer of sacct in states that Snakemake knows, or squeue's where sacct fails.
 
-    Snakemake asks sacct even on such a cluster when it could not read the controller's settings just before.
+    Snakemake asks sacct even on a cluster without accounts when it could not read the controller's settings.
     """
-    answer = query(command)
     run = option(command.arguments, "--name")
     if run is None or not is_status_query(command.arguments):
-        return answer
+        return query(command)
+    answer = call(command)
     in_queue = command.sibling("squeue", queue_query(run))
-    if answer.code and accounting_is_off(answer.errors):
-        return squeue(in_queue)
     if answer.code:
-        return answer
+        return squeue(in_queue)
     queue = query(in_queue) if "PREEMPTED" in states(answer.output).values() else None
     waiting = queue.output if queue is not None and queue.code == 0 else None
     return Answer(0, mended_states(answer.output, waiting), answer.errors)
@@ -273,7 +316,9 @@ def sbatch(command: Command) -> Answer:
     """The answer of sbatch; a job that was accepted although sbatch failed is not submitted twice."""
     # The caller's script can be read once only.
     script = sys.stdin.read() if "/dev/stdin" in command.arguments else None
-    submission = command.sibling("sbatch", with_gres(command.arguments))
+    submission = command.sibling(
+        "sbatch", without_nodes(with_gres(command.arguments), os.environ.get(EXCLUDED))
+    )
     since = (datetime.now() - CLOCK_TOLERANCE).isoformat(timespec="seconds")
     attempts = 0
 
@@ -283,7 +328,32 @@ def sbatch(command: Command) -> Answer:
         known = _accepted(command, since) if attempts > 1 else None
         return known or call(submission, script)
 
-    return persist(attempt, "sbatch", command.patience_s)
+    answer = persist(attempt, command, command.patience_s)
+    job = named_job(answer.output, parsable="--parsable" in command.arguments)
+    if answer.code == 0 and job:
+        return Answer(0, job, answer.errors)
+    if not _is_of_a_run(command):
+        return answer
+    # Whatever was said, a job that is there is never reported as failed: it would run twice.
+    if answer.code:
+        return _accepted(command, since) or answer
+    known = persist(lambda: _accepted(command, since) or answer, command, command.patience_s)
+    if known is answer:
+        return Answer(1, "", f"sbatch named no job, and none is in the queue: {answer.output}{answer.errors}")
+    return known
+
+
+def sinfo(command: Command) -> Answer:
+    """The answer of sinfo; asked for the default partition, the one that the user has chosen for all jobs."""
+    chosen = os.environ.get("SBATCH_PARTITION")
+    if chosen and command.arguments == ("-o", "%P"):
+        return Answer(0, f"{chosen}*\n", "")
+    return query(command)
+
+
+def _is_of_a_run(command: Command) -> bool:
+    """Whether Snakemake submits: its jobs can be found again by name and comment."""
+    return all(option(command.arguments, name) is not None for name in ("--job-name", "--comment"))
 
 
 def _accepted(command: Command, since: str) -> Answer | None:
@@ -299,9 +369,9 @@ def _accepted(command: Command, since: str) -> Answer | None:
 
 
 def main(words: Sequence[str]) -> int:
-    """Answer as the program named by the first word would, after the seconds of patience in the second."""
-    command = Command(Path(words[0]), float(words[1]), tuple(words[2:]))
-    special = {"sbatch": sbatch, "squeue": squeue, "sacct": sacct, "sacctmgr": sacctmgr}
+    """Answer as the program in the first word would; seconds of patience and the file for waits follow it."""
+    command = Command(Path(words[0]), float(words[1]), Path(words[2]), tuple(words[3:]))
+    special = {"sbatch": sbatch, "squeue": squeue, "sacct": sacct, "sacctmgr": sacctmgr, "sinfo": sinfo}
     try:
         answer = special.get(command.program.name, query)(command)
     except KeyboardInterrupt:

@@ -1,8 +1,7 @@
-"""How far a study is: files that exist, jobs that run or wait, failures in its log; live in a terminal."""
+"""How far a study is: files that exist, jobs that run or wait, tasks that failed; live in a terminal."""
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,26 +13,18 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pulseveil.cluster import jobs, lease
+from pulseveil.cluster import jobs, lease, record
 from pulseveil.cluster.jobs import Job
+from pulseveil.cluster.record import Failure, stage_of
+from pulseveil.core import paths
 from pulseveil.study import spending
 from pulseveil.study.plan import Plan
 from pulseveil.study.tasks import files, tasks
 from pulseveil.summary.results import CELL, collect
 
-# Rules of packs carry their numbers in the name: train_generator_seeds_0.
-STAGES: Mapping[str, str] = {
-    "prepare_cohort": "cohorts",
-    "extract": "features",
-    "train_generator": "generators",
-    "synthesize": "synthetic data",
-    "assess_quality": "quality",
-    "train_detectors": "detectors",
-    "audit": "audits",
-    "summarize": "summary",
-}
 _WAITING = ("PENDING", "CONFIGURING", "SUSPENDED", "REQUEUED")
-_FAILED = re.compile(r"^Error in rule (\w+)", re.MULTILINE)
+# Longer lists are in the record.
+_MOST_FAILURES = 10
 
 
 @dataclass(frozen=True)
@@ -48,14 +39,11 @@ class Stage:
     failed: int
 
 
-def stages(plan: Plan, directory: Path, jobs: Iterable[Job], log: str) -> tuple[Stage, ...]:
-    """The stages of a study run in `directory`; jobs of the study, log: Snakemake's last one.
-
-    A job that failed and was tried again counts as failed once for each try.
-    """
+def stages(plan: Plan, directory: Path, jobs: Iterable[Job], failed: Sequence[Failure]) -> tuple[Stage, ...]:
+    """The stages of a study run in `directory`; failed: tasks whose last try failed."""
     queued = [(stage_of(_rule(job.comment)), job.state in _WAITING) for job in jobs]
     counts = Counter(queued)
-    failures = Counter(stage_of(rule) for rule in _FAILED.findall(log))
+    failures = Counter(stage_of(failure.rule) for failure in failed)
     return tuple(
         Stage(
             name,
@@ -69,11 +57,6 @@ def stages(plan: Plan, directory: Path, jobs: Iterable[Job], log: str) -> tuple[
     )
 
 
-def stage_of(rule: str) -> str:
-    """The stage that a rule belongs to; empty for others."""
-    return next((stage for start, stage in STAGES.items() if rule.startswith(start)), "")
-
-
 def planned_files(plan: Plan) -> Mapping[str, Sequence[str]]:
     """The files of each stage that a finished study has."""
     found: dict[str, list[str]] = {}
@@ -85,12 +68,6 @@ def planned_files(plan: Plan) -> Mapping[str, Sequence[str]]:
 def finished_scores(plan: Plan, directory: Path) -> list[Path]:
     """The score files that are there."""
     return [path for name in files(plan, "train_detectors") if (path := directory / name).exists()]
-
-
-def latest_log(directory: Path) -> str:
-    """What Snakemake's last run in a directory has logged; empty before the first one."""
-    logs = sorted((directory / ".snakemake" / "log").glob("*.snakemake.log"))
-    return logs[-1].read_text(errors="replace") if logs else ""
 
 
 def _rule(comment: str) -> str:
@@ -109,33 +86,62 @@ def show(console: Console, plan: Plan, directory: Path) -> None:
         return
     with Live(view(plan, directory), console=console, auto_refresh=False) as live:
         try:
-            while lease.controller(plan.study.name, directory) is not None:
+            while _may_run(plan.study.name, directory):
                 time.sleep(_PAUSE_S)
                 live.update(view(plan, directory), refresh=True)
         except KeyboardInterrupt:
             return
 
 
+def _may_run(study: str, directory: Path) -> bool:
+    """Whether a controller is there, or SLURM does not tell."""
+    try:
+        return lease.controller(study, directory) is not None
+    except jobs.NoAnswer:
+        return True
+
+
 def view(plan: Plan, directory: Path) -> RenderableType:
     """Who controls the study, its stages, the best results so far, and what it spends."""
     study = plan.study.name
-    queued = (
-        jobs.of_study(jobs.in_queue(jobs.own_environment()), study, directory) if jobs.has_slurm() else ()
-    )
-    progressed = stages(plan, directory, queued, latest_log(directory))
+    past = record.read(directory / paths.record(study))
+    queued: tuple[Job, ...] = ()
+    try:
+        head = _controller(study, directory, past.over)
+        if jobs.has_slurm():
+            queued = jobs.of_study(jobs.in_queue(jobs.own_environment()), study, directory)
+    except jobs.NoAnswer as error:
+        head = f"{error}: whether a controller and jobs run is not known"
+    progressed = stages(plan, directory, queued, past.failed)
     table = Table("stage", title=f"study {study}", title_justify="left")
     for name in ("done", "planned", "running", "waiting", "failed"):
         table.add_column(name, justify="right")
     for stage in progressed:
         counts = (stage.done, stage.planned, stage.running, stage.waiting, stage.failed)
         table.add_row(stage.name, *map(str, counts))
-    words = [text for text in (jobs.describe_held(queued), spending.describe(plan)) if text]
-    return Group(Text(_controller(study, directory)), table, _best(plan, directory), *map(Text, words))
+    waiting = jobs.describe_waiting(queued)
+    words = [
+        f"waiting: {waiting}" if waiting else "",
+        *jobs.describe_stuck(queued),
+        *_failures(past.failed),
+        spending.describe(plan),
+    ]
+    return Group(Text(head), table, _best(plan, directory), *(Text(text) for text in words if text))
 
 
-def _controller(study: str, directory: Path) -> str:
+def _controller(study: str, directory: Path, over: str) -> str:
+    """Who controls the study now, or how its last run ended."""
     found = lease.controller(study, directory)
-    return found.describe() if found is not None else "no controller runs"
+    if found is not None:
+        return found.describe()
+    return f"no controller runs; the last run: {over}" if over else "no controller runs"
+
+
+def _failures(failed: Sequence[Failure]) -> list[str]:
+    """The blocks of tasks whose last try failed."""
+    left = len(failed) - _MOST_FAILURES
+    more = [f"and {left} more failed tasks"] if left > 0 else []
+    return [failure.describe() for failure in failed[:_MOST_FAILURES]] + more
 
 
 def _best(plan: Plan, directory: Path) -> RenderableType:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +16,17 @@ from typing import Any
 
 import submitit
 
-from pulseveil.cluster import jobs, lease, stand_ins
+from pulseveil.cluster import jobs, stand_ins
 from pulseveil.cluster.controller import Controller, Patience, Run, listening
+from pulseveil.core.atomic import atomic_path
 from pulseveil.core.errors import InputError
 
 _TICK_S = 1.0
 _STANDARD = (0, 1, 2)
 # As long as the study takes: each requeue counts as one.
 _MOST_TIMEOUTS = 1000
+# Somebody waits for the answer.
+_PATIENCE_S = 60
 # SLURM may send its signal up to a minute early.
 _EARLY_S = 60
 
@@ -40,8 +44,11 @@ class ControllerJob:
     cluster: bool
     patience: Patience
 
-    def __call__(self) -> int:
-        """Control the study to its end; the exit code."""
+    def __call__(self) -> None:
+        """Control the study to its end; one that was not reached ends the process with its exit code.
+
+        For submitit every return is a success: SLURM would call the job of a failed study COMPLETED.
+        """
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
         self._controller = Controller(self.run(), self.patience)
         codes: list[int] = []
@@ -52,17 +59,19 @@ class ControllerJob:
             self._thread.start()
             while self._thread.is_alive():
                 self._thread.join(_TICK_S)
-        return codes[0] if codes else 1
+        if code := codes[0] if codes else 1:
+            raise SystemExit(code)
 
     def run(self) -> Run:
         """What is controlled, in an environment whose commands of SLURM outlast its outages."""
         environment, arguments = jobs.own_environment(), self.arguments
+        folder = self.directory / ".snakemake" / "controller" / self.study / "commands"
         if self.cluster:
-            folder = self.directory / ".snakemake" / "commands"
             environment = stand_ins.install(folder, environment=environment)
             asked = ("--slurm-status-command", stand_ins.status_command(environment))
             arguments = (*asked, *arguments)
-        return Run(self.study, arguments, self.directory, self.cluster, environment)
+        waiting = folder / stand_ins.WAITING
+        return Run(self.study, arguments, self.directory, self.cluster, environment, waiting)
 
     def checkpoint(self, *_: Any, **__: Any) -> submitit.helpers.DelayedSubmission:
         """Called by submitit before the time limit: drain, and have this job requeued."""
@@ -78,22 +87,29 @@ class ControllerJob:
 
 @dataclass(frozen=True)
 class Allocation:
-    """Where the controller's job runs: minutes of its time limit, partition and account (empty: default)."""
+    """The controller's job: minutes of its time limit, and other options of sbatch (empty: the default).
+
+    partition, account: of the study's jobs, too, where the profile names none. mail_user, mail_type: who is
+    told by mail of which events.
+    """
 
     minutes: int = 24 * 60
     partition: str = ""
     account: str = ""
     mem_mb: int = 4000
+    mail_user: str = ""
+    mail_type: str = "END,FAIL"
 
 
 def submit(job: ControllerJob, allocation: Allocation) -> str:
     """Submit the controller, to SLURM or as a background process of this machine; a line on where it is.
 
-    Raises InputError where the study has a controller already.
+    Raises InputError where SLURM does not take it.
     """
     folder = job.directory / ".snakemake" / "controller" / job.study
-    lease.require_none(job.study, job.directory)
     if not job.cluster:
+        if allocation.mail_user:
+            raise InputError("--mail: only SLURM sends mails, and no sbatch is on this machine; leave it out")
         local = submitit.LocalExecutor(folder)
         local.update_parameters(timeout_min=allocation.minutes)
         with _detached():
@@ -106,6 +122,7 @@ def submit(job: ControllerJob, allocation: Allocation) -> str:
             f"--minutes {allocation.minutes}: the controller needs {delay / 60:.0f} of them to end in good "
             "order; give it at least twice as many, or a shorter --grace"
         )
+    mail = {"mail_user": allocation.mail_user, "mail_type": allocation.mail_type}
     executor = submitit.SlurmExecutor(folder, max_num_timeout=_MOST_TIMEOUTS)
     executor.update_parameters(
         job_name=jobs.controller_name(job.study),
@@ -113,11 +130,33 @@ def submit(job: ControllerJob, allocation: Allocation) -> str:
         mem=f"{allocation.mem_mb}MB",
         cpus_per_task=1,
         signal_delay_s=int(delay),
-        additional_parameters={"requeue": True, "chdir": str(job.directory)},
-        **{name: getattr(allocation, name) for name in ("partition", "account") if getattr(allocation, name)},
+        additional_parameters={
+            "requeue": True,
+            "chdir": str(job.directory),
+            **(mail if allocation.mail_user else {}),
+        },
     )
-    submitted = executor.submit(job)
+    environment = jobs.own_environment(account=allocation.account, partition=allocation.partition)
+    with _environment(stand_ins.install(folder / "asking", patience_s=_PATIENCE_S, environment=environment)):
+        try:
+            submitted = executor.submit(job)
+        except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
+            said = "; ".join(str(error).split("\n"))
+            raise InputError(f"sbatch did not take the controller: {said}") from None
     return f"controller: job {submitted.job_id}; its words are in {submitted.paths.stderr}"
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Within the block this process has these variables only: what it submits gets no others."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @contextmanager
@@ -138,9 +177,20 @@ def _detached() -> Iterator[None]:
         signal.signal(signal.SIGHUP, before)
 
 
+def keep_study(configfile: Path, study: str, directory: Path) -> Path:
+    """A copy of a study file that no edit changes: its name tells its content."""
+    content = configfile.read_bytes()
+    folder = directory / ".snakemake" / "controller" / study
+    copy = folder / f"study-{hashlib.sha256(content).hexdigest()[:12]}.yaml"
+    with atomic_path(copy) as temporary:
+        temporary.write_bytes(content)
+    return copy
+
+
 def snakemake_arguments(
     snakefile: Path, profile: Path, configfile: Path, more: Sequence[str]
 ) -> tuple[str, ...]:
     """Snakemake's arguments, with paths that hold in any directory."""
-    files = (("--snakefile", snakefile), ("--profile", profile), ("--configfile", configfile))
+    # --configfile takes all words up to the next option: targets among `more` must not follow it.
+    files = (("--configfile", configfile), ("--snakefile", snakefile), ("--profile", profile))
     return (*(word for name, path in files for word in (name, str(path.resolve()))), *more)

@@ -88,6 +88,11 @@ def benchmark(study: str, rule: str, pack: str = "") -> str:
     return _beside("benchmarks", study, rule, pack, "tsv")
 
 
+def record(study: str) -> Path:
+    """The append-only record of what became of a study's tasks: those that are done, and each failure."""
+    return Path("logs") / study / "record.jsonl"
+
+
 def _beside(folder: str, study: str, rule: str, pack: str, suffix: str) -> str:
     name = fill(NAMES[rule], pack=pack)
     return f"{folder}/{study}/{rule}/{name}.{suffix}" if name else f"{folder}/{study}/{rule}.{suffix}"

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil.core import identity, randomness, registry, store, tensorflow
+from pulseveil.core import identity, paths, randomness, registry, store, tensorflow
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.contracts import FeatureSet, Scores
-from pulseveil.core.errors import StopRequested, never_requested
+from pulseveil.core.errors import InputError, StopRequested, never_requested
 from pulseveil.detectors import DetectorKind, Fitted, Training
 from pulseveil.evaluation import protocols
 from pulseveil.evaluation.protocols import ALL, Fold
@@ -24,13 +24,18 @@ from pulseveil.privacy.budget import Budget
 from pulseveil.runs import training
 from pulseveil.runs.run_store import Journal, RunStore, content_hash
 from pulseveil.runs.training import Keeping, Run
+from pulseveil.study import tasks
+from pulseveil.study.cells import DetectorCell
 from pulseveil.study.jobs import DetectorJob
+from pulseveil.study.plan import Plan
 
 logger = logging.getLogger(__name__)
 
 # States of networks are large and their steps short: 500 steps of the largest network take half a minute on
 # one core.
 CHECKPOINT_STEPS = 500
+
+_MOST_NAMED = 5
 
 Keys = Mapping[str, Any]
 
@@ -85,6 +90,27 @@ def train_detectors(
         parts = [store.read_record(runs.path(run_hash), Scores) for run_hash in hashes]
         scores = _together(parts)
         yield keys, scores, _public_hash(job, keys, scores)
+
+
+def require_own(plan: Plan, results: Path) -> None:
+    """Raise InputError for score files below `results` that other settings than the plan's have made."""
+    foreign = []
+    for task in tasks.tasks(plan):
+        if not isinstance(task.cell, DetectorCell):
+            continue
+        job = tasks.job(plan, task)
+        assert isinstance(job, DetectorJob)
+        templates = tasks.outputs(plan, task.rule, task.pack)
+        for template, keys in zip(templates, job.cells(), strict=True):
+            path = results / paths.fill(template, **task.cell.words)
+            if store.read_cell_hash(path) != _public_hash(job, keys, store.read_record(path, Scores)):
+                foreign.append(path)
+    if foreign:
+        names = ", ".join(map(str, foreign[:_MOST_NAMED])) + (" ..." if len(foreign) > _MOST_NAMED else "")
+        raise InputError(
+            f"{names}: made by other settings than those of study {plan.study.name}; delete these files and "
+            "run the study again"
+        )
 
 
 def _together(parts: Sequence[Scores]) -> Scores:

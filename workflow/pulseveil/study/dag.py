@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pulseveil.core import paths, registry
+from pulseveil.core import identity, paths, registry
 from pulseveil.core.errors import InputError
 from pulseveil.study import audits, costs, spending, tasks
 from pulseveil.study.cells import AuditedCell, GeneratorPack
@@ -82,6 +82,40 @@ def describe(plan: Plan) -> str:
     # The Snakefile calls this in the main process alone: each job reads the Snakefile again, and calibrating
     # the noise takes seconds.
     return "\n\n".join(text for text in (costs.describe(plan), spending.describe(plan)) if text)
+
+
+# Set where a run begins; the environment carries it to all jobs, those of a cluster too.
+_RUN = "PULSEVEIL_RUN"
+CHANGED = "changed since this run began"
+
+
+def begin_run(plan: Plan, project: Path) -> None:
+    """Remember what the jobs of this run are made from: the study and the code."""
+    os.environ[_RUN] = " ".join(_origins(plan, project).values())
+
+
+def require_unchanged(plan: Plan, project: Path) -> None:
+    """Raise InputError in a job whose study or code is not that of its run: results would be a mixture."""
+    began = os.environ.get(_RUN)
+    if began is None:
+        return
+    for (what, now), then in zip(_origins(plan, project).items(), began.split(), strict=True):
+        if now != then:
+            raise InputError(f"{what} {CHANGED}; what is done is kept; start the study again to go on")
+
+
+def _origins(plan: Plan, project: Path) -> dict[str, str]:
+    """What results come from, by its name for a user, and the hash of that."""
+    places = [Path(__file__).parents[1], project / "scripts", project / "workflow"]
+    files = {
+        file for place in places for kind in ("*.py", "*.smk", "Snakefile") for file in place.rglob(kind)
+    }
+    code = {str(file): identity.file_hash(file) for file in files}
+    study = f"the study file of {plan.study.name}"
+    return {
+        study: identity.cell_hash({"study": study_json(plan)}),
+        f"the code in {project}": identity.cell_hash(code),
+    }
 
 
 def recordings_at_hand(plan: Plan, cohort: str) -> list[str]:

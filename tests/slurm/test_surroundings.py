@@ -1,0 +1,117 @@
+"""What other jobs, a cluster's wrappers and a user's shell bring: none of it ends or bends a study."""
+
+import os
+
+import pytest
+import yaml
+
+from tests.slurm.cluster import wait_until
+from tests.slurm.conftest import OnCluster, finished
+from tests.slurm.login import MINUTES, SOON, WINDOWS, user
+from tests.workflow.conftest import LIGHT
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
+
+
+def test_names_and_comments_of_other_jobs_hurt_nobody(on_cluster: OnCluster) -> None:
+    held = ("sbatch", "--parsable", "--hold", "--output=/dev/null", "--wrap", "true")
+    words = (os.fsdecode("Gr\xf6\xdfe".encode("latin-1")), "a|b", "one\ntwo|\n3|RUNNING|x")
+    other = [
+        on_cluster.cluster.run(*held, "--job-name", name, "--comment", name).stdout.strip() for name in words
+    ]
+    try:
+        here = user(on_cluster)
+        assert here.submit("--cancel").stdout.startswith("study light: no controller in ")
+        job = here.submitted("--", WINDOWS, *SOON)
+        assert f"controller: job {job}" in here.submit("--status").stdout
+        assert here.end(job)["JobState"] == "COMPLETED", here.words(job)
+        assert set(other) <= set(on_cluster.cluster.squeue("--format=%A"))
+    finally:
+        on_cluster.cluster.run("scancel", *other)
+
+
+def test_what_a_shell_brings_along_neither_hides_jobs_nor_ends_them(on_cluster: OnCluster) -> None:
+    filters = {"SQUEUE_PARTITION": "short", "SQUEUE_FORMAT": "%i", "SCANCEL_PARTITION": "short"}
+    of_salloc = {"SLURM_JOB_ID": "999999", "SLURM_MEM_PER_CPU": "100", "SLURM_NTASKS": "7"}
+    here = user(on_cluster, **filters, **of_salloc, SBATCH_PARTITION="gpu")
+    job = here.submitted("--", WINDOWS, *SOON)
+    assert f"controller: job {job}" in here.submit("--status").stdout
+    second = here.submit(*MINUTES)
+    assert second.returncode == 2
+    assert f"study light in {on_cluster.directory} has its controller: job {job}" in second.stderr
+    assert here.end(job)["JobState"] == "COMPLETED", here.words(job)
+    lines = on_cluster.cluster.squeue("--states=all", "--format=%P|%Z")
+    assert [line for line in lines if line.endswith(f"|{on_cluster.directory}")] == 2 * [
+        f"gpu|{on_cluster.directory}"
+    ]
+
+
+def test_the_partition_that_is_asked_for_is_that_of_all_jobs(on_cluster: OnCluster) -> None:
+    here = user(on_cluster, SBATCH_PARTITION="gpu")
+    job = here.submitted("--partition", "scavenge", "--", WINDOWS, *SOON)
+    assert here.end(job)["JobState"] == "COMPLETED", here.words(job)
+    lines = on_cluster.cluster.squeue("--states=all", "--format=%P|%Z")
+    own = {line.partition("|")[0] for line in lines if line.endswith(f"|{on_cluster.directory}")}
+    assert own == {"scavenge"}
+
+
+def test_a_wrapper_that_prints_numbers_makes_no_job_run_twice(on_cluster: OnCluster) -> None:
+    folder = on_cluster.directory / "site"
+    folder.mkdir()
+    wrapper = folder / "sbatch"
+    real = on_cluster.cluster.run("sh", "-c", "command -v sbatch").stdout.strip()
+    wrapper.write_text(
+        f"#!/bin/sh\necho 'Note: 17 nodes are down'\n{real} \"$@\"; code=$?\necho 80; exit $code\n"
+    )
+    wrapper.chmod(0o755)
+    here = user(on_cluster, PATH=f"{folder}{os.pathsep}{on_cluster.cluster.environment['PATH']}")
+    job = here.submitted("--", WINDOWS, *SOON)
+    assert here.end(job)["JobState"] == "COMPLETED", here.words(job)
+    lines = on_cluster.cluster.squeue("--states=all", "--format=%j|%Z")
+    jobs = [line for line in lines if line.endswith(f"|{on_cluster.directory}")]
+    assert len(jobs) == 2, jobs
+    wait_until(
+        lambda: "no controller runs; the last run: finished" in here.submit("--status").stdout, 20, "status"
+    )
+
+
+def test_a_controller_that_is_gone_from_the_queue_holds_nobody_up(on_cluster: OnCluster) -> None:
+    def leave_lease() -> None:
+        lease = on_cluster.directory / ".snakemake" / "controller" / "light" / "lease.7.json"
+        lease.parent.mkdir(parents=True, exist_ok=True)
+        lease.write_text('{"host": "node17", "pid": 3, "started": 4, "job": "31337"}')
+
+    here = user(on_cluster)
+    leave_lease()
+    said = here.submit("--cancel").stdout
+    assert said.endswith("; released the lease of process 3 on node17, job 31337, which is gone\n"), said
+    leave_lease()
+    job = here.submitted("--", WINDOWS, *SOON)
+    assert here.end(job)["JobState"] == "COMPLETED", here.words(job)
+
+
+def test_a_study_file_that_is_edited_changes_nothing_of_what_was_submitted(on_cluster: OnCluster) -> None:
+    here = user(on_cluster)
+    job = here.submitted("--", WINDOWS, *SOON)
+    original = (on_cluster.directory / "study.yaml").read_text()
+    (on_cluster.directory / "study.yaml").write_text("half an edit: [")
+    assert here.end(job)["JobState"] == "COMPLETED", here.words(job)
+    assert (on_cluster.directory / WINDOWS).exists(), here.words(job)
+    (on_cluster.directory / "study.yaml").write_text(original)
+    assert "no controller runs; the last run: finished" in here.submit("--status").stdout
+
+
+def test_without_a_controller_a_job_of_another_study_file_refuses_and_ends_the_run(
+    on_cluster: OnCluster,
+) -> None:
+    run = on_cluster.study(LIGHT, WINDOWS, WINDOWS.replace("detector", "generator"), "--jobs", "1")
+    wait_until(lambda: bool(on_cluster.cluster.squeue("--format=%A")), 60, "the first job")
+    (on_cluster.directory / "study.yaml").write_text(yaml.safe_dump(LIGHT | {"seed": 8}))
+    done = finished(run, seconds=120)
+    assert done.returncode == 1
+    told = "the study file of light changed since this run began; what is done is kept; start the study again"
+    assert told in done.stderr
+    # Three tries of two jobs would make six such blocks.
+    assert done.stderr.count(told) <= 2, done.stderr
+    assert "Will exit after finishing currently running jobs" in done.stderr
+    assert not (on_cluster.directory / WINDOWS).exists()

@@ -1,0 +1,67 @@
+"""What a user is told of a study on a cluster: by the controller, by --status, and by SLURM of its job."""
+
+import re
+
+import pytest
+
+from pulseveil.core import paths
+from tests.slurm.conftest import OnCluster
+from tests.slurm.login import SOON, WINDOWS, user
+from tests.workflow.conftest import LIGHT, Runner
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
+
+FEATURES = paths.REAL_FEATURES.format(study="light", cohort="simulated")
+
+
+def break_windows(place: OnCluster) -> None:
+    """Windows that are there, and that no job can read."""
+    Runner(place.directory).snakemake(WINDOWS, study=LIGHT)
+    (place.directory / WINDOWS).write_text("broken")
+
+
+def test_a_task_that_fails_is_told_by_all_who_are_asked(on_cluster: OnCluster) -> None:
+    here = user(on_cluster)
+    break_windows(on_cluster)
+    job = here.submitted("--mail", "root@localhost", "--", FEATURES, *SOON)
+    found = here.end(job)
+    assert (found["JobState"], found["ExitCode"]) == ("FAILED", "1:0")
+    assert (found["MailUser"], found["MailType"]) == ("root@localhost", "END,FAIL")
+    words = here.words(job)
+    assert "failed: features: extract_features (cohort=simulated), try 1 of 2\n" in words
+    assert "\n    not tried again: bad input stays so\n" in words
+    assert "try 2 of 2" not in words
+    assert re.search(
+        r"\n    SLURM job \d+: FAILED, reason NonZeroExitCode, exit code 1:0, node n\d\n", words
+    ), words
+    assert "\n    log: logs/light/extract_features/simulated.log\n" in words
+    assert re.search(
+        r"\n    error: results/\S*detector.h5: not a readable HDF5 file .*; rerun the stage", words
+    )
+    told = "study light: 0 tasks done, 1 failed; failures are listed in logs/light/record.jsonl"
+    assert told in words
+    assert f"study light: failed with exit code 1: {told}" in words
+    status = here.submit("--status").stdout
+    line = " ".join(status.split())
+    assert f"no controller runs; the last run: failed with exit code 1: {told}" in line
+    assert "failed: features: extract_features (cohort=simulated), try 1 of 2" in line
+    assert "error: results/light/windows/simulated/detector.h5: not a readable HDF5 file" in line
+    assert re.search(r"│ features +│ +0 │ +3 │ +0 │ +0 │ +1 │", status), status
+
+
+def test_a_finished_study_is_a_completed_job(on_cluster: OnCluster) -> None:
+    here = user(on_cluster)
+    job = here.submitted("--", WINDOWS, *SOON)
+    assert here.end(job)["JobState"] == "COMPLETED"
+    assert "study light: finished" in here.words(job)
+    assert "no controller runs; the last run: finished" in here.submit("--status").stdout
+
+
+def test_a_run_that_cannot_begin_is_a_failed_job_with_its_reason(on_cluster: OnCluster) -> None:
+    here = user(on_cluster)
+    job = here.submitted("--", "nosuch.txt", *SOON)
+    found = here.end(job)
+    assert (found["JobState"], found["ExitCode"]) == ("FAILED", "1:0")
+    status = " ".join(here.submit("--status").stdout.split())
+    assert "the last run: failed with exit code 1: " in status
+    assert "nosuch.txt" in status

@@ -1,0 +1,358 @@
+"""What became of a study's tasks: told in the terminal, and kept in a file of the study.
+
+Snakemake hands each event of a run to its log handlers as data. A handler of the workflow's own hears them
+whatever the profile silences, in a local run as in one under a controller; the process of a job has none.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pulseveil.cluster import stand_ins
+from pulseveil.core import paths
+from pulseveil.study import dag
+
+# Rules of packs carry their numbers in the name: train_generator_seeds_0.
+STAGES: Mapping[str, str] = {
+    "prepare_cohort": "cohorts",
+    "extract": "features",
+    "train_generator": "generators",
+    "synthesize": "synthetic data",
+    "assess_quality": "quality",
+    "train_detectors": "detectors",
+    "audit": "audits",
+    "summarize": "summary",
+}
+# Lines of a log that tell a cause: of a script, of a traceback, of SLURM. Those of the Snakemake that runs
+# within a job only repeat that its one task has failed.
+_TELLING = re.compile(
+    r"error:|interrupted:|srun: (?:fatal|error):|slurmstepd: error:"
+    r"|(?!WorkflowError|RuleException)[\w.]*(?:Error|Exception)\b"
+)
+_REPEATING = re.compile(r"srun: error: .*\b(?:Exited with exit code|Terminated|Killed)\b")
+# What run_command of pulseveil.core.errors prints.
+_OF_INPUT = "error: "
+_TAIL_BYTES = 65536
+# The clock of a node or of a file server may differ a little from this machine's.
+_CLOCK_TOLERANCE_S = 5.0
+# What the Snakemake within a job says first, or where it refuses: the node has Python and the project then.
+# Nor is a node to blame for memory that a job has not asked for.
+_SPOKEN = re.compile(
+    r"Building DAG of jobs|WorkflowError|^error: |exceeded memory limit|oom[-_ ]?kill|out of memory",
+    re.MULTILINE | re.IGNORECASE,
+)
+_MOST_FAILURES = 2
+# No more of them: without the stand-ins nobody excludes a node.
+_MOST_RETURNS = 10
+_ANSWER_S = 10.0
+_SLURM_JOB = re.compile(r"SLURM-job '(\d+)' failed")
+_EXIT = re.compile(r"returned non-zero exit status (\d+)")
+_MISSING = re.compile(r"Job (\d+) completed successfully, but")
+
+
+def stage_of(rule: str) -> str:
+    """The stage that a rule belongs to; empty for others."""
+    return next((stage for start, stage in STAGES.items() if rule.startswith(start)), "")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A try of a task that failed.
+
+    found: SLURM's state and reason, the exit code, or what Snakemake missed. log: the file whose line `cause`
+    tells most; both empty where no log was written.
+    """
+
+    rule: str
+    wildcards: Mapping[str, str]
+    attempt: int
+    tries: int
+    found: str
+    log: str
+    cause: str
+
+    @property
+    def task(self) -> str:
+        """Rule and wildcards, which tell the tasks of a study apart."""
+        words = ", ".join(f"{name}={value}" for name, value in self.wildcards.items())
+        return f"{self.rule} ({words})" if words else self.rule
+
+    def describe(self) -> str:
+        """The block that a user reads."""
+        stage = stage_of(self.rule)
+        head = f"failed: {stage + ': ' if stage else ''}{self.task}, try {self.attempt} of {self.tries}"
+        log = f"log: {self.log}" if self.log else "log: none was written"
+        return "\n    ".join(line for line in (head, self.found, log, self.cause) if line)
+
+
+@dataclass(frozen=True)
+class Past:
+    """What the record of a study tells of its last run; `over`: its last words, empty while it runs."""
+
+    failed: tuple[Failure, ...] = ()
+    over: str = ""
+
+
+def read(path: Path) -> Past:
+    """The last run of a record; of tasks that failed, those that were not done since."""
+    failed: dict[str, Failure] = {}
+    over = ""
+    for event in _events(path):
+        match event:
+            case {"event": "start"}:
+                failed, over = {}, ""
+            case {"event": "failed", **values}:
+                failure = Failure(**{name: values[name] for name in Failure.__dataclass_fields__})
+                failed[failure.task] = failure
+            case {"event": "done", "task": task}:
+                failed.pop(task, None)
+            case {"event": "end", "words": words}:
+                over = words
+    return Past(tuple(failed.values()), over)
+
+
+def _events(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return
+    for line in lines:
+        # A process that was killed may have left half a line.
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue
+
+
+def append(path: Path, event: str, **values: Any) -> None:
+    """Add a line to a record."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    with path.open("a") as file:
+        file.write(json.dumps({"time": now, "event": event, **values}) + "\n")
+
+
+@dataclass
+class _Task:
+    """A task of this run, as its events tell it."""
+
+    rule: str
+    wildcards: Mapping[str, str]
+    logs: Sequence[str]
+    attempt: int = 0
+    returned: int = 0
+    begun: float = 0.0
+
+
+class Listener(logging.Handler):
+    """Hears the events of one run of Snakemake; the last words come when Snakemake closes its log."""
+
+    def __init__(
+        self, path: Path, study: str, *, planned: int, tries: int, change_attempt: Callable[[int, int], None]
+    ) -> None:
+        super().__init__()
+        self._path = path
+        self._study = study
+        self._planned = planned
+        self._tries = tries
+        self._change_attempt = change_attempt
+        self._suspected: Counter[str] = Counter()
+        self._tasks: dict[int, _Task] = {}
+        # The exit code comes in an event of its own, by the same thread just before that of the failure.
+        self._codes: dict[int | None, str] = {}
+        self._done: set[int] = set()
+        self._failed: set[int] = set()
+        self._over = False
+        self._append("start", planned=planned)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take one event; those of other kinds are none of a task."""
+        event = vars(record)
+        match str(event.get("event")):
+            case "job_info":
+                self._begin(event)
+            case "error":
+                self._error(record)
+            case "job_error":
+                found = event["rule_msg"] or self._codes.pop(record.thread, "")
+                job = ended_job(number[1]) if (number := _SLURM_JOB.match(found)) else {}
+                self._fail(event["jobid"], describe_job(job) if job else found, event["log"])
+                if job.get("JobState") == "FAILED" and event["jobid"] in self._tasks:
+                    self._suspect(job["NodeList"], event["jobid"], event["log"])
+            case "job_finished" if event["job_id"] in self._tasks:
+                self._done.add(event["job_id"])
+                self._failed.discard(event["job_id"])
+                self._append("done", task=self._failure(event["job_id"], "", ()).task)
+
+    def close(self) -> None:
+        """Tell how the run ended."""
+        super().close()
+        if self._over:
+            return
+        self._over = True
+        counts = {
+            "done": len(self._done),
+            "failed": len(self._failed),
+            "stopped": len(self._tasks.keys() - self._done - self._failed),
+            "not tried": self._planned - len(self._tasks),
+        }
+        words = f"study {self._study}: {describe_end(counts)}"
+        self._append("end", words=words)
+        if len(self._done) < self._planned:
+            self._say(f"{words}; failures are listed in {self._path}")
+
+    def _begin(self, event: Mapping[str, Any]) -> None:
+        # The targets of a run make nothing.
+        if not event["output"]:
+            return
+        task = _Task(event["rule_name"], dict(event["wildcards"] or {}), event["log"])
+        known = self._tasks.setdefault(event["jobid"], task)
+        known.attempt += 1
+        known.begun = time.time()
+
+    def _error(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if code := _EXIT.search(text):
+            self._codes[record.thread] = f"exit code {code[1]}"
+        elif missing := _MISSING.search(text):
+            # Snakemake sends no other event for a task whose files are missing.
+            self._fail(int(missing[1]), " ".join(text.partition(", but ")[2].split()), ())
+
+    def _fail(self, number: int, found: str, logs: Sequence[str]) -> None:
+        if number not in self._tasks:
+            return
+        failure = self._failure(number, " ".join(found.split()), logs)
+        self._failed.add(number)
+        self._say(failure.describe())
+        self._append("failed", **asdict(failure))
+        if failure.cause.startswith(_OF_INPUT):
+            self._change_attempt(number, self._tries)
+            self._say("    not tried again: bad input stays so")
+        if dag.CHANGED in failure.cause:
+            # All other tasks would fail in the same way: Snakemake submits no more, and waits for what runs.
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _suspect(self, node: str, number: int, logs: Sequence[str]) -> None:
+        """Count a failure against its node, where the job's Snakemake has not said a word.
+
+        The task gets its try back. After two the sbatch of this run excludes the node.
+        """
+        task = self._tasks[number]
+        words = "".join(_tail(Path(log)) for log in logs if _is_fresh(Path(log), task.begun))
+        if _SPOKEN.search(words) or task.returned == _MOST_RETURNS:
+            return
+        task.returned += 1
+        task.attempt -= 1
+        self._change_attempt(number, -1)
+        self._suspected[node] += 1
+        if self._suspected[node] == _MOST_FAILURES:
+            excluded = os.environ.get(stand_ins.EXCLUDED)
+            os.environ[stand_ins.EXCLUDED] = f"{excluded},{node}" if excluded else node
+            self._say(
+                f"node {node}: {_MOST_FAILURES} jobs ended before their task began, which costs them no try; "
+                "no more of this run go there. See the log above, and tell the administrators"
+            )
+
+    def _failure(self, number: int, found: str, logs: Sequence[str]) -> Failure:
+        task = self._tasks[number]
+        written = [Path(log) for log in dict.fromkeys((*task.logs, *logs))]
+        log, cause = find_cause(log for log in written if _is_fresh(log, task.begun))
+        return Failure(task.rule, task.wildcards, task.attempt, self._tries, found, log, cause)
+
+    def _append(self, event: str, **values: Any) -> None:
+        """Write to the record; where that fails, as on a full disk, the run goes on, and the user is told."""
+        try:
+            append(self._path, event, **values)
+        except OSError as error:
+            self._say(f"{self._path}: not written: {error.strerror}")
+
+    def _say(self, words: str) -> None:
+        print(words, file=sys.stderr, flush=True)
+
+
+def listen(workflow: Any, study: str) -> None:
+    """Record what becomes of the tasks of a run that begins now: called by its Snakefile at `onstart`."""
+    listener = Listener(
+        paths.record(study),
+        study,
+        planned=sum(bool(job.output) for job in workflow.dag.needrun_jobs()),
+        tries=workflow.execution_settings.retries + 1,
+        change_attempt=lambda number, by: _change_attempt(workflow.dag, number, by),
+    )
+    workflow.logger_manager.logger.addHandler(listener)
+
+
+def _change_attempt(dag: Any, number: int, by: int) -> None:
+    """Let the try of a task that failed count for more than one, or for none."""
+    for job in dag.jobs:
+        if dag.jobid(job) == number:
+            job.attempt += by
+
+
+def describe_end(counts: Mapping[str, int]) -> str:
+    """How many tasks of a run came to which end, in a line."""
+    done = counts["done"]
+    others = [f"{count} {end}" for end, count in counts.items() if end != "done" and count]
+    return ", ".join([f"{done} task{'' if done == 1 else 's'} done", *others])
+
+
+def find_cause(logs: Iterable[Path]) -> tuple[str, str]:
+    """Of these logs the one that tells a cause, with its last line that does; else the last line of one."""
+    last = ("", "")
+    for log in logs:
+        lines = [line.strip() for line in _tail(log).splitlines() if line.strip()]
+        telling = [line for line in lines if _TELLING.match(line) and not _REPEATING.match(line)]
+        if telling:
+            return str(log), telling[-1]
+        # Snakemake ends its words on a broken Snakefile with the place of it.
+        told = [line for line in lines if not line.startswith('File "')]
+        if told and not last[1]:
+            last = (str(log), told[-1])
+    return last
+
+
+def ended_job(number: str) -> dict[str, str]:
+    """What SLURM knows of a job that has ended; empty where SLURM does not tell."""
+    command = ["scontrol", "show", "job", "--oneliner", number]
+    try:
+        answer = subprocess.run(command, capture_output=True, timeout=_ANSWER_S, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    # The first one wins: a comment or a path may itself hold "name=value".
+    return dict(reversed(re.findall(r"(\w+)=(\S*)", answer.decode(errors="replace"))))
+
+
+def describe_job(fields: Mapping[str, str]) -> str:
+    """State, reason, exit code and node of a job, as `ended_job` tells them."""
+    names = {"JobState": "", "Reason": "reason ", "ExitCode": "exit code ", "NodeList": "node "}
+    told = [f"{words}{fields[name]}" for name, words in names.items() if fields.get(name)]
+    return f"SLURM job {fields['JobId']}: {', '.join(told)}"
+
+
+def _is_fresh(log: Path, begun: float) -> bool:
+    """Whether a log was written by a try that began then: an earlier one left the same name."""
+    try:
+        return log.stat().st_mtime > begun - _CLOCK_TOLERANCE_S
+    except OSError:
+        return False
+
+
+def _tail(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - _TAIL_BYTES))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
