@@ -239,7 +239,7 @@ class PublicSigns(Detector):
     """
 
     Settings: ClassVar[type[PublicSignsSettings]] = PublicSignsSettings
-    title: ClassVar[str] = "Public signs"
+    title: ClassVar[str] = "Literature rule"
     version: ClassVar[int] = 1
     # Both, because a rule that reads no training rows spends nothing at either.
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})

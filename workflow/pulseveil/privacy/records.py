@@ -53,8 +53,8 @@ def admitted_rows(
     return ordered[position < population.windows_per_subject]
 
 
-def places(subject: NDArray[np.str_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Whose (n) the rows of `admitted_rows` are, people counted from 0, and which of that person's (n)."""
+def person_and_slot(subject: NDArray[np.str_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Index of the person of each row of `admitted_rows` (n), and the row's number among that person's (n)."""
     _, person, windows = np.unique(subject, return_inverse=True, return_counts=True)
     return person, np.arange(len(subject)) - (np.cumsum(windows) - windows)[person]
 
@@ -81,7 +81,7 @@ def laid_out(
     """
     # Sizes come from the plan, and not from the fold: folds share a compilation, and no size tells how many
     # windows there are.
-    person, slot = places(subject)
+    person, slot = person_and_slot(subject)
     grid = (population.subjects, population.windows_per_subject)
     laid = []
     for value in values:
@@ -98,7 +98,7 @@ def mean_weights(weight: NDArray[np.float64], subject: NDArray[np.str_], unit: U
     """
     if unit == "window":
         return weight
-    person, _ = places(subject)
+    person, _ = person_and_slot(subject)
     return weight / np.bincount(person)[person]
 
 
