@@ -31,7 +31,9 @@ class ClassMeansSettings(TabularSettings):
     """Keys of `class_means`."""
 
     clip_norm: float = Field(1.5, gt=0, description="private: largest norm of one record's contribution")
-    shrink: bool = Field(True, description="shrink towards the literature rule, the more the larger the noise")
+    shrink: bool = Field(
+        True, description="shrink towards the literature rule, the more the larger the noise"
+    )
     difference: float = Field(
         0.3, gt=0, description="prior mean of the class difference of a squashed column, along its sign"
     )

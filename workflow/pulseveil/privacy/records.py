@@ -54,7 +54,7 @@ def admitted_rows(
 
 
 def person_and_slot(subject: NDArray[np.str_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Index of the person of each row of `admitted_rows` (n), and the row's number among that person's (n)."""
+    """Index of the person of each row of `admitted_rows` (n), and of the row among that person's rows (n)."""
     _, person, windows = np.unique(subject, return_inverse=True, return_counts=True)
     return person, np.arange(len(subject)) - (np.cumsum(windows) - windows)[person]
 
