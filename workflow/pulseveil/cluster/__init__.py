@@ -1,4 +1,4 @@
-"""Running a study on a SLURM cluster: nothing here knows what a study computes."""
+"""Runs of a study on a SLURM cluster, independent of what the study computes."""
 
 # What other packages may use, in reading order.
 __all__ = [  # noqa: RUF022

@@ -1,7 +1,8 @@
-"""Snakemake, bound to the life of its controller: `python -m pulseveil.cluster.bound PARENT ARGUMENT...`.
+"""Snakemake as a child process that is interrupted when its controller dies.
 
-A controller that is killed can tell nobody. The kernel then sends Snakemake the signal at which it cancels
-its jobs and ends, so that no second Snakemake ever works beside it.
+Usage: `python -m pulseveil.cluster.bound PARENT ARGUMENT...`. A controller that is killed cannot end its
+Snakemake. The kernel then sends SIGINT to Snakemake, which cancels its jobs and ends. So no second Snakemake
+works beside it.
 """
 
 from __future__ import annotations
@@ -15,14 +16,21 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Run Snakemake with the arguments after the parent's process id."""
+    """Run Snakemake with the arguments after the parent's process id.
+
+    Raises:
+        SystemExit: The parent has ended already.
+    """
     parent, *arguments = sys.argv[1:]
+    # SIGINT, not SIGTERM: at SIGTERM Snakemake leaves its jobs in the queue.
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+    # For a parent that ended before the call above, the kernel sends no signal.
     if os.getppid() != int(parent):
         sys.exit("the controller has gone")
-    # SLURM's warning of a time limit reaches all processes of the controller's job, and is not for this one.
+    # SLURM's warning of a time limit reaches all processes of the controller's job. Only the controller acts
+    # on it: the default action would end Snakemake.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-    # The words of Snakemake go through the controller: when it is gone, nobody reads them.
+    # Snakemake writes into a pipe to the controller, which nobody reads once the controller is gone.
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     from snakemake.cli import main as snakemake
 

@@ -1,8 +1,8 @@
-"""One Snakemake process over a study, which is never left alone.
+"""Controller of one Snakemake process for a study: clean start, watch, restart and clean end.
 
-It starts on clean ground (no jobs, locks or half-written files of a run that was killed), is stopped and
-started again when it waits for jobs that nobody runs, and leaves no job behind when it ends, however it ends.
-What it had trained is stored: the next start goes on from there.
+Jobs and locks of the study are removed before each start and after each end. A Snakemake that waits for jobs
+that no longer exist is stopped and started again. The next start continues with the stored results and states
+of trainings.
 """
 
 from __future__ import annotations
@@ -31,20 +31,23 @@ Wish = Literal["go on", "drain", "stop"]
 
 _TICK_S = 0.5
 _PAUSE_S = 5.0
+# The exit code of `run_command` for bad input.
 _REFUSED_CODE = 2
+# 128 + SIGINT, as shells report it.
 _STOPPED_CODE = 130
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a controller waits, in seconds.
+    """Time limits of a controller, in seconds.
 
-    silence: for a word of Snakemake while no job of the study is in the queue; more than its longest pause
-    between two looks at the queue. grace: for running jobs once nothing new is submitted. cancelled: for
-    cancelled jobs to end; they store their state first. leaving: for Snakemake to end by itself.
-    unanswered: for a SLURM that does not tell its queue. look: between two looks at jobs that wait.
+    silence: for output of Snakemake while no job of the study is in the queue; must exceed the longest pause
+    between two status checks. grace: for running jobs once nothing new is submitted. cancelled: for cancelled
+    jobs to end; they store their state first. leaving: for Snakemake to end by itself. unanswered: for squeue
+    to answer. look: between two searches for jobs that need a person.
     """
 
+    # The executor pauses for up to 180 s between two status checks.
     silence: float = 400
     grace: float = 600
     cancelled: float = 180
@@ -55,9 +58,9 @@ class Patience:
 
 @dataclass(frozen=True)
 class Run:
-    """What is controlled: Snakemake's arguments for a study, run in `directory`.
+    """A run to control: Snakemake's arguments for a study, and the directory and environment of Snakemake.
 
-    cluster: whether its jobs go to SLURM. waiting: the file in which commands of SLURM tell that they wait.
+    cluster: True if the jobs go to SLURM. waiting: the file in which the stand-ins report that they wait.
     """
 
     study: str
@@ -70,7 +73,7 @@ class Run:
 
 @dataclass
 class Controller:
-    """Runs Snakemake until the study is done, or it is told to drain or to stop."""
+    """Runs Snakemake until the study is done, or until `drain` or `stop` is called."""
 
     run: Run
     patience: Patience = field(default_factory=Patience)
@@ -84,9 +87,12 @@ class Controller:
     _cancelled: list[jobs.Job] = field(default_factory=list)
 
     def control(self) -> int:
-        """Snakemake's exit code, 130 where the controller was told to drain or stop, 2 where it was refused.
+        """Control the study to its end.
 
-        However it ends, the log says so, and the study's record but where another controller holds the study.
+        The log states how the run ended. So does the record, unless another controller holds the study.
+
+        Returns:
+            Snakemake's exit code; 130 after `drain` or `stop`; 2 if another controller may hold the study.
         """
         try:
             with lease.held(self.run.study, self.run.directory):
@@ -96,11 +102,12 @@ class Controller:
             return _REFUSED_CODE
 
     def _told(self) -> int:
-        """The exit code of the study under its lease; how it ended is told."""
+        """Exit code of the study under its lease; logs and records how the run ended."""
         try:
             code = self._until_it_ends()
             words = _describe_end(code, self._last_words)
         except Exception as error:
+            # `--status` reads the end of a run in the record: an unexpected error must be there, too.
             logger.exception("the controller cannot go on")
             code, words = 1, f"failed: {error}"
         if lost := jobs.describe_lost(self._cancelled):
@@ -109,11 +116,12 @@ class Controller:
         try:
             record.append(self.run.directory / paths.record(self.run.study), "end", words=words)
         except OSError as error:
+            # On a full disk, for example: the outcome of the study stays what it was.
             logger.error("the record is not written: %s", error)
         return code
 
     def drain(self) -> None:
-        """Submit nothing new and, once the running jobs have ended or the grace is over, end."""
+        """Submit nothing new; end once the running jobs have ended or the grace is over."""
         if self._wish == "go on":
             self._wish = "drain"
 
@@ -122,8 +130,9 @@ class Controller:
         self._wish = "stop"
 
     def _until_it_ends(self) -> int:
-        """The exit code of the first Snakemake that does not fall silent."""
+        """Exit code of the first Snakemake that does not fall silent; 1 if all restarts are used up."""
         for _ in range(self.restarts + 1):
+            # Snakemake adopts no jobs of an earlier run: it would submit them again, beside the running ones.
             self._clear()
             code = self._watched(self._start())
             self._clear()
@@ -137,6 +146,7 @@ class Controller:
     def _start(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "pulseveil.cluster.bound", str(os.getpid()), *self.run.arguments]
         if self.run.cluster:
+            # The executor's own job names are an id that is new in each start: by a prefix all are found.
             command += ["--slurm-jobname-prefix", jobs.prefix(self.run.study)]
         logger.info("start: %s", shlex.join(command))
         return subprocess.Popen(
@@ -148,12 +158,12 @@ class Controller:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            # Ctrl-C comes to this process alone, which passes it on in its own way.
+            # Ctrl-C must reach this process only, which cancels the jobs and then ends Snakemake.
             start_new_session=True,
         )
 
     def _watched(self, process: subprocess.Popen[str]) -> int | None:
-        """The exit code of Snakemake, or None where it was stopped because it had fallen silent."""
+        """Exit code of Snakemake, or None if Snakemake was stopped because it had fallen silent."""
         self._heard = time.monotonic()
         reader = threading.Thread(target=self._relay, args=(process,), daemon=True)
         reader.start()
@@ -163,6 +173,7 @@ class Controller:
             now = time.monotonic()
             if self._wish == "drain" and told_at is None:
                 logger.info("drain: nothing new is submitted; %.0f s for what runs", self.patience.grace)
+                # At SIGTERM Snakemake waits for its running jobs; at SIGINT it would cancel them.
                 process.send_signal(signal.SIGTERM)
                 told_at = now
             if told_at is not None and now - told_at > self.patience.grace:
@@ -178,7 +189,7 @@ class Controller:
         return None if silent else process.returncode
 
     def _relay(self, process: subprocess.Popen[str]) -> None:
-        """Print what Snakemake says, and remember when it last said something."""
+        """Print the output of Snakemake, and keep its last line and that line's time."""
         for line in process.stdout or ():
             self._heard = time.monotonic()
             self._last_words = line.strip() or self._last_words
@@ -186,7 +197,7 @@ class Controller:
             sys.stderr.flush()
 
     def _look(self, now: float) -> None:
-        """Tell of jobs that wait until somebody acts: once a job and reason."""
+        """Warn of jobs that need a person before they can start, once per job and reason."""
         if not self.run.cluster or now < self._next_look:
             return
         self._next_look = now + self.patience.look
@@ -196,12 +207,13 @@ class Controller:
             logger.warning("%s", words)
 
     def _waits(self) -> bool:
-        """Whether a command of SLURM waits for it to take a job or to answer; said once a reason."""
+        """Whether a stand-in waits for SLURM at present; warns once per reason."""
         try:
             age = time.time() - self.run.waiting.stat().st_mtime
             words = self.run.waiting.read_text().strip()
         except OSError:
             return False
+        # A stand-in rewrites the file before each pause: an old file is left from a wait that has ended.
         if age > 2 * stand_ins.LONGEST_PAUSE_S:
             return False
         if words != self._waited_for:
@@ -210,14 +222,15 @@ class Controller:
         return True
 
     def _is_silent(self, now: float) -> bool:
-        """Whether Snakemake says nothing although no job of the study is left that it could wait for."""
+        """Whether Snakemake is silent although no job of the study is left in the queue."""
         if self._waits():
             self._heard = now
         if not self.run.cluster or now - self._heard < self.patience.silence:
             return False
         queued = self._jobs()
+        # None, no answer of squeue, does not show that the queue is empty.
         if queued != ():
-            # Asked again only after as much time: squeue is shared by everybody.
+            # squeue loads a server that all users share: it is called again only after as much time.
             self._heard = now
             return False
         logger.warning(
@@ -226,8 +239,9 @@ class Controller:
         return True
 
     def _end(self, process: subprocess.Popen[str]) -> None:
-        """End Snakemake; its jobs are cancelled at once, as it may be asleep between two looks at them."""
+        """End Snakemake and cancel its jobs."""
         process.send_signal(signal.SIGINT)
+        # Snakemake may be asleep between two status checks: the jobs must not wait for it.
         if self.run.cluster:
             self._cancel()
         try:
@@ -237,7 +251,7 @@ class Controller:
             process.wait()
 
     def _clear(self) -> None:
-        """No job and no lock of the study is left."""
+        """Cancel the jobs and remove the locks that are left of the study."""
         if self.run.cluster:
             self._cancel()
         for lock in (self.run.directory / ".snakemake" / "locks").glob("*.lock"):
@@ -254,6 +268,7 @@ class Controller:
                 )
                 break
             except jobs.NoAnswer as error:
+                # Jobs may still run. To go on would start them a second time.
                 if time.monotonic() > deadline:
                     raise
                 if not told:
@@ -265,7 +280,7 @@ class Controller:
             logger.info("cancelled job %s (%s, %s)", job.number, job.state, job.comment or job.name)
 
     def _jobs(self) -> tuple[jobs.Job, ...] | None:
-        """The study's jobs in the queue; None where squeue does not answer."""
+        """The study's jobs in the queue; None if squeue does not answer."""
         try:
             found = jobs.in_queue(self.run.environment)
         except jobs.NoAnswer:
@@ -274,7 +289,7 @@ class Controller:
 
 
 def _describe_end(code: int, last_words: str) -> str:
-    """How a controller ended, by its exit code and the last words of Snakemake."""
+    """Outcome of a run for people, from the exit code and the last line of Snakemake."""
     if code == 0:
         return "finished"
     if code == _STOPPED_CODE:
@@ -284,7 +299,7 @@ def _describe_end(code: int, last_words: str) -> str:
 
 @contextmanager
 def listening(actions: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
-    """Within the block each of these signals calls its action."""
+    """Call the action of a signal when it arrives within the block."""
     before = {
         number: signal.signal(number, lambda number, _: actions[signal.Signals(number)]())
         for number in actions
@@ -297,12 +312,12 @@ def listening(actions: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[
 
 
 def _end_group(process: subprocess.Popen[str]) -> None:
-    """End what Snakemake has left running: an sbatch that waits for SLURM would submit its job later."""
+    """Kill what Snakemake left running: an sbatch that waits for SLURM would submit its job later."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
 def _is_of(study: str, lock: Path) -> bool:
-    """Whether a lock of Snakemake names files of the study: other studies in the directory keep theirs."""
+    """Whether a lock of Snakemake names files of this study; other studies in the directory keep theirs."""
     own = f"{paths.results(study)}/"
     return any(line.startswith(own) for line in lock.read_text().splitlines())

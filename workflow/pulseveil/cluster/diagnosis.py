@@ -1,4 +1,4 @@
-"""What a cluster's answers mean for a plan: each function judges one of them and runs nothing."""
+"""Verdicts on a cluster's answers for a plan: each function judges one answer and runs no command."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pulseveil.cluster.trial_job import Trial
 State = Literal["ok", "wrong", "unknown"]
 
 _PROFILE = "profiles/slurm/config.yaml"
-# What sbatch says of a job that it refuses, and how to mend that.
+# Patterns in the refusals of sbatch, each with its remedy. The first pattern that matches counts.
 _REFUSALS = {
     r"\baccount\b": f"Set slurm_account in {_PROFILE} to {{accounts}}.",
     r"group|permi|access": "Ask the cluster's administrators for access to this partition.",
@@ -26,7 +26,7 @@ _REFUSALS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found by one check; mend: one sentence, empty where nothing is wrong."""
+    """Result of one check; mend: one sentence, empty if nothing is wrong."""
 
     state: State
     found: str
@@ -34,7 +34,7 @@ class Verdict:
 
 
 def controller(reply: Reply) -> Verdict:
-    """Judge `scontrol ping`: one controller that is up will do."""
+    """Judge `scontrol ping`: one controller that is up suffices."""
     if up := [line.strip() for line in reply.output.splitlines() if line.rstrip().endswith("is UP")]:
         return Verdict("ok", "; ".join(up))
     if re.search("configuration|slurm.conf|SlurmctldHost", reply.said):
@@ -43,23 +43,24 @@ def controller(reply: Reply) -> Verdict:
 
 
 def accounting(setup: Setup, reply: Reply) -> Verdict:
-    """Judge a question to sacct, which need not work where squeue is used."""
+    """Judge an answer of sacct, which need not work if squeue is used."""
     if reply.good:
         return Verdict("ok", f"sacct answers; {setup.status_command} is used")
     if setup.status_command == "squeue":
         return Verdict("ok", f"{reply.said}; squeue is used")
+    # With a sacct that always fails, Snakemake would wait for ever, without a message.
     mend = f"Set slurm-status-command to squeue in {_PROFILE}."
     return Verdict("wrong", reply.said, mend)
 
 
 def chosen(setup: Setup, partitions: Sequence[Partition]) -> list[Partition]:
-    """The planned partitions, or the default one; those that exist."""
+    """The planned partitions that exist; without a plan the default partition."""
     names = setup.partition.split(",")
     return [p for p in partitions if (p.name in names if setup.partition else p.default)]
 
 
 def partition(setup: Setup, partitions: Sequence[Partition]) -> Verdict:
-    """Judge whether the planned partition exists and takes jobs."""
+    """Judge whether the planned partitions exist and take jobs."""
     other = f"Name one of these partitions: {', '.join(p.name for p in partitions)}."
     found = chosen(setup, partitions)
     missing = set(filter(None, setup.partition.split(","))) - {p.name for p in found}
@@ -74,7 +75,7 @@ def partition(setup: Setup, partitions: Sequence[Partition]) -> Verdict:
 
 
 def nodes(setup: Setup, partitions: Sequence[Partition], groups: Sequence[NodeGroup]) -> Verdict:
-    """Judge whether a node of the planned partition has the memory, and the GPU, that a job asks for."""
+    """Judge whether a node of the planned partitions has the memory and the GPU of a job."""
     names = [p.name for p in chosen(setup, partitions)]
     within = [g for g in groups if g.partition in names]
     serving = [g for g in within if g.in_service]
@@ -92,6 +93,7 @@ def nodes(setup: Setup, partitions: Sequence[Partition], groups: Sequence[NodeGr
     most = max(g.mem_mb for g in fitting)
     with_gpu = " with a GPU" if setup.gpus else ""
     asked = f"a job asks for {setup.mem_mb} MB{_at_last(setup, 'MB', setup.mem_mb)}"
+    # The last try counts: it asks for the most, and a try that fits on no node would wait for ever.
     if most < setup.mem_mb * setup.tries:
         mend = (
             f"Set resources.mem_mb to at most {most // setup.tries} in the study{_fewer(setup)},"
@@ -102,7 +104,10 @@ def nodes(setup: Setup, partitions: Sequence[Partition], groups: Sequence[NodeGr
 
 
 def time_limit(setup: Setup, partitions: Sequence[Partition]) -> Verdict:
-    """Judge the time limit of the planned partition; many clusters take a job above it and never start it."""
+    """Judge the time limit of the planned partitions.
+
+    Many clusters accept a job above the limit and never start it.
+    """
     limits = [p.minutes for p in chosen(setup, partitions) if p.minutes is not None]
     if not limits:
         return Verdict("unknown", "the time limit is not readable", "Compare it by hand: `sinfo -o '%R %l'`.")
@@ -120,19 +125,20 @@ def time_limit(setup: Setup, partitions: Sequence[Partition]) -> Verdict:
 
 
 def _at_last(setup: Setup, unit: str, first: int) -> str:
-    """What the last try of a job asks for, which is what must fit: else it would wait for ever."""
+    """Demand of the last try of a job, as part of a sentence; empty for a single try."""
     return f", its last try for {first * setup.tries} {unit}" if setup.tries > 1 else ""
 
 
 def _fewer(setup: Setup) -> str:
-    """Another cure for a last try that does not fit."""
+    """Remedy of fewer tries, as part of a sentence; empty for a single try."""
     return f", or retries in {_PROFILE} to less" if setup.tries > 1 else ""
 
 
 def submission(reply: Reply, accounts: Sequence[str]) -> Verdict:
-    """Judge `sbatch --test-only`, the only one who knows all rules for partitions, accounts and limits."""
+    """Judge `sbatch --test-only`, which applies all rules for partitions, accounts and limits."""
     if reply.good:
         return Verdict("ok", reply.said.removeprefix("sbatch: "))
+    # No answer in time is the state of the cluster and no fault of the plan.
     if reply.code is None:
         return Verdict("unknown", reply.said, "Run the check again when the cluster is less busy.")
     for pattern, mend in _REFUSALS.items():
@@ -144,7 +150,10 @@ def submission(reply: Reply, accounts: Sequence[str]) -> Verdict:
 
 
 def job_age(setup: Setup, settings: dict[str, str]) -> Verdict:
-    """Judge how long squeue remembers an ended job: one that is forgotten between two looks is lost."""
+    """Judge how long squeue remembers an ended job.
+
+    Snakemake never learns the end of a job that squeue forgets between two status checks.
+    """
     if setup.status_command == "sacct":
         return Verdict("ok", "sacct remembers all jobs")
     age = inventory.number(settings.get("MinJobAge", ""))
@@ -154,6 +163,7 @@ def job_age(setup: Setup, settings: dict[str, str]) -> Verdict:
         return Verdict("ok", "squeue forgets no job (MinJobAge 0)")
     found = f"squeue forgets a job {age} s after its end; looks are up to {setup.pause_s} s apart"
     if age <= setup.pause_s:
+        # Three pauses: status checks may then fail for two pauses.
         mend = (
             f"Set slurm-status-command to sacct in {_PROFILE}, or ask for MinJobAge={3 * setup.pause_s + 1}."
         )
@@ -163,9 +173,10 @@ def job_age(setup: Setup, settings: dict[str, str]) -> Verdict:
 
 
 def job_count(setup: Setup, limits: Sequence[Limit]) -> Verdict:
-    """Judge the limits on jobs in the queue; one job more than planned may be the controller's own."""
+    """Judge the limits on jobs in the queue."""
     queued = [(limit.queued, limit.source) for limit in limits if limit.queued is not None]
     running = [(limit.running, limit.source) for limit in limits if limit.running is not None]
+    # Not "<": the controller itself is one more job in the queue.
     if queued and min(queued)[0] <= setup.jobs:
         most, source = min(queued)
         mend = f"Set jobs to {max(1, most - 1)} in {_PROFILE}."
@@ -176,7 +187,7 @@ def job_count(setup: Setup, limits: Sequence[Limit]) -> Verdict:
 
 
 def node(setup: Setup, trial: Trial) -> Verdict:
-    """Judge what a node did: it runs this Python, and writes where this machine sees it in time."""
+    """Judge the trial job: whether its node runs this Python, and its files are seen here in time."""
     if trial.refusal:
         return Verdict("wrong", trial.refusal, "Submit a job by hand with `sbatch --wrap true` to see why.")
     if trial.waits:
@@ -209,7 +220,7 @@ def node(setup: Setup, trial: Trial) -> Verdict:
 
 
 def gpu(trial: Trial) -> Verdict:
-    """Judge what TensorFlow sees on the node."""
+    """Judge the number of GPUs that TensorFlow sees on the node."""
     if not trial.gpus.isdecimal():
         found = f"TensorFlow does not start on {trial.node}: {trial.gpus_log or trial.state}"
         return Verdict("wrong", found, "Install the environment from envs/lock-gpu-py311.txt.")

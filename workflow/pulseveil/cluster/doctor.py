@@ -1,4 +1,4 @@
-"""Is a cluster ready for a plan? Checks before anything is submitted, and how to mend what is wrong."""
+"""Checks whether a cluster is ready for a study, before a submission; each fault comes with a remedy."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from pulseveil.cluster.diagnosis import State, Verdict
 from pulseveil.cluster.inventory import Reply, Setup, ask, options
 from pulseveil.cluster.trial_job import Trial, Waits
 
+# Without sacct and sacctmgr: a cluster that keeps no accounts can run a study.
 _NEEDED = ("sbatch", "squeue", "scancel", "scontrol", "sinfo")
 _TRIAL_MINUTES = 10
 
 
 class Visit:
-    """One examination: asks the cluster, each question once."""
+    """One examination of a cluster; sends each query once."""
 
     def __init__(self, setup: Setup, environment: Mapping[str, str], waits: Waits) -> None:
         self.setup = setup
@@ -34,44 +35,44 @@ class Visit:
         self._environment = environment
 
     def has(self, name: str) -> bool:
-        """Whether this command is there."""
+        """Whether this command is in PATH."""
         return shutil.which(name, path=self._environment.get("PATH", "")) is not None
 
     def ask(self, name: str, *arguments: str) -> Reply:
-        """The reply of one of the cluster's commands."""
+        """Reply of a command of the cluster."""
         return ask(self._environment, name, *arguments, seconds=self.waits.answer)
 
     @cached_property
     def partitions(self) -> tuple[inventory.Partition, ...]:
-        """All partitions."""
+        """All partitions of the cluster, hidden ones included."""
         return inventory.partitions(self.ask("scontrol", "--all", "show", "partition", "--oneliner").output)
 
     @cached_property
     def settings(self) -> dict[str, str]:
-        """The controller's settings."""
+        """Settings of the cluster, by name."""
         return inventory.settings(self.ask("scontrol", "show", "config").output)
 
     @cached_property
     def associations(self) -> str:
-        """What sacctmgr says of this user; empty without accounting."""
+        """Output of sacctmgr for this user; empty without accounting."""
         where = ("show", "user", _user(), "withassoc", f"format={inventory.ASSOCIATION_FORMAT}")
         reply = self.ask("sacctmgr", "--noheader", "--parsable2", *where)
         return reply.output if reply.good else ""
 
     @cached_property
     def trial(self) -> Trial:
-        """A job that was run for this examination."""
+        """Result of a trial job."""
         limits = [
             partition.minutes or math.inf for partition in diagnosis.chosen(self.setup, self.partitions)
         ]
-        # A plan that is too long for the partition must not hide what the node does.
+        # A plan that exceeds the limit of the partition must not hide faults of the node.
         minutes = int(max(1, min(_TRIAL_MINUTES, self.setup.minutes, *limits)))
         return trial_job.hold(self.setup, self._environment, self.waits, minutes)
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing to look at, once the checks that it needs found nothing wrong."""
+    """One check; it is done only if all checks in `needs` were ok."""
 
     subject: str
     needs: tuple[str, ...]
@@ -92,6 +93,7 @@ def _controller(visit: Visit) -> Verdict:
 
 
 def _accounting(visit: Visit) -> Verdict:
+    # Only the exit code counts: the query is for the jobs of an unused name.
     reply = visit.ask("sacct", "--allocations", "--noheader", "--format=JobIdRaw", "--name=none")
     return diagnosis.accounting(visit.setup, reply)
 
@@ -127,14 +129,14 @@ def _job_age(visit: Visit) -> Verdict:
 
 def _job_count(visit: Visit) -> Verdict:
     limits = [inventory.Limit("MaxJobCount", inventory.number(visit.settings.get("MaxJobCount", "")), None)]
-    # A cluster may keep accounts and still refuse nobody anything.
+    # A cluster may keep accounts without enforcing their limits.
     if re.search("all|limits|safe", visit.settings.get("AccountingStorageEnforce", "")):
         limits += _accounted(visit)
     return diagnosis.job_count(visit.setup, limits)
 
 
 def _accounted(visit: Visit) -> list[inventory.Limit]:
-    """The limits of the user's association and of the QOS that apply to the planned jobs."""
+    """Limits of the user's association and of the QOS that apply to the planned jobs."""
     found = []
     partitions = diagnosis.chosen(visit.setup, visit.partitions)
     names = [partition.qos for partition in partitions]
@@ -169,13 +171,14 @@ def _gpu(visit: Visit) -> Verdict:
 
 
 def _user() -> str:
-    """The name that SLURM knows this user by."""
+    """Name of this user in SLURM; the number of a user without a name."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return str(os.getuid())
 
 
+# A check must stand after all checks that it needs.
 CHECKS = (
     Check("commands", (), _commands),
     Check("controller", ("commands",), _controller),
@@ -199,7 +202,7 @@ _STYLES: Mapping[State, str] = {"ok": "green", "wrong": "bold red", "unknown": "
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; mend: one sentence, empty where nothing is wrong."""
+    """Result of a check by its subject; mend: one sentence, empty if nothing is wrong."""
 
     subject: str
     state: State
@@ -208,14 +211,15 @@ class Finding:
 
 
 def examine(setup: Setup, environment: Mapping[str, str], waits: Waits | None = None) -> Iterator[Finding]:
-    """Look at everything that a study needs from the cluster, one finding after the other.
+    """Examine everything that a study needs from the cluster; yields one finding per check.
 
-    environment: of the commands of SLURM, as the study would run them.
+    environment: for the commands of SLURM, as in a run of the study.
     """
     visit = Visit(setup, environment, waits or Waits())
     causes: dict[str, str] = {}
     for check in (*CHECKS, GPU_CHECK) if setup.gpus else CHECKS:
         if cause := next((causes[need] for need in check.needs if need in causes), None):
+            # The first cause, also for checks further down: to mend one in between would not help.
             causes[check.subject] = cause
             yield Finding(check.subject, "unknown", "not looked at", f"First mend this: {cause}.")
             continue
@@ -231,7 +235,7 @@ def render(findings: Iterable[Finding]) -> Table:
     for heading in ("", "looked at", "found"):
         table.add_column(heading, no_wrap=heading != "found")
     for finding in findings:
-        # Not as markup: the cluster's words may hold brackets.
+        # Text, because brackets in answers of the cluster, as in "[root@vm]", would be read as markup.
         found = Text(finding.found)
         if finding.mend:
             found.append(f"\n{finding.mend}", style="bold")

@@ -1,6 +1,6 @@
-"""What a cluster has, by one question each to scontrol, sinfo and sacctmgr (SLURM 20 to 24).
+"""Facts about a cluster from scontrol, sinfo and sacctmgr (SLURM 20 to 24), and the demands of a plan.
 
-A command may be missing, fail or never answer. Beside it: what a user plans to ask of the cluster.
+A command may be missing, fail or never answer.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ QOS_FORMAT = "Name,MaxJobsPU,MaxSubmitPU"
 _PAIR = re.compile(r"(?:^|\s)(\w+)=(\S*)")
 _SETTING = re.compile(r"^(\w+)\s*=\s*(.*?)\s*$", re.MULTILINE)
 _TIME = re.compile(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)")
+# Beginnings of the states in which nodes start no jobs.
 _OUT_OF_SERVICE = ("block", "down", "drain", "err", "fail", "fut", "inval", "maint", "unk")
-# A QOS that nobody chose; it is there on every cluster with accounting.
+# The QOS of a user for whom none was chosen; every cluster with accounting has it.
 _COMMON_QOS = "normal"
 
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition; minutes: its time limit, None where it could not be read; qos: empty for none."""
+    """A partition; minutes: its time limit, None if unreadable; qos: empty for none."""
 
     name: str
     default: bool
@@ -41,7 +42,7 @@ class Partition:
 
 @dataclass(frozen=True)
 class NodeGroup:
-    """Nodes of a partition that are alike."""
+    """Nodes of one partition in the same state; mem_mb, gpu: per node."""
 
     partition: str
     state: str
@@ -50,14 +51,14 @@ class NodeGroup:
 
     @property
     def in_service(self) -> bool:
-        """Whether jobs may start on them, now or when others have ended."""
-        # A star: the node does not respond.
+        """Whether jobs may start on the nodes, now or once other jobs have ended."""
+        # sinfo marks nodes that do not respond with a star.
         return not self.state.endswith("*") and not self.state.startswith(_OUT_OF_SERVICE)
 
 
 @dataclass(frozen=True)
 class Limit:
-    """How many jobs `source` lets a user have in the queue and run at a time; None: as many as wanted."""
+    """Largest number of jobs of a user in the queue and running; None: no limit; source: who sets it."""
 
     source: str
     queued: int | None
@@ -66,17 +67,17 @@ class Limit:
 
 @dataclass(frozen=True)
 class Association:
-    """What a user's jobs are counted on; qos: the one that they get when they ask for none."""
+    """Account entry that a user's jobs count against; qos: the QOS of jobs that name none."""
 
     limit: Limit
     qos: str
 
 
 def partitions(text: str) -> tuple[Partition, ...]:
-    """All partitions of `scontrol show partition --oneliner`."""
+    """Partitions in the output of `scontrol show partition --oneliner`."""
     found = []
     for line in text.splitlines():
-        # The first one wins: a value may itself hold "name=value".
+        # Reversed, so that the first pair of a name wins: a value may itself contain "name=value".
         fields = dict(reversed(_PAIR.findall(line)))
         if name := fields.get("PartitionName"):
             qos = fields.get("QoS", "N/A")
@@ -93,7 +94,16 @@ def partitions(text: str) -> tuple[Partition, ...]:
 
 
 def minutes(text: str) -> float | None:
-    """A time limit as SLURM prints it, in minutes; None where it is none."""
+    """Time limit in SLURM's notation, in minutes.
+
+    Returns:
+        Infinity for no limit; None for text that is not a time limit.
+
+    >>> minutes("1-02:00:30")
+    1560.5
+    >>> minutes("UNLIMITED")
+    inf
+    """
     if text.upper() in ("UNLIMITED", "INFINITE"):
         return math.inf
     if not (match := _TIME.fullmatch(text)):
@@ -103,7 +113,7 @@ def minutes(text: str) -> float | None:
 
 
 def node_groups(text: str) -> tuple[NodeGroup, ...]:
-    """The nodes of `sinfo --noheader --exact` in NODE_FORMAT."""
+    """Nodes in the output of `sinfo --noheader --exact` in NODE_FORMAT."""
     found = []
     for line in text.splitlines():
         fields = line.strip().split("|", 3)
@@ -114,54 +124,59 @@ def node_groups(text: str) -> tuple[NodeGroup, ...]:
 
 
 def _has_gpu(gres: str) -> bool:
-    """Whether generic resources like "gpu:a100:4(S:0-1),lscratch:800" hold a GPU."""
+    """Whether generic resources such as "gpu:a100:4(S:0-1),lscratch:800" include a GPU."""
     parts = (part.split(":") for part in re.sub(r"\([^)]*\)", "", gres).split(","))
     return any(part[0] == "gpu" and part[-1] != "0" for part in parts)
 
 
 def settings(text: str) -> dict[str, str]:
-    """The settings of `scontrol show config`."""
+    """Settings in the output of `scontrol show config`."""
     return dict(_SETTING.findall(text))
 
 
 def number(text: str) -> int | None:
-    """The whole number that a text begins with, as in "300 sec"."""
+    """Whole number at the beginning of a text; None without one.
+
+    >>> number("300 sec")
+    300
+    """
     match = re.match(r"\s*(\d+)", text)
     return int(match[1]) if match else None
 
 
 def association(text: str, cluster: str, account: str, partition: str) -> Association | None:
-    """The user's association in `sacctmgr show user withassoc` that a job belongs to; None without one.
+    """Association that a job counts against, from `sacctmgr show user withassoc`; None without one.
 
-    account: empty for the user's default one.
+    account: empty for the user's default account.
     """
     found = None
     for row in _rows(text, 8):
         default, of_cluster, name, of_partition, qos, default_qos, running, queued = row
+        # One accounting database may serve several clusters.
         if of_cluster != cluster or name != (account or default) or of_partition not in ("", partition):
             continue
         only_qos = qos if qos and "," not in qos else _COMMON_QOS
         limit = Limit(f"account {name}", number(queued), number(running))
-        # One for this partition counts more than one for all.
+        # An association for this partition takes precedence over one for all partitions.
         if found is None or of_partition:
             found = Association(limit, default_qos or only_qos)
     return found
 
 
 def accounts(text: str) -> list[str]:
-    """The user's accounts in `sacctmgr show user withassoc`."""
+    """Accounts of the user, from `sacctmgr show user withassoc`."""
     return sorted({row[2] for row in _rows(text, 8) if row[2]})
 
 
 def qos_limits(text: str, names: Iterable[str]) -> list[Limit]:
-    """The limits of these QOS in `sacctmgr show qos`."""
+    """Limits of the named QOS, from `sacctmgr show qos`."""
     wanted = set(names)
     rows = _rows(text, 3)
     return [Limit(f"QOS {name}", number(queued), number(run)) for name, run, queued in rows if name in wanted]
 
 
 def _rows(text: str, columns: int) -> list[list[str]]:
-    """The lines of sacctmgr's parsable answer that have so many columns."""
+    """Rows of sacctmgr's parsable output that have this number of columns."""
     rows = (line.split("|") for line in text.splitlines())
     return [row for row in rows if len(row) == columns]
 
@@ -172,7 +187,7 @@ _ENDING_S = 1.0
 
 @dataclass(frozen=True)
 class Reply:
-    """What a command said; code is None where it is missing or did not answer in time."""
+    """Reply of a command; code is None if the command does not start or did not answer in time."""
 
     code: int | None
     output: str
@@ -180,20 +195,20 @@ class Reply:
 
     @property
     def good(self) -> bool:
-        """Whether the command did what it was asked."""
+        """Whether the command succeeded."""
         return self.code == 0
 
     @property
     def said(self) -> str:
-        """Its last words, for people."""
+        """Last lines of the reply, for people."""
         text = self.errors if self.errors.strip() else self.output
-        # Stars: the frame that scontrol draws around a call for the administrator.
+        # Lines with stars are the frame that scontrol draws around a message to administrators.
         lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("*")]
         return "; ".join(lines[-_LINES:]) or f"exit code {self.code}"
 
 
 def ask(environment: Mapping[str, str], name: str, *arguments: str, seconds: float) -> Reply:
-    """The reply of a command within so many seconds; the command and all that it started are ended then."""
+    """Reply of a command; after `seconds` the command and its children are killed."""
     program = shutil.which(name, path=environment.get("PATH", ""))
     if program is None:
         return Reply(None, "", f"{name} is not in PATH")
@@ -216,29 +231,30 @@ def ask(environment: Mapping[str, str], name: str, *arguments: str, seconds: flo
         _end(process)
         return Reply(None, "", f"{name} did not answer within {seconds:g} s")
     except BaseException:
+        # Ctrl-C does not reach the command, which has a session of its own.
         _end(process)
         raise
     return Reply(process.returncode, output, errors)
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Kill a command with its children, one of which may hold its output open."""
+    """Kill a command and its children; one that holds the output open would block the read."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    # One that waits for a dead file system cannot even be killed: it is left behind.
+    # A process that waits for a dead file system cannot be killed. It is left behind.
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.communicate(timeout=_ENDING_S)
 
 
 @dataclass(frozen=True)
 class Setup:
-    """The plan that a cluster is examined for.
+    """Demands of a plan on a cluster.
 
-    directory: where the study runs. gpus: of a job, 0 or 1. minutes: time limit of the longest job at its
-    first try. mem_mb: memory of a job at its first try; tries: the last of so many asks for as many times
-    both. jobs: the most in the queue at a time. status_command: squeue or sacct.
-    partition, account: empty for the cluster's default. pause_s: the longest time between two looks at the
-    queue. latency_wait_s: how long a file of an ended job is waited for.
+    directory: where the study runs. gpus: per job, 0 or 1. minutes: time limit of the longest job in its
+    first try. mem_mb: memory of a job in its first try. jobs: largest number in the queue. status_command:
+    squeue or sacct. partition, account: empty for the cluster's default. tries: largest number of tries of a
+    job; try n asks for n times the time and memory. pause_s: longest pause between two status checks.
+    latency_wait_s: time that Snakemake waits for a file of an ended job.
     """
 
     directory: Path
@@ -255,7 +271,8 @@ class Setup:
 
 
 def options(setup: Setup) -> list[str]:
-    """The options of sbatch that ask for the planned partition, account, memory and GPU."""
+    """Options of sbatch for the planned partition, account, memory and GPU."""
+    # As in `stand_ins.with_gres`: some clusters refuse --gpus.
     gres = f"gpu:{setup.gpus}" if setup.gpus else ""
     wanted = {"partition": setup.partition, "account": setup.account, "gres": gres}
     return [

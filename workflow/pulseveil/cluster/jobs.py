@@ -1,4 +1,4 @@
-"""SLURM jobs of a study: found by name and work directory, cancelled, and waited for."""
+"""SLURM jobs of a study: search by name and work directory, cancelling, and words for people."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pathlib import Path
 
 from pulseveil.core.errors import InputError
 
-# What SLURM tells a job of itself, and what its commands read: options, filters and formats of their answers.
+# Variables that SLURM sets in a job, and variables that its commands read: options, filters and formats.
 _OF_SLURM = re.compile(r"(?:SLURM|SLURMD|SBATCH|SRUN|SALLOC|SQUEUE|SACCT|SACCTMGR|SINFO|SCANCEL|SCONTROL)_")
-# What a user exports to choose a cluster and who pays.
+# Variables with which a user chooses the cluster, the partition and the account.
 _CHOSEN = frozenset(
     (
         *("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_JWT"),
@@ -26,27 +26,28 @@ _CHOSEN = frozenset(
         *("SBATCH_RESERVATION", "SBATCH_WCKEY"),
     )
 )
-# The comment comes last: wildcards may hold the bar.
+# The comment is last, because wildcards may contain the bar.
 _FORMAT = "%i|%T|%M|%b|%r|%j|%Z|%k"
-# A row of a job that this library has named. What other jobs have in their names and comments, bars and ends
-# of lines included, makes rows that are passed over.
+# A row of a job that this library has named. Names and comments of other jobs may contain bars and ends of
+# lines. Their rows do not match and are skipped: a row that cannot be read must not end the controller.
 _ROW = re.compile(r"(\d+)\|([A-Z_]+)\|([^|]*)\|([^|]*)\|([^|]*)\|(pulseveil-[^|]*)\|(/[^|]*)\|(.*)")
-# More than the stand-in for squeue takes.
+# Longer than the patience of the stand-in for squeue, `stand_ins.QUERY_PATIENCE_S`.
 _ANSWER_S = 90.0
 _RUN = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+# The executor refuses longer prefixes.
 _LONGEST_PREFIX = 50
 _POLL_S = 1.0
 
 
 class NoAnswer(InputError):
-    """SLURM does not say what is in its queue."""
+    """A command of SLURM failed or did not answer in time: the queue is not known."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job in the queue; `comment` tells rule and wildcards.
+    """One job in the queue; `comment` holds its rule and wildcards.
 
-    used_s: seconds since its start. gpus: on its node. reason: why it does not run.
+    used_s: seconds since its start. gpus: per node. reason: why the job does not run.
     """
 
     number: str
@@ -60,11 +61,11 @@ class Job:
 
     @property
     def cure(self) -> str:
-        """What a person must do before it can run; empty where SLURM will start it in time."""
+        """What a person must do before the job can run; empty if SLURM will start it by itself."""
         return next((cure for pattern, cure in _CURES.items() if re.search(pattern, self.reason)), "")
 
 
-# Reasons for which a job waits until somebody acts; all others pass.
+# Reasons that need a person, each with the remedy; all other reasons pass.
 _CURES = {
     r"JobHeld|\bheld\b": "let it go with: scontrol release {numbers}",
     "PartitionTimeLimit|MaxWall": (
@@ -85,16 +86,21 @@ _CURES = {
 
 
 def prefix(study: str) -> str:
-    """What the names of a study's jobs begin with; the executor adds the id of its run."""
+    """Beginning of the names of a study's jobs, to which the executor appends the id of its run.
+
+    >>> prefix("paper")
+    'pulseveil-paper'
+    """
     name = f"pulseveil-{study}"
     if len(name) <= _LONGEST_PREFIX:
         return name
+    # The hash keeps long names with the same beginning apart.
     ending = "-" + sha256(study.encode()).hexdigest()[:8]
     return name[: _LONGEST_PREFIX - len(ending)] + ending
 
 
 def controller_name(study: str) -> str:
-    """The name of the controller's job: none that the jobs of a study have."""
+    """Name of the controller's job; no other job of a study has it."""
     return f"pulseveil-controller-{study}"
 
 
@@ -104,18 +110,25 @@ def has_slurm() -> bool:
 
 
 def own_environment(*, account: str = "", partition: str = "") -> dict[str, str]:
-    """This process's environment for commands of SLURM: without what would bend their answers.
+    """This process's environment for commands of SLURM, without variables that would change their answers.
 
-    What SLURM told this process of its own job goes, as its jobs are others. What a user exports to choose
-    stays; account, partition: chosen instead, where they are not empty.
+    Variables that SLURM has set for this process's own job are dropped: they do not hold for other jobs. The
+    variables with which a user chooses a cluster or an account stay. account, partition: replace the user's
+    choice unless empty.
     """
+    # A kept SQUEUE_PARTITION hid running jobs, and a kept SLURM_MEM_PER_CPU let srun of the controller fail.
     kept = {name: value for name, value in os.environ.items() if name in _CHOSEN or not _OF_SLURM.match(name)}
     chosen = {"SBATCH_ACCOUNT": account, "SBATCH_PARTITION": partition}
     return kept | {name: value for name, value in chosen.items() if value}
 
 
 def parse_queue(text: str) -> tuple[Job, ...]:
-    """The jobs of squeue's lines in the format of `in_queue` that this library has named."""
+    """Jobs that this library has named, from squeue's lines in the format of `in_queue`.
+
+    >>> row = "7|RUNNING|2:05|gres:gpu:1|None|pulseveil-paper_x|/work|rule_summarize"
+    >>> [(job.number, job.used_s, job.gpus) for job in parse_queue(row)]
+    [('7', 125.0, 1)]
+    """
     rows = (found.groups() for line in text.split("\n") if (found := _ROW.fullmatch(line)))
     return tuple(
         Job(number, state, name, Path(folder), comment, _seconds(used), _gpus(gres), reason)
@@ -124,7 +137,7 @@ def parse_queue(text: str) -> tuple[Job, ...]:
 
 
 def describe_lost(cancelled: Sequence[Job]) -> str:
-    """What cancelled jobs had worked for, in a line; empty where none had begun."""
+    """One line on the lost work of cancelled jobs; empty if none had started."""
     begun = [job for job in cancelled if job.used_s > 0]
     minutes = sum(job.used_s for job in begun) / 60
     gpu_minutes = sum(job.used_s * job.gpus for job in begun) / 60
@@ -138,7 +151,7 @@ def describe_lost(cancelled: Sequence[Job]) -> str:
 
 
 def describe_stuck(queued: Sequence[Job]) -> list[str]:
-    """A line for each reason for which jobs wait until somebody acts, with the cure."""
+    """One line per reason for which jobs wait for a person, with the remedy."""
     by_reason: dict[str, list[Job]] = {}
     for job in queued:
         if job.cure:
@@ -151,28 +164,31 @@ def describe_stuck(queued: Sequence[Job]) -> list[str]:
 
 
 def describe_waiting(queued: Sequence[Job]) -> str:
-    """How many jobs wait for which reason; empty where none waits."""
+    """Number of waiting jobs per reason; empty if none waits."""
     reasons = Counter(job.reason for job in queued if job.state == "PENDING")
     return ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
 
 
 def of_study(jobs: Sequence[Job], study: str, directory: Path) -> tuple[Job, ...]:
-    """Those that a controller of `study` submitted in `directory`: no other study's, however named."""
+    """Jobs that a controller of `study` submitted in `directory`."""
+    # The whole name must match: "light" is also the beginning of "light_2".
     own = re.compile(re.escape(prefix(study)) + "_" + _RUN)
     return tuple(job for job in jobs if own.fullmatch(job.name) and job.directory == directory)
 
 
 def in_queue(environment: Mapping[str, str]) -> tuple[Job, ...]:
-    """The user's jobs that are pending or running and that this library has named.
+    """Pending and running jobs of the user that this library has named.
 
-    Raises NoAnswer where squeue fails or takes too long.
+    Raises:
+        NoAnswer: squeue fails or takes too long.
     """
     answer = _ask(environment, "squeue", "--me", "--noheader", "--format", _FORMAT)
     return parse_queue(answer)
 
 
 def _ask(environment: Mapping[str, str], *command: str) -> str:
-    """What a command of SLURM prints; other people's bytes are replaced where they are no text."""
+    """Output of a command of SLURM; raises NoAnswer."""
+    # errors="replace": the name of another job may be in Latin-1.
     try:
         done = subprocess.run(
             command, env=environment, check=False, capture_output=True, errors="replace", timeout=_ANSWER_S
@@ -190,15 +206,20 @@ def _ask(environment: Mapping[str, str], *command: str) -> str:
 
 
 def cancel(study: str, directory: Path, environment: Mapping[str, str], *, patience_s: float) -> list[Job]:
-    """Cancel the study's jobs and wait until none is left; returns those that were cancelled.
+    """Cancel the study's jobs and wait until none is left.
 
-    Raises TimeoutError for jobs that outlast `patience_s`: starting anew beside them would run them twice.
-    Raises NoAnswer where squeue fails.
+    Returns:
+        The jobs that were cancelled.
+
+    Raises:
+        TimeoutError: Jobs outlast `patience_s`; a new start beside them would run them twice.
+        NoAnswer: squeue fails or takes too long.
     """
     found = of_study(in_queue(environment), study, directory)
     left, deadline = found, time.monotonic() + patience_s
     while left:
-        # Again in each round: a node that comes back can bring a job back.
+        # In each round, because a node that comes back can bring a job back. scancel also fails for a job
+        # that has just ended: squeue decides.
         with suppress(NoAnswer):
             _ask(environment, "scancel", *(job.number for job in left))
         time.sleep(_POLL_S)
@@ -210,7 +231,7 @@ def cancel(study: str, directory: Path, environment: Mapping[str, str], *, patie
 
 
 def _seconds(used: str) -> float:
-    """Seconds of squeue's `[days-][[hours:]minutes:]seconds`; 0 of a word like INVALID."""
+    """Seconds in squeue's `[days-][[hours:]minutes:]seconds`; 0 for a word such as INVALID."""
     days, _, clock = used.rpartition("-")
     try:
         parts = [int(part) for part in clock.split(":")]
@@ -222,6 +243,6 @@ def _seconds(used: str) -> float:
 
 
 def _gpus(gres: str) -> int:
-    """The GPUs among generic resources like "gres:gpu:a100:2" (squeue: per node); 0 of "N/A"."""
+    """Number of GPUs in generic resources such as "gres:gpu:a100:2" (squeue: per node); 0 for "N/A"."""
     found = re.search(r"\bgpu(?::[A-Za-z][^:,]*)?(?::(\d+))?(?=[,(]|$)", gres)
     return int(found[1] or 1) if found else 0

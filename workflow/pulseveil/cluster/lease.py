@@ -1,6 +1,6 @@
-"""Who controls a study in a directory: one process at a time, alive or provably gone.
+"""Lease of a study in a directory, held by at most one controller; search for a controller, and its end.
 
-The controller is found wherever it waits or runs, and is ended with all of its jobs.
+A lease can be taken over once its holder has provably ended.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ from pulseveil.core.errors import InputError
 
 @dataclass(frozen=True)
 class Holder:
-    """A process of a host, known by its start: process ids are used again. `job`: its SLURM job, or empty."""
+    """A process on a host, identified by its start as well, because process ids are used again.
+
+    started: clock ticks since the boot of the host. job: its SLURM job, or empty.
+    """
 
     host: str
     pid: int
@@ -33,44 +36,51 @@ class Holder:
     job: str
 
     def describe(self) -> str:
-        """Where it is, for a user."""
+        """Process, host and job, for a user."""
         return f"process {self.pid} on {self.host}" + (f", job {self.job}" if self.job else "")
 
 
+# Content of a released lease. The file is kept, so that its number is not given again.
 _RELEASED: Mapping[str, Any] = {}
 
 
 @contextmanager
 def held(study: str, directory: Path) -> Iterator[None]:
-    """Hold the lease within the block; raises InputError while another controller may be alive."""
+    """Hold the lease within the block.
+
+    Raises:
+        InputError: Another controller may be alive.
+    """
     own = myself()
     mine = _take(study, directory, own)
     try:
         yield
     finally:
+        # Another process may have taken the lease over and removed this file.
         if _read(mine) == own:
             write_json(mine, _RELEASED)
 
 
 def holder(study: str, directory: Path) -> Holder | None:
-    """Who wrote the study's last lease; None where nobody did, or its end was in good order."""
+    """Holder in the study's last lease; None without a lease, or if the lease was released."""
     number = _latest(study, directory)
     return _read(_path(study, directory, number))
 
 
 def _take(study: str, directory: Path, own: Holder) -> Path:
-    """Write a lease: one with the next number, which only one process can make.
+    """Write a lease with the next number, which only one process can create.
 
-    Numbers never go back, so that nobody can take a lease over that somebody else has just taken over.
+    Numbers only grow: a lease that another process has just taken over cannot be taken over by mistake.
     """
     while True:
         number = _latest(study, directory)
         _require_gone(_path(study, directory, number), study, own)
         mine = _path(study, directory, number + 1)
+        # To check and then write is not enough: two controllers that started together both held the lease.
         if not _create(mine, asdict(own)):
             continue
         if _latest(study, directory) > number + 1:
-            # Whoever was slow found a number that was free only because it was swept away.
+            # A slow process finds a number free only because a faster one has removed its file.
             mine.unlink()
             continue
         for other in mine.parent.glob("lease.*.json"):
@@ -94,7 +104,7 @@ def _path(study: str, directory: Path, number: int) -> Path:
 
 
 def _latest(study: str, directory: Path) -> int:
-    """The highest number of the study's leases; 0 where there is none."""
+    """Highest number of the study's leases; 0 without a lease."""
     names = [path.name.split(".")[1] for path in _path(study, directory, 0).parent.glob("lease.*.json")]
     return max((int(name) for name in names if name.isdecimal()), default=0)
 
@@ -103,11 +113,12 @@ def _read(lease: Path) -> Holder | None:
     try:
         return Holder(**json.loads(lease.read_text()))
     except (FileNotFoundError, ValueError, TypeError):
+        # A damaged lease must not lock the study for ever.
         return None
 
 
 def _create(path: Path, values: Mapping[str, Any]) -> bool:
-    """Write a file whole; False where it is there. A link is exclusive on network file systems, too."""
+    """Create a complete file; False if it exists. A link is exclusive on network file systems, too."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".lease-") as file:
         json.dump(values, file)
@@ -121,19 +132,21 @@ def _create(path: Path, values: Mapping[str, Any]) -> bool:
 
 
 def is_alive(other: Holder) -> bool:
-    """Whether a process of this machine still runs; one of another machine is taken for alive."""
+    """Whether a process of this machine still runs; a process of another machine counts as alive."""
     return other.host != socket.gethostname() or _started(other.pid) == other.started
 
 
 def myself() -> Holder:
-    """This process."""
+    """This process as a holder."""
     pid = os.getpid()
     return Holder(socket.gethostname(), pid, _started(pid) or 0, os.environ.get("SLURM_JOB_ID", ""))
 
 
 def _gone(other: Holder, own: Holder, study: str) -> bool:
-    """Whether the other one has certainly ended, as have a requeued job's earlier start and, whatever host it
-    was on, a job that is in the queue no more.
+    """Whether the other holder has certainly ended.
+
+    That is true for an ended process of this machine, for the earlier start of a requeued job, and for a job
+    that has left the queue, whatever its host.
     """
     if other.job and other.job == own.job:
         return True
@@ -143,21 +156,22 @@ def _gone(other: Holder, own: Holder, study: str) -> bool:
 
 
 def _is_queued(number: str, study: str) -> bool:
-    """Whether the controller's job is in the queue; it may be, where SLURM does not tell."""
+    """Whether the controller's job is in the queue; True if squeue does not answer."""
     try:
         queued = jobs.in_queue(jobs.own_environment())
     except jobs.NoAnswer:
         return True
+    # The name counts, too: a SLURM that has lost its state gives the same ids again.
     return any(job.number == number and job.name == jobs.controller_name(study) for job in queued)
 
 
 def _started(pid: int) -> int | None:
-    """When a process began, in clock ticks since the machine's start; None where there is none."""
+    """Start of a process in clock ticks since boot; None without such a process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    # The name in brackets can hold blanks.
+    # The name of the process, in parentheses, can contain blanks.
     return int(stat.rpartition(")")[2].split()[19])
 
 
@@ -167,9 +181,9 @@ _POLL_S = 1.0
 
 @dataclass(frozen=True)
 class Found:
-    """A controller: its job in SLURM with the job's state, or its process on this machine.
+    """A controller that was found: its job in SLURM and the job's state, or its process on this machine.
 
-    stuck: why it does not start by itself; empty where it does.
+    stuck: why the job does not start by itself; empty if it does.
     """
 
     job: str
@@ -187,19 +201,28 @@ class Found:
 
 
 def controller(study: str, directory: Path) -> Found | None:
-    """The study's controller in a directory; None where there is none."""
+    """The study's controller in a directory; None without one.
+
+    Raises:
+        NoAnswer: squeue fails or takes too long.
+    """
     if jobs.has_slurm():
         for job in jobs.in_queue(jobs.own_environment()):
             if job.name == jobs.controller_name(study) and job.directory == directory:
                 return Found(job.number, job.state, 0, "; ".join(jobs.describe_stuck([job])))
     owner = holder(study, directory)
+    # A job that holds the lease would have been found in the queue above.
     if owner is None or owner.job or not is_alive(owner):
         return None
     return Found("", "RUNNING", owner.pid)
 
 
 def require_none(study: str, directory: Path) -> None:
-    """Raise InputError where the study has a controller already, waiting ones included."""
+    """Refuse a study that has a controller already, pending ones included.
+
+    Raises:
+        InputError: The study has a controller, or squeue does not answer.
+    """
     found = controller(study, directory)
     if found is not None:
         raise InputError(
@@ -208,9 +231,14 @@ def require_none(study: str, directory: Path) -> None:
 
 
 def cancel(study: str, directory: Path, *, patience_s: float = _PATIENCE_S) -> str:
-    """End the controller of a study and all of its jobs; returns a line on what was ended.
+    """End the controller of a study and all of its jobs.
 
-    Raises InputError for a controller that outlasts `patience_s`.
+    Returns:
+        One line on what was ended.
+
+    Raises:
+        InputError: The controller outlasts `patience_s`, or squeue does not answer.
+        TimeoutError: Jobs outlast `patience_s`.
     """
     found = controller(study, directory)
     if found is not None:
@@ -232,7 +260,7 @@ def cancel(study: str, directory: Path, *, patience_s: float = _PATIENCE_S) -> s
 
 
 def _clear(study: str, directory: Path) -> str:
-    """Release the lease of a controller that is gone; says so, or why the lease stays."""
+    """Release the lease of a controller that has ended; returns words on that, empty without a lease."""
     other = holder(study, directory)
     if other is None:
         return ""
@@ -243,9 +271,11 @@ def _clear(study: str, directory: Path) -> str:
 
 
 def _tell(found: Found) -> None:
-    """Tell a controller to end; one that runs cancels its jobs itself, and that takes more than a moment."""
+    """Signal a controller to end; a running controller then cancels its jobs."""
     if not found.job:
         os.kill(found.pid, signal.SIGTERM)
         return
+    # scancel alone would kill a running controller after KillWait (30 s by default), maybe before its jobs
+    # are cancelled. A pending job takes no signal.
     how = ["--signal=TERM"] if found.state == "RUNNING" else []
     subprocess.run(["scancel", *how, found.job], env=jobs.own_environment(), check=False)

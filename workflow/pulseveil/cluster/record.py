@@ -1,7 +1,7 @@
-"""What became of a study's tasks: told in the terminal, and kept in a file of the study.
+"""Outcomes of a study's tasks, printed in the terminal and stored in the study's record.
 
-Snakemake hands each event of a run to its log handlers as data. A handler of the workflow's own hears them
-whatever the profile silences, in a local run as in one under a controller; the process of a job has none.
+Snakemake passes each event of a run to its log handlers as data. The handler of the workflow gets all
+events, whatever the profile silences, in a local run and under a controller. The process of a job has none.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pulseveil.cluster import stand_ins
 from pulseveil.core import paths
 from pulseveil.study import dag
 
-# Rules of packs carry their numbers in the name: train_generator_seeds_0.
+# By the beginning of a rule's name, because the rules of packs end in numbers: train_generator_seeds_0.
 STAGES: Mapping[str, str] = {
     "prepare_cohort": "cohorts",
     "extract": "features",
@@ -35,26 +35,26 @@ STAGES: Mapping[str, str] = {
     "audit": "audits",
     "summarize": "summary",
 }
-# Lines of a log that tell a cause: of a script, of a traceback, of SLURM. Those of the Snakemake that runs
-# within a job only repeat that its one task has failed.
+# Lines of a log that state a cause: of a script, of a traceback, of SLURM. The errors of the Snakemake within
+# a job are left out, because they only repeat that its one task has failed.
 _TELLING = re.compile(
     r"error:|interrupted:|srun: (?:fatal|error):|slurmstepd: error:"
     r"|(?!WorkflowError|RuleException)[\w.]*(?:Error|Exception)\b"
 )
 _REPEATING = re.compile(r"srun: error: .*\b(?:Exited with exit code|Terminated|Killed)\b")
-# What run_command of pulseveil.core.errors prints.
+# Beginning of a message of `run_command` in pulseveil.core.errors.
 _OF_INPUT = "error: "
 _TAIL_BYTES = 65536
 # The clock of a node or of a file server may differ a little from this machine's.
 _CLOCK_TOLERANCE_S = 5.0
-# What the Snakemake within a job says first, or where it refuses: the node has Python and the project then.
-# Nor is a node to blame for memory that a job has not asked for.
+# The first line of the Snakemake within a job, or its refusals: they show that the node has Python and the
+# project. Nor is a node to blame for a job that exceeded its memory.
 _SPOKEN = re.compile(
     r"Building DAG of jobs|WorkflowError|^error: |exceeded memory limit|oom[-_ ]?kill|out of memory",
     re.MULTILINE | re.IGNORECASE,
 )
 _MOST_FAILURES = 2
-# No more of them: without the stand-ins nobody excludes a node.
+# Bounded, because without the stand-ins no node is ever excluded.
 _MOST_RETURNS = 10
 _ANSWER_S = 10.0
 _SLURM_JOB = re.compile(r"SLURM-job '(\d+)' failed")
@@ -63,16 +63,20 @@ _MISSING = re.compile(r"Job (\d+) completed successfully, but")
 
 
 def stage_of(rule: str) -> str:
-    """The stage that a rule belongs to; empty for others."""
+    """Stage of a rule; empty for a rule of no stage.
+
+    >>> stage_of("train_generator_seeds_0")
+    'generators'
+    """
     return next((stage for start, stage in STAGES.items() if rule.startswith(start)), "")
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A try of a task that failed.
+    """A failed try of a task.
 
-    found: SLURM's state and reason, the exit code, or what Snakemake missed. log: the file whose line `cause`
-    tells most; both empty where no log was written.
+    found: SLURM's state and reason, the exit code, or the files that are missing. log: the file with the line
+    `cause`; both are empty if no log was written.
     """
 
     rule: str
@@ -85,12 +89,12 @@ class Failure:
 
     @property
     def task(self) -> str:
-        """Rule and wildcards, which tell the tasks of a study apart."""
+        """Rule and wildcards, which identify a task of a study."""
         words = ", ".join(f"{name}={value}" for name, value in self.wildcards.items())
         return f"{self.rule} ({words})" if words else self.rule
 
     def describe(self) -> str:
-        """The block that a user reads."""
+        """Lines for a user: task and try, finding, log and cause."""
         stage = stage_of(self.rule)
         head = f"failed: {stage + ': ' if stage else ''}{self.task}, try {self.attempt} of {self.tries}"
         log = f"log: {self.log}" if self.log else "log: none was written"
@@ -99,14 +103,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class Past:
-    """What the record of a study tells of its last run; `over`: its last words, empty while it runs."""
+    """Last run in the record of a study; over: how the run ended, empty while it runs."""
 
     failed: tuple[Failure, ...] = ()
     over: str = ""
 
 
 def read(path: Path) -> Past:
-    """The last run of a record; of tasks that failed, those that were not done since."""
+    """Read the last run in a record; a failed task that was done later is left out."""
     failed: dict[str, Failure] = {}
     over = ""
     for event in _events(path):
@@ -129,7 +133,7 @@ def _events(path: Path) -> Iterator[dict[str, Any]]:
     except FileNotFoundError:
         return
     for line in lines:
-        # A process that was killed may have left half a line.
+        # A process that was killed may have left an incomplete line.
         try:
             yield json.loads(line)
         except ValueError:
@@ -137,7 +141,7 @@ def _events(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def append(path: Path, event: str, **values: Any) -> None:
-    """Add a line to a record."""
+    """Append an event to a record, as one line of JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     with path.open("a") as file:
@@ -146,7 +150,7 @@ def append(path: Path, event: str, **values: Any) -> None:
 
 @dataclass
 class _Task:
-    """A task of this run, as its events tell it."""
+    """A task of this run; returned: number of tries that it got back; begun: start of its last try."""
 
     rule: str
     wildcards: Mapping[str, str]
@@ -157,7 +161,11 @@ class _Task:
 
 
 class Listener(logging.Handler):
-    """Hears the events of one run of Snakemake; the last words come when Snakemake closes its log."""
+    """Log handler that records the tasks of one run of Snakemake, which closes the handler at the end.
+
+    planned: number of tasks. tries: largest number per task. change_attempt: adds its second argument to the
+    number of tries of the task whose number is its first argument.
+    """
 
     def __init__(
         self, path: Path, study: str, *, planned: int, tries: int, change_attempt: Callable[[int, int], None]
@@ -170,7 +178,7 @@ class Listener(logging.Handler):
         self._change_attempt = change_attempt
         self._suspected: Counter[str] = Counter()
         self._tasks: dict[int, _Task] = {}
-        # The exit code comes in an event of its own, by the same thread just before that of the failure.
+        # The exit code comes in a separate event of the same thread, just before the event of the failure.
         self._codes: dict[int | None, str] = {}
         self._done: set[int] = set()
         self._failed: set[int] = set()
@@ -178,7 +186,7 @@ class Listener(logging.Handler):
         self._append("start", planned=planned)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take one event; those of other kinds are none of a task."""
+        """Record an event of a task; other events are ignored."""
         event = vars(record)
         match str(event.get("event")):
             case "job_info":
@@ -197,7 +205,7 @@ class Listener(logging.Handler):
                 self._append("done", task=self._failure(event["job_id"], "", ()).task)
 
     def close(self) -> None:
-        """Tell how the run ended."""
+        """Record how the run ended; print that if tasks are not done."""
         super().close()
         if self._over:
             return
@@ -214,7 +222,7 @@ class Listener(logging.Handler):
             self._say(f"{words}; failures are listed in {self._path}")
 
     def _begin(self, event: Mapping[str, Any]) -> None:
-        # The targets of a run make nothing.
+        # The rule of a run's targets has no output: it is no task.
         if not event["output"]:
             return
         task = _Task(event["rule_name"], dict(event["wildcards"] or {}), event["log"])
@@ -238,16 +246,18 @@ class Listener(logging.Handler):
         self._say(failure.describe())
         self._append("failed", **asdict(failure))
         if failure.cause.startswith(_OF_INPUT):
+            # All tries count as used: the next one would read the same input.
             self._change_attempt(number, self._tries)
             self._say("    not tried again: bad input stays so")
         if dag.CHANGED in failure.cause:
-            # All other tasks would fail in the same way: Snakemake submits no more, and waits for what runs.
+            # All other tasks would fail, too. At SIGTERM Snakemake submits no more, and waits for jobs.
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _suspect(self, node: str, number: int, logs: Sequence[str]) -> None:
-        """Count a failure against its node, where the job's Snakemake has not said a word.
+        """Count a failure against its node if the Snakemake of the job printed nothing.
 
-        The task gets its try back. After two the sbatch of this run excludes the node.
+        The task gets its try back. After two such failures the stand-in for sbatch excludes the node: a node
+        without Python would otherwise use up all tries of many tasks.
         """
         task = self._tasks[number]
         words = "".join(_tail(Path(log)) for log in logs if _is_fresh(Path(log), task.begun))
@@ -272,7 +282,7 @@ class Listener(logging.Handler):
         return Failure(task.rule, task.wildcards, task.attempt, self._tries, found, log, cause)
 
     def _append(self, event: str, **values: Any) -> None:
-        """Write to the record; where that fails, as on a full disk, the run goes on, and the user is told."""
+        """Write to the record. If that fails, as on a full disk, the run goes on, with a message."""
         try:
             append(self._path, event, **values)
         except OSError as error:
@@ -283,7 +293,7 @@ class Listener(logging.Handler):
 
 
 def listen(workflow: Any, study: str) -> None:
-    """Record what becomes of the tasks of a run that begins now: called by its Snakefile at `onstart`."""
+    """Record the tasks of a run; its Snakefile calls this at `onstart`."""
     listener = Listener(
         paths.record(study),
         study,
@@ -295,28 +305,37 @@ def listen(workflow: Any, study: str) -> None:
 
 
 def _change_attempt(dag: Any, number: int, by: int) -> None:
-    """Let the try of a task that failed count for more than one, or for none."""
+    """Add to Snakemake's number of tries of a task: a failed try may count as several, or as none."""
     for job in dag.jobs:
         if dag.jobid(job) == number:
             job.attempt += by
 
 
 def describe_end(counts: Mapping[str, int]) -> str:
-    """How many tasks of a run came to which end, in a line."""
+    """One line with the number of tasks of a run per outcome.
+
+    >>> describe_end({"done": 1, "failed": 2, "stopped": 0})
+    '1 task done, 2 failed'
+    """
     done = counts["done"]
     others = [f"{count} {end}" for end, count in counts.items() if end != "done" and count]
     return ", ".join([f"{done} task{'' if done == 1 else 's'} done", *others])
 
 
 def find_cause(logs: Iterable[Path]) -> tuple[str, str]:
-    """Of these logs the one that tells a cause, with its last line that does; else the last line of one."""
+    """Search logs for the cause of a failure.
+
+    Returns:
+        The first log that states a cause, and its last line that does. Without one, the first log that has
+        text, and its last line; both are empty without text.
+    """
     last = ("", "")
     for log in logs:
         lines = [line.strip() for line in _tail(log).splitlines() if line.strip()]
         telling = [line for line in lines if _TELLING.match(line) and not _REPEATING.match(line)]
         if telling:
             return str(log), telling[-1]
-        # Snakemake ends its words on a broken Snakefile with the place of it.
+        # Snakemake ends its message about a broken Snakefile with the position of the error.
         told = [line for line in lines if not line.startswith('File "')]
         if told and not last[1]:
             last = (str(log), told[-1])
@@ -324,25 +343,26 @@ def find_cause(logs: Iterable[Path]) -> tuple[str, str]:
 
 
 def ended_job(number: str) -> dict[str, str]:
-    """What SLURM knows of a job that has ended; empty where SLURM does not tell."""
+    """SLURM's fields of a job that has ended; empty if scontrol fails."""
+    # sacct would need accounting.
     command = ["scontrol", "show", "job", "--oneliner", number]
     try:
         answer = subprocess.run(command, capture_output=True, timeout=_ANSWER_S, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return {}
-    # The first one wins: a comment or a path may itself hold "name=value".
+    # Reversed, so that the first field of a name wins: a comment or a path may contain "name=value".
     return dict(reversed(re.findall(r"(\w+)=(\S*)", answer.decode(errors="replace"))))
 
 
 def describe_job(fields: Mapping[str, str]) -> str:
-    """State, reason, exit code and node of a job, as `ended_job` tells them."""
+    """State, reason, exit code and node of a job, from the fields of `ended_job`."""
     names = {"JobState": "", "Reason": "reason ", "ExitCode": "exit code ", "NodeList": "node "}
     told = [f"{words}{fields[name]}" for name, words in names.items() if fields.get(name)]
     return f"SLURM job {fields['JobId']}: {', '.join(told)}"
 
 
 def _is_fresh(log: Path, begun: float) -> bool:
-    """Whether a log was written by a try that began then: an earlier one left the same name."""
+    """Whether a log was written since this start; an earlier try leaves a log of the same name."""
     try:
         return log.stat().st_mtime > begun - _CLOCK_TOLERANCE_S
     except OSError:

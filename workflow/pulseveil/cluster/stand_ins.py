@@ -1,9 +1,10 @@
-"""Stand-ins for SLURM's commands that outlast its outages, because Snakemake gives up a job at the first one.
+"""Stand-ins for SLURM's commands that wait out its outages.
 
-Snakemake's SLURM executor reports a job as failed when one sbatch fails, and waits for ever when squeue or
-sacct fail a few times or answer with a state that it does not know. `install` writes the stand-ins.
+Snakemake's SLURM executor reports a job as failed if one sbatch fails. It waits for ever if squeue or sacct
+fail a few times, or answer with a state that it does not know. `install` writes stand-ins that wait, repeat
+and translate.
 
-Answers of the commands are text, read and mended without running anything.
+The functions up to `named_job` read and change text, and run nothing.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-# Refusals that asking again does not change: of an account, a partition, an option, a size, a cluster without
-# accounts. Everything else may pass: outages, maintenance, a service or a file system that is not up.
+# Refusals that another try does not change: of an account, a partition, an option, a size, a cluster without
+# accounts. Everything else may pass: outages, maintenance, a service or a file system that is not up. A list
+# of errors that pass missed drained partitions and failing name servers, which used up the tries of tasks.
 _FOR_GOOD = re.compile(
     r"Invalid (?:account|partition|qos|user|job id|cluster|feature|constraint|reservation|wckey|--|argument)"
     r"|Invalid .*(?:specified|specification)|(?:invalid|unrecognized|unknown|ambiguous) option"
@@ -32,7 +34,7 @@ _FOR_GOOD = re.compile(
     r"|Unable to open file|already completing or completed|Unknown (?:condition|field)",
     re.IGNORECASE,
 )
-# How many jobs a user, an account or a QOS may have in the queue; limits on a job's size are not waited for.
+# Limits on the number of jobs in the queue; limits on the size of a job are not waited for.
 _QUEUE_FULL = re.compile(r"\b(?:Assoc|QOS)\w*Submit\w*Limit\b")
 _FAILED_WORDS = re.compile(r"(?:\w+: )?(?:error: )?(?:Batch job submission failed: )?")
 _FAILED = frozenset(
@@ -42,31 +44,37 @@ _FAILED = frozenset(
 
 @dataclass(frozen=True)
 class Delay:
-    """Why a command is to be tried again; `ends` says whether that is worth a limited time only."""
+    """Why a command is tried again; ends: True if that is worth a limited time only."""
 
     reason: str
     ends: bool
 
 
 def delay(errors: str) -> Delay | None:
-    """Why a failed command is worth another try; None when it is not."""
+    """Why a failed command is worth another try, from its error messages; None if it is not.
+
+    >>> delay("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation")
+    Delay(reason='Socket timed out on send/recv operation', ends=True)
+    >>> delay("sbatch: error: Invalid partition name specified") is None
+    True
+    """
     if full := _QUEUE_FULL.search(errors):
         return Delay(full[0], ends=False)
     if _FOR_GOOD.search(errors):
         return None
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    # Snakemake fails the run when these words are in the messages of a sbatch that succeeded.
+    # Snakemake takes a sbatch that succeeded for failed if "submission failed" is in its messages.
     return Delay(_FAILED_WORDS.sub("", lines[-1], count=1) if lines else "no reason told", ends=True)
 
 
 def is_status_query(arguments: Sequence[str]) -> bool:
-    """Whether Snakemake asks for the states of a run's jobs, in lines `id|STATE`."""
+    """Whether these are Snakemake's arguments for the states of a run's jobs, in lines `id|STATE`."""
     formats = {"--format=JobIdRaw,State", "--format=%i|%T"}
     return bool(formats.intersection(arguments)) and option(arguments, "--name") is not None
 
 
 def option(arguments: Sequence[str], name: str) -> str | None:
-    """The value of `--name value` or `--name=value`."""
+    """Value of `--name value` or `--name=value`; None without the option."""
     for position, argument in enumerate(arguments):
         if argument == name and position + 1 < len(arguments):
             return arguments[position + 1]
@@ -76,17 +84,17 @@ def option(arguments: Sequence[str], name: str) -> str | None:
 
 
 def queue_query(run: str) -> list[str]:
-    """Arguments of the squeue that tells the states of a run's jobs as sacct does."""
+    """Arguments of squeue for the states of a run's jobs, in the lines of sacct."""
     return ["--noheader", "--states=all", "--format=%i|%T", "--name", run]
 
 
 def submission_query(run: str) -> list[str]:
-    """Arguments of the squeue whose answer `accepted` reads."""
+    """Arguments of squeue for the lines that `accepted` reads."""
     return ["--noheader", "--states=all", "--format=%i|%T|%V|%k", "--name", run]
 
 
 def accepted(queue: str, comment: str, since: str) -> str | None:
-    """The id of a job with this comment submitted at `since` (ISO) or later that has not failed."""
+    """Id of a job with this comment, submitted at `since` (ISO) or later, that has not failed, or None."""
     for line in queue.splitlines():
         job, state, submitted, words = (line.split("|", 3) + [""] * 3)[:4]
         if words == comment and submitted >= since and state not in _FAILED:
@@ -95,15 +103,16 @@ def accepted(queue: str, comment: str, since: str) -> str | None:
 
 
 def states(answer: str) -> dict[str, str]:
-    """The state of each job in lines `id|STATE`."""
+    """State per job, from lines `id|STATE`."""
     pairs = (line.partition("|") for line in answer.splitlines())
     return {job: state for job, _, state in pairs}
 
 
 def mended_states(answer: str, queue: str | None) -> str:
-    """Lines `id|STATE` in words that Snakemake knows as failures; `queue` is what squeue says, if it answers.
+    """Lines `id|STATE` with failed states as Snakemake knows them; queue: lines of squeue, None if unknown.
 
-    "CANCELLED by 0" is none to it, nor is PREEMPTED, which is right only while the job waits for its restart.
+    Snakemake takes neither "CANCELLED by 0" nor PREEMPTED for a failure. For PREEMPTED that is right only
+    while the job waits for its restart.
     """
     waiting = None if queue is None else states(queue)
     lines = []
@@ -118,50 +127,55 @@ def mended_states(answer: str, queue: str | None) -> str:
 
 
 def with_gres(arguments: Sequence[str]) -> list[str]:
-    """The arguments of sbatch with `--gpus=...` as `--gres=gpu:...`, which every cluster with GPUs takes."""
+    """Arguments of sbatch with `--gpus=...` as `--gres=gpu:...`, which every cluster with GPUs takes.
+
+    >>> with_gres(["--gpus=a100:2", "--mem=100"])
+    ['--gres=gpu:a100:2', '--mem=100']
+    """
     return [re.sub(r"^--gpus=", "--gres=gpu:", argument) for argument in arguments]
 
 
 def without_nodes(arguments: Sequence[str], nodes: str | None) -> list[str]:
-    """The arguments of sbatch with these nodes excluded beside those that are so already."""
+    """Arguments of sbatch that exclude these nodes, besides the nodes excluded already."""
     if not nodes:
         return list(arguments)
     known = option(arguments, "--exclude")
-    # First, so that a script and its arguments stay last; of two the later one would win.
+    # First, so that a script and its arguments stay last. One option, because the later of two would win.
     rest = [argument for argument in arguments if not argument.startswith("--exclude=")]
     return [f"--exclude={known},{nodes}" if known else f"--exclude={nodes}", *rest]
 
 
-# The line of sbatch that names a job, with and without --parsable; a wrapper of the cluster may print others.
+# The line of sbatch that names a job, with and without --parsable. A wrapper of the cluster may print other
+# numbers, for which the executor counts an accepted job as failed and submits it again.
 _ID = re.compile(r"^\d+(?:;\S+)?$")
 _SUBMITTED = re.compile(r"^Submitted batch job \d+\b.*$")
 
 
 def named_job(output: str, *, parsable: bool) -> str:
-    """The line of sbatch's answer that names its job; empty where none does, or more than one could."""
+    """Line of sbatch's output that names its job; empty if none does, or several could."""
     pattern = _ID if parsable else _SUBMITTED
     lines = [line for text in output.splitlines() if pattern.match(line := text.strip())]
     return f"{lines[0]}\n" if len(lines) == 1 else ""
 
 
 NAMES = ("sbatch", "squeue", "sacct", "sacctmgr", "scancel", "sinfo")
-# A maintenance takes days; a submission that fails would use up a try of its task.
+# A maintenance can take days, and a submission that fails would use up a try of its task.
 PATIENCE_S = 7 * 24 * 3600
 LONGEST_PAUSE_S = 60.0
-# The longest time of one call; SLURM's own limits are shorter, those of a file system under it are not.
+# Limit of one call: SLURM's own time limits are shorter, but a call can hang on a file system.
 CALL_S = 120.0
 WAITING = "waiting"
-# Names the nodes that the jobs of a run are kept away from.
+# Environment variable with the nodes that get no more jobs of a run.
 EXCLUDED = "PULSEVEIL_EXCLUDED_NODES"
-# Snakemake asks for states again by itself after 60 s, without ending the command that it waited for.
+# After 60 s Snakemake starts another status check, without ending the command that it waited for.
 QUERY_PATIENCE_S = 40
-# The clocks of this machine and of the controller may differ a little.
+# The clocks of this machine and of slurmctld may differ a little.
 CLOCK_TOLERANCE = timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command left behind."""
+    """Exit code, output and error messages of a command."""
 
     code: int
     output: str
@@ -170,9 +184,9 @@ class Answer:
 
 @dataclass(frozen=True)
 class Command:
-    """One call of a stand-in: SLURM's own program, how long to wait for SLURM, and the caller's arguments.
+    """One call of a stand-in: SLURM's own program, seconds to wait for SLURM, and the caller's arguments.
 
-    waiting: the file that tells the controller of a wait.
+    waiting: the file in which the controller finds a wait.
     """
 
     program: Path
@@ -181,32 +195,34 @@ class Command:
     arguments: tuple[str, ...]
 
     def sibling(self, name: str, arguments: Sequence[str]) -> Command:
-        """Another program of the same SLURM."""
+        """A call of another program of the same SLURM."""
         return Command(self.program.with_name(name), self.patience_s, self.waiting, tuple(arguments))
 
 
 def install(
     folder: Path, *, patience_s: int = PATIENCE_S, environment: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Write the stand-ins into `folder` and return an environment that finds them first.
+    """Write the stand-ins into `folder`; commands that the cluster lacks get none.
 
-    Commands that the cluster lacks get none.
+    Returns:
+        `environment` with `folder` first in PATH.
     """
     variables = dict(os.environ if environment is None else environment)
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
+    # Without the folder itself: a stand-in of an earlier call must not be taken for SLURM's command.
     folders = [entry for entry in variables.get("PATH", "").split(os.pathsep) if entry != str(folder)]
     for name in NAMES:
         real = shutil.which(name, path=os.pathsep.join(folders))
         if real is None:
             continue
-        # -P: a file of the user's own must not hide a module.
+        # -P: a file in the work directory must not hide a module.
         module = [sys.executable, "-P", "-m", "pulseveil.cluster.stand_ins"]
         words = [*module, real, str(patience_s), str(folder / WAITING)]
         _write_script(folder / name, f"exec {shlex.join(words)}")
     srun = shutil.which("srun", path=os.pathsep.join(folders))
     if srun is not None and (configuration := variables.get("SLURM_CONF")):
-        # The executor takes the variable away from the srun within a job.
+        # The executor hides the variable from the srun within a job, which then fails on such a cluster.
         _write_script(folder / "srun", f"SLURM_CONF={shlex.quote(configuration)} exec {shlex.quote(srun)}")
     return variables | {"PATH": os.pathsep.join([str(folder), *folders])}
 
@@ -217,7 +233,8 @@ def _write_script(path: Path, command: str) -> None:
 
 
 def status_command(environment: Mapping[str, str] | None = None) -> str:
-    """The command to ask for the states of jobs: sacct where the cluster keeps accounts, else squeue."""
+    """Command for the states of jobs: sacct if the cluster keeps accounts, otherwise squeue."""
+    # The binary exists even without accounting, where Snakemake would then wait for ever: it must be tried.
     query = ["sacct", "-X", "--noheader", "--clusters", "all", "--format=JobIdRaw", "--name", "none"]
     variables = None if environment is None else dict(environment)
     program = shutil.which("sacct", path=None if variables is None else variables.get("PATH"))
@@ -229,9 +246,9 @@ def status_command(environment: Mapping[str, str] | None = None) -> str:
 
 def call(command: Command, script: str | None = None) -> Answer:
     """Run a program of SLURM once."""
-    # Times in another format could not be compared; what sbatch gets, it would pass on to the job.
+    # `accepted` compares times as text. Only for squeue: sbatch would pass the variable on to the job.
     times = {"SLURM_TIME_FORMAT": "standard"} if command.program.name == "squeue" else {}
-    # A submission that waits for its job's end, as no study's does, takes as long as that.
+    # With --wait, which no study uses, a submission takes as long as its job.
     limit = None if "--wait" in command.arguments else CALL_S
     try:
         done = subprocess.run(
@@ -251,7 +268,7 @@ def call(command: Command, script: str | None = None) -> Answer:
 
 
 def persist(attempt: Callable[[], Answer], command: Command, patience_s: float) -> Answer:
-    """The answer of an attempt, tried again while the reason of its failure may pass."""
+    """Answer of an attempt that is repeated while its failure may pass, in an outage for `patience_s`."""
     name = command.program.name
     silent_since = time.monotonic()
     pause = 1.0
@@ -262,6 +279,7 @@ def persist(attempt: Callable[[], Answer], command: Command, patience_s: float) 
         if cause is None:
             return answer
         if not cause.ends:
+            # A full queue is an answer of SLURM: the time limit of an outage starts anew.
             silent_since = time.monotonic()
         elif time.monotonic() + pause - silent_since > patience_s:
             return answer
@@ -269,25 +287,25 @@ def persist(attempt: Callable[[], Answer], command: Command, patience_s: float) 
             limit = f"for {patience_s:.0f} s" if cause.ends else "until there is room"
             print(f"{name}: {cause.reason}; trying again {limit}", file=sys.stderr, flush=True)
             told = True
-        # Each time anew: the controller takes an old file for a wait that has ended.
+        # Before each pause, because the controller takes an old file for a wait that has ended.
         command.waiting.write_text(f"{name} is tried again: {cause.reason}\n")
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_S)
 
 
 def query(command: Command, longest_s: float = QUERY_PATIENCE_S) -> Answer:
-    """The answer of a command that may be repeated without harm."""
+    """Answer of a command that may be repeated without harm."""
     patience_s = min(command.patience_s, longest_s)
     return persist(lambda: call(command), command, patience_s)
 
 
 def sacctmgr(command: Command) -> Answer:
-    """The answer of sacctmgr, which Snakemake asks about the account before a submission, without a limit."""
+    """Answer of sacctmgr, which Snakemake calls without a time limit before a submission."""
     return query(command, command.patience_s)
 
 
 def squeue(command: Command) -> Answer:
-    """The answer of squeue, in states that Snakemake knows."""
+    """Answer of squeue, with states that Snakemake knows."""
     answer = query(command)
     if answer.code or not is_status_query(command.arguments):
         return answer
@@ -296,9 +314,9 @@ def squeue(command: Command) -> Answer:
 
 
 def sacct(command: Command) -> Answer:
-    """The answer of sacct in states that Snakemake knows, or squeue's where sacct fails.
+    """Answer of sacct with states that Snakemake knows, or the answer of squeue if sacct fails.
 
-    Snakemake asks sacct even on a cluster without accounts when it could not read the controller's settings.
+    Snakemake calls sacct even on a cluster without accounting if it could not read the settings of slurmctld.
     """
     run = option(command.arguments, "--name")
     if run is None or not is_status_query(command.arguments):
@@ -306,6 +324,7 @@ def sacct(command: Command) -> Answer:
     answer = call(command)
     in_queue = command.sibling("squeue", queue_query(run))
     if answer.code:
+        # At once: in an outage of slurmdbd squeue still knows the states.
         return squeue(in_queue)
     queue = query(in_queue) if "PREEMPTED" in states(answer.output).values() else None
     waiting = queue.output if queue is not None and queue.code == 0 else None
@@ -313,8 +332,8 @@ def sacct(command: Command) -> Answer:
 
 
 def sbatch(command: Command) -> Answer:
-    """The answer of sbatch; a job that was accepted although sbatch failed is not submitted twice."""
-    # The caller's script can be read once only.
+    """Answer of sbatch; a job that was accepted although sbatch failed is not submitted twice."""
+    # The caller's script can be read only once, and each try needs it.
     script = sys.stdin.read() if "/dev/stdin" in command.arguments else None
     submission = command.sibling(
         "sbatch", without_nodes(with_gres(command.arguments), os.environ.get(EXCLUDED))
@@ -334,7 +353,7 @@ def sbatch(command: Command) -> Answer:
         return Answer(0, job, answer.errors)
     if not _is_of_a_run(command):
         return answer
-    # Whatever was said, a job that is there is never reported as failed: it would run twice.
+    # Whatever sbatch printed, an accepted job is never reported as failed: it would run twice.
     if answer.code:
         return _accepted(command, since) or answer
     known = persist(lambda: _accepted(command, since) or answer, command, command.patience_s)
@@ -344,7 +363,8 @@ def sbatch(command: Command) -> Answer:
 
 
 def sinfo(command: Command) -> Answer:
-    """The answer of sinfo; asked for the default partition, the one that the user has chosen for all jobs."""
+    """Answer of sinfo, in which the user's choice for all jobs, if any, is the default partition."""
+    # Without a partition in the profile, the executor asks for the default one.
     chosen = os.environ.get("SBATCH_PARTITION")
     if chosen and command.arguments == ("-o", "%P"):
         return Answer(0, f"{chosen}*\n", "")
@@ -352,12 +372,12 @@ def sinfo(command: Command) -> Answer:
 
 
 def _is_of_a_run(command: Command) -> bool:
-    """Whether Snakemake submits: its jobs can be found again by name and comment."""
+    """Whether Snakemake submits a job, which can be found again by name and comment."""
     return all(option(command.arguments, name) is not None for name in ("--job-name", "--comment"))
 
 
 def _accepted(command: Command, since: str) -> Answer | None:
-    """What sbatch would have said of a job in the queue, or squeue's failure; None without such a job."""
+    """Answer of sbatch for its job in the queue, or the failure of squeue; None without such a job."""
     run, comment = (option(command.arguments, name) for name in ("--job-name", "--comment"))
     if run is None or comment is None:
         return None
@@ -369,7 +389,11 @@ def _accepted(command: Command, since: str) -> Answer | None:
 
 
 def main(words: Sequence[str]) -> int:
-    """Answer as the program in the first word would; seconds of patience and the file for waits follow it."""
+    """Answer as SLURM's command would; words: program, seconds of patience, file for waits, arguments.
+
+    Returns:
+        The exit code; 130 after Ctrl-C.
+    """
     command = Command(Path(words[0]), float(words[1]), Path(words[2]), tuple(words[3:]))
     special = {"sbatch": sbatch, "squeue": squeue, "sacct": sacct, "sacctmgr": sacctmgr, "sinfo": sinfo}
     try:

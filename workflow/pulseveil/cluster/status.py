@@ -1,4 +1,4 @@
-"""How far a study is: files that exist, jobs that run or wait, tasks that failed; live in a terminal."""
+"""Progress of a study: files that exist, jobs in the queue and failed tasks; live in a terminal."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from pulseveil.study.tasks import files, tasks
 from pulseveil.summary.results import CELL, collect
 
 _WAITING = ("PENDING", "CONFIGURING", "SUSPENDED", "REQUEUED")
-# Longer lists are in the record.
+# The record holds all failures.
 _MOST_FAILURES = 10
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a study: files that are there and planned, its jobs in the queue, and failures."""
+    """One stage of a study: number of existing and planned files, of jobs in the queue, and of failures."""
 
     name: str
     done: int
@@ -40,7 +40,7 @@ class Stage:
 
 
 def stages(plan: Plan, directory: Path, jobs: Iterable[Job], failed: Sequence[Failure]) -> tuple[Stage, ...]:
-    """The stages of a study run in `directory`; failed: tasks whose last try failed."""
+    """Stages of a study that runs in `directory`; failed: tasks whose last try failed."""
     queued = [(stage_of(_rule(job.comment)), job.state in _WAITING) for job in jobs]
     counts = Counter(queued)
     failures = Counter(stage_of(failure.rule) for failure in failed)
@@ -58,7 +58,7 @@ def stages(plan: Plan, directory: Path, jobs: Iterable[Job], failed: Sequence[Fa
 
 
 def planned_files(plan: Plan) -> Mapping[str, Sequence[str]]:
-    """The files of each stage that a finished study has."""
+    """Files of a finished study, per stage."""
     found: dict[str, list[str]] = {}
     for rule in dict.fromkeys(task.rule for task in tasks(plan)):
         found.setdefault(stage_of(rule), []).extend(files(plan, rule))
@@ -66,12 +66,12 @@ def planned_files(plan: Plan) -> Mapping[str, Sequence[str]]:
 
 
 def finished_scores(plan: Plan, directory: Path) -> list[Path]:
-    """The score files that are there."""
+    """Score files that exist."""
     return [path for name in files(plan, "train_detectors") if (path := directory / name).exists()]
 
 
 def _rule(comment: str) -> str:
-    """The rule of a job, from the comment that the executor gives it."""
+    """Rule of a job, from the comment that the executor gives it."""
     return comment.removeprefix("rule_").partition("_wildcards_")[0]
 
 
@@ -80,7 +80,7 @@ _BEST = 5
 
 
 def show(console: Console, plan: Plan, directory: Path) -> None:
-    """Print the progress of a study: again and again in a terminal, until it is done or Ctrl-C."""
+    """Print the progress of a study; a terminal is refreshed until no controller runs, or until Ctrl-C."""
     if not console.is_terminal:
         console.print(view(plan, directory))
         return
@@ -94,15 +94,16 @@ def show(console: Console, plan: Plan, directory: Path) -> None:
 
 
 def _may_run(study: str, directory: Path) -> bool:
-    """Whether a controller is there, or SLURM does not tell."""
+    """Whether the study has a controller; True if squeue does not answer."""
     try:
         return lease.controller(study, directory) is not None
     except jobs.NoAnswer:
+        # An outage of SLURM must not end the view.
         return True
 
 
 def view(plan: Plan, directory: Path) -> RenderableType:
-    """Who controls the study, its stages, the best results so far, and what it spends."""
+    """Controller, stages, best results so far, waiting and failed jobs, and planned spend of a study."""
     study = plan.study.name
     past = record.read(directory / paths.record(study))
     queued: tuple[Job, ...] = ()
@@ -111,6 +112,7 @@ def view(plan: Plan, directory: Path) -> RenderableType:
         if jobs.has_slurm():
             queued = jobs.of_study(jobs.in_queue(jobs.own_environment()), study, directory)
     except jobs.NoAnswer as error:
+        # Files and failures are known without SLURM, and are shown all the same.
         head = f"{error}: whether a controller and jobs run is not known"
     progressed = stages(plan, directory, queued, past.failed)
     table = Table("stage", title=f"study {study}", title_justify="left")
@@ -130,7 +132,7 @@ def view(plan: Plan, directory: Path) -> RenderableType:
 
 
 def _controller(study: str, directory: Path, over: str) -> str:
-    """Who controls the study now, or how its last run ended."""
+    """One line on the study's controller, or on the end of its last run."""
     found = lease.controller(study, directory)
     if found is not None:
         return found.describe()
@@ -138,18 +140,19 @@ def _controller(study: str, directory: Path, over: str) -> str:
 
 
 def _failures(failed: Sequence[Failure]) -> list[str]:
-    """The blocks of tasks whose last try failed."""
+    """Lines on the tasks whose last try failed."""
     left = len(failed) - _MOST_FAILURES
     more = [f"and {left} more failed tasks"] if left > 0 else []
     return [failure.describe() for failure in failed[:_MOST_FAILURES]] + more
 
 
 def _best(plan: Plan, directory: Path) -> RenderableType:
-    """The detectors with the highest accuracy so far, on the windows that are scored."""
+    """Cells with the highest accuracy so far, on the windows that are scored."""
     scores = finished_scores(plan, directory)
     if not scores:
         return Text("no scores yet")
     pooled = collect(scores).pooled
+    # A column with one value for all cells tells none of them apart.
     keys = [name for name in CELL if pooled[name].nunique() > 1 or name == "detector"]
     means = pooled.groupby(keys)[["accuracy", "f1"]].mean().nlargest(_BEST, "accuracy").reset_index()
     table = Table(*keys, title=f"best of {len(scores)} score files so far, pooled", title_justify="left")

@@ -1,4 +1,4 @@
-"""The controller as a job of its own, so that nobody has to stay logged in (submitit)."""
+"""Submission of the controller as a job of its own (submitit), so that nobody has to stay logged in."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from pulseveil.core.errors import InputError
 
 _TICK_S = 1.0
 _STANDARD = (0, 1, 2)
-# As long as the study takes: each requeue counts as one.
+# Practically no limit: submitit counts each requeue as a timeout.
 _MOST_TIMEOUTS = 1000
-# Somebody waits for the answer.
+# Short, because a user waits for the answer.
 _PATIENCE_S = 60
 # SLURM may send its signal up to a minute early.
 _EARLY_S = 60
@@ -33,9 +33,9 @@ _EARLY_S = 60
 
 @dataclass
 class ControllerJob:
-    """Controls a study within a job; before the job's time limit it drains and is requeued.
+    """Job that controls a study; before its time limit it drains and is requeued.
 
-    submitit calls it, and `checkpoint` when the signal comes; the start after that goes on with the study.
+    submitit calls the object, and `checkpoint` at the signal. The start after a requeue continues the study.
     """
 
     study: str
@@ -45,9 +45,11 @@ class ControllerJob:
     patience: Patience
 
     def __call__(self) -> None:
-        """Control the study to its end; one that was not reached ends the process with its exit code.
+        """Control the study to its end.
 
-        For submitit every return is a success: SLURM would call the job of a failed study COMPLETED.
+        Raises:
+            SystemExit: The study is not finished. submitit takes every return for a success, and SLURM would
+                call the job of a failed study COMPLETED.
         """
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
         self._controller = Controller(self.run(), self.patience)
@@ -55,6 +57,7 @@ class ControllerJob:
         # In a thread, so that `checkpoint`, called by a signal in this one, can wait for its end.
         self._thread = threading.Thread(target=lambda: codes.append(self._controller.control()))
         stop = self._controller.stop
+        # The handler that submitit has set ignores SIGTERM.
         with listening({signal.SIGTERM: stop, signal.SIGINT: stop}):
             self._thread.start()
             while self._thread.is_alive():
@@ -63,7 +66,7 @@ class ControllerJob:
             raise SystemExit(code)
 
     def run(self) -> Run:
-        """What is controlled, in an environment whose commands of SLURM outlast its outages."""
+        """The run to control, in an environment with the stand-ins for SLURM's commands."""
         environment, arguments = jobs.own_environment(), self.arguments
         folder = self.directory / ".snakemake" / "controller" / self.study / "commands"
         if self.cluster:
@@ -74,7 +77,7 @@ class ControllerJob:
         return Run(self.study, arguments, self.directory, self.cluster, environment, waiting)
 
     def checkpoint(self, *_: Any, **__: Any) -> submitit.helpers.DelayedSubmission:
-        """Called by submitit before the time limit: drain, and have this job requeued."""
+        """Drain, and have this job requeued; submitit calls this before the time limit."""
         self._controller.drain()
         self._thread.join()
         return submitit.helpers.DelayedSubmission(
@@ -87,10 +90,10 @@ class ControllerJob:
 
 @dataclass(frozen=True)
 class Allocation:
-    """The controller's job: minutes of its time limit, and other options of sbatch (empty: the default).
+    """Options of sbatch for the controller's job; empty for the default. minutes: time limit.
 
-    partition, account: of the study's jobs, too, where the profile names none. mail_user, mail_type: who is
-    told by mail of which events.
+    partition, account: also for the study's jobs if the profile names none. mail_user: address for mail;
+    mail_type: events for mail.
     """
 
     minutes: int = 24 * 60
@@ -102,9 +105,13 @@ class Allocation:
 
 
 def submit(job: ControllerJob, allocation: Allocation) -> str:
-    """Submit the controller, to SLURM or as a background process of this machine; a line on where it is.
+    """Submit the controller to SLURM, or start it as a background process of this machine.
 
-    Raises InputError where SLURM does not take it.
+    Returns:
+        One line on where the controller is.
+
+    Raises:
+        InputError: SLURM refuses the job, its time limit is too short, or mail is wanted without SLURM.
     """
     folder = job.directory / ".snakemake" / "controller" / job.study
     if not job.cluster:
@@ -117,6 +124,7 @@ def submit(job: ControllerJob, allocation: Allocation) -> str:
         return f"controller: process {started.job_id}; its words are in {started.paths.stderr}"
     patience = job.patience
     delay = patience.grace + patience.cancelled + patience.leaving + _EARLY_S
+    # At least half of each start must be left for the study.
     if delay > 60 * allocation.minutes / 2:
         raise InputError(
             f"--minutes {allocation.minutes}: the controller needs {delay / 60:.0f} of them to end in good "
@@ -137,6 +145,7 @@ def submit(job: ControllerJob, allocation: Allocation) -> str:
         },
     )
     environment = jobs.own_environment(account=allocation.account, partition=allocation.partition)
+    # submitit passes this process's environment on: SLURM_MEM_PER_CPU of salloc would end the controller.
     with _environment(stand_ins.install(folder / "asking", patience_s=_PATIENCE_S, environment=environment)):
         try:
             submitted = executor.submit(job)
@@ -148,7 +157,7 @@ def submit(job: ControllerJob, allocation: Allocation) -> str:
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Within the block this process has these variables only: what it submits gets no others."""
+    """Give this process only these variables within the block; its child processes get no others."""
     before = dict(os.environ)
     os.environ.clear()
     os.environ.update(variables)
@@ -161,7 +170,8 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _detached() -> Iterator[None]:
-    """Within the block, new processes outlive this one's terminal and hold none of its pipes open."""
+    """Let processes started within the block outlive the terminal; they hold none of its pipes open."""
+    # Child processes inherit an ignored signal.
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     kept = [os.dup(number) for number in _STANDARD]
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -178,7 +188,8 @@ def _detached() -> Iterator[None]:
 
 
 def keep_study(configfile: Path, study: str, directory: Path) -> Path:
-    """A copy of a study file that no edit changes: its name tells its content."""
+    """Copy a study file under a name with a hash of its content; returns the copy."""
+    # Each job reads the study file at its start: after an edit, later cells would belong to another study.
     content = configfile.read_bytes()
     folder = directory / ".snakemake" / "controller" / study
     copy = folder / f"study-{hashlib.sha256(content).hexdigest()[:12]}.yaml"
@@ -190,7 +201,7 @@ def keep_study(configfile: Path, study: str, directory: Path) -> Path:
 def snakemake_arguments(
     snakefile: Path, profile: Path, configfile: Path, more: Sequence[str]
 ) -> tuple[str, ...]:
-    """Snakemake's arguments, with paths that hold in any directory."""
+    """Arguments of Snakemake, with absolute paths that hold in any directory."""
     # --configfile takes all words up to the next option: targets among `more` must not follow it.
     files = (("--configfile", configfile), ("--snakefile", snakefile), ("--profile", profile))
     return (*(word for name, path in files for word in (name, str(path.resolve()))), *more)

@@ -1,4 +1,4 @@
-"""One tiny job: what a node sees of the work directory, of Python and of its GPU."""
+"""Trial job that shows whether a node has the work directory, Python and a GPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pulseveil.cluster.inventory import Reply, Setup, ask, options
 
-# Each answer is a file of its own, so that one that fails does not hide the others.
+# One file per answer, so that a command that fails does not hide the other answers.
 _SCRIPT = """cd "$1" || exit 1
 echo "$SLURMD_NODENAME" > node
 "$2" -c 'import pulseveil; print(pulseveil.__version__)' > python 2> python.log
@@ -26,13 +26,13 @@ fi
 _WAITING = ("PENDING", "CONFIGURING", "REQUEUED")
 _ACTIVE = (*_WAITING, "RUNNING", "COMPLETING", "SUSPENDED", "STAGE_OUT")
 _POLL_S = 0.5
-# A job that failed did not write its last file: nothing is to be waited for long.
+# A job that failed has most likely not written its last file: a long wait would be in vain.
 _FAILED_LAG_S = 5.0
 
 
 @dataclass(frozen=True)
 class Waits:
-    """The longest times in seconds: for an answer of a command, for the job's start, and for its end."""
+    """Time limits in seconds: for the answer of a command, the start of the job, and its end."""
 
     answer: float = 20
     start: float = 120
@@ -41,10 +41,10 @@ class Waits:
 
 @dataclass(frozen=True)
 class Trial:
-    """What became of the job; state and reason are SLURM's own words.
+    """Result of the trial job; state and reason are SLURM's own words.
 
-    number: empty where the job was refused, then `refusal` says why. lag_s: from the end of the job until its
-    last file was seen here; None if it never was.
+    number: empty if the job was refused; refusal: why. lag_s: seconds from the end of the job until its last
+    file was seen here; None if the file was never seen.
     """
 
     number: str = ""
@@ -60,19 +60,19 @@ class Trial:
 
     @property
     def waits(self) -> bool:
-        """Whether it had not started when it was given up."""
+        """Whether the job had not started when the wait for it ended."""
         return self.state in _WAITING
 
     @property
     def runs(self) -> bool:
-        """Whether it had not ended when it was given up."""
+        """Whether the job had started and not ended when the wait for it ended."""
         return self.state in _ACTIVE and not self.waits
 
 
 def hold(setup: Setup, environment: Mapping[str, str], waits: Waits, minutes: int) -> Trial:
-    """Run the job in a new folder of the work directory; neither job nor folder is left behind.
+    """Run the trial job in a new folder of the work directory; neither job nor folder is left behind.
 
-    minutes: its time limit.
+    minutes: time limit of the job.
     """
     try:
         folder = Path(tempfile.mkdtemp(prefix=".pulseveil-check-", dir=setup.directory)).resolve()
@@ -91,7 +91,7 @@ def hold(setup: Setup, environment: Mapping[str, str], waits: Waits, minutes: in
         return Trial(number, "", state, reason, lag_s, **_answers(folder))
     finally:
         if not ended:
-            # By its name: sbatch may have submitted it and then not answered.
+            # By name, because sbatch may have submitted the job without an answer.
             ask(environment, "scancel", f"--name={name}", seconds=waits.answer)
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -111,12 +111,13 @@ def _submit(setup: Setup, environment: Mapping[str, str], folder: Path, waits: W
 
 
 def _followed(number: str, environment: Mapping[str, str], waits: Waits) -> tuple[str, str]:
-    """Its last known state and the reason for it; an empty state where squeue has forgotten it."""
+    """Last known state of a job and the reason for it; the state is empty if squeue forgot the job."""
     query = ("--noheader", "--states=all", "--format=%T|%r", "--jobs", number)
     state, reason = "PENDING", "no answer of squeue"
     deadline = time.monotonic() + waits.start
     while True:
         reply = ask(environment, "squeue", *query, seconds=waits.answer)
+        # "Invalid job id" is the answer for a job that squeue has forgotten; other errors may pass.
         if reply.good or "Invalid job id" in reply.errors:
             waited = state in _WAITING
             state, _, reason = reply.output.strip().partition("|")
@@ -128,7 +129,7 @@ def _followed(number: str, environment: Mapping[str, str], waits: Waits) -> tupl
 
 
 def _lag(folder: Path, state: str, longest_s: float) -> float | None:
-    """Seconds until the last file of the ended job is seen; None where it is not."""
+    """Seconds until the last file of the ended job is seen; None if it is not."""
     longest_s = longest_s if state in ("COMPLETED", "") else min(longest_s, _FAILED_LAG_S)
     start = time.monotonic()
     while not (folder / "done").exists():
