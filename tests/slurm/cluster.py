@@ -1,4 +1,4 @@
-"""A real SLURM cluster on this machine, in a directory of its own, to be thrown away after a test."""
+"""A real SLURM cluster on this machine, in a temporary directory, for tests."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
 def missing_binaries(*, accounting: bool = False) -> list[str]:
-    """The programs of SLURM that a cluster needs and this machine lacks."""
+    """Programs that a cluster needs and this machine lacks."""
     needed = BINARIES + (ACCOUNTING_BINARIES if accounting else ())
     return [name for name in needed if shutil.which(name, path=SEARCH_PATH) is None]
 
 
 def free_ports(count: int) -> list[int]:
-    """TCP ports that nobody listens on, below the range that the kernel gives to outgoing connections."""
+    """Free TCP ports, below the range that the kernel gives to outgoing connections."""
     ports: list[int] = []
     for port in random.sample(range(20000, 32000), 2000):
         with socket.socket() as probe:
@@ -42,7 +42,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Return as soon as `condition` holds; TimeoutError names `what` was waited for."""
+    """Return as soon as `condition` holds; raises TimeoutError with the words of `what`."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -56,7 +56,7 @@ def process_ids() -> list[int]:
 
 
 def environment_of(pid: int) -> list[str]:
-    """The variables that a process was started with; none of one that has ended."""
+    """Variables that a process was started with; empty for a process that has ended."""
     try:
         return Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
     except OSError:
@@ -91,7 +91,7 @@ def with_descendants(pids: list[int]) -> list[int]:
 
 
 def kill(pids: list[int], number: int = signal.SIGKILL) -> None:
-    """Send a signal to processes, of which some may have ended."""
+    """Send a signal to processes; some of them may have ended."""
     for pid in pids:
         try:
             os.kill(pid, number)
@@ -101,7 +101,7 @@ def kill(pids: list[int], number: int = signal.SIGKILL) -> None:
 
 @dataclass(frozen=True)
 class Shape:
-    """What the cluster pretends to have; with accounting, root belongs to the account `lab`."""
+    """Configured hardware of the cluster; with accounting, root belongs to the account `lab`."""
 
     nodes: int = 2
     cpus: int = 16
@@ -127,7 +127,7 @@ class Cluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables for programs that use this cluster, and no other one."""
+        """Variables for programs that use this cluster and no other cluster."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
         return inherited | {
             "PATH": SEARCH_PATH,
@@ -135,7 +135,7 @@ class Cluster:
         }
 
     def run(self, *command: str, check: bool = True, seconds: float = 60) -> subprocess.CompletedProcess[str]:
-        """A finished client command of SLURM."""
+        """Run a client command of SLURM to its end."""
         done = subprocess.run(
             command,
             env=self.environment,
@@ -163,7 +163,7 @@ class Cluster:
         self.down()
 
     def up(self) -> None:
-        """Write the configuration and start everything; what did start is stopped when the rest does not."""
+        """Write the configuration and start all daemons; if one does not start, all are stopped."""
         try:
             self._write_files()
             self.start_daemon("munged")
@@ -194,7 +194,7 @@ class Cluster:
     def kill_node(self, name: str) -> None:
         """End a node's daemon and its jobs at once, as a power cut would."""
         log = self._log(name)
-        # A job's slurmstepd overwrites its environment, so that no tag is in it: it is known by its log.
+        # The slurmstepd of a job overwrites its environment and its tag: it is found by its open log.
         steps = [pid for pid in process_ids() if has_open(pid, log) and pid != os.getpid()]
         # Stopped first, so that no process starts another one while the list is walked.
         kill(steps, signal.SIGSTOP)
@@ -204,27 +204,27 @@ class Cluster:
         wait_until(lambda: not any(has_open(pid, log) for pid in doomed), 10, f"end of {name}")
 
     def start_node(self, name: str, *, without: Path | None = None) -> None:
-        """Start a node's daemon and wait until the controller sees it; without: a folder it finds empty."""
+        """Start a node's daemon and wait until slurmctld sees it; without: a folder that is empty there."""
         self._launch_node(name, without)
         self._wait_for_node(name)
 
     def kill_daemon(self, name: str) -> None:
         """End munged, mariadbd, slurmdbd or slurmctld at once, as a crash would.
 
-        slurmctld then forgets what it was told in the last 5 s: new jobs are lost, and their ids given again.
+        slurmctld then loses the changes of the last 5 s: new jobs are lost, and their ids are given again.
         """
         self._stop(name, signal.SIGKILL)
 
     def stop_daemon(self, name: str) -> None:
-        """End a daemon in order, as for maintenance: it saves what it knows."""
+        """End a daemon in order, as for maintenance: it saves its state."""
         self._stop(name, signal.SIGTERM)
 
     def pause(self, name: str) -> None:
-        """Let a daemon take connections without answering, as one under load does."""
+        """Stop a daemon, which then takes connections without an answer, as under load."""
         kill(self._tagged(name), signal.SIGSTOP)
 
     def resume(self, name: str) -> None:
-        """Let a paused daemon go on with what it was sent meanwhile."""
+        """Continue a paused daemon with the messages that it was sent meanwhile."""
         kill(self._tagged(name), signal.SIGCONT)
 
     def start_daemon(self, name: str) -> None:
@@ -291,7 +291,7 @@ class Cluster:
             "log-file": self._log("munged"),
             "seed-file": self.directory / "munged.seed",
         }
-        # force: munged would refuse folders that are not open to everybody.
+        # force: munged would refuse folders that other users cannot open.
         self._launch("munged", "munged", "--foreground", "--force", *_options(options))
         socket_option = f"--socket={self.directory / 'munge.sock'}"
         self._wait_for("munged", "munge", socket_option, "--no-input", "--output=/dev/null")
@@ -334,7 +334,7 @@ class Cluster:
         add = ("sacctmgr", "--immediate", "add")
         self.run(*add, "cluster", "test")
         self.run(*add, "account", "lab", "cluster=test")
-        # root is there from the start, in the account root.
+        # The user root exists from the start, in the account root.
         self.run(*add, "user", "root", "account=lab")
         self.run("sacctmgr", "--immediate", "modify", "user", "root", "set", "defaultaccount=lab")
 

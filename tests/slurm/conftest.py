@@ -1,4 +1,4 @@
-"""A SLURM cluster for all tests of this folder, one with accounting, and Snakemake on either."""
+"""Fixtures: a SLURM cluster without accounting, another one with it, and Snakemake on either."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ def running(shape: Shape) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """A cluster that keeps no accounts."""
+    """A cluster without accounting."""
     require()
     with running(Shape()) as made:
         yield made
@@ -51,7 +51,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def accounting_cluster() -> Iterator[Cluster]:
-    """A cluster whose jobs are in sacct; root is in the account `lab`."""
+    """A cluster with accounting; root is in the account `lab`."""
     require(accounting=True)
     with running(Shape(nodes=1, cpus=4, accounting=True)) as made:
         yield made
@@ -67,16 +67,16 @@ class OnCluster:
 
     @property
     def login(self) -> dict[str, str]:
-        """What a user has on a login node: SLURM's own commands."""
+        """Environment of a user on a login node, with SLURM's own commands."""
         return self.cluster.environment | {"PYTHONPATH": str(ROOT / "workflow")}
 
     @property
     def environment(self) -> dict[str, str]:
-        """The same with the stand-ins."""
+        """Environment with the stand-ins."""
         return stand_ins.install(self.directory / "commands", environment=self.login)
 
     def start(self, *command: str) -> subprocess.Popen[str]:
-        """A command, running."""
+        """Start a command."""
         process = subprocess.Popen(
             command,
             env=self.environment,
@@ -98,11 +98,11 @@ class OnCluster:
                 process.communicate()
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """A command, finished within a minute."""
+        """Run a command, which must end within a minute."""
         return finished(self.start(*command), seconds=60)
 
     def snakemake(self, snakefile: Path, *arguments: str) -> subprocess.Popen[str]:
-        """Snakemake with the profile for SLURM, looking at its jobs sooner than the profile says, running."""
+        """Start Snakemake with the profile for SLURM, and with earlier status checks."""
         profile = ("--profile", str(ROOT / "profiles" / "slurm"))
         default = ("--workflow-profile", str(ROOT / "profiles" / "default"))
         sooner = ("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5")
@@ -110,14 +110,14 @@ class OnCluster:
         return self.start(sys.executable, "-m", "snakemake", *where, *profile, *default, *sooner, *arguments)
 
     def study(self, values: dict[str, object], *targets: str) -> subprocess.Popen[str]:
-        """A study of PulseVeil, running: all of it, or the files named."""
+        """Start a study of PulseVeil: all of it, or the named files."""
         path = self.directory / "study.yaml"
         path.write_text(yaml.safe_dump(values))
         return self.snakemake(ROOT / "Snakefile", *targets, "--configfile", str(path))
 
 
 def finished(process: subprocess.Popen[str], *, seconds: float) -> subprocess.CompletedProcess[str]:
-    """The end of a process; one that takes too long is interrupted, so that it cancels its jobs."""
+    """Wait for the end of a process; after `seconds` it is interrupted, so that it cancels its jobs."""
     try:
         output, errors = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""Somebody on a login node who runs a study by scripts/submit.py."""
+"""A user on a login node who runs a study by scripts/submit.py."""
 
 import re
 import subprocess
@@ -12,7 +12,7 @@ from tests.slurm.cluster import wait_until
 from tests.slurm.conftest import ROOT, OnCluster
 from tests.workflow.conftest import LIGHT
 
-# One small job, looked at soon.
+# One small job, with an early status check.
 WINDOWS = paths.WINDOWS.format(study="light", cohort="simulated", windows="detector")
 SOON = ("--retries", "1", "--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5")
 MINUTES = ("--minutes", "60", "--grace", "10")
@@ -20,13 +20,13 @@ MINUTES = ("--minutes", "60", "--grace", "10")
 
 @dataclass(frozen=True)
 class User:
-    """Somebody on a login node, in a directory with a study file."""
+    """A user on a login node, in a directory with a study file."""
 
     place: OnCluster
     variables: dict[str, str] = field(default_factory=dict)
 
     def submit(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """scripts/submit.py, as it is called from a shell."""
+        """Run scripts/submit.py as from a shell."""
         command = [sys.executable, str(ROOT / "scripts" / "submit.py"), "--configfile", "study.yaml"]
         return subprocess.run(
             [*command, *arguments],
@@ -39,7 +39,7 @@ class User:
         )
 
     def submitted(self, *arguments: str) -> str:
-        """The job id of a controller that was accepted."""
+        """Submit a controller; returns its job id."""
         done = self.submit(*MINUTES, *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         found = re.match(r"controller: job (\d+); its words are in ", done.stdout)
@@ -47,7 +47,7 @@ class User:
         return found[1]
 
     def end(self, job: str, seconds: float = 120) -> dict[str, str]:
-        """What SLURM says of a job that has ended."""
+        """Wait for the end of a job; returns SLURM's fields of it."""
         wait_until(
             lambda: job not in self.place.cluster.squeue("--format=%A"), seconds, "the end of the controller"
         )
@@ -55,7 +55,7 @@ class User:
         return dict(re.findall(r"(\w+)=(\S*)", text))
 
     def words(self, job: str) -> str:
-        """What the controller said."""
+        """Output of the controller."""
         folder = self.place.directory / ".snakemake" / "controller" / "light"
         return "".join(path.read_text() for path in folder.glob(f"{job}_*_log.err"))
 

@@ -1,4 +1,4 @@
-"""A study of jobs that sleep, under a controller: each job writes down when it starts and ends."""
+"""A study of sleeping jobs under a controller; each job logs its start and its end."""
 
 import json
 import subprocess
@@ -55,7 +55,7 @@ def arguments(study: str, jobs: int = 2, steps: int = STEPS) -> list[str]:
 def start(
     place: OnCluster, study: str = "one", snakefile: str = SNAKEFILE, jobs: int = 2, **patience: float
 ) -> subprocess.Popen[str]:
-    """A controller, running; what it says goes to a file."""
+    """Start a controller, with its output in a file."""
     (place.directory / "Snakefile").write_text(snakefile)
     job = json.dumps([study, PATIENCE | patience, arguments(study, jobs)])
     with open(place.directory / f"{study}.controller.log", "a") as log:
@@ -74,12 +74,12 @@ def start(
 
 
 def said(place: OnCluster, study: str = "one") -> str:
-    """What the controller has said so far."""
+    """Output of the controller so far."""
     return (place.directory / f"{study}.controller.log").read_text()
 
 
 def steps(place: OnCluster, study: str = "one") -> dict[str, list[tuple[str, float]]]:
-    """The starts and ends of each step, in order of time."""
+    """Starts and ends per step, in order of time."""
     found = defaultdict(list)
     for path in sorted(place.directory.glob(f"{study}.step*.log")):
         for line in path.read_text().splitlines():
@@ -89,12 +89,12 @@ def steps(place: OnCluster, study: str = "one") -> dict[str, list[tuple[str, flo
 
 
 def names(place: OnCluster) -> list[str]:
-    """The names of all jobs in the queue."""
+    """Names of all jobs in the queue."""
     return place.cluster.squeue("--noheader", "--format", "%j")
 
 
 def finish(place: OnCluster, process: subprocess.Popen[str], seconds: float, study: str = "one") -> None:
-    """Wait for the controller's end: good, with the result of all steps."""
+    """Wait for the controller's end; require exit code 0 and the results of all steps."""
     try:
         code = process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -107,5 +107,5 @@ def finish(place: OnCluster, process: subprocess.Popen[str], seconds: float, stu
 
 
 def once(place: OnCluster, study: str = "one") -> bool:
-    """Whether each step was started and ended once."""
+    """Whether each step started and ended exactly once."""
     return all([what for what, _ in events] == ["start", "end"] for events in steps(place, study).values())

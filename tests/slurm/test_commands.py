@@ -24,7 +24,7 @@ rule made:
 
 
 def run_without(on_cluster: OnCluster, daemon: str, *command: str) -> CompletedProcess[str]:
-    """A command that is given while a daemon is down, which comes back after 3 s."""
+    """Run a command while a daemon is down for 3 s."""
     on_cluster.cluster.stop_daemon(daemon)
     process = on_cluster.start(*command)
     time.sleep(3)
@@ -33,7 +33,7 @@ def run_without(on_cluster: OnCluster, daemon: str, *command: str) -> CompletedP
 
 
 def submitted(on_cluster: OnCluster, state: str = "RUNNING") -> list[str]:
-    """The ids of the jobs in this state that were submitted from this directory."""
+    """Ids of the jobs in this state that were submitted from this directory."""
     lines = on_cluster.cluster.squeue("--states", state, "--format=%A|%Z")
     return [line.partition("|")[0] for line in lines if line.endswith(f"|{on_cluster.directory}")]
 
@@ -73,7 +73,7 @@ def test_an_answer_that_was_lost_makes_no_second_job(on_cluster: OnCluster) -> N
     submission = on_cluster.start(
         "sbatch", "--parsable", "--mem=100", "--output=/dev/null", *name, "--wrap", "sleep 1"
     )
-    # The call waits for 10 s (MessageTimeout); the controller accepts its job when it wakes up.
+    # The call waits for 10 s (MessageTimeout). slurmctld accepts the job when it continues.
     time.sleep(11)
     cluster.resume("slurmctld")
     done = finished(submission, seconds=60)
@@ -97,7 +97,7 @@ def test_a_run_outlasts_outages_and_a_cancelled_job(on_cluster: OnCluster) -> No
     cluster.start_daemon("slurmctld")
     wait_until((here / "starts").exists, 60, "start of the first job")
 
-    # What the controller knows is on disk by then.
+    # slurmctld writes its state every 5 s: the job must survive the kill.
     time.sleep(6)
     cluster.kill_daemon("slurmctld")
     time.sleep(10)
@@ -129,14 +129,14 @@ def test_sacct_tells_of_a_cancelled_job(on_accounting_cluster: OnCluster) -> Non
 
 
 def states(on_cluster: OnCluster, run: str) -> list[str]:
-    """What Snakemake is told about a run when it asks sacct."""
+    """States of a run's jobs as sacct gives them to Snakemake."""
     query = ("sacct", "-X", "--parsable2", "--clusters", "all", "--noheader", "--format=JobIdRaw,State")
     lines = on_cluster.run(*query, "--name", run).stdout.splitlines()
     return [line.partition("|")[2] for line in lines]
 
 
 def submit(on_cluster: OnCluster, run: str, partition: str) -> str:
-    """A long job that takes the whole node, running."""
+    """Submit a long job for the whole node, and wait until it runs."""
     whole = ("--cpus-per-task=4", "--mem=100", "--requeue", "--output=/dev/null", "--wrap", "sleep 100")
     job = on_cluster.run("sbatch", "--parsable", "--job-name", run, "--partition", partition, *whole)
     number = job.stdout.strip()

@@ -1,4 +1,4 @@
-"""The controller on a real cluster: killed, told to end, side by side, and requeued in mid-study."""
+"""The controller on a real cluster: killed, stopped, beside another one, and requeued in mid-study."""
 
 import re
 import signal
@@ -37,7 +37,7 @@ def test_after_kill_9_nothing_is_left_and_finished_work_is_not_redone(on_cluster
     finish(on_cluster, start(on_cluster), 180)
     kinds = [[what for what, _ in events] for events in steps(on_cluster).values()]
     again = [events for events in kinds if events.count("start") > 1]
-    # A job can be killed between its last word and Snakemake's note of it: such a one is done once more.
+    # A job that ended is done again if the kill came before Snakemake had seen its end.
     assert len(again) <= len(in_queue), kinds
     once_at_a_time = (["start", "end"], ["start", "start", "end"], ["start", "end", "start", "end"])
     assert all(events in once_at_a_time for events in kinds), kinds
@@ -51,7 +51,7 @@ def test_a_signal_ends_the_controller_and_its_jobs(on_cluster: OnCluster, number
     assert process.wait(timeout=60) == 130, said(on_cluster)
     assert not names(on_cluster)
     assert re.search(r"cancelled \d+ running jobs? after [\d.]+ minutes of work", said(on_cluster))
-    # Nobody goes on behind our back.
+    # Nothing may submit jobs later.
     time.sleep(6)
     assert not names(on_cluster)
     assert lease.holder("one", on_cluster.directory) is None
@@ -101,7 +101,7 @@ def test_a_snakemake_that_waits_for_nothing_is_started_again(on_cluster: OnClust
 
 
 def enter(place: OnCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a user of the cluster has: its commands, the directory, and a study in it."""
+    """Give this process the environment and the directory of a user of the cluster, and a study."""
     for name, value in place.login.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(place.directory)
@@ -119,7 +119,7 @@ def test_a_submitted_controller_is_requeued_at_its_time_limit_and_goes_on(
     found = lease.controller("one", on_cluster.directory)
     assert found is not None
     wait_until(lambda: bool(steps(on_cluster)), 120, "a running step")
-    # Its limit is near: SLURM warns it now, 85 s before.
+    # The limit is near: the signal comes 85 s before it.
     on_cluster.cluster.run("scontrol", "update", f"JobId={found.job}", "EndTime=now+100")
     wait_until(lambda: not names(on_cluster), 500, "the end of the controller")
     (words,) = (on_cluster.directory / ".snakemake" / "controller" / "one").glob("*_log.err")

@@ -1,4 +1,4 @@
-"""The doctor on real clusters: one that is fine, and one fault after the other."""
+"""The doctor on real clusters: a healthy one, and one fault per test."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -35,14 +35,14 @@ def states(found: Mapping[str, Finding]) -> set[str]:
 
 @contextmanager
 def drained(cluster: Cluster, node: str) -> Iterator[None]:
-    """A node that takes no jobs within the block."""
+    """Drain a node within the block."""
     update = ("scontrol", "update", f"nodename={node}")
     cluster.run(*update, "state=drain", "reason=test")
     try:
         yield
     finally:
         cluster.run(*update, "state=resume")
-        # Until it has answered the controller, it counts as not responding: "idle*".
+        # Until the node has answered slurmctld, it counts as not responding: "idle*".
         idle = ("sinfo", "--noheader", "--partition=cpu", f"--nodes={node}", "--format=%T")
         wait_until(lambda: cluster.run(*idle).stdout.strip() == "idle", 30, f"return of {node}")
 

@@ -1,6 +1,6 @@
-"""What clusters do to the jobs of a study: each fault on a real cluster, through profiles/slurm.
+"""Faults of a cluster that hit the jobs of a study, on a real cluster, through profiles/slurm.
 
-Each test prints how long the study took from the end of the fault to its own end (pytest -rP).
+Each test prints the seconds from the end of the fault to the end of the study (pytest -rP).
 """
 
 import re
@@ -69,7 +69,7 @@ def test_a_training_at_its_time_limit_goes_on_to_the_same_model(
 
     run = on_cluster.study(STUDY, model)
     wait_until(lambda: "cgan: step" in logs(on_cluster, "logs"), 300, "a training")
-    # SLURM looks at limits every 30 s: the training stands still until SLURM wakes it up and tells it to end.
+    # SLURM checks limits every 30 s: the training is stopped until SLURM continues it and sends SIGTERM.
     training = processes(on_cluster, "train_generator.py")
     assert training
     kill(training, signal.SIGSTOP)
@@ -89,7 +89,7 @@ def test_a_training_at_its_time_limit_goes_on_to_the_same_model(
 
 
 def processes(place: OnCluster, script: str) -> list[int]:
-    """The processes of Python that run a script in this directory."""
+    """Python processes that run a script in this directory."""
     found = []
     for pid in process_ids():
         try:
@@ -108,13 +108,13 @@ def states(place: OnCluster, job: str) -> list[str]:
 
 
 def run_id(place: OnCluster) -> str:
-    """The name of the jobs of this directory's last run."""
+    """Name of the jobs of the last run in this directory."""
     lines = place.cluster.squeue("--states=all", "--format=%j|%Z")
     return [line.partition("|")[0] for line in lines if line.endswith(f"|{place.directory}")][-1]
 
 
 def logs(place: OnCluster, folder: str) -> str:
-    """All logs under a folder."""
+    """Text of all logs under a folder."""
     return "".join(path.read_text() for path in (place.directory / folder).rglob("*.log"))
 
 
@@ -142,7 +142,7 @@ def test_preempted_jobs_run_again(on_cluster: OnCluster) -> None:
     wait_until(lambda: all((here / f"{kind}.starts").exists() for kind in kinds), 90, "both jobs")
     (here / "again").touch()
     stronger = ("--partition=cpu", "--exclusive", "--nodes=2", "--output=/dev/null")
-    # Preempted jobs of both kinds leave; the one that is requeued waits until the stronger one has ended.
+    # Jobs of both partitions are preempted. The requeued job waits until the stronger job has ended.
     cluster.run("sbatch", *stronger, "--wrap", "sleep 5")
     since = time.monotonic()
     done = finished(run, seconds=200)
@@ -152,7 +152,7 @@ def test_preempted_jobs_run_again(on_cluster: OnCluster) -> None:
         assert len((here / f"{kind}.starts").read_text().splitlines()) == 2
     lines = cluster.squeue("--states=all", "--format=%P|%T|%Z")
     found = sorted(line.rpartition("|")[0] for line in lines if line.endswith(f"|{here}"))
-    # Requeued: the same job. Cancelled: another one, submitted by Snakemake.
+    # A requeued job is the same job; after a cancelled job Snakemake submits another one.
     assert found == ["scavenge_cancel|COMPLETED", "scavenge_cancel|PREEMPTED", "scavenge|COMPLETED"]
     print(f"preemption: finished {time.monotonic() - since:.0f} s after it")
 
@@ -160,7 +160,7 @@ def test_preempted_jobs_run_again(on_cluster: OnCluster) -> None:
 def test_a_study_outlasts_a_minute_without_squeue(on_cluster: OnCluster) -> None:
     process = start(on_cluster)
     wait_until(lambda: bool(steps(on_cluster)), 60, "a running step")
-    # In order: killed, it would forget that a step has just ended, and start it again.
+    # Stopped in order: a killed slurmctld would forget that a step has just ended, and start it again.
     on_cluster.cluster.stop_daemon("slurmctld")
     time.sleep(60)
     on_cluster.cluster.start_daemon("slurmctld")
@@ -208,7 +208,7 @@ def test_a_partition_that_is_drained_for_a_while_costs_no_try(on_cluster: OnClus
 
 
 def test_jobs_that_would_wait_for_ever_are_told_with_the_cure(on_cluster: OnCluster) -> None:
-    # Longer than the partition allows: SLURM takes such jobs and never starts them.
+    # Longer than the partition allows: SLURM accepts such jobs and never starts them.
     too_long = SNAKEFILE.replace("runtime=5", 'runtime=5, slurm_partition="short"')
     process = start(on_cluster, snakefile=too_long, look=1)
     told = r"will not start by itself: \d+, \d+ \(PartitionTimeLimit\); it asks for more time than"
@@ -223,7 +223,7 @@ def test_jobs_that_would_wait_for_ever_are_told_with_the_cure(on_cluster: OnClus
 def test_a_node_without_python_costs_no_try_and_is_left_out(on_cluster: OnCluster) -> None:
     cluster = on_cluster.cluster
     cluster.kill_node("n1")
-    # SLURM fills the first node first: all jobs go to the broken one as long as it is there.
+    # SLURM fills the first node first: all jobs go to the broken node unless it is excluded.
     cluster.start_node("n1", without=Path(sys.prefix))
     try:
         finish(on_cluster, start(on_cluster, snakefile=SNAKEFILE + TOLD, jobs=STEPS), 240)

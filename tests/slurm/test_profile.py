@@ -19,7 +19,7 @@ TIMED = {"journal.jsonl", "hours.csv", "ro-crate-metadata.json"}
 
 
 def results(directory: Path) -> dict[str, bytes]:
-    """All results but those that say when and where they were made, or how long that took."""
+    """All results except files with the time, the machine or the duration of a run."""
     files = [path for path in (directory / "results").rglob("*") if path.is_file()]
     return {
         str(path.relative_to(directory)): path.read_bytes()
@@ -50,7 +50,7 @@ def test_the_demo_gives_the_same_bytes_as_on_one_machine(on_cluster: OnCluster, 
 
 
 def check_same(local: Path, cluster: Path, study: str) -> None:
-    """The results of both directories are the same bytes, and they are many."""
+    """Require the same bytes of results in both directories, and that there are many results."""
     expected, found = results(local), results(cluster)
     assert {f"results/{study}/tables/main.csv", f"results/{study}/report.html"} <= expected.keys()
     assert sum(name.endswith(".h5") for name in expected) > 5
@@ -119,13 +119,13 @@ def test_a_job_of_a_dead_node_runs_again_on_another_one(on_cluster: OnCluster) -
         cluster.start_node(node)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (here / "made.txt").read_text() == "done\n"
-    # No third one: Snakemake waited for the second instead of submitting a job of its own.
+    # No third start: Snakemake waited for the requeued job and submitted no job of its own.
     assert (here / "starts").read_text().split() == ["start", "start"]
 
 
 def test_the_profile_holds_what_a_cluster_needs() -> None:
     keys = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())
     assert keys["executor"] == "slurm"
-    # Neither would leave the choice to the cluster, and a restarted job beside its second copy.
+    # Without either key the cluster decides, and a requeued job can run beside its second copy.
     assert ("slurm-requeue" in keys) != ("slurm-no-requeue" in keys)
     assert keys["retries"] >= 1

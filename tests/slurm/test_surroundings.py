@@ -1,4 +1,4 @@
-"""What other jobs, a cluster's wrappers and a user's shell bring: none of it ends or bends a study."""
+"""Other jobs, wrappers of a cluster and variables of a shell do not disturb a study."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What a user is told of a study on a cluster: by the controller, by --status, and by SLURM of its job."""
+"""Reports on a study on a cluster: of the controller, of --status, and of SLURM on the controller's job."""
 
 import re
 
@@ -15,7 +15,7 @@ FEATURES = paths.REAL_FEATURES.format(study="light", cohort="simulated")
 
 
 def break_windows(place: OnCluster) -> None:
-    """Windows that are there, and that no job can read."""
+    """Write a file of windows that no job can read."""
     Runner(place.directory).snakemake(WINDOWS, study=LIGHT)
     (place.directory / WINDOWS).write_text("broken")
 

@@ -1,4 +1,4 @@
-"""Answers of SLURM's commands as text; the lines are those of SLURM 22.05.8."""
+"""The stand-ins with answers of SLURM 22.05.8 as text."""
 
 import os
 import subprocess
@@ -81,7 +81,7 @@ def test_a_mistake_is_not_tried_again(errors: str) -> None:
 
 @pytest.mark.parametrize("errors", UNREACHABLE)
 def test_the_reason_is_not_taken_for_a_failed_submission(errors: str) -> None:
-    # Snakemake fails the run when these words are in the messages of a sbatch that succeeded.
+    # Snakemake takes a sbatch that succeeded for failed if these words are in its messages.
     delay = stand_ins.delay(errors)
     assert delay is not None
     assert "submission failed" not in delay.reason
@@ -157,7 +157,7 @@ def test_stand_ins_are_written_for_the_commands_at_hand(tmp_path: Path) -> None:
     again = stand_ins.install(tmp_path / "stand-ins", patience_s=0, environment=first)
     assert again == first
     assert first["PATH"] == f"{tmp_path / 'stand-ins'}:{before['PATH']}"
-    # Those of a SLURM under /bin may be there too.
+    # A SLURM under /bin may add more stand-ins.
     assert (tmp_path / "stand-ins" / "squeue").exists()
     done = subprocess.run(["squeue", "-o", "%i %T"], env=first, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (3, "squeue -o %i %T\n", "noise\n")

@@ -1,4 +1,4 @@
-"""The doctor's reading of answers copied from clusters, and commands that fail or hang."""
+"""The doctor with answers copied from clusters, and with commands that fail or hang."""
 
 import io
 import math
@@ -56,7 +56,7 @@ def planned(**changes: object) -> Setup:
 
 
 def commands(folder: Path, **scripts: str) -> Mapping[str, str]:
-    """An environment with stand-ins for commands, each a shell script."""
+    """An environment with shell scripts in place of SLURM's commands."""
     folder.mkdir(exist_ok=True)
     for name, script in scripts.items():
         (folder / name).write_text(f"#!/bin/sh\n{script}\n")
@@ -70,7 +70,7 @@ def findings(setup: Setup, environment: Mapping[str, str], seconds: float = 1) -
 
 
 def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
-    # The shell's child holds the output open; a kill of the shell alone would be waited for.
+    # The shell's child holds the output open: after a kill of the shell alone the read would block.
     environment = commands(tmp_path, sinfo="sleep 30 &\nwait")
     started = time.monotonic()
     reply = ask(environment, "sinfo", seconds=0.3)

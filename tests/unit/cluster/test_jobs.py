@@ -1,4 +1,4 @@
-"""Which jobs in the queue are a study's, and who holds its lease."""
+"""The search for a study's jobs in the queue, and the lease of its controller."""
 
 import json
 import multiprocessing
@@ -193,7 +193,7 @@ RACES = 200
 
 
 def race(directory, gate, answers):
-    """Take the lease when another process does, again and again; keep it until both have tried."""
+    """Take the lease at the same moment as another process, `RACES` times; keep it until both have tried."""
     for _ in range(RACES):
         gate.wait()
         try:

@@ -1,4 +1,4 @@
-"""How far a study is, from its files, its jobs and its record."""
+"""Progress of a study, from its files, its jobs and its record."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The record of a study's tasks, and which line of a log tells why one failed."""
+"""The record of a study's tasks, and the search for the cause of a failure in logs."""
 
 import logging
 import os
@@ -112,7 +112,7 @@ def test_slurm_is_asked_for_the_end_of_a_job(tmp_path, monkeypatch):
 
 
 def heard(**values):
-    """An event of Snakemake, as its loggers hand it on."""
+    """An event of Snakemake, as its logger passes it to handlers."""
     return logging.makeLogRecord({"msg": "", **values})
 
 
