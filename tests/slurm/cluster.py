@@ -196,7 +196,7 @@ class Cluster:
         log = self._log(name)
         # The slurmstepd of a job overwrites its environment and its tag: it is found by its open log.
         steps = [pid for pid in process_ids() if has_open(pid, log) and pid != os.getpid()]
-        # Stopped first, so that no process starts another one while the list is walked.
+        # SIGSTOP first, so that no process starts another one before the list of its children is complete.
         kill(steps, signal.SIGSTOP)
         doomed = with_descendants([*steps, *self._tagged(name)])
         kill(doomed)

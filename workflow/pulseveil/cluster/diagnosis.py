@@ -197,6 +197,7 @@ def node(setup: Setup, trial: Trial) -> Verdict:
     if trial.runs:
         mend = f"Run `{sys.executable} -c 'import pulseveil'` on a node, and see whether it hangs."
         return Verdict("unknown", f"job {trial.number} did not end: {trial.state}", mend)
+    # The job writes the name of its node first: without that file it did not reach the folder.
     if trial.lag_s is None and not trial.node:
         found = (
             f"job {trial.number} ended ({trial.state or 'forgotten'}) and left no file in {setup.directory}"

@@ -62,6 +62,7 @@ class Visit:
     @cached_property
     def trial(self) -> Trial:
         """Result of a trial job."""
+        # A limit that could not be read counts as none: the trial job asks for a few minutes anyway.
         limits = [
             partition.minutes or math.inf for partition in diagnosis.chosen(self.setup, self.partitions)
         ]

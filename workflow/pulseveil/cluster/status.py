@@ -22,6 +22,7 @@ from pulseveil.study.plan import Plan
 from pulseveil.study.tasks import files, tasks
 from pulseveil.summary.results import CELL, collect
 
+# All other states of jobs in the queue count as running, COMPLETING included.
 _WAITING = ("PENDING", "CONFIGURING", "SUSPENDED", "REQUEUED")
 # The record holds all failures.
 _MOST_FAILURES = 10
@@ -152,7 +153,7 @@ def _best(plan: Plan, directory: Path) -> RenderableType:
     if not scores:
         return Text("no scores yet")
     pooled = collect(scores).pooled
-    # A column with one value for all cells tells none of them apart.
+    # A column with one value for all cells does not distinguish them.
     keys = [name for name in CELL if pooled[name].nunique() > 1 or name == "detector"]
     means = pooled.groupby(keys)[["accuracy", "f1"]].mean().nlargest(_BEST, "accuracy").reset_index()
     table = Table(*keys, title=f"best of {len(scores)} score files so far, pooled", title_justify="left")

@@ -121,6 +121,7 @@ def _followed(number: str, environment: Mapping[str, str], waits: Waits) -> tupl
         if reply.good or "Invalid job id" in reply.errors:
             waited = state in _WAITING
             state, _, reason = reply.output.strip().partition("|")
+            # The time limit for the end counts from the start of the job.
             if waited and state not in _WAITING:
                 deadline = time.monotonic() + waits.end
         if state not in _ACTIVE or time.monotonic() > deadline:
