@@ -158,7 +158,7 @@ class Controller:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            # Ctrl-C must reach this process only, which cancels the jobs and then ends Snakemake.
+            # Ctrl-C must reach this process only, which then ends Snakemake and cancels its jobs.
             start_new_session=True,
         )
 
