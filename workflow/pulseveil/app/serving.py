@@ -58,8 +58,9 @@ class Options:
 def options(arguments: Sequence[str] | None = None) -> Options:
     """Read the command line of the front end.
 
-    >>> options(["--address", "10.0.0.5"]).hosts
-    ('localhost', '127.0.0.1', '[::1]', '10.0.0.5')
+    Examples:
+        >>> options(["--address", "10.0.0.5"]).hosts
+        ('localhost', '127.0.0.1', '[::1]', '10.0.0.5')
     """
     parser = argparse.ArgumentParser(prog="python -m pulseveil.app", description="Serve the front end.")
     parser.add_argument("--folder", type=Path, default=Path(), help="folder that holds results/ (default: .)")

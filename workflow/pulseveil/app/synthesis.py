@@ -66,8 +66,9 @@ class Request:
     def windows_per_condition(self) -> tuple[int, ...]:
         """Number of windows per class code: whole numbers nearest to the shares, by largest remainders.
 
-        >>> Request(subjects=1, windows=10, shares=(0.53, 0.3, 0.17), seed=0).windows_per_condition()
-        (5, 3, 2)
+        Examples:
+            >>> Request(subjects=1, windows=10, shares=(0.53, 0.3, 0.17), seed=0).windows_per_condition()
+            (5, 3, 2)
         """
         exact = np.array(self.shares) * self.windows
         counts = np.floor(exact).astype(int)
@@ -89,8 +90,9 @@ class Generated:
 def usual_request(classes: int) -> Request:
     """Default request, that of the published front end: one subject, 36 windows, 30 % stress.
 
-    >>> usual_request(2)
-    Request(subjects=1, windows=36, shares=(0.7, 0.3), seed=0)
+    Examples:
+        >>> usual_request(2)
+        Request(subjects=1, windows=36, shares=(0.7, 0.3), seed=0)
     """
     # Whole percent, as the page shows them; rounding must not let the sum miss 100.
     percent = np.round(100 * class_shares(classes, STRESS_SHARE)).astype(int)

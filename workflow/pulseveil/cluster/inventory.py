@@ -99,10 +99,11 @@ def minutes(text: str) -> float | None:
     Returns:
         Infinity for no limit; None for text that is not a time limit.
 
-    >>> minutes("1-02:00:30")
-    1560.5
-    >>> minutes("UNLIMITED")
-    inf
+    Examples:
+        >>> minutes("1-02:00:30")
+        1560.5
+        >>> minutes("UNLIMITED")
+        inf
     """
     if text.upper() in ("UNLIMITED", "INFINITE"):
         return math.inf
@@ -137,8 +138,9 @@ def settings(text: str) -> dict[str, str]:
 def number(text: str) -> int | None:
     """Whole number at the beginning of a text; None without one.
 
-    >>> number("300 sec")
-    300
+    Examples:
+        >>> number("300 sec")
+        300
     """
     match = re.match(r"\s*(\d+)", text)
     return int(match[1]) if match else None

@@ -88,8 +88,9 @@ _CURES = {
 def prefix(study: str) -> str:
     """Beginning of the names of a study's jobs, to which the executor appends the id of its run.
 
-    >>> prefix("paper")
-    'pulseveil-paper'
+    Examples:
+        >>> prefix("paper")
+        'pulseveil-paper'
     """
     name = f"pulseveil-{study}"
     if len(name) <= _LONGEST_PREFIX:
@@ -125,9 +126,10 @@ def own_environment(*, account: str = "", partition: str = "") -> dict[str, str]
 def parse_queue(text: str) -> tuple[Job, ...]:
     """Jobs that this library has named, from squeue's lines in the format of `in_queue`.
 
-    >>> row = "7|RUNNING|2:05|gres:gpu:1|None|pulseveil-paper_x|/work|rule_summarize"
-    >>> [(job.number, job.used_s, job.gpus) for job in parse_queue(row)]
-    [('7', 125.0, 1)]
+    Examples:
+        >>> row = "7|RUNNING|2:05|gres:gpu:1|None|pulseveil-paper_x|/work|rule_summarize"
+        >>> [(job.number, job.used_s, job.gpus) for job in parse_queue(row)]
+        [('7', 125.0, 1)]
     """
     rows = (found.groups() for line in text.split("\n") if (found := _ROW.fullmatch(line)))
     return tuple(

@@ -65,8 +65,9 @@ _MISSING = re.compile(r"Job (\d+) completed successfully, but")
 def stage_of(rule: str) -> str:
     """Stage of a rule; empty for a rule of no stage.
 
-    >>> stage_of("train_generator_seeds_0")
-    'generators'
+    Examples:
+        >>> stage_of("train_generator_seeds_0")
+        'generators'
     """
     return next((stage for start, stage in STAGES.items() if rule.startswith(start)), "")
 
@@ -314,8 +315,9 @@ def _change_attempt(dag: Any, number: int, by: int) -> None:
 def describe_end(counts: Mapping[str, int]) -> str:
     """One line with the number of tasks of a run per outcome.
 
-    >>> describe_end({"done": 1, "failed": 2, "stopped": 0})
-    '1 task done, 2 failed'
+    Examples:
+        >>> describe_end({"done": 1, "failed": 2, "stopped": 0})
+        '1 task done, 2 failed'
     """
     done = counts["done"]
     others = [f"{count} {end}" for end, count in counts.items() if end != "done" and count]

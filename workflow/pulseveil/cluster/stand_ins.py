@@ -53,10 +53,11 @@ class Delay:
 def delay(errors: str) -> Delay | None:
     """Why a failed command is worth another try, from its error messages; None if it is not.
 
-    >>> delay("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation")
-    Delay(reason='Socket timed out on send/recv operation', ends=True)
-    >>> delay("sbatch: error: Invalid partition name specified") is None
-    True
+    Examples:
+        >>> delay("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation")
+        Delay(reason='Socket timed out on send/recv operation', ends=True)
+        >>> delay("sbatch: error: Invalid partition name specified") is None
+        True
     """
     if full := _QUEUE_FULL.search(errors):
         return Delay(full[0], ends=False)
@@ -129,8 +130,9 @@ def mended_states(answer: str, queue: str | None) -> str:
 def with_gres(arguments: Sequence[str]) -> list[str]:
     """Arguments of sbatch with `--gpus=...` as `--gres=gpu:...`, which every cluster with GPUs takes.
 
-    >>> with_gres(["--gpus=a100:2", "--mem=100"])
-    ['--gres=gpu:a100:2', '--mem=100']
+    Examples:
+        >>> with_gres(["--gpus=a100:2", "--mem=100"])
+        ['--gres=gpu:a100:2', '--mem=100']
     """
     return [re.sub(r"^--gpus=", "--gres=gpu:", argument) for argument in arguments]
 

@@ -81,9 +81,10 @@ class Outputs:
     def from_probability(cls, score: NDArray[np.float64]) -> Outputs:
         """Outputs of a one-output model, which decides for stress above a probability of 0.5.
 
-        >>> outputs = Outputs.from_probability(np.array([0.25, 0.5, 0.75]))
-        >>> outputs.predicted.tolist(), outputs.score_rest.tolist()
-        ([False, False, True], [0.75, 0.5, 0.25])
+        Examples:
+            >>> outputs = Outputs.from_probability(np.array([0.25, 0.5, 0.75]))
+            >>> outputs.predicted.tolist(), outputs.score_rest.tolist()
+            ([False, False, True], [0.75, 0.5, 0.25])
         """
         stress = score.astype(np.float32)
         # Compared before rounding: a probability just above 0.5 is exactly 0.5 in float32.

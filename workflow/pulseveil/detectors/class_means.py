@@ -153,11 +153,12 @@ def contributions(inputs: Array, stress: NDArray[np.bool_], subject: NDArray[np.
     subject a record is the difference and the midpoint of the person's two class means. A person without one
     of the classes contributes NaN, which clipping turns into zero.
 
-    >>> rows = np.array([[1.0], [3.0], [5.0]])
-    >>> stress, subject = np.array([False, True, True]), np.array(["S1", "S1", "S2"])
-    >>> contributions(rows, stress, subject, "subject")
-    array([[ 2.,  2.],
-           [nan, nan]])
+    Examples:
+        >>> rows = np.array([[1.0], [3.0], [5.0]])
+        >>> stress, subject = np.array([False, True, True]), np.array(["S1", "S1", "S2"])
+        >>> contributions(rows, stress, subject, "subject")
+        array([[ 2.,  2.],
+               [nan, nan]])
     """
     if unit == "window":
         return np.hstack([np.where(side[:, np.newaxis], inputs, 0.0) for side in (stress, ~stress)])

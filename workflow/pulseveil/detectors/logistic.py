@@ -121,8 +121,9 @@ def fit_private(
 def class_weights(stress: NDArray[np.bool_], share: float) -> Array:
     """Weights (n) of windows that give both classes the same total if `share` of the windows are stress.
 
-    >>> class_weights(np.array([True, False, False, False]), 0.25)
-    array([2.        , 0.66666667, 0.66666667, 0.66666667])
+    Examples:
+        >>> class_weights(np.array([True, False, False, False]), 0.25)
+        array([2.        , 0.66666667, 0.66666667, 0.66666667])
     """
     return np.where(stress, 0.5 / share, 0.5 / (1 - share))
 

@@ -55,9 +55,10 @@ def published_training(epochs: int, batch_size: int, learning_rate: float, windo
     Raises:
         InputError: the number of steps is above `settings.LARGEST`.
 
-    >>> training = published_training(epochs=10, batch_size=50, learning_rate=1e-3, windows=495)
-    >>> training.steps, training.clip_norm
-    (100, 1.0)
+    Examples:
+        >>> training = published_training(epochs=10, batch_size=50, learning_rate=1e-3, windows=495)
+        >>> training.steps, training.clip_norm
+        (100, 1.0)
     """
     steps = epochs * math.ceil(windows / batch_size)
     if steps > LARGEST:

@@ -95,8 +95,9 @@ def public_direction(inputs: PublicInputs) -> tuple[Array, float]:
 def sigmoid(log_odds: Array) -> Array:
     """Logistic function, from log odds to probabilities.
 
-    >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
-    array([0. , 0.5, 1. ])
+    Examples:
+        >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
+        array([0. , 0.5, 1. ])
     """
     # By tanh: exp(-log_odds) overflows for large negative log odds.
     return np.asarray((1 + np.tanh(log_odds / 2)) / 2)

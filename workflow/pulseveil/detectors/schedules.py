@@ -40,9 +40,10 @@ class Schedule:
 
         A time before the first condition counts as its start, a time after the last one as its end.
 
-        >>> probability = SCHEDULES["simulated"].stress_probability(np.array([5.0, 14.0]))
-        >>> [round(float(value), 2) for value in probability]
-        [0.0, 0.5]
+        Examples:
+            >>> probability = SCHEDULES["simulated"].stress_probability(np.array([5.0, 14.0]))
+            >>> [round(float(value), 2) for value in probability]
+            [0.0, 0.5]
         """
         # Plans import this module; scipy is slow to import.
         from scipy.special import ndtr

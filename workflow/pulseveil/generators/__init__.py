@@ -50,17 +50,18 @@ class Training:
         rate_hz: samples per second.
         scaling: the windows' scaling, such as `calibration`.
 
-    >>> from pulseveil.core.randomness import root_stream
-    >>> from pulseveil.core.registry import model
-    >>> from pulseveil.privacy.budget import NOT_PRIVATE
-    >>> windows = np.random.default_rng(0).normal(size=(8, 60, 6)).astype(np.float32)
-    >>> condition, subject = np.array([0, 1] * 4, np.int8), np.repeat(["S2", "S3"], 4)
-    >>> training = Training(windows, condition, subject, 2, NOT_PRIVATE, root_stream(1))
-    >>> moments = model("generators", "moments")
-    >>> fitted = moments.fit(moments.Settings(rank=3), training)
-    >>> noise = np.random.default_rng(1).standard_normal((2, fitted.noise_size), dtype=np.float32)
-    >>> fitted.sample(np.array([0, 1], np.int8), noise).shape
-    (2, 60, 6)
+    Examples:
+        >>> from pulseveil.core.randomness import root_stream
+        >>> from pulseveil.core.registry import model
+        >>> from pulseveil.privacy.budget import NOT_PRIVATE
+        >>> windows = np.random.default_rng(0).normal(size=(8, 60, 6)).astype(np.float32)
+        >>> condition, subject = np.array([0, 1] * 4, np.int8), np.repeat(["S2", "S3"], 4)
+        >>> training = Training(windows, condition, subject, 2, NOT_PRIVATE, root_stream(1))
+        >>> moments = model("generators", "moments")
+        >>> fitted = moments.fit(moments.Settings(rank=3), training)
+        >>> noise = np.random.default_rng(1).standard_normal((2, fitted.noise_size), dtype=np.float32)
+        >>> fitted.sample(np.array([0, 1], np.int8), noise).shape
+        (2, 60, 6)
     """
 
     windows: NDArray[np.float32]
@@ -180,14 +181,15 @@ class GeneratorModel(Protocol):
 
     `settings` are those of its kind. `ledger` has one entry per mechanism of a private training.
 
-    >>> from pulseveil.generators.moments import Moments, MomentsSettings
-    >>> mean, factors, residual = np.array([[0.0], [2.0]]), np.ones((2, 1, 1)), np.zeros((2, 1))
-    >>> arrays = {"mean": mean, "factors": factors, "residual": residual, "shape": np.array([1, 1])}
-    >>> fitted = Moments.from_arrays(MomentsSettings(rank=1), arrays)
-    >>> fitted.noise_size
-    2
-    >>> fitted.sample(np.array([0, 1], np.int8), np.array([[0.5, 0], [-0.5, 0]])).ravel().tolist()
-    [0.5, 1.5]
+    Examples:
+        >>> from pulseveil.generators.moments import Moments, MomentsSettings
+        >>> mean, factors, residual = np.array([[0.0], [2.0]]), np.ones((2, 1, 1)), np.zeros((2, 1))
+        >>> arrays = {"mean": mean, "factors": factors, "residual": residual, "shape": np.array([1, 1])}
+        >>> fitted = Moments.from_arrays(MomentsSettings(rank=1), arrays)
+        >>> fitted.noise_size
+        2
+        >>> fitted.sample(np.array([0, 1], np.int8), np.array([[0.5, 0], [-0.5, 0]])).ravel().tolist()
+        [0.5, 1.5]
     """
 
     @classmethod

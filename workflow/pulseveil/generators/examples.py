@@ -56,9 +56,10 @@ def warn_of_collapse(
 def shuffled_rows(n: int, first: int, count: int, stream: Stream) -> NDArray[np.intp]:
     """Entries `first` to `first + count - 1` of an endless sequence of random orders of 0..n-1.
 
-    >>> from pulseveil.core.randomness import root_stream
-    >>> shuffled_rows(3, 0, 6, root_stream(0)).reshape(2, 3).tolist()
-    [[0, 1, 2], [1, 0, 2]]
+    Examples:
+        >>> from pulseveil.core.randomness import root_stream
+        >>> shuffled_rows(3, 0, 6, root_stream(0)).reshape(2, 3).tolist()
+        [[0, 1, 2], [1, 0, 2]]
     """
     # One stream per pass: a resumed training finds its position without drawing the passes before it.
     passes = range(first // n, (first + count - 1) // n + 1)
@@ -70,12 +71,13 @@ def shuffled_rows(n: int, first: int, count: int, stream: Stream) -> NDArray[np.
 class Scale(NamedTuple):
     """Least value and range of the windows per channel, each (channels) float32.
 
-    >>> windows = np.array([[[1.0, 5.0], [3.0, 5.0]]], np.float32)
-    >>> scale = Scale.of(windows)
-    >>> scale.to_unit(windows).tolist()
-    [[[0.0, 0.0], [1.0, 0.0]]]
-    >>> scale.undo(scale.to_unit(windows)).tolist()
-    [[[1.0, 5.0], [3.0, 5.0]]]
+    Examples:
+        >>> windows = np.array([[[1.0, 5.0], [3.0, 5.0]]], np.float32)
+        >>> scale = Scale.of(windows)
+        >>> scale.to_unit(windows).tolist()
+        [[[0.0, 0.0], [1.0, 0.0]]]
+        >>> scale.undo(scale.to_unit(windows)).tolist()
+        [[[1.0, 5.0], [3.0, 5.0]]]
     """
 
     least: NDArray[np.float32]
@@ -100,8 +102,9 @@ class Scale(NamedTuple):
 def label_signals(condition: NDArray[np.int8], classes: int, time: int) -> NDArray[np.float32]:
     """Label signals (n, time, classes - 1) of the codes `condition` (n): 1 in the signal of the code, else 0.
 
-    >>> label_signals(np.array([0, 1, 2], np.int8), classes=3, time=1).tolist()
-    [[[0.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]]
+    Examples:
+        >>> label_signals(np.array([0, 1, 2], np.int8), classes=3, time=1).tolist()
+        [[[0.0, 0.0]], [[1.0, 0.0]], [[0.0, 1.0]]]
     """
     signals = condition[:, np.newaxis] == np.arange(1, classes)
     return np.repeat(signals[:, np.newaxis].astype(np.float32), time, axis=1)
@@ -112,8 +115,9 @@ def label_values(signals: NDArray[np.float32]) -> NDArray[np.float32]:
 
     With two classes the scores are 1 - s and s, so the threshold of the signal s is 0.5.
 
-    >>> label_values(np.array([[[0.25], [0.75]]], np.float32)).tolist()
-    [[0.75, 0.25]]
+    Examples:
+        >>> label_values(np.array([[[0.25], [0.75]]], np.float32)).tolist()
+        [[0.75, 0.25]]
     """
     # A synthetic label may change within a window. Only the first second counts: the published detectors read
     # no other.
@@ -134,10 +138,11 @@ def first_fitting(
         The index of the candidate (n), and whether a candidate has the condition (n). If none has it, the
         index is that of the candidate with the largest score for the condition.
 
-    >>> scores = np.array([[[0.9, 0.1], [0.3, 0.7]], [[0.8, 0.2], [0.6, 0.4]]])
-    >>> index, fits = first_fitting(scores, np.array([1, 1], np.int8))
-    >>> index.tolist(), fits.tolist()
-    ([1, 1], [True, False])
+    Examples:
+        >>> scores = np.array([[[0.9, 0.1], [0.3, 0.7]], [[0.8, 0.2], [0.6, 0.4]]])
+        >>> index, fits = first_fitting(scores, np.array([1, 1], np.int8))
+        >>> index.tolist(), fits.tolist()
+        ([1, 1], [True, False])
     """
     fits = values.argmax(axis=2) == condition[:, np.newaxis]
     scores = np.take_along_axis(values, condition[:, np.newaxis, np.newaxis].astype(np.intp), axis=2)

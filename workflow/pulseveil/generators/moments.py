@@ -44,15 +44,16 @@ class Moments(Generator):
 
     A private training is one noised query of the few moments of `private_moments`, in the same form.
 
-    >>> from pulseveil.core.randomness import root_stream
-    >>> from pulseveil.privacy.budget import NOT_PRIVATE
-    >>> windows = np.array([0, 2, 10, 14], np.float32).reshape(4, 1, 1)
-    >>> condition, subject = np.array([0, 0, 1, 1], np.int8), np.repeat(["S2"], 4)
-    >>> training = Training(windows, condition, subject, 2, NOT_PRIVATE, root_stream(1))
-    >>> model = Moments.fit(MomentsSettings(rank=1), training)
-    >>> noise = np.zeros((2, model.noise_size), np.float32)
-    >>> model.sample(np.array([0, 1], np.int8), noise).ravel().tolist()
-    [1.0, 12.0]
+    Examples:
+        >>> from pulseveil.core.randomness import root_stream
+        >>> from pulseveil.privacy.budget import NOT_PRIVATE
+        >>> windows = np.array([0, 2, 10, 14], np.float32).reshape(4, 1, 1)
+        >>> condition, subject = np.array([0, 0, 1, 1], np.int8), np.repeat(["S2"], 4)
+        >>> training = Training(windows, condition, subject, 2, NOT_PRIVATE, root_stream(1))
+        >>> model = Moments.fit(MomentsSettings(rank=1), training)
+        >>> noise = np.zeros((2, model.noise_size), np.float32)
+        >>> model.sample(np.array([0, 1], np.int8), noise).ravel().tolist()
+        [1.0, 12.0]
     """
 
     Settings: ClassVar[type[GeneratorSettings]] = MomentsSettings

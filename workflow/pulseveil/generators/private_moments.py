@@ -83,8 +83,9 @@ def moments_mechanism(private: PrivateMoments, budget: Budget) -> Mechanism:
 def cosines(time: int, number: int) -> Array:
     """The first cosines (number, time), orthogonal, each with mean square 1; the first one is constant.
 
-    >>> cosines(4, 2).round(2).tolist()
-    [[1.0, 1.0, 1.0, 1.0], [1.31, 0.54, -0.54, -1.31]]
+    Examples:
+        >>> cosines(4, 2).round(2).tolist()
+        [[1.0, 1.0, 1.0, 1.0], [1.31, 0.54, -0.54, -1.31]]
     """
     phase = np.pi * (np.arange(time) + 0.5) / time
     basis: Array = np.sqrt(2) * np.cos(np.arange(number)[:, np.newaxis] * phase)
@@ -221,12 +222,13 @@ Values = NDArray[np.float32]
 class WindowValues:
     """Conversion between windows (n, time, channels) and their values (n, channels * (coefficients + 1)).
 
-    >>> form = WindowValues(time=2, channels=1, coefficients=1, centre=0.0, unit=1.0)
-    >>> values = form.of(np.array([[[1.0], [2.0]]]))
-    >>> values.round(1).tolist()
-    [[1.5, 0.5]]
-    >>> form.windows(values, np.zeros((1, form.noise_size))).tolist()
-    [[[1.5], [1.5]]]
+    Examples:
+        >>> form = WindowValues(time=2, channels=1, coefficients=1, centre=0.0, unit=1.0)
+        >>> values = form.of(np.array([[[1.0], [2.0]]]))
+        >>> values.round(1).tolist()
+        [[1.5, 0.5]]
+        >>> form.windows(values, np.zeros((1, form.noise_size))).tolist()
+        [[[1.5], [1.5]]]
     """
 
     time: int

@@ -77,8 +77,9 @@ class PublicRange(Settings):
         Raises:
             InputError: `least` or `greatest` holds another number of bounds.
 
-        >>> PublicRange(least=0.0, greatest=(1.0, 4.0)).scale(2).span.tolist()
-        [1.0, 4.0]
+        Examples:
+            >>> PublicRange(least=0.0, greatest=(1.0, 4.0)).scale(2).span.tolist()
+            [1.0, 4.0]
         """
         ends = []
         for name in ("least", "greatest"):

@@ -34,10 +34,11 @@ def published_windows(classes: int, amusement_share: float = AMUSEMENT_SHARE) ->
 
     `amusement_share` divides the windows that are not stress between amusement and baseline.
 
-    >>> published_windows(2)
-    (25, 10)
-    >>> published_windows(3)
-    (19, 10, 6)
+    Examples:
+        >>> published_windows(2)
+        (25, 10)
+        >>> published_windows(3)
+        (19, 10, 6)
     """
     if classes == 2:
         return REST_WINDOWS, STRESS_WINDOWS
@@ -54,10 +55,11 @@ def class_shares(classes: int, stress_share: float) -> NDArray[np.float64]:
     They come from the plan and the protocol of WESAD. Shares counted in private data would be a query without
     noise.
 
-    >>> class_shares(2, stress_share=0.25).tolist()
-    [0.75, 0.25]
-    >>> class_shares(3, stress_share=0.25).round(3).tolist()
-    [0.565, 0.25, 0.185]
+    Examples:
+        >>> class_shares(2, stress_share=0.25).tolist()
+        [0.75, 0.25]
+        >>> class_shares(3, stress_share=0.25).round(3).tolist()
+        [0.565, 0.25, 0.185]
     """
     rest = 1 - stress_share
     if classes == 2:
@@ -81,17 +83,18 @@ def synthetic_subjects(
 
     Each subject has its own stream. So the first k subjects are the same to the last bit, whatever the total.
 
-    >>> from pulseveil.core.randomness import root_stream
-    >>> from pulseveil.generators.moments import Moments, MomentsSettings
-    >>> mean, factors, residual = np.array([[0.0], [2.0]]), np.zeros((2, 1, 1)), np.zeros((2, 1))
-    >>> arrays = {"mean": mean, "factors": factors, "residual": residual, "shape": np.array([1, 1])}
-    >>> model = Moments.from_arrays(MomentsSettings(rank=1), arrays)
-    >>> counts = {"windows_per_condition": (2, 1)}
-    >>> people = synthetic_subjects(model, subjects=2, classes=2, stream=root_stream(1), **counts)
-    >>> people.subject.tolist()
-    ['SYN0001', 'SYN0001', 'SYN0001', 'SYN0002', 'SYN0002', 'SYN0002']
-    >>> people.windows.ravel().tolist()
-    [0.0, 0.0, 2.0, 0.0, 0.0, 2.0]
+    Examples:
+        >>> from pulseveil.core.randomness import root_stream
+        >>> from pulseveil.generators.moments import Moments, MomentsSettings
+        >>> mean, factors, residual = np.array([[0.0], [2.0]]), np.zeros((2, 1, 1)), np.zeros((2, 1))
+        >>> arrays = {"mean": mean, "factors": factors, "residual": residual, "shape": np.array([1, 1])}
+        >>> model = Moments.from_arrays(MomentsSettings(rank=1), arrays)
+        >>> counts = {"windows_per_condition": (2, 1)}
+        >>> people = synthetic_subjects(model, subjects=2, classes=2, stream=root_stream(1), **counts)
+        >>> people.subject.tolist()
+        ['SYN0001', 'SYN0001', 'SYN0001', 'SYN0002', 'SYN0002', 'SYN0002']
+        >>> people.windows.ravel().tolist()
+        [0.0, 0.0, 2.0, 0.0, 0.0, 2.0]
     """
     counts = published_windows(classes) if windows_per_condition is None else windows_per_condition
     codes = np.repeat(np.arange(len(counts), dtype=np.int8), counts)

@@ -103,8 +103,9 @@ def gather(path: Path, models: store.Models, folds: Sequence[str]) -> Facts:
 def class_names(classes: int) -> tuple[str, ...]:
     """Names of the condition codes of a generator with 2 or 3 classes, by code.
 
-    >>> class_names(2), class_names(3)
-    (('not stress', 'stress'), ('baseline', 'stress', 'amusement'))
+    Examples:
+        >>> class_names(2), class_names(3)
+        (('not stress', 'stress'), ('baseline', 'stress', 'amusement'))
     """
     return ("not stress", "stress") if classes == 2 else CONDITIONS
 

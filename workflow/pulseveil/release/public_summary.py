@@ -63,9 +63,10 @@ def public_channels(channels: tuple[str, ...], scaling: str) -> tuple[PublicChan
     Raises:
         InputError: nothing is known about a channel.
 
-    >>> (channel,) = public_channels(("heart_rate",), "calibration")
-    >>> channel.unit, channel.direction
-    ("change against the person's own rest, in steps of 10 beats/min", 'higher in stress')
+    Examples:
+        >>> (channel,) = public_channels(("heart_rate",), "calibration")
+        >>> channel.unit, channel.direction
+        ("change against the person's own rest, in steps of 10 beats/min", 'higher in stress')
     """
     unknown = set(channels) - set(_CHANNELS)
     if unknown:

@@ -20,8 +20,9 @@ from pulseveil.core.contracts import FeatureSet, WindowSet
 class RunStore:
     """Folder with one file per finished run, named by the hash of all that the run depends on.
 
-    >>> RunStore(Path("runs")).path("0123ab").as_posix()
-    'runs/01/0123ab.h5'
+    Examples:
+        >>> RunStore(Path("runs")).path("0123ab").as_posix()
+        'runs/01/0123ab.h5'
     """
 
     folder: Path

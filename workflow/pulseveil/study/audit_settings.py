@@ -98,8 +98,9 @@ class AuditSettings(Settings):
         release without each person. The attack on a detector or discriminator needs one model without
         canaries per kind of canary attack.
 
-        >>> AuditSettings(trainings=0, runs=50, repetitions=100).trained_models("detector", "subject", 15)
-        152
+        Examples:
+            >>> AuditSettings(trainings=0, runs=50, repetitions=100).trained_models("detector", "subject", 15)
+            152
         """
         membership = self.trainings * (people + 1 if unit == "subject" else 2)
         with_canaries = self.runs + self.repetitions

@@ -58,10 +58,11 @@ class Budgets(NamedTuple):
     def protects(self, train: Train) -> bool:
         """Whether the trained detector is private, which takes a budget of each part that sees real windows.
 
-        >>> Budgets("subject", np.inf, 1.0).protects("real")
-        True
-        >>> Budgets("subject", np.inf, 1.0).protects("real+synthetic")
-        False
+        Examples:
+            >>> Budgets("subject", np.inf, 1.0).protects("real")
+            True
+            >>> Budgets("subject", np.inf, 1.0).protects("real+synthetic")
+            False
         """
         of_detector = train == "synthetic" or np.isfinite(self.epsilon_detector)
         return bool(of_detector and (train == "real" or np.isfinite(self.epsilon_generator)))

@@ -82,10 +82,11 @@ def cpu_seconds(wall_s: float, sampled_s: float | None) -> float:
     The rate up to the last sample is extrapolated to the end of the job. Without a sample after the start the
     job counts as one busy core.
 
-    >>> cpu_seconds(20.0, 30.0)
-    40.0
-    >>> cpu_seconds(0.4, None)
-    0.4
+    Examples:
+        >>> cpu_seconds(20.0, 30.0)
+        40.0
+        >>> cpu_seconds(0.4, None)
+        0.4
     """
     looked_s = last_look(wall_s)
     return wall_s if sampled_s is None or looked_s == 0 else sampled_s * wall_s / looked_s
@@ -94,8 +95,9 @@ def cpu_seconds(wall_s: float, sampled_s: float | None) -> float:
 def last_look(wall_s: float) -> float:
     """Time of Snakemake's last sample of a job of `wall_s` seconds, in seconds after the job's start.
 
-    >>> last_look(3.7), last_look(50.0)
-    (3.5, 45.0)
+    Examples:
+        >>> last_look(3.7), last_look(50.0)
+        (3.5, 45.0)
     """
     short_s = SHORT_PAUSE_S * SHORT_PAUSES
     if wall_s < short_s:

@@ -241,18 +241,19 @@ class Plan:
     def runs(self) -> pd.DataFrame:
         """Table with one row per detector run: the run keys of its cell, the pack, and the fold.
 
-        >>> study = {
-        ...     "name": "small", "seed": 1, "seeds": 1, "protocol": "sound",
-        ...     "cohorts": {"people": {"kind": "simulated", "subjects": 3}},
-        ...     "detectors": ["logistic"],
-        ...     "evaluations": [{"name": "real", "cohort": "people", "train": "real"}],
-        ... }
-        >>> from pulseveil.study.study import check_study
-        >>> make_plan(check_study(study, "example")).runs()[["detector", "seed", "fold"]]
-           detector  seed fold
-        0  logistic     0   S1
-        1  logistic     0   S2
-        2  logistic     0   S3
+        Examples:
+            >>> study = {
+            ...     "name": "small", "seed": 1, "seeds": 1, "protocol": "sound",
+            ...     "cohorts": {"people": {"kind": "simulated", "subjects": 3}},
+            ...     "detectors": ["logistic"],
+            ...     "evaluations": [{"name": "real", "cohort": "people", "train": "real"}],
+            ... }
+            >>> from pulseveil.study.study import check_study
+            >>> make_plan(check_study(study, "example")).runs()[["detector", "seed", "fold"]]
+               detector  seed fold
+            0  logistic     0   S1
+            1  logistic     0   S2
+            2  logistic     0   S3
         """
         names = {pack.name: [fold.name for fold in self.detector_folds(pack)] for pack in self.detector_packs}
         cells = self.cells

@@ -180,8 +180,9 @@ class PublicConstants(Settings):
     def population(self, subjects: int, stride_s: int) -> Population:
         """Public constants of a training on `subjects` people, with windows every `stride_s` seconds.
 
-        >>> PublicConstants().population(14, 60)
-        Population(subjects=14, windows_per_subject=37, stress_share=0.3)
+        Examples:
+            >>> PublicConstants().population(14, 60)
+            Population(subjects=14, windows_per_subject=37, stress_share=0.3)
         """
         return Population(subjects, math.ceil(self.labelled_s / stride_s), self.stress_share)
 
@@ -369,17 +370,18 @@ def check_study(values: Any, source: str) -> Study:
     Raises:
         InputError: as in `read_study`.
 
-    >>> study = check_study(
-    ...     {
-    ...         "name": "small", "seed": 1, "seeds": 2, "protocol": "sound",
-    ...         "cohorts": {"people": {"kind": "simulated"}},
-    ...         "detectors": ["logistic"],
-    ...         "evaluations": [{"name": "real", "cohort": "people", "train": "real"}],
-    ...     },
-    ...     "example",
-    ... )
-    >>> study.channels, study.scaling, study.delta
-    ('physiological', 'calibration', 1e-05)
+    Examples:
+        >>> study = check_study(
+        ...     {
+        ...         "name": "small", "seed": 1, "seeds": 2, "protocol": "sound",
+        ...         "cohorts": {"people": {"kind": "simulated"}},
+        ...         "detectors": ["logistic"],
+        ...         "evaluations": [{"name": "real", "cohort": "people", "train": "real"}],
+        ...     },
+        ...     "example",
+        ... )
+        >>> study.channels, study.scaling, study.delta
+        ('physiological', 'calibration', 1e-05)
     """
     # Again for values that `load_yaml` did not read, such as Snakemake's configuration.
     limits.check_values(values, source)

@@ -447,8 +447,9 @@ def keys(columns: Collection[Column]) -> list[str]:
 def title(key: str, columns: Collection[Column] = MAIN) -> str:
     """Title of a column for readers.
 
-    >>> title("accuracy_pooled")
-    'Pooled accuracy'
+    Examples:
+        >>> title("accuracy_pooled")
+        'Pooled accuracy'
     """
     return by_key(columns)[key].heading
 

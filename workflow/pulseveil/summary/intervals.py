@@ -50,10 +50,11 @@ def mean_intervals(values: Floats, stream: Stream, bounds: tuple[float, float] =
 
     Source: Efron and Tibshirani 1993, section 12.5; Davison and Hinkley 1997, section 5.2; Hoeffding 1963.
 
-    >>> from pulseveil.core.randomness import root_stream
-    >>> found = mean_intervals(np.array([[0.6, 0.7, 0.8], [0.9, 0.9, 0.9]]), root_stream(1))
-    >>> found.mean.round(3).tolist(), found.low.round(3).tolist(), found.method.tolist()
-    ([0.7, 0.9], [0.452, 0.9], ['t', 'constant'])
+    Examples:
+        >>> from pulseveil.core.randomness import root_stream
+        >>> found = mean_intervals(np.array([[0.6, 0.7, 0.8], [0.9, 0.9, 0.9]]), root_stream(1))
+        >>> found.mean.round(3).tolist(), found.low.round(3).tolist(), found.method.tolist()
+        ([0.7, 0.9], [0.452, 0.9], ['t', 'constant'])
     """
     defined = ~np.isnan(values)
     counts = defined.sum(axis=1)
@@ -74,9 +75,10 @@ def sign_flip_p(differences: Floats, stream: Stream) -> Floats:
     Up to 20 values: exact, over all sign patterns. Above: 99,999 random patterns, and the observed pattern
     counts as one of them, so p is never 0. NaN values are left out; a row without values has p NaN.
 
-    >>> from pulseveil.core.randomness import root_stream
-    >>> sign_flip_p(np.array([[0.1, 0.2, 0.1, 0.3], [0.1, -0.1, 0.2, -0.2]]), root_stream(1)).tolist()
-    [0.125, 1.0]
+    Examples:
+        >>> from pulseveil.core.randomness import root_stream
+        >>> sign_flip_p(np.array([[0.1, 0.2, 0.1, 0.3], [0.1, -0.1, 0.2, -0.2]]), root_stream(1)).tolist()
+        [0.125, 1.0]
     """
     defined = ~np.isnan(differences)
     counts = defined.sum(axis=1)

@@ -17,8 +17,9 @@ def evaluation(name: str) -> str:
 def level(value: float | str) -> str:
     """A value of an axis; infinity is ∞.
 
-    >>> level(float("inf")), level(10.0), level("subject")
-    ('∞', '10', 'subject')
+    Examples:
+        >>> level(float("inf")), level(10.0), level("subject")
+        ('∞', '10', 'subject')
     """
     if isinstance(value, str):
         return value
@@ -38,8 +39,9 @@ def epsilon(value: float) -> str:
 def signed(value: float, digits: int = 3) -> str:
     """A difference with its sign and `digits` decimals; 0 has no sign; empty for NaN.
 
-    >>> signed(0.0421), signed(-0.0001)
-    ('+0.042', '0.000')
+    Examples:
+        >>> signed(0.0421), signed(-0.0001)
+        ('+0.042', '0.000')
     """
     if math.isnan(value):
         return ""
@@ -50,8 +52,9 @@ def signed(value: float, digits: int = 3) -> str:
 def p_value(p: float) -> str:
     """A p value with two decimals, with three below 0.01, as a bound below 0.001; empty for NaN.
 
-    >>> p_value(0.0312), p_value(0.00004)
-    ('p=0.03', 'p<0.001')
+    Examples:
+        >>> p_value(0.0312), p_value(0.00004)
+        ('p=0.03', 'p<0.001')
     """
     if math.isnan(p):
         return ""
@@ -61,8 +64,9 @@ def p_value(p: float) -> str:
 def with_interval(value: float, low: float, high: float, digits: int = 3) -> str:
     """A mean with its interval; the mean alone if the interval is a point or undefined.
 
-    >>> with_interval(0.8812, 0.8231, 0.9309)
-    '0.881 [0.823, 0.931]'
+    Examples:
+        >>> with_interval(0.8812, 0.8231, 0.9309)
+        '0.881 [0.823, 0.931]'
     """
     if math.isnan(low) or low == high:
         return number(value)

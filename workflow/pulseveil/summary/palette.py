@@ -83,8 +83,9 @@ def generator_colours(description: StudyDescription) -> dict[str, str]:
 def model_colours(own: Mapping[str, str | None]) -> dict[str, str]:
     """One colour per model: the colour of its kind, `own`, if no earlier model has it, else a free one.
 
-    >>> model_colours({"cgan": "#0072B2", "mine": None})
-    {'cgan': '#0072B2', 'mine': '#332288'}
+    Examples:
+        >>> model_colours({"cgan": "#0072B2", "mine": None})
+        {'cgan': '#0072B2', 'mine': '#332288'}
     """
     colours: dict[str, str] = {}
     for name, colour in own.items():

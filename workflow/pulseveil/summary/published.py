@@ -107,8 +107,9 @@ def _by_kind(models: Mapping[str, ModelDescription]) -> dict[str, str]:
 def equals_majority(accuracy: pd.Series[float]) -> NDArray[np.str_]:
     """Whether each published accuracy is the share of windows without stress: "yes", "no", or "" for NaN.
 
-    >>> equals_majority(pd.Series([0.717, 0.8812, np.nan])).tolist()
-    ['yes', 'no', '']
+    Examples:
+        >>> equals_majority(pd.Series([0.717, 0.8812, np.nan])).tolist()
+        ['yes', 'no', '']
     """
     # Published accuracies have four decimals.
     equal = np.where(np.isclose(accuracy, MAJORITY_SHARE, atol=5e-5, rtol=0), "yes", "no")
