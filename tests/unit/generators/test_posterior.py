@@ -154,6 +154,17 @@ def test_the_question_follows_from_the_public_noise_alone():
     assert asked(14, 10.0)[1] != asked(14, 1.0)[1]
 
 
+def test_an_audit_asks_the_claimed_question_beside_its_canaries():
+    # 11 people get few statistics at epsilon 10; 15 would get many.
+    claimed, audited = (Budget(10.0, 1e-5, "subject", Population(n, 70, SHARE)) for n in (11, 15))
+    plain = PosteriorSettings()
+    asked = [Posterior.mechanisms(plain, each)[0].clip_norm for each in (claimed, audited)]
+    assert asked == [1.5, 3.0]
+    kept = Posterior.audited_settings(plain, claimed, audited)
+    assert Posterior.mechanisms(kept, audited)[0].clip_norm == 1.5
+    assert Posterior.mechanisms(kept, claimed) == Posterior.mechanisms(plain, claimed)
+
+
 def test_noise_of_a_statistic_that_is_asked_has_the_size_of_its_formula():
     silent = np.full((PEOPLE * WINDOWS, TIME, CHANNELS), np.nan, np.float32), *windows_of_people()[1:]
     (mechanism,) = Posterior.mechanisms(PosteriorSettings(), budget())

@@ -233,6 +233,20 @@ class Posterior(Generator):
         question = _question(settings, budget.unit, query.noise_multiplier / n)
         return (replace(query, clip_norm=question.clip_norm),)
 
+    @classmethod
+    def audited_settings(
+        cls, settings: PosteriorSettings, claimed: Budget, audited: Budget
+    ) -> PosteriorSettings:
+        """The settings that ask the question of `claimed`, whatever the noise on the records of an audit.
+
+        Canaries add records, and a smaller noise on the mean could choose another question: the audit would
+        then attack another query than the claimed one.
+        """
+        (mechanism,) = cls.mechanisms(settings, claimed)
+        question = _question(settings, claimed.unit, mechanism.noise_multiplier / mechanism.n)
+        key = "of_people" if claimed.unit == "subject" else "of_windows"
+        return settings.model_copy(update={key: (question.model_copy(update={"noise": _ANY_NOISE}),)})
+
     @staticmethod
     def expected_seconds(settings: PosteriorSettings, rows: int, private: Unit | None) -> float:
         """Expected CPU seconds of fitting to `rows` windows."""
