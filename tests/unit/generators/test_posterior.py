@@ -11,16 +11,13 @@ from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import root_stream
 from pulseveil.generators import Training
 from pulseveil.generators.posterior import (
-    NAMES,
     OF_PEOPLE,
     OF_WINDOWS,
     Posterior,
     PosteriorSettings,
     contributions,
-    decode,
-    literature_prior,
-    statistics_of,
 )
+from pulseveil.generators.public_prior import NAMES, decode, literature_prior, statistics_of
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population
 from pulseveil.privacy.gaussian import clip_rows
@@ -276,9 +273,13 @@ def test_what_cannot_work_is_refused():
     for form in ({"scaling": "min-max"}, {"channels": ("BVP",) * 6}):
         with pytest.raises(InputError, match="expected channels physiological and scaling calibration"):
             Posterior.fit(PosteriorSettings(), training(windows_of_people(), NOT_PRIVATE, **form))
-    unknown = [{"noise": 1.0, "statistics": ["heart_mean"], "clip_norm": 1.0}]
+
+
+def test_a_study_with_an_unknown_statistic_is_refused():
+    unknown = {"of_people": [{"noise": 1.0, "statistics": ["heart_mean"], "clip_norm": 1.0}]}
+    study = LIGHT | {"generators": [{"name": "posterior", "settings": unknown}]}
     with pytest.raises(InputError, match="heart_mean is unknown; use some of heart_rate_mean"):
-        fit(windows_of_people(), NOT_PRIVATE, of_people=unknown)
+        check_study(study, "study.yaml")
 
 
 def test_a_plan_refuses_windows_without_a_public_prior():

@@ -16,9 +16,9 @@ from pulseveil.detectors.public_knowledge import PUBLIC_QUANTITIES, FittedLinear
 from pulseveil.detectors.tabular import TabularSettings, require_both_classes, require_statistics
 from pulseveil.privacy import accounting, ledger
 from pulseveil.privacy.budget import Budget, Mechanism, Population, Unit
-from pulseveil.privacy.gaussian import release
+from pulseveil.privacy.gaussian import posterior_mean, release
 from pulseveil.privacy.programs import RELEASE
-from pulseveil.privacy.records import admitted_rows, person_means
+from pulseveil.privacy.records import admitted_rows, means_by_class
 
 Array = NDArray[np.float64]
 
@@ -163,10 +163,7 @@ def contributions(inputs: Array, stress: NDArray[np.bool_], subject: NDArray[np.
     if unit == "window":
         return np.hstack([np.where(side[:, np.newaxis], inputs, 0.0) for side in (stress, ~stress)])
     # One vector per person, so that clipping bounds the person and not each of the windows.
-    people = np.unique(subject)
-    means = np.full((2, len(people), inputs.shape[1]), np.nan)
-    for mean, side in zip(means, (stress, ~stress), strict=True):
-        mean[np.isin(people, subject[side])] = person_means(inputs[side], subject[side])
+    means = means_by_class(inputs, stress, subject)
     return np.hstack([means[0] - means[1], means.mean(axis=0)])
 
 
@@ -192,21 +189,16 @@ def shrunk(contrast: Contrast, inputs: PublicInputs, settings: ClassMeansSetting
     Each value is the mean of the normal posterior with the known noise variance and the prior of `settings`.
     Shrinkage is post-processing of released values and costs no epsilon.
     """
-    difference = _posterior(
+    difference = posterior_mean(
         contrast.difference,
         contrast.difference_variance,
         settings.difference * inputs.sign,
         settings.difference_spread**2,
     )
-    midpoint = _posterior(
+    midpoint = posterior_mean(
         contrast.midpoint,
         contrast.midpoint_variance,
         inputs.midpoint * inputs.sign,
         settings.midpoint_spread**2,
     )
     return Contrast(np.where(difference * inputs.sign < 0, 0.0, difference), midpoint)
-
-
-def _posterior(found: Array, variance: float, expected: Array, spread: float) -> Array:
-    weight = spread / (spread + variance)
-    return weight * found + (1 - weight) * expected

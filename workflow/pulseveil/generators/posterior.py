@@ -17,26 +17,29 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from pulseveil.core.contracts import PHYSIOLOGICAL_CHANNELS, STRESS
+from pulseveil.core.contracts import STRESS
 from pulseveil.core.errors import InputError
 from pulseveil.core.settings import Settings
 from pulseveil.generators import Generator, GeneratorSettings, Training
+from pulseveil.generators.public_prior import (
+    CHANNELS,
+    NAMES,
+    SCALING,
+    Prior,
+    decode,
+    literature_prior,
+    statistics_of,
+)
 from pulseveil.privacy import accounting, ledger
 from pulseveil.privacy.budget import Budget, Mechanism, Unit
 from pulseveil.privacy.gaussian import clip_rows, release
 from pulseveil.privacy.ledger import Entry
 from pulseveil.privacy.programs import RELEASE
-from pulseveil.privacy.records import admitted_rows, person_means
-from pulseveil.windows.features import SD_FLOOR, SECONDS_PER_MINUTE, statistic_names, window_statistics
-from pulseveil.windows.literature import COLUMNS
+from pulseveil.privacy.records import admitted_rows, means_by_class
 
 Array = NDArray[np.float64]
-
-CHANNELS, SCALING = PHYSIOLOGICAL_CHANNELS, "calibration"
-STATISTICS = ("mean", "log_sd", "slope")
-NAMES = tuple(f"{channel}_{statistic}" for statistic in STATISTICS for channel in CHANNELS)
 
 PUBLIC_QUANTITIES = (
     "number of people",
@@ -45,24 +48,9 @@ PUBLIC_QUANTITIES = (
     "scales, signs and spreads of the window statistics",
 )
 
-# A change that matters, in the statistic's unit: one unit of the channel, a factor of e, and 0.1 per minute,
-# which is one unit in a task of ten minutes.
-_UNIT = {"mean": 1.0, "log_sd": 1.0, "slope": 0.1}
-# Stress moves a squashed statistic by 0.3 along its sign (`literature.MIDPOINT`), which is tanh(0.62 / 2).
-_SHIFT = 0.62
-# Spread within a minute where the literature's table has no centre: heart rate varies by 4 of 10 beats/min,
-# pulse amplitude by 20 % of half a log unit, movement by a third, skin temperature by 0.05 C.
-_LOG_SD = {"heart_rate": -1.0, "pulse_amplitude": -1.0, "activity": -1.0, "temperature": -3.0}
-# Spread of the windows of one person and condition: half a unit, and slopes that undo themselves in a minute
-# or, for slow channels, in several.
-_WITHIN_MEAN, _WITHIN_LOG_SD = {"eda_phasic": 0.05}, 0.6
-_WITHIN_SLOPE = {"eda_level": 0.25, "eda_phasic": 0.25, "temperature": 0.15}
 # Statistics of a window beyond this many units are artefacts.
 _FARTHEST = 8.0
 _FARTHEST_OF_WINDOW = 4.0
-# Share of a window's variance that its line may take.
-_LINE_SHARE = 0.95
-_LARGEST_LOG_SD = 2.0
 
 
 class Question(Settings):
@@ -71,6 +59,14 @@ class Question(Settings):
     noise: float = Field(gt=0, description="largest noise multiplier divided by the number of records")
     statistics: tuple[str, ...] = Field(min_length=1, description="statistics asked, such as heart_rate_mean")
     clip_norm: float = Field(gt=0, description="largest norm of one record's contribution")
+
+    @field_validator("statistics")
+    @classmethod
+    def _known(cls, statistics: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = sorted(set(statistics) - set(NAMES))
+        if unknown:
+            raise ValueError(f"{unknown[0]} is unknown; use some of {', '.join(NAMES)}")
+        return statistics
 
 
 _MANY = tuple(
@@ -105,19 +101,6 @@ class PosteriorSettings(GeneratorSettings):
 
 
 @dataclass(frozen=True, eq=False)
-class Prior:
-    """Public knowledge of the statistics `NAMES`: values at rest and under stress, unit, spread (s each).
-
-    within: SD of the windows of one person and condition.
-    """
-
-    rest: Array
-    stress: Array
-    unit: Array
-    within: Array
-
-
-@dataclass(frozen=True, eq=False)
 class People:
     """What synthetic people are drawn from: mean and SD (s each) of difference and midpoint of a person."""
 
@@ -125,35 +108,6 @@ class People:
     difference_sd: Array
     midpoint: Array
     midpoint_sd: Array
-
-
-def literature_prior() -> Prior:
-    """The prior of the literature's table and of round public numbers."""
-    known = COLUMNS[SCALING]
-    rest, shift, unit, within = [], [], [], []
-    for statistic in STATISTICS:
-        for channel in CHANNELS:
-            column = known.get(f"{channel}_{statistic}")
-            public = _LOG_SD.get(channel, 0.0) if statistic == "log_sd" else 0.0
-            rest.append(column.centre if column else public)
-            shift.append(_SHIFT * column.sign * column.scale if column else 0.0)
-            unit.append(_UNIT[statistic])
-            within.append(
-                {
-                    "mean": _WITHIN_MEAN.get(channel, 0.5),
-                    "log_sd": _WITHIN_LOG_SD,
-                    "slope": _WITHIN_SLOPE.get(channel, 1.0),
-                }[statistic]
-            )
-    at_rest = np.array(rest)
-    return Prior(at_rest, at_rest + np.array(shift), np.array(unit), np.array(within))
-
-
-def statistics_of(windows: NDArray[np.floating], rate_hz: float) -> Array:
-    """The statistics `NAMES` (n, s) of windows (n, time, channels)."""
-    columns = statistic_names(CHANNELS)
-    values = window_statistics(windows, rate_hz)
-    return values[:, [columns.index(name) for name in NAMES]].astype(np.float64)
 
 
 def contributions(
@@ -169,17 +123,14 @@ def contributions(
         deviation = np.clip((statistics - own) / prior.unit, -_FARTHEST_OF_WINDOW, _FARTHEST_OF_WINDOW)
         return np.hstack([np.where(side[:, np.newaxis], deviation, 0.0) for side in (stress, ~stress)])
     values = np.clip(statistics / prior.unit, -_FARTHEST, _FARTHEST)
-    people = np.unique(subject)
-    means = np.full((2, len(people), values.shape[1]), np.nan)
-    for mean, side in zip(means, (stress, ~stress), strict=True):
-        mean[np.isin(people, subject[side])] = person_means(values[side], subject[side])
+    means = means_by_class(values, stress, subject)
     difference = means[0] - means[1] - (prior.stress - prior.rest) / prior.unit
     midpoint = means.mean(axis=0) - (prior.stress + prior.rest) / 2 / prior.unit
     return np.hstack([difference, midpoint])
 
 
 def posterior(
-    found: Array, noise_variance: Array, asked: NDArray[np.bool_], prior: Prior, settings: PosteriorSettings
+    found: Array, noise_variance: Array, asked: NDArray[np.bool_], settings: PosteriorSettings
 ) -> tuple[Array, Array]:
     """Posterior mean and SD (k, s), in public units, of `found` (k, s) with its noise variance (k, 1).
 
@@ -343,27 +294,6 @@ class Posterior(Generator):
         return cls(People(*(arrays[name] for name in names)), (time, channels), float(arrays["rate_hz"]))
 
 
-def decode(statistics: Array, walk: Array, rate_hz: float) -> NDArray[np.float32]:
-    """Windows (n, time, channels) with the statistics `NAMES` (n, s), from white noise (n, time, channels).
-
-    x(t) = mean + slope t + SD shape(t), where the shape is a random walk less its line, of SD 1: slow, as
-    the physiological channels at 1 Hz are. The line takes at most 95 % of the variance.
-    """
-    time = walk.shape[1]
-    mean, log_sd, slope = (part[:, np.newaxis] for part in np.split(statistics, len(STATISTICS), axis=1))
-    minutes = ((np.arange(time) - (time - 1) / 2) / rate_hz / SECONDS_PER_MINUTE)[:, np.newaxis]
-    shape = np.cumsum(walk, axis=1)
-    shape = shape - shape.mean(axis=1, keepdims=True)
-    shape = shape - minutes * (shape * minutes).sum(axis=1, keepdims=True) / np.square(minutes).sum()
-    shape = shape / np.maximum(shape.std(axis=1, keepdims=True), SD_FLOOR)
-    sd = np.exp(np.clip(log_sd, np.log(SD_FLOOR), _LARGEST_LOG_SD))
-    largest = np.sqrt(_LINE_SHARE) * sd / minutes.std()
-    slope = np.clip(slope, -largest, largest)
-    rest = np.sqrt(np.square(sd) - np.square(slope * minutes.std()))
-    windows: NDArray[np.float32] = (mean + slope * minutes + rest * shape).astype(np.float32)
-    return windows
-
-
 def _question(settings: PosteriorSettings, unit: Unit, noise: float) -> Question:
     """The first question of the unit whose noise limit holds; the last one beyond all limits."""
     questions = settings.of_people if unit == "subject" else settings.of_windows
@@ -371,9 +301,7 @@ def _question(settings: PosteriorSettings, unit: Unit, noise: float) -> Question
 
 
 def _asked(question: Question) -> NDArray[np.bool_]:
-    unknown = sorted(set(question.statistics) - set(NAMES))
-    if unknown:
-        raise InputError(f"posterior: statistics: {unknown[0]} is unknown; use some of {', '.join(NAMES)}")
+    """Which of the statistics `NAMES` (s) a question asks."""
     return np.isin(NAMES, question.statistics)
 
 
@@ -394,7 +322,7 @@ def _people(
     of_classes: bool = False,
 ) -> People:
     """People by the posterior of `found` (2, s): difference and midpoint, or means of stress and rest."""
-    mean, sd = posterior(found, variance, asked, prior, settings)
+    mean, sd = posterior(found, variance, asked, settings)
     if of_classes:
         mean = np.stack([mean[0] - mean[1], mean.mean(axis=0)])
         total = np.square(sd).sum(axis=0)

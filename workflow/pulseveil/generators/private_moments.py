@@ -19,6 +19,7 @@ from pydantic import Field
 from pulseveil.core.settings import Settings
 from pulseveil.privacy import accounting
 from pulseveil.privacy.budget import Budget, Mechanism, Unit
+from pulseveil.privacy.gaussian import posterior_mean
 from pulseveil.privacy.records import person_means
 
 Array = NDArray[np.float64]
@@ -174,11 +175,11 @@ def released_moments(
     noise = (mechanism.noise_multiplier * mechanism.clip_norm / divisor) ** 2
     size = channels * private.coefficients
     found = total.reshape(len(shares), -1) / divisor
-    mean = _posterior(found[:, :size], noise, 0.0, MEAN_SPREAD**2)
+    mean = posterior_mean(found[:, :size], noise, 0.0, MEAN_SPREAD**2)
     variance = found[:, size : 2 * size] / SQUARE_WEIGHT - np.square(mean)
-    variance = _posterior(variance, noise / SQUARE_WEIGHT**2, VARIANCE, VARIANCE_SPREAD**2)
+    variance = posterior_mean(variance, noise / SQUARE_WEIGHT**2, VARIANCE, VARIANCE_SPREAD**2)
     log_rest = LOG_REST + found[:, 2 * size :] / LOG_WEIGHT
-    log_rest = _posterior(log_rest, noise / LOG_WEIGHT**2, LOG_REST, LOG_REST_SPREAD**2)
+    log_rest = posterior_mean(log_rest, noise / LOG_WEIGHT**2, LOG_REST, LOG_REST_SPREAD**2)
     shape = (len(shares), channels, private.coefficients)
     # Noise can make an estimated variance negative: the floor keeps its square root real.
     return ClassMoments(mean.reshape(shape), np.maximum(variance, LEAST_VARIANCE).reshape(shape), log_rest)
@@ -207,12 +208,6 @@ def as_gaussian(moments: ClassMoments, private: PrivateMoments, time: int) -> tu
         factors.reshape(classes, channels * sampled, -1),
         residual.reshape(classes, -1),
     )
-
-
-def _posterior(found: Array, noise: Array, expected: float, spread: float) -> Array:
-    """Posterior mean of values with noise of variance `noise`, by the normal prior (`expected`, `spread`)."""
-    weight = spread / (spread + noise)
-    return weight * found + (1 - weight) * expected
 
 
 Values = NDArray[np.float32]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 from random import Random
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +73,21 @@ def release(contributions: Floats, mechanism: Mechanism, noise: Noise, step: int
     total = on_grid(clip_rows(contributions, mechanism.clip_norm), grid).sum(axis=0)
     noised: Floats = (total + _draws(mechanism, mechanism.clip_norm / grid, width, noise, step)) * grid
     return noised
+
+
+def posterior_mean(found: Floats, noise_variance: Any, expected: Any, prior_variance: float) -> Floats:
+    """Mean of the normal posterior of released values `found`, whose noise has a known variance.
+
+    The prior is normal, around `expected`. Shrinkage is post-processing: it costs no epsilon if expectation
+    and variances are public.
+
+    Examples:
+        >>> posterior_mean(np.array([2.0]), noise_variance=3.0, expected=0.0, prior_variance=1.0)
+        array([0.5])
+    """
+    weight = prior_variance / (prior_variance + noise_variance)
+    mean: Floats = weight * found + (1 - weight) * expected
+    return mean
 
 
 def grid_step(clip_norm: float, width: int) -> float:

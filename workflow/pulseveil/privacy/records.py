@@ -71,6 +71,18 @@ def person_means(values: Array, subject: NDArray[np.str_]) -> Array:
     return sums / np.bincount(person, minlength=len(people))[:, np.newaxis]
 
 
+def means_by_class(values: Array, stress: NDArray[np.bool_], subject: NDArray[np.str_]) -> Array:
+    """Mean rows (2, people, d) of each person's rows of `values` (n, d) with stress, and of those without.
+
+    NaN for a class that a person lacks, which clipping turns into zeros. People are sorted by name.
+    """
+    people = np.unique(subject)
+    means = np.full((2, len(people), values.shape[1]), np.nan)
+    for mean, side in zip(means, (stress, ~stress), strict=True):
+        mean[np.isin(people, subject[side])] = person_means(values[side], subject[side])
+    return means
+
+
 def laid_out(
     values: Sequence[NDArray[Any]], subject: NDArray[np.str_], unit: Unit, population: Population
 ) -> list[NDArray[np.float32]]:
