@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 
 from pulseveil.audit import canaries, tables
-from pulseveil.audit.bounds import Floats
 from pulseveil.audit.canaries import (
     as_trained_on,
     canary_features,
@@ -36,6 +35,7 @@ from pulseveil.audit.release import (
 )
 from pulseveil.audit.tables import canary_rows, membership_rows
 from pulseveil.audit.verdict import Defence
+from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import FeatureSet, WindowSet
 from pulseveil.core.randomness import Stream, child, generator
 from pulseveil.generators.subjects import Subjects

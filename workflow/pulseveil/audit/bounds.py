@@ -9,16 +9,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
 from pulseveil.audit.trade_off import LARGEST_MU, GaussianTradeOff, TradeOff
+from pulseveil.core.arrays import Floats
 
 LEVEL = 0.95
 # Distance that keeps a root finder off the trivial root of `auc_interval`.
 _STEP = 1e-12
 
-Floats = NDArray[np.float64]
 Interval = tuple[float, float]
 
 

@@ -12,8 +12,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil.audit.bounds import AttackCounts, CanaryGuesses, Floats, counts_above
+from pulseveil.audit.bounds import AttackCounts, CanaryGuesses, counts_above
 from pulseveil.audit.membership import Records, label_confidence, margins, record_means
+from pulseveil.core.arrays import Bools, Floats
 from pulseveil.core.contracts import BASELINE, STRESS, FeatureSet, WindowSet
 from pulseveil.core.randomness import Stream, child, generator
 from pulseveil.detectors import Fitted
@@ -145,9 +146,7 @@ def _names(owner: NDArray[np.intp]) -> NDArray[np.str_]:
     return np.array([f"CANARY{i + 1:05d}" for i in owner])
 
 
-Flags = NDArray[np.bool_]
-
-Training = Callable[[Flags], Floats]
+Training = Callable[[Bools], Floats]
 """One training with the canaries of a mask (canaries): one score per canary, higher if it seems included.
 
 Scores depend on the trained model and never on the mask. Real records, clip norm, noise multiplier, sampling
@@ -155,7 +154,7 @@ rate and steps are those of the claim; an excluded canary contributes zero.
 """
 
 
-def coins(count: int) -> Flags:
+def coins(count: int) -> Bools:
     """Independent fair coins (count) from the operating system."""
     # Not from a stream of the study: bounds assume coins that are independent of canaries and trainings.
     raw = np.frombuffer(secrets.token_bytes((count + 7) // 8), dtype=np.uint8)
@@ -190,13 +189,13 @@ def audit_repeatedly(train: Training, runs: int) -> AttackCounts:
     return counts_above(0.0, sides[included], sides[~included])
 
 
-def _train(train: Training, canaries: int, runs: int) -> tuple[Flags, Floats]:
+def _train(train: Training, canaries: int, runs: int) -> tuple[Bools, Floats]:
     """Coins and scores (runs, canaries)."""
     included = np.stack([coins(canaries) for _ in range(runs)])
     return included, np.stack([train(mask) for mask in included])
 
 
-def count_guesses(scores: Floats, included: Flags, guesses: int) -> CanaryGuesses:
+def count_guesses(scores: Floats, included: Bools, guesses: int) -> CanaryGuesses:
     """Guess `guesses` of the coins `included` (canaries) from scores (canaries), and count correct guesses.
 
     Examples:
@@ -229,7 +228,7 @@ def record_training(
     """
     names = np.unique(owner)
 
-    def train(included: Flags) -> Floats:
+    def train(included: Bools) -> Floats:
         chosen = canaries.take(np.isin(owner, names[included]))
         # Minus the reference: rows differ in how sure any model is of them.
         answer = fit(type(records).concatenate([records, chosen]))

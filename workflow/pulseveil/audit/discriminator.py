@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseveil.audit import canaries, tables
-from pulseveil.audit.bounds import Floats
 from pulseveil.audit.canaries import as_trained_on, canary_records
 from pulseveil.audit.membership import Train, record_means
 from pulseveil.audit.tables import canary_rows
 from pulseveil.audit.verdict import Defence
+from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import WindowSet
 from pulseveil.core.randomness import Stream, child, generator
 from pulseveil.privacy.budget import Unit

@@ -16,19 +16,17 @@ from scipy import special
 from pulseveil.audit.bounds import (
     LEVEL,
     AttackCounts,
-    Floats,
     Interval,
     area_under_curve,
     auc_interval,
     counts_above,
     counts_without_false_alarm,
 )
+from pulseveil.core.arrays import Bools, Floats
 from pulseveil.core.contracts import FeatureSet, WindowSet
 from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import Stream, child
 from pulseveil.study.audit_settings import FEWEST_TRAININGS
-
-Flags = NDArray[np.bool_]
 
 # Trainings without randomness repeat their scores: this share of a score's size replaces a spread of 0.
 _SMALLEST_SPREAD = 1e-9
@@ -54,7 +52,7 @@ class RecordAttack:
         return auc_interval(self.auc, self.counts.members, self.counts.non_members, level)
 
 
-def label_confidence(score: NDArray[np.floating], stress: Flags) -> Floats:
+def label_confidence(score: NDArray[np.floating], stress: Bools) -> Floats:
     """Logit log(p / (1 - p)) (n) of the probability p that a detector gives to the true label of n windows.
 
     score (n): the detector's probability of stress. stress (n): the labels.
@@ -77,7 +75,7 @@ def record_means(values: Floats, record: NDArray[np.str_]) -> Floats:
     return np.asarray(np.bincount(index, values) / np.bincount(index), dtype=np.float64)
 
 
-def margins(scores: Floats, members: Flags) -> Floats:
+def margins(scores: Floats, members: Bools) -> Floats:
     """Likelihood-ratio margins (models, records): distance of each score to the side of "in".
 
     The scores of a record are modelled as normal, with one mean in trainings that include it, another one in
@@ -114,7 +112,7 @@ def margins(scores: Floats, members: Flags) -> Floats:
     return np.asarray(toward_in / np.maximum(deviation, floor), dtype=np.float64)
 
 
-def attack_records(scores: Floats, members: Flags, records: Sequence[str]) -> tuple[RecordAttack, ...]:
+def attack_records(scores: Floats, members: Bools, records: Sequence[str]) -> tuple[RecordAttack, ...]:
     """Membership attack on each record; arrays as in `margins`.
 
     A training counts once per record, however many windows the record has: all switch together. If trainings
@@ -133,7 +131,7 @@ def attack_records(scores: Floats, members: Flags, records: Sequence[str]) -> tu
     return tuple(attacks)
 
 
-def pooled(scores: Floats, members: Flags) -> RecordAttack:
+def pooled(scores: Floats, members: Bools) -> RecordAttack:
     """Membership attack on all records together, ranked by their margins; arrays as in `margins`.
 
     It is descriptive: records that share a training are not independent, so that intervals and bounds have no
@@ -148,7 +146,7 @@ def _attack(name: str, counts: AttackCounts, saw: Floats, lacked: Floats) -> Rec
     return RecordAttack(name, area_under_curve(saw, lacked), counts, counts_without_false_alarm(saw, lacked))
 
 
-def _moments_without_own(scores: Floats, side: Flags) -> tuple[Floats, Floats]:
+def _moments_without_own(scores: Floats, side: Bools) -> tuple[Floats, Floats]:
     """Mean and sum of squared deviations (models, records) of a side's scores, without the row's own."""
     values = np.where(side, scores, 0.0)
     count = side.sum(axis=0)
@@ -176,8 +174,8 @@ class Design:
     random.
     """
 
-    members: Flags
-    compared: Flags
+    members: Bools
+    compared: Bools
 
 
 def leave_one_out(records: int, trainings: int) -> Design:

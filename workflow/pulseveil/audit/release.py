@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from pulseveil.audit import canaries
-from pulseveil.audit.bounds import LEVEL, Floats, Interval, rate_interval
-from pulseveil.audit.membership import Flags, record_means
+from pulseveil.audit.bounds import LEVEL, Interval, rate_interval
+from pulseveil.audit.membership import record_means
+from pulseveil.core.arrays import Bools, Floats
 from pulseveil.core.contracts import STRESS, WindowSet
 from pulseveil.core.errors import InputError
 from pulseveil.generators.subjects import Subjects
@@ -181,7 +182,7 @@ def release_canaries(
     """Canary training of a generator: scores of its release after training on the included canaries."""
     names = np.unique(score.owner)
 
-    def train(included: Flags) -> Floats:
+    def train(included: Bools) -> Floats:
         chosen = records.take(np.isin(score.owner, names[included]))
         return score(synthesize(WindowSet.concatenate([windows, chosen])))
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pulseveil.cohorts.gaps import MENDED_S, bridge
 from pulseveil.cohorts.intervals import UNIX_RANGE_S
 from pulseveil.core import limits
+from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import CONTACT_US, Signal
 from pulseveil.core.errors import InputError
 
@@ -73,8 +74,6 @@ def _span(times: NDArray[np.float64] | NDArray[np.intp]) -> str:
     return f"at {first:.2f} s" if first == last else f"between {first:.2f} s and {last:.2f} s"
 
 
-Array = NDArray[np.float64]
-
 HEADER_ROWS = 2
 # The first second is start-up of the sensors, not data: zeros in BVP and EDA, 382.21 C in TEMP.
 SETTLING_S = 1
@@ -107,7 +106,7 @@ class SignalFile:
 
     name: str
     start_unix_s: float
-    values: Array
+    values: Floats
     repairs: tuple[str, ...]
 
 
@@ -232,7 +231,7 @@ def _header_value(path: str, row: int, line: str, columns: int) -> float:
     return values.pop()
 
 
-def _samples(path: str, lines: list[str], columns: int) -> Array:
+def _samples(path: str, lines: list[str], columns: int) -> Floats:
     separators = columns - 1
     for row, line in enumerate(lines, HEADER_ROWS + 1):
         if line.count(",") != separators:
@@ -299,7 +298,7 @@ def _cut_sentences(parsed: Mapping[str, SignalFile], seconds: int) -> list[str]:
     return sentences
 
 
-def _repair(name: str, values: Array, first_row: int, where: str) -> tuple[Array, list[str]]:
+def _repair(name: str, values: Floats, first_row: int, where: str) -> tuple[Floats, list[str]]:
     """Interpolate samples that the sensor cannot have measured, from neighbours within `MENDED_S`.
 
     Without such a neighbour, EDA stays 0 (no contact) and TEMP becomes `USUAL_TEMP_C`.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from pulseveil.core.arrays import Floats
 
 # Largest distance (s) of the neighbours from which impossible samples are interpolated.
 MENDED_S = 2.0
 
 
-def bridge(positions: Array, known: Array, values: Array, span: float, otherwise: Array | float) -> Array:
+def bridge(
+    positions: Floats, known: Floats, values: Floats, span: float, otherwise: Floats | float
+) -> Floats:
     """Values (n,) at `positions` (n,), interpolated linearly between `values` (m,) at ascending `known` (m,).
 
     Only neighbours at most `span` away are used. With such a neighbour on one side only, the result is its

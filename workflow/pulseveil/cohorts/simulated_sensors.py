@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-Array = NDArray[np.float64]
+from pulseveil.core.arrays import Floats
 
 BVP_HZ = 64
 ACC_HZ = 32
@@ -27,11 +27,11 @@ TEMP_STEP_C = 0.02
 class Motion:
     """Movement at `ACC_HZ`: strength (n,), 0 at rest, and acceleration along x, y, z, each (n,) in g/64."""
 
-    strength: Array
-    acceleration: tuple[Array, Array, Array]
+    strength: Floats
+    acceleration: tuple[Floats, Floats, Floats]
 
 
-def simulate_motion(rate: Array, rng: np.random.Generator) -> Motion:
+def simulate_motion(rate: Floats, rng: np.random.Generator) -> Motion:
     """Movement with `rate` (n,) bursts per minute at `SLOW_HZ`; each leaves the arm in a new position."""
     step = ACC_HZ // SLOW_HZ
     starts = np.flatnonzero(rng.random(len(rate)) < rate / 60 / SLOW_HZ) * step
@@ -51,7 +51,7 @@ def simulate_motion(rate: Array, rng: np.random.Generator) -> Motion:
     return Motion(strength, (x, y, z))
 
 
-def simulate_bvp(arousal: Array, motion: Array, rng: np.random.Generator) -> Array:
+def simulate_bvp(arousal: Floats, motion: Floats, rng: np.random.Generator) -> Floats:
     """BVP (n,) at `BVP_HZ` in the arbitrary unit of an E4: a pulse train of varying rate and height.
 
     arousal: (m,) at `SLOW_HZ`; motion: strength (k,) at `ACC_HZ`.
@@ -73,7 +73,7 @@ def simulate_bvp(arousal: Array, motion: Array, rng: np.random.Generator) -> Arr
     return np.asarray(np.round(wave + height.mean() * (2.0 * artefact + 0.15 * hiss), 2))
 
 
-def simulate_eda(arousal: Array, motion: Array, rng: np.random.Generator) -> Array:
+def simulate_eda(arousal: Floats, motion: Floats, rng: np.random.Generator) -> Floats:
     """Skin conductance (n,) in uS at `SLOW_HZ`: a drifting level that rises with arousal, plus responses.
 
     arousal: (n,) at `SLOW_HZ`; motion: strength (k,) at `ACC_HZ`; movement presses on the electrodes.
@@ -94,7 +94,7 @@ def simulate_eda(arousal: Array, motion: Array, rng: np.random.Generator) -> Arr
     return np.asarray(np.round(np.maximum(tonic * (1 + 0.03 * pressure) + phasic + noise, 0.06), 6))
 
 
-def simulate_temperature(arousal: Array, rng: np.random.Generator) -> Array:
+def simulate_temperature(arousal: Floats, rng: np.random.Generator) -> Floats:
     """Skin temperature (n,) in degrees Celsius at `SLOW_HZ`, with one new value per second as in an E4."""
     cooling = 0.7 * rng.normal(1.0, 0.6)
     wandering = 0.2 * wander(len(arousal), 300.0, SLOW_HZ, rng)
@@ -104,14 +104,14 @@ def simulate_temperature(arousal: Array, rng: np.random.Generator) -> Array:
     return np.asarray(np.repeat(np.rint(noisy / TEMP_STEP_C) * TEMP_STEP_C, SLOW_HZ).round(2))
 
 
-def lag(course: Array, time_constant_s: float, rate_hz: float) -> Array:
+def lag(course: Floats, time_constant_s: float, rate_hz: float) -> Floats:
     """A course (n,) after a first-order lag that starts in the steady state of the first value."""
     share = 1 - np.exp(-1 / (time_constant_s * rate_hz))
     followed, _ = signal.lfilter([share], [1, share - 1], course, zi=[(1 - share) * course[0]])
     return np.asarray(followed)
 
 
-def wander(samples: int, memory_s: float, rate_hz: float, rng: np.random.Generator) -> Array:
+def wander(samples: int, memory_s: float, rate_hz: float, rng: np.random.Generator) -> Floats:
     """Stationary noise (n,) of unit SD whose autocorrelation falls to 1/e in `memory_s` seconds."""
     keep = np.exp(-1 / (memory_s * rate_hz))
     innovations = rng.standard_normal(samples) * np.sqrt(1 - keep**2)
@@ -120,19 +120,21 @@ def wander(samples: int, memory_s: float, rate_hz: float, rng: np.random.Generat
     return np.asarray(wandering)
 
 
-def drift(samples: int, rng: np.random.Generator) -> Array:
+def drift(samples: int, rng: np.random.Generator) -> Floats:
     """A linear drift (n,) at `SLOW_HZ` from 0, whose change in half an hour is standard normal."""
     return rng.standard_normal() * np.arange(samples) / (1800 * SLOW_HZ)
 
 
-def band_noise(samples: int, band_hz: tuple[float, float], rate_hz: float, rng: np.random.Generator) -> Array:
+def band_noise(
+    samples: int, band_hz: tuple[float, float], rate_hz: float, rng: np.random.Generator
+) -> Floats:
     """Noise (n,) of unit SD in a band of frequencies (Hz)."""
     sections = signal.butter(2, band_hz, btype="bandpass", fs=rate_hz, output="sos")
     noise = signal.sosfilt(sections, rng.standard_normal(samples))
     return np.asarray(noise / noise.std())
 
 
-def _posture(samples: int, turns: NDArray[np.intp], rng: np.random.Generator) -> Array:
+def _posture(samples: int, turns: NDArray[np.intp], rng: np.random.Generator) -> Floats:
     """Gravity (3, n) in g: around a direction that is usual for the subject, new after each of `turns`."""
     habit = rng.standard_normal(3)
     positions = habit / np.linalg.norm(habit) + 0.3 * rng.standard_normal((len(turns) + 1, 3))
@@ -141,20 +143,20 @@ def _posture(samples: int, turns: NDArray[np.intp], rng: np.random.Generator) ->
     return np.stack([lag(axis, 0.5, ACC_HZ) for axis in current.T])
 
 
-def _beat(phase: Array) -> Array:
+def _beat(phase: Floats) -> Floats:
     """Pulse waveform (n,) of mean 0 at `phase` (beats): a systolic crest and a dicrotic shoulder."""
     angle = 2 * np.pi * phase
     return np.asarray(np.cos(angle) + 0.4 * np.cos(2 * angle - 1.2) + 0.1 * np.cos(3 * angle - 2.2))
 
 
-def _skin_response() -> Array:
+def _skin_response() -> Floats:
     """One skin conductance response at `SLOW_HZ`: a Bateman function (steep rise, slow fall) of peak 1."""
     time = np.arange(0.0, 30.0, 1 / SLOW_HZ)
     shape = np.exp(-time / 4.0) - np.exp(-time / 0.8)
     return np.asarray(shape / shape.max())
 
 
-def _faster(course: Array, rate_hz: int) -> Array:
+def _faster(course: Floats, rate_hz: int) -> Floats:
     """A slow course (n,) interpolated linearly to a higher rate, (n * rate_hz / SLOW_HZ,)."""
     time = np.arange(len(course) * rate_hz // SLOW_HZ) * (SLOW_HZ / rate_hz)
     return np.asarray(np.interp(time, np.arange(len(course)), course))

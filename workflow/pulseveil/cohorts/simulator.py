@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pulseveil.cohorts import simulated_sensors as sensors
+from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import (
     AMUSEMENT,
     BASELINE,
@@ -20,8 +20,6 @@ from pulseveil.core.contracts import (
     Signal,
 )
 from pulseveil.core.randomness import Stream, child, generator
-
-Array = NDArray[np.float64]
 
 START_UNIX_S = 1_700_000_000.0
 # Shortest and longest unlabelled time (s) before, between and after the conditions.
@@ -103,7 +101,7 @@ def _traits(responder: bool, rng: np.random.Generator) -> Traits:
     )
 
 
-def _arousal(intervals: Sequence[Interval], seconds: int, traits: Traits, rng: np.random.Generator) -> Array:
+def _arousal(intervals: Sequence[Interval], seconds: int, traits: Traits, rng: np.random.Generator) -> Floats:
     """Arousal (n,) at `SLOW_HZ`: the level of the condition, approached with a lag, plus slow noise."""
     levels = {BASELINE: 0.0, STRESS: traits.stress, AMUSEMENT: traits.amusement}
     target = _stepwise(intervals, seconds, levels, GAP_AROUSAL)
@@ -112,7 +110,7 @@ def _arousal(intervals: Sequence[Interval], seconds: int, traits: Traits, rng: n
     return sensors.lag(target, AROUSAL_LAG_S, sensors.SLOW_HZ) + size * wandering
 
 
-def _motion_rate(intervals: Sequence[Interval], seconds: int, traits: Traits) -> Array:
+def _motion_rate(intervals: Sequence[Interval], seconds: int, traits: Traits) -> Floats:
     """Expected bursts of movement per minute (n,) at `SLOW_HZ`."""
     rates = {**MOTION_RATES, STRESS: MOTION_RATES[STRESS] * traits.stress_motion}
     return traits.restlessness * _stepwise(intervals, seconds, rates, GAP_MOTION_RATE)
@@ -120,7 +118,7 @@ def _motion_rate(intervals: Sequence[Interval], seconds: int, traits: Traits) ->
 
 def _stepwise(
     intervals: Sequence[Interval], seconds: int, levels: dict[int, float], elsewhere: float
-) -> Array:
+) -> Floats:
     """A course (n,) at `SLOW_HZ` with one level per condition, and the level `elsewhere` between them."""
     course = np.full(seconds * sensors.SLOW_HZ, elsewhere)
     for interval in intervals:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseveil.core.arrays import Arrays
 from pulseveil.core.atomic import atomic_path
 from pulseveil.core.errors import Interrupted, StopRequested, never_requested
 
 logger = logging.getLogger(__name__)
 
-Arrays = Mapping[str, NDArray[Any]]
 Mark = Callable[[Arrays], NDArray[Any]]
 """Authentication code of a file, computed from its arrays with a key that only the training has."""
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseveil.core import hdf5, limits
+from pulseveil.core.arrays import Arrays
 from pulseveil.core.atomic import atomic_path
 from pulseveil.core.contracts import FeatureSet, Portrait, Rows, Scores, SyntheticSet, WindowSet
 from pulseveil.core.errors import InputError
@@ -33,7 +34,6 @@ _LAYOUT = "earliest"
 _CHUNK_BYTES = 1 << 20
 
 Record = TypeVar("Record", bound=Rows | Portrait)
-Arrays = Mapping[str, NDArray[Any]]
 
 
 def write_record(path: Path, record: Rows | Portrait, *, cell_hash: str) -> None:

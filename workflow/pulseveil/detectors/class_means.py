@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import FeatureSet
 from pulseveil.core.errors import InputError
 from pulseveil.detectors import Detector, Fitted, Training
@@ -19,8 +20,6 @@ from pulseveil.privacy.budget import Budget, Mechanism, Population, Unit
 from pulseveil.privacy.gaussian import posterior_mean, release
 from pulseveil.privacy.programs import RELEASE
 from pulseveil.privacy.records import admitted_rows, means_by_class
-
-Array = NDArray[np.float64]
 
 # Variance of a squashed column within a class. A public round number, because an estimate from the data would
 # cost epsilon. It scales the log odds and never changes a decision.
@@ -47,8 +46,8 @@ class ClassMeansSettings(TabularSettings):
 class Contrast:
     """Difference and midpoint (d each) of the class means, and the variance of the privacy noise in each."""
 
-    difference: Array
-    midpoint: Array
+    difference: Floats
+    midpoint: Floats
     difference_variance: float = 0.0
     midpoint_variance: float = 0.0
 
@@ -146,7 +145,7 @@ def _model(
     return FittedLinear(inputs, weights, -float(weights @ found.midpoint), ledger)
 
 
-def contributions(inputs: Array, stress: NDArray[np.bool_], subject: NDArray[np.str_], unit: Unit) -> Array:
+def contributions(inputs: Floats, stress: NDArray[np.bool_], subject: NDArray[np.str_], unit: Unit) -> Floats:
     """Contributions of the records to the query (records, 2 d), before clipping, from `inputs` (n, d).
 
     At unit window a record has its inputs in the half of its class and zeros in the other half. At unit
@@ -167,7 +166,7 @@ def contributions(inputs: Array, stress: NDArray[np.bool_], subject: NDArray[np.
     return np.hstack([means[0] - means[1], means.mean(axis=0)])
 
 
-def released_contrast(total: Array, mechanism: Mechanism, population: Population) -> Contrast:
+def released_contrast(total: Floats, mechanism: Mechanism, population: Population) -> Contrast:
     """Contrast from the released sum (2 d) of `contributions`, divided by public constants only.
 
     The numbers of records and the share of stress are those of the plan: counts from the data would need

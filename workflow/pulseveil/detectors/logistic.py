@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import FeatureSet
 from pulseveil.core.settings import Settings
 from pulseveil.detectors import Detector, Fitted, Training
@@ -37,8 +38,6 @@ from pulseveil.privacy.gaussian import clip_rows, release
 from pulseveil.privacy.noise import Noise
 from pulseveil.privacy.programs import DESCENT
 from pulseveil.privacy.records import admitted_rows, person_means
-
-Array = NDArray[np.float64]
 
 
 class Descent(Settings):
@@ -118,7 +117,7 @@ def fit_private(
     return FittedLinear(inputs, parameters[:-1], float(parameters[-1]), (entry,))
 
 
-def class_weights(stress: NDArray[np.bool_], share: float) -> Array:
+def class_weights(stress: NDArray[np.bool_], share: float) -> Floats:
     """Weights (n) of windows that give both classes the same total if `share` of the windows are stress.
 
     Examples:
@@ -129,8 +128,8 @@ def class_weights(stress: NDArray[np.bool_], share: float) -> Array:
 
 
 def record_gradients(
-    inputs: Array, stress: NDArray[np.bool_], weight: Array, subject: NDArray[np.str_], unit: Unit
-) -> Callable[[Array], Array]:
+    inputs: Floats, stress: NDArray[np.bool_], weight: Floats, subject: NDArray[np.str_], unit: Unit
+) -> Callable[[Floats], Floats]:
     """Function from parameters (d + 1) to the records' gradients (records, d + 1) of the weighted log loss.
 
     The intercept is the last parameter. `inputs` (n, d) are windows. At unit window a record is a window; at
@@ -138,7 +137,7 @@ def record_gradients(
     """
     design = np.column_stack([inputs, np.ones(len(inputs))])
 
-    def gradients(parameters: Array) -> Array:
+    def gradients(parameters: Floats) -> Floats:
         residual = weight * (sigmoid(design @ parameters) - stress)
         of_windows = residual[:, np.newaxis] * design
         # The mean comes before clipping: clipped windows of one person could add up to many clip norms.
@@ -148,13 +147,13 @@ def record_gradients(
 
 
 def descend(
-    gradients: Callable[[Array], Array],
-    of_released: Callable[[Array], Array],
-    public: Array,
+    gradients: Callable[[Floats], Floats],
+    of_released: Callable[[Floats], Floats],
+    public: Floats,
     descent: Descent,
     mechanism: Mechanism,
     noise: Noise,
-) -> tuple[Array, int]:
+) -> tuple[Floats, int]:
     """Noised gradient descent: the mean of the last half of the iterates (d + 1) and the noised steps.
 
     The descent starts at `public` (d + 1), where the penalty is zero. Each step clips the gradients, adds

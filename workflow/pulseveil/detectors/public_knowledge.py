@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import FeatureSet
 from pulseveil.core.errors import InputError
 from pulseveil.detectors import Outputs
 from pulseveil.privacy.ledger import Entry
 from pulseveil.windows.features import select_columns
 from pulseveil.windows.literature import COLUMNS, MIDPOINT, require_known
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +25,12 @@ class PublicInputs:
     """
 
     names: tuple[str, ...]
-    centre: Array
-    scale: Array
-    sign: Array
+    centre: Floats
+    scale: Floats
+    sign: Floats
     midpoint: float
 
-    def read(self, features: FeatureSet) -> Array:
+    def read(self, features: FeatureSet) -> Floats:
         """Squashed columns (n, d) in -1..1: tanh((x - centre) / (2 scale)); NaN where a statistic is NaN."""
         columns = [features.statistic_names.index(name) for name in self.names]
         values = features.statistics[:, columns].astype(np.float64)
@@ -78,7 +76,7 @@ class FittedLinear:
     """Linear detector: log odds of stress are `weights` (d) times the squashed inputs plus `intercept`."""
 
     inputs: PublicInputs
-    weights: Array
+    weights: Floats
     intercept: float
     ledger: tuple[Entry, ...] = ()
 
@@ -87,12 +85,12 @@ class FittedLinear:
         return Outputs.from_probability(sigmoid(self.inputs.read(features) @ self.weights + self.intercept))
 
 
-def public_direction(inputs: PublicInputs) -> tuple[Array, float]:
+def public_direction(inputs: PublicInputs) -> tuple[Floats, float]:
     """Weights (d) and intercept of the rule that sums the signed columns, with its threshold half-way."""
     return inputs.sign, -inputs.midpoint * float(np.abs(inputs.sign).sum())
 
 
-def sigmoid(log_odds: Array) -> Array:
+def sigmoid(log_odds: Floats) -> Floats:
     """Logistic function, from log odds to probabilities.
 
     Examples:

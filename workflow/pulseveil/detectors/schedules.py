@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from pulseveil.core.arrays import Floats
+
 Study = Literal["wesad", "simulated"]
 
 
@@ -35,7 +35,7 @@ class Schedule:
         minutes = sum(stage.end - stage.start for stage in stages)
         return sum(stage.end - stage.start for stage in stages if stage.stress) / minutes
 
-    def stress_probability(self, minutes: Array) -> Array:
+    def stress_probability(self, minutes: Floats) -> Floats:
         """Probability of stress (n) at `minutes` (n), given that some condition takes place then.
 
         A time before the first condition counts as its start, a time after the last one as its end.

@@ -8,10 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pulseveil.core.arrays import Bools
 from pulseveil.core.contracts import AMUSEMENT, Scores
-
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def per_subject(scores: Scores) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["fold", "subject", "windows", "stress_windows", *NAMES])
 
 
-def two_output_f1(stress: Bools, score: Floats, score_rest: Floats) -> float:
+def two_output_f1(stress: Bools, score: NDArray[np.floating], score_rest: NDArray[np.floating]) -> float:
     """The F1 of the published tables: both outputs, cut at 0.5, flattened against the one-hot truth.
 
     For outputs that sum to 1 it equals the accuracy, so that the constant answer "rest" reaches the share of
@@ -107,7 +105,7 @@ def two_output_f1(stress: Bools, score: Floats, score_rest: Floats) -> float:
     return 2 * hits / (on + len(stress)) if len(stress) else np.nan
 
 
-def auroc(stress: Bools, score: Floats) -> float:
+def auroc(stress: Bools, score: NDArray[np.floating]) -> float:
     """Area under the ROC curve of score (n) for stress (n); NaN without both classes or finite scores.
 
     Examples:
@@ -122,7 +120,7 @@ def auroc(stress: Bools, score: Floats) -> float:
     return float((positive * (below + negative / 2)).sum() / (positive.sum() * negative.sum()))
 
 
-def average_precision(stress: Bools, score: Floats) -> float:
+def average_precision(stress: Bools, score: NDArray[np.floating]) -> float:
     """Mean precision at each step of recall, weighted by the step; NaN without stress or finite scores.
 
     Examples:
@@ -136,7 +134,7 @@ def average_precision(stress: Bools, score: Floats) -> float:
     return float((positive * precision).sum() / positive.sum())
 
 
-def _by_score(stress: Bools, score: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _by_score(stress: Bools, score: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Numbers of stress and of rest windows per distinct score, ascending, so that ties share one step."""
     values, step = np.unique(score, return_inverse=True)
     positive = np.bincount(step[stress], minlength=len(values))
@@ -161,7 +159,7 @@ def _decision_metrics(stress: Bools, predicted: Bools) -> dict[str, float]:
     }
 
 
-def _score_metrics(stress: Bools, score: Floats) -> dict[str, float]:
+def _score_metrics(stress: Bools, score: NDArray[np.floating]) -> dict[str, float]:
     return {
         "auroc": auroc(stress, score),
         "average_precision": average_precision(stress, score),

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import STRESS
 from pulseveil.core.errors import InputError
 from pulseveil.core.settings import Settings
@@ -38,8 +39,6 @@ from pulseveil.privacy.gaussian import clip_rows, release
 from pulseveil.privacy.ledger import Entry
 from pulseveil.privacy.programs import RELEASE
 from pulseveil.privacy.records import admitted_rows, means_by_class
-
-Array = NDArray[np.float64]
 
 PUBLIC_QUANTITIES = (
     "number of people",
@@ -104,15 +103,15 @@ class PosteriorSettings(GeneratorSettings):
 class People:
     """What synthetic people are drawn from: mean and SD (s each) of difference and midpoint of a person."""
 
-    difference: Array
-    difference_sd: Array
-    midpoint: Array
-    midpoint_sd: Array
+    difference: Floats
+    difference_sd: Floats
+    midpoint: Floats
+    midpoint_sd: Floats
 
 
 def contributions(
-    statistics: Array, stress: NDArray[np.bool_], subject: NDArray[np.str_], prior: Prior, unit: Unit
-) -> Array:
+    statistics: Floats, stress: NDArray[np.bool_], subject: NDArray[np.str_], prior: Prior, unit: Unit
+) -> Floats:
     """What each record adds to the query (records, 2 s), less the prior, in public units, before clipping.
 
     A person: difference and midpoint of the own class means; NaN, which clipping makes zero, where a class is
@@ -130,8 +129,8 @@ def contributions(
 
 
 def posterior(
-    found: Array, noise_variance: Array, asked: NDArray[np.bool_], settings: PosteriorSettings
-) -> tuple[Array, Array]:
+    found: Floats, noise_variance: Floats, asked: NDArray[np.bool_], settings: PosteriorSettings
+) -> tuple[Floats, Floats]:
     """Posterior mean and SD (k, s), in public units, of `found` (k, s) with its noise variance (k, 1).
 
     Statistics that were not asked keep the prior: mean 0, SD `prior_spread`.
@@ -305,7 +304,7 @@ def _asked(question: Question) -> NDArray[np.bool_]:
     return np.isin(NAMES, question.statistics)
 
 
-def _spread_out(values: Array, asked: NDArray[np.bool_]) -> Array:
+def _spread_out(values: Floats, asked: NDArray[np.bool_]) -> Floats:
     """Values (2 k) of the statistics that were asked among all (2 s), zero elsewhere."""
     everywhere = np.zeros(2 * len(asked))
     everywhere[np.tile(asked, 2)] = values
@@ -313,8 +312,8 @@ def _spread_out(values: Array, asked: NDArray[np.bool_]) -> Array:
 
 
 def _people(
-    found: Array,
-    variance: Array,
+    found: Floats,
+    variance: Floats,
     asked: NDArray[np.bool_],
     prior: Prior,
     settings: PosteriorSettings,

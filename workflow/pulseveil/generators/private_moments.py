@@ -16,13 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pulseveil.core.arrays import Floats
 from pulseveil.core.settings import Settings
 from pulseveil.privacy import accounting
 from pulseveil.privacy.budget import Budget, Mechanism, Unit
 from pulseveil.privacy.gaussian import posterior_mean
 from pulseveil.privacy.records import person_means
-
-Array = NDArray[np.float64]
 
 PUBLIC_QUANTITIES = (
     "number of people",
@@ -68,9 +67,9 @@ class PrivateMoments(Settings):
 class ClassMoments:
     """Moments per condition: mean, variance of the coefficients (k, channels, c), log rest (k, channels)."""
 
-    mean: Array
-    variance: Array
-    log_rest: Array
+    mean: Floats
+    variance: Floats
+    log_rest: Floats
 
 
 def moments_mechanism(private: PrivateMoments, budget: Budget) -> Mechanism:
@@ -81,7 +80,7 @@ def moments_mechanism(private: PrivateMoments, budget: Budget) -> Mechanism:
     )
 
 
-def cosines(time: int, number: int) -> Array:
+def cosines(time: int, number: int) -> Floats:
     """The first cosines (number, time), orthogonal, each with mean square 1; the first one is constant.
 
     Examples:
@@ -89,14 +88,14 @@ def cosines(time: int, number: int) -> Array:
         [[1.0, 1.0, 1.0, 1.0], [1.31, 0.54, -0.54, -1.31]]
     """
     phase = np.pi * (np.arange(time) + 0.5) / time
-    basis: Array = np.sqrt(2) * np.cos(np.arange(number)[:, np.newaxis] * phase)
+    basis: Floats = np.sqrt(2) * np.cos(np.arange(number)[:, np.newaxis] * phase)
     basis[0] = 1.0
     return basis
 
 
 def slow_and_rest(
     windows: NDArray[np.floating], coefficients: int, centre: float, unit: float
-) -> tuple[Array, Array]:
+) -> tuple[Floats, Floats]:
     """Slow cosine coefficients (n, channels, c) and log rests (n, channels) of windows (n, time, channels).
 
     Both are in public units, with artefacts clipped to the public range. The rest is the standard deviation
@@ -110,18 +109,18 @@ def slow_and_rest(
     return found, np.log(np.sqrt(np.maximum(energy, LEAST_REST**2)))
 
 
-def rest_shares(time: int, known: int) -> tuple[Array, float]:
+def rest_shares(time: int, known: int) -> tuple[Floats, float]:
     """Shares of the energy of the rest: of each sampled cosine from number `known` on, and of white noise.
 
     The energy covers all cosines from number `known` to the fastest that `time` samples can represent.
     """
     sampled = min(COSINES, time)
     energy = 1 / np.square(np.arange(known, max(time, sampled + 1)))
-    share: Array = energy / energy.sum()
+    share: Floats = energy / energy.sum()
     return share[: sampled - known], float(share[sampled - known :].sum())
 
 
-def window_summaries(windows: NDArray[np.floating], private: PrivateMoments) -> Array:
+def window_summaries(windows: NDArray[np.floating], private: PrivateMoments) -> Floats:
     """Summaries (n, channels * (2 c + 1)) of windows (n, time, channels): means, squares, log rests."""
     found, log_rest = slow_and_rest(windows, private.coefficients, private.centre, private.unit)
     parts = (
@@ -134,8 +133,8 @@ def window_summaries(windows: NDArray[np.floating], private: PrivateMoments) -> 
 
 
 def contributions(
-    summaries: Array, condition: NDArray[np.int8], subject: NDArray[np.str_], classes: int, unit: Unit
-) -> Array:
+    summaries: Floats, condition: NDArray[np.int8], subject: NDArray[np.str_], classes: int, unit: Unit
+) -> Floats:
     """Contribution of each record to the query (records, classes * m), before clipping.
 
     Args:
@@ -159,7 +158,7 @@ def contributions(
 
 
 def released_moments(
-    total: Array, private: PrivateMoments, mechanism: Mechanism, shares: Array, channels: int
+    total: Floats, private: PrivateMoments, mechanism: Mechanism, shares: Floats, channels: int
 ) -> ClassMoments:
     """Moments from a released sum (k * m) of `contributions`, shrunk to public values where noise is large.
 
@@ -185,7 +184,7 @@ def released_moments(
     return ClassMoments(mean.reshape(shape), np.maximum(variance, LEAST_VARIANCE).reshape(shape), log_rest)
 
 
-def as_gaussian(moments: ClassMoments, private: PrivateMoments, time: int) -> tuple[Array, Array, Array]:
+def as_gaussian(moments: ClassMoments, private: PrivateMoments, time: int) -> tuple[Floats, Floats, Floats]:
     """Mean (k, d), factors (k, rank, d) and residual deviation (k, d) of windows of `time` samples.
 
     d = time * channels, flattened like the windows. The rank is channels times the number of sampled cosines.

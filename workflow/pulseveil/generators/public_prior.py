@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import PHYSIOLOGICAL_CHANNELS
 from pulseveil.windows.features import SD_FLOOR, SECONDS_PER_MINUTE, statistic_names, window_statistics
 from pulseveil.windows.literature import COLUMNS
-
-Array = NDArray[np.float64]
 
 CHANNELS, SCALING = PHYSIOLOGICAL_CHANNELS, "calibration"
 STATISTICS = ("mean", "log_sd", "slope")
@@ -41,10 +40,10 @@ class Prior:
     within: SD of the windows of one person and condition.
     """
 
-    rest: Array
-    stress: Array
-    unit: Array
-    within: Array
+    rest: Floats
+    stress: Floats
+    unit: Floats
+    within: Floats
 
 
 def literature_prior() -> Prior:
@@ -69,14 +68,14 @@ def literature_prior() -> Prior:
     return Prior(at_rest, at_rest + np.array(shift), np.array(unit), np.array(within))
 
 
-def statistics_of(windows: NDArray[np.floating], rate_hz: float) -> Array:
+def statistics_of(windows: NDArray[np.floating], rate_hz: float) -> Floats:
     """The statistics `NAMES` (n, s) of windows (n, time, channels)."""
     columns = statistic_names(CHANNELS)
     values = window_statistics(windows, rate_hz)
     return values[:, [columns.index(name) for name in NAMES]].astype(np.float64)
 
 
-def decode(statistics: Array, walk: Array, rate_hz: float) -> NDArray[np.float32]:
+def decode(statistics: Floats, walk: Floats, rate_hz: float) -> NDArray[np.float32]:
     """Windows (n, time, channels) with the statistics `NAMES` (n, s), from white noise (n, time, channels).
 
     x(t) = mean + slope t + SD shape(t), where the shape is a random walk less its line, of SD 1: slow, as

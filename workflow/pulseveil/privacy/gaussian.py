@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseveil.core.arrays import Floats
 from pulseveil.privacy.budget import Mechanism
 from pulseveil.privacy.noise import Noise
-
-Floats = NDArray[np.float64]
 
 # Rows are clipped to this much less than the clip norm: rounding to the grid uses at most half of it.
 _SLACK = 1e-6

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseveil.core.arrays import Floats
 from pulseveil.core.errors import InputError
 from pulseveil.privacy.budget import Mechanism, Population, Unit
-
-Array = NDArray[np.float64]
 
 
 def admitted_rows(
@@ -59,7 +58,7 @@ def person_and_slot(subject: NDArray[np.str_]) -> tuple[NDArray[np.intp], NDArra
     return person, np.arange(len(subject)) - (np.cumsum(windows) - windows)[person]
 
 
-def person_means(values: Array, subject: NDArray[np.str_]) -> Array:
+def person_means(values: Floats, subject: NDArray[np.str_]) -> Floats:
     """Mean row (people, d) of each person's rows of `values` (n, d), people sorted by name.
 
     A value that is not finite reaches the mean of its own person only.
@@ -71,7 +70,7 @@ def person_means(values: Array, subject: NDArray[np.str_]) -> Array:
     return sums / np.bincount(person, minlength=len(people))[:, np.newaxis]
 
 
-def means_by_class(values: Array, stress: NDArray[np.bool_], subject: NDArray[np.str_]) -> Array:
+def means_by_class(values: Floats, stress: NDArray[np.bool_], subject: NDArray[np.str_]) -> Floats:
     """Mean rows (2, people, d) of each person's rows of `values` (n, d) with stress, and of those without.
 
     NaN for a class that a person lacks, which clipping turns into zeros. People are sorted by name.

@@ -15,7 +15,7 @@ import hashlib
 import logging
 import platform
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseveil.core.arrays import Arrays
 from pulseveil.core.checkpoints import Checkpoint, Part
 from pulseveil.privacy.budget import Mechanism
 from pulseveil.privacy.ledger import package_versions
@@ -31,7 +32,6 @@ from pulseveil.privacy.noise import Noise
 
 logger = logging.getLogger(__name__)
 
-Arrays = Mapping[str, NDArray[Any]]
 State = TypeVar("State")
 Advance = Callable[[State, int, int], State]
 """`(state, first, last) -> state` after the steps first..last-1."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseveil.core.arrays import Floats
 from pulseveil.core.randomness import Stream
-from pulseveil.quality.intervals import Array, Estimate, by_subject, over_subjects
+from pulseveil.quality.intervals import Estimate, by_subject, over_subjects
 from pulseveil.quality.samples import Pair, Sample
 
 _LEVELS = 256
@@ -34,7 +35,7 @@ def wasserstein(
     widths = np.diff(grid)
     shape = _shares_below(other, grid).mean(axis=0)
 
-    def area(totals: Array) -> Array:
+    def area(totals: Floats) -> Floats:
         apart = np.abs(totals[..., :-1] / totals[..., -1:] - shape)
         return np.asarray((apart[..., :-1] * widths).sum(axis=-1))
 
@@ -56,26 +57,26 @@ def kolmogorov_smirnov(
     grid = _grid(real, other)
     shape = _shares_below(other, grid).mean(axis=0)
 
-    def gap(totals: Array) -> Array:
+    def gap(totals: Floats) -> Floats:
         return np.asarray(np.abs(totals[..., :-1] / totals[..., -1:] - shape).max(axis=-1))
 
     return Estimate(value, *over_subjects(_totals(real, subject, grid), gap, stream)[1:])
 
 
-def _grid(real: NDArray[np.float32], other: NDArray[np.float32]) -> Array:
+def _grid(real: NDArray[np.float32], other: NDArray[np.float32]) -> Floats:
     """Levels at which distribution functions are evaluated for the interval: quantiles of both sides."""
     values = np.concatenate([real.ravel(), other.ravel()]).astype(np.float64)
     return np.unique(np.quantile(values, np.linspace(0, 1, _LEVELS)))
 
 
-def _shares_below(values: NDArray[np.float32], grid: Array) -> Array:
+def _shares_below(values: NDArray[np.float32], grid: Floats) -> Floats:
     """Share (n, levels) of each window's values (n, time) that are at most the level."""
     ordered = np.sort(values.astype(np.float64), axis=1)
     counts = np.stack([np.searchsorted(row, grid, side="right") for row in ordered])
     return np.asarray(counts / values.shape[1], dtype=np.float64)
 
 
-def _totals(real: NDArray[np.float32], subject: NDArray[np.str_], grid: Array) -> Array:
+def _totals(real: NDArray[np.float32], subject: NDArray[np.str_], grid: Floats) -> Floats:
     """Per-person sums of the shares, and the number of windows last (subjects, levels + 1)."""
     shares = _shares_below(real, grid)
     return by_subject(np.hstack([shares, np.ones((len(shares), 1))]), subject)
@@ -85,7 +86,7 @@ def _totals(real: NDArray[np.float32], subject: NDArray[np.str_], grid: Array) -
 _SILENCE = 1e-6
 
 
-def power_spectra(windows: NDArray[np.float32], rate_hz: float) -> tuple[Array, Array]:
+def power_spectra(windows: NDArray[np.float32], rate_hz: float) -> tuple[Floats, Floats]:
     """Frequencies (f) in Hz, without 0, and the power (n, f, channels) in squared units of the signal per Hz.
 
     Periodogram of windows (n, time, channels) less their mean, with a Hann window.
@@ -105,7 +106,7 @@ def power_spectra(windows: NDArray[np.float32], rate_hz: float) -> tuple[Array, 
     return frequency[1:], power[:, 1:]
 
 
-def spectral_distance(real: Array, other: Array, subject: NDArray[np.str_], stream: Stream) -> Estimate:
+def spectral_distance(real: Floats, other: Floats, subject: NDArray[np.str_], stream: Stream) -> Estimate:
     """Mean absolute difference (dB) over frequencies of the mean spectra of real (n, f) and other (m, f).
 
     subject: (n) of the real windows, for the interval. 0 is ideal; values fall with more windows.
@@ -114,7 +115,7 @@ def spectral_distance(real: Array, other: Array, subject: NDArray[np.str_], stre
     floor = _SILENCE * max(float(real.mean()), float(np.finfo(np.float64).tiny))
     reference = _decibel(other.mean(axis=0), floor)
 
-    def apart(totals: Array) -> Array:
+    def apart(totals: Floats) -> Floats:
         mean = totals[..., :-1] / totals[..., -1:]
         return np.asarray(np.abs(_decibel(mean, floor) - reference).mean(axis=-1))
 
@@ -122,11 +123,11 @@ def spectral_distance(real: Array, other: Array, subject: NDArray[np.str_], stre
     return over_subjects(sums, apart, stream)
 
 
-def _decibel(power: Array, floor: float) -> Array:
+def _decibel(power: Floats, floor: float) -> Floats:
     return np.asarray(10 * np.log10(np.maximum(power, floor)))
 
 
-def correlation_matrix(sample: Sample) -> Array:
+def correlation_matrix(sample: Sample) -> Floats:
     """Pearson correlations (channels + 1, channels + 1) over all samples of all windows, stress last.
 
     0 for a signal that never changes.
@@ -144,13 +145,13 @@ def correlation_distance(pair: Pair, stream: Stream) -> Estimate:
     pairs = np.triu_indices(size, 1)
     other = correlation_matrix(pair.other)[pairs]
 
-    def apart(totals: Array) -> Array:
+    def apart(totals: Floats) -> Floats:
         return np.asarray(np.abs(_matrix(totals, size)[..., pairs[0], pairs[1]] - other).mean(axis=-1))
 
     return over_subjects(by_subject(_moments(pair.real), pair.real.subject), apart, stream)
 
 
-def _moments(sample: Sample) -> Array:
+def _moments(sample: Sample) -> Floats:
     """Per window: number, sums and sums of products of its samples (n, 1 + k + k * k)."""
     # Moments add up over windows and people: a bootstrap sample needs no window again.
     n, time, _ = sample.windows.shape
@@ -160,7 +161,7 @@ def _moments(sample: Sample) -> Array:
     return np.hstack([np.full((n, 1), float(time)), values.sum(axis=1), products.reshape(n, -1)])
 
 
-def _matrix(totals: NDArray[np.float64], size: int) -> Array:
+def _matrix(totals: NDArray[np.float64], size: int) -> Floats:
     """Correlations (..., k, k) from summed moments (..., 1 + k + k * k)."""
     count = totals[..., :1]
     means = totals[..., 1 : size + 1] / count

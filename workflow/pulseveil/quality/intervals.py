@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseveil.core.arrays import Floats
 from pulseveil.core.randomness import Stream, generator
-
-Array = NDArray[np.float64]
 
 _RESAMPLES = 499
 _BATCH = 50
@@ -25,14 +24,14 @@ class Estimate(NamedTuple):
     high: float = math.nan
 
 
-def by_subject(values: NDArray[np.floating], subject: NDArray[np.str_]) -> Array:
+def by_subject(values: NDArray[np.floating], subject: NDArray[np.str_]) -> Floats:
     """Sums (subjects, ...) of values (n, ...) over the windows of each subject."""
     names, group = np.unique(subject, return_inverse=True)
     members = (group == np.arange(len(names))[:, np.newaxis]).astype(np.float64)
     return np.tensordot(members, values.astype(np.float64), axes=1)
 
 
-def over_subjects(sums: Array, statistic: Callable[[Array], Array], stream: Stream) -> Estimate:
+def over_subjects(sums: Floats, statistic: Callable[[Floats], Floats], stream: Stream) -> Estimate:
     """A statistic of sums over subjects (subjects, ...), with its percentile bootstrap interval.
 
     `statistic` maps totals (..., k) of the sums (subjects, k) to values (...). A bootstrap sample contains
@@ -49,7 +48,7 @@ def over_subjects(sums: Array, statistic: Callable[[Array], Array], stream: Stre
     if people < 2:
         return Estimate(value)
 
-    def of_resampled(chosen: NDArray[np.intp], axis: int) -> Array:
+    def of_resampled(chosen: NDArray[np.intp], axis: int) -> Floats:
         return statistic(flat[chosen].sum(axis=axis - 1))
 
     found: Any = bootstrap(
@@ -82,9 +81,9 @@ def distance_from_half(values: NDArray[np.floating], subject: NDArray[np.str_], 
     return over_subjects(sums, lambda totals: np.abs(_ratio(totals) - 0.5), stream)
 
 
-def _sums_and_counts(values: NDArray[np.floating], subject: NDArray[np.str_]) -> Array:
+def _sums_and_counts(values: NDArray[np.floating], subject: NDArray[np.str_]) -> Floats:
     return by_subject(np.stack([values, np.ones(len(values))], axis=1), subject)
 
 
-def _ratio(totals: Array) -> Array:
+def _ratio(totals: Floats) -> Floats:
     return np.asarray(totals[..., 0] / totals[..., 1])

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from pulseveil.audit.attacks import Synthesize, attack_detector, attack_generator
-from pulseveil.audit.bounds import Floats
 from pulseveil.audit.canaries import confidence
 from pulseveil.audit.membership import Train
 from pulseveil.audit.trade_off import TradeOff, claimed_curve
 from pulseveil.audit.verdict import Claim, Defence
 from pulseveil.core import registry, tensorflow
+from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import FeatureSet, WindowSet
 from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import Stream, child

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from pulseveil.core.arrays import Floats
 from pulseveil.core.randomness import Stream, child, generator
 
 LEVEL = 0.95
@@ -22,7 +23,6 @@ SIGN_DRAWS = 99_999
 _CHUNK_NUMBERS = 1 << 23
 
 Method = Literal["bootstrap-t", "t", "constant", "none"]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

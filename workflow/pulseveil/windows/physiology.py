@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseveil.cohorts.gaps import bridge
+from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import CONTACT_US, PHYSIOLOGICAL_CHANNELS, Recording, Signal
 from pulseveil.core.errors import InputError
 
 # The functions below import SciPy themselves, because it takes half a second and plans import this module for
 # `REACH_S`.
 
-Array = NDArray[np.float64]
 
 PULSE_BAND_HZ = (0.7, 3.5)
 # 99.99 % of the energy of the pulse filter's response lies within 2 s.
@@ -78,7 +78,7 @@ class PhysiologicalSignals:
     contact_loss_seconds: number of seconds in which skin conductance is interpolated.
     """
 
-    channels: Mapping[str, Array]
+    channels: Mapping[str, Floats]
     artefact_seconds: int
     contact_loss_seconds: int
 
@@ -117,7 +117,7 @@ def physiological_channels(recording: Recording) -> PhysiologicalSignals:
     )
 
 
-def pulse_wave(bvp: Signal) -> tuple[Array, Array]:
+def pulse_wave(bvp: Signal) -> tuple[Floats, Floats]:
     """The BVP limited to the frequencies of heart beats, with zero phase, and its envelope; both (n,).
 
     The envelope is the magnitude of the pulse's analytic signal. The filter is the impulse response of a
@@ -137,7 +137,7 @@ def pulse_wave(bvp: Signal) -> tuple[Array, Array]:
     return pulse, np.hypot(pulse, quadrature)
 
 
-def beat_times(pulse: Array, envelope: Array, rate_hz: float) -> Array:
+def beat_times(pulse: Floats, envelope: Floats, rate_hz: float) -> Floats:
     """Times (s) of the prominent crests of a pulse wave (n,), refined between samples by a parabola."""
     from scipy import ndimage, signal
 
@@ -157,7 +157,7 @@ def beat_times(pulse: Array, envelope: Array, rate_hz: float) -> Array:
     return np.asarray((crests + shift) / rate_hz)
 
 
-def loud_seconds(amplitude: Array) -> NDArray[np.bool_]:
+def loud_seconds(amplitude: Floats) -> NDArray[np.bool_]:
     """Seconds (T,) whose pulse amplitude (T,) is so far above its neighbourhood that it is movement."""
     from scipy import ndimage
 
@@ -165,7 +165,7 @@ def loud_seconds(amplitude: Array) -> NDArray[np.bool_]:
     return np.asarray(amplitude > LOUD * usual)
 
 
-def accepted_intervals(middles_s: Array, intervals_s: Array, loud: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def accepted_intervals(middles_s: Floats, intervals_s: Floats, loud: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Inter-beat intervals (m,) that are possible, not `loud` (m,), and near the median of their neighbours.
 
     middles_s: (m,) times of the intervals, ascending. Neighbours are the possible intervals within
@@ -181,7 +181,7 @@ def accepted_intervals(middles_s: Array, intervals_s: Array, loud: NDArray[np.bo
     return accepted
 
 
-def fill_contact_loss(eda: Signal) -> tuple[Array, NDArray[np.bool_]]:
+def fill_contact_loss(eda: Signal) -> tuple[Floats, NDArray[np.bool_]]:
     """Conductance (n,) in uS with samples without contact interpolated, and the mask (n,) of those samples.
 
     Further than `CONTACT_SPAN_S` from any sample with contact, the result is the contact threshold.
@@ -192,7 +192,7 @@ def fill_contact_loss(eda: Signal) -> tuple[Array, NDArray[np.bool_]]:
     return bridge(index, index[~lost], eda.values[~lost], span, CONTACT_US), lost
 
 
-def tonic_level(eda_level: Array) -> Array:
+def tonic_level(eda_level: Floats) -> Floats:
     """Slow part (T,) of a conductance (T,) at 1 Hz: below `TONIC_CUTOFF_HZ`, zero phase, ends mirrored."""
     from scipy import ndimage, signal
 
@@ -200,7 +200,7 @@ def tonic_level(eda_level: Array) -> Array:
     return np.asarray(ndimage.convolve1d(eda_level, taps, mode="reflect"))
 
 
-def _spaced(crests: NDArray[np.intp], pulse: Array, distance: int) -> NDArray[np.bool_]:
+def _spaced(crests: NDArray[np.intp], pulse: Floats, distance: int) -> NDArray[np.bool_]:
     """Crests (m,) of a pulse (n,) that remain if each removes lower crests less than `distance` away.
 
     The highest crests go first, as in SciPy's `find_peaks`. There one crest can decide another one through a
@@ -221,7 +221,7 @@ def _spaced(crests: NDArray[np.intp], pulse: Array, distance: int) -> NDArray[np
     return stays
 
 
-def _heart_rate(beats: Array, loud: NDArray[np.bool_], subject: str) -> tuple[Array, NDArray[np.bool_]]:
+def _heart_rate(beats: Floats, loud: NDArray[np.bool_], subject: str) -> tuple[Floats, NDArray[np.bool_]]:
     """Heart rate (T,) in beats/min, and the mask (T,) of seconds in which it is interpolated.
 
     loud: (T,) seconds whose beats are not trusted.
@@ -242,7 +242,7 @@ def _heart_rate(beats: Array, loud: NDArray[np.bool_], subject: str) -> tuple[Ar
     return heart_rate, ~inside
 
 
-def _activity(signals: Mapping[str, Signal], seconds: int) -> Array:
+def _activity(signals: Mapping[str, Signal], seconds: int) -> Floats:
     """SD of the acceleration's magnitude (g) per second, plus the rounding noise of the sensor."""
     # The noise keeps the SD positive at rest, so that its logarithm is finite.
     squares = [np.square(signals[name].values) for name in ("ACC_x", "ACC_y", "ACC_z")]

@@ -9,11 +9,10 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import STRESS
 from pulseveil.core.errors import InputError
 from pulseveil.windows.timeline import UNLABELLED, Timeline
-
-Array = NDArray[np.float64]
 
 # Fewer seconds than one window are too few to estimate a person's own level.
 LEAST_CALIBRATION_S = 60
@@ -35,7 +34,7 @@ class ChannelScale:
     high: float
     floor: float | None = None
 
-    def transform(self, values: Array) -> Array:
+    def transform(self, values: Floats) -> Floats:
         """The channel unchanged, or its logarithm if only ratios of its values are meaningful."""
         return values if self.floor is None else np.log(np.maximum(values, self.floor))
 
@@ -73,7 +72,7 @@ CHANNEL_SCALES: Mapping[str, ChannelScale] = {
 class Scaled:
     """Scaled rows: values (T, c) without unit; calibration (T) bool, rows used for calibration."""
 
-    values: Array
+    values: Floats
     calibration: NDArray[np.bool_]
     notes: tuple[str, ...] = ()
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseveil.cohorts.gaps import MENDED_S
+from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import PHYSIOLOGICAL_CHANNELS, PUBLISHED_CHANNELS, Interval, Recording, Signal
 from pulseveil.windows import physiology
 
@@ -23,9 +24,8 @@ from pulseveil.windows import physiology
 
 RATE_HZ = 1.0
 
-Array = NDArray[np.float64]
 # Channels (T, 6) of a recording at 1 Hz, and notes for the cohort summary.
-Resampled = tuple[Array, tuple[str, ...]]
+Resampled = tuple[Floats, tuple[str, ...]]
 
 # Half the length of SciPy's anti-aliasing filter: ten samples of the lower rate.
 ANTI_ALIASING_S = 10
@@ -66,7 +66,7 @@ def anti_aliased(recording: Recording) -> Resampled:
 
     seconds = recording.whole_seconds
 
-    def one_hz(signal: Signal) -> Array:
+    def one_hz(signal: Signal) -> Floats:
         rate = Fraction(signal.rate_hz).limit_denominator(1000)
         whole = signal.values[: int(seconds * signal.rate_hz)]
         found = resample_poly(whole, rate.denominator, rate.numerator, padtype="antireflect")
@@ -106,7 +106,7 @@ RESAMPLERS: Mapping[tuple[str, str], Resampler] = {
 }
 
 
-def _columns(recording: Recording, one_hz: Callable[[Signal], Array]) -> Array:
+def _columns(recording: Recording, one_hz: Callable[[Signal], Floats]) -> Floats:
     return np.stack([one_hz(recording.signals[channel]) for channel in PUBLISHED_CHANNELS], axis=1)
 
 
