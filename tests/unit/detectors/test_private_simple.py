@@ -15,7 +15,7 @@ from pulseveil.core.contracts import PHYSIOLOGICAL_CHANNELS, PUBLISHED_CHANNELS,
 from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import root_stream
 from pulseveil.detectors import Training, class_means, logistic
-from pulseveil.detectors.logistic import CHOSEN, Descent, class_weights, record_gradients
+from pulseveil.detectors.logistic import CHOSEN, Descent, balanced_weights, log_loss_gradients
 from pulseveil.detectors.public_knowledge import public_inputs
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population
 from pulseveil.privacy.gaussian import clip_rows
@@ -195,10 +195,10 @@ def test_a_step_without_noise_is_not_settled(monkeypatch):
 def test_the_gradient_of_a_person_is_the_mean_over_the_own_windows():
     rows = features()
     inputs = public_inputs(rows, MEANS).read(rows)
-    weight = class_weights(rows.stress, SHARE)
+    weight = balanced_weights(rows.stress, SHARE)
     rng = np.random.default_rng(5)
     at = rng.normal(size=inputs.shape[1] + 1)
-    found = record_gradients(inputs, rows.stress, weight, rows.subject, "subject")(at)
+    found = log_loss_gradients(inputs, rows.stress, weight, rows.subject, "subject")(at)
     for person, gradient in zip(np.unique(rows.subject), found, strict=True):
         total = np.zeros_like(at)
         for x, stress, subject in zip(inputs, rows.stress, rows.subject, strict=True):
@@ -252,7 +252,7 @@ def test_with_little_noise_the_descent_ends_in_the_optimum_of_its_penalised_loss
 
 
 def test_class_weight_none_counts_every_window_once():
-    assert class_weights(np.array([True, False]), 0.5).tolist() == [1, 1]
+    assert balanced_weights(np.array([True, False]), 0.5).tolist() == [1, 1]
     rows = features()
     balanced, plain = (
         fit("logistic", rows, budget(), class_weight=weight).intercept for weight in ("balanced", "none")
@@ -287,8 +287,8 @@ def test_one_record_moves_the_clipped_sum_by_at_most_the_clip_norm(
         if query == "class_means":
             found = class_means.contributions(inputs, given_rows.stress, given_rows.subject, unit)
         else:
-            weight = class_weights(given_rows.stress, SHARE)
-            gradients = record_gradients(inputs, given_rows.stress, weight, given_rows.subject, unit)
+            weight = balanced_weights(given_rows.stress, SHARE)
+            gradients = log_loss_gradients(inputs, given_rows.stress, weight, given_rows.subject, unit)
             found = gradients(np.linspace(-3, 3, inputs.shape[1] + 1))
         return clip_rows(found, clip)
 
@@ -309,8 +309,8 @@ def test_no_weight_depends_on_how_many_windows_of_others_are_stress(unit):
     for labels in (rows.stress, stress):
         given_rows = replace(rows, stress=labels)
         inputs = public_inputs(given_rows, MEANS).read(given_rows)
-        weight = class_weights(labels, SHARE)
-        found.append(record_gradients(inputs, labels, weight, given_rows.subject, unit)(np.ones(6)))
+        weight = balanced_weights(labels, SHARE)
+        found.append(log_loss_gradients(inputs, labels, weight, given_rows.subject, unit)(np.ones(6)))
     first = slice(1) if unit == "subject" else slice(WINDOWS)
     np.testing.assert_array_equal(found[0][first], found[1][first])
 

@@ -21,7 +21,7 @@ from pulseveil.release.cards import data_card, model_card
 from pulseveil.release.export import export_csv
 
 Form = Literal["csv", "h5"]
-NOT_PRIVATE = "NOT-PRIVATE"
+NOT_PRIVATE_PREFIX = "NOT-PRIVATE"
 # A fixed time, the earliest that a zip file can hold: equal content gives equal bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -101,7 +101,7 @@ def _stem(generated: Generated) -> str:
     words += [f"epsilon-{number_label(claim.epsilon)}", claim.unit] if claim.is_private else []
     words.append(cell_hash(generated)[:8])
     name = "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", word) for word in words)
-    return name if claim.is_private else f"{NOT_PRIVATE}_{name}"
+    return name if claim.is_private else f"{NOT_PRIVATE_PREFIX}_{name}"
 
 
 def _data(generated: Generated, form: Form) -> bytes:

@@ -18,7 +18,7 @@ LEVEL = 0.95
 # Distance that keeps a root finder off the trivial root of `auc_interval`.
 _STEP = 1e-12
 
-Interval = tuple[float, float]
+ConfidenceInterval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ class AttackCounts:
             self.members - self.hits,
         )
 
-    def true_positive_rate(self, level: float = LEVEL) -> Interval:
+    def true_positive_rate(self, level: float = LEVEL) -> ConfidenceInterval:
         """Exact confidence interval of the rate of hits."""
         return rate_interval(self.hits, self.members, level)
 
-    def false_positive_rate(self, level: float = LEVEL) -> Interval:
+    def false_positive_rate(self, level: float = LEVEL) -> ConfidenceInterval:
         """Exact confidence interval of the rate of false alarms."""
         return rate_interval(self.false_alarms, self.non_members, level)
 
@@ -102,7 +102,7 @@ class AttackCounts:
         return max(0.0, float(special.ndtri(true) - special.ndtri(false)))
 
 
-def rate_interval(count: int, trials: int, level: float = LEVEL) -> Interval:
+def rate_interval(count: int, trials: int, level: float = LEVEL) -> ConfidenceInterval:
     """Exact confidence interval of a binomial rate; it covers the rate with at least probability `level`.
 
     Source: Clopper and Pearson 1934, by quantiles of the beta distribution.
@@ -140,7 +140,7 @@ def area_under_curve(members: Floats, non_members: Floats) -> float:
     return float(statistic) / (len(members) * len(non_members))
 
 
-def auc_interval(auc: float, members: int, non_members: int, level: float = LEVEL) -> Interval:
+def auc_interval(auc: float, members: int, non_members: int, level: float = LEVEL) -> ConfidenceInterval:
     """Approximate confidence interval of an AUC from `members` and `non_members` independent scores.
 
     A score interval with the variance of Hanley and McNeil 1982; at AUC 0 and 1 its width is positive, too.

@@ -16,7 +16,7 @@ from scipy import special
 from pulseveil.audit.bounds import (
     LEVEL,
     AttackCounts,
-    Interval,
+    ConfidenceInterval,
     area_under_curve,
     auc_interval,
     counts_above,
@@ -47,7 +47,7 @@ class RecordAttack:
     counts: AttackCounts
     strictest: AttackCounts
 
-    def auc_interval(self, level: float = LEVEL) -> Interval:
+    def auc_interval(self, level: float = LEVEL) -> ConfidenceInterval:
         """Approximate confidence interval of the AUC."""
         return auc_interval(self.auc, self.counts.members, self.counts.non_members, level)
 

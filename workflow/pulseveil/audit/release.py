@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from pulseveil.audit import canaries
-from pulseveil.audit.bounds import LEVEL, Interval, rate_interval
+from pulseveil.audit.bounds import LEVEL, ConfidenceInterval, rate_interval
 from pulseveil.audit.membership import record_means
 from pulseveil.core.arrays import Bools, Floats
 from pulseveil.core.contracts import STRESS, WindowSet
@@ -51,7 +51,7 @@ class Reidentification:
         """Expected share of a guess without any information."""
         return 1 / self.choices
 
-    def interval(self, level: float = LEVEL) -> Interval:
+    def interval(self, level: float = LEVEL) -> ConfidenceInterval:
         """Exact confidence interval of the rate (Clopper and Pearson 1934)."""
         return rate_interval(self.correct, self.people, level)
 

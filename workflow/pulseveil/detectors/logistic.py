@@ -98,8 +98,8 @@ def fit_private(
     real, released = (features.take(rows) for rows in (features.fold == "", features.fold != ""))
     real = real.take(admitted_rows(real.subject, real.start_s, population))
     gradients, of_released = (
-        record_gradients(
-            inputs.read(rows), rows.stress, class_weights(rows.stress, share), rows.subject, budget.unit
+        log_loss_gradients(
+            inputs.read(rows), rows.stress, balanced_weights(rows.stress, share), rows.subject, budget.unit
         )
         for rows in (real, released)
     )
@@ -117,17 +117,17 @@ def fit_private(
     return FittedLinear(inputs, parameters[:-1], float(parameters[-1]), (entry,))
 
 
-def class_weights(stress: NDArray[np.bool_], share: float) -> Floats:
+def balanced_weights(stress: NDArray[np.bool_], share: float) -> Floats:
     """Weights (n) of windows that give both classes the same total if `share` of the windows are stress.
 
     Examples:
-        >>> class_weights(np.array([True, False, False, False]), 0.25)
+        >>> balanced_weights(np.array([True, False, False, False]), 0.25)
         array([2.        , 0.66666667, 0.66666667, 0.66666667])
     """
     return np.where(stress, 0.5 / share, 0.5 / (1 - share))
 
 
-def record_gradients(
+def log_loss_gradients(
     inputs: Floats, stress: NDArray[np.bool_], weight: Floats, subject: NDArray[np.str_], unit: Unit
 ) -> Callable[[Floats], Floats]:
     """Function from parameters (d + 1) to the records' gradients (records, d + 1) of the weighted log loss.

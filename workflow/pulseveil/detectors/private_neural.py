@@ -36,7 +36,7 @@ class NoisedTraining(Settings):
     optimizer: Literal["adam", "sgd"] = Field("adam", description="optimizer that takes the noised gradient")
 
 
-class Records(NamedTuple):
+class PaddedRecords(NamedTuple):
     """Windows as n records of k windows each; unused slots have weight 0.
 
     x (n, k, signals, bins), target (n, k, 2) one-hot, weight (n, k), all float32.
@@ -92,7 +92,7 @@ def mechanism(name: str, training: NoisedTraining, budget: Budget) -> Mechanism:
     )
 
 
-def lay_out(features: FeatureSet, unit: Unit, population: Population) -> Records:
+def lay_out(features: FeatureSet, unit: Unit, population: Population) -> PaddedRecords:
     """Records of the admitted real rows of `features`, in public numbers, then those of the synthetic rows.
 
     Weights balance the classes at the public share of stress: 1 for rest, (1 - share) / share for stress. At
@@ -110,14 +110,14 @@ def lay_out(features: FeatureSet, unit: Unit, population: Population) -> Records
         synthetic = replace(population, subjects=len(np.unique(released.subject)))
         laid = _records(released, unit, synthetic)
         # The number of released windows is public: only real records need empty slots to hide theirs.
-        parts.append(laid if unit == "subject" else Records(*(v[laid.weight[:, 0] > 0] for v in laid)))
-    return Records(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+        parts.append(laid if unit == "subject" else PaddedRecords(*(v[laid.weight[:, 0] > 0] for v in laid)))
+    return PaddedRecords(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 
-def _records(features: FeatureSet, unit: Unit, population: Population) -> Records:
+def _records(features: FeatureSet, unit: Unit, population: Population) -> PaddedRecords:
     """Rows of `features` as the records of a population; unused slots have weight 0."""
     rows = features.take(admitted_rows(features.subject, features.start_s, population))
     share = population.stress_share
     weight = mean_weights(np.where(rows.stress, (1 - share) / share, 1.0), rows.subject, unit)
     values = (rows.features, np.eye(2)[rows.stress.astype(int)], weight)
-    return Records(*laid_out(values, rows.subject, unit, population))
+    return PaddedRecords(*laid_out(values, rows.subject, unit, population))

@@ -21,7 +21,7 @@ from pulseveil.privacy.budget import Mechanism, Sampler, Unit
 from pulseveil.privacy.noise import Noise
 
 # Zero-out, and not add or remove: n, q and divisor are public, and equal for both neighbours.
-NEIGHBOURS = "zero-out"
+ADJACENCY = "zero-out"
 # Fields whose key in `ledger.json` has another name: keys are a contract with stored files.
 _KEYS = {"capacity": "room"}
 # Values of dp-accounting 0.6 on another machine differ in the seventh digit.
@@ -145,7 +145,7 @@ def close(
     return Entry(
         mechanism=mechanism.name,
         unit=mechanism.unit,
-        neighbours=NEIGHBOURS,
+        neighbours=ADJACENCY,
         sampler=mechanism.sampler,
         n=mechanism.n,
         q=mechanism.q,

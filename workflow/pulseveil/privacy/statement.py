@@ -86,7 +86,7 @@ LIMITS = (
     "all people, with fold models and keys deleted.",
     "For public recordings, epsilon is that of the same training on private recordings of the same size.",
 )
-NOT_PRIVATE = (
+REPRODUCIBLE_NOISE = (
     "NOT PRIVATE (reproducible noise). The noise of at least one mechanism comes from the seeds of the "
     "study: whoever has the seeds can subtract it. The epsilons below are those of secret noise."
 )
@@ -207,7 +207,7 @@ def statement(
         unprotected += (*OF_FILES, *unprotected_files)
     sections = [
         # First of all: nobody may read an epsilon of reproducible noise as a guarantee.
-        *([] if all(entry.is_private for entry in entries) else [_wrap(NOT_PRIVATE)]),
+        *([] if all(entry.is_private for entry in entries) else [_wrap(REPRODUCIBLE_NOISE)]),
         _section("What is protected", protected),
         _section("From whom", FROM_WHOM),
         _section("Not protected", unprotected),

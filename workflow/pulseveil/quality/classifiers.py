@@ -18,14 +18,13 @@ from pulseveil.quality.samples import Pair
 # The functions below import scikit-learn themselves: the summary imports this package only for titles.
 
 Windows = NDArray[np.float32]
-Subjects = NDArray[np.str_]
 
 
 class Decisions(NamedTuple):
     """Decisions about n windows: correct (n), from 0 (wrong) to 1, and the subject (n) of each window."""
 
     correct: NDArray[np.float64]
-    subject: Subjects
+    subject: NDArray[np.str_]
 
 
 def two_sample_score(real: Windows, synthetic: Windows, stream: Stream, neighbours: int = 1) -> float:
@@ -115,8 +114,8 @@ def _votes(real: Windows, other: Windows, neighbours: int) -> NDArray[np.float64
     return np.asarray((np.sign(share_own - 0.5) + 1) / 2)
 
 
-def _named(subject: Subjects, side: str) -> Subjects:
-    """Subjects with the side in front, so that no name occurs on both sides."""
+def _named(subject: NDArray[np.str_], side: str) -> NDArray[np.str_]:
+    """NDArray[np.str_] with the side in front, so that no name occurs on both sides."""
     return np.char.add(f"{side} ", subject)
 
 

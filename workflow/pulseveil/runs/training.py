@@ -21,7 +21,7 @@ from pulseveil.privacy.ledger import Entry
 from pulseveil.runs.run_store import Journal, RunStore
 
 
-class Fitted(Protocol):
+class WithLedger(Protocol):
     """A trained model with the ledger entries of its training."""
 
     @property
@@ -30,7 +30,7 @@ class Fitted(Protocol):
         ...
 
 
-Model = TypeVar("Model", bound=Fitted)
+Model = TypeVar("Model", bound=WithLedger)
 
 
 @dataclass(frozen=True)

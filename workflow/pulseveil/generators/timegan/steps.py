@@ -35,7 +35,7 @@ _LEAST_DISCRIMINATOR_LOSS = 0.15  # below, the discriminator is not updated (aut
 _EPSILON = 1e-8  # Adam's, in the authors' program
 
 
-class Trained(NamedTuple):
+class NetworkState(NamedTuple):
     """Parameters and Adam state of one network."""
 
     parameters: list[tf.Tensor]
@@ -45,11 +45,11 @@ class Trained(NamedTuple):
 class State(NamedTuple):
     """All networks of a training."""
 
-    embedder: Trained
-    recovery: Trained
-    generator: Trained
-    supervisor: Trained
-    discriminator: Trained
+    embedder: NetworkState
+    recovery: NetworkState
+    generator: NetworkState
+    supervisor: NetworkState
+    discriminator: NetworkState
 
 
 Step = Callable[[float, State, tf.Tensor, tf.Tensor], tuple[State, tf.Tensor]]
@@ -62,12 +62,12 @@ def start(rng: np.random.Generator, *, channels: int, hidden: int, depth: int) -
         for network in State._fields
     ]
     tensors = [[tf.constant(value) for value in parameters] for parameters in first]
-    return State(*(Trained(parameters, adam.start(parameters)) for parameters in tensors))
+    return State(*(NetworkState(parameters, adam.start(parameters)) for parameters in tensors))
 
 
 def start_phase(state: State) -> State:
     """The state with Adam's averages set to zero."""
-    return State(*(Trained(values, tf.nest.map_structure(tf.zeros_like, own)) for values, own in state))
+    return State(*(NetworkState(values, tf.nest.map_structure(tf.zeros_like, own)) for values, own in state))
 
 
 def embedding_step(
@@ -189,7 +189,7 @@ def _descend(
         moved = adam.update(
             network.parameters, gradient, network.moments, learning_rate=rate, epsilon=_EPSILON
         )
-        after[name] = Trained(*moved)
+        after[name] = NetworkState(*moved)
     return state._replace(**after)
 
 
