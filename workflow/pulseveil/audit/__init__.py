@@ -3,7 +3,6 @@
 # What other packages may use, in reading order.
 __all__ = [  # noqa: RUF022
     "verdict",
-    "bounds",
     "trade_off",
     "membership",
     "canaries",
