@@ -18,6 +18,7 @@ PUBLISHED = read_published(Path(__file__).resolve().parents[3] / "config" / "pub
 def compared(*cells, **study):
     """The comparison of a main table with these cells; each names its accuracy."""
     values = {"accuracy_low": 0.5, "accuracy_high": 1.0, "n_seeds": 3, "n_subjects": 15}
+    values |= {"poor_ratio": 0.0}
     main = pd.DataFrame([{**KEYS, **values, **cell} for cell in cells]).drop(columns="seed")
     main = main.astype({"epsilon_generator": float, "epsilon_detector": float, "noise": float})
     described = StudyDescription.model_validate(description(**study))
@@ -41,6 +42,13 @@ def test_every_published_cell_is_judged_once():
     undefined = finite | (PUBLISHED["generator"] == "timegan")
     assert (table["verdict"] == "not defined").tolist() == undefined.tolist()
     assert table["verdict"].value_counts()["reproduced"] == 1
+
+
+def test_poor_runs_stand_beside_the_published_ones():
+    table, _ = compared({"accuracy": 0.88, "poor_ratio": 0.25})
+    found = row(table, "1-LOSO_15real", "cnn")
+    assert (found["poor_ratio"], found["published_poor_ratio"]) == (0.25, 0.0)
+    assert table["published_poor_ratio"].max() == 1.0  # scenarios whose every run failed
 
 
 # The published CNN has .8812 on real windows.

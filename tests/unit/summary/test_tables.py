@@ -35,6 +35,15 @@ def test_means_and_both_deviations_by_hand(tmp_path):
     assert row[["n_seeds", "n_subjects", "n_windows"]].tolist() == [2, 2, 40]
 
 
+def test_poor_runs_are_counted_per_seed_and_not_per_subject(tmp_path):
+    # With two outputs that sum to 1, f1_published is the accuracy. Means per seed: .9 and .275; S2 alone of
+    # the first seed would be poor, S3 alone of the second would not.
+    records = [scores({"S2": 15, "S3": 0}, seed=0), scores({"S2": 15, "S3": 14}, seed=1)]
+    found = table(tmp_path, records).iloc[0]
+    assert found["f1_published"] == pytest.approx((0.625 + 0.275) / 2)
+    assert found["poor_ratio"] == 0.5
+
+
 def test_one_seed_has_no_deviation_over_seeds(tmp_path):
     row = table(tmp_path, [scores(WRONG)]).iloc[0]
     assert np.isnan(row["accuracy_sd_seeds"])
@@ -177,7 +186,7 @@ def test_published_values_stand_beside_ours(tmp_path):
             "scenario": ["1-LOSO_15real"], "train": ["real"], "test": ["loso"], "generator": ["none"],
             "detector": ["cnn"], "epsilon_generator": [np.inf], "epsilon_detector": [np.inf],
             "subjects": [0], "noise": [0.0], "accuracy_mean": [0.8812], "f1_mean": [0.88],
-            "accuracy_sd_runs": [0.0085], "f1_sd_runs": [0.0083],
+            "accuracy_sd_runs": [0.0085], "f1_sd_runs": [0.0083], "poor_ratio": 0.0,
         }
     )  # fmt: skip
     row = table(tmp_path, [scores(dict.fromkeys(WRONG, 2))], published).iloc[0]

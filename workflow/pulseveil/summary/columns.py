@@ -46,6 +46,9 @@ class Column:
         return self.title or in_words(self.key)
 
 
+# The published study calls a run poor up to this F1 over both outputs. The bar is low: a network that never
+# answers "stress" is above it.
+POOR_F1 = 0.3
 _YES = '"yes", "no", or empty if not applicable'
 _SHARE = "share, 0 to 1"
 # Score tables are sorted by these keys in this order (`results`); tables below pick some by index.
@@ -166,6 +169,7 @@ _PUBLISHED = tuple(
         Column("published_accuracy_sd", "published SD of the accuracy over runs", _SHARE),
         Column("published_f1", "published F1 over both outputs of the network", _SHARE),
         Column("published_f1_sd", "published SD of the F1 over runs", _SHARE),
+        Column("published_poor_ratio", f"published share of runs with an F1 of at most {POOR_F1}", _SHARE),
         Column(
             "published_equals_majority",
             f"whether published accuracy is the share without stress: {_YES}",
@@ -180,6 +184,13 @@ _PUBLISHED = tuple(
         ),
         Column("f1_published_minus_published", "f1_published minus the published F1", "difference of shares"),
     )
+)
+_POOR_RATIO = Column(
+    "poor_ratio",
+    f"share of the runs (seeds) whose mean f1_published over subjects is at most {POOR_F1}",
+    _SHARE,
+    title="Poor runs",
+    form="number",
 )
 _DELTA = Column("delta", "probability with which the bound epsilon may fail", "probability")
 _PERSON = Column(
@@ -261,6 +272,7 @@ MAIN = (
     _ROLE,
     *_COUNTS,
     *(column for metric in HEADLINES for column in _of_metric(metric)),
+    _POOR_RATIO,
     *(column for role in COMPARED for column in _of_role(role)),
     Column(f"better_than_{BASELINE}", f"whether accuracy_minus_{BASELINE}_low is above 0: {_YES}"),
     Column(
@@ -280,7 +292,7 @@ OF_PRIVATE = frozenset(column.key for column in (*PRIVACY, _USE, *AUDITED))
 PRINTED = (
     *(column.key for column in (*CELL, *_COUNTS)),
     *("accuracy", "accuracy_sd_seeds", "accuracy_sd_subjects", "accuracy_pooled"),
-    *("f1", "macro_f1", "auroc", "f1_published"),
+    *("f1", "macro_f1", "auroc", "f1_published", "poor_ratio"),
     *(f"accuracy_minus_{role}" for role in COMPARED),
     *("epsilon_pld", "epsilon_rdp", "epsilon_unamplified", "epsilon_subject", "epsilon_60_s"),
     *("audit_epsilon_low", "audit_epsilon_ceiling", "audited_part", "secret", "shows_use_of_private_data"),
@@ -408,13 +420,21 @@ REPRODUCTION = (
     Column("seeds", "number of seeds averaged", "seeds"),
     Column("people", "number of tested subjects", "subjects"),
     Column("difference", "accuracy of this study minus published accuracy", "difference of shares"),
+    replace(_POOR_RATIO, title="poor runs"),
+    Column(
+        "published_poor_ratio",
+        f"published share of runs with an F1 of at most {POOR_F1}",
+        _SHARE,
+        title="published poor runs",
+    ),
     Column("equals_majority", f"whether published accuracy is the share without stress: {_YES}"),
     Column("verdict", "reproduced, not reproduced, not defined or not run"),
     Column("reason", "reason of the verdict"),
 )
 REPRODUCTION_PAGE = (
     *("generator", "detector", "epsilon_generator", "epsilon_detector", "subjects", "noise"),
-    *("published", "ours", "seeds", "people", "difference", "verdict", "reason"),
+    *("published", "ours", "seeds", "people", "difference", "poor_ratio", "published_poor_ratio"),
+    *("verdict", "reason"),
 )
 HOURS = (
     Column("stage", "stage of the workflow"),

@@ -34,6 +34,7 @@ _COLUMNS = (
     "f1_mean",
     "accuracy_sd_runs",
     "f1_sd_runs",
+    "poor_ratio",
 )
 MATCH = columns.keys(columns.REPRODUCTION_KEYS)
 
@@ -54,7 +55,7 @@ def published_values(
     """Published values of each cell of `keys`; NaN or empty if no published cell has the same keys.
 
     Columns: published_scenario, published_accuracy, published_accuracy_sd, published_f1 (over both outputs of
-    the network), published_f1_sd, published_equals_majority ("yes", "no" or "").
+    the network), published_f1_sd, published_poor_ratio, published_equals_majority ("yes", "no" or "").
     """
     wanted = as_published(keys, description)
     # validate: a repeated row of the published file would otherwise repeat rows of our table.
@@ -67,6 +68,7 @@ def published_values(
             "published_accuracy_sd": found["accuracy_sd_runs"],
             "published_f1": found["f1_mean"],
             "published_f1_sd": found["f1_sd_runs"],
+            "published_poor_ratio": found["poor_ratio"],
             "published_equals_majority": equals_majority(found["accuracy_mean"]),
         },
         index=keys.index,
@@ -122,7 +124,7 @@ Verdict = Literal["reproduced", "not reproduced", "not defined", "not run"]
 # A smaller tolerance would ask for more agreement than the published study has with itself.
 TOLERANCE = 0.02
 PEOPLE = 15
-_OURS = ["accuracy", "accuracy_low", "accuracy_high", "n_seeds", "n_subjects"]
+_OURS = ["accuracy", "accuracy_low", "accuracy_high", "n_seeds", "n_subjects", "poor_ratio"]
 _CONSTANT = "the published value is the share of windows without stress: never answering 'stress' reaches it"
 _ONE_CLASS = "the published detectors were trained on windows without stress only, which ours cannot repeat"
 _GENERATOR = "the published generator was trained without noise: epsilon is not a guarantee; ours has noise"
@@ -142,7 +144,9 @@ def reproduction_table(
     private = np.isfinite(main["epsilon_generator"]) | np.isfinite(main["epsilon_detector"])
     beside = ours["scenario"].notna() & (~private | (main["unit"] == "window"))
     # Several evaluations may repeat one published cell: the first one of the study is compared.
-    found = published.merge(ours[beside].drop_duplicates(MATCH), on=MATCH, how="left", validate="one_to_one")
+    found = published.rename(columns={"poor_ratio": "published_poor_ratio"}).merge(
+        ours[beside].drop_duplicates(MATCH), on=MATCH, how="left", validate="one_to_one"
+    )
     table = found[MATCH].assign(
         published=found["accuracy_mean"],
         ours=found["accuracy"],
@@ -152,6 +156,8 @@ def reproduction_table(
         seeds=found["n_seeds"].astype("Int64"),
         people=found["n_subjects"].astype("Int64"),
         difference=found["accuracy"] - found["accuracy_mean"],
+        poor_ratio=found["poor_ratio"],
+        published_poor_ratio=found["published_poor_ratio"],
         equals_majority=equals_majority(found["accuracy_mean"]),
     )
     rows = table.assign(classes=found["classes"]).to_dict("records")
@@ -227,6 +233,8 @@ def _printed(rows: pd.DataFrame) -> Iterable[dict[str, str]]:
             "seeds": "" if pd.isna(row["seeds"]) else str(row["seeds"]),
             "people": "" if pd.isna(row["people"]) else str(row["people"]),
             "difference": labels.signed(row["difference"]),
+            "poor_ratio": labels.number(row["poor_ratio"]),
+            "published_poor_ratio": labels.number(row["published_poor_ratio"]),
             "verdict": row["verdict"],
             "reason": row["reason"],
         }

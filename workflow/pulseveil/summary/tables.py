@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pulseveil.core.randomness import Stream
 from pulseveil.core.tables import read_table
 from pulseveil.detectors import BASELINE, COMPARED, LITERATURE, MODEL, Role
-from pulseveil.summary.columns import AUDIT_KEYS, AUDITED
+from pulseveil.summary.columns import AUDIT_KEYS, AUDITED, POOR_F1
 from pulseveil.summary.columns import keys as keys_of
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.differences import paired_differences, rule_pairs
@@ -42,11 +42,12 @@ def main_table(
     - `m_undefined`: number of undefined values of a subject and seed;
     - `m_pooled`: metric over all windows, mean over seeds.
 
-    Then follow the differences of accuracy to the rule of each compared role, with interval and p, the marks,
+    Then follow `poor_ratio`, the share of seeds with a poor run; the differences of accuracy to the rule of each compared role, with interval and p, the marks,
     and the published values.
     """
     parts = [cells.keys, _counts(results, cells.keys)]
     parts += [_metric_columns(results, cells, metric, stream) for metric in HEADLINES]
+    parts += [_poor_ratio(results, cells.keys)]
     parts += [_rule_columns(cells, description, role, stream) for role in COMPARED]
     table = pd.concat(parts, axis=1)
     table[f"better_than_{BASELINE}"] = _above_zero(table, BASELINE)
@@ -107,6 +108,13 @@ def _metric_columns(results: Results, cells: Cells, metric: str, stream: Stream)
             f"{metric}_pooled": over_seeds["pooled"],
         }
     )
+
+
+def _poor_ratio(results: Results, keys: pd.DataFrame) -> pd.DataFrame:
+    """Share of the seeds of each cell whose run is poor."""
+    runs = results.per_subject.groupby([*CELL, "seed"])["f1_published"].mean()
+    poor = (runs <= POOR_F1).groupby(level=list(CELL)).mean()
+    return _of_cells(poor.to_frame("poor_ratio"), keys)
 
 
 def _rule_columns(cells: Cells, description: StudyDescription, role: Role, stream: Stream) -> pd.DataFrame:
