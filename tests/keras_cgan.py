@@ -82,12 +82,12 @@ def _by_creation(model):
 class Step:
     """One update of each network, as the published code makes it; `noise (2, b, 60)` is handed in."""
 
-    def __init__(self, generator, discriminator, *, weight=8.0, learning_rate=2e-4, extra_calls=True):
+    def __init__(self, generator, discriminator, *, weight=8.0, rates=(2e-4, 2e-4), extra_calls=True):
+        """rates: learning rates of generator and discriminator."""
         self.generator, self.discriminator = generator, discriminator
         self.weight, self.extra_calls = weight, extra_calls
         self.loss = keras.losses.BinaryCrossentropy(from_logits=True)
-        self.d_optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5)
-        self.g_optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5)
+        self.g_optimizer, self.d_optimizer = (keras.optimizers.Adam(rate, beta_1=0.5) for rate in rates)
 
     def update(self, windows, code, noise):
         n = windows.shape[0]

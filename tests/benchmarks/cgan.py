@@ -41,7 +41,7 @@ def batches(steps, seed=0):
 
 def ours(discriminator, steps, models=1):
     objective = cgan.Objective(discriminator, 2e-4, 0.5, "published", 8.0, "relu", 0.3)
-    program = training.program(objective)
+    program = training.program(objective, objective.learning_rate)
     seeds = range(models)
     starts = [cgan.start(np.random.default_rng(i), objective, Shape(2, 60, 6)) for i in seeds]
     state = side_by_side(starts)

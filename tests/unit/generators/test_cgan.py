@@ -92,16 +92,17 @@ def test_discriminator_loss_and_gradients_are_those_of_keras(name):
     np.testing.assert_allclose(found, gradients, atol=1e-5 * np.abs(gradients).max(), rtol=1e-3)
 
 
-def test_training_steps_are_those_of_plain_keras():
+@pytest.mark.parametrize("discriminator_rate", [1e-3, 4e-3], ids=["equal rates", "unequal rates"])
+def test_training_steps_are_those_of_plain_keras(discriminator_rate):
     objective = objective_of(CGANSettings(**SHORT))
     state = steps.start(np.random.default_rng(2), objective, SHAPE)
     generator, discriminator = keras_cgan.generator(2), keras_cgan.discriminator("fcn", 2)
     keras_cgan.set_weights(generator, state.generator)
     keras_cgan.set_weights(discriminator, state.discriminator)
-    step = keras_cgan.Step(generator, discriminator, learning_rate=SHORT["learning_rate"])
+    step = keras_cgan.Step(generator, discriminator, rates=(SHORT["learning_rate"], discriminator_rate))
     data = Data(*two_levels(), root_stream(0))
     batches = draw_batches(data._replace(condition=data.condition.astype(np.int32)), 0, 8)
-    program = training.program(objective)
+    program = training.program(objective, discriminator_rate)
     for i in range(2):
         own = training.Batches(*(values[i : i + 1] for values in batches))
         state, losses = program(state, own, tf.constant(1.0), tf.constant(1))
@@ -159,7 +160,7 @@ def test_only_the_effective_diversity_term_changes_a_step(kind):
         settings = CGANSettings(discriminator="fcn", diversity=kind, diversity_weight=weight)
         state = steps.start(np.random.default_rng(2), objective_of(settings), SHAPE)
         windows, codes, noise = batch()
-        state, _ = steps.step(objective_of(settings), tf.constant(1.0), state, windows, codes, *noise)
+        state, _ = steps.step(objective_of(settings), 2e-4, tf.constant(1.0), state, windows, codes, *noise)
         parameters[weight] = flat(state.generator)
     assert np.array_equal(parameters[0], parameters[8]) == (kind == "published")
 
@@ -170,6 +171,15 @@ def test_the_bound_is_the_diversity_of_the_training_windows():
     windows = (10.0 * codes[:, np.newaxis, np.newaxis] + rng.normal(size=(400, 60, 6))).astype(np.float32)
     # Within a condition the windows are standard normal, as the noise is.
     assert typical_diversity(windows, codes, root_stream(0)) == pytest.approx(1, abs=0.01)
+
+
+def test_the_discriminators_rate_is_the_generators_unless_given():
+    plain, equal, unequal = (
+        fit(3, **rates)
+        for rates in ({}, {"discriminator_learning_rate": 1e-3}, {"discriminator_learning_rate": 1e-2})
+    )
+    assert_equal_arrays(plain, equal)
+    assert any(np.any(value != unequal.arrays()[name]) for name, value in plain.arrays().items())
 
 
 class Interrupted(Exception):
@@ -205,7 +215,7 @@ def test_a_state_from_within_a_block_is_not_gone_on_from(tmp_path):
 
 
 def test_folds_of_any_size_share_one_compilation():
-    program = training.program(objective_of(CGANSettings(**SHORT)))
+    program = training.program(objective_of(CGANSettings(**SHORT)), SHORT["learning_rate"])
     fit(2, n=180)
     before = program.experimental_get_tracing_count()
     fit(3, n=193, seed=1)

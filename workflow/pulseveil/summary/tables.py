@@ -42,8 +42,8 @@ def main_table(
     - `m_undefined`: number of undefined values of a subject and seed;
     - `m_pooled`: metric over all windows, mean over seeds.
 
-    Then follow `poor_ratio`, the share of seeds with a poor run; the differences of accuracy to the rule of each compared role, with interval and p, the marks,
-    and the published values.
+    Then follow `poor_ratio`, the share of seeds with a poor run, the differences of accuracy to the rule of
+    each compared role, with interval and p, the marks, and the published values.
     """
     parts = [cells.keys, _counts(results, cells.keys)]
     parts += [_metric_columns(results, cells, metric, stream) for metric in HEADLINES]

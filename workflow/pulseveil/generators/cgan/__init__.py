@@ -31,7 +31,10 @@ class CGANSettings(GeneratorSettings):
     steps: int = Field(57_120, gt=0, description="updates of each network (published: 420 epochs of 136)")
     # Even: the diversity term compares one half of the batch with the other.
     batch_size: int = Field(8, gt=0, multiple_of=2, description="real windows per step")
-    learning_rate: float = Field(2e-4, gt=0, description="Adam's learning rate, both networks")
+    learning_rate: float = Field(2e-4, gt=0, description="Adam's learning rate")
+    discriminator_learning_rate: float | None = Field(
+        None, gt=0, description="learning rate of the discriminator; default: learning_rate"
+    )
     beta1: float = Field(0.5, ge=0, lt=1, description="Adam's decay of the mean gradient")
     diversity: Literal["published", "effective"] = Field(
         "published", description="diversity term: published has no gradient, effective has one"
@@ -53,7 +56,8 @@ class CGANSettings(GeneratorSettings):
     )
     private: PrivateGAN = Field(
         PrivateGAN(),
-        description="private training, whose `steps`, `batch_size` and `learning_rate` replace those above",
+        description="private training, whose `steps`, `batch_size` and `learning_rate` replace those above, for "
+        "both networks",
     )
 
 

@@ -55,6 +55,7 @@ def start(rng: np.random.Generator, objective: Objective, shape: Shape, width_di
 
 def step(
     objective: Objective,
+    discriminator_rate: float,
     bound: tf.Tensor,
     state: Players,
     windows: tf.Tensor,
@@ -65,6 +66,7 @@ def step(
     """One update of the discriminator, then one of the generator.
 
     Args:
+        discriminator_rate: learning rate of the discriminator; the generator's is that of `objective`.
         bound: (), largest value that the effective diversity term rewards.
         windows: (b, time, channels) real windows.
         condition: (b) codes of the real windows, which the synthetic windows have as well.
@@ -79,7 +81,9 @@ def step(
         tape.watch(state.discriminator)
         d_loss = discriminator_loss(objective, state.discriminator, windows, synthetic, condition)
     gradients = tape.gradient(d_loss, state.discriminator)
-    after = descend_discriminator(objective, state, gradients)
+    # Unequal rates: Heusel et al. 2017, arXiv:1706.08500.
+    of_discriminator = objective._replace(learning_rate=discriminator_rate)
+    after = descend_discriminator(of_discriminator, state, gradients)
     after, losses = update_generator(objective, after, bound, condition, generator_noise)
     return after, tf.concat([d_loss[tf.newaxis], losses], axis=0)
 

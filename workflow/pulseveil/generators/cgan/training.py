@@ -84,7 +84,8 @@ def train(
     bounds = [
         tf.constant(settings.diversity_bound or typical_diversity(*data), tf.float32) for data in models
     ]
-    bound, run, selects = loop.side_by_side(bounds), program(objective), settings.selection == "two_sample"
+    bound, selects = loop.side_by_side(bounds), settings.selection == "two_sample"
+    run = program(objective, settings.discriminator_learning_rate or settings.learning_rate)
 
     def advance(block: Block, state: State) -> tuple[State, loop.Losses]:
         drawn = [draw_batches(data, block.number, settings.batch_size) for data in models]
@@ -120,7 +121,7 @@ def objective_of(settings: CGANSettings) -> Objective:
 
 
 @lru_cache(maxsize=16)
-def program(objective: Objective) -> Program:
+def program(objective: Objective, discriminator_rate: float) -> Program:
     """Compiled `(players, batches, bound, count) -> (players, mean LOSSES)` of the first `count` steps.
 
     `bound` is the largest value that the effective diversity term rewards, one number per model. Losses of
@@ -133,7 +134,7 @@ def program(objective: Objective) -> Program:
     def run(
         players: Players, batches: Batches, bound: tf.Tensor, count: tf.Tensor
     ) -> tuple[Players, tf.Tensor]:
-        step = partial(steps.step, objective, bound)
+        step = partial(steps.step, objective, discriminator_rate, bound)
         return loop.repeat(step, players, batches, count, tf.zeros((len(LOSSES), *bound.shape)))
 
     return run  # type: ignore[no-any-return]
