@@ -56,8 +56,8 @@ class CGANSettings(GeneratorSettings):
     )
     private: PrivateGAN = Field(
         PrivateGAN(),
-        description="private training, whose `steps`, `batch_size` and `learning_rate` replace those above, for "
-        "both networks",
+        description="private training, whose `steps`, `batch_size` and `learning_rate` (of both networks) "
+        "replace those above",
     )
 
 
