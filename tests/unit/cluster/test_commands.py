@@ -175,7 +175,10 @@ def test_patience_ends_with_the_last_failure(tmp_path: Path, capsys: pytest.Capt
     waiting = tmp_path / "waiting"
     assert stand_ins.main([str(tmp_path / "sbatch"), "1.5", str(waiting), "--wrap", "true"]) == 1
     reason = "Unable to contact slurm controller (connect failure)"
-    assert waiting.read_text() == f"sbatch is tried again: {reason}\n"
+    words = f"sbatch is tried again for 2 s: {reason}"
+    assert stand_ins.waited_for(waiting) == words
+    os.utime(waiting, (0, 0))
+    assert stand_ins.waited_for(waiting) == ""
     assert (tmp_path / "calls").read_text() == "call\ncall\n"
     told = capsys.readouterr().err
     assert told.count("trying again for 2 s") == 1

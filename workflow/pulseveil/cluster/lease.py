@@ -271,11 +271,11 @@ def _clear(study: str, directory: Path) -> str:
 
 
 def _tell(found: Found) -> None:
-    """Signal a controller to end; a running controller then cancels its jobs."""
+    """Signal a controller to end; a running controller then cancels its jobs, and its own job last."""
     if not found.job:
         os.kill(found.pid, signal.SIGTERM)
         return
     # scancel alone would kill a running controller after KillWait (30 s by default), maybe before its jobs
     # are cancelled. A pending job takes no signal.
-    how = ["--signal=TERM"] if found.state == "RUNNING" else []
+    how = ["--signal=INT"] if found.state == "RUNNING" else []
     subprocess.run(["scancel", *how, found.job], env=jobs.own_environment(), check=False)

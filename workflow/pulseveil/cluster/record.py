@@ -13,6 +13,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -303,6 +304,20 @@ def listen(workflow: Any, study: str) -> None:
         change_attempt=lambda number, by: _change_attempt(workflow.dag, number, by),
     )
     workflow.logger_manager.logger.addHandler(listener)
+    _handle_sigterm_in_a_thread()
+
+
+def _handle_sigterm_in_a_thread() -> None:
+    """Have Snakemake handle SIGTERM in a thread of its own.
+
+    The handler of Snakemake waits for a lock, which the interrupted main thread may hold: when several jobs
+    failed or ended at once, Snakemake hung for ever.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    if callable(handler):
+        signal.signal(
+            signal.SIGTERM, lambda *arguments: threading.Thread(target=handler, args=arguments).start()
+        )
 
 
 def _change_attempt(dag: Any, number: int, by: int) -> None:

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pulseveil.cluster import jobs, lease, record
+from pulseveil.cluster import jobs, lease, record, stand_ins
 from pulseveil.cluster.jobs import Job
 from pulseveil.cluster.record import Failure, stage_of
 from pulseveil.core import paths
@@ -124,6 +124,7 @@ def view(plan: Plan, directory: Path) -> RenderableType:
         table.add_row(stage.name, *map(str, counts))
     waiting = jobs.describe_waiting(queued)
     words = [
+        stand_ins.waited_for(stand_ins.folder(study, directory) / stand_ins.WAITING),
         f"waiting: {waiting}" if waiting else "",
         *jobs.describe_stuck(queued),
         *_failures(past.failed),
