@@ -59,6 +59,8 @@ _MOST_FAILURES = 2
 _MOST_RETURNS = 10
 _ANSWER_S = 10.0
 _SLURM_JOB = re.compile(r"SLURM-job '(\d+)' failed")
+# The executor's message goes on with the whole command of the job.
+_REFUSED = re.compile(r"SLURM sbatch failed\. The error message was '(.*?)'\.\n", re.DOTALL)
 _EXIT = re.compile(r"returned non-zero exit status (\d+)")
 _MISSING = re.compile(r"Job (\d+) completed successfully, but")
 
@@ -197,6 +199,9 @@ class Listener(logging.Handler):
                 self._error(record)
             case "job_error":
                 found = event["rule_msg"] or self._codes.pop(record.thread, "")
+                if refused := _REFUSED.match(found):
+                    self._refuse(event["jobid"], refused[1])
+                    return
                 job = ended_job(number[1]) if (number := _SLURM_JOB.match(found)) else {}
                 self._fail(event["jobid"], describe_job(job) if job else found, event["log"])
                 if job.get("JobState") == "FAILED" and event["jobid"] in self._tasks:
@@ -254,6 +259,14 @@ class Listener(logging.Handler):
         if dag.CHANGED in failure.cause:
             # All other tasks would fail, too. At SIGTERM Snakemake submits no more, and waits for jobs.
             os.kill(os.getpid(), signal.SIGTERM)
+
+    def _refuse(self, number: int, errors: str) -> None:
+        """Record a job that sbatch did not take; if the reason stays, the task is not tried again."""
+        lines = [line.removeprefix("sbatch: ").removeprefix("error: ") for line in errors.splitlines()]
+        self._fail(number, f"sbatch did not take the job: {'; '.join(line for line in lines if line)}", ())
+        if number in self._tasks and stand_ins.delay(errors) is None:
+            self._change_attempt(number, self._tries)
+            self._say("    not tried again: the reason stays")
 
     def _suspect(self, node: str, number: int, logs: Sequence[str]) -> None:
         """Count a failure against its node if the Snakemake of the job printed nothing.

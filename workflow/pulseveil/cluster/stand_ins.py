@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -145,6 +145,13 @@ def without_nodes(arguments: Sequence[str], nodes: str | None) -> list[str]:
     # First, so that a script and its arguments stay last. One option, because the later of two would win.
     rest = [argument for argument in arguments if not argument.startswith("--exclude=")]
     return [f"--exclude={known},{nodes}" if known else f"--exclude={nodes}", *rest]
+
+
+def explained(errors: str, nodes: str | None) -> str:
+    """Error messages of sbatch, with the excluded nodes if the job finds no other node."""
+    if not nodes or "Requested node configuration is not available" not in errors:
+        return errors
+    return f"{errors}{nodes}: left out, because jobs ended there before their task began\n"
 
 
 # The line of sbatch that names a job, with and without --parsable. A wrapper of the cluster may print other
@@ -363,9 +370,8 @@ def sbatch(command: Command) -> Answer:
     """Answer of sbatch; a job that was accepted although sbatch failed is not submitted twice."""
     # The caller's script can be read only once, and each try needs it.
     script = sys.stdin.read() if "/dev/stdin" in command.arguments else None
-    submission = command.sibling(
-        "sbatch", without_nodes(with_gres(command.arguments), os.environ.get(EXCLUDED))
-    )
+    excluded = os.environ.get(EXCLUDED)
+    submission = command.sibling("sbatch", without_nodes(with_gres(command.arguments), excluded))
     since = (datetime.now() - CLOCK_TOLERANCE).isoformat(timespec="seconds")
     attempts = 0
 
@@ -376,6 +382,7 @@ def sbatch(command: Command) -> Answer:
         return known or call(submission, script)
 
     answer = persist(attempt, command, command.patience_s)
+    answer = replace(answer, errors=explained(answer.errors, excluded))
     job = named_job(answer.output, parsable="--parsable" in command.arguments)
     if answer.code == 0 and job:
         return Answer(0, job, answer.errors)
