@@ -83,6 +83,7 @@ class Controller:
     _last_words: str = ""
     _waited_for: set[str] = field(default_factory=set)
     _next_look: float = 0.0
+    _reasons: set[str] = field(default_factory=set)
     _stuck: set[tuple[str, str]] = field(default_factory=set)
     _cancelled: list[jobs.Job] = field(default_factory=list)
 
@@ -197,11 +198,17 @@ class Controller:
             sys.stderr.flush()
 
     def _look(self, now: float) -> None:
-        """Warn of jobs that need a person before they can start, once per job and reason."""
+        """Tell why jobs wait, once per reason, and which need a person, once per job and reason."""
         if not self.run.cluster or now < self._next_look:
             return
         self._next_look = now + self.patience.look
-        new = [job for job in self._jobs() or () if job.cure and (job.number, job.reason) not in self._stuck]
+        queued = self._jobs() or ()
+        # SLURM has not yet looked at a job without a reason.
+        reasons = {job.reason for job in queued if job.state == "PENDING"} - {"None"}
+        if reasons - self._reasons:
+            logger.info("jobs wait: %s", jobs.describe_waiting(queued))
+        self._reasons |= reasons
+        new = [job for job in queued if job.cure and (job.number, job.reason) not in self._stuck]
         self._stuck.update((job.number, job.reason) for job in new)
         for words in jobs.describe_stuck(new):
             logger.warning("%s", words)
