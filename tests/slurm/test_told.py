@@ -1,5 +1,6 @@
 """Reports on a study on a cluster: of the controller, of --status, and of SLURM on the controller's job."""
 
+import os
 import re
 
 import pytest
@@ -33,7 +34,8 @@ def test_a_task_that_fails_is_told_by_all_who_are_asked(on_cluster: OnCluster) -
     words = here.words(job)
     assert "failed: features: extract_features (cohort=simulated), try 1 of 2\n" in words
     assert "\n    not tried again: bad input stays so\n" in words
-    assert "try 2 of 2" not in words
+    asked = on_cluster.cluster.squeue("--states=all", "--format=%k|%Z")
+    assert asked.count(f"rule_extract_features_wildcards_simulated|{on_cluster.directory}") == 1, asked
     assert re.search(
         r"\n    SLURM job \d+: FAILED, reason NonZeroExitCode, exit code 1:0, node n\d\n", words
     ), words
@@ -70,10 +72,21 @@ def test_a_run_that_cannot_begin_is_a_failed_job_with_its_reason(on_cluster: OnC
     assert "nosuch.txt" in status
 
 
-def test_a_study_that_is_cancelled_is_no_failed_job(on_cluster: OnCluster) -> None:
-    here = user(on_cluster)
+def test_a_wait_is_told_with_its_limit_and_a_cancelled_study_is_no_failed_job(on_cluster: OnCluster) -> None:
+    folder = on_cluster.directory / "site"
+    folder.mkdir()
+    real = on_cluster.cluster.run("sh", "-c", "command -v sbatch").stdout.strip()
+    # Only jobs of Snakemake have a comment.
+    refuse = 'case "$*" in *--comment*) echo "sbatch: error: the moon is full" >&2; exit 1 ;; esac'
+    (folder / "sbatch").write_text(f'#!/bin/sh\n{refuse}\nexec {real} "$@"\n')
+    (folder / "sbatch").chmod(0o755)
+    here = user(on_cluster, PATH=f"{folder}{os.pathsep}{on_cluster.cluster.environment['PATH']}")
     job = here.submitted("--mail", "root@localhost", "--", WINDOWS, *SOON)
-    wait_until(lambda: "SLURM run ID" in here.words(job), 60, "the controller's Snakemake")
+    told = "sbatch is tried again for 7 days: the moon is full"
+    wait_until(lambda: told in here.words(job), 90, "the words of the controller")
+    assert told in " ".join(here.submit("--status").stdout.split())
+    assert here.words(job).count(f"{told}; to end the study instead: scripts/submit.py --cancel\n") == 1
+
     said = here.submit("--cancel").stdout
     assert said.startswith(f"study light: ended its controller: job {job}, running"), said
     assert here.end(job)["JobState"] == "CANCELLED", here.words(job)
