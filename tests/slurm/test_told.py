@@ -83,7 +83,7 @@ def test_a_wait_is_told_with_its_limit_and_a_cancelled_study_is_no_failed_job(on
     here = user(on_cluster, PATH=f"{folder}{os.pathsep}{on_cluster.cluster.environment['PATH']}")
     job = here.submitted("--mail", "root@localhost", "--", WINDOWS, *SOON)
     told = "sbatch is tried again for 7 days: the moon is full"
-    wait_until(lambda: told in here.words(job), 90, "the words of the controller")
+    wait_until(lambda: told in here.words(job), 200, "the words of the controller")
     assert told in " ".join(here.submit("--status").stdout.split())
     assert here.words(job).count(f"{told}; to end the study instead: scripts/submit.py --cancel\n") == 1
 
