@@ -43,8 +43,8 @@ def test_a_task_that_fails_is_told_by_all_who_are_asked(on_cluster: OnCluster) -
     assert re.search(
         r"\n    error: results/\S*detector.h5: not a readable HDF5 file .*; rerun the stage", words
     )
-    told = "study light: 0 tasks done, 1 failed; failures are listed in logs/light/record.jsonl"
-    assert told in words
+    told = "0 tasks done, 1 failed; failures are listed in logs/light/record.jsonl"
+    assert f"study light: {told}" in words
     assert f"study light: failed with exit code 1: {told}" in words
     status = here.submit("--status").stdout
     line = " ".join(status.split())

@@ -106,7 +106,8 @@ class Controller:
         """Exit code of the study under its lease; logs and records how the run ended."""
         try:
             code = self._until_it_ends()
-            words = _describe_end(code, self._last_words)
+            # The last line of a run begins with the study's name, as the words of the controller do.
+            words = _describe_end(code, self._last_words.removeprefix(f"study {self.run.study}: "))
         except Exception as error:
             # `--status` reads the end of a run in the record: an unexpected error must be there, too.
             logger.exception("the controller cannot go on")
