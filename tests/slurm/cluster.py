@@ -101,18 +101,26 @@ def kill(pids: list[int], number: int = signal.SIGKILL) -> None:
 
 @dataclass(frozen=True)
 class Shape:
-    """Configured hardware of the cluster; with accounting, root belongs to the account `lab`."""
+    """Configured hardware of the cluster; with accounting, root belongs to the account `lab`.
+
+    gpu_types: type of the GPUs of each node, which is a feature of the node as well; empty for GPUs without.
+    """
 
     nodes: int = 2
     cpus: int = 16
     memory_mb: int = 64000
     gpus: int = 2
     accounting: bool = False
+    gpu_types: tuple[str, ...] = ()
 
     @property
     def node_names(self) -> list[str]:
         """n1, n2, ..."""
         return [f"n{number}" for number in range(1, self.nodes + 1)]
+
+    def gpu_type(self, node: str) -> str:
+        """Type of a node's GPUs, or an empty string."""
+        return dict(zip(self.node_names, self.gpu_types, strict=False)).get(node, "")
 
 
 class Cluster:
@@ -154,6 +162,12 @@ class Cluster:
     def squeue(self, *arguments: str) -> list[str]:
         """The lines of `squeue`, without its heading."""
         return self.run("squeue", "--noheader", *arguments).stdout.splitlines()
+
+    def mails(self, job: str) -> list[str]:
+        """Subjects and addresses of the mails about a job, one line per mail."""
+        path = self.directory / "mails"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [line for line in lines if f"Job_id={job} " in line]
 
     def __enter__(self) -> Cluster:
         self.up()
@@ -370,6 +384,9 @@ class Cluster:
                 if not device.exists():
                     # The number of /dev/null: what matters to SLURM is only that it is a character device.
                     os.mknod(device, mode=0o666 | stat.S_IFCHR, device=os.makedev(1, 3))
+        mail = self.directory / "mail"
+        mail.write_text(f'#!/bin/sh\necho "$*" >> {self.directory / "mails"}\n')
+        mail.chmod(0o755)
         (self.directory / "slurm.conf").write_text("\n".join(self._slurm_conf()) + "\n")
         (self.directory / "gres.conf").write_text("\n".join(self._gres_conf()) + "\n")
         if self.shape.accounting:
@@ -380,8 +397,10 @@ class Cluster:
 
     def _gres_conf(self) -> Iterator[str]:
         for name in self.shape.node_names:
+            kind = self.shape.gpu_type(name)
             for number in range(self.shape.gpus):
-                yield f"NodeName={name} Name=gpu File={self.directory / 'devices' / f'{name}-{number}'}"
+                device = self.directory / "devices" / f"{name}-{number}"
+                yield f"NodeName={name} Name=gpu{f' Type={kind}' if kind else ''} File={device}"
 
     def _slurm_conf(self) -> Iterator[str]:
         here, shape = self.directory, self.shape
@@ -415,7 +434,7 @@ class Cluster:
         yield "GresTypes=gpu"
         yield "MpiDefault=none"
         yield "SwitchType=switch/none"
-        yield "MailProg=/bin/true"
+        yield f"MailProg={here / 'mail'}"
         yield "PropagateResourceLimits=NONE"
         yield "SchedulerParameters=sched_interval=2,bf_interval=1,batch_sched_delay=0,sched_min_interval=0"
         yield "PriorityType=priority/basic"
@@ -441,8 +460,10 @@ class Cluster:
             yield "AccountingStorageEnforce=associations,limits,qos"
         else:
             yield "AccountingStorageType=accounting_storage/none"
-        gres = f" Gres=gpu:{shape.gpus}" if shape.gpus else ""
         for name in shape.node_names:
+            kind = shape.gpu_type(name)
+            gres = f" Gres=gpu:{f'{kind}:' if kind else ''}{shape.gpus}" if shape.gpus else ""
+            gres += f" Feature={kind}" if kind else ""
             yield (
                 f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={self.ports[name]}"
                 f" CPUs={shape.cpus} RealMemory={shape.memory_mb}{gres}"

@@ -1,10 +1,12 @@
 """Reports on a study on a cluster: of the controller, of --status, and of SLURM on the controller's job."""
 
+import os
 import re
 
 import pytest
 
 from pulseveil.core import paths
+from tests.slurm.cluster import wait_until
 from tests.slurm.conftest import OnCluster
 from tests.slurm.login import SOON, WINDOWS, user
 from tests.workflow.conftest import LIGHT, Runner
@@ -27,10 +29,13 @@ def test_a_task_that_fails_is_told_by_all_who_are_asked(on_cluster: OnCluster) -
     found = here.end(job)
     assert (found["JobState"], found["ExitCode"]) == ("FAILED", "1:0")
     assert (found["MailUser"], found["MailType"]) == ("root@localhost", "END,FAIL")
+    wait_until(lambda: bool(on_cluster.cluster.mails(job)), 10, "the mail")
+    assert any("FAILED, ExitCode 1" in mail for mail in on_cluster.cluster.mails(job))
     words = here.words(job)
     assert "failed: features: extract_features (cohort=simulated), try 1 of 2\n" in words
     assert "\n    not tried again: bad input stays so\n" in words
-    assert "try 2 of 2" not in words
+    asked = on_cluster.cluster.squeue("--states=all", "--format=%k|%Z")
+    assert asked.count(f"rule_extract_features_wildcards_simulated|{on_cluster.directory}") == 1, asked
     assert re.search(
         r"\n    SLURM job \d+: FAILED, reason NonZeroExitCode, exit code 1:0, node n\d\n", words
     ), words
@@ -38,8 +43,8 @@ def test_a_task_that_fails_is_told_by_all_who_are_asked(on_cluster: OnCluster) -
     assert re.search(
         r"\n    error: results/\S*detector.h5: not a readable HDF5 file .*; rerun the stage", words
     )
-    told = "study light: 0 tasks done, 1 failed; failures are listed in logs/light/record.jsonl"
-    assert told in words
+    told = "0 tasks done, 1 failed; failures are listed in logs/light/record.jsonl"
+    assert f"study light: {told}" in words
     assert f"study light: failed with exit code 1: {told}" in words
     status = here.submit("--status").stdout
     line = " ".join(status.split())
@@ -65,3 +70,30 @@ def test_a_run_that_cannot_begin_is_a_failed_job_with_its_reason(on_cluster: OnC
     status = " ".join(here.submit("--status").stdout.split())
     assert "the last run: failed with exit code 1: " in status
     assert "nosuch.txt" in status
+
+
+def test_a_wait_is_told_with_its_limit_and_a_cancelled_study_is_no_failed_job(on_cluster: OnCluster) -> None:
+    folder = on_cluster.directory / "site"
+    folder.mkdir()
+    real = on_cluster.cluster.run("sh", "-c", "command -v sbatch").stdout.strip()
+    # Only jobs of Snakemake have a comment.
+    refuse = 'case "$*" in *--comment*) echo "sbatch: error: the moon is full" >&2; exit 1 ;; esac'
+    (folder / "sbatch").write_text(f'#!/bin/sh\n{refuse}\nexec {real} "$@"\n')
+    (folder / "sbatch").chmod(0o755)
+    here = user(on_cluster, PATH=f"{folder}{os.pathsep}{on_cluster.cluster.environment['PATH']}")
+    job = here.submitted("--mail", "root@localhost", "--", WINDOWS, *SOON)
+    told = "sbatch is tried again for 7 days: the moon is full"
+    wait_until(lambda: told in here.words(job), 200, "the words of the controller")
+    assert told in " ".join(here.submit("--status").stdout.split())
+    assert here.words(job).count(f"{told}; to end the study instead: scripts/submit.py --cancel\n") == 1
+
+    said = here.submit("--cancel").stdout
+    assert said.startswith(f"study light: ended its controller: job {job}, running"), said
+    assert here.end(job)["JobState"] == "CANCELLED", here.words(job)
+    words = "stopped, by --cancel or another signal; a new start goes on from there"
+    assert f"study light: {words}" in here.words(job)
+    assert f"no controller runs; the last run: {words}" in " ".join(here.submit("--status").stdout.split())
+    wait_until(lambda: bool(on_cluster.cluster.mails(job)), 10, "the mail")
+    (mail,) = on_cluster.cluster.mails(job)
+    assert "Ended" in mail
+    assert "CANCELLED" in mail

@@ -156,6 +156,10 @@ def test_stand_ins_are_written_for_the_commands_at_hand(tmp_path: Path) -> None:
     first = stand_ins.install(tmp_path / "stand-ins", patience_s=0, environment=before)
     again = stand_ins.install(tmp_path / "stand-ins", patience_s=0, environment=first)
     assert again == first
+    # The job of a controller inherits the stand-ins of its submission.
+    other = stand_ins.install(tmp_path / "others", patience_s=0, environment=first)
+    assert other["PATH"] == f"{tmp_path / 'others'}:{before['PATH']}"
+    assert str(tmp_path / "stand-ins") not in (tmp_path / "others" / "squeue").read_text()
     assert first["PATH"] == f"{tmp_path / 'stand-ins'}:{before['PATH']}"
     # A SLURM under /bin may add more stand-ins.
     assert (tmp_path / "stand-ins" / "squeue").exists()
@@ -175,7 +179,10 @@ def test_patience_ends_with_the_last_failure(tmp_path: Path, capsys: pytest.Capt
     waiting = tmp_path / "waiting"
     assert stand_ins.main([str(tmp_path / "sbatch"), "1.5", str(waiting), "--wrap", "true"]) == 1
     reason = "Unable to contact slurm controller (connect failure)"
-    assert waiting.read_text() == f"sbatch is tried again: {reason}\n"
+    words = f"sbatch is tried again for 2 s: {reason}"
+    assert stand_ins.waited_for(waiting) == words
+    os.utime(waiting, (0, 0))
+    assert stand_ins.waited_for(waiting) == ""
     assert (tmp_path / "calls").read_text() == "call\ncall\n"
     told = capsys.readouterr().err
     assert told.count("trying again for 2 s") == 1
@@ -261,3 +268,30 @@ def test_nodes_are_left_out_beside_those_that_the_study_leaves_out() -> None:
     assert stand_ins.without_nodes(call, None) == call
     assert stand_ins.without_nodes(call, "n1,n2") == ["--exclude=n1,n2", *call]
     assert stand_ins.without_nodes(["--exclude=n3", *call], "n1") == ["--exclude=n3,n1", *call]
+
+
+def test_a_refusal_names_the_nodes_that_are_left_out() -> None:
+    refused = "sbatch: error: Batch job submission failed: Requested node configuration is not available\n"
+    told = "n1,n2: left out, because jobs ended there before their task began\n"
+    assert stand_ins.explained(refused, "n1,n2") == refused + told
+    assert stand_ins.explained(refused, None) == refused
+    assert stand_ins.explained(HOPELESS[3], "n1") == HOPELESS[3]
+    assert stand_ins.delay(refused + told) is None
+
+
+def test_a_wrapper_in_a_folder_of_its_own_has_the_commands_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program(tmp_path / "site", "sbatch", "exit 0")
+    program(tmp_path / "slurm", "squeue", "echo '12|PENDING|2999-01-01T00:00:00|rule_a'")
+    folders = f"{tmp_path / 'site'}:{tmp_path / 'slurm'}:/bin"
+    installed = stand_ins.install(tmp_path / "stand-ins", environment={"PATH": folders})
+    monkeypatch.setenv("PATH", installed["PATH"])
+    start = [str(tmp_path / "site" / "sbatch"), "0", str(tmp_path / "waiting")]
+    assert stand_ins.main([*start, "--parsable", "--job-name", "run", "--comment", "rule_a"]) == 0
+    assert capsys.readouterr().out == "12\n"
+
+
+def test_a_command_that_is_gone_is_no_crash(tmp_path: Path) -> None:
+    answer = stand_ins.call(stand_ins.Command(tmp_path / "squeue", 0, tmp_path / "waiting", ()))
+    assert (answer.code, answer.errors) == (127, f"{tmp_path / 'squeue'}: No such file or directory\n")

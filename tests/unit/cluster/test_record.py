@@ -2,12 +2,14 @@
 
 import logging
 import os
+import signal
 from dataclasses import asdict
 
 import pytest
 
 from pulseveil.cluster import record, stand_ins
 from pulseveil.cluster.record import Failure
+from pulseveil.study import dag
 
 FIRST = Failure(
     "train_detectors_real_0",
@@ -186,3 +188,58 @@ def test_a_node_is_to_blame_where_the_snakemake_of_a_job_has_said_nothing(
     assert changed == ([(1, -1), (2, -1)] if blamed else [])
     assert os.environ[stand_ins.EXCLUDED] == ("n9,n1" if blamed else "n9")
     assert capsys.readouterr().err.count("node n1: 2 jobs ended before their task began") == int(blamed)
+
+
+def test_a_job_that_sbatch_refuses_for_good_is_told_in_one_line_and_not_tried_again(tmp_path, capsys):
+    path = tmp_path / "record.jsonl"
+    changed = []
+    listener = record.Listener(
+        path, "light", planned=2, tries=3, change_attempt=lambda *how: changed.append(how)
+    )
+    said = {
+        1: "sbatch: error: Memory specification can not be satisfied\n"
+        "sbatch: error: Batch job submission failed: Requested node configuration is not available\n"
+        "n1,n2: left out, because jobs ended there before their task began",
+        2: "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation",
+    }
+    for number, errors in said.items():
+        task = {"rule_name": "summarize", "wildcards": {}, "output": ["a"], "log": []}
+        listener.emit(heard(event="job_info", jobid=number, **task))
+        # The message of the executor, version 2.8.0.
+        message = (
+            f"SLURM sbatch failed. The error message was '{errors}'.\n    sbatch call:\n        sbatch x\n"
+        )
+        listener.emit(heard(event="job_error", jobid=number, rule_msg=message, log=[]))
+    assert changed == [(1, 3)]
+    assert capsys.readouterr().err == (
+        "failed: summary: summarize, try 1 of 3\n"
+        "    sbatch did not take the job: Memory specification can not be satisfied; Batch job submission"
+        " failed: Requested node configuration is not available; n1,n2: left out, because jobs ended there"
+        " before their task began\n"
+        "    log: none was written\n"
+        "    not tried again: the reason stays\n"
+        "failed: summary: summarize, try 1 of 3\n"
+        "    sbatch did not take the job: Batch job submission failed: Socket timed out on send/recv"
+        " operation\n"
+        "    log: none was written\n"
+    )
+
+
+def test_jobs_that_refuse_a_changed_study_are_told_once_and_end_the_run(tmp_path, monkeypatch, capsys):
+    signals = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: signals.append((pid, number)))
+    path = tmp_path / "record.jsonl"
+    listener = record.Listener(path, "light", planned=5, tries=3, change_attempt=lambda number, by: None)
+    log = tmp_path / "slurm.log"
+    for number in (1, 2, 3):
+        task = {"rule_name": f"audit_{number}", "wildcards": {}, "output": ["a"], "log": []}
+        listener.emit(heard(event="job_info", jobid=number, **task))
+    log.write_text(f"WorkflowError in file Snakefile, line 3:\nthe code in /a {dag.CHANGED}; what is done\n")
+    for number in (1, 2, 3):
+        listener.emit(heard(event="job_error", jobid=number, rule_msg="", log=[str(log)]))
+    listener.close()
+    assert set(signals) == {(os.getpid(), signal.SIGTERM)}
+    assert [failure.rule for failure in record.read(path).failed] == ["audit_1"]
+    told = capsys.readouterr().err
+    assert told.count("changed since this run began") == 1
+    assert "study light: 0 tasks done, 1 failed, 2 stopped, 2 not tried" in told

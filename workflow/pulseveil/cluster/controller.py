@@ -81,8 +81,9 @@ class Controller:
     _wish: Wish = "go on"
     _heard: float = 0.0
     _last_words: str = ""
-    _waited_for: str = ""
+    _waited_for: set[str] = field(default_factory=set)
     _next_look: float = 0.0
+    _reasons: set[str] = field(default_factory=set)
     _stuck: set[tuple[str, str]] = field(default_factory=set)
     _cancelled: list[jobs.Job] = field(default_factory=list)
 
@@ -105,7 +106,8 @@ class Controller:
         """Exit code of the study under its lease; logs and records how the run ended."""
         try:
             code = self._until_it_ends()
-            words = _describe_end(code, self._last_words)
+            # The last line of a run begins with the study's name, as the words of the controller do.
+            words = _describe_end(code, self._last_words.removeprefix(f"study {self.run.study}: "))
         except Exception as error:
             # `--status` reads the end of a run in the record: an unexpected error must be there, too.
             logger.exception("the controller cannot go on")
@@ -197,28 +199,31 @@ class Controller:
             sys.stderr.flush()
 
     def _look(self, now: float) -> None:
-        """Warn of jobs that need a person before they can start, once per job and reason."""
+        """Tell why jobs wait, once per reason, and which need a person, once per job and reason."""
         if not self.run.cluster or now < self._next_look:
             return
         self._next_look = now + self.patience.look
-        new = [job for job in self._jobs() or () if job.cure and (job.number, job.reason) not in self._stuck]
+        queued = self._jobs() or ()
+        # SLURM has not yet looked at a job without a reason.
+        reasons = {job.reason for job in queued if job.state == "PENDING"} - {"None"}
+        if reasons - self._reasons:
+            logger.info("jobs wait: %s", jobs.describe_waiting(queued))
+        self._reasons |= reasons
+        new = [job for job in queued if job.cure and (job.number, job.reason) not in self._stuck]
         self._stuck.update((job.number, job.reason) for job in new)
         for words in jobs.describe_stuck(new):
             logger.warning("%s", words)
 
     def _waits(self) -> bool:
         """Whether a stand-in waits for SLURM at present; warns once per reason."""
-        try:
-            age = time.time() - self.run.waiting.stat().st_mtime
-            words = self.run.waiting.read_text().strip()
-        except OSError:
+        words = stand_ins.waited_for(self.run.waiting)
+        if not words:
+            self._waited_for.clear()
             return False
-        # A stand-in rewrites the file before each pause: an old file is left from a wait that has ended.
-        if age > 2 * stand_ins.LONGEST_PAUSE_S:
-            return False
-        if words != self._waited_for:
-            logger.warning("%s", words)
-        self._waited_for = words
+        # A set: in an outage sbatch and squeue wait at the same time, and write in turn.
+        if words not in self._waited_for:
+            logger.warning("%s; to end the study instead: scripts/submit.py --cancel", words)
+        self._waited_for.add(words)
         return True
 
     def _is_silent(self, now: float) -> bool:

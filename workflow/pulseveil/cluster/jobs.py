@@ -30,6 +30,8 @@ _CHOSEN = frozenset(
 _FORMAT = "%i|%T|%M|%b|%r|%j|%Z|%k"
 # A row of a job that this library has named. Names and comments of other jobs may contain bars and ends of
 # lines. Their rows do not match and are skipped: a row that cannot be read must not end the controller.
+# Not --json: squeue 22.05 ignores all filters with it and prints 3 kB per job of every user, and the fields
+# differ between versions of SLURM.
 _ROW = re.compile(r"(\d+)\|([A-Z_]+)\|([^|]*)\|([^|]*)\|([^|]*)\|(pulseveil-[^|]*)\|(/[^|]*)\|(.*)")
 # Longer than the patience of the stand-in for squeue, `stand_ins.QUERY_PATIENCE_S`.
 _ANSWER_S = 90.0
@@ -230,6 +232,13 @@ def cancel(study: str, directory: Path, environment: Mapping[str, str], *, patie
             numbers = ", ".join(job.number for job in left)
             raise TimeoutError(f"jobs {numbers} are still there {patience_s:.0f} s after they were cancelled")
     return list(found)
+
+
+def cancel_own(environment: Mapping[str, str]) -> None:
+    """Cancel the job of this process; a job that SLURM does not cancel ends with its own exit code."""
+    # The state is CANCELLED as soon as scancel answers, whatever exit code comes later.
+    with suppress(NoAnswer):
+        _ask(environment, "scancel", os.environ["SLURM_JOB_ID"])
 
 
 def _seconds(used: str) -> float:

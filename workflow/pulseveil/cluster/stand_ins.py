@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -147,6 +147,13 @@ def without_nodes(arguments: Sequence[str], nodes: str | None) -> list[str]:
     return [f"--exclude={known},{nodes}" if known else f"--exclude={nodes}", *rest]
 
 
+def explained(errors: str, nodes: str | None) -> str:
+    """Error messages of sbatch, with the excluded nodes if the job finds no other node."""
+    if not nodes or "Requested node configuration is not available" not in errors:
+        return errors
+    return f"{errors}{nodes}: left out, because jobs ended there before their task began\n"
+
+
 # The line of sbatch that names a job, with and without --parsable. A wrapper of the cluster may print other
 # numbers, for which the executor counts an accepted job as failed and submits it again.
 _ID = re.compile(r"^\d+(?:;\S+)?$")
@@ -162,17 +169,36 @@ def named_job(output: str, *, parsable: bool) -> str:
 
 NAMES = ("sbatch", "squeue", "sacct", "sacctmgr", "scancel", "sinfo")
 # A maintenance can take days, and a submission that fails would use up a try of its task.
-PATIENCE_S = 7 * 24 * 3600
+_DAY_S = 24 * 3600
+PATIENCE_S = 7 * _DAY_S
 LONGEST_PAUSE_S = 60.0
 # Limit of one call: SLURM's own time limits are shorter, but a call can hang on a file system.
 CALL_S = 120.0
 WAITING = "waiting"
+# A file that tells a folder of stand-ins from other folders of PATH.
+_MARK = ".stand-ins"
 # Environment variable with the nodes that get no more jobs of a run.
 EXCLUDED = "PULSEVEIL_EXCLUDED_NODES"
 # After 60 s Snakemake starts another status check, without ending the command that it waited for.
 QUERY_PATIENCE_S = 40
 # The clocks of this machine and of slurmctld may differ a little.
 CLOCK_TOLERANCE = timedelta(seconds=5)
+
+
+def folder(study: str, directory: Path) -> Path:
+    """Folder of the stand-ins of a study's controller."""
+    return directory / ".snakemake" / "controller" / study / "commands"
+
+
+def waited_for(waiting: Path) -> str:
+    """Line on what a stand-in waits for at present, from its file; empty if none waits."""
+    try:
+        age = time.time() - waiting.stat().st_mtime
+        words = waiting.read_text(errors="replace").strip()
+    except OSError:
+        return ""
+    # A stand-in rewrites the file before each pause: an old file is left from a wait that has ended.
+    return words if age <= 2 * LONGEST_PAUSE_S else ""
 
 
 @dataclass(frozen=True)
@@ -198,7 +224,11 @@ class Command:
 
     def sibling(self, name: str, arguments: Sequence[str]) -> Command:
         """A call of another program of the same SLURM."""
-        return Command(self.program.with_name(name), self.patience_s, self.waiting, tuple(arguments))
+        program = self.program.with_name(name)
+        if not program.exists():
+            # A site's own wrapper of sbatch may be alone in its folder.
+            program = Path(shutil.which(name, path=_real_path(os.environ)) or name)
+        return Command(program, self.patience_s, self.waiting, tuple(arguments))
 
 
 def install(
@@ -212,21 +242,30 @@ def install(
     variables = dict(os.environ if environment is None else environment)
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    # Without the folder itself: a stand-in of an earlier call must not be taken for SLURM's command.
-    folders = [entry for entry in variables.get("PATH", "").split(os.pathsep) if entry != str(folder)]
+    (folder / _MARK).touch()
+    path = _real_path(variables)
     for name in NAMES:
-        real = shutil.which(name, path=os.pathsep.join(folders))
+        real = shutil.which(name, path=path)
         if real is None:
             continue
         # -P: a file in the work directory must not hide a module.
         module = [sys.executable, "-P", "-m", "pulseveil.cluster.stand_ins"]
         words = [*module, real, str(patience_s), str(folder / WAITING)]
         _write_script(folder / name, f"exec {shlex.join(words)}")
-    srun = shutil.which("srun", path=os.pathsep.join(folders))
+    srun = shutil.which("srun", path=path)
     if srun is not None and (configuration := variables.get("SLURM_CONF")):
         # The executor hides the variable from the srun within a job, which then fails on such a cluster.
         _write_script(folder / "srun", f"SLURM_CONF={shlex.quote(configuration)} exec {shlex.quote(srun)}")
-    return variables | {"PATH": os.pathsep.join([str(folder), *folders])}
+    return variables | {"PATH": f"{folder}{os.pathsep}{path}"}
+
+
+def _real_path(variables: Mapping[str, str]) -> str:
+    """PATH without folders of stand-ins, which must not be taken for SLURM's commands.
+
+    The job of a controller inherits the stand-ins of its submission: each command would start two of them.
+    """
+    folders = variables.get("PATH", "").split(os.pathsep)
+    return os.pathsep.join(entry for entry in folders if not Path(entry, _MARK).exists())
 
 
 def _write_script(path: Path, command: str) -> None:
@@ -266,6 +305,8 @@ def call(command: Command, script: str | None = None) -> Answer:
         )
     except subprocess.TimeoutExpired:
         return Answer(124, "", f"no answer within {CALL_S:.0f} s")
+    except OSError as error:
+        return Answer(127, "", f"{command.program}: {error.strerror}\n")
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
@@ -279,20 +320,29 @@ def persist(attempt: Callable[[], Answer], command: Command, patience_s: float) 
         answer = attempt()
         cause = delay(answer.errors) if answer.code else None
         if cause is None:
+            if told:
+                # What has passed is not reported any longer. Another stand-in that still waits writes anew.
+                command.waiting.unlink(missing_ok=True)
             return answer
         if not cause.ends:
             # A full queue is an answer of SLURM: the time limit of an outage starts anew.
             silent_since = time.monotonic()
         elif time.monotonic() + pause - silent_since > patience_s:
             return answer
+        limit = f"for {_span(patience_s)}" if cause.ends else "until there is room"
         if not told:
-            limit = f"for {patience_s:.0f} s" if cause.ends else "until there is room"
             print(f"{name}: {cause.reason}; trying again {limit}", file=sys.stderr, flush=True)
             told = True
+        # Whoever asked repeats a query: its limit is not that of the wait.
+        how = "is tried again" if patience_s < command.patience_s else f"is tried again {limit}"
         # Before each pause, because the controller takes an old file for a wait that has ended.
-        command.waiting.write_text(f"{name} is tried again: {cause.reason}\n")
+        command.waiting.write_text(f"{name} {how}: {cause.reason}\n")
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_S)
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / _DAY_S:.0f} days" if seconds >= 2 * _DAY_S else f"{seconds:.0f} s"
 
 
 def query(command: Command, longest_s: float = QUERY_PATIENCE_S) -> Answer:
@@ -337,9 +387,8 @@ def sbatch(command: Command) -> Answer:
     """Answer of sbatch; a job that was accepted although sbatch failed is not submitted twice."""
     # The caller's script can be read only once, and each try needs it.
     script = sys.stdin.read() if "/dev/stdin" in command.arguments else None
-    submission = command.sibling(
-        "sbatch", without_nodes(with_gres(command.arguments), os.environ.get(EXCLUDED))
-    )
+    excluded = os.environ.get(EXCLUDED)
+    submission = command.sibling("sbatch", without_nodes(with_gres(command.arguments), excluded))
     since = (datetime.now() - CLOCK_TOLERANCE).isoformat(timespec="seconds")
     attempts = 0
 
@@ -350,6 +399,7 @@ def sbatch(command: Command) -> Answer:
         return known or call(submission, script)
 
     answer = persist(attempt, command, command.patience_s)
+    answer = replace(answer, errors=explained(answer.errors, excluded))
     job = named_job(answer.output, parsable="--parsable" in command.arguments)
     if answer.code == 0 and job:
         return Answer(0, job, answer.errors)
