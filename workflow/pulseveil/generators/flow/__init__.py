@@ -21,7 +21,7 @@ _MEASURED_WIDTH, _MEASURED_DEPTH = 256, 2
 class FlowSettings(GeneratorSettings):
     """Settings of `flow`."""
 
-    # Chosen on simulated cohorts (tests/benchmarks/flow.py).
+    # Chosen on simulated cohorts (tests/benchmarks/flow.py), by likeness: all candidates taught about alike.
     cosines: int = Field(6, gt=0, description="slow cosine coefficients learnt per channel")
     bands: int = Field(
         2, gt=0, description="bands of the faster cosines, per channel, whose energies alone are learnt"
