@@ -35,6 +35,7 @@ GOLDEN = {
     "generator moments": ((1, 1, 2), -0.28014454452892246),
     "generator posterior": ((1, 1, 1), -0.21946095300899923),
     "generator cgan": ((1, 1, 2), 0.039659525813400764),
+    "generator flow": ((1, 1, 1), -0.17783987528788345),
     "generator dgan": ((1, 1, 3), 0.006614133438194228),
     "generator timegan": ((1, 1, 2), -0.04422243428479577),
     "detector class_means": ((1, 1), 0.23872879858062),
@@ -52,6 +53,7 @@ GOLDEN = {
 SMALL = {
     "autoencoder": {"steps": 20},
     "cgan": {"steps": 20, "output": "linear"},
+    "flow": {"steps": 20, "width": 16},
     "dgan": {"epochs": 5, "units": 16, "noise": 4, "discriminator_units": 24, "discriminator_layers": 2},
     "timegan": {"embedding_steps": 10, "supervised_steps": 10, "joint_steps": 10, "hidden": 6, "layers": 2},
     "cnn": {"epochs": 2},
@@ -137,7 +139,10 @@ NAMES = [
         for stage in ("windows", "spectra", "statistics")
         for protocol in ("paper", "sound")
     ),
-    *(f"generator {name}" for name in ("autoencoder", "moments", "posterior", "cgan", "dgan", "timegan")),
+    *(
+        f"generator {name}"
+        for name in ("autoencoder", "moments", "posterior", "cgan", "dgan", "flow", "timegan")
+    ),
     *(f"detector {name}" for name in registry.names("detectors")),
     "quality",
 ]
