@@ -44,9 +44,9 @@ def test_a_task_that_was_done_after_all_is_no_failure(tmp_path):
     fail(path, FIRST)
     fail(path, OTHER)
     record.append(path, "done", task=FIRST.task)
-    assert record.read(path) == record.Past((OTHER,), "")
+    assert record.read(path) == record.Past((OTHER,), (FIRST, OTHER))
     record.append(path, "end", words="2 tasks done, 1 failed")
-    assert record.read(path) == record.Past((OTHER,), "2 tasks done, 1 failed")
+    assert record.read(path) == record.Past((OTHER,), (FIRST, OTHER), "2 tasks done, 1 failed")
     record.append(path, "start", planned=1)
     assert record.read(path) == record.Past()
 
@@ -69,6 +69,11 @@ def test_half_a_line_of_a_killed_process_is_passed_over(tmp_path):
             "slurmstepd: error: *** JOB 3 ON n1 CANCELLED AT 10:00 DUE TO TIME LIMIT ***\n"
             "srun: error: n1: task 0: Exited with exit code 1\n",
             "slurmstepd: error: *** JOB 3 ON n1 CANCELLED AT 10:00 DUE TO TIME LIMIT ***",
+        ),
+        (
+            "slurmstepd-n1: error: execve(): /x/python: No such file or directory\n"
+            "srun: error: n1: task 0: Exited with exit code 2",
+            "slurmstepd-n1: error: execve(): /x/python: No such file or directory",
         ),
         (
             "srun: fatal: SLURM_MEM_PER_CPU, SLURM_MEM_PER_NODE are mutually exclusive\nWorkflowError:\n",

@@ -133,7 +133,7 @@ def parse_queue(text: str) -> tuple[Job, ...]:
     """
     rows = (found.groups() for line in text.split("\n") if (found := _ROW.fullmatch(line)))
     return tuple(
-        Job(number, state, name, Path(folder), comment, _seconds(used), _gpus(gres), reason)
+        Job(number, state, name, Path(folder), comment, seconds(used), _gpus(gres), reason)
         for number, state, used, gres, reason, name, folder, comment in rows
     )
 
@@ -232,7 +232,7 @@ def cancel(study: str, directory: Path, environment: Mapping[str, str], *, patie
     return list(found)
 
 
-def _seconds(used: str) -> float:
+def seconds(used: str) -> float:
     """Seconds in squeue's `[days-][[hours:]minutes:]seconds`; 0 for a word such as INVALID."""
     days, _, clock = used.rpartition("-")
     try:

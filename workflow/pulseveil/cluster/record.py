@@ -38,7 +38,7 @@ STAGES: Mapping[str, str] = {
 # Lines of a log that state a cause: of a script, of a traceback, of SLURM. The errors of the Snakemake within
 # a job are left out, because they only repeat that its one task has failed.
 _TELLING = re.compile(
-    r"error:|interrupted:|srun: (?:fatal|error):|slurmstepd: error:"
+    r"error:|interrupted:|srun: (?:fatal|error):|slurmstepd\S*: error:"
     r"|(?!WorkflowError|RuleException)[\w.]*(?:Error|Exception)\b"
 )
 _REPEATING = re.compile(r"srun: error: .*\b(?:Exited with exit code|Terminated|Killed)\b")
@@ -104,28 +104,34 @@ class Failure:
 
 @dataclass(frozen=True)
 class Past:
-    """Last run in the record of a study; over: how the run ended, empty while it runs."""
+    """Last run in the record of a study.
+
+    failed: tasks that are not done. tries: all failed tries. over: how the run ended, empty while it runs.
+    """
 
     failed: tuple[Failure, ...] = ()
+    tries: tuple[Failure, ...] = ()
     over: str = ""
 
 
 def read(path: Path) -> Past:
-    """Read the last run in a record; a failed task that was done later is left out."""
+    """Read the last run in a record."""
     failed: dict[str, Failure] = {}
+    tries: list[Failure] = []
     over = ""
     for event in _events(path):
         match event:
             case {"event": "start"}:
-                failed, over = {}, ""
+                failed, tries, over = {}, [], ""
             case {"event": "failed", **values}:
                 failure = Failure(**{name: values[name] for name in Failure.__dataclass_fields__})
                 failed[failure.task] = failure
+                tries.append(failure)
             case {"event": "done", "task": task}:
                 failed.pop(task, None)
             case {"event": "end", "words": words}:
                 over = words
-    return Past(tuple(failed.values()), over)
+    return Past(tuple(failed.values()), tuple(tries), over)
 
 
 def _events(path: Path) -> Iterator[dict[str, Any]]:
@@ -242,7 +248,8 @@ class Listener(logging.Handler):
     def _fail(self, number: int, found: str, logs: Sequence[str]) -> None:
         if number not in self._tasks:
             return
-        failure = self._failure(number, " ".join(found.split()), logs)
+        # The executor appends its whole call of sbatch.
+        failure = self._failure(number, " ".join(found.partition("sbatch call:")[0].split()), logs)
         self._failed.add(number)
         self._say(failure.describe())
         self._append("failed", **asdict(failure))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import submitit
 
@@ -104,11 +104,21 @@ class Allocation:
     mail_type: str = "END,FAIL"
 
 
-def submit(job: ControllerJob, allocation: Allocation) -> str:
-    """Submit the controller to SLURM, or start it as a background process of this machine.
+@dataclass(frozen=True)
+class Submitted:
+    """A submitted controller: the number of its job, or of its process without SLURM, and its log."""
 
-    Returns:
-        One line on where the controller is.
+    kind: Literal["job", "process"]
+    number: str
+    log: Path
+
+    def describe(self) -> str:
+        """One line for a user."""
+        return f"controller: {self.kind} {self.number}; its log is {self.log}"
+
+
+def submit(job: ControllerJob, allocation: Allocation) -> Submitted:
+    """Submit the controller to SLURM, or start it as a background process of this machine.
 
     Raises:
         InputError: SLURM refuses the job, its time limit is too short, or mail is wanted without SLURM.
@@ -121,7 +131,7 @@ def submit(job: ControllerJob, allocation: Allocation) -> str:
         local.update_parameters(timeout_min=allocation.minutes)
         with _detached():
             started = local.submit(job)
-        return f"controller: process {started.job_id}; its words are in {started.paths.stderr}"
+        return Submitted("process", started.job_id, started.paths.stderr)
     patience = job.patience
     delay = patience.grace + patience.cancelled + patience.leaving + _EARLY_S
     # At least half of each start must be left for the study.
@@ -152,7 +162,7 @@ def submit(job: ControllerJob, allocation: Allocation) -> str:
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
             said = "; ".join(str(error).split("\n"))
             raise InputError(f"sbatch did not take the controller: {said}") from None
-    return f"controller: job {submitted.job_id}; its words are in {submitted.paths.stderr}"
+    return Submitted("job", submitted.job_id, submitted.paths.stderr)
 
 
 @contextmanager
