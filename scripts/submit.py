@@ -113,11 +113,12 @@ def _setup(plan: Plan, directory: Path, options: argparse.Namespace) -> Setup:
     return Setup(
         directory,
         folder,
-        gpus=min(resources.gpu, 1),
         minutes=costs.longest_limit_minutes(plan),
         mem_mb=resources.mem_mb,
         jobs=int(profile["jobs"]),
         allocation=_allocation(options),
+        gres=str(defaults.get("gres", "gpu:1")) if resources.gpu else "",
+        constraint=defaults.get("constraint", ""),
         partition=partition or os.environ.get("SBATCH_PARTITION", ""),
         account=account or os.environ.get("SBATCH_ACCOUNT", ""),
         tries=int(profile.get("retries", 0)) + 1,

@@ -21,7 +21,7 @@ from tests.slurm.login import user
 
 pytestmark = pytest.mark.slurm
 
-PLAN = Setup(Path(), ROOT / "profiles" / "slurm", gpus=0, minutes=30, mem_mb=4000, jobs=100)
+PLAN = Setup(Path(), ROOT / "profiles" / "slurm", minutes=30, mem_mb=4000, jobs=100)
 # The controller is submitted, and cancelled at once.
 AT_ONCE = Waits(start=0)
 ENVIRONMENT = Path(sys.executable).parents[1]
@@ -125,7 +125,7 @@ def test_an_allocation_a_wrapper_and_a_slurm_conf_of_its_own_do_no_harm(on_clust
 
 
 def test_tensorflow_sees_no_gpu_in_a_fake_one(on_cluster: OnCluster) -> None:
-    found = examined(on_cluster, gpus=1, partition="gpu")
+    found = examined(on_cluster, gres="gpu:1", partition="gpu")
     assert not_ok(found) == ["job on class 1"], found
     gpu = found["job on class 1"]
     assert gpu.state == "wrong"

@@ -138,12 +138,6 @@ def test_a_job_is_known_by_its_comment_and_time(queue: str, job: str | None) -> 
     assert stand_ins.accepted(queue, "rule_a_wildcards_x|y", "2026-11-25T07:16:13") == job
 
 
-def test_gpus_are_written_as_generic_resources_and_nothing_else_changes() -> None:
-    call = ["--parsable", "--gpus=1", "--cpus-per-task=2", "--wrap=python --gpus=1"]
-    assert stand_ins.with_gres(call) == ["--parsable", "--gres=gpu:1", *call[2:]]
-    assert stand_ins.with_gres(["--gpus=a100:2"]) == ["--gres=gpu:a100:2"]
-
-
 def program(folder: Path, name: str, text: str) -> None:
     folder.mkdir(exist_ok=True)
     (folder / name).write_text(f"#!/bin/sh\n{text}\n")
@@ -163,10 +157,19 @@ def test_stand_ins_are_written_for_the_commands_at_hand(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (3, "squeue -o %i %T\n", "noise\n")
 
 
-@pytest.mark.parametrize(("text", "chosen"), [("exit 0", "sacct"), ("exit 1", "squeue"), (None, "squeue")])
-def test_sacct_is_chosen_where_it_answers(tmp_path: Path, text: str | None, chosen: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "chosen"),
+    [
+        ("echo 'MinJobAge               = 180 sec'", "sacct"),
+        ("echo 'MinJobAge               = 300 sec'", "squeue"),
+        ("echo 'MinJobAge               = 0 sec'", "squeue"),
+        ("exit 1", "squeue"),
+        (None, "squeue"),
+    ],
+)
+def test_sacct_is_chosen_where_squeue_forgets(tmp_path: Path, text: str | None, chosen: str) -> None:
     if text is not None:
-        program(tmp_path, "sacct", text)
+        program(tmp_path, "scontrol", text)
     assert stand_ins.status_command({"PATH": str(tmp_path)}) == chosen
 
 

@@ -14,7 +14,7 @@ from pulseveil.cluster import diagnosis, inventory
 from pulseveil.cluster.calls import NO_ANSWER, NOT_STARTED, Answer, call
 from pulseveil.cluster.doctor import Finding, Setup, Waits, examine, render
 
-SETUP = Setup(Path("/work"), Path("/profile"), gpus=0, minutes=30, mem_mb=4000, jobs=100)
+SETUP = Setup(Path("/work"), Path("/profile"), minutes=30, mem_mb=4000, jobs=100)
 
 NODES = """\
 cpu*|up|infinite|idle|64000|(null)|(null)|2|n[1-2]
@@ -88,9 +88,9 @@ def test_nodes_are_read() -> None:
         f"{NODES}\nnonsense\ncpu|up|1|idle|many|x|y|2|n9\n"
     )
     assert (idle.partition, idle.default, idle.minutes, idle.mem_mb) == ("cpu", True, math.inf, 64000)
-    assert (idle.in_service, idle.gpu, idle.names, idle.count) == (True, False, "n[1-2]", 2)
-    assert (down.in_service, down.gpu) == (False, True)
-    assert (gpus.in_service, gpus.gpu, gpus.mem_mb, gpus.features) == (True, True, 32000, "a100")
+    assert (idle.in_service, idle.gres, idle.names, idle.count) == (True, "(null)", "n[1-2]", 2)
+    assert (down.in_service, down.gres) == (False, "gpu:2")
+    assert (gpus.in_service, gpus.mem_mb, gpus.features) == (True, 32000, "a100")
     assert (short.default, short.minutes) == (False, 1)
     assert (old.in_service, old.minutes) == (False, 7 * 24 * 60)
 
@@ -112,11 +112,21 @@ def test_nodes_in_service(state: str, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gres", "expected"),
-    [("gpu:2", True), ("gpu:2(S:0)", True), ("gpu", True), ("gpu:0", False), ("mps:gpu:2", False)],
+    ("gres", "wanted", "expected"),
+    [
+        ("gpu:2", "gpu:1", True),
+        ("gpu:2(S:0)", "gpu:1", True),
+        ("gpu", "gpu:1", True),
+        ("gpu:0", "gpu:1", False),
+        ("mps:gpu:2", "gpu:1", False),
+        ("lscratch:800,gpu:a100:4(S:0-1)", "gpu:a100:1", True),
+        ("gpu:v100:4", "gpu:a100:1", False),
+        ("gpu:4", "gpu:a100:1", False),
+        ("(null)", "", True),
+    ],
 )
-def test_gpus_among_generic_resources(gres: str, expected: bool) -> None:
-    assert replace(GROUPS[0], gres=gres).gpu is expected
+def test_gpus_among_generic_resources(gres: str, wanted: str, expected: bool) -> None:
+    assert replace(GROUPS[0], gres=gres).has(wanted) is expected
 
 
 def test_a_class_has_all_nodes_that_are_alike_and_others_are_left_out_by_name() -> None:
@@ -130,6 +140,9 @@ def test_a_class_has_all_nodes_that_are_alike_and_others_are_left_out_by_name() 
     both = inventory.classes(replace(SETUP, partition="short,cpu"), GROUPS)
     assert [group.names for group in both] == ["n[1-2],n5", "n4"]
     assert inventory.classes(replace(SETUP, partition="old"), GROUPS) == []
+    constrained = inventory.classes(replace(SETUP, constraint="a100"), GROUPS)
+    assert [group.names for group in constrained] == ["n4"]
+    assert len(inventory.classes(replace(SETUP, constraint="a100|v100"), GROUPS)) == 2
 
 
 def test_settings_are_read() -> None:
@@ -159,7 +172,7 @@ def test_an_association_of_the_partition_goes_before_the_general_one(order: tupl
 
 def test_the_options_of_sbatch() -> None:
     assert SETUP.options == ["--mem=4000M", "--time=30", "--nodes=1", "--ntasks=1"]
-    wanted = replace(SETUP, gpus=1, partition="gpu", account="lab").options
+    wanted = replace(SETUP, gres="gpu:1", partition="gpu", account="lab").options
     assert wanted[:3] == ["--partition=gpu", "--account=lab", "--gres=gpu:1"]
 
 
@@ -178,8 +191,8 @@ def test_a_backup_controller_will_do() -> None:
         ({"mem_mb": 64001}, "wrong", "no node of cpu in service has 64001 MB"),
         ({"mem_mb": 21333, "tries": 3}, "ok", "have 63999 MB, which the last try of a job needs"),
         ({"mem_mb": 21334, "tries": 3}, "wrong", "has 64002 MB"),
-        ({"gpus": 1, "partition": "short"}, "ok", "1 nodes in service have 4000 MB and a GPU"),
-        ({"gpus": 1, "mem_mb": 32001}, "wrong", "no node of cpu in service has 32001 MB and a GPU"),
+        ({"gres": "gpu:1", "partition": "short"}, "ok", "1 nodes in service have 4000 MB and gpu:1"),
+        ({"gres": "gpu:1", "mem_mb": 32001}, "wrong", "no node of cpu in service has 32001 MB and gpu:1"),
         ({"partition": "old"}, "wrong", "n6 (64000 MB) is down, as its partition is down"),
         ({"partition": "nosuch"}, "wrong", ": no nodes"),
     ],
@@ -190,8 +203,8 @@ def test_nodes(changes: dict[str, object], state: str, words: str) -> None:
 
 
 def test_no_node_with_a_gpu() -> None:
-    setup = replace(SETUP, gpus=1)
-    others = [group for group in GROUPS if not (group.partition == "cpu" and group.gpu)]
+    setup = replace(SETUP, gres="gpu:1")
+    others = [group for group in GROUPS if not (group.partition == "cpu" and group.has("gpu:1"))]
     assert diagnosis.nodes(setup, others).mend.endswith("or name another partition: short.")
 
 
@@ -264,8 +277,8 @@ def test_remedies(cause: str, mend: str) -> None:
 )
 def test_memory_of_squeue(age: str, state: str, accounted: str) -> None:
     settings = {"MinJobAge": age}
-    assert diagnosis.job_age(SETUP, settings, accounting=False).state == state
-    assert diagnosis.job_age(SETUP, settings, accounting=True).state == accounted
+    assert diagnosis.job_age(settings, accounting=False).state == state
+    assert diagnosis.job_age(settings, accounting=True).state == accounted
 
 
 def test_number_of_jobs() -> None:
@@ -302,7 +315,7 @@ def test_a_controller_that_hangs_is_a_finding(tmp_path: Path, monkeypatch: pytes
 def test_any_answer_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
     ping = f'if [ "$1" = ping ]; then echo "Slurmctld(primary) at vm is UP"; exit; fi\n{answer}'
     environment = commands(tmp_path / "bin", **dict.fromkeys(SILENT, answer) | {"scontrol": ping})
-    setup = replace(SETUP, directory=tmp_path, gpus=1)
+    setup = replace(SETUP, directory=tmp_path, gres="gpu:1")
     found = findings(setup, environment, monkeypatch, seconds=0.3)
     assert found["slurmctld"].state == "ok"
     assert found["nodes"].state == "unknown"

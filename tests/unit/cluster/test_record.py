@@ -76,7 +76,8 @@ def test_half_a_line_of_a_killed_process_is_passed_over(tmp_path):
             "slurmstepd-n1: error: execve(): /x/python: No such file or directory",
         ),
         (
-            "srun: fatal: SLURM_MEM_PER_CPU, SLURM_MEM_PER_NODE are mutually exclusive\nWorkflowError:\n",
+            "srun: fatal: SLURM_MEM_PER_CPU, SLURM_MEM_PER_NODE are mutually exclusive\nWorkflowError:\n"
+            "Error in rule examine:\n    jobid: 0\n",
             "srun: fatal: SLURM_MEM_PER_CPU, SLURM_MEM_PER_NODE are mutually exclusive",
         ),
         (

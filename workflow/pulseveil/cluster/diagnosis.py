@@ -11,6 +11,7 @@ from typing import Literal
 from pulseveil.cluster import calls, inventory
 from pulseveil.cluster.calls import Answer
 from pulseveil.cluster.inventory import NodeGroup, Setup
+from pulseveil.cluster.stand_ins import STATUS_PAUSE_S
 
 State = Literal["ok", "wrong", "unknown"]
 
@@ -78,8 +79,8 @@ def nodes(setup: Setup, groups: Sequence[NodeGroup]) -> Finding:
     A job that fits on no node is accepted on many clusters, and never starts.
     """
     memory = setup.mem_mb * setup.tries
-    fitting = [g for g in groups if g.in_service and g.mem_mb >= memory and (g.gpu or not setup.gpus)]
-    needed = f"{memory} MB{' and a GPU' if setup.gpus else ''}, which the last try of a job needs"
+    fitting = [g for g in groups if g.in_service and g.mem_mb >= memory and g.has(setup.gres)]
+    needed = f"{memory} MB{f' and {setup.gres}' if setup.gres else ''}, which the last try of a job needs"
     within = inventory.planned(setup, groups)
     if found := [group for group in fitting if group in within]:
         return Finding("nodes", "ok", f"{sum(g.count for g in found)} nodes in service have {needed}")
@@ -125,7 +126,7 @@ def submission(answer: Answer, groups: Sequence[NodeGroup], accounts: Sequence[s
     return Finding("submission", "wrong", answer.words, mend)
 
 
-def job_age(setup: Setup, settings: Mapping[str, str], *, accounting: bool) -> Finding:
+def job_age(settings: Mapping[str, str], *, accounting: bool) -> Finding:
     """Judge how long squeue remembers an ended job.
 
     Snakemake never learns the end of a job that squeue forgets between two status checks. The controller then
@@ -137,13 +138,13 @@ def job_age(setup: Setup, settings: Mapping[str, str], *, accounting: bool) -> F
         return Finding(subject, "unknown", "scontrol shows no MinJobAge", mend)
     if age == 0:
         return Finding(subject, "ok", "squeue forgets no job (MinJobAge 0)")
-    found = f"squeue forgets a job {age} s after its end; status checks are up to {setup.pause_s} s apart"
-    if age > setup.pause_s:
-        return Finding(subject, "ok", f"{found}: an outage of {age - setup.pause_s} s does no harm")
+    found = f"squeue forgets a job {age} s after its end; status checks are up to {STATUS_PAUSE_S} s apart"
+    if age > STATUS_PAUSE_S:
+        return Finding(subject, "ok", f"{found}: an outage of {age - STATUS_PAUSE_S} s does no harm")
     if accounting:
         return Finding(subject, "ok", f"{found}: sacct is used")
     # Three pauses: status checks may then fail for two pauses.
-    mend = f"Ask the administrators for MinJobAge={3 * setup.pause_s + 1}."
+    mend = f"Ask the administrators for MinJobAge={3 * STATUS_PAUSE_S + 1}."
     return Finding(subject, "wrong", found, mend)
 
 

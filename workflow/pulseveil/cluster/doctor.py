@@ -71,7 +71,7 @@ def _limits(setup: Setup, sinfo: Answer, groups: Sequence[NodeGroup], ask: Ask) 
         diagnosis.nodes(setup, groups) if groups else Finding("nodes", "unknown", sinfo.words, again),
         diagnosis.time_limit(setup, groups),
         diagnosis.submission(tried, groups, inventory.accounts(accounts)),
-        diagnosis.job_age(setup, settings, accounting=bool(accounts)),
+        diagnosis.job_age(settings, accounting=bool(accounts)),
         diagnosis.job_count(setup, _job_limits(setup, groups, settings, accounts, ask)),
     ]
 

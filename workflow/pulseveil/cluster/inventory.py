@@ -16,6 +16,7 @@ ASSOCIATION_FORMAT = "DefaultAccount,Cluster,Account,Partition,QOS,DefaultQOS,Ma
 QOS_FORMAT = "Name,MaxSubmitPU"
 
 _SETTING = re.compile(r"^(\w+)\s*=\s*(.*?)\s*$", re.MULTILINE)
+_OPTIONS = ("partition", "account", "constraint", "gres")
 # Beginnings of the states in which nodes start no jobs.
 _OUT_OF_SERVICE = ("block", "down", "drain", "err", "fail", "fut", "inval", "maint", "unk")
 # The QOS of a user for whom none was chosen; every cluster with accounting has it.
@@ -27,30 +28,29 @@ class Setup:
     """Demands of a plan on a cluster.
 
     directory: where the study runs. profile: folder of Snakemake's profile. allocation: of the controller.
-    gpus: per job, 0 or 1. minutes: time limit of the longest job in its first try. mem_mb: memory of a job in
-    its first try. jobs: largest number in the queue. partition, account: of jobs; empty for the cluster's
-    default. tries: largest number of tries of a job; try n has n times the time and memory. pause_s: longest
-    pause between two status checks. arguments: further ones of Snakemake.
+    minutes, mem_mb: time limit of the longest job and memory of a job, in the first try. jobs: largest number
+    in the queue. gres: of a job with a GPU, empty for a study without. partition, account, constraint: of
+    jobs, empty for the cluster's default. tries: largest number of tries of a job; try n has n times the time
+    and memory. arguments: further ones of Snakemake.
     """
 
     directory: Path
     profile: Path
-    gpus: int
     minutes: int
     mem_mb: int
     jobs: int
     allocation: Allocation = field(default_factory=Allocation)
+    gres: str = ""
     partition: str = ""
     account: str = ""
+    constraint: str = ""
     tries: int = 1
-    pause_s: int = 180
     arguments: tuple[str, ...] = ()
 
     @property
     def options(self) -> list[str]:
         """Options of sbatch for the longest job in its first try."""
-        wanted = {"partition": self.partition, "account": self.account, "gres": "gpu:1" if self.gpus else ""}
-        named = [f"--{name}={value}" for name, value in wanted.items() if value]
+        named = [f"--{name}={getattr(self, name)}" for name in _OPTIONS if getattr(self, name)]
         return [*named, f"--mem={self.mem_mb}M", f"--time={self.minutes}", "--nodes=1", "--ntasks=1"]
 
 
@@ -79,11 +79,14 @@ class NodeGroup:
         # sinfo marks nodes that do not respond with a star.
         return not self.state.endswith("*") and not self.state.startswith(_OUT_OF_SERVICE)
 
-    @property
-    def gpu(self) -> bool:
-        """Whether generic resources such as "gpu:a100:4(S:0-1),lscratch:800" include a GPU."""
-        parts = (part.split(":") for part in re.sub(r"\([^)]*\)", "", self.gres).split(","))
-        return any(part[0] == "gpu" and part[-1] != "0" for part in parts)
+    def has(self, gres: str) -> bool:
+        """Whether the nodes have a generic resource such as "gpu:1" or "gpu:a100:1".
+
+        Generic resources of nodes look like "gpu:a100:4(S:0-1),lscratch:800".
+        """
+        kind = [word for word in gres.split(":") if not word.isdecimal()]
+        parts = [part.split(":") for part in re.sub(r"\([^)]*\)", "", self.gres).split(",")]
+        return not gres or any(part[: len(kind)] == kind and part[-1] != "0" for part in parts)
 
     def describe(self) -> str:
         """Names and equipment, for a user."""
@@ -136,7 +139,9 @@ def classes(setup: Setup, groups: Iterable[NodeGroup]) -> list[NodeGroup]:
     nodes = planned(setup, groups)
     alike: dict[tuple[object, ...], list[NodeGroup]] = {}
     for group in nodes:
-        if group.in_service and group.mem_mb >= setup.mem_mb:
+        # A constraint that is more than one word is left to SLURM.
+        suits = not setup.constraint.isidentifier() or setup.constraint in group.features.split(",")
+        if group.in_service and suits and group.mem_mb >= setup.mem_mb:
             members = alike.setdefault((group.mem_mb, group.gres, group.features), [])
             # A node may be in several partitions: the first one counts.
             if not members or members[0].partition == group.partition:

@@ -11,7 +11,6 @@ import logging
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pulseveil.cluster import stand_ins
+from pulseveil.cluster.calls import call
 from pulseveil.core import paths
 from pulseveil.study import dag
 
@@ -39,7 +39,7 @@ STAGES: Mapping[str, str] = {
 # a job are left out, because they only repeat that its one task has failed.
 _TELLING = re.compile(
     r"error:|interrupted:|srun: (?:fatal|error):|slurmstepd\S*: error:"
-    r"|(?!WorkflowError|RuleException)[\w.]*(?:Error|Exception)\b"
+    r"|(?!WorkflowError|RuleException|Error in )[\w.]*(?:Error|Exception)\b"
 )
 _REPEATING = re.compile(r"srun: error: .*\b(?:Exited with exit code|Terminated|Killed)\b")
 # Beginning of a message of `run_command` in pulseveil.core.errors.
@@ -354,13 +354,10 @@ def find_cause(logs: Iterable[Path]) -> tuple[str, str]:
 def ended_job(number: str) -> dict[str, str]:
     """SLURM's fields of a job that has ended; empty if scontrol fails."""
     # sacct would need accounting.
-    command = ["scontrol", "show", "job", "--oneliner", number]
-    try:
-        answer = subprocess.run(command, capture_output=True, timeout=_ANSWER_S, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return {}
+    answer = call(os.environ, "scontrol", "show", "job", "--oneliner", number, seconds=_ANSWER_S)
     # Reversed, so that the first field of a name wins: a comment or a path may contain "name=value".
-    return dict(reversed(re.findall(r"(\w+)=(\S*)", answer.decode(errors="replace"))))
+    fields = reversed(re.findall(r"(\w+)=(\S*)", answer.output))
+    return dict(fields) if answer.code == 0 else {}
 
 
 def describe_job(fields: Mapping[str, str]) -> str:

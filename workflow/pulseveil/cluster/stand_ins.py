@@ -21,6 +21,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from pulseveil.cluster import calls
+from pulseveil.cluster.calls import Answer
+
 # Refusals that another try does not change: of an account, a partition, an option, a size, a cluster without
 # accounts. Everything else may pass: outages, maintenance, a service or a file system that is not up. A list
 # of errors that pass missed drained partitions and failing name servers, which used up the tries of tasks.
@@ -127,16 +130,6 @@ def mended_states(answer: str, queue: str | None) -> str:
     return "".join(lines)
 
 
-def with_gres(arguments: Sequence[str]) -> list[str]:
-    """Arguments of sbatch with `--gpus=...` as `--gres=gpu:...`, which every cluster with GPUs takes.
-
-    Examples:
-        >>> with_gres(["--gpus=a100:2", "--mem=100"])
-        ['--gres=gpu:a100:2', '--mem=100']
-    """
-    return [re.sub(r"^--gpus=", "--gres=gpu:", argument) for argument in arguments]
-
-
 def without_nodes(arguments: Sequence[str], nodes: str | None) -> list[str]:
     """Arguments of sbatch that exclude these nodes, besides the nodes excluded already."""
     if not nodes:
@@ -160,6 +153,8 @@ def named_job(output: str, *, parsable: bool) -> str:
     return f"{lines[0]}\n" if len(lines) == 1 else ""
 
 
+# The executor's longest pause between two status checks.
+STATUS_PAUSE_S = 180
 NAMES = ("sbatch", "squeue", "sacct", "sacctmgr", "scancel", "sinfo")
 # A maintenance can take days, and a submission that fails would use up a try of its task.
 PATIENCE_S = 7 * 24 * 3600
@@ -173,15 +168,6 @@ EXCLUDED = "PULSEVEIL_EXCLUDED_NODES"
 QUERY_PATIENCE_S = 40
 # The clocks of this machine and of slurmctld may differ a little.
 CLOCK_TOLERANCE = timedelta(seconds=5)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Exit code, output and error messages of a command."""
-
-    code: int
-    output: str
-    errors: str
 
 
 @dataclass(frozen=True)
@@ -234,16 +220,11 @@ def _write_script(path: Path, command: str) -> None:
     path.chmod(0o755)
 
 
-def status_command(environment: Mapping[str, str] | None = None) -> str:
-    """Command for the states of jobs: sacct if the cluster keeps accounts, otherwise squeue."""
-    # The binary exists even without accounting, where Snakemake would then wait for ever: it must be tried.
-    query = ["sacct", "-X", "--noheader", "--clusters", "all", "--format=JobIdRaw", "--name", "none"]
-    variables = None if environment is None else dict(environment)
-    program = shutil.which("sacct", path=None if variables is None else variables.get("PATH"))
-    if program is None:
-        return "squeue"
-    done = subprocess.run([program, *query[1:]], env=variables, capture_output=True, check=False)
-    return "sacct" if done.returncode == 0 else "squeue"
+def status_command(environment: Mapping[str, str]) -> str:
+    """Command for the states of jobs: squeue, or sacct where squeue soon forgets a job that has ended."""
+    settings = calls.call(environment, "scontrol", "show", "config", seconds=CALL_S).output
+    age = re.search(r"^MinJobAge\s*=\s*(\d+)", settings, re.MULTILINE)
+    return "sacct" if age and 0 < int(age[1]) <= STATUS_PAUSE_S else "squeue"
 
 
 def call(command: Command, script: str | None = None) -> Answer:
@@ -265,7 +246,7 @@ def call(command: Command, script: str | None = None) -> Answer:
             timeout=limit,
         )
     except subprocess.TimeoutExpired:
-        return Answer(124, "", f"no answer within {CALL_S:.0f} s")
+        return Answer(calls.NO_ANSWER, "", f"no answer within {CALL_S:.0f} s")
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
@@ -337,9 +318,7 @@ def sbatch(command: Command) -> Answer:
     """Answer of sbatch; a job that was accepted although sbatch failed is not submitted twice."""
     # The caller's script can be read only once, and each try needs it.
     script = sys.stdin.read() if "/dev/stdin" in command.arguments else None
-    submission = command.sibling(
-        "sbatch", without_nodes(with_gres(command.arguments), os.environ.get(EXCLUDED))
-    )
+    submission = command.sibling("sbatch", without_nodes(command.arguments, os.environ.get(EXCLUDED)))
     since = (datetime.now() - CLOCK_TOLERANCE).isoformat(timespec="seconds")
     attempts = 0
 

@@ -71,8 +71,8 @@ class ControllerJob:
         folder = self.directory / ".snakemake" / "controller" / self.study / "commands"
         if self.cluster:
             environment = stand_ins.install(folder, environment=environment)
-            asked = ("--slurm-status-command", stand_ins.status_command(environment))
-            arguments = (*asked, *arguments)
+            # First, so that a user's own choice wins.
+            arguments = ("--slurm-status-command", stand_ins.status_command(environment), *arguments)
         waiting = folder / stand_ins.WAITING
         return Run(self.study, arguments, self.directory, self.cluster, environment, waiting)
 

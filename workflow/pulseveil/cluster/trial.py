@@ -100,7 +100,7 @@ def _job(setup: Setup, group: NodeGroup) -> dict[str, Any]:
     """Resources of the job for a class of nodes."""
     # By --exclude, because --nodelist would require all nodes that it names.
     others = f"--exclude='{group.others}'" if group.others else ""
-    gpus = int(setup.gpus and group.gpu)
+    gpus = int(bool(setup.gres) and group.has(setup.gres))
     return {"partition": group.partition, "slurm_extra": others, "gpus": gpus}
 
 
