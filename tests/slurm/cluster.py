@@ -155,6 +155,12 @@ class Cluster:
         """The lines of `squeue`, without its heading."""
         return self.run("squeue", "--noheader", *arguments).stdout.splitlines()
 
+    def mails(self, job: str) -> list[str]:
+        """Subjects and addresses of the mails about a job, one line per mail."""
+        path = self.directory / "mails"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [line for line in lines if f"Job_id={job} " in line]
+
     def __enter__(self) -> Cluster:
         self.up()
         return self
@@ -370,6 +376,9 @@ class Cluster:
                 if not device.exists():
                     # The number of /dev/null: what matters to SLURM is only that it is a character device.
                     os.mknod(device, mode=0o666 | stat.S_IFCHR, device=os.makedev(1, 3))
+        mail = self.directory / "mail"
+        mail.write_text(f'#!/bin/sh\necho "$*" >> {self.directory / "mails"}\n')
+        mail.chmod(0o755)
         (self.directory / "slurm.conf").write_text("\n".join(self._slurm_conf()) + "\n")
         (self.directory / "gres.conf").write_text("\n".join(self._gres_conf()) + "\n")
         if self.shape.accounting:
@@ -415,7 +424,7 @@ class Cluster:
         yield "GresTypes=gpu"
         yield "MpiDefault=none"
         yield "SwitchType=switch/none"
-        yield "MailProg=/bin/true"
+        yield f"MailProg={here / 'mail'}"
         yield "PropagateResourceLimits=NONE"
         yield "SchedulerParameters=sched_interval=2,bf_interval=1,batch_sched_delay=0,sched_min_interval=0"
         yield "PriorityType=priority/basic"

@@ -194,7 +194,7 @@ def test_a_partition_that_is_drained_for_a_while_costs_no_try(on_cluster: OnClus
     process = start(on_cluster)
     wait_until(lambda: bool(steps(on_cluster)), 60, "a running step")
     on_cluster.cluster.run(*update, "State=DRAIN")
-    told = "sbatch is tried again: Required partition not available (inactive or drain)"
+    told = "sbatch is tried again for 7 days: Required partition not available (inactive or drain)"
     try:
         wait_until(lambda: told in said(on_cluster), 150, "the words of the controller")
     finally:
@@ -202,7 +202,7 @@ def test_a_partition_that_is_drained_for_a_while_costs_no_try(on_cluster: OnClus
     since = time.monotonic()
     finish(on_cluster, process, 200)
     assert once(on_cluster)
-    assert said(on_cluster).count(told) == 1
+    assert said(on_cluster).count(f"{told}; to end the study instead: scripts/submit.py --cancel") == 1
     assert "Error" not in said(on_cluster)
     print(f"drain: finished {time.monotonic() - since:.0f} s after it")
 

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from pulseveil.core import paths
+from tests.slurm.cluster import wait_until
 from tests.slurm.conftest import OnCluster
 from tests.slurm.login import SOON, WINDOWS, user
 from tests.workflow.conftest import LIGHT, Runner
@@ -27,6 +28,8 @@ def test_a_task_that_fails_is_told_by_all_who_are_asked(on_cluster: OnCluster) -
     found = here.end(job)
     assert (found["JobState"], found["ExitCode"]) == ("FAILED", "1:0")
     assert (found["MailUser"], found["MailType"]) == ("root@localhost", "END,FAIL")
+    wait_until(lambda: bool(on_cluster.cluster.mails(job)), 10, "the mail")
+    assert any("FAILED, ExitCode 1" in mail for mail in on_cluster.cluster.mails(job))
     words = here.words(job)
     assert "failed: features: extract_features (cohort=simulated), try 1 of 2\n" in words
     assert "\n    not tried again: bad input stays so\n" in words
@@ -65,3 +68,19 @@ def test_a_run_that_cannot_begin_is_a_failed_job_with_its_reason(on_cluster: OnC
     status = " ".join(here.submit("--status").stdout.split())
     assert "the last run: failed with exit code 1: " in status
     assert "nosuch.txt" in status
+
+
+def test_a_study_that_is_cancelled_is_no_failed_job(on_cluster: OnCluster) -> None:
+    here = user(on_cluster)
+    job = here.submitted("--mail", "root@localhost", "--", WINDOWS, *SOON)
+    wait_until(lambda: "SLURM run ID" in here.words(job), 60, "the controller's Snakemake")
+    said = here.submit("--cancel").stdout
+    assert said.startswith(f"study light: ended its controller: job {job}, running"), said
+    assert here.end(job)["JobState"] == "CANCELLED", here.words(job)
+    words = "stopped, by --cancel or another signal; a new start goes on from there"
+    assert f"study light: {words}" in here.words(job)
+    assert f"no controller runs; the last run: {words}" in " ".join(here.submit("--status").stdout.split())
+    wait_until(lambda: bool(on_cluster.cluster.mails(job)), 10, "the mail")
+    (mail,) = on_cluster.cluster.mails(job)
+    assert "Ended" in mail
+    assert "CANCELLED" in mail

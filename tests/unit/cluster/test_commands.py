@@ -178,7 +178,10 @@ def test_patience_ends_with_the_last_failure(tmp_path: Path, capsys: pytest.Capt
     waiting = tmp_path / "waiting"
     assert stand_ins.main([str(tmp_path / "sbatch"), "1.5", str(waiting), "--wrap", "true"]) == 1
     reason = "Unable to contact slurm controller (connect failure)"
-    assert waiting.read_text() == f"sbatch is tried again: {reason}\n"
+    words = f"sbatch is tried again for 2 s: {reason}"
+    assert stand_ins.waited_for(waiting) == words
+    os.utime(waiting, (0, 0))
+    assert stand_ins.waited_for(waiting) == ""
     assert (tmp_path / "calls").read_text() == "call\ncall\n"
     told = capsys.readouterr().err
     assert told.count("trying again for 2 s") == 1
@@ -264,3 +267,12 @@ def test_nodes_are_left_out_beside_those_that_the_study_leaves_out() -> None:
     assert stand_ins.without_nodes(call, None) == call
     assert stand_ins.without_nodes(call, "n1,n2") == ["--exclude=n1,n2", *call]
     assert stand_ins.without_nodes(["--exclude=n3", *call], "n1") == ["--exclude=n3,n1", *call]
+
+
+def test_a_refusal_names_the_nodes_that_are_left_out() -> None:
+    refused = "sbatch: error: Batch job submission failed: Requested node configuration is not available\n"
+    told = "n1,n2: left out, because jobs ended there before their task began\n"
+    assert stand_ins.explained(refused, "n1,n2") == refused + told
+    assert stand_ins.explained(refused, None) == refused
+    assert stand_ins.explained(HOPELESS[3], "n1") == HOPELESS[3]
+    assert stand_ins.delay(refused + told) is None

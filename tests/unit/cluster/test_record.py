@@ -192,3 +192,38 @@ def test_a_node_is_to_blame_where_the_snakemake_of_a_job_has_said_nothing(
     assert changed == ([(1, -1), (2, -1)] if blamed else [])
     assert os.environ[stand_ins.EXCLUDED] == ("n9,n1" if blamed else "n9")
     assert capsys.readouterr().err.count("node n1: 2 jobs ended before their task began") == int(blamed)
+
+
+def test_a_job_that_sbatch_refuses_for_good_is_told_in_one_line_and_not_tried_again(tmp_path, capsys):
+    path = tmp_path / "record.jsonl"
+    changed = []
+    listener = record.Listener(
+        path, "light", planned=2, tries=3, change_attempt=lambda *how: changed.append(how)
+    )
+    said = {
+        1: "sbatch: error: Memory specification can not be satisfied\n"
+        "sbatch: error: Batch job submission failed: Requested node configuration is not available\n"
+        "n1,n2: left out, because jobs ended there before their task began",
+        2: "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation",
+    }
+    for number, errors in said.items():
+        task = {"rule_name": "summarize", "wildcards": {}, "output": ["a"], "log": []}
+        listener.emit(heard(event="job_info", jobid=number, **task))
+        # The message of the executor, version 2.8.0.
+        message = (
+            f"SLURM sbatch failed. The error message was '{errors}'.\n    sbatch call:\n        sbatch x\n"
+        )
+        listener.emit(heard(event="job_error", jobid=number, rule_msg=message, log=[]))
+    assert changed == [(1, 3)]
+    assert capsys.readouterr().err == (
+        "failed: summary: summarize, try 1 of 3\n"
+        "    sbatch did not take the job: Memory specification can not be satisfied; Batch job submission"
+        " failed: Requested node configuration is not available; n1,n2: left out, because jobs ended there"
+        " before their task began\n"
+        "    log: none was written\n"
+        "    not tried again: the reason stays\n"
+        "failed: summary: summarize, try 1 of 3\n"
+        "    sbatch did not take the job: Batch job submission failed: Socket timed out on send/recv"
+        " operation\n"
+        "    log: none was written\n"
+    )

@@ -81,7 +81,7 @@ class Controller:
     _wish: Wish = "go on"
     _heard: float = 0.0
     _last_words: str = ""
-    _waited_for: str = ""
+    _waited_for: set[str] = field(default_factory=set)
     _next_look: float = 0.0
     _stuck: set[tuple[str, str]] = field(default_factory=set)
     _cancelled: list[jobs.Job] = field(default_factory=list)
@@ -208,17 +208,14 @@ class Controller:
 
     def _waits(self) -> bool:
         """Whether a stand-in waits for SLURM at present; warns once per reason."""
-        try:
-            age = time.time() - self.run.waiting.stat().st_mtime
-            words = self.run.waiting.read_text().strip()
-        except OSError:
+        words = stand_ins.waited_for(self.run.waiting)
+        if not words:
+            self._waited_for.clear()
             return False
-        # A stand-in rewrites the file before each pause: an old file is left from a wait that has ended.
-        if age > 2 * stand_ins.LONGEST_PAUSE_S:
-            return False
-        if words != self._waited_for:
-            logger.warning("%s", words)
-        self._waited_for = words
+        # A set: in an outage sbatch and squeue wait at the same time, and write in turn.
+        if words not in self._waited_for:
+            logger.warning("%s; to end the study instead: scripts/submit.py --cancel", words)
+        self._waited_for.add(words)
         return True
 
     def _is_silent(self, now: float) -> bool:

@@ -232,6 +232,13 @@ def cancel(study: str, directory: Path, environment: Mapping[str, str], *, patie
     return list(found)
 
 
+def cancel_own(environment: Mapping[str, str]) -> None:
+    """Cancel the job of this process; a job that SLURM does not cancel ends with its own exit code."""
+    # The state is CANCELLED as soon as scancel answers, whatever exit code comes later.
+    with suppress(NoAnswer):
+        _ask(environment, "scancel", os.environ["SLURM_JOB_ID"])
+
+
 def seconds(used: str) -> float:
     """Seconds in squeue's `[days-][[hours:]minutes:]seconds`; 0 for a word such as INVALID."""
     days, _, clock = used.rpartition("-")

@@ -12,13 +12,14 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pulseveil.cluster import jobs
+from pulseveil.cluster.jobs import Job
 from pulseveil.core.atomic import write_json
 from pulseveil.core.errors import InputError
 
@@ -206,10 +207,14 @@ def controller(study: str, directory: Path) -> Found | None:
     Raises:
         NoAnswer: squeue fails or takes too long.
     """
-    if jobs.has_slurm():
-        for job in jobs.in_queue(jobs.own_environment()):
-            if job.name == jobs.controller_name(study) and job.directory == directory:
-                return Found(job.number, job.state, 0, "; ".join(jobs.describe_stuck([job])))
+    return among(jobs.in_queue(jobs.own_environment()) if jobs.has_slurm() else (), study, directory)
+
+
+def among(queued: Sequence[Job], study: str, directory: Path) -> Found | None:
+    """The study's controller among the jobs in the queue, or as a process of this machine."""
+    for job in queued:
+        if job.name == jobs.controller_name(study) and job.directory == directory:
+            return Found(job.number, job.state, 0, "; ".join(jobs.describe_stuck([job])))
     owner = holder(study, directory)
     # A job that holds the lease would have been found in the queue above.
     if owner is None or owner.job or not is_alive(owner):
@@ -271,11 +276,11 @@ def _clear(study: str, directory: Path) -> str:
 
 
 def _tell(found: Found) -> None:
-    """Signal a controller to end; a running controller then cancels its jobs."""
+    """Signal a controller to end; a running controller then cancels its jobs, and its own job last."""
     if not found.job:
         os.kill(found.pid, signal.SIGTERM)
         return
     # scancel alone would kill a running controller after KillWait (30 s by default), maybe before its jobs
     # are cancelled. A pending job takes no signal.
-    how = ["--signal=TERM"] if found.state == "RUNNING" else []
+    how = ["--signal=INT"] if found.state == "RUNNING" else []
     subprocess.run(["scancel", *how, found.job], env=jobs.own_environment(), check=False)

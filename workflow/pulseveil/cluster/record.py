@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -58,6 +59,8 @@ _MOST_FAILURES = 2
 _MOST_RETURNS = 10
 _ANSWER_S = 10.0
 _SLURM_JOB = re.compile(r"SLURM-job '(\d+)' failed")
+# The executor's message goes on with the whole command of the job.
+_REFUSED = re.compile(r"SLURM sbatch failed\. The error message was '(.*?)'\.\n", re.DOTALL)
 _EXIT = re.compile(r"returned non-zero exit status (\d+)")
 _MISSING = re.compile(r"Job (\d+) completed successfully, but")
 
@@ -202,6 +205,9 @@ class Listener(logging.Handler):
                 self._error(record)
             case "job_error":
                 found = event["rule_msg"] or self._codes.pop(record.thread, "")
+                if refused := _REFUSED.match(found):
+                    self._refuse(event["jobid"], refused[1])
+                    return
                 job = ended_job(number[1]) if (number := _SLURM_JOB.match(found)) else {}
                 self._fail(event["jobid"], describe_job(job) if job else found, event["log"])
                 if job.get("JobState") == "FAILED" and event["jobid"] in self._tasks:
@@ -248,8 +254,7 @@ class Listener(logging.Handler):
     def _fail(self, number: int, found: str, logs: Sequence[str]) -> None:
         if number not in self._tasks:
             return
-        # The executor appends its whole call of sbatch.
-        failure = self._failure(number, " ".join(found.partition("sbatch call:")[0].split()), logs)
+        failure = self._failure(number, " ".join(found.split()), logs)
         self._failed.add(number)
         self._say(failure.describe())
         self._append("failed", **asdict(failure))
@@ -260,6 +265,14 @@ class Listener(logging.Handler):
         if dag.CHANGED in failure.cause:
             # All other tasks would fail, too. At SIGTERM Snakemake submits no more, and waits for jobs.
             os.kill(os.getpid(), signal.SIGTERM)
+
+    def _refuse(self, number: int, errors: str) -> None:
+        """Record a job that sbatch did not take; if the reason stays, the task is not tried again."""
+        lines = [line.removeprefix("sbatch: ").removeprefix("error: ") for line in errors.splitlines()]
+        self._fail(number, f"sbatch did not take the job: {'; '.join(line for line in lines if line)}", ())
+        if number in self._tasks and stand_ins.delay(errors) is None:
+            self._change_attempt(number, self._tries)
+            self._say("    not tried again: the reason stays")
 
     def _suspect(self, node: str, number: int, logs: Sequence[str]) -> None:
         """Count a failure against its node if the Snakemake of the job printed nothing.
@@ -310,6 +323,20 @@ def listen(workflow: Any, study: str) -> None:
         change_attempt=lambda number, by: _change_attempt(workflow.dag, number, by),
     )
     workflow.logger_manager.logger.addHandler(listener)
+    _handle_sigterm_in_a_thread()
+
+
+def _handle_sigterm_in_a_thread() -> None:
+    """Have Snakemake handle SIGTERM in a thread of its own.
+
+    The handler of Snakemake waits for a lock, which the interrupted main thread may hold: when several jobs
+    failed or ended at once, Snakemake hung for ever.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    if callable(handler):
+        signal.signal(
+            signal.SIGTERM, lambda *arguments: threading.Thread(target=handler, args=arguments).start()
+        )
 
 
 def _change_attempt(dag: Any, number: int, by: int) -> None:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -140,6 +140,13 @@ def without_nodes(arguments: Sequence[str], nodes: str | None) -> list[str]:
     return [f"--exclude={known},{nodes}" if known else f"--exclude={nodes}", *rest]
 
 
+def explained(errors: str, nodes: str | None) -> str:
+    """Error messages of sbatch, with the excluded nodes if the job finds no other node."""
+    if not nodes or "Requested node configuration is not available" not in errors:
+        return errors
+    return f"{errors}{nodes}: left out, because jobs ended there before their task began\n"
+
+
 # The line of sbatch that names a job, with and without --parsable. A wrapper of the cluster may print other
 # numbers, for which the executor counts an accepted job as failed and submits it again.
 _ID = re.compile(r"^\d+(?:;\S+)?$")
@@ -157,7 +164,8 @@ def named_job(output: str, *, parsable: bool) -> str:
 STATUS_PAUSE_S = 180
 NAMES = ("sbatch", "squeue", "sacct", "sacctmgr", "scancel", "sinfo")
 # A maintenance can take days, and a submission that fails would use up a try of its task.
-PATIENCE_S = 7 * 24 * 3600
+_DAY_S = 24 * 3600
+PATIENCE_S = 7 * _DAY_S
 LONGEST_PAUSE_S = 60.0
 # Limit of one call: SLURM's own time limits are shorter, but a call can hang on a file system.
 CALL_S = 120.0
@@ -168,6 +176,22 @@ EXCLUDED = "PULSEVEIL_EXCLUDED_NODES"
 QUERY_PATIENCE_S = 40
 # The clocks of this machine and of slurmctld may differ a little.
 CLOCK_TOLERANCE = timedelta(seconds=5)
+
+
+def folder(study: str, directory: Path) -> Path:
+    """Folder of the stand-ins of a study's controller."""
+    return directory / ".snakemake" / "controller" / study / "commands"
+
+
+def waited_for(waiting: Path) -> str:
+    """Line on what a stand-in waits for at present, from its file; empty if none waits."""
+    try:
+        age = time.time() - waiting.stat().st_mtime
+        words = waiting.read_text(errors="replace").strip()
+    except OSError:
+        return ""
+    # A stand-in rewrites the file before each pause: an old file is left from a wait that has ended.
+    return words if age <= 2 * LONGEST_PAUSE_S else ""
 
 
 @dataclass(frozen=True)
@@ -260,20 +284,29 @@ def persist(attempt: Callable[[], Answer], command: Command, patience_s: float) 
         answer = attempt()
         cause = delay(answer.errors) if answer.code else None
         if cause is None:
+            if told:
+                # What has passed is not reported any longer. Another stand-in that still waits writes anew.
+                command.waiting.unlink(missing_ok=True)
             return answer
         if not cause.ends:
             # A full queue is an answer of SLURM: the time limit of an outage starts anew.
             silent_since = time.monotonic()
         elif time.monotonic() + pause - silent_since > patience_s:
             return answer
+        limit = f"for {_span(patience_s)}" if cause.ends else "until there is room"
         if not told:
-            limit = f"for {patience_s:.0f} s" if cause.ends else "until there is room"
             print(f"{name}: {cause.reason}; trying again {limit}", file=sys.stderr, flush=True)
             told = True
+        # Whoever asked repeats a query: its limit is not that of the wait.
+        how = "is tried again" if patience_s < command.patience_s else f"is tried again {limit}"
         # Before each pause, because the controller takes an old file for a wait that has ended.
-        command.waiting.write_text(f"{name} is tried again: {cause.reason}\n")
+        command.waiting.write_text(f"{name} {how}: {cause.reason}\n")
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_S)
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / _DAY_S:.0f} days" if seconds >= 2 * _DAY_S else f"{seconds:.0f} s"
 
 
 def query(command: Command, longest_s: float = QUERY_PATIENCE_S) -> Answer:
@@ -318,7 +351,8 @@ def sbatch(command: Command) -> Answer:
     """Answer of sbatch; a job that was accepted although sbatch failed is not submitted twice."""
     # The caller's script can be read only once, and each try needs it.
     script = sys.stdin.read() if "/dev/stdin" in command.arguments else None
-    submission = command.sibling("sbatch", without_nodes(command.arguments, os.environ.get(EXCLUDED)))
+    excluded = os.environ.get(EXCLUDED)
+    submission = command.sibling("sbatch", without_nodes(command.arguments, excluded))
     since = (datetime.now() - CLOCK_TOLERANCE).isoformat(timespec="seconds")
     attempts = 0
 
@@ -329,6 +363,7 @@ def sbatch(command: Command) -> Answer:
         return known or call(submission, script)
 
     answer = persist(attempt, command, command.patience_s)
+    answer = replace(answer, errors=explained(answer.errors, excluded))
     job = named_job(answer.output, parsable="--parsable" in command.arguments)
     if answer.code == 0 and job:
         return Answer(0, job, answer.errors)

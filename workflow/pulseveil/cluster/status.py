@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pulseveil.cluster import jobs, lease, record
+from pulseveil.cluster import jobs, lease, record, stand_ins
 from pulseveil.cluster.jobs import Job
 from pulseveil.cluster.record import Failure, stage_of
 from pulseveil.core import paths
@@ -76,8 +76,11 @@ def _rule(comment: str) -> str:
     return comment.removeprefix("rule_").partition("_wildcards_")[0]
 
 
-_PAUSE_S = 10.0
+# Each look asks squeue twice, and many users may look.
+_PAUSE_S = 30.0
 _BEST = 5
+# Reading a file takes some milliseconds, and a large study has tens of thousands of them.
+_MOST_SCORES = 200
 
 
 def show(console: Console, plan: Plan, directory: Path) -> None:
@@ -109,9 +112,9 @@ def view(plan: Plan, directory: Path) -> RenderableType:
     past = record.read(directory / paths.record(study))
     queued: tuple[Job, ...] = ()
     try:
-        head = _controller(study, directory, past.over)
-        if jobs.has_slurm():
-            queued = jobs.of_study(jobs.in_queue(jobs.own_environment()), study, directory)
+        found = jobs.in_queue(jobs.own_environment()) if jobs.has_slurm() else ()
+        head = _describe(lease.among(found, study, directory), past.over)
+        queued = jobs.of_study(found, study, directory)
     except jobs.NoAnswer as error:
         # Files and failures are known without SLURM, and are shown all the same.
         head = f"{error}: whether a controller and jobs run is not known"
@@ -124,6 +127,7 @@ def view(plan: Plan, directory: Path) -> RenderableType:
         table.add_row(stage.name, *map(str, counts))
     waiting = jobs.describe_waiting(queued)
     words = [
+        stand_ins.waited_for(stand_ins.folder(study, directory) / stand_ins.WAITING),
         f"waiting: {waiting}" if waiting else "",
         *jobs.describe_stuck(queued),
         *_failures(past.failed),
@@ -132,9 +136,8 @@ def view(plan: Plan, directory: Path) -> RenderableType:
     return Group(Text(head), table, _best(plan, directory), *(Text(text) for text in words if text))
 
 
-def _controller(study: str, directory: Path, over: str) -> str:
+def _describe(found: lease.Found | None, over: str) -> str:
     """One line on the study's controller, or on the end of its last run."""
-    found = lease.controller(study, directory)
     if found is not None:
         return found.describe()
     return f"no controller runs; the last run: {over}" if over else "no controller runs"
@@ -149,17 +152,25 @@ def _failures(failed: Sequence[Failure]) -> list[str]:
 
 def _best(plan: Plan, directory: Path) -> RenderableType:
     """Cells with the highest accuracy so far, on the windows that are scored."""
-    scores = finished_scores(plan, directory)
-    if not scores:
+    finished = finished_scores(plan, directory)
+    if not finished:
         return Text("no scores yet")
+    # The first seeds of all cells, so that cells are compared on equal terms.
+    scores = sorted(finished, key=_seed)[:_MOST_SCORES]
     pooled = collect(scores).pooled
     # A column with one value for all cells does not distinguish them.
     keys = [name for name in CELL if pooled[name].nunique() > 1 or name == "detector"]
     means = pooled.groupby(keys)[["accuracy", "f1"]].mean().nlargest(_BEST, "accuracy").reset_index()
-    table = Table(*keys, title=f"best of {len(scores)} score files so far, pooled", title_justify="left")
+    read = f"{len(scores)}" + (f" of {len(finished)}" if len(finished) > len(scores) else "")
+    table = Table(*keys, title=f"best of {read} score files so far, pooled", title_justify="left")
     for name in ("accuracy", "f1"):
         table.add_column(name, justify="right")
     for row in means.itertuples(index=False):
         *words, accuracy, f1 = row
         table.add_row(*map(str, words), f"{accuracy:.3f}", f"{f1:.3f}")
     return table
+
+
+def _seed(scores: Path) -> int:
+    """Seed in the name of a score file."""
+    return int(scores.stem.removeprefix("seed="))

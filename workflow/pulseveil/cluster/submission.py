@@ -53,22 +53,30 @@ class ControllerJob:
         """
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
         self._controller = Controller(self.run(), self.patience)
+        self._cancelled = False
         codes: list[int] = []
         # In a thread, so that `checkpoint`, called by a signal in this one, can wait for its end.
         self._thread = threading.Thread(target=lambda: codes.append(self._controller.control()))
-        stop = self._controller.stop
         # The handler that submitit has set ignores SIGTERM.
-        with listening({signal.SIGTERM: stop, signal.SIGINT: stop}):
+        with listening({signal.SIGTERM: self._controller.stop, signal.SIGINT: self._cancel}):
             self._thread.start()
             while self._thread.is_alive():
                 self._thread.join(_TICK_S)
+        if self._cancelled and self.cluster:
+            # Otherwise SLURM would call the job FAILED, and send a mail about a failure that is none.
+            jobs.cancel_own(jobs.own_environment())
         if code := codes[0] if codes else 1:
             raise SystemExit(code)
+
+    def _cancel(self) -> None:
+        """Cancel the study, as `lease.cancel` asks with SIGINT; SLURM itself sends SIGTERM."""
+        self._cancelled = True
+        self._controller.stop()
 
     def run(self) -> Run:
         """The run to control, in an environment with the stand-ins for SLURM's commands."""
         environment, arguments = jobs.own_environment(), self.arguments
-        folder = self.directory / ".snakemake" / "controller" / self.study / "commands"
+        folder = stand_ins.folder(self.study, self.directory)
         if self.cluster:
             environment = stand_ins.install(folder, environment=environment)
             # First, so that a user's own choice wins.
