@@ -177,7 +177,7 @@ def test_a_full_queue_is_waited_for(on_accounting_cluster: OnCluster) -> None:
     finally:
         here.cluster.run(*limit, "maxsubmitjobs=-1")
     assert done.returncode == 0, done.stderr
-    assert "AssocMaxSubmitJobLimit; trying again until there is room" in done.stderr
+    assert "AssocMaxSubmitJobLimit; trying again until the limit allows it" in done.stderr
 
 
 def test_a_cluster_without_accounting_is_asked_by_squeue_even_when_sacct_is_called(

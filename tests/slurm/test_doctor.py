@@ -130,7 +130,7 @@ def test_tensorflow_sees_no_gpu_in_a_fake_one(on_cluster: OnCluster) -> None:
     gpu = found["job on class 1"]
     assert gpu.state == "wrong"
     assert gpu.found == "n[1-2] (64000 MB, gpu:2): PulseVeil 0.1.0 ran on n1; TensorFlow sees 0 GPUs there"
-    assert "envs/lock-gpu-py311.txt" in gpu.mend
+    assert "envs/lock-gpu-py311.txt" in gpu.remedy
 
 
 def test_a_class_of_nodes_without_python_is_found_beside_a_healthy_one(on_cluster: OnCluster) -> None:
@@ -143,7 +143,7 @@ def test_a_class_of_nodes_without_python_is_found_beside_a_healthy_one(on_cluste
     assert broken.found.startswith("n2 (64000 MB, gpu:2): SLURM job ")
     assert ": FAILED, reason NonZeroExitCode, exit code 127:0, node n2; " in broken.found
     assert broken.found.endswith(f"{sys.executable}: not found")
-    assert "folders that all nodes mount" in broken.mend
+    assert "folders that all nodes mount" in broken.remedy
 
 
 # srun looks for its file for a minute.
@@ -162,10 +162,10 @@ def test_a_node_without_what_the_controller_needs(on_cluster: OnCluster, what: s
     assert ", node n1; " in controller.found
     if configuration:
         assert "srun: fatal: Unable to process configuration file" in controller.found
-        assert controller.mend.startswith("Set SLURM_CONF to a slurm.conf that all nodes")
+        assert controller.remedy.startswith("Set SLURM_CONF to a slurm.conf that all nodes")
     else:
         assert controller.found.endswith(f"execve(): {sys.executable}: No such file or directory")
-        assert "folders that all nodes mount" in controller.mend
+        assert "folders that all nodes mount" in controller.remedy
 
 
 def test_a_busy_cluster_is_not_a_wrong_one(on_cluster: OnCluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,9 +210,9 @@ def test_a_wrong_partition(on_cluster: OnCluster) -> None:
     found = examined(on_cluster, partition="nosuch")
     assert found["nodes"].state == "wrong"
     assert found["nodes"].found.startswith("no node of nosuch in service has 4000 MB")
-    assert "cpu, gpu, short" in found["nodes"].mend
+    assert "cpu, gpu, short" in found["nodes"].remedy
     assert (found["submission"].state, "nvalid partition" in found["submission"].found) == ("wrong", True)
-    assert found["trial"].mend == "First mend this: nodes, submission."
+    assert found["trial"].remedy == "Repair this first: nodes, submission."
 
 
 def test_a_directory_with_a_blank(on_cluster: OnCluster) -> None:
@@ -229,7 +229,7 @@ def test_a_wrong_account(on_accounting_cluster: OnCluster) -> None:
         "wrong",
         "allocation failure: Invalid account or account/partition combination specified",
     )
-    assert found.mend.endswith("to one of these: lab, root.")
+    assert found.remedy.endswith("to one of these: lab, root.")
 
 
 def test_a_limit_on_jobs(on_accounting_cluster: OnCluster) -> None:
@@ -288,4 +288,4 @@ def test_a_controller_that_is_down(on_cluster: OnCluster) -> None:
         cluster.start_daemon("slurmctld")
     assert found["slurmctld"].state == "wrong"
     assert found["slurmctld"].found.endswith("is DOWN")
-    assert found["trial"].mend == "First mend this: slurmctld."
+    assert found["trial"].remedy == "Repair this first: slurmctld."

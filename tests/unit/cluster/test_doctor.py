@@ -180,8 +180,8 @@ def test_a_backup_controller_will_do() -> None:
     text = "Slurmctld(primary) at a is DOWN\nSlurmctld(backup) at b is UP\n"
     assert diagnosis.controller(Answer(0, text, "")).state == "ok"
     unset = Answer(1, "", "scontrol: fatal: Unable to process configuration file")
-    assert "SLURM_CONF" in diagnosis.controller(unset).mend
-    assert "module load slurm" in diagnosis.controller(Answer(127, "", "scontrol is not in PATH")).mend
+    assert "SLURM_CONF" in diagnosis.controller(unset).remedy
+    assert "module load slurm" in diagnosis.controller(Answer(127, "", "scontrol is not in PATH")).remedy
 
 
 @pytest.mark.parametrize(
@@ -205,14 +205,14 @@ def test_nodes(changes: dict[str, object], state: str, words: str) -> None:
 def test_no_node_with_a_gpu() -> None:
     setup = replace(SETUP, gres="gpu:1")
     others = [group for group in GROUPS if not (group.partition == "cpu" and group.has("gpu:1"))]
-    assert diagnosis.nodes(setup, others).mend.endswith("or name another partition: short.")
+    assert diagnosis.nodes(setup, others).remedy.endswith("or name another partition: short.")
 
 
 def test_time_limit_names_partitions_that_are_long_enough() -> None:
     assert diagnosis.time_limit(SETUP, GROUPS).state == "ok"
     finding = diagnosis.time_limit(replace(SETUP, partition="short"), GROUPS)
     assert finding.state == "wrong"
-    assert finding.mend.endswith("another partition: cpu.")
+    assert finding.remedy.endswith("another partition: cpu.")
 
 
 def test_the_last_try_must_fit_into_the_time_limit() -> None:
@@ -223,11 +223,11 @@ def test_the_last_try_must_fit_into_the_time_limit() -> None:
         "wrong",
         "1 min; the last try of the longest job needs 3 min",
     )
-    assert "retries in the profile" in finding.mend
+    assert "retries in the profile" in finding.remedy
 
 
 @pytest.mark.parametrize(
-    ("message", "mend"),
+    ("message", "remedy"),
     [
         (
             "allocation failure: Invalid account or account/partition combination specified",
@@ -244,16 +244,16 @@ def test_the_last_try_must_fit_into_the_time_limit() -> None:
         ("something else", "Submit a job by hand"),
     ],
 )
-def test_a_refused_submission(message: str, mend: str) -> None:
+def test_a_refused_submission(message: str, remedy: str) -> None:
     finding = diagnosis.submission(Answer(1, "", f"{message}\n"), GROUPS, ["lab"])
     assert (finding.state, finding.found) == ("wrong", message)
-    assert mend in finding.mend
+    assert remedy in finding.remedy
     late = diagnosis.submission(Answer(NO_ANSWER, "", "no answer"), GROUPS, [])
     assert late.state == "unknown"
 
 
 @pytest.mark.parametrize(
-    ("cause", "mend"),
+    ("cause", "remedy"),
     [
         ("srun: fatal: Could not establish a configuration source", "Set SLURM_CONF"),
         (
@@ -267,8 +267,8 @@ def test_a_refused_submission(message: str, mend: str) -> None:
         ("some output files are missing.", "Raise latency-wait"),
     ],
 )
-def test_remedies(cause: str, mend: str) -> None:
-    assert mend in diagnosis.remedy(cause)
+def test_remedies(cause: str, remedy: str) -> None:
+    assert remedy in diagnosis.find_remedy(cause)
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_number_of_jobs() -> None:
     limits = {"MaxJobCount": 10000, "QOS normal": 100}
     finding = diagnosis.job_count(SETUP, limits)
     assert finding.state == "wrong"
-    assert "Set jobs to 99" in finding.mend
+    assert "Set jobs to 99" in finding.remedy
     assert diagnosis.job_count(replace(SETUP, jobs=99), limits).state == "ok"
     assert diagnosis.job_count(SETUP, {}).state == "ok"
 
@@ -297,7 +297,7 @@ def test_without_slurm_the_trial_waits_for_it(tmp_path: Path, monkeypatch: pytes
     found = findings(replace(SETUP, directory=tmp_path), {"PATH": ""}, monkeypatch)
     assert [finding.state for finding in found.values()] == ["ok", "wrong", "unknown"]
     assert found["slurmctld"].found == "scontrol is not in PATH"
-    assert found["trial"].mend == "First mend this: slurmctld."
+    assert found["trial"].remedy == "Repair this first: slurmctld."
 
 
 def test_a_controller_that_hangs_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from pulseveil.core.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-Wish = Literal["go on", "drain", "stop"]
+Mode = Literal["run", "drain", "stop"]
 
 _TICK_S = 0.5
 _PAUSE_S = 5.0
@@ -44,7 +44,7 @@ class Patience:
     silence: for output of Snakemake while no job of the study is in the queue; must exceed the longest pause
     between two status checks. grace: for running jobs once nothing new is submitted. cancelled: for cancelled
     jobs to end; they store their state first. leaving: for Snakemake to end by itself. unanswered: for squeue
-    to answer. look: between two searches for jobs that need a person.
+    to answer. report: between two reports of jobs that need a person.
     """
 
     # The executor pauses for up to 180 s between two status checks.
@@ -53,7 +53,7 @@ class Patience:
     cancelled: float = 180
     leaving: float = 60
     unanswered: float = 1800
-    look: float = 120
+    report: float = 120
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,12 @@ class Controller:
     run: Run
     patience: Patience = field(default_factory=Patience)
     restarts: int = 5
-    _wish: Wish = "go on"
-    _heard: float = 0.0
-    _last_words: str = ""
-    _waited_for: set[str] = field(default_factory=set)
-    _next_look: float = 0.0
-    _stuck: set[tuple[str, str]] = field(default_factory=set)
+    _mode: Mode = "run"
+    _last_output: float = 0.0
+    _last_line: str = ""
+    _reported_waits: set[str] = field(default_factory=set)
+    _next_report: float = 0.0
+    _reported: set[tuple[str, str]] = field(default_factory=set)
     _cancelled: list[jobs.Job] = field(default_factory=list)
 
     def control(self) -> int:
@@ -96,16 +96,16 @@ class Controller:
         """
         try:
             with lease.held(self.run.study, self.run.directory):
-                return self._told()
+                return self._control()
         except InputError as error:
             logger.error("refused: %s", error)
             return _REFUSED_CODE
 
-    def _told(self) -> int:
+    def _control(self) -> int:
         """Exit code of the study under its lease; logs and records how the run ended."""
         try:
-            code = self._until_it_ends()
-            words = _describe_end(code, self._last_words)
+            code = self._run_snakemake()
+            words = _describe_end(code, self._last_line)
         except Exception as error:
             # `--status` reads the end of a run in the record: an unexpected error must be there, too.
             logger.exception("the controller cannot go on")
@@ -122,25 +122,25 @@ class Controller:
 
     def drain(self) -> None:
         """Submit nothing new; end once the running jobs have ended or the grace is over."""
-        if self._wish == "go on":
-            self._wish = "drain"
+        if self._mode == "run":
+            self._mode = "drain"
 
     def stop(self) -> None:
         """Cancel all jobs and end."""
-        self._wish = "stop"
+        self._mode = "stop"
 
-    def _until_it_ends(self) -> int:
+    def _run_snakemake(self) -> int:
         """Exit code of the first Snakemake that does not fall silent; 1 if all restarts are used up."""
         for _ in range(self.restarts + 1):
             # Snakemake adopts no jobs of an earlier run: it would submit them again, beside the running ones.
             self._clear()
-            code = self._watched(self._start())
+            code = self._watch(self._start())
             self._clear()
             if code is not None:
-                return code if self._wish == "go on" else _STOPPED_CODE
-            if self._wish != "go on":
+                return code if self._mode == "run" else _STOPPED_CODE
+            if self._mode != "run":
                 return _STOPPED_CODE
-        self._last_words = f"Snakemake fell silent {self.restarts + 1} times; see its logs"
+        self._last_line = f"Snakemake fell silent {self.restarts + 1} times; see its logs"
         return 1
 
     def _start(self) -> subprocess.Popen[str]:
@@ -162,25 +162,25 @@ class Controller:
             start_new_session=True,
         )
 
-    def _watched(self, process: subprocess.Popen[str]) -> int | None:
+    def _watch(self, process: subprocess.Popen[str]) -> int | None:
         """Exit code of Snakemake, or None if Snakemake was stopped because it had fallen silent."""
-        self._heard = time.monotonic()
+        self._last_output = time.monotonic()
         reader = threading.Thread(target=self._relay, args=(process,), daemon=True)
         reader.start()
-        told_at: float | None = None
+        drained_at: float | None = None
         silent = False
         while process.poll() is None:
             now = time.monotonic()
-            if self._wish == "drain" and told_at is None:
+            if self._mode == "drain" and drained_at is None:
                 logger.info("drain: nothing new is submitted; %.0f s for what runs", self.patience.grace)
                 # At SIGTERM Snakemake waits for its running jobs; at SIGINT it would cancel them.
                 process.send_signal(signal.SIGTERM)
-                told_at = now
-            if told_at is not None and now - told_at > self.patience.grace:
-                self._wish = "stop"
-            self._look(now)
-            silent = self._wish == "go on" and self._is_silent(now)
-            if self._wish == "stop" or silent:
+                drained_at = now
+            if drained_at is not None and now - drained_at > self.patience.grace:
+                self._mode = "stop"
+            self._report_stuck(now)
+            silent = self._mode == "run" and self._is_silent(now)
+            if self._mode == "stop" or silent:
                 self._end(process)
                 break
             time.sleep(_TICK_S)
@@ -191,18 +191,19 @@ class Controller:
     def _relay(self, process: subprocess.Popen[str]) -> None:
         """Print the output of Snakemake, and keep its last line and that line's time."""
         for line in process.stdout or ():
-            self._heard = time.monotonic()
-            self._last_words = line.strip() or self._last_words
+            self._last_output = time.monotonic()
+            self._last_line = line.strip() or self._last_line
             sys.stderr.write(line)
             sys.stderr.flush()
 
-    def _look(self, now: float) -> None:
+    def _report_stuck(self, now: float) -> None:
         """Warn of jobs that need a person before they can start, once per job and reason."""
-        if not self.run.cluster or now < self._next_look:
+        if not self.run.cluster or now < self._next_report:
             return
-        self._next_look = now + self.patience.look
-        new = [job for job in self._jobs() or () if job.cure and (job.number, job.reason) not in self._stuck]
-        self._stuck.update((job.number, job.reason) for job in new)
+        self._next_report = now + self.patience.report
+        stuck = [job for job in self._jobs() or () if job.remedy]
+        new = [job for job in stuck if (job.number, job.reason) not in self._reported]
+        self._reported.update((job.number, job.reason) for job in new)
         for words in jobs.describe_stuck(new):
             logger.warning("%s", words)
 
@@ -210,28 +211,28 @@ class Controller:
         """Whether a stand-in waits for SLURM at present; warns once per reason."""
         words = stand_ins.waited_for(self.run.waiting)
         if not words:
-            self._waited_for.clear()
+            self._reported_waits.clear()
             return False
         # A set: in an outage sbatch and squeue wait at the same time, and write in turn.
-        if words not in self._waited_for:
+        if words not in self._reported_waits:
             logger.warning("%s; to end the study instead: scripts/submit.py --cancel", words)
-        self._waited_for.add(words)
+        self._reported_waits.add(words)
         return True
 
     def _is_silent(self, now: float) -> bool:
         """Whether Snakemake is silent although no job of the study is left in the queue."""
         if self._waits():
-            self._heard = now
-        if not self.run.cluster or now - self._heard < self.patience.silence:
+            self._last_output = now
+        if not self.run.cluster or now - self._last_output < self.patience.silence:
             return False
         queued = self._jobs()
         # None, no answer of squeue, does not show that the queue is empty.
         if queued != ():
             # squeue loads a server that all users share: it is called again only after as much time.
-            self._heard = now
+            self._last_output = now
             return False
         logger.warning(
-            "no job is in the queue, and Snakemake is silent for %.0f s: restart", now - self._heard
+            "no job is in the queue, and Snakemake is silent for %.0f s: restart", now - self._last_output
         )
         return True
 
@@ -257,7 +258,7 @@ class Controller:
 
     def _cancel(self) -> None:
         run = self.run
-        deadline, told = time.monotonic() + self.patience.unanswered, False
+        deadline, reported = time.monotonic() + self.patience.unanswered, False
         while True:
             try:
                 cancelled = jobs.cancel(
@@ -268,9 +269,9 @@ class Controller:
                 # Jobs may still run. To go on would start them a second time.
                 if time.monotonic() > deadline:
                     raise
-                if not told:
-                    logger.warning("%s; asked again for %.0f s", error, self.patience.unanswered)
-                told = True
+                if not reported:
+                    logger.warning("%s; it is called again for up to %.0f s", error, self.patience.unanswered)
+                reported = True
                 time.sleep(_PAUSE_S)
         self._cancelled += cancelled
         for job in cancelled:
@@ -285,13 +286,13 @@ class Controller:
         return jobs.of_study(found, self.run.study, self.run.directory)
 
 
-def _describe_end(code: int, last_words: str) -> str:
-    """Outcome of a run for people, from the exit code and the last line of Snakemake."""
+def _describe_end(code: int, last_line: str) -> str:
+    """Outcome of a run for a user, from the exit code and the last line of Snakemake."""
     if code == 0:
         return "finished"
     if code == _STOPPED_CODE:
         return "stopped, by --cancel or another signal; a new start goes on from there"
-    return f"failed with exit code {code}: {last_words}"
+    return f"failed with exit code {code}: {last_line}"
 
 
 @contextmanager

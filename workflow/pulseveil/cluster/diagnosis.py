@@ -47,17 +47,17 @@ _OTHERWISE = "Submit a job by hand with `sbatch --wrap true`, and show the admin
 
 @dataclass(frozen=True)
 class Finding:
-    """Result of one check; mend: one sentence, empty if nothing is wrong."""
+    """Result of one check; remedy: one sentence, empty if nothing is wrong."""
 
     subject: str
     state: State
     found: str
-    mend: str = ""
+    remedy: str = ""
 
 
-def remedy(cause: str, *, accounts: Iterable[str] = (), partitions: Iterable[str] = ()) -> str:
+def find_remedy(cause: str, *, accounts: Iterable[str] = (), partitions: Iterable[str] = ()) -> str:
     """What a user can do about the cause of a failure; accounts: of the user; partitions: of the cluster."""
-    found = (mend for pattern, mend in _REMEDIES.items() if re.search(pattern, cause, re.IGNORECASE))
+    found = (remedy for pattern, remedy in _REMEDIES.items() if re.search(pattern, cause, re.IGNORECASE))
     return next(found, _OTHERWISE).format(
         accounts=", ".join(accounts) or "those of `sacctmgr show associations`",
         partitions=", ".join(partitions) or "those of `sinfo`",
@@ -68,9 +68,9 @@ def controller(ping: Answer) -> Finding:
     """Judge `scontrol ping`: one controller that is up suffices."""
     if up := [line.strip() for line in ping.output.splitlines() if line.rstrip().endswith("is UP")]:
         return Finding("slurmctld", "ok", "; ".join(up))
-    mend = "Wait until `scontrol ping` says UP, or tell the administrators."
+    remedy = "Wait until `scontrol ping` says UP, or tell the administrators."
     named = re.search("configuration|slurm.conf|SlurmctldHost|not in PATH", ping.words)
-    return Finding("slurmctld", "wrong", ping.words, remedy(ping.words) if named else mend)
+    return Finding("slurmctld", "wrong", ping.words, find_remedy(ping.words) if named else remedy)
 
 
 def nodes(setup: Setup, groups: Sequence[NodeGroup]) -> Finding:
@@ -86,8 +86,8 @@ def nodes(setup: Setup, groups: Sequence[NodeGroup]) -> Finding:
         return Finding("nodes", "ok", f"{sum(g.count for g in found)} nodes in service have {needed}")
     names = setup.partition or ", ".join(dict.fromkeys(g.partition for g in within)) or "a default partition"
     there = "; ".join(f"{group.describe()} is {group.state}" for group in within) or "no nodes"
-    mend = f"{_LESS.format('mem_mb or gpu')}, or name another partition{_names(fitting)}."
-    return Finding("nodes", "wrong", f"no node of {names} in service has {needed}: {there}", mend)
+    remedy = f"{_LESS.format('mem_mb or gpu')}, or name another partition{_names(fitting)}."
+    return Finding("nodes", "wrong", f"no node of {names} in service has {needed}: {there}", remedy)
 
 
 def time_limit(setup: Setup, groups: Sequence[NodeGroup]) -> Finding:
@@ -102,8 +102,8 @@ def time_limit(setup: Setup, groups: Sequence[NodeGroup]) -> Finding:
     if limit >= needed:
         return Finding("time limit", "ok", found)
     longer = [group for group in groups if group.minutes >= needed and group.in_service]
-    mend = f"{_LESS.format('runtime, pack')}, or name another partition{_names(longer)}."
-    return Finding("time limit", "wrong", found, mend)
+    remedy = f"{_LESS.format('runtime, pack')}, or name another partition{_names(longer)}."
+    return Finding("time limit", "wrong", found, remedy)
 
 
 def _names(groups: Iterable[NodeGroup]) -> str:
@@ -122,8 +122,8 @@ def submission(answer: Answer, groups: Sequence[NodeGroup], accounts: Sequence[s
         # That is the state of the cluster and no fault of the plan.
         return Finding("submission", "unknown", answer.words, "Run the check when the cluster is less busy.")
     partitions = dict.fromkeys(group.partition for group in groups)
-    mend = remedy(answer.words, accounts=accounts, partitions=partitions)
-    return Finding("submission", "wrong", answer.words, mend)
+    remedy = find_remedy(answer.words, accounts=accounts, partitions=partitions)
+    return Finding("submission", "wrong", answer.words, remedy)
 
 
 def job_age(settings: Mapping[str, str], *, accounting: bool) -> Finding:
@@ -134,8 +134,8 @@ def job_age(settings: Mapping[str, str], *, accounting: bool) -> Finding:
     """
     subject, age = "memory of squeue", inventory.number(settings.get("MinJobAge", ""))
     if age is None:
-        mend = "Ask the administrators for MinJobAge."
-        return Finding(subject, "unknown", "scontrol shows no MinJobAge", mend)
+        remedy = "Ask the administrators for MinJobAge."
+        return Finding(subject, "unknown", "scontrol shows no MinJobAge", remedy)
     if age == 0:
         return Finding(subject, "ok", "squeue forgets no job (MinJobAge 0)")
     found = f"squeue forgets a job {age} s after its end; status checks are up to {STATUS_PAUSE_S} s apart"
@@ -144,8 +144,8 @@ def job_age(settings: Mapping[str, str], *, accounting: bool) -> Finding:
     if accounting:
         return Finding(subject, "ok", f"{found}: sacct is used")
     # Three pauses: status checks may then fail for two pauses.
-    mend = f"Ask the administrators for MinJobAge={3 * STATUS_PAUSE_S + 1}."
-    return Finding(subject, "wrong", found, mend)
+    remedy = f"Ask the administrators for MinJobAge={3 * STATUS_PAUSE_S + 1}."
+    return Finding(subject, "wrong", found, remedy)
 
 
 def job_count(setup: Setup, limits: Mapping[str, int]) -> Finding:

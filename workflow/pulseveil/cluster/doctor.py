@@ -42,7 +42,10 @@ def examine(setup: Setup, waits: Waits | None = None) -> list[Finding]:
         groups = inventory.node_groups(sinfo.output)
         findings += _limits(setup, sinfo, groups, ask)
     if faults := [f.subject for f in findings if f.state != "ok" and f.subject in _NEEDED]:
-        return [*findings, Finding("trial", "unknown", "not done", f"First mend this: {', '.join(faults)}.")]
+        return [
+            *findings,
+            Finding("trial", "unknown", "not done", f"Repair this first: {', '.join(faults)}."),
+        ]
     return [*findings, *trial.hold(setup, groups, waits)]
 
 
@@ -53,11 +56,11 @@ def _directory(setup: Setup) -> Finding:
         with tempfile.NamedTemporaryFile(prefix=trial.PREFIX, dir=setup.directory):
             return Finding(subject, "ok", f"{setup.directory} is writable")
     except InputError as error:
-        found, _, mend = str(error).partition("; ")
-        return Finding(subject, "wrong", found, f"{mend.capitalize()}.")
+        found, _, remedy = str(error).partition("; ")
+        return Finding(subject, "wrong", found, f"{remedy.capitalize()}.")
     except OSError as error:
-        mend = "Run this in a folder of your own, with room left."
-        return Finding(subject, "wrong", f"{setup.directory}: {error.strerror}", mend)
+        remedy = "Run this in a folder of your own, with room left."
+        return Finding(subject, "wrong", f"{setup.directory}: {error.strerror}", remedy)
 
 
 def _limits(setup: Setup, sinfo: Answer, groups: Sequence[NodeGroup], ask: Ask) -> list[Finding]:
@@ -109,7 +112,7 @@ def render(findings: Iterable[Finding]) -> Table:
     for finding in findings:
         # Text, because brackets in answers of the cluster, as in "[root@vm]", would be read as markup.
         found = Text(finding.found)
-        if finding.mend:
-            found.append(f"\n{finding.mend}", style="bold")
+        if finding.remedy:
+            found.append(f"\n{finding.remedy}", style="bold")
         table.add_row(Text(finding.state, style=_STYLES[finding.state]), finding.subject, found)
     return table

@@ -60,23 +60,23 @@ class Job:
     reason: str = ""
 
     @property
-    def cure(self) -> str:
+    def remedy(self) -> str:
         """What a person must do before the job can run; empty if SLURM will start it by itself."""
-        return next((cure for pattern, cure in _CURES.items() if re.search(pattern, self.reason)), "")
+        return next((remedy for pattern, remedy in _REMEDIES.items() if re.search(pattern, self.reason)), "")
 
 
 # Reasons that need a person, each with the remedy; all other reasons pass.
-_CURES = {
+_REMEDIES = {
     r"JobHeld|\bheld\b": "let it go with: scontrol release {numbers}",
     "PartitionTimeLimit|MaxWall": (
-        "it asks for more time than a job may have: lower resources.runtime or pack in the study, or retries"
+        "its time limit exceeds what a job may have: lower resources.runtime or pack in the study, or retries"
         " in the profile, or name another partition"
     ),
     "PartitionNodeLimit|Max(?:Cpu|CPU|Mem|GRES|Node|TRES)\\w*PerJob|BadConstraints": (
         "no job may have that much, or no node has it: lower resources in the study, or name another"
         " partition"
     ),
-    "(?:Assoc|QOS)\\w*Minutes": "the time of the account is used up: ask for more, or name another account",
+    "(?:Assoc|QOS)\\w*Minutes": "the time of the account is used up: request more, or name another account",
     "InvalidAccount|InvalidQOS|AccountNotAllowed|QOSNotAllowed|AssocNotAllowed": (
         "the account or QOS may not be used there: name another one, or ask the administrators"
     ),
@@ -156,11 +156,11 @@ def describe_stuck(queued: Sequence[Job]) -> list[str]:
     """One line per reason for which jobs wait for a person, with the remedy."""
     by_reason: dict[str, list[Job]] = {}
     for job in queued:
-        if job.cure:
+        if job.remedy:
             by_reason.setdefault(job.reason, []).append(job)
     return [
         f"will not start by itself: {', '.join(job.number for job in stuck)} ({reason}); "
-        + stuck[0].cure.format(numbers=",".join(job.number for job in stuck))
+        + stuck[0].remedy.format(numbers=",".join(job.number for job in stuck))
         for reason, stuck in by_reason.items()
     ]
 
@@ -184,11 +184,11 @@ def in_queue(environment: Mapping[str, str]) -> tuple[Job, ...]:
     Raises:
         NoAnswer: squeue fails or takes too long.
     """
-    answer = _ask(environment, "squeue", "--me", "--noheader", "--format", _FORMAT)
+    answer = _call(environment, "squeue", "--me", "--noheader", "--format", _FORMAT)
     return parse_queue(answer)
 
 
-def _ask(environment: Mapping[str, str], *command: str) -> str:
+def _call(environment: Mapping[str, str], *command: str) -> str:
     """Output of a command of SLURM; raises NoAnswer."""
     # errors="replace": the name of another job may be in Latin-1.
     try:
@@ -200,10 +200,8 @@ def _ask(environment: Mapping[str, str], *command: str) -> str:
             f"{command[0]} does not answer within {_ANSWER_S:.0f} s; see `scontrol ping`"
         ) from None
     if done.returncode:
-        said = done.stderr.strip().splitlines()
-        raise NoAnswer(
-            f"{command[0]} does not answer: {said[-1] if said else 'no reason told'}; see `scontrol ping`"
-        )
+        reason = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+        raise NoAnswer(f"{command[0]} does not answer: {reason}; see `scontrol ping`")
     return done.stdout
 
 
@@ -223,7 +221,7 @@ def cancel(study: str, directory: Path, environment: Mapping[str, str], *, patie
         # In each round, because a node that comes back can bring a job back. scancel also fails for a job
         # that has just ended: squeue decides.
         with suppress(NoAnswer):
-            _ask(environment, "scancel", *(job.number for job in left))
+            _call(environment, "scancel", *(job.number for job in left))
         time.sleep(_POLL_S)
         left = of_study(in_queue(environment), study, directory)
         if left and time.monotonic() > deadline:
@@ -236,7 +234,7 @@ def cancel_own(environment: Mapping[str, str]) -> None:
     """Cancel the job of this process; a job that SLURM does not cancel ends with its own exit code."""
     # The state is CANCELLED as soon as scancel answers, whatever exit code comes later.
     with suppress(NoAnswer):
-        _ask(environment, "scancel", os.environ["SLURM_JOB_ID"])
+        _call(environment, "scancel", os.environ["SLURM_JOB_ID"])
 
 
 def seconds(used: str) -> float:

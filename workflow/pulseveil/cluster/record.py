@@ -38,7 +38,7 @@ STAGES: Mapping[str, str] = {
 }
 # Lines of a log that state a cause: of a script, of a traceback, of SLURM. The errors of the Snakemake within
 # a job are left out, because they only repeat that its one task has failed.
-_TELLING = re.compile(
+_CAUSE = re.compile(
     r"error:|interrupted:|srun: (?:fatal|error):|slurmstepd\S*: error:"
     r"|(?!WorkflowError|RuleException|Error in )[\w.]*(?:Error|Exception)\b"
 )
@@ -50,7 +50,7 @@ _TAIL_BYTES = 65536
 _CLOCK_TOLERANCE_S = 5.0
 # The first line of the Snakemake within a job, or its refusals: they show that the node has Python and the
 # project. Nor is a node to blame for a job that exceeded its memory.
-_SPOKEN = re.compile(
+_STARTED = re.compile(
     r"Building DAG of jobs|WorkflowError|^error: |exceeded memory limit|oom[-_ ]?kill|out of memory",
     re.MULTILINE | re.IGNORECASE,
 )
@@ -106,26 +106,26 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Past:
+class LastRun:
     """Last run in the record of a study.
 
-    failed: tasks that are not done. tries: all failed tries. over: how the run ended, empty while it runs.
+    failed: tasks that are not done. tries: all failed tries. outcome: how the run ended, empty while it runs.
     """
 
     failed: tuple[Failure, ...] = ()
     tries: tuple[Failure, ...] = ()
-    over: str = ""
+    outcome: str = ""
 
 
-def read(path: Path) -> Past:
+def read(path: Path) -> LastRun:
     """Read the last run in a record."""
     failed: dict[str, Failure] = {}
     tries: list[Failure] = []
-    over = ""
+    outcome = ""
     for event in _events(path):
         match event:
             case {"event": "start"}:
-                failed, tries, over = {}, [], ""
+                failed, tries, outcome = {}, [], ""
             case {"event": "failed", **values}:
                 failure = Failure(**{name: values[name] for name in Failure.__dataclass_fields__})
                 failed[failure.task] = failure
@@ -133,8 +133,8 @@ def read(path: Path) -> Past:
             case {"event": "done", "task": task}:
                 failed.pop(task, None)
             case {"event": "end", "words": words}:
-                over = words
-    return Past(tuple(failed.values()), tuple(tries), over)
+                outcome = words
+    return LastRun(tuple(failed.values()), tuple(tries), outcome)
 
 
 def _events(path: Path) -> Iterator[dict[str, Any]]:
@@ -232,7 +232,7 @@ class Listener(logging.Handler):
         words = f"study {self._study}: {describe_end(counts)}"
         self._append("end", words=words)
         if len(self._done) < self._planned:
-            self._say(f"{words}; failures are listed in {self._path}")
+            self._print(f"{words}; failures are listed in {self._path}")
 
     def _begin(self, event: Mapping[str, Any]) -> None:
         # The rule of a run's targets has no output: it is no task.
@@ -256,12 +256,12 @@ class Listener(logging.Handler):
             return
         failure = self._failure(number, " ".join(found.split()), logs)
         self._failed.add(number)
-        self._say(failure.describe())
+        self._print(failure.describe())
         self._append("failed", **asdict(failure))
         if failure.cause.startswith(_OF_INPUT):
             # All tries count as used: the next one would read the same input.
             self._change_attempt(number, self._tries)
-            self._say("    not tried again: bad input stays so")
+            self._print("    not tried again: the next try would read the same input")
         if dag.CHANGED in failure.cause:
             # All other tasks would fail, too. At SIGTERM Snakemake submits no more, and waits for jobs.
             os.kill(os.getpid(), signal.SIGTERM)
@@ -272,7 +272,7 @@ class Listener(logging.Handler):
         self._fail(number, f"sbatch did not take the job: {'; '.join(line for line in lines if line)}", ())
         if number in self._tasks and stand_ins.delay(errors) is None:
             self._change_attempt(number, self._tries)
-            self._say("    not tried again: the reason stays")
+            self._print("    not tried again: the next try would be refused, too")
 
     def _suspect(self, node: str, number: int, logs: Sequence[str]) -> None:
         """Count a failure against its node if the Snakemake of the job printed nothing.
@@ -282,7 +282,7 @@ class Listener(logging.Handler):
         """
         task = self._tasks[number]
         words = "".join(_tail(Path(log)) for log in logs if _is_fresh(Path(log), task.begun))
-        if _SPOKEN.search(words) or task.returned == _MOST_RETURNS:
+        if _STARTED.search(words) or task.returned == _MOST_RETURNS:
             return
         task.returned += 1
         task.attempt -= 1
@@ -291,9 +291,9 @@ class Listener(logging.Handler):
         if self._suspected[node] == _MOST_FAILURES:
             excluded = os.environ.get(stand_ins.EXCLUDED)
             os.environ[stand_ins.EXCLUDED] = f"{excluded},{node}" if excluded else node
-            self._say(
-                f"node {node}: {_MOST_FAILURES} jobs ended before their task began, which costs them no try; "
-                "no more of this run go there. See the log above, and tell the administrators"
+            self._print(
+                f"node {node}: {_MOST_FAILURES} jobs ended before their task began. These tries do not count,"
+                " and this run sends no more jobs there. See the log above, and tell the administrators"
             )
 
     def _failure(self, number: int, found: str, logs: Sequence[str]) -> Failure:
@@ -307,9 +307,9 @@ class Listener(logging.Handler):
         try:
             append(self._path, event, **values)
         except OSError as error:
-            self._say(f"{self._path}: not written: {error.strerror}")
+            self._print(f"{self._path}: not written: {error.strerror}")
 
-    def _say(self, words: str) -> None:
+    def _print(self, words: str) -> None:
         print(words, file=sys.stderr, flush=True)
 
 
@@ -368,13 +368,13 @@ def find_cause(logs: Iterable[Path]) -> tuple[str, str]:
     last = ("", "")
     for log in logs:
         lines = [line.strip() for line in _tail(log).splitlines() if line.strip()]
-        telling = [line for line in lines if _TELLING.match(line) and not _REPEATING.match(line)]
-        if telling:
-            return str(log), telling[-1]
+        causes = [line for line in lines if _CAUSE.match(line) and not _REPEATING.match(line)]
+        if causes:
+            return str(log), causes[-1]
         # Snakemake ends its message about a broken Snakefile with the position of the error.
-        told = [line for line in lines if not line.startswith('File "')]
-        if told and not last[1]:
-            last = (str(log), told[-1])
+        text = [line for line in lines if not line.startswith('File "')]
+        if text and not last[1]:
+            last = (str(log), text[-1])
     return last
 
 
@@ -390,8 +390,8 @@ def ended_job(number: str) -> dict[str, str]:
 def describe_job(fields: Mapping[str, str]) -> str:
     """State, reason, exit code and node of a job, from the fields of `ended_job`."""
     names = {"JobState": "", "Reason": "reason ", "ExitCode": "exit code ", "NodeList": "node "}
-    told = [f"{words}{fields[name]}" for name, words in names.items() if fields.get(name)]
-    return f"SLURM job {fields['JobId']}: {', '.join(told)}"
+    described = [f"{words}{fields[name]}" for name, words in names.items() if fields.get(name)]
+    return f"SLURM job {fields['JobId']}: {', '.join(described)}"
 
 
 def _is_fresh(log: Path, begun: float) -> bool:

@@ -69,7 +69,7 @@ class ControllerJob:
             raise SystemExit(code)
 
     def _cancel(self) -> None:
-        """Cancel the study, as `lease.cancel` asks with SIGINT; SLURM itself sends SIGTERM."""
+        """Cancel the study, at the SIGINT of `lease.cancel`; SLURM itself sends SIGTERM."""
         self._cancelled = True
         self._controller.stop()
 
@@ -168,8 +168,8 @@ def submit(job: ControllerJob, allocation: Allocation) -> Submitted:
         try:
             submitted = executor.submit(job)
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
-            said = "; ".join(str(error).split("\n"))
-            raise InputError(f"sbatch did not take the controller: {said}") from None
+            errors = "; ".join(str(error).split("\n"))
+            raise InputError(f"sbatch did not take the controller: {errors}") from None
     return Submitted("job", submitted.job_id, submitted.paths.stderr)
 
 

@@ -55,12 +55,12 @@ def hold(setup: Setup, groups: Sequence[NodeGroup], waits: Waits) -> list[Findin
             controller = _wait(submitted, folder, waits)
             findings = _findings(tried, folder, submitted, controller)
     except (InputError, TimeoutError) as error:
-        return [Finding("controller", "wrong", str(error), diagnosis.remedy(str(error)))]
+        return [Finding("controller", "wrong", str(error), diagnosis.find_remedy(str(error)))]
     if left:
         names = "; ".join(group.names for group in left)
-        mend = "Name the partition of such nodes with --partition to try them."
+        remedy = "Name the partition of such nodes with --partition to try them."
         findings.append(
-            Finding("other classes", "unknown", f"{len(left)} of {len(found)} not tried: {names}", mend)
+            Finding("other classes", "unknown", f"{len(left)} of {len(found)} not tried: {names}", remedy)
         )
     return findings
 
@@ -123,7 +123,7 @@ def _wait(submitted: Submitted, folder: Path, waits: Waits) -> Found | None:
     # Files of a node may be seen here late.
     late = record.ended_job(submitted.number).get("JobState") == "COMPLETED"
     deadline = time.monotonic() + (waits.answer if late else 0)
-    while not record.read(folder / paths.record(_STUDY)).over and time.monotonic() < deadline:
+    while not record.read(folder / paths.record(_STUDY)).outcome and time.monotonic() < deadline:
         time.sleep(_POLL_S)
     return None
 
@@ -132,15 +132,15 @@ def _findings(
     classes: Sequence[NodeGroup], folder: Path, submitted: Submitted, controller: Found | None
 ) -> list[Finding]:
     """Findings on the controller and, if it submitted jobs, on each class of nodes."""
-    past = record.read(folder / paths.record(_STUDY))
+    last = record.read(folder / paths.record(_STUDY))
     queued: Sequence[Job] = ()
     if controller is not None:
         with suppress(jobs.NoAnswer):
             queued = jobs.of_study(jobs.in_queue(jobs.own_environment()), _STUDY, folder)
-    if past.tries or queued or any(folder.glob("class*.json")):
+    if last.tries or queued or any(folder.glob("class*.json")):
         return [
             Finding("controller", "ok", f"job {submitted.number} submitted jobs by Snakemake"),
-            *(_judge(number, group, folder, past.tries, queued) for number, group in enumerate(classes)),
+            *(_judge(number, group, folder, last.tries, queued) for number, group in enumerate(classes)),
         ]
     if controller is not None:
         found = controller.describe()
@@ -148,8 +148,8 @@ def _findings(
     log = submitted.log
     _, cause = record.find_cause((log, log.with_suffix(".out")))
     job = record.ended_job(submitted.number)
-    found = "; ".join(filter(None, (record.describe_job(job) if job else "", cause or past.over)))
-    return [Finding("controller", "wrong", found, diagnosis.remedy(found))]
+    found = "; ".join(filter(None, (record.describe_job(job) if job else "", cause or last.outcome)))
+    return [Finding("controller", "wrong", found, diagnosis.find_remedy(found))]
 
 
 def _judge(
@@ -160,7 +160,7 @@ def _judge(
     # The first one, also before a success: the next try may have run on another node.
     if failure := next((each for each in tries if each.wildcards == {"number": str(number)}), None):
         found = "; ".join(filter(None, (failure.found, failure.cause)))
-        return Finding(subject, "wrong", f"{where}: {found}", diagnosis.remedy(found))
+        return Finding(subject, "wrong", f"{where}: {found}", diagnosis.find_remedy(found))
     try:
         facts = json.loads((folder / f"class{number}.json").read_text())
     except (OSError, ValueError):
@@ -169,10 +169,10 @@ def _judge(
         return Finding(subject, "unknown", f"{where}: {found}", _AGAIN)
     found = f"{where}: PulseVeil {facts['version']} ran on {facts['node']}"
     if facts["version"] != pulseveil.__version__:
-        mend = f"Install PulseVeil {pulseveil.__version__} on all nodes (envs/venv.sh)."
-        return Finding(subject, "wrong", found, mend)
+        remedy = f"Install PulseVeil {pulseveil.__version__} on all nodes (envs/venv.sh)."
+        return Finding(subject, "wrong", found, remedy)
     if facts["gpus"] is not None:
         found = f"{found}; TensorFlow sees {facts['gpus']} GPUs there"
     if facts["gpus"] == 0:
-        return Finding(subject, "wrong", found, diagnosis.remedy(found))
+        return Finding(subject, "wrong", found, diagnosis.find_remedy(found))
     return Finding(subject, "ok", found)
