@@ -180,7 +180,7 @@ def test_a_busy_cluster_is_not_a_wrong_one(on_cluster: OnCluster, monkeypatch: p
 
 def test_a_class_of_busy_nodes_is_not_a_wrong_one(on_cluster: OnCluster) -> None:
     with two_classes(on_cluster.cluster), busy(on_cluster.cluster, "n2"):
-        found = examined(on_cluster, Waits(end=25))
+        found = examined(on_cluster, Waits(end=50))
     assert not_ok(found) == ["job on class 2"], found
     waiting = found["job on class 2"]
     assert waiting.state == "unknown"
@@ -191,7 +191,9 @@ def test_after_ctrl_c_nothing_is_left(on_cluster: OnCluster) -> None:
     here, cluster = on_cluster.directory, on_cluster.cluster
     user(on_cluster)
     script = str(ROOT / "scripts" / "submit.py")
-    command = (sys.executable, script, "--configfile", "study.yaml", "--check")
+    # A shell lets its background jobs ignore Ctrl-C, pytest too.
+    with_signal = ("env", "--default-signal=INT")
+    command = (*with_signal, sys.executable, script, "--configfile", "study.yaml", "--check")
     process = subprocess.Popen(
         command, env=on_cluster.login, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

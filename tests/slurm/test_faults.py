@@ -210,7 +210,7 @@ def test_a_partition_that_is_drained_for_a_while_costs_no_try(on_cluster: OnClus
 def test_jobs_that_would_wait_for_ever_are_reported_with_the_remedy(on_cluster: OnCluster) -> None:
     # Longer than the partition allows: SLURM accepts such jobs and never starts them.
     too_long = SNAKEFILE.replace("runtime=5", 'runtime=5, slurm_partition="short"')
-    process = start(on_cluster, snakefile=too_long, report=1)
+    process = start(on_cluster, snakefile=too_long, look=1)
     report = r"will not start by itself: \d+, \d+ \(PartitionTimeLimit\); its time limit exceeds"
     wait_until(lambda: bool(re.search(report, output(on_cluster))), 150, "the words of the controller")
     time.sleep(3)

@@ -44,7 +44,7 @@ class Patience:
     silence: for output of Snakemake while no job of the study is in the queue; must exceed the longest pause
     between two status checks. grace: for running jobs once nothing new is submitted. cancelled: for cancelled
     jobs to end; they store their state first. leaving: for Snakemake to end by itself. unanswered: for squeue
-    to answer. report: between two reports of jobs that need a person.
+    to answer. look: between two searches for jobs that need a person.
     """
 
     # The executor pauses for up to 180 s between two status checks.
@@ -53,7 +53,7 @@ class Patience:
     cancelled: float = 180
     leaving: float = 60
     unanswered: float = 1800
-    report: float = 120
+    look: float = 120
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ class Controller:
         """Warn of jobs that need a person before they can start, once per job and reason."""
         if not self.run.cluster or now < self._next_report:
             return
-        self._next_report = now + self.patience.report
+        self._next_report = now + self.patience.look
         stuck = [job for job in self._jobs() or () if job.remedy]
         new = [job for job in stuck if (job.number, job.reason) not in self._reported]
         self._reported.update((job.number, job.reason) for job in new)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from pulseveil.cluster.calls import call
 from pulseveil.core.errors import InputError
 
 # Variables that SLURM sets in a job, and variables that its commands read: options, filters and formats.
@@ -190,19 +190,10 @@ def in_queue(environment: Mapping[str, str]) -> tuple[Job, ...]:
 
 def _call(environment: Mapping[str, str], *command: str) -> str:
     """Output of a command of SLURM; raises NoAnswer."""
-    # errors="replace": the name of another job may be in Latin-1.
-    try:
-        done = subprocess.run(
-            command, env=environment, check=False, capture_output=True, errors="replace", timeout=_ANSWER_S
-        )
-    except subprocess.TimeoutExpired:
-        raise NoAnswer(
-            f"{command[0]} does not answer within {_ANSWER_S:.0f} s; see `scontrol ping`"
-        ) from None
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
-        raise NoAnswer(f"{command[0]} does not answer: {reason}; see `scontrol ping`")
-    return done.stdout
+    answer = call(environment, *command, seconds=_ANSWER_S)
+    if answer.code:
+        raise NoAnswer(f"{command[0]} does not answer: {answer.words}; see `scontrol ping`")
+    return answer.output
 
 
 def cancel(study: str, directory: Path, environment: Mapping[str, str], *, patience_s: float) -> list[Job]:
