@@ -209,7 +209,7 @@ class Controller:
 
     def _waits(self) -> bool:
         """Whether a stand-in waits for SLURM at present; warns once per reason."""
-        words = stand_ins.waited_for(self.run.waiting)
+        words = stand_ins.describe_wait(self.run.waiting)
         if not words:
             self._reported_waits.clear()
             return False

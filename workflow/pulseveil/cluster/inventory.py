@@ -96,21 +96,19 @@ class NodeGroup:
 
 def node_groups(text: str) -> tuple[NodeGroup, ...]:
     """Nodes in the output of `sinfo --noheader --exact` in NODE_FORMAT."""
-    rows = (line.strip().split("|") for line in text.splitlines())
-    return tuple(
-        NodeGroup(
-            row[0].rstrip("*"),
-            row[0].endswith("*"),
-            minutes(row[2]),
-            row[3].lower() if row[1] == "up" else f"down, as its partition is {row[1]}",
-            int(row[4].rstrip("+")),
-            *row[5:7],
-            int(row[7]),
-            row[8],
-        )
-        for row in rows
-        if len(row) == 9 and row[4].rstrip("+").isdecimal() and row[7].isdecimal()
-    )
+    found = []
+    for line in text.splitlines():
+        row = line.strip().split("|")
+        if len(row) == 9 and row[4].rstrip("+").isdecimal() and row[7].isdecimal():
+            name, available, limit, state, memory, gres, features, count, names = row
+            state = state.lower() if available == "up" else f"down, as its partition is {available}"
+            partition, default, memory = name.rstrip("*"), name.endswith("*"), memory.rstrip("+")
+            found.append(
+                NodeGroup(
+                    partition, default, minutes(limit), state, int(memory), gres, features, int(count), names
+                )
+            )
+    return tuple(found)
 
 
 def minutes(text: str) -> float:

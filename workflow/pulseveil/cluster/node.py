@@ -12,12 +12,13 @@ import pulseveil
 
 def main() -> None:
     """Print the node's name, the version of PulseVeil there, and the number of GPUs that TensorFlow sees."""
-    facts = {"node": os.environ.get("SLURMD_NODENAME", ""), "version": pulseveil.__version__, "gpus": None}
+    gpus = None
     if sys.argv[1] != "0":
         import tensorflow
 
-        facts["gpus"] = len(tensorflow.config.list_physical_devices("GPU"))
-    print(json.dumps(facts))
+        gpus = len(tensorflow.config.list_physical_devices("GPU"))
+    node = os.environ.get("SLURMD_NODENAME", "")
+    print(json.dumps({"node": node, "version": pulseveil.__version__, "gpus": gpus}))
 
 
 if __name__ == "__main__":
