@@ -108,6 +108,7 @@ def _setup(plan: Plan, directory: Path, options: argparse.Namespace) -> Setup:
     defaults = profile.get("default-resources") or {}
     if isinstance(defaults, list):
         defaults = dict(value.split("=", 1) for value in defaults)
+    defaults = {name: str(value).strip("'\"") for name, value in defaults.items()}
     partition = defaults.get("slurm_partition") or names or options.partition
     account = defaults.get("slurm_account") or options.account
     return Setup(
@@ -117,7 +118,7 @@ def _setup(plan: Plan, directory: Path, options: argparse.Namespace) -> Setup:
         mem_mb=resources.mem_mb,
         jobs=int(profile["jobs"]),
         allocation=_allocation(options),
-        gres=str(defaults.get("gres", "gpu:1")) if resources.gpu else "",
+        gres=defaults.get("gres", "gpu:1") if resources.gpu else "",
         constraint=defaults.get("constraint", ""),
         partition=partition or os.environ.get("SBATCH_PARTITION", ""),
         account=account or os.environ.get("SBATCH_ACCOUNT", ""),

@@ -214,7 +214,7 @@ def test_a_wrong_partition(on_cluster: OnCluster) -> None:
     assert found["nodes"].found.startswith("no node of nosuch in service has 4000 MB")
     assert "cpu, gpu, short" in found["nodes"].remedy
     assert (found["submission"].state, "nvalid partition" in found["submission"].found) == ("wrong", True)
-    assert found["trial"].remedy == "Repair this first: nodes, submission."
+    assert found["trial"].remedy == "Repair this first: submission."
 
 
 def test_a_directory_with_a_blank(on_cluster: OnCluster) -> None:
@@ -232,6 +232,20 @@ def test_a_wrong_account(on_accounting_cluster: OnCluster) -> None:
         "allocation failure: Invalid account or account/partition combination specified",
     )
     assert found.remedy.endswith("to one of these: lab, root.")
+
+
+def test_the_account_and_the_partitions_of_the_profile_count(on_accounting_cluster: OnCluster) -> None:
+    profile = on_accounting_cluster.directory / "profile"
+    shutil.copytree(PLAN.profile, profile)
+    here = user(on_accounting_cluster, COLUMNS="400")
+    keys = (profile / "config.yaml").read_text()
+    (profile / "config.yaml").write_text(f"{keys}\ndefault-resources:\n  slurm_account: nosuch\n")
+    done = here.submit("--check", "--profile", "profile")
+    assert done.returncode == 1
+    assert "Invalid account or account/partition combination specified" in done.stdout
+    (profile / "partitions.yaml").write_text("partitions: {gpu: {}, nosuch: {}}\n")
+    (profile / "config.yaml").write_text(f"{keys}\nslurm-partition-config: profile/partitions.yaml\n")
+    assert "nvalid partition" in here.submit("--check", "--profile", "profile").stdout
 
 
 def test_a_limit_on_jobs(on_accounting_cluster: OnCluster) -> None:
@@ -260,7 +274,7 @@ def test_a_time_limit_that_is_too_short(on_cluster: OnCluster) -> None:
 
 
 def test_too_much_memory(on_cluster: OnCluster) -> None:
-    found = examined(on_cluster, mem_mb=32001, tries=2)["nodes"]
+    found = examined(on_cluster, AT_ONCE, mem_mb=32001, tries=2)["nodes"]
     assert (found.state, found.found) == (
         "wrong",
         "no node of cpu in service has 64002 MB, which the last try of a job needs:"

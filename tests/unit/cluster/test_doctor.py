@@ -332,7 +332,9 @@ def test_the_table_holds_the_words_of_the_cluster() -> None:
     output = io.StringIO()
     console = Console(file=output, width=110)
     console.print(
-        render([Finding("GPU", "wrong", "said [/red] and [root@vm]", "Mend it."), Finding("b", "ok", "fine")])
+        render(
+            [Finding("GPU", "wrong", "said [/red] and [root@vm]", "Repair it."), Finding("b", "ok", "fine")]
+        )
     )
     assert "said [/red] and [root@vm]" in output.getvalue()
-    assert "Mend it." in output.getvalue()
+    assert "Repair it." in output.getvalue()

@@ -27,7 +27,7 @@ __all__ = ["Finding", "Setup", "Waits", "examine", "render"]
 
 Ask = Callable[..., Answer]
 # Without these no trial can run. A plan that exceeds a limit must not hide faults of nodes.
-_NEEDED = ("work directory", "slurmctld", "nodes", "submission")
+_NEEDED = ("work directory", "slurmctld", "submission")
 _STYLES: Mapping[State, str] = {"ok": "green", "wrong": "bold red", "unknown": "yellow"}
 
 
@@ -41,12 +41,12 @@ def examine(setup: Setup, waits: Waits | None = None) -> list[Finding]:
         sinfo = ask("sinfo", "--noheader", "--all", "--exact", f"--format={inventory.NODE_FORMAT}")
         groups = inventory.node_groups(sinfo.output)
         findings += _limits(setup, sinfo, groups, ask)
-    if faults := [f.subject for f in findings if f.state != "ok" and f.subject in _NEEDED]:
-        return [
-            *findings,
-            Finding("trial", "unknown", "not done", f"Repair this first: {', '.join(faults)}."),
-        ]
-    return [*findings, *trial.hold(setup, groups, waits)]
+    faults = [f.subject for f in findings if f.state != "ok" and f.subject in _NEEDED]
+    classes = inventory.classes(setup, groups)
+    if faults or not classes:
+        remedy = f"Repair this first: {', '.join(faults) or 'nodes'}."
+        return [*findings, Finding("trial", "unknown", "not done", remedy)]
+    return [*findings, *trial.run(setup, classes, waits)]
 
 
 def _directory(setup: Setup) -> Finding:

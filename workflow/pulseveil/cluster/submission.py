@@ -130,6 +130,7 @@ def submit(job: ControllerJob, allocation: Allocation) -> Submitted:
 
     Raises:
         InputError: SLURM refuses the job, its time limit is too short, or mail is wanted without SLURM.
+        NoAnswer: SLURM does not take the job at present.
     """
     folder = job.directory / ".snakemake" / "controller" / job.study
     if not job.cluster:
@@ -169,7 +170,8 @@ def submit(job: ControllerJob, allocation: Allocation) -> Submitted:
             submitted = executor.submit(job)
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
             errors = "; ".join(str(error).split("\n"))
-            raise InputError(f"sbatch did not take the controller: {errors}") from None
+            kind = InputError if stand_ins.delay(errors) is None else jobs.NoAnswer
+            raise kind(f"sbatch did not take the controller: {errors}") from None
     return Submitted("job", submitted.job_id, submitted.paths.stderr)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pulseveil
-from pulseveil.cluster import diagnosis, inventory, jobs, lease, record, submission
+from pulseveil.cluster import diagnosis, jobs, lease, record, submission
 from pulseveil.cluster.controller import Patience
 from pulseveil.cluster.diagnosis import Finding
 from pulseveil.cluster.inventory import NodeGroup, Setup
@@ -45,22 +45,23 @@ class Waits:
     end: float = 300
 
 
-def hold(setup: Setup, groups: Sequence[NodeGroup], waits: Waits) -> list[Finding]:
+def run(setup: Setup, classes: Sequence[NodeGroup], waits: Waits) -> list[Finding]:
     """Run the trial in a new folder of the work directory; neither jobs nor the folder are left behind."""
-    found = inventory.classes(setup, groups)
-    tried, left = found[:_MOST_CLASSES], found[_MOST_CLASSES:]
+    tried, left = classes[:_MOST_CLASSES], classes[_MOST_CLASSES:]
     try:
         with _folder(setup.directory) as folder:
             submitted = _submit(setup, tried, folder)
             controller = _wait(submitted, folder, waits)
             findings = _findings(tried, folder, submitted, controller)
+    except jobs.NoAnswer as error:
+        return [Finding("controller", "unknown", str(error), _AGAIN)]
     except (InputError, TimeoutError) as error:
         return [Finding("controller", "wrong", str(error), diagnosis.find_remedy(str(error)))]
     if left:
         names = "; ".join(group.names for group in left)
         remedy = "Name the partition of such nodes with --partition to try them."
         findings.append(
-            Finding("other classes", "unknown", f"{len(left)} of {len(found)} not tried: {names}", remedy)
+            Finding("other classes", "unknown", f"{len(left)} of {len(classes)} not tried: {names}", remedy)
         )
     return findings
 
@@ -106,7 +107,7 @@ def _job(setup: Setup, group: NodeGroup) -> dict[str, Any]:
 
 def _wait(submitted: Submitted, folder: Path, waits: Waits) -> Found | None:
     """The controller as it is when the time limit is over; None if it has ended before."""
-    found: Found | None = Found("", "PENDING", 0)
+    found: Found | None = Found(submitted.number, "PENDING", 0)
     deadline = time.monotonic() + waits.start
     while time.monotonic() < deadline:
         waited = found is not None and found.state == "PENDING"
@@ -137,7 +138,8 @@ def _findings(
     if controller is not None:
         with suppress(jobs.NoAnswer):
             queued = jobs.of_study(jobs.in_queue(jobs.own_environment()), _STUDY, folder)
-    if last.tries or queued or any(folder.glob("class*.json")):
+    job = record.ended_job(submitted.number)
+    if last.tries or queued or any(folder.glob("class*.json")) or job.get("JobState") == "COMPLETED":
         return [
             Finding("controller", "ok", f"job {submitted.number} submitted jobs by Snakemake"),
             *(_judge(number, group, folder, last.tries, queued) for number, group in enumerate(classes)),
@@ -147,7 +149,6 @@ def _findings(
         return [Finding("controller", "unknown", f"{found}; it submitted no jobs in time", _AGAIN)]
     log = submitted.log
     _, cause = record.find_cause((log, log.with_suffix(".out")))
-    job = record.ended_job(submitted.number)
     found = "; ".join(filter(None, (record.describe_job(job) if job else "", cause or last.outcome)))
     return [Finding("controller", "wrong", found, diagnosis.find_remedy(found))]
 
@@ -165,7 +166,9 @@ def _judge(
         facts = json.loads((folder / f"class{number}.json").read_text())
     except (OSError, ValueError):
         job = next((job for job in queued if job.comment.endswith(f"_wildcards_{number}")), None)
-        found = f"job {job.number} is {job.state} ({job.reason})" if job else "no job was submitted in time"
+        found = (
+            f"job {job.number} is {job.state} ({job.reason})" if job else "no result was seen here in time"
+        )
         return Finding(subject, "unknown", f"{where}: {found}", _AGAIN)
     found = f"{where}: PulseVeil {facts['version']} ran on {facts['node']}"
     if facts["version"] != pulseveil.__version__:
