@@ -101,18 +101,26 @@ def kill(pids: list[int], number: int = signal.SIGKILL) -> None:
 
 @dataclass(frozen=True)
 class Shape:
-    """Configured hardware of the cluster; with accounting, root belongs to the account `lab`."""
+    """Configured hardware of the cluster; with accounting, root belongs to the account `lab`.
+
+    gpu_types: type of the GPUs of each node, which is a feature of the node as well; empty for GPUs without.
+    """
 
     nodes: int = 2
     cpus: int = 16
     memory_mb: int = 64000
     gpus: int = 2
     accounting: bool = False
+    gpu_types: tuple[str, ...] = ()
 
     @property
     def node_names(self) -> list[str]:
         """n1, n2, ..."""
         return [f"n{number}" for number in range(1, self.nodes + 1)]
+
+    def gpu_type(self, node: str) -> str:
+        """Type of a node's GPUs, or an empty string."""
+        return dict(zip(self.node_names, self.gpu_types, strict=False)).get(node, "")
 
 
 class Cluster:
@@ -389,8 +397,10 @@ class Cluster:
 
     def _gres_conf(self) -> Iterator[str]:
         for name in self.shape.node_names:
+            kind = self.shape.gpu_type(name)
             for number in range(self.shape.gpus):
-                yield f"NodeName={name} Name=gpu File={self.directory / 'devices' / f'{name}-{number}'}"
+                device = self.directory / "devices" / f"{name}-{number}"
+                yield f"NodeName={name} Name=gpu{f' Type={kind}' if kind else ''} File={device}"
 
     def _slurm_conf(self) -> Iterator[str]:
         here, shape = self.directory, self.shape
@@ -450,8 +460,10 @@ class Cluster:
             yield "AccountingStorageEnforce=associations,limits,qos"
         else:
             yield "AccountingStorageType=accounting_storage/none"
-        gres = f" Gres=gpu:{shape.gpus}" if shape.gpus else ""
         for name in shape.node_names:
+            kind = shape.gpu_type(name)
+            gres = f" Gres=gpu:{f'{kind}:' if kind else ''}{shape.gpus}" if shape.gpus else ""
+            gres += f" Feature={kind}" if kind else ""
             yield (
                 f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={self.ports[name]}"
                 f" CPUs={shape.cpus} RealMemory={shape.memory_mb}{gres}"

@@ -2,12 +2,14 @@
 
 import logging
 import os
+import signal
 from dataclasses import asdict
 
 import pytest
 
 from pulseveil.cluster import record, stand_ins
 from pulseveil.cluster.record import Failure
+from pulseveil.study import dag
 
 FIRST = Failure(
     "train_detectors_real_0",
@@ -227,3 +229,23 @@ def test_a_job_that_sbatch_refuses_for_good_is_reported_in_one_line_and_not_trie
         " operation\n"
         "    log: none was written\n"
     )
+
+
+def test_jobs_that_refuse_a_changed_study_are_told_once_and_end_the_run(tmp_path, monkeypatch, capsys):
+    signals = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: signals.append((pid, number)))
+    path = tmp_path / "record.jsonl"
+    listener = record.Listener(path, "light", planned=5, tries=3, change_attempt=lambda number, by: None)
+    log = tmp_path / "slurm.log"
+    for number in (1, 2, 3):
+        task = {"rule_name": f"audit_{number}", "wildcards": {}, "output": ["a"], "log": []}
+        listener.emit(event_record(event="job_info", jobid=number, **task))
+    log.write_text(f"WorkflowError in file Snakefile, line 3:\nthe code in /a {dag.CHANGED}; what is done\n")
+    for number in (1, 2, 3):
+        listener.emit(event_record(event="job_error", jobid=number, rule_msg="", log=[str(log)]))
+    listener.close()
+    assert set(signals) == {(os.getpid(), signal.SIGTERM)}
+    assert [failure.rule for failure in record.read(path).failed] == ["audit_1"]
+    told = capsys.readouterr().err
+    assert told.count("changed since this run began") == 1
+    assert "study light: 0 tasks done, 1 failed, 2 stopped, 2 not tried" in told

@@ -83,6 +83,7 @@ class Controller:
     _last_line: str = ""
     _reported_waits: set[str] = field(default_factory=set)
     _next_report: float = 0.0
+    _reasons: set[str] = field(default_factory=set)
     _reported: set[tuple[str, str]] = field(default_factory=set)
     _cancelled: list[jobs.Job] = field(default_factory=list)
 
@@ -178,7 +179,7 @@ class Controller:
                 drained_at = now
             if drained_at is not None and now - drained_at > self.patience.grace:
                 self._mode = "stop"
-            self._report_stuck(now)
+            self._report_waiting(now)
             silent = self._mode == "run" and self._is_silent(now)
             if self._mode == "stop" or silent:
                 self._end(process)
@@ -196,12 +197,18 @@ class Controller:
             sys.stderr.write(line)
             sys.stderr.flush()
 
-    def _report_stuck(self, now: float) -> None:
-        """Warn of jobs that need a person before they can start, once per job and reason."""
+    def _report_waiting(self, now: float) -> None:
+        """Report why jobs wait, once per reason, and which need a person, once per job and reason."""
         if not self.run.cluster or now < self._next_report:
             return
         self._next_report = now + self.patience.look
-        stuck = [job for job in self._jobs() or () if job.remedy]
+        queued = self._jobs() or ()
+        # SLURM has not yet considered a job without a reason.
+        reasons = {job.reason for job in queued if job.state == "PENDING"} - {"None"}
+        if reasons - self._reasons:
+            logger.info("jobs wait: %s", jobs.describe_waiting(queued))
+        self._reasons |= reasons
+        stuck = [job for job in queued if job.remedy]
         new = [job for job in stuck if (job.number, job.reason) not in self._reported]
         self._reported.update((job.number, job.reason) for job in new)
         for words in jobs.describe_stuck(new):

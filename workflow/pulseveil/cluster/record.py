@@ -193,6 +193,7 @@ class Listener(logging.Handler):
         self._done: set[int] = set()
         self._failed: set[int] = set()
         self._over = False
+        self._changed = False
         self._append("start", planned=planned)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -255,6 +256,14 @@ class Listener(logging.Handler):
         if number not in self._tasks:
             return
         failure = self._failure(number, " ".join(found.split()), logs)
+        if dag.CHANGED in failure.cause:
+            # At SIGTERM Snakemake submits no more, and waits for running jobs.
+            os.kill(os.getpid(), signal.SIGTERM)
+            if self._changed:
+                # All jobs in the queue refuse to work for the same reason. One report is enough: their tasks
+                # count as stopped.
+                return
+            self._changed = True
         self._failed.add(number)
         self._print(failure.describe())
         self._append("failed", **asdict(failure))
@@ -262,9 +271,6 @@ class Listener(logging.Handler):
             # All tries count as used: the next one would read the same input.
             self._change_attempt(number, self._tries)
             self._print("    not tried again: the next try would read the same input")
-        if dag.CHANGED in failure.cause:
-            # All other tasks would fail, too. At SIGTERM Snakemake submits no more, and waits for jobs.
-            os.kill(os.getpid(), signal.SIGTERM)
 
     def _refuse(self, number: int, errors: str) -> None:
         """Record a job that sbatch did not take; if the reason stays, the task is not tried again."""
