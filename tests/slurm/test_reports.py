@@ -1,5 +1,6 @@
 """Reports on a study on a cluster: of the controller, of --status, and of SLURM on the controller's job."""
 
+import os
 import re
 
 import pytest
@@ -33,7 +34,8 @@ def test_a_failed_task_is_in_the_log_the_record_and_the_status(on_cluster: OnClu
     words = here.words(job)
     assert "failed: features: extract_features (cohort=simulated), try 1 of 2\n" in words
     assert "\n    not tried again: the next try would read the same input\n" in words
-    assert "try 2 of 2" not in words
+    jobs = on_cluster.cluster.squeue("--states=all", "--format=%k|%Z")
+    assert jobs.count(f"rule_extract_features_wildcards_simulated|{on_cluster.directory}") == 1, jobs
     assert re.search(
         r"\n    SLURM job \d+: FAILED, reason NonZeroExitCode, exit code 1:0, node n\d\n", words
     ), words
@@ -41,8 +43,8 @@ def test_a_failed_task_is_in_the_log_the_record_and_the_status(on_cluster: OnClu
     assert re.search(
         r"\n    error: results/\S*detector.h5: not a readable HDF5 file .*; rerun the stage", words
     )
-    summary = "study light: 0 tasks done, 1 failed; failures are listed in logs/light/record.jsonl"
-    assert summary in words
+    summary = "0 tasks done, 1 failed; failures are listed in logs/light/record.jsonl"
+    assert f"study light: {summary}" in words
     assert f"study light: failed with exit code 1: {summary}" in words
     status = here.submit("--status").stdout
     line = " ".join(status.split())
@@ -70,10 +72,23 @@ def test_a_run_that_cannot_begin_is_a_failed_job_with_its_reason(on_cluster: OnC
     assert "nosuch.txt" in status
 
 
-def test_a_study_that_is_cancelled_is_no_failed_job(on_cluster: OnCluster) -> None:
-    here = user(on_cluster)
+def test_a_wait_is_reported_with_its_limit_and_a_cancelled_study_is_no_failed_job(
+    on_cluster: OnCluster,
+) -> None:
+    folder = on_cluster.directory / "site"
+    folder.mkdir()
+    real = on_cluster.cluster.run("sh", "-c", "command -v sbatch").stdout.strip()
+    # Only jobs of Snakemake have a comment.
+    refuse = 'case "$*" in *--comment*) echo "sbatch: error: the moon is full" >&2; exit 1 ;; esac'
+    (folder / "sbatch").write_text(f'#!/bin/sh\n{refuse}\nexec {real} "$@"\n')
+    (folder / "sbatch").chmod(0o755)
+    here = user(on_cluster, PATH=f"{folder}{os.pathsep}{on_cluster.cluster.environment['PATH']}")
     job = here.submitted("--mail", "root@localhost", "--", WINDOWS, *SOON)
-    wait_until(lambda: "SLURM run ID" in here.words(job), 60, "the controller's Snakemake")
+    message = "sbatch is tried again for 7 days: the moon is full"
+    wait_until(lambda: message in here.words(job), 200, "the words of the controller")
+    assert message in " ".join(here.submit("--status").stdout.split())
+    assert here.words(job).count(f"{message}; to end the study instead: scripts/submit.py --cancel\n") == 1
+
     answer = here.submit("--cancel").stdout
     assert answer.startswith(f"study light: ended its controller: job {job}, running"), answer
     assert here.end(job)["JobState"] == "CANCELLED", here.words(job)

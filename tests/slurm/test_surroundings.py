@@ -1,14 +1,16 @@
 """Other jobs, wrappers of a cluster and variables of a shell do not disturb a study."""
 
 import os
+from pathlib import Path
 
 import pytest
 import yaml
 
+from pulseveil.core.store import read_cell_hash
 from tests.slurm.cluster import wait_until
 from tests.slurm.conftest import OnCluster, finished
 from tests.slurm.login import MINUTES, SOON, WINDOWS, user
-from tests.workflow.conftest import LIGHT
+from tests.workflow.conftest import LIGHT, Runner
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
 
@@ -117,3 +119,32 @@ def test_without_a_controller_a_job_of_another_study_file_refuses_and_ends_the_r
     assert done.stderr.count(message) <= 2, done.stderr
     assert "Will exit after finishing currently running jobs" in done.stderr
     assert not (on_cluster.directory / WINDOWS).exists()
+
+
+def hashes(place: Path) -> dict[str, str]:
+    """Cell hash of each score file below a directory."""
+    return {str(path.relative_to(place)): read_cell_hash(path) for path in place.rglob("scores/**/seed=*.h5")}
+
+
+@pytest.mark.slow
+def test_an_edit_in_mid_study_leaves_no_mixture(
+    on_cluster: OnCluster, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    clean, here = Runner(tmp_path_factory.mktemp("clean")), Runner(on_cluster.directory)
+    clean.snakemake(study=LIGHT)
+    run = on_cluster.study(LIGHT, "--jobs", "10")
+    wait_until(lambda: bool(hashes(here.directory)), 300, "the first score")
+    edited = LIGHT | {"seed": 8}
+    (here.directory / "study.yaml").write_text(yaml.safe_dump(edited))
+    done = finished(run, seconds=120)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count("the study file of light changed since this run began") == 1, done.stderr
+    expected, found = hashes(clean.directory), hashes(here.directory)
+    assert len(found) < len(expected)
+    assert found == {name: expected[name] for name in found}
+    assert "Nothing to be done" not in here.snakemake("--dry-run", study=LIGHT).stdout
+    # A run of the edited file leaves other scores in the same place, which the original file replaces.
+    here.snakemake(study=edited)
+    assert "Nothing to be done" not in here.snakemake("--dry-run", study=LIGHT).stdout
+    here.snakemake(study=LIGHT)
+    assert hashes(here.directory) == expected

@@ -150,6 +150,10 @@ def test_stand_ins_are_written_for_the_commands_at_hand(tmp_path: Path) -> None:
     first = stand_ins.install(tmp_path / "stand-ins", patience_s=0, environment=before)
     again = stand_ins.install(tmp_path / "stand-ins", patience_s=0, environment=first)
     assert again == first
+    # The job of a controller inherits the stand-ins of its submission.
+    other = stand_ins.install(tmp_path / "others", patience_s=0, environment=first)
+    assert other["PATH"] == f"{tmp_path / 'others'}:{before['PATH']}"
+    assert str(tmp_path / "stand-ins") not in (tmp_path / "others" / "squeue").read_text()
     assert first["PATH"] == f"{tmp_path / 'stand-ins'}:{before['PATH']}"
     # A SLURM under /bin may add more stand-ins.
     assert (tmp_path / "stand-ins" / "squeue").exists()
@@ -276,3 +280,21 @@ def test_a_refusal_names_the_nodes_that_are_left_out() -> None:
     assert stand_ins.explain(refused, None) == refused
     assert stand_ins.explain(HOPELESS[3], "n1") == HOPELESS[3]
     assert stand_ins.delay(refused + printed) is None
+
+
+def test_a_wrapper_in_a_folder_of_its_own_has_the_commands_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program(tmp_path / "site", "sbatch", "exit 0")
+    program(tmp_path / "slurm", "squeue", "echo '12|PENDING|2999-01-01T00:00:00|rule_a'")
+    folders = f"{tmp_path / 'site'}:{tmp_path / 'slurm'}:/bin"
+    installed = stand_ins.install(tmp_path / "stand-ins", environment={"PATH": folders})
+    monkeypatch.setenv("PATH", installed["PATH"])
+    start = [str(tmp_path / "site" / "sbatch"), "0", str(tmp_path / "waiting")]
+    assert stand_ins.main([*start, "--parsable", "--job-name", "run", "--comment", "rule_a"]) == 0
+    assert capsys.readouterr().out == "12\n"
+
+
+def test_a_command_that_is_gone_is_no_crash(tmp_path: Path) -> None:
+    answer = stand_ins.call(stand_ins.Command(tmp_path / "squeue", 0, tmp_path / "waiting", ()))
+    assert (answer.code, answer.errors) == (127, f"{tmp_path / 'squeue'}: No such file or directory\n")

@@ -246,6 +246,6 @@ def test_jobs_that_refuse_a_changed_study_are_told_once_and_end_the_run(tmp_path
     listener.close()
     assert set(signals) == {(os.getpid(), signal.SIGTERM)}
     assert [failure.rule for failure in record.read(path).failed] == ["audit_1"]
-    told = capsys.readouterr().err
-    assert told.count("changed since this run began") == 1
-    assert "study light: 0 tasks done, 1 failed, 2 stopped, 2 not tried" in told
+    printed = capsys.readouterr().err
+    assert printed.count("changed since this run began") == 1
+    assert "study light: 0 tasks done, 1 failed, 2 stopped, 2 not tried" in printed

@@ -106,7 +106,8 @@ class Controller:
         """Exit code of the study under its lease; logs and records how the run ended."""
         try:
             code = self._run_snakemake()
-            words = _describe_end(code, self._last_line)
+            # The last line of a run begins with the study's name, as the message of the controller does.
+            words = _describe_end(code, self._last_line.removeprefix(f"study {self.run.study}: "))
         except Exception as error:
             # `--status` reads the end of a run in the record: an unexpected error must be there, too.
             logger.exception("the controller cannot go on")

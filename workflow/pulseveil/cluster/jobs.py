@@ -30,6 +30,8 @@ _CHOSEN = frozenset(
 _FORMAT = "%i|%T|%M|%b|%r|%j|%Z|%k"
 # A row of a job that this library has named. Names and comments of other jobs may contain bars and ends of
 # lines. Their rows do not match and are skipped: a row that cannot be read must not end the controller.
+# Not --json: squeue 22.05 ignores all filters with it and prints 3 kB per job of every user, and the fields
+# differ between versions of SLURM.
 _ROW = re.compile(r"(\d+)\|([A-Z_]+)\|([^|]*)\|([^|]*)\|([^|]*)\|(pulseveil-[^|]*)\|(/[^|]*)\|(.*)")
 # Longer than the patience of the stand-in for squeue, `stand_ins.QUERY_PATIENCE_S`.
 _ANSWER_S = 90.0

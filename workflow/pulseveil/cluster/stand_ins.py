@@ -170,6 +170,8 @@ LONGEST_PAUSE_S = 60.0
 # Limit of one call: SLURM's own time limits are shorter, but a call can hang on a file system.
 CALL_S = 120.0
 WAITING = "waiting"
+# A file that tells a folder of stand-ins from other folders of PATH.
+_MARK = ".stand-ins"
 # Environment variable with the nodes that get no more jobs of a run.
 EXCLUDED = "PULSEVEIL_EXCLUDED_NODES"
 # After 60 s Snakemake starts another status check, without ending the command that it waited for.
@@ -208,7 +210,11 @@ class Command:
 
     def sibling(self, name: str, arguments: Sequence[str]) -> Command:
         """A call of another program of the same SLURM."""
-        return Command(self.program.with_name(name), self.patience_s, self.waiting, tuple(arguments))
+        program = self.program.with_name(name)
+        if not program.exists():
+            # A site's own wrapper of sbatch may be alone in its folder.
+            program = Path(shutil.which(name, path=_real_path(os.environ)) or name)
+        return Command(program, self.patience_s, self.waiting, tuple(arguments))
 
 
 def install(
@@ -222,21 +228,30 @@ def install(
     variables = dict(os.environ if environment is None else environment)
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    # Without the folder itself: a stand-in of an earlier call must not be taken for SLURM's command.
-    folders = [entry for entry in variables.get("PATH", "").split(os.pathsep) if entry != str(folder)]
+    (folder / _MARK).touch()
+    path = _real_path(variables)
     for name in NAMES:
-        real = shutil.which(name, path=os.pathsep.join(folders))
+        real = shutil.which(name, path=path)
         if real is None:
             continue
         # -P: a file in the work directory must not hide a module.
         module = [sys.executable, "-P", "-m", "pulseveil.cluster.stand_ins"]
         words = [*module, real, str(patience_s), str(folder / WAITING)]
         _write_script(folder / name, f"exec {shlex.join(words)}")
-    srun = shutil.which("srun", path=os.pathsep.join(folders))
+    srun = shutil.which("srun", path=path)
     if srun is not None and (configuration := variables.get("SLURM_CONF")):
         # The executor hides the variable from the srun within a job, which then fails on such a cluster.
         _write_script(folder / "srun", f"SLURM_CONF={shlex.quote(configuration)} exec {shlex.quote(srun)}")
-    return variables | {"PATH": os.pathsep.join([str(folder), *folders])}
+    return variables | {"PATH": f"{folder}{os.pathsep}{path}"}
+
+
+def _real_path(variables: Mapping[str, str]) -> str:
+    """PATH without folders of stand-ins, which must not be taken for SLURM's commands.
+
+    The job of a controller inherits the stand-ins of its submission: each command would start two of them.
+    """
+    folders = variables.get("PATH", "").split(os.pathsep)
+    return os.pathsep.join(entry for entry in folders if not Path(entry, _MARK).exists())
 
 
 def _write_script(path: Path, command: str) -> None:
@@ -271,6 +286,8 @@ def call(command: Command, script: str | None = None) -> Answer:
         )
     except subprocess.TimeoutExpired:
         return Answer(calls.NO_ANSWER, "", f"no answer within {CALL_S:.0f} s")
+    except OSError as error:
+        return Answer(calls.NOT_STARTED, "", f"{command.program}: {error.strerror}\n")
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
