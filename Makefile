@@ -8,7 +8,7 @@ LOCK ?=
 CORES ?= 2
 PYTEST_ARGS ?=
 APP_ARGS ?=
-SNAKEFILES = $(wildcard Snakefile workflow/Snakefile workflow/rules/*.smk)
+SNAKEFILES = $(wildcard Snakefile workflow/Snakefile workflow/check/Snakefile workflow/rules/*.smk)
 
 SHELL := /bin/bash
 export PATH := $(abspath $(VENV))/bin:$(PATH)

@@ -9,6 +9,7 @@ Without SLURM the controller is a process on this machine. Arguments after `--` 
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def main() -> None:
         help="seconds that the controller waits for running jobs before it ends",
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--check", action="store_true", help="examine the cluster with one small job")
+    what.add_argument("--check", action="store_true", help="examine the cluster with a small run")
     what.add_argument("--status", action="store_true", help="show the progress of the study")
     what.add_argument("--cancel", action="store_true", help="end the controller and its jobs")
     parser.add_argument("snakemake", nargs="*", help="further arguments of Snakemake, after --")
@@ -65,7 +66,7 @@ def main() -> None:
     plan = make_plan(read_study(options.configfile))
     directory, study = options.directory.resolve(), plan.study.name
     if options.check:
-        findings = list(doctor.examine(_setup(plan, directory, options), jobs.own_environment()))
+        findings = doctor.examine(_setup(plan, directory, options))
         Console().print(doctor.render(findings), highlight=False)
         raise SystemExit(any(finding.state == "wrong" for finding in findings))
     if options.status:
@@ -83,31 +84,46 @@ def main() -> None:
         kept = submission.keep_study(options.configfile, study, directory)
         arguments = submission.snakemake_arguments(PROJECT / "Snakefile", profile, kept, options.snakemake)
         job = ControllerJob(study, arguments, directory, cluster, Patience(grace=options.grace))
-        allocation = Allocation(
-            options.minutes,
-            options.partition,
-            options.account,
-            mail_user=options.mail,
-            mail_type=options.mail_type,
-        )
-        print(submission.submit(job, allocation))
+        print(submission.submit(job, _allocation(options)).describe())
+
+
+def _allocation(options: argparse.Namespace) -> Allocation:
+    return Allocation(
+        options.minutes,
+        options.partition,
+        options.account,
+        mail_user=options.mail,
+        mail_type=options.mail_type,
+    )
 
 
 def _setup(plan: Plan, directory: Path, options: argparse.Namespace) -> Setup:
     """Requirements of the study for the cluster, from the study's resources and the profile's keys."""
-    resources = plan.study.resources
-    profile = load_yaml((options.profile or PROJECT / "profiles" / "slurm") / "config.yaml")
+    resources, folder = plan.study.resources, options.profile or PROJECT / "profiles" / "slurm"
+    profile = load_yaml(folder / "config.yaml")
+    partitions = profile.get("slurm-partition-config")
+    # Relative to the directory of the study, and the trial runs in another one.
+    more = ("--slurm-partition-config", str(directory / partitions)) if partitions else ()
+    names = ",".join(load_yaml(directory / partitions)["partitions"]) if partitions else ""
+    defaults = profile.get("default-resources") or {}
+    if isinstance(defaults, list):
+        defaults = dict(value.split("=", 1) for value in defaults)
+    defaults = {name: str(value).strip("'\"") for name, value in defaults.items()}
+    partition = defaults.get("slurm_partition") or names or options.partition
+    account = defaults.get("slurm_account") or options.account
     return Setup(
         directory,
-        gpus=min(resources.gpu, 1),
+        folder,
         minutes=costs.longest_limit_minutes(plan),
         mem_mb=resources.mem_mb,
         jobs=int(profile["jobs"]),
-        status_command=str(profile["slurm-status-command"]),
-        partition=options.partition,
-        account=options.account,
+        allocation=_allocation(options),
+        gres=defaults.get("gres", "gpu:1") if resources.gpu else "",
+        constraint=defaults.get("constraint", ""),
+        partition=partition or os.environ.get("SBATCH_PARTITION", ""),
+        account=account or os.environ.get("SBATCH_ACCOUNT", ""),
         tries=int(profile.get("retries", 0)) + 1,
-        latency_wait_s=int(profile.get("latency-wait", Setup.latency_wait_s)),
+        arguments=more,
     )
 
 

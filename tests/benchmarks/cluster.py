@@ -174,7 +174,7 @@ def main() -> None:
         began = time.perf_counter()
         past = record.read(kept)
         read = time.perf_counter() - began
-    print(f"{options.jobs} jobs, {options.at_once} at once: {past.over}")
+    print(f"{options.jobs} jobs, {options.at_once} at once: {past.outcome}")
     rows = {
         "minutes": f"{seconds / 60:.1f}",
         "jobs per minute": f"{60 * options.jobs / seconds:.0f}",

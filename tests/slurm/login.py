@@ -42,7 +42,7 @@ class User:
         """Submit a controller; returns its job id."""
         done = self.submit(*MINUTES, *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
-        found = re.match(r"controller: job (\d+); its words are in ", done.stdout)
+        found = re.match(r"controller: job (\d+); its log is ", done.stdout)
         assert found, done.stdout
         return found[1]
 

@@ -73,7 +73,7 @@ def start(
     return process
 
 
-def said(place: OnCluster, study: str = "one") -> str:
+def output(place: OnCluster, study: str = "one") -> str:
     """Output of the controller so far."""
     return (place.directory / f"{study}.controller.log").read_text()
 
@@ -99,8 +99,8 @@ def finish(place: OnCluster, process: subprocess.Popen[str], seconds: float, stu
         code = process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
         process.kill()
-        pytest.fail(f"not finished after {seconds} s:\n{said(place, study)}")
-    assert code == 0, said(place, study)
+        pytest.fail(f"not finished after {seconds} s:\n{output(place, study)}")
+    assert code == 0, output(place, study)
     assert (place.directory / "results" / study / "last.txt").read_text().split() == list(
         map(str, range(STEPS))
     )

@@ -11,7 +11,7 @@ from pulseveil.cluster.controller import Patience
 from pulseveil.cluster.submission import Allocation, ControllerJob
 from tests.slurm.cluster import wait_until
 from tests.slurm.conftest import OnCluster
-from tests.slurm.sleeping import SNAKEFILE, STEPS, arguments, finish, names, once, said, start, steps
+from tests.slurm.sleeping import SNAKEFILE, STEPS, arguments, finish, names, once, output, start, steps
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
 
@@ -29,7 +29,7 @@ if Path("stuck").exists():
 
 def test_after_kill_9_nothing_is_left_and_finished_work_is_not_redone(on_cluster: OnCluster) -> None:
     process = start(on_cluster)
-    wait_until(lambda: said(on_cluster).count("Finished jobid") >= 1, 120, "a finished job")
+    wait_until(lambda: output(on_cluster).count("Finished jobid") >= 1, 120, "a finished job")
     in_queue = names(on_cluster)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -48,9 +48,9 @@ def test_a_signal_ends_the_controller_and_its_jobs(on_cluster: OnCluster, number
     process = start(on_cluster)
     wait_until(lambda: bool(steps(on_cluster)), 60, "a running step")
     process.send_signal(number)
-    assert process.wait(timeout=60) == 130, said(on_cluster)
+    assert process.wait(timeout=60) == 130, output(on_cluster)
     assert not names(on_cluster)
-    assert re.search(r"cancelled \d+ running jobs? after [\d.]+ minutes of work", said(on_cluster))
+    assert re.search(r"cancelled \d+ running jobs? after [\d.]+ minutes of work", output(on_cluster))
     # Nothing may submit jobs later.
     time.sleep(6)
     assert not names(on_cluster)
@@ -61,7 +61,7 @@ def test_a_drained_controller_lets_running_jobs_end_and_submits_no_more(on_clust
     process = start(on_cluster)
     wait_until(lambda: bool(steps(on_cluster)), 60, "a running step")
     process.send_signal(signal.SIGUSR2)
-    assert process.wait(timeout=90) == 130, said(on_cluster)
+    assert process.wait(timeout=90) == 130, output(on_cluster)
     kinds = [[what for what, _ in events] for events in steps(on_cluster).values()]
     assert kinds
     assert all(events == ["start", "end"] for events in kinds), kinds
@@ -86,7 +86,7 @@ def test_a_second_controller_of_a_study_is_refused(on_cluster: OnCluster) -> Non
     wait_until(lambda: lease.holder("one", on_cluster.directory) is not None, 30, "the lease")
     second = start(on_cluster)
     assert second.wait(timeout=30) != 0
-    assert "study one is controlled by process" in said(on_cluster)
+    assert "study one is controlled by process" in output(on_cluster)
     assert first.poll() is None
     first.send_signal(signal.SIGTERM)
     first.wait(timeout=60)
@@ -96,7 +96,7 @@ def test_a_snakemake_that_waits_for_nothing_is_started_again(on_cluster: OnClust
     (on_cluster.directory / "stuck").touch()
     process = start(on_cluster, snakefile=STUCK, silence=40)
     finish(on_cluster, process, 180)
-    assert "Snakemake is silent for" in said(on_cluster)
+    assert "Snakemake is silent for" in output(on_cluster)
     assert once(on_cluster)
 
 
@@ -138,6 +138,6 @@ def test_a_submitted_controller_is_cancelled_with_its_jobs(
     job = ControllerJob("one", tuple(arguments("one")), on_cluster.directory, True, Patience())
     submission.submit(job, Allocation(minutes=60, mem_mb=700))
     wait_until(lambda: bool(steps(on_cluster)), 60, "a running step")
-    said = lease.cancel("one", on_cluster.directory, patience_s=60)
-    assert said.startswith("study one: ended its controller: job")
+    ended = lease.cancel("one", on_cluster.directory, patience_s=60)
+    assert ended.startswith("study one: ended its controller: job")
     assert not names(on_cluster)

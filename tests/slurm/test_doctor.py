@@ -1,36 +1,52 @@
-"""The doctor on real clusters: a healthy one, and one fault per test."""
+"""The doctor on real clusters: healthy ones, and one fault per test."""
 
+import os
+import shutil
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pulseveil.cluster import trial_job
+from pulseveil.cluster import trial
 from pulseveil.cluster.doctor import Finding, Setup, Waits, examine
 from tests.slurm.cluster import Cluster, wait_until
 from tests.slurm.conftest import ROOT, OnCluster
+from tests.slurm.login import user
 
 pytestmark = pytest.mark.slurm
 
-
-def planned(directory: Path, **changes: object) -> Setup:
-    plain = {"directory": directory, "gpus": 0, "minutes": 30, "mem_mb": 4000, "jobs": 100}
-    return Setup(**{**plain, "status_command": "squeue", **changes})  # type: ignore[arg-type]
-
-
-def environment(cluster: Cluster) -> Mapping[str, str]:
-    return cluster.environment | {"PYTHONPATH": str(ROOT / "workflow")}
+PLAN = Setup(Path(), ROOT / "profiles" / "slurm", minutes=30, mem_mb=4000, jobs=100)
+# The controller is submitted, and cancelled at once.
+AT_ONCE = Waits(start=0)
+ENVIRONMENT = Path(sys.executable).parents[1]
 
 
-def examined(cluster: Cluster, directory: Path, **changes: object) -> dict[str, Finding]:
-    found = examine(planned(directory, **changes), environment(cluster))
+def examined(
+    place: OnCluster,
+    waits: Waits | None = None,
+    *,
+    variables: Mapping[str, str] | None = None,
+    **changes: object,
+) -> dict[str, Finding]:
+    """Findings by subject, as for a user on a login node; nothing may be left of the examination."""
+    files, queue = set(place.directory.iterdir()), place.cluster.squeue("--format=%A")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (place.login | dict(variables or {})).items():
+            patch.setenv(name, value)
+        found = examine(replace(PLAN, **{"directory": place.directory, **changes}), waits)
+    assert set(place.directory.iterdir()) == files
+    assert place.cluster.squeue("--format=%A") == queue
     return {finding.subject: finding for finding in found}
 
 
-def states(found: Mapping[str, Finding]) -> set[str]:
-    return {finding.state for finding in found.values()}
+def not_ok(found: Mapping[str, Finding]) -> list[str]:
+    return [subject for subject, finding in found.items() if finding.state != "ok"]
 
 
 @contextmanager
@@ -47,103 +63,245 @@ def drained(cluster: Cluster, node: str) -> Iterator[None]:
         wait_until(lambda: cluster.run(*idle).stdout.strip() == "idle", 30, f"return of {node}")
 
 
-def test_a_healthy_cluster(cluster: Cluster, tmp_path: Path) -> None:
-    directory = tmp_path / "it's a folder"
-    directory.mkdir()
-    found = examined(cluster, directory)
-    assert states(found) == {"ok"}, found
-    assert found["accounting"].found == "Slurm accounting storage is disabled; squeue is used"
-    assert list(directory.iterdir()) == []
+@contextmanager
+def hidden(cluster: Cluster, node: str, folder: Path) -> Iterator[None]:
+    """Hide a folder on a node within the block."""
+    cluster.kill_node(node)
+    cluster.start_node(node, without=folder)
+    try:
+        yield
+    finally:
+        cluster.kill_node(node)
+        cluster.start_node(node)
+
+
+@contextmanager
+def two_classes(cluster: Cluster) -> Iterator[None]:
+    """Give the second node a feature within the block."""
+    update = ("scontrol", "update", "nodename=n2")
+    cluster.run(*update, "AvailableFeatures=other", "ActiveFeatures=other")
+    try:
+        yield
+    finally:
+        cluster.run(*update, "ActiveFeatures=", "AvailableFeatures=")
+
+
+@contextmanager
+def busy(cluster: Cluster, node: str) -> Iterator[None]:
+    """Let a job of another user have all cores of a node within the block."""
+    options = (f"--nodelist={node}", "--exclusive", "--mem=100", "--output=/dev/null")
+    job = cluster.run("sbatch", "--parsable", *options, "--wrap", "sleep 300").stdout.strip()
+    wait_until(lambda: job in cluster.squeue("--states=R", "--format=%A"), 30, "the other job")
+    try:
+        yield
+    finally:
+        cluster.run("scancel", job)
+        wait_until(lambda: job not in cluster.squeue("--format=%A"), 30, "the end of the other job")
+
+
+def test_a_healthy_cluster_with_accounting(on_accounting_cluster: OnCluster) -> None:
+    found = examined(on_accounting_cluster, account="lab")
+    assert not_ok(found) == [], found
+    assert found["job on class 1"].found == "n1 (64000 MB, gpu:2): PulseVeil 0.1.0 ran on n1"
+
+
+def test_an_allocation_a_wrapper_and_a_slurm_conf_of_its_own_do_no_harm(on_cluster: OnCluster) -> None:
+    folder = on_cluster.directory / "site"
+    folder.mkdir()
+    real = on_cluster.cluster.run("sh", "-c", "command -v sbatch").stdout.strip()
+    (folder / "sbatch").write_text(
+        f"#!/bin/sh\necho 'Note: 17 nodes are down'\n{real} \"$@\"; code=$?\necho 80; exit $code\n"
+    )
+    (folder / "sbatch").chmod(0o755)
+    of_salloc = {"SLURM_JOB_ID": "999999", "SLURM_MEM_PER_CPU": "100", "SLURM_NTASKS": "7"}
+    path = f"{folder}{os.pathsep}{on_cluster.cluster.environment['PATH']}"
+    here = user(on_cluster, PATH=path, COLUMNS="400", **of_salloc)
+    before = set(on_cluster.directory.iterdir())
+    done = here.submit("--check")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " n[1-2] (64000 MB, gpu:2): PulseVeil 0.1.0 ran on n1 " in done.stdout
+    assert set(on_cluster.directory.iterdir()) == before
+    assert on_cluster.cluster.squeue() == []
+
+
+def test_tensorflow_sees_no_gpu_in_a_fake_one(on_cluster: OnCluster) -> None:
+    found = examined(on_cluster, gres="gpu:1", partition="gpu")
+    assert not_ok(found) == ["job on class 1"], found
+    gpu = found["job on class 1"]
+    assert gpu.state == "wrong"
+    assert gpu.found == "n[1-2] (64000 MB, gpu:2): PulseVeil 0.1.0 ran on n1; TensorFlow sees 0 GPUs there"
+    assert "envs/lock-gpu-py311.txt" in gpu.remedy
+
+
+def test_a_class_of_nodes_without_python_is_found_beside_a_healthy_one(on_cluster: OnCluster) -> None:
+    with two_classes(on_cluster.cluster), hidden(on_cluster.cluster, "n2", ENVIRONMENT):
+        found = examined(on_cluster)
+    assert not_ok(found) == ["job on class 2"], found
+    assert found["job on class 1"].found.startswith("n1 (")
+    broken = found["job on class 2"]
+    assert broken.state == "wrong"
+    assert broken.found.startswith("n2 (64000 MB, gpu:2): SLURM job ")
+    assert ": FAILED, reason NonZeroExitCode, exit code 127:0, node n2; " in broken.found
+    assert broken.found.endswith(f"{sys.executable}: not found")
+    assert "folders that all nodes mount" in broken.remedy
+
+
+# srun looks for its file for a minute.
+@pytest.mark.parametrize("what", ["python", pytest.param("slurm.conf", marks=pytest.mark.slow)])
+def test_a_node_without_what_the_controller_needs(on_cluster: OnCluster, what: str) -> None:
+    own = on_cluster.directory / "login"
+    own.mkdir()
+    shutil.copy(on_cluster.cluster.directory / "slurm.conf", own)
+    configuration = {"SLURM_CONF": str(own / "slurm.conf")} if what == "slurm.conf" else {}
+    with hidden(on_cluster.cluster, "n1", own if configuration else ENVIRONMENT):
+        found = examined(on_cluster, variables=configuration)
+    assert not_ok(found) == ["controller"], found
+    controller = found["controller"]
+    assert controller.state == "wrong"
+    assert ": FAILED, reason NonZeroExitCode, exit code " in controller.found
+    assert ", node n1; " in controller.found
+    if configuration:
+        assert "srun: fatal: Unable to process configuration file" in controller.found
+        assert controller.remedy.startswith("Set SLURM_CONF to a slurm.conf that all nodes")
+    else:
+        assert controller.found.endswith(f"execve(): {sys.executable}: No such file or directory")
+        assert "folders that all nodes mount" in controller.remedy
+
+
+def test_a_busy_cluster_is_not_a_wrong_one(on_cluster: OnCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "_MOST_CLASSES", 1)
+    with two_classes(on_cluster.cluster), busy(on_cluster.cluster, "n1"), busy(on_cluster.cluster, "n2"):
+        found = examined(on_cluster, Waits(start=2))
+    assert not_ok(found) == ["controller", "other classes"], found
+    assert found["controller"].state == "unknown"
+    assert "pending" in found["controller"].found
+    assert (found["other classes"].state, found["other classes"].found) == ("unknown", "1 of 2 not tried: n2")
+
+
+def test_a_class_of_busy_nodes_is_not_a_wrong_one(on_cluster: OnCluster) -> None:
+    with two_classes(on_cluster.cluster), busy(on_cluster.cluster, "n2"):
+        found = examined(on_cluster, Waits(end=50))
+    assert not_ok(found) == ["job on class 2"], found
+    waiting = found["job on class 2"]
+    assert waiting.state == "unknown"
+    assert "is PENDING (" in waiting.found
+
+
+def test_after_ctrl_c_nothing_is_left(on_cluster: OnCluster) -> None:
+    here, cluster = on_cluster.directory, on_cluster.cluster
+    user(on_cluster)
+    script = str(ROOT / "scripts" / "submit.py")
+    # A shell lets its background jobs ignore Ctrl-C, pytest too.
+    with_signal = ("env", "--default-signal=INT")
+    command = (*with_signal, sys.executable, script, "--configfile", "study.yaml", "--check")
+    process = subprocess.Popen(
+        command, env=on_cluster.login, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    wait_until(lambda: len(cluster.squeue("--states=R")) == 2, 60, "the job on a node")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert [path.name for path in here.iterdir()] == ["study.yaml"]
+    assert cluster.squeue() == []
+    # Nothing may submit jobs later.
+    time.sleep(3)
     assert cluster.squeue() == []
 
 
-def test_a_healthy_cluster_with_accounting(accounting_cluster: Cluster, tmp_path: Path) -> None:
-    found = examined(accounting_cluster, tmp_path, account="lab", status_command="sacct")
-    assert states(found) == {"ok"}, found
+def test_a_wrong_partition(on_cluster: OnCluster) -> None:
+    found = examined(on_cluster, partition="nosuch")
+    assert found["nodes"].state == "wrong"
+    assert found["nodes"].found.startswith("no node of nosuch in service has 4000 MB")
+    assert "cpu, gpu, short" in found["nodes"].remedy
+    assert (found["submission"].state, "nvalid partition" in found["submission"].found) == ("wrong", True)
+    assert found["trial"].remedy == "Repair this first: submission."
 
 
-def test_through_the_stand_ins(on_cluster: OnCluster, tmp_path: Path) -> None:
-    found = list(examine(planned(tmp_path), on_cluster.environment))
-    assert {finding.state for finding in found} == {"ok"}, found
+def test_a_directory_with_a_blank(on_cluster: OnCluster) -> None:
+    directory = on_cluster.directory / "it's a folder"
+    directory.mkdir()
+    found = examined(on_cluster, directory=directory)
+    assert not_ok(found) == ["work directory", "trial"], found
+    assert "need a path without blanks" in found["work directory"].found
 
 
-def test_tensorflow_sees_no_gpu_in_a_fake_one(cluster: Cluster, tmp_path: Path) -> None:
-    found = examined(cluster, tmp_path, gpus=1, partition="gpu")
-    gpu = found.pop("GPU")
-    assert states(found) == {"ok"}, found
-    assert (gpu.state, gpu.found) == ("wrong", "0 GPUs seen by TensorFlow on n1")
-    assert "envs/lock-gpu-py311.txt" in gpu.mend
-
-
-def test_a_wrong_partition(cluster: Cluster, tmp_path: Path) -> None:
-    found = examined(cluster, tmp_path, partition="nosuch")
-    assert (found["partition"].state, found["partition"].found) == ("wrong", "no partition nosuch")
-    assert "cpu, gpu, short" in found["partition"].mend
-    assert found["a job on a node"].mend == "First mend this: partition."
-
-
-def test_a_wrong_account(accounting_cluster: Cluster, tmp_path: Path) -> None:
-    found = examined(accounting_cluster, tmp_path, account="nosuch")["submission"]
+def test_a_wrong_account(on_accounting_cluster: OnCluster) -> None:
+    found = examined(on_accounting_cluster, account="nosuch")["submission"]
     assert (found.state, found.found) == (
         "wrong",
         "allocation failure: Invalid account or account/partition combination specified",
     )
-    assert found.mend.endswith("to one of these: lab, root.")
+    assert found.remedy.endswith("to one of these: lab, root.")
 
 
-def test_a_limit_on_jobs(accounting_cluster: Cluster, tmp_path: Path) -> None:
+def test_the_account_and_the_partitions_of_the_profile_count(on_accounting_cluster: OnCluster) -> None:
+    profile = on_accounting_cluster.directory / "profile"
+    shutil.copytree(PLAN.profile, profile)
+    here = user(on_accounting_cluster, COLUMNS="400")
+    keys = (profile / "config.yaml").read_text()
+    (profile / "config.yaml").write_text(f"{keys}\ndefault-resources:\n  slurm_account: nosuch\n")
+    done = here.submit("--check", "--profile", "profile")
+    assert done.returncode == 1
+    assert "Invalid account or account/partition combination specified" in done.stdout
+    (profile / "partitions.yaml").write_text("partitions: {gpu: {}, nosuch: {}}\n")
+    (profile / "config.yaml").write_text(f"{keys}\nslurm-partition-config: profile/partitions.yaml\n")
+    assert "nvalid partition" in here.submit("--check", "--profile", "profile").stdout
+
+
+def test_a_limit_on_jobs(on_accounting_cluster: OnCluster) -> None:
+    cluster = on_accounting_cluster.cluster
     modify = ("sacctmgr", "--immediate", "modify", "user", "root", "where", "account=lab", "set")
-    accounting_cluster.run(*modify, "maxsubmit=50")
+    cluster.run(*modify, "maxsubmit=50")
     try:
-        found = examined(accounting_cluster, tmp_path)["number of jobs"]
+        found = examined(on_accounting_cluster, AT_ONCE)["number of jobs"]
     finally:
-        accounting_cluster.run(*modify, "maxsubmit=-1")
-    assert (found.state, found.found) == ("wrong", "account lab: 50 jobs in the queue; 100 are planned")
-
-
-def test_a_time_limit_that_is_too_short(cluster: Cluster, tmp_path: Path) -> None:
-    found = examined(cluster, tmp_path, partition="short")
-    limit = found.pop("time limit")
-    assert (limit.state, limit.found) == ("wrong", "1 min; the longest job asks for 30 min")
-    assert states(found) == {"ok"}, found
-
-
-def test_too_much_memory(cluster: Cluster, tmp_path: Path) -> None:
-    found = examined(cluster, tmp_path, mem_mb=64001)["nodes"]
-    assert (found.state, found.found) == ("wrong", "nodes have 64000 MB; a job asks for 64001 MB")
-
-
-def test_no_node_in_service(accounting_cluster: Cluster, tmp_path: Path) -> None:
-    with drained(accounting_cluster, "n1"):
-        found = examined(accounting_cluster, tmp_path)["nodes"]
-    assert (found.state, found.found) == ("wrong", "no node of cpu is in service: drained")
-
-
-def test_a_job_that_does_not_start_is_taken_back(accounting_cluster: Cluster, tmp_path: Path) -> None:
-    waits = Waits(start=1)
-    with drained(accounting_cluster, "n1"):
-        trial = trial_job.hold(planned(tmp_path), environment(accounting_cluster), waits, minutes=1)
-    assert trial.waits
-    assert accounting_cluster.squeue() == []
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_python_that_is_not_on_the_node(
-    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "executable", "/nosuch/python")
-    found = examined(cluster, tmp_path)["a job on a node"]
+        cluster.run(*modify, "maxsubmit=-1")
     assert found.state == "wrong"
-    assert found.found.startswith("/nosuch/python fails on n1: ")
-    assert "not found" in found.found
+    assert "100 jobs are planned; " in found.found
+    assert "; account: 50 in the queue" in found.found
 
 
-def test_a_controller_that_is_down(cluster: Cluster, tmp_path: Path) -> None:
-    cluster.kill_daemon("slurmctld")
+def test_a_time_limit_that_is_too_short(on_cluster: OnCluster) -> None:
+    update = ("scontrol", "update", "partitionname=short")
+    on_cluster.cluster.run(*update, "MaxTime=5")
     try:
-        found = examined(cluster, tmp_path)
+        found = examined(on_cluster, partition="short")
+    finally:
+        on_cluster.cluster.run(*update, "MaxTime=1")
+    assert not_ok(found) == ["time limit"], found
+    limit = found["time limit"]
+    assert (limit.state, limit.found) == ("wrong", "5 min; the last try of the longest job needs 30 min")
+
+
+def test_too_much_memory(on_cluster: OnCluster) -> None:
+    found = examined(on_cluster, AT_ONCE, mem_mb=32001, tries=2)["nodes"]
+    assert (found.state, found.found) == (
+        "wrong",
+        "no node of cpu in service has 64002 MB, which the last try of a job needs:"
+        " n[1-2] (64000 MB, gpu:2) is idle",
+    )
+
+
+def test_no_node_in_service(on_accounting_cluster: OnCluster) -> None:
+    with drained(on_accounting_cluster.cluster, "n1"):
+        found = examined(on_accounting_cluster)["nodes"]
+    assert (found.state, found.found) == (
+        "wrong",
+        "no node of cpu in service has 4000 MB, which the last try of a job needs:"
+        " n1 (64000 MB, gpu:2) is drained",
+    )
+
+
+def test_a_controller_that_is_down(on_cluster: OnCluster) -> None:
+    directory, cluster = on_cluster.directory, on_cluster.cluster
+    cluster.stop_daemon("slurmctld")
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in on_cluster.login.items():
+                patch.setenv(name, value)
+            found = {finding.subject: finding for finding in examine(replace(PLAN, directory=directory))}
     finally:
         cluster.start_daemon("slurmctld")
-    assert found["controller"].state == "wrong"
-    assert found["controller"].found.endswith("is DOWN")
-    assert found["a job on a node"].mend == "First mend this: controller."
+    assert found["slurmctld"].state == "wrong"
+    assert found["slurmctld"].found.endswith("is DOWN")
+    assert found["trial"].remedy == "Repair this first: slurmctld."

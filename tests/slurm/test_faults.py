@@ -14,7 +14,7 @@ import pytest
 from pulseveil.core import paths
 from tests.slurm.cluster import kill, process_ids, wait_until
 from tests.slurm.conftest import OnCluster, finished
-from tests.slurm.sleeping import SNAKEFILE, STEPS, finish, names, once, said, start, steps
+from tests.slurm.sleeping import SNAKEFILE, STEPS, finish, names, once, output, start, steps
 from tests.workflow.conftest import Runner
 from tests.workflow.test_interruption import STUDY, models
 
@@ -77,8 +77,8 @@ def test_a_training_at_its_time_limit_goes_on_to_the_same_model(
     on_cluster.cluster.run("scontrol", "update", f"JobId={job}", "EndTime=now")
     wait_until(lambda: states(on_cluster, job) == ["TIMEOUT"], 120, "the time limit")
     since = time.monotonic()
-    told = logs(on_cluster, ".snakemake/slurm_logs")
-    assert "interrupted: stop requested: state stored after step" in told, told
+    report = logs(on_cluster, ".snakemake/slurm_logs")
+    assert "interrupted: stop requested: state stored after step" in report, report
     done = finished(run, seconds=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "cgan: continue after step" in logs(on_cluster, "logs")
@@ -194,27 +194,27 @@ def test_a_partition_that_is_drained_for_a_while_costs_no_try(on_cluster: OnClus
     process = start(on_cluster)
     wait_until(lambda: bool(steps(on_cluster)), 60, "a running step")
     on_cluster.cluster.run(*update, "State=DRAIN")
-    told = "sbatch is tried again for 7 days: Required partition not available (inactive or drain)"
+    report = "sbatch is tried again for 7 days: Required partition not available (inactive or drain)"
     try:
-        wait_until(lambda: told in said(on_cluster), 150, "the words of the controller")
+        wait_until(lambda: report in output(on_cluster), 150, "the words of the controller")
     finally:
         on_cluster.cluster.run(*update, "State=UP")
     since = time.monotonic()
     finish(on_cluster, process, 200)
     assert once(on_cluster)
-    assert said(on_cluster).count(f"{told}; to end the study instead: scripts/submit.py --cancel") == 1
-    assert "Error" not in said(on_cluster)
+    assert output(on_cluster).count(f"{report}; to end the study instead: scripts/submit.py --cancel") == 1
+    assert "Error" not in output(on_cluster)
     print(f"drain: finished {time.monotonic() - since:.0f} s after it")
 
 
-def test_jobs_that_would_wait_for_ever_are_told_with_the_cure(on_cluster: OnCluster) -> None:
+def test_jobs_that_would_wait_for_ever_are_reported_with_the_remedy(on_cluster: OnCluster) -> None:
     # Longer than the partition allows: SLURM accepts such jobs and never starts them.
     too_long = SNAKEFILE.replace("runtime=5", 'runtime=5, slurm_partition="short"')
     process = start(on_cluster, snakefile=too_long, look=1)
-    told = r"will not start by itself: \d+, \d+ \(PartitionTimeLimit\); it asks for more time than"
-    wait_until(lambda: bool(re.search(told, said(on_cluster))), 150, "the words of the controller")
+    report = r"will not start by itself: \d+, \d+ \(PartitionTimeLimit\); its time limit exceeds"
+    wait_until(lambda: bool(re.search(report, output(on_cluster))), 150, "the words of the controller")
     time.sleep(3)
-    assert said(on_cluster).count("PartitionTimeLimit") == 1
+    assert output(on_cluster).count("PartitionTimeLimit") == 1
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 130
     assert not names(on_cluster)
@@ -231,8 +231,8 @@ def test_a_node_without_python_costs_no_try_and_is_left_out(on_cluster: OnCluste
         cluster.kill_node("n1")
         cluster.start_node("n1")
     assert once(on_cluster)
-    words = said(on_cluster)
-    assert words.count("node n1: 2 jobs ended before their task began, which costs them no try") == 1
+    words = output(on_cluster)
+    assert words.count("node n1: 2 jobs ended before their task began. These tries do not count") == 1
     assert "python: not found" in words
     assert "try 2 of 3" not in words
 

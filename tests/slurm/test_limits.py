@@ -9,7 +9,7 @@ import pytest
 from tests.slurm.cluster import Cluster, Shape
 from tests.slurm.conftest import OnCluster, finished, require, running, working
 from tests.slurm.login import SOON, WINDOWS, user
-from tests.slurm.sleeping import SNAKEFILE, STEPS, finish, once, said, start, steps
+from tests.slurm.sleeping import SNAKEFILE, STEPS, finish, once, output, start, steps
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
 
@@ -48,7 +48,7 @@ LIMITS = [
     ("entity", "limit", "reason"),
     [LIMITS[0], *(pytest.param(*limit, marks=pytest.mark.slow) for limit in LIMITS[1:])],
 )
-def test_a_limit_on_running_jobs_is_kept_and_told(
+def test_a_limit_on_running_jobs_is_kept_and_reported(
     on_accounting_cluster: OnCluster, entity: tuple[str, ...], limit: str, reason: str
 ) -> None:
     here = on_accounting_cluster
@@ -56,9 +56,9 @@ def test_a_limit_on_running_jobs_is_kept_and_told(
         finish(here, start(here, jobs=STEPS, look=1), 240)
     assert once(here)
     assert at_once(here) == 1
-    assert said(here).count(reason) == 1
-    assert re.search(rf"jobs wait: .*\d {reason}\b", said(here)), said(here)
-    assert "Error" not in said(here)
+    assert output(here).count(reason) == 1
+    assert re.search(rf"jobs wait: .*\d {reason}\b", output(here)), output(here)
+    assert "Error" not in output(here)
 
 
 # The first rule with resources is that of the steps.
@@ -66,13 +66,13 @@ ON_GPUS = SNAKEFILE.replace("runtime=5", 'runtime=5, gres="gpu:1"', 1)
 
 
 @pytest.mark.slow
-def test_a_limit_on_gpus_is_kept_and_told(on_accounting_cluster: OnCluster) -> None:
+def test_a_limit_on_gpus_is_kept_and_reported(on_accounting_cluster: OnCluster) -> None:
     here = on_accounting_cluster
     with limited(here.cluster, USER, "grptres=gres/gpu=1"):
         finish(here, start(here, snakefile=ON_GPUS, jobs=STEPS, look=1), 240)
     assert once(here)
     assert at_once(here) == 1
-    assert re.search(r"jobs wait: .*\d AssocGrpGRES\b", said(here)), said(here)
+    assert re.search(r"jobs wait: .*\d AssocGrpGRES\b", output(here)), output(here)
 
 
 @pytest.mark.slow
@@ -84,8 +84,8 @@ def test_a_controller_and_one_job_are_enough(on_accounting_cluster: OnCluster) -
         more = WINDOWS.replace("detector", "generator")
         job = here.submitted("--", WINDOWS, more, *SOON)
         assert here.end(job, 240)["JobState"] == "COMPLETED", here.words(job)
-    told = "sbatch is tried again until there is room: AssocMaxSubmitJobLimit"
-    assert here.words(job).count(told) == 1, here.words(job)
+    message = "sbatch is tried again until the limit allows it: AssocMaxSubmitJobLimit"
+    assert here.words(job).count(message) == 1, here.words(job)
 
 
 @pytest.fixture(scope="module")

@@ -58,6 +58,9 @@ def check_same(local: Path, cluster: Path, study: str) -> None:
 
 
 TWO_KINDS = """
+from pulseveil.study import dag
+
+
 rule all:
     input:
         "0.txt",
@@ -68,7 +71,7 @@ rule with_gpus:
     output:
         "{gpus}.txt",
     resources:
-        gpu=lambda wildcards: int(wildcards.gpus),
+        **dag.gpu_resources(workflow, lambda wildcards: int(wildcards.gpus)),
         mem_mb=1000,
         runtime=5,
     shell:

@@ -48,7 +48,7 @@ def test_what_a_shell_brings_along_neither_hides_jobs_nor_ends_them(on_cluster: 
     ]
 
 
-def test_the_partition_that_is_asked_for_is_that_of_all_jobs(on_cluster: OnCluster) -> None:
+def test_the_partition_of_the_command_line_is_that_of_all_jobs(on_cluster: OnCluster) -> None:
     here = user(on_cluster, SBATCH_PARTITION="gpu")
     job = here.submitted("--partition", "scavenge", "--", WINDOWS, *SOON)
     assert here.end(job)["JobState"] == "COMPLETED", here.words(job)
@@ -85,8 +85,8 @@ def test_a_controller_that_is_gone_from_the_queue_holds_nobody_up(on_cluster: On
 
     here = user(on_cluster)
     leave_lease()
-    said = here.submit("--cancel").stdout
-    assert said.endswith("; released the lease of process 3 on node17, job 31337, which is gone\n"), said
+    answer = here.submit("--cancel").stdout
+    assert answer.endswith("; released the lease of process 3 on node17, job 31337, which is gone\n"), answer
     leave_lease()
     job = here.submitted("--", WINDOWS, *SOON)
     assert here.end(job)["JobState"] == "COMPLETED", here.words(job)
@@ -111,10 +111,12 @@ def test_without_a_controller_a_job_of_another_study_file_refuses_and_ends_the_r
     (on_cluster.directory / "study.yaml").write_text(yaml.safe_dump(LIGHT | {"seed": 8}))
     done = finished(run, seconds=120)
     assert done.returncode == 1
-    told = "the study file of light changed since this run began; what is done is kept; start the study again"
-    assert told in done.stderr
+    message = (
+        "the study file of light changed since this run began; what is done is kept; start the study again"
+    )
+    assert message in done.stderr
     # Three tries of two jobs would make six such blocks.
-    assert done.stderr.count(told) <= 2, done.stderr
+    assert done.stderr.count(message) <= 2, done.stderr
     assert "Will exit after finishing currently running jobs" in done.stderr
     assert not (on_cluster.directory / WINDOWS).exists()
 

@@ -12,7 +12,7 @@ rule audit_generator:
         paths.benchmark(STUDY.name, "audit_generator")
     threads: STUDY.threads
     resources:
-        **dag.resources(PLAN, "audit_generator"),
+        **dag.resources(PLAN, workflow, "audit_generator"),
     params:
         script=SCRIPTS / "audit.py",
         job=dag.job(PLAN, "audit_generator"),
@@ -32,7 +32,7 @@ rule audit_detector:
         paths.benchmark(STUDY.name, "audit_detector")
     threads: STUDY.threads
     resources:
-        **dag.resources(PLAN, "audit_detector"),
+        **dag.resources(PLAN, workflow, "audit_detector"),
     params:
         script=SCRIPTS / "audit.py",
         job=dag.job(PLAN, "audit_detector"),

@@ -12,7 +12,7 @@ rule prepare_cohort:
         paths.benchmark(STUDY.name, "prepare_cohort")
     threads: STUDY.threads
     resources:
-        **dag.resources(PLAN, "prepare_cohort"),
+        **dag.resources(PLAN, workflow, "prepare_cohort"),
     params:
         script=SCRIPTS / "prepare_cohort.py",
         job=dag.job(PLAN, "prepare_cohort"),
@@ -31,7 +31,7 @@ rule extract_features:
         paths.benchmark(STUDY.name, "extract_features")
     threads: STUDY.threads
     resources:
-        **dag.resources(PLAN, "extract_features"),
+        **dag.resources(PLAN, workflow, "extract_features"),
     params:
         script=SCRIPTS / "extract_features.py",
         job=dag.job(PLAN, "extract_features"),

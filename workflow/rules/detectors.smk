@@ -36,7 +36,7 @@ for pack in PLAN.detector_packs:
             detector="|".join(pack.detectors),
         threads: STUDY.threads
         resources:
-            **dag.resources(PLAN, "train_detectors", pack),
+            **dag.resources(PLAN, workflow, "train_detectors", pack),
         params:
             script=SCRIPTS / "train_detectors.py",
             job=dag.job(PLAN, "train_detectors", pack),

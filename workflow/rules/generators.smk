@@ -15,7 +15,7 @@ for pack in PLAN.generator_packs():
             paths.benchmark(STUDY.name, "train_generator", pack.name)
         threads: STUDY.threads
         resources:
-            **dag.resources(PLAN, "train_generator", pack),
+            **dag.resources(PLAN, workflow, "train_generator", pack),
         params:
             script=SCRIPTS / "train_generator.py",
             job=dag.job(PLAN, "train_generator", pack),
@@ -37,7 +37,7 @@ for pack in PLAN.generator_packs():
             paths.benchmark(STUDY.name, "synthesize", pack.name)
         threads: STUDY.threads
         resources:
-            **dag.resources(PLAN, "synthesize", pack),
+            **dag.resources(PLAN, workflow, "synthesize", pack),
         params:
             script=SCRIPTS / "synthesize.py",
             job=dag.job(PLAN, "synthesize", pack),
@@ -57,7 +57,7 @@ for pack in PLAN.generator_packs():
             paths.benchmark(STUDY.name, "extract_synthetic_features", pack.name)
         threads: STUDY.threads
         resources:
-            **dag.resources(PLAN, "extract_synthetic_features", pack),
+            **dag.resources(PLAN, workflow, "extract_synthetic_features", pack),
         params:
             script=SCRIPTS / "extract_features.py",
             job=dag.job(PLAN, "extract_synthetic_features", pack),
@@ -83,7 +83,7 @@ for pack in PLAN.quality_packs():
             paths.benchmark(STUDY.name, "assess_quality", pack.name)
         threads: STUDY.threads
         resources:
-            **dag.resources(PLAN, "assess_quality", pack),
+            **dag.resources(PLAN, workflow, "assess_quality", pack),
         params:
             script=SCRIPTS / "assess_quality.py",
             job=dag.job(PLAN, "assess_quality", pack),

@@ -54,7 +54,7 @@ rule summarize:
         paths.benchmark(STUDY.name, "summarize")
     threads: STUDY.threads
     resources:
-        **dag.resources(PLAN, "summarize"),
+        **dag.resources(PLAN, workflow, "summarize"),
     params:
         script=SCRIPTS / "summarize.py",
         version=identity.SUMMARY,

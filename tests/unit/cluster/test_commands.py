@@ -63,14 +63,14 @@ SQUEUE = ["--format=%i|%T", "--states=all", "--noheader"]
 
 
 @pytest.mark.parametrize("errors", UNREACHABLE)
-def test_an_outage_is_waited_for_in_limits(errors: str) -> None:
+def test_an_outage_is_describe_wait_in_limits(errors: str) -> None:
     delay = stand_ins.delay(errors)
     assert delay is not None
     assert delay.ends
 
 
 @pytest.mark.parametrize("limit", FULL)
-def test_a_full_queue_is_waited_for_without_limit(limit: str) -> None:
+def test_a_full_queue_is_describe_wait_without_limit(limit: str) -> None:
     assert stand_ins.delay(f"sbatch: error: {limit}\n{POLICY}") == stand_ins.Delay(limit, ends=False)
 
 
@@ -95,7 +95,7 @@ def test_snakemakes_question_is_known_from_others(query: list[str]) -> None:
 
 
 def test_a_cancelled_job_is_called_so_whoever_cancelled_it() -> None:
-    assert stand_ins.mended_states("1|CANCELLED by 0\n2|COMPLETED\n3|CANCELLED by 1005\n", None) == (
+    assert stand_ins.translate_states("1|CANCELLED by 0\n2|COMPLETED\n3|CANCELLED by 1005\n", None) == (
         "1|CANCELLED\n2|COMPLETED\n3|CANCELLED\n"
     )
 
@@ -112,11 +112,11 @@ def test_a_cancelled_job_is_called_so_whoever_cancelled_it() -> None:
     ],
 )
 def test_a_preempted_job_is_over_unless_it_will_be_started_again(queue: str | None, state: str) -> None:
-    assert stand_ins.mended_states("3|PREEMPTED\n4|RUNNING\n", queue) == f"3|{state}\n4|RUNNING\n"
+    assert stand_ins.translate_states("3|PREEMPTED\n4|RUNNING\n", queue) == f"3|{state}\n4|RUNNING\n"
 
 
 def test_states_without_a_job_stay_empty() -> None:
-    assert stand_ins.mended_states("", "") == ""
+    assert stand_ins.translate_states("", "") == ""
 
 
 @pytest.mark.parametrize(
@@ -136,12 +136,6 @@ def test_states_without_a_job_stay_empty() -> None:
 )
 def test_a_job_is_known_by_its_comment_and_time(queue: str, job: str | None) -> None:
     assert stand_ins.accepted(queue, "rule_a_wildcards_x|y", "2026-11-25T07:16:13") == job
-
-
-def test_gpus_are_written_as_generic_resources_and_nothing_else_changes() -> None:
-    call = ["--parsable", "--gpus=1", "--cpus-per-task=2", "--wrap=python --gpus=1"]
-    assert stand_ins.with_gres(call) == ["--parsable", "--gres=gpu:1", *call[2:]]
-    assert stand_ins.with_gres(["--gpus=a100:2"]) == ["--gres=gpu:a100:2"]
 
 
 def program(folder: Path, name: str, text: str) -> None:
@@ -167,10 +161,19 @@ def test_stand_ins_are_written_for_the_commands_at_hand(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (3, "squeue -o %i %T\n", "noise\n")
 
 
-@pytest.mark.parametrize(("text", "chosen"), [("exit 0", "sacct"), ("exit 1", "squeue"), (None, "squeue")])
-def test_sacct_is_chosen_where_it_answers(tmp_path: Path, text: str | None, chosen: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "chosen"),
+    [
+        ("echo 'MinJobAge               = 180 sec'", "sacct"),
+        ("echo 'MinJobAge               = 300 sec'", "squeue"),
+        ("echo 'MinJobAge               = 0 sec'", "squeue"),
+        ("exit 1", "squeue"),
+        (None, "squeue"),
+    ],
+)
+def test_sacct_is_chosen_where_squeue_forgets(tmp_path: Path, text: str | None, chosen: str) -> None:
     if text is not None:
-        program(tmp_path, "sacct", text)
+        program(tmp_path, "scontrol", text)
     assert stand_ins.status_command({"PATH": str(tmp_path)}) == chosen
 
 
@@ -180,13 +183,13 @@ def test_patience_ends_with_the_last_failure(tmp_path: Path, capsys: pytest.Capt
     assert stand_ins.main([str(tmp_path / "sbatch"), "1.5", str(waiting), "--wrap", "true"]) == 1
     reason = "Unable to contact slurm controller (connect failure)"
     words = f"sbatch is tried again for 2 s: {reason}"
-    assert stand_ins.waited_for(waiting) == words
+    assert stand_ins.describe_wait(waiting) == words
     os.utime(waiting, (0, 0))
-    assert stand_ins.waited_for(waiting) == ""
+    assert stand_ins.describe_wait(waiting) == ""
     assert (tmp_path / "calls").read_text() == "call\ncall\n"
-    told = capsys.readouterr().err
-    assert told.count("trying again for 2 s") == 1
-    assert told.endswith(UNREACHABLE[1])
+    printed = capsys.readouterr().err
+    assert printed.count("trying again for 2 s") == 1
+    assert printed.endswith(UNREACHABLE[1])
 
 
 def test_a_script_from_standard_input_is_sent_at_every_try(
@@ -207,7 +210,7 @@ def test_a_script_from_standard_input_is_sent_at_every_try(
 
 
 @pytest.mark.parametrize(
-    ("said", "parsable", "named"),
+    ("output", "parsable", "named"),
     [
         ("12\n", True, "12\n"),
         ("12;north\n", True, "12;north\n"),
@@ -218,8 +221,8 @@ def test_a_script_from_standard_input_is_sent_at_every_try(
         ("job accepted\n", False, ""),
     ],
 )
-def test_a_job_is_named_whatever_is_printed_around_it(said: str, parsable: bool, named: str) -> None:
-    assert stand_ins.named_job(said, parsable=parsable) == named
+def test_a_job_is_named_whatever_is_printed_around_it(output: str, parsable: bool, named: str) -> None:
+    assert stand_ins.named_job(output, parsable=parsable) == named
 
 
 @pytest.mark.parametrize("code", [0, 1])
@@ -240,10 +243,10 @@ def test_the_chosen_partition_is_that_of_all_jobs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     program(tmp_path, "sinfo", "printf 'PARTITION\\ncpu*\\ngpu\\n'")
-    asked = [str(tmp_path / "sinfo"), "1", str(tmp_path / "waiting"), "-o", "%P"]
-    stand_ins.main(asked)
+    query = [str(tmp_path / "sinfo"), "1", str(tmp_path / "waiting"), "-o", "%P"]
+    stand_ins.main(query)
     monkeypatch.setenv("SBATCH_PARTITION", "gpu")
-    stand_ins.main(asked)
+    stand_ins.main(query)
     assert capsys.readouterr().out == "PARTITION\ncpu*\ngpu\ngpu*\n"
 
 
@@ -272,11 +275,11 @@ def test_nodes_are_left_out_beside_those_that_the_study_leaves_out() -> None:
 
 def test_a_refusal_names_the_nodes_that_are_left_out() -> None:
     refused = "sbatch: error: Batch job submission failed: Requested node configuration is not available\n"
-    told = "n1,n2: left out, because jobs ended there before their task began\n"
-    assert stand_ins.explained(refused, "n1,n2") == refused + told
-    assert stand_ins.explained(refused, None) == refused
-    assert stand_ins.explained(HOPELESS[3], "n1") == HOPELESS[3]
-    assert stand_ins.delay(refused + told) is None
+    printed = "n1,n2: left out, because jobs ended there before their task began\n"
+    assert stand_ins.explain(refused, "n1,n2") == refused + printed
+    assert stand_ins.explain(refused, None) == refused
+    assert stand_ins.explain(HOPELESS[3], "n1") == HOPELESS[3]
+    assert stand_ins.delay(refused + printed) is None
 
 
 def test_a_wrapper_in_a_folder_of_its_own_has_the_commands_of_the_others(

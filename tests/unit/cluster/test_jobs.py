@@ -49,11 +49,11 @@ def test_jobs_that_wait_for_a_person_are_named_with_the_cure():
 
 
 @pytest.mark.parametrize(
-    ("reason", "cure"),
+    ("reason", "remedy"),
     [
-        ("PartitionTimeLimit", "more time"),
-        ("QOSMaxWallDurationPerJobLimit", "more time"),
-        ("AssocMaxWallDurationPerJobLimit", "more time"),
+        ("PartitionTimeLimit", "time limit exceeds"),
+        ("QOSMaxWallDurationPerJobLimit", "time limit exceeds"),
+        ("AssocMaxWallDurationPerJobLimit", "time limit exceeds"),
         ("AssocGrpCPUMinutesLimit", "used up"),
         ("QOSGrpGRESMinutes", "used up"),
         ("AssocMaxCpuPerJobLimit", "lower resources"),
@@ -72,12 +72,12 @@ def test_jobs_that_wait_for_a_person_are_named_with_the_cure():
         ("None", ""),
     ],
 )
-def test_reasons_that_need_a_person_have_a_cure(reason, cure):
-    found = jobs.Job("1", "PENDING", "pulseveil-a", Path("/"), "", reason=reason).cure
-    assert cure in found if cure else not found
+def test_reasons_that_need_a_person_have_a_remedy(reason, remedy):
+    found = jobs.Job("1", "PENDING", "pulseveil-a", Path("/"), "", reason=reason).remedy
+    assert remedy in found if remedy else not found
 
 
-def test_what_cancelled_jobs_had_worked_for_is_told():
+def test_the_lost_work_of_cancelled_jobs_is_reported():
     found = jobs.parse_queue(QUEUE)
     assert jobs.describe_lost([found[1], found[4]]) == ""
     # 1,563 minutes 4 s with two GPUs, and 12.5 minutes with one.
@@ -206,7 +206,7 @@ def race(directory, gate, answers):
 
 
 @pytest.mark.parametrize("stale", [False, True])
-def test_of_two_controllers_that_start_together_one_runs_and_the_other_says_so(tmp_path, stale):
+def test_of_two_controllers_that_start_together_one_runs_and_the_other_is_refused(tmp_path, stale):
     if stale:
         write(tmp_path, replace(lease.myself(), started=1))
     context = multiprocessing.get_context("fork")
@@ -214,11 +214,11 @@ def test_of_two_controllers_that_start_together_one_runs_and_the_other_says_so(t
     racers = [context.Process(target=race, args=(tmp_path, gate, answers)) for _ in range(2)]
     for racer in racers:
         racer.start()
-    said = [answers.get(timeout=60) for _ in range(2 * RACES)]
+    outcomes = [answers.get(timeout=60) for _ in range(2 * RACES)]
     for racer in racers:
         racer.join()
-    assert said.count("held") == RACES
-    assert sum("study light is controlled by process" in words for words in said) == RACES
+    assert outcomes.count("held") == RACES
+    assert sum("study light is controlled by process" in words for words in outcomes) == RACES
 
 
 def test_run_ids_are_those_of_the_executor():

@@ -41,16 +41,16 @@ def test_a_failure_is_one_block():
 
 def test_a_task_that_was_done_after_all_is_no_failure(tmp_path):
     path = tmp_path / "logs" / "record.jsonl"
-    assert record.read(path) == record.Past()
+    assert record.read(path) == record.LastRun()
     record.append(path, "start", planned=3)
     fail(path, FIRST)
     fail(path, OTHER)
     record.append(path, "done", task=FIRST.task)
-    assert record.read(path) == record.Past((OTHER,), "")
+    assert record.read(path) == record.LastRun((OTHER,), (FIRST, OTHER))
     record.append(path, "end", words="2 tasks done, 1 failed")
-    assert record.read(path) == record.Past((OTHER,), "2 tasks done, 1 failed")
+    assert record.read(path) == record.LastRun((OTHER,), (FIRST, OTHER), "2 tasks done, 1 failed")
     record.append(path, "start", planned=1)
-    assert record.read(path) == record.Past()
+    assert record.read(path) == record.LastRun()
 
 
 def test_half_a_line_of_a_killed_process_is_passed_over(tmp_path):
@@ -73,7 +73,13 @@ def test_half_a_line_of_a_killed_process_is_passed_over(tmp_path):
             "slurmstepd: error: *** JOB 3 ON n1 CANCELLED AT 10:00 DUE TO TIME LIMIT ***",
         ),
         (
-            "srun: fatal: SLURM_MEM_PER_CPU, SLURM_MEM_PER_NODE are mutually exclusive\nWorkflowError:\n",
+            "slurmstepd-n1: error: execve(): /x/python: No such file or directory\n"
+            "srun: error: n1: task 0: Exited with exit code 2",
+            "slurmstepd-n1: error: execve(): /x/python: No such file or directory",
+        ),
+        (
+            "srun: fatal: SLURM_MEM_PER_CPU, SLURM_MEM_PER_NODE are mutually exclusive\nWorkflowError:\n"
+            "Error in rule examine:\n    jobid: 0\n",
             "srun: fatal: SLURM_MEM_PER_CPU, SLURM_MEM_PER_NODE are mutually exclusive",
         ),
         (
@@ -113,23 +119,23 @@ def test_slurm_is_asked_for_the_end_of_a_job(tmp_path, monkeypatch):
     assert record.ended_job("7") == {}
 
 
-def heard(**values):
+def event_record(**values):
     """An event of Snakemake, as its logger passes it to handlers."""
     return logging.makeLogRecord({"msg": "", **values})
 
 
-def test_what_cannot_be_written_is_told_all_the_same(tmp_path, capsys):
+def test_what_cannot_be_written_is_printed(tmp_path, capsys):
     (tmp_path / "logs").write_text("a file where a folder is wanted")
     path = tmp_path / "logs" / "record.jsonl"
     listener = record.Listener(path, "light", planned=2, tries=1, change_attempt=lambda number, by: None)
     task = {"rule_name": "summarize", "wildcards": {}, "output": ["a"], "log": []}
-    listener.emit(heard(event="job_info", jobid=3, **task))
-    listener.emit(heard(event="job_error", jobid=3, rule_msg="SLURM sbatch failed", log=[]))
+    listener.emit(event_record(event="job_info", jobid=3, **task))
+    listener.emit(event_record(event="job_error", jobid=3, rule_msg="SLURM sbatch failed", log=[]))
     listener.close()
-    told = capsys.readouterr().err
-    assert "failed: summary: summarize, try 1 of 1\n    SLURM sbatch failed\n" in told
-    assert "study light: 0 tasks done, 1 failed, 1 not tried; failures are listed in" in told
-    assert told.count("record.jsonl: not written: ") == 3
+    printed = capsys.readouterr().err
+    assert "failed: summary: summarize, try 1 of 1\n    SLURM sbatch failed\n" in printed
+    assert "study light: 0 tasks done, 1 failed, 1 not tried; failures are listed in" in printed
+    assert printed.count("record.jsonl: not written: ") == 3
 
 
 def test_bad_input_is_not_tried_again_and_missing_files_are_a_failure(tmp_path, capsys):
@@ -141,11 +147,11 @@ def test_bad_input_is_not_tried_again_and_missing_files_are_a_failure(tmp_path, 
     for number in (1, 2):
         log = str(tmp_path / f"{number}.log")
         task = {"rule_name": f"audit_{number}", "wildcards": {}, "output": ["a"], "log": [log]}
-        listener.emit(heard(event="job_info", jobid=number, **task))
+        listener.emit(event_record(event="job_info", jobid=number, **task))
     (tmp_path / "1.log").write_text("error: study.yaml: no\n")
-    listener.emit(heard(event="job_error", jobid=1, rule_msg=None, log=[]))
+    listener.emit(event_record(event="job_error", jobid=1, rule_msg=None, log=[]))
     missing = "Job 2 completed successfully, but some output files are missing.\na.h5 (missing locally)"
-    listener.emit(heard(event="error", msg=f"MissingOutputException in rule a:\n{missing}"))
+    listener.emit(event_record(event="error", msg=f"MissingOutputException in rule a:\n{missing}"))
     listener.close()
     assert changed == [(1, 3)]
     first, second = record.read(path).failed
@@ -180,36 +186,36 @@ def test_a_node_is_to_blame_where_the_snakemake_of_a_job_has_said_nothing(
     log = tmp_path / "slurm.log"
     for number in (1, 2):
         task = {"rule_name": "summarize", "wildcards": {}, "output": ["a"], "log": []}
-        listener.emit(heard(event="job_info", jobid=number, **task))
+        listener.emit(event_record(event="job_info", jobid=number, **task))
         if text is not None:
             log.write_text(text)
         failed = f"SLURM-job '{number}' failed, SLURM status is: 'FAILED'."
-        listener.emit(heard(event="job_error", jobid=number, rule_msg=failed, log=[str(log)]))
+        listener.emit(event_record(event="job_error", jobid=number, rule_msg=failed, log=[str(log)]))
     assert changed == ([(1, -1), (2, -1)] if blamed else [])
     assert os.environ[stand_ins.EXCLUDED] == ("n9,n1" if blamed else "n9")
     assert capsys.readouterr().err.count("node n1: 2 jobs ended before their task began") == int(blamed)
 
 
-def test_a_job_that_sbatch_refuses_for_good_is_told_in_one_line_and_not_tried_again(tmp_path, capsys):
+def test_a_job_that_sbatch_refuses_for_good_is_reported_in_one_line_and_not_tried_again(tmp_path, capsys):
     path = tmp_path / "record.jsonl"
     changed = []
     listener = record.Listener(
         path, "light", planned=2, tries=3, change_attempt=lambda *how: changed.append(how)
     )
-    said = {
+    messages = {
         1: "sbatch: error: Memory specification can not be satisfied\n"
         "sbatch: error: Batch job submission failed: Requested node configuration is not available\n"
         "n1,n2: left out, because jobs ended there before their task began",
         2: "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation",
     }
-    for number, errors in said.items():
+    for number, errors in messages.items():
         task = {"rule_name": "summarize", "wildcards": {}, "output": ["a"], "log": []}
-        listener.emit(heard(event="job_info", jobid=number, **task))
+        listener.emit(event_record(event="job_info", jobid=number, **task))
         # The message of the executor, version 2.8.0.
         message = (
             f"SLURM sbatch failed. The error message was '{errors}'.\n    sbatch call:\n        sbatch x\n"
         )
-        listener.emit(heard(event="job_error", jobid=number, rule_msg=message, log=[]))
+        listener.emit(event_record(event="job_error", jobid=number, rule_msg=message, log=[]))
     assert changed == [(1, 3)]
     assert capsys.readouterr().err == (
         "failed: summary: summarize, try 1 of 3\n"
@@ -217,7 +223,7 @@ def test_a_job_that_sbatch_refuses_for_good_is_told_in_one_line_and_not_tried_ag
         " failed: Requested node configuration is not available; n1,n2: left out, because jobs ended there"
         " before their task began\n"
         "    log: none was written\n"
-        "    not tried again: the reason stays\n"
+        "    not tried again: the next try would be refused, too\n"
         "failed: summary: summarize, try 1 of 3\n"
         "    sbatch did not take the job: Batch job submission failed: Socket timed out on send/recv"
         " operation\n"
@@ -233,13 +239,13 @@ def test_jobs_that_refuse_a_changed_study_are_told_once_and_end_the_run(tmp_path
     log = tmp_path / "slurm.log"
     for number in (1, 2, 3):
         task = {"rule_name": f"audit_{number}", "wildcards": {}, "output": ["a"], "log": []}
-        listener.emit(heard(event="job_info", jobid=number, **task))
+        listener.emit(event_record(event="job_info", jobid=number, **task))
     log.write_text(f"WorkflowError in file Snakefile, line 3:\nthe code in /a {dag.CHANGED}; what is done\n")
     for number in (1, 2, 3):
-        listener.emit(heard(event="job_error", jobid=number, rule_msg="", log=[str(log)]))
+        listener.emit(event_record(event="job_error", jobid=number, rule_msg="", log=[str(log)]))
     listener.close()
     assert set(signals) == {(os.getpid(), signal.SIGTERM)}
     assert [failure.rule for failure in record.read(path).failed] == ["audit_1"]
-    told = capsys.readouterr().err
-    assert told.count("changed since this run began") == 1
-    assert "study light: 0 tasks done, 1 failed, 2 stopped, 2 not tried" in told
+    printed = capsys.readouterr().err
+    assert printed.count("changed since this run began") == 1
+    assert "study light: 0 tasks done, 1 failed, 2 stopped, 2 not tried" in printed

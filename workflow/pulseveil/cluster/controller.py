@@ -27,7 +27,7 @@ from pulseveil.core.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-Wish = Literal["go on", "drain", "stop"]
+Mode = Literal["run", "drain", "stop"]
 
 _TICK_S = 0.5
 _PAUSE_S = 5.0
@@ -78,13 +78,13 @@ class Controller:
     run: Run
     patience: Patience = field(default_factory=Patience)
     restarts: int = 5
-    _wish: Wish = "go on"
-    _heard: float = 0.0
-    _last_words: str = ""
-    _waited_for: set[str] = field(default_factory=set)
-    _next_look: float = 0.0
+    _mode: Mode = "run"
+    _last_output: float = 0.0
+    _last_line: str = ""
+    _reported_waits: set[str] = field(default_factory=set)
+    _next_report: float = 0.0
     _reasons: set[str] = field(default_factory=set)
-    _stuck: set[tuple[str, str]] = field(default_factory=set)
+    _reported: set[tuple[str, str]] = field(default_factory=set)
     _cancelled: list[jobs.Job] = field(default_factory=list)
 
     def control(self) -> int:
@@ -97,17 +97,17 @@ class Controller:
         """
         try:
             with lease.held(self.run.study, self.run.directory):
-                return self._told()
+                return self._control()
         except InputError as error:
             logger.error("refused: %s", error)
             return _REFUSED_CODE
 
-    def _told(self) -> int:
+    def _control(self) -> int:
         """Exit code of the study under its lease; logs and records how the run ended."""
         try:
-            code = self._until_it_ends()
-            # The last line of a run begins with the study's name, as the words of the controller do.
-            words = _describe_end(code, self._last_words.removeprefix(f"study {self.run.study}: "))
+            code = self._run_snakemake()
+            # The last line of a run begins with the study's name, as the message of the controller does.
+            words = _describe_end(code, self._last_line.removeprefix(f"study {self.run.study}: "))
         except Exception as error:
             # `--status` reads the end of a run in the record: an unexpected error must be there, too.
             logger.exception("the controller cannot go on")
@@ -124,25 +124,25 @@ class Controller:
 
     def drain(self) -> None:
         """Submit nothing new; end once the running jobs have ended or the grace is over."""
-        if self._wish == "go on":
-            self._wish = "drain"
+        if self._mode == "run":
+            self._mode = "drain"
 
     def stop(self) -> None:
         """Cancel all jobs and end."""
-        self._wish = "stop"
+        self._mode = "stop"
 
-    def _until_it_ends(self) -> int:
+    def _run_snakemake(self) -> int:
         """Exit code of the first Snakemake that does not fall silent; 1 if all restarts are used up."""
         for _ in range(self.restarts + 1):
             # Snakemake adopts no jobs of an earlier run: it would submit them again, beside the running ones.
             self._clear()
-            code = self._watched(self._start())
+            code = self._watch(self._start())
             self._clear()
             if code is not None:
-                return code if self._wish == "go on" else _STOPPED_CODE
-            if self._wish != "go on":
+                return code if self._mode == "run" else _STOPPED_CODE
+            if self._mode != "run":
                 return _STOPPED_CODE
-        self._last_words = f"Snakemake fell silent {self.restarts + 1} times; see its logs"
+        self._last_line = f"Snakemake fell silent {self.restarts + 1} times; see its logs"
         return 1
 
     def _start(self) -> subprocess.Popen[str]:
@@ -164,25 +164,25 @@ class Controller:
             start_new_session=True,
         )
 
-    def _watched(self, process: subprocess.Popen[str]) -> int | None:
+    def _watch(self, process: subprocess.Popen[str]) -> int | None:
         """Exit code of Snakemake, or None if Snakemake was stopped because it had fallen silent."""
-        self._heard = time.monotonic()
+        self._last_output = time.monotonic()
         reader = threading.Thread(target=self._relay, args=(process,), daemon=True)
         reader.start()
-        told_at: float | None = None
+        drained_at: float | None = None
         silent = False
         while process.poll() is None:
             now = time.monotonic()
-            if self._wish == "drain" and told_at is None:
+            if self._mode == "drain" and drained_at is None:
                 logger.info("drain: nothing new is submitted; %.0f s for what runs", self.patience.grace)
                 # At SIGTERM Snakemake waits for its running jobs; at SIGINT it would cancel them.
                 process.send_signal(signal.SIGTERM)
-                told_at = now
-            if told_at is not None and now - told_at > self.patience.grace:
-                self._wish = "stop"
-            self._look(now)
-            silent = self._wish == "go on" and self._is_silent(now)
-            if self._wish == "stop" or silent:
+                drained_at = now
+            if drained_at is not None and now - drained_at > self.patience.grace:
+                self._mode = "stop"
+            self._report_waiting(now)
+            silent = self._mode == "run" and self._is_silent(now)
+            if self._mode == "stop" or silent:
                 self._end(process)
                 break
             time.sleep(_TICK_S)
@@ -193,53 +193,54 @@ class Controller:
     def _relay(self, process: subprocess.Popen[str]) -> None:
         """Print the output of Snakemake, and keep its last line and that line's time."""
         for line in process.stdout or ():
-            self._heard = time.monotonic()
-            self._last_words = line.strip() or self._last_words
+            self._last_output = time.monotonic()
+            self._last_line = line.strip() or self._last_line
             sys.stderr.write(line)
             sys.stderr.flush()
 
-    def _look(self, now: float) -> None:
-        """Tell why jobs wait, once per reason, and which need a person, once per job and reason."""
-        if not self.run.cluster or now < self._next_look:
+    def _report_waiting(self, now: float) -> None:
+        """Report why jobs wait, once per reason, and which need a person, once per job and reason."""
+        if not self.run.cluster or now < self._next_report:
             return
-        self._next_look = now + self.patience.look
+        self._next_report = now + self.patience.look
         queued = self._jobs() or ()
-        # SLURM has not yet looked at a job without a reason.
+        # SLURM has not yet considered a job without a reason.
         reasons = {job.reason for job in queued if job.state == "PENDING"} - {"None"}
         if reasons - self._reasons:
             logger.info("jobs wait: %s", jobs.describe_waiting(queued))
         self._reasons |= reasons
-        new = [job for job in queued if job.cure and (job.number, job.reason) not in self._stuck]
-        self._stuck.update((job.number, job.reason) for job in new)
+        stuck = [job for job in queued if job.remedy]
+        new = [job for job in stuck if (job.number, job.reason) not in self._reported]
+        self._reported.update((job.number, job.reason) for job in new)
         for words in jobs.describe_stuck(new):
             logger.warning("%s", words)
 
     def _waits(self) -> bool:
         """Whether a stand-in waits for SLURM at present; warns once per reason."""
-        words = stand_ins.waited_for(self.run.waiting)
+        words = stand_ins.describe_wait(self.run.waiting)
         if not words:
-            self._waited_for.clear()
+            self._reported_waits.clear()
             return False
         # A set: in an outage sbatch and squeue wait at the same time, and write in turn.
-        if words not in self._waited_for:
+        if words not in self._reported_waits:
             logger.warning("%s; to end the study instead: scripts/submit.py --cancel", words)
-        self._waited_for.add(words)
+        self._reported_waits.add(words)
         return True
 
     def _is_silent(self, now: float) -> bool:
         """Whether Snakemake is silent although no job of the study is left in the queue."""
         if self._waits():
-            self._heard = now
-        if not self.run.cluster or now - self._heard < self.patience.silence:
+            self._last_output = now
+        if not self.run.cluster or now - self._last_output < self.patience.silence:
             return False
         queued = self._jobs()
         # None, no answer of squeue, does not show that the queue is empty.
         if queued != ():
             # squeue loads a server that all users share: it is called again only after as much time.
-            self._heard = now
+            self._last_output = now
             return False
         logger.warning(
-            "no job is in the queue, and Snakemake is silent for %.0f s: restart", now - self._heard
+            "no job is in the queue, and Snakemake is silent for %.0f s: restart", now - self._last_output
         )
         return True
 
@@ -265,7 +266,7 @@ class Controller:
 
     def _cancel(self) -> None:
         run = self.run
-        deadline, told = time.monotonic() + self.patience.unanswered, False
+        deadline, reported = time.monotonic() + self.patience.unanswered, False
         while True:
             try:
                 cancelled = jobs.cancel(
@@ -276,9 +277,9 @@ class Controller:
                 # Jobs may still run. To go on would start them a second time.
                 if time.monotonic() > deadline:
                     raise
-                if not told:
-                    logger.warning("%s; asked again for %.0f s", error, self.patience.unanswered)
-                told = True
+                if not reported:
+                    logger.warning("%s; it is called again for up to %.0f s", error, self.patience.unanswered)
+                reported = True
                 time.sleep(_PAUSE_S)
         self._cancelled += cancelled
         for job in cancelled:
@@ -293,13 +294,13 @@ class Controller:
         return jobs.of_study(found, self.run.study, self.run.directory)
 
 
-def _describe_end(code: int, last_words: str) -> str:
-    """Outcome of a run for people, from the exit code and the last line of Snakemake."""
+def _describe_end(code: int, last_line: str) -> str:
+    """Outcome of a run for a user, from the exit code and the last line of Snakemake."""
     if code == 0:
         return "finished"
     if code == _STOPPED_CODE:
         return "stopped, by --cancel or another signal; a new start goes on from there"
-    return f"failed with exit code {code}: {last_words}"
+    return f"failed with exit code {code}: {last_line}"
 
 
 @contextmanager

@@ -2,173 +2,98 @@
 
 from __future__ import annotations
 
-import math
 import os
 import pwd
 import re
-import shutil
+import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from pulseveil.cluster import diagnosis, inventory, trial_job
-from pulseveil.cluster.diagnosis import State, Verdict
-from pulseveil.cluster.inventory import Reply, Setup, ask, options
-from pulseveil.cluster.trial_job import Trial, Waits
+from pulseveil.cluster import diagnosis, inventory, jobs, trial
+from pulseveil.cluster.calls import Answer, call
+from pulseveil.cluster.diagnosis import Finding, State
+from pulseveil.cluster.inventory import NodeGroup, Setup
+from pulseveil.cluster.trial import PROJECT, Waits
+from pulseveil.core.errors import InputError
+from pulseveil.study import dag
 
-# Without sacct and sacctmgr: a cluster that keeps no accounts can run a study.
-_NEEDED = ("sbatch", "squeue", "scancel", "scontrol", "sinfo")
-_TRIAL_MINUTES = 10
+__all__ = ["Finding", "Setup", "Waits", "examine", "render"]
 
-
-class Visit:
-    """One examination of a cluster; sends each query once."""
-
-    def __init__(self, setup: Setup, environment: Mapping[str, str], waits: Waits) -> None:
-        self.setup = setup
-        self.waits = waits
-        self._environment = environment
-
-    def has(self, name: str) -> bool:
-        """Whether this command is in PATH."""
-        return shutil.which(name, path=self._environment.get("PATH", "")) is not None
-
-    def ask(self, name: str, *arguments: str) -> Reply:
-        """Reply of a command of the cluster."""
-        return ask(self._environment, name, *arguments, seconds=self.waits.answer)
-
-    @cached_property
-    def partitions(self) -> tuple[inventory.Partition, ...]:
-        """All partitions of the cluster, hidden ones included."""
-        return inventory.partitions(self.ask("scontrol", "--all", "show", "partition", "--oneliner").output)
-
-    @cached_property
-    def settings(self) -> dict[str, str]:
-        """Settings of the cluster, by name."""
-        return inventory.settings(self.ask("scontrol", "show", "config").output)
-
-    @cached_property
-    def associations(self) -> str:
-        """Output of sacctmgr for this user; empty without accounting."""
-        where = ("show", "user", _user(), "withassoc", f"format={inventory.ASSOCIATION_FORMAT}")
-        reply = self.ask("sacctmgr", "--noheader", "--parsable2", *where)
-        return reply.output if reply.good else ""
-
-    @cached_property
-    def trial(self) -> Trial:
-        """Result of a trial job."""
-        # A limit that could not be read counts as none: the trial job asks for a few minutes anyway.
-        limits = [
-            partition.minutes or math.inf for partition in diagnosis.chosen(self.setup, self.partitions)
-        ]
-        # A plan that exceeds the limit of the partition must not hide faults of the node.
-        minutes = int(max(1, min(_TRIAL_MINUTES, self.setup.minutes, *limits)))
-        return trial_job.hold(self.setup, self._environment, self.waits, minutes)
+Ask = Callable[..., Answer]
+# Without these no trial can run. A plan that exceeds a limit must not hide faults of nodes.
+_NEEDED = ("work directory", "slurmctld", "submission")
+_STYLES: Mapping[State, str] = {"ok": "green", "wrong": "bold red", "unknown": "yellow"}
 
 
-@dataclass(frozen=True)
-class Check:
-    """One check; it is done only if all checks in `needs` were ok."""
-
-    subject: str
-    needs: tuple[str, ...]
-    look: Callable[[Visit], Verdict]
-
-
-def _commands(visit: Visit) -> Verdict:
-    if missing := [name for name in _NEEDED if not visit.has(name)]:
-        mend = (
-            "Run this on a login node, with SLURM's commands in PATH (on many clusters: module load slurm)."
-        )
-        return Verdict("wrong", f"not in PATH: {', '.join(missing)}", mend)
-    return Verdict("ok", f"in PATH: {', '.join(_NEEDED)}")
-
-
-def _controller(visit: Visit) -> Verdict:
-    return diagnosis.controller(visit.ask("scontrol", "ping"))
+def examine(setup: Setup, waits: Waits | None = None) -> list[Finding]:
+    """Examine all that a study needs from the cluster, and run a trial on each class of nodes."""
+    waits = waits or Waits()
+    ask = partial(call, jobs.own_environment(), seconds=waits.answer)
+    findings = [_directory(setup), diagnosis.controller(ask("scontrol", "ping"))]
+    groups: tuple[NodeGroup, ...] = ()
+    if findings[-1].state == "ok":
+        sinfo = ask("sinfo", "--noheader", "--all", "--exact", f"--format={inventory.NODE_FORMAT}")
+        groups = inventory.node_groups(sinfo.output)
+        findings += _limits(setup, sinfo, groups, ask)
+    faults = [f.subject for f in findings if f.state != "ok" and f.subject in _NEEDED]
+    classes = inventory.classes(setup, groups)
+    if faults or not classes:
+        remedy = f"Repair this first: {', '.join(faults) or 'nodes'}."
+        return [*findings, Finding("trial", "unknown", "not done", remedy)]
+    return [*findings, *trial.run(setup, classes, waits)]
 
 
-def _accounting(visit: Visit) -> Verdict:
-    # Only the exit code counts: the query is for the jobs of an unused name.
-    reply = visit.ask("sacct", "--allocations", "--noheader", "--format=JobIdRaw", "--name=none")
-    return diagnosis.accounting(visit.setup, reply)
-
-
-def _partition(visit: Visit) -> Verdict:
-    if not visit.partitions:
-        mend = "Run `scontrol show partition` to see why."
-        return Verdict("unknown", "scontrol shows no partition", mend)
-    return diagnosis.partition(visit.setup, visit.partitions)
-
-
-def _nodes(visit: Visit) -> Verdict:
-    reply = visit.ask("sinfo", "--noheader", "--all", "--exact", f"--format={inventory.NODE_FORMAT}")
-    if not reply.good:
-        return Verdict("unknown", reply.said, "Run the check again when sinfo answers.")
-    return diagnosis.nodes(visit.setup, visit.partitions, inventory.node_groups(reply.output))
-
-
-def _time_limit(visit: Visit) -> Verdict:
-    return diagnosis.time_limit(visit.setup, visit.partitions)
-
-
-def _submission(visit: Visit) -> Verdict:
-    asked = (*options(visit.setup), f"--time={visit.setup.minutes}")
-    reply = visit.ask("sbatch", "--test-only", *asked, "--wrap=true")
-    known = () if reply.good else inventory.accounts(visit.associations)
-    return diagnosis.submission(reply, known)
-
-
-def _job_age(visit: Visit) -> Verdict:
-    return diagnosis.job_age(visit.setup, visit.settings)
-
-
-def _job_count(visit: Visit) -> Verdict:
-    limits = [inventory.Limit("MaxJobCount", inventory.number(visit.settings.get("MaxJobCount", "")), None)]
-    # A cluster may keep accounts without enforcing their limits.
-    if re.search("all|limits|safe", visit.settings.get("AccountingStorageEnforce", "")):
-        limits += _accounted(visit)
-    return diagnosis.job_count(visit.setup, limits)
-
-
-def _accounted(visit: Visit) -> list[inventory.Limit]:
-    """Limits of the user's association and of the QOS that apply to the planned jobs."""
-    found = []
-    partitions = diagnosis.chosen(visit.setup, visit.partitions)
-    names = [partition.qos for partition in partitions]
-    for partition in partitions:
-        own = inventory.association(
-            visit.associations, visit.settings.get("ClusterName", ""), visit.setup.account, partition.name
-        )
-        if own is not None:
-            found.append(own.limit)
-            names.append(own.qos)
-    reply = visit.ask(
-        "sacctmgr", "--noheader", "--parsable2", "show", "qos", f"format={inventory.QOS_FORMAT}"
-    )
-    return found + inventory.qos_limits(reply.output, names)
-
-
-def _directory(visit: Visit) -> Verdict:
+def _directory(setup: Setup) -> Finding:
+    subject = "work directory"
     try:
-        with tempfile.NamedTemporaryFile(prefix=".pulseveil-check-", dir=visit.setup.directory):
-            return Verdict("ok", f"{visit.setup.directory} is writable")
+        dag.require_plain_words(PROJECT, setup.directory, Path(sys.executable))
+        with tempfile.NamedTemporaryFile(prefix=trial.PREFIX, dir=setup.directory):
+            return Finding(subject, "ok", f"{setup.directory} is writable")
+    except InputError as error:
+        found, _, remedy = str(error).partition("; ")
+        return Finding(subject, "wrong", found, f"{remedy.capitalize()}.")
     except OSError as error:
-        mend = "Run this in a folder of your own, with room left."
-        return Verdict("wrong", f"{visit.setup.directory}: {error.strerror}", mend)
+        remedy = "Run this in a folder of your own, with room left."
+        return Finding(subject, "wrong", f"{setup.directory}: {error.strerror}", remedy)
 
 
-def _node(visit: Visit) -> Verdict:
-    return diagnosis.node(visit.setup, visit.trial)
+def _limits(setup: Setup, sinfo: Answer, groups: Sequence[NodeGroup], ask: Ask) -> list[Finding]:
+    """Findings on what the cluster allows: nodes, time, a submission, and the number of jobs."""
+    settings = inventory.settings(ask("scontrol", "show", "config").output)
+    where = ("show", "user", _user(), "withassoc", f"format={inventory.ASSOCIATION_FORMAT}")
+    accounts = ask("sacctmgr", "--noheader", "--parsable2", *where).output
+    tried = ask("sbatch", "--test-only", *setup.options, "--wrap=true")
+    again = "Run the check again when sinfo answers."
+    return [
+        diagnosis.nodes(setup, groups) if groups else Finding("nodes", "unknown", sinfo.words, again),
+        diagnosis.time_limit(setup, groups),
+        diagnosis.submission(tried, groups, inventory.accounts(accounts)),
+        diagnosis.job_age(settings, accounting=bool(accounts)),
+        diagnosis.job_count(setup, _job_limits(setup, groups, settings, accounts, ask)),
+    ]
 
 
-def _gpu(visit: Visit) -> Verdict:
-    return diagnosis.gpu(visit.trial)
+def _job_limits(
+    setup: Setup, groups: Sequence[NodeGroup], settings: Mapping[str, str], accounts: str, ask: Ask
+) -> dict[str, int]:
+    """Limits on the number of jobs, of the cluster, and of the account and QOS of the planned jobs."""
+    found = {"MaxJobCount": inventory.number(settings.get("MaxJobCount", ""))}
+    # A cluster may keep accounts without enforcing their limits.
+    if re.search("all|limits|safe", settings.get("AccountingStorageEnforce", "")):
+        answer = ask("sacctmgr", "--noheader", "--parsable2", "show", "qos", f"format={inventory.QOS_FORMAT}")
+        of_qos = inventory.qos_limits(answer.output)
+        for partition in dict.fromkeys(group.partition for group in inventory.planned(setup, groups)):
+            cluster = settings.get("ClusterName", "")
+            found["account"], own = inventory.association(accounts, cluster, setup.account, partition)
+            names = re.findall(r"\bQoS=(\S+)", ask("scontrol", "show", "partition", partition).output)
+            found |= {f"QOS {name}": of_qos.get(name) for name in (*names, own)}
+    return {source: most for source, most in found.items() if most is not None}
 
 
 def _user() -> str:
@@ -179,66 +104,15 @@ def _user() -> str:
         return str(os.getuid())
 
 
-# A check must stand after all checks that it needs.
-CHECKS = (
-    Check("commands", (), _commands),
-    Check("controller", ("commands",), _controller),
-    Check("accounting", ("controller",), _accounting),
-    Check("partition", ("controller",), _partition),
-    Check("nodes", ("partition",), _nodes),
-    Check("time limit", ("partition",), _time_limit),
-    Check("submission", ("nodes",), _submission),
-    Check("memory of squeue", ("controller",), _job_age),
-    Check("number of jobs", ("partition",), _job_count),
-    Check("work directory", (), _directory),
-    Check("a job on a node", ("submission", "work directory"), _node),
-)
-GPU_CHECK = Check("GPU", ("a job on a node",), _gpu)
-
-
-__all__ = ["Finding", "Setup", "Waits", "examine", "render"]
-
-_STYLES: Mapping[State, str] = {"ok": "green", "wrong": "bold red", "unknown": "yellow"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Result of a check by its subject; mend: one sentence, empty if nothing is wrong."""
-
-    subject: str
-    state: State
-    found: str
-    mend: str = ""
-
-
-def examine(setup: Setup, environment: Mapping[str, str], waits: Waits | None = None) -> Iterator[Finding]:
-    """Examine everything that a study needs from the cluster; yields one finding per check.
-
-    environment: for the commands of SLURM, as in a run of the study.
-    """
-    visit = Visit(setup, environment, waits or Waits())
-    causes: dict[str, str] = {}
-    for check in (*CHECKS, GPU_CHECK) if setup.gpus else CHECKS:
-        if cause := next((causes[need] for need in check.needs if need in causes), None):
-            # The first cause, also for checks further down: to mend one in between would not help.
-            causes[check.subject] = cause
-            yield Finding(check.subject, "unknown", "not looked at", f"First mend this: {cause}.")
-            continue
-        verdict = check.look(visit)
-        if verdict.state != "ok":
-            causes[check.subject] = check.subject
-        yield Finding(check.subject, verdict.state, verdict.found, verdict.mend)
-
-
 def render(findings: Iterable[Finding]) -> Table:
     """The findings as a table for a terminal."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("", "looked at", "found"):
+    for heading in ("", "examined", "found"):
         table.add_column(heading, no_wrap=heading != "found")
     for finding in findings:
         # Text, because brackets in answers of the cluster, as in "[root@vm]", would be read as markup.
         found = Text(finding.found)
-        if finding.mend:
-            found.append(f"\n{finding.mend}", style="bold")
+        if finding.remedy:
+            found.append(f"\n{finding.remedy}", style="bold")
         table.add_row(Text(finding.state, style=_STYLES[finding.state]), finding.subject, found)
     return table

@@ -1,28 +1,22 @@
-"""Facts about a cluster from scontrol, sinfo and sacctmgr (SLURM 20 to 24), and the demands of a plan.
-
-A command may be missing, fail or never answer.
-"""
+"""Facts about a cluster from the output of SLURM's commands (SLURM 20 to 24), and the demands of a plan."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 import re
-import shutil
-import signal
-import subprocess
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-NODE_FORMAT = "%R|%T|%m|%G"
-ASSOCIATION_FORMAT = "DefaultAccount,Cluster,Account,Partition,QOS,DefaultQOS,MaxJobs,MaxSubmit"
-QOS_FORMAT = "Name,MaxJobsPU,MaxSubmitPU"
+from pulseveil.cluster import jobs
+from pulseveil.cluster.submission import Allocation
 
-_PAIR = re.compile(r"(?:^|\s)(\w+)=(\S*)")
+NODE_FORMAT = "%P|%a|%l|%T|%m|%G|%f|%D|%N"
+ASSOCIATION_FORMAT = "DefaultAccount,Cluster,Account,Partition,QOS,DefaultQOS,MaxSubmit"
+QOS_FORMAT = "Name,MaxSubmitPU"
+
 _SETTING = re.compile(r"^(\w+)\s*=\s*(.*?)\s*$", re.MULTILINE)
-_TIME = re.compile(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)")
+_OPTIONS = ("partition", "account", "constraint", "gres")
 # Beginnings of the states in which nodes start no jobs.
 _OUT_OF_SERVICE = ("block", "down", "drain", "err", "fail", "fut", "inval", "maint", "unk")
 # The QOS of a user for whom none was chosen; every cluster with accounting has it.
@@ -30,24 +24,54 @@ _COMMON_QOS = "normal"
 
 
 @dataclass(frozen=True)
-class Partition:
-    """A partition; minutes: its time limit, None if unreadable; qos: empty for none."""
+class Setup:
+    """Demands of a plan on a cluster.
 
-    name: str
-    default: bool
-    state: str
-    minutes: float | None
-    qos: str
+    directory: where the study runs. profile: folder of Snakemake's profile. allocation: of the controller.
+    minutes, mem_mb: time limit of the longest job and memory of a job, in the first try. jobs: largest number
+    in the queue. gres: of a job with a GPU, empty for a study without. partition, account, constraint: of
+    jobs, empty for the cluster's default. tries: largest number of tries of a job; try n has n times the time
+    and memory. arguments: further ones of Snakemake.
+    """
+
+    directory: Path
+    profile: Path
+    minutes: int
+    mem_mb: int
+    jobs: int
+    allocation: Allocation = field(default_factory=Allocation)
+    gres: str = ""
+    partition: str = ""
+    account: str = ""
+    constraint: str = ""
+    tries: int = 1
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> list[str]:
+        """Options of sbatch for the longest job in its first try."""
+        named = [f"--{name}={getattr(self, name)}" for name in _OPTIONS if getattr(self, name)]
+        return [*named, f"--mem={self.mem_mb}M", f"--time={self.minutes}", "--nodes=1", "--ntasks=1"]
 
 
 @dataclass(frozen=True)
 class NodeGroup:
-    """Nodes of one partition in the same state; mem_mb, gpu: per node."""
+    """Nodes of one partition that are alike, named in SLURM's short form.
+
+    minutes: time limit of the partition. state: of the nodes. mem_mb, gres: memory and generic resources per
+    node. others: names of the planned nodes that are not like these.
+    """
 
     partition: str
+    default: bool
+    minutes: float
     state: str
     mem_mb: int
-    gpu: bool
+    gres: str
+    features: str
+    count: int
+    names: str
+    others: str = ""
 
     @property
     def in_service(self) -> bool:
@@ -55,79 +79,78 @@ class NodeGroup:
         # sinfo marks nodes that do not respond with a star.
         return not self.state.endswith("*") and not self.state.startswith(_OUT_OF_SERVICE)
 
+    def has(self, gres: str) -> bool:
+        """Whether the nodes have a generic resource such as "gpu:1" or "gpu:a100:1".
 
-@dataclass(frozen=True)
-class Limit:
-    """Largest number of jobs of a user in the queue and running; None: no limit; source: who sets it."""
+        Generic resources of nodes look like "gpu:a100:4(S:0-1),lscratch:800".
+        """
+        kind = [word for word in gres.split(":") if not word.isdecimal()]
+        parts = [part.split(":") for part in re.sub(r"\([^)]*\)", "", self.gres).split(",")]
+        return not gres or any(part[: len(kind)] == kind and part[-1] != "0" for part in parts)
 
-    source: str
-    queued: int | None
-    running: int | None
-
-
-@dataclass(frozen=True)
-class Association:
-    """Account entry that a user's jobs count against; qos: the QOS of jobs that name none."""
-
-    limit: Limit
-    qos: str
-
-
-def partitions(text: str) -> tuple[Partition, ...]:
-    """Partitions in the output of `scontrol show partition --oneliner`."""
-    found = []
-    for line in text.splitlines():
-        # Reversed, so that the first pair of a name wins: a value may itself contain "name=value".
-        fields = dict(reversed(_PAIR.findall(line)))
-        if name := fields.get("PartitionName"):
-            qos = fields.get("QoS", "N/A")
-            found.append(
-                Partition(
-                    name,
-                    fields.get("Default") == "YES",
-                    fields.get("State", "?"),
-                    minutes(fields.get("MaxTime", "")),
-                    "" if qos == "N/A" else qos,
-                )
-            )
-    return tuple(found)
-
-
-def minutes(text: str) -> float | None:
-    """Time limit in SLURM's notation, in minutes.
-
-    Returns:
-        Infinity for no limit; None for text that is not a time limit.
-
-    Examples:
-        >>> minutes("1-02:00:30")
-        1560.5
-        >>> minutes("UNLIMITED")
-        inf
-    """
-    if text.upper() in ("UNLIMITED", "INFINITE"):
-        return math.inf
-    if not (match := _TIME.fullmatch(text)):
-        return None
-    days, hours, mins, secs = (int(part or 0) for part in match.groups())
-    return days * 24 * 60 + hours * 60 + mins + secs / 60
+    def describe(self) -> str:
+        """Names and equipment, for a user."""
+        gres = "" if self.gres == "(null)" else f", {self.gres}"
+        return f"{self.names} ({self.mem_mb} MB{gres})"
 
 
 def node_groups(text: str) -> tuple[NodeGroup, ...]:
     """Nodes in the output of `sinfo --noheader --exact` in NODE_FORMAT."""
     found = []
     for line in text.splitlines():
-        fields = line.strip().split("|", 3)
-        if len(fields) == 4 and fields[2].rstrip("+").isdecimal():
-            name, state, memory, gres = fields
-            found.append(NodeGroup(name, state.lower(), int(memory.rstrip("+")), _has_gpu(gres)))
+        row = line.strip().split("|")
+        if len(row) == 9 and row[4].rstrip("+").isdecimal() and row[7].isdecimal():
+            name, available, limit, state, memory, gres, features, count, names = row
+            state = state.lower() if available == "up" else f"down, as its partition is {available}"
+            partition, default, memory = name.rstrip("*"), name.endswith("*"), memory.rstrip("+")
+            found.append(
+                NodeGroup(
+                    partition, default, minutes(limit), state, int(memory), gres, features, int(count), names
+                )
+            )
     return tuple(found)
 
 
-def _has_gpu(gres: str) -> bool:
-    """Whether generic resources such as "gpu:a100:4(S:0-1),lscratch:800" include a GPU."""
-    parts = (part.split(":") for part in re.sub(r"\([^)]*\)", "", gres).split(","))
-    return any(part[0] == "gpu" and part[-1] != "0" for part in parts)
+def minutes(text: str) -> float:
+    """Time limit in the notation of sinfo, in minutes; infinity for no limit.
+
+    Examples:
+        >>> minutes("1-02:00:30")
+        1560.5
+        >>> minutes("infinite")
+        inf
+    """
+    return jobs.seconds(text) / 60 if text[:1].isdecimal() else math.inf
+
+
+def planned(setup: Setup, groups: Iterable[NodeGroup]) -> list[NodeGroup]:
+    """Nodes of the planned partitions; without a plan, of the default partition."""
+    names = setup.partition.split(",")
+    return [g for g in groups if (g.partition in names if setup.partition else g.default)]
+
+
+def classes(setup: Setup, groups: Iterable[NodeGroup]) -> list[NodeGroup]:
+    """Planned nodes in service with the memory of a job; nodes that are alike form one group.
+
+    The largest group comes first.
+    """
+    nodes = planned(setup, groups)
+    alike: dict[tuple[object, ...], list[NodeGroup]] = {}
+    for group in nodes:
+        # A constraint that is more than one word is left to SLURM.
+        suits = not setup.constraint.isidentifier() or setup.constraint in group.features.split(",")
+        if group.in_service and suits and group.mem_mb >= setup.mem_mb:
+            members = alike.setdefault((group.mem_mb, group.gres, group.features), [])
+            # A node may be in several partitions: the first one counts.
+            if not members or members[0].partition == group.partition:
+                members.append(group)
+    found = []
+    for members in alike.values():
+        others = [g.names for g in nodes if g.partition == members[0].partition and g not in members]
+        names = ",".join(group.names for group in members)
+        count = sum(group.count for group in members)
+        found.append(replace(members[0], count=count, names=names, others=",".join(others)))
+    return sorted(found, key=lambda group: (-group.count, group.names))
 
 
 def settings(text: str) -> dict[str, str]:
@@ -146,140 +169,34 @@ def number(text: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def association(text: str, cluster: str, account: str, partition: str) -> Association | None:
-    """Association that a job counts against, from `sacctmgr show user withassoc`; None without one.
+def association(text: str, cluster: str, account: str, partition: str) -> tuple[int | None, str]:
+    """Largest number of jobs in the queue for an account, None without a limit, and the QOS of its jobs.
 
-    account: empty for the user's default account.
+    text: of `sacctmgr show user withassoc`. account: empty for the user's default account.
     """
-    found = None
-    for row in _rows(text, 8):
-        default, of_cluster, name, of_partition, qos, default_qos, running, queued = row
-        # One accounting database may serve several clusters.
-        if of_cluster != cluster or name != (account or default) or of_partition not in ("", partition):
-            continue
-        only_qos = qos if qos and "," not in qos else _COMMON_QOS
-        limit = Limit(f"account {name}", number(queued), number(running))
-        # An association for this partition takes precedence over one for all partitions.
-        if found is None or of_partition:
-            found = Association(limit, default_qos or only_qos)
+    found: tuple[int | None, str] = (None, "")
+    of_partition = False
+    for default, of_cluster, name, only, qos, default_qos, queued in _rows(text, 7):
+        # One accounting database may serve several clusters. An association for this partition takes
+        # precedence over one for all partitions.
+        if of_cluster == cluster and name == (account or default) and only in ("", partition):
+            if only or not of_partition:
+                found = (number(queued), default_qos or (qos if qos and "," not in qos else _COMMON_QOS))
+            of_partition = of_partition or bool(only)
     return found
 
 
 def accounts(text: str) -> list[str]:
     """Accounts of the user, from `sacctmgr show user withassoc`."""
-    return sorted({row[2] for row in _rows(text, 8) if row[2]})
+    return sorted({row[2] for row in _rows(text, 7) if row[2]})
 
 
-def qos_limits(text: str, names: Iterable[str]) -> list[Limit]:
-    """Limits of the named QOS, from `sacctmgr show qos`."""
-    wanted = set(names)
-    rows = _rows(text, 3)
-    return [Limit(f"QOS {name}", number(queued), number(run)) for name, run, queued in rows if name in wanted]
+def qos_limits(text: str) -> dict[str, int | None]:
+    """Largest number of a user's jobs in the queue per QOS, from `sacctmgr show qos`."""
+    return {name: number(queued) for name, queued in _rows(text, 2)}
 
 
 def _rows(text: str, columns: int) -> list[list[str]]:
     """Rows of sacctmgr's parsable output that have this number of columns."""
     rows = (line.split("|") for line in text.splitlines())
     return [row for row in rows if len(row) == columns]
-
-
-_LINES = 3
-_ENDING_S = 1.0
-
-
-@dataclass(frozen=True)
-class Reply:
-    """Reply of a command; code is None if the command does not start or did not answer in time."""
-
-    code: int | None
-    output: str
-    errors: str
-
-    @property
-    def good(self) -> bool:
-        """Whether the command succeeded."""
-        return self.code == 0
-
-    @property
-    def said(self) -> str:
-        """Last lines of the reply, for people."""
-        text = self.errors if self.errors.strip() else self.output
-        # Lines with stars are the frame that scontrol draws around a message to administrators.
-        lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("*")]
-        return "; ".join(lines[-_LINES:]) or f"exit code {self.code}"
-
-
-def ask(environment: Mapping[str, str], name: str, *arguments: str, seconds: float) -> Reply:
-    """Reply of a command; after `seconds` the command and its children are killed."""
-    program = shutil.which(name, path=environment.get("PATH", ""))
-    if program is None:
-        return Reply(None, "", f"{name} is not in PATH")
-    try:
-        process = subprocess.Popen(
-            [program, *arguments],
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-    except OSError as error:
-        return Reply(None, "", f"{name} does not start: {error.strerror}")
-    try:
-        output, errors = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        _end(process)
-        return Reply(None, "", f"{name} did not answer within {seconds:g} s")
-    except BaseException:
-        # Ctrl-C does not reach the command, which has a session of its own.
-        _end(process)
-        raise
-    return Reply(process.returncode, output, errors)
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """Kill a command and its children; one that holds the output open would block the read."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    # A process that waits for a dead file system cannot be killed. It is left behind.
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.communicate(timeout=_ENDING_S)
-
-
-@dataclass(frozen=True)
-class Setup:
-    """Demands of a plan on a cluster.
-
-    directory: where the study runs. gpus: per job, 0 or 1. minutes: time limit of the longest job in its
-    first try. mem_mb: memory of a job in its first try. jobs: largest number in the queue. status_command:
-    squeue or sacct. partition, account: empty for the cluster's default. tries: largest number of tries of a
-    job; try n asks for n times the time and memory. pause_s: longest pause between two status checks.
-    latency_wait_s: time that Snakemake waits for a file of an ended job.
-    """
-
-    directory: Path
-    gpus: int
-    minutes: int
-    mem_mb: int
-    jobs: int
-    status_command: str
-    partition: str = ""
-    account: str = ""
-    tries: int = 1
-    pause_s: int = 180
-    latency_wait_s: int = 60
-
-
-def options(setup: Setup) -> list[str]:
-    """Options of sbatch for the planned partition, account, memory and GPU."""
-    # As in `stand_ins.with_gres`: some clusters refuse --gpus.
-    gres = f"gpu:{setup.gpus}" if setup.gpus else ""
-    wanted = {"partition": setup.partition, "account": setup.account, "gres": gres}
-    return [
-        *(f"--{name}={value}" for name, value in wanted.items() if value),
-        f"--mem={setup.mem_mb}M",
-        "--nodes=1",
-        "--ntasks=1",
-    ]

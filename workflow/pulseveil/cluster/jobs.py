@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from pulseveil.cluster.calls import call
 from pulseveil.core.errors import InputError
 
 # Variables that SLURM sets in a job, and variables that its commands read: options, filters and formats.
@@ -62,23 +62,23 @@ class Job:
     reason: str = ""
 
     @property
-    def cure(self) -> str:
+    def remedy(self) -> str:
         """What a person must do before the job can run; empty if SLURM will start it by itself."""
-        return next((cure for pattern, cure in _CURES.items() if re.search(pattern, self.reason)), "")
+        return next((remedy for pattern, remedy in _REMEDIES.items() if re.search(pattern, self.reason)), "")
 
 
 # Reasons that need a person, each with the remedy; all other reasons pass.
-_CURES = {
+_REMEDIES = {
     r"JobHeld|\bheld\b": "let it go with: scontrol release {numbers}",
     "PartitionTimeLimit|MaxWall": (
-        "it asks for more time than a job may have: lower resources.runtime or pack in the study, or retries"
+        "its time limit exceeds what a job may have: lower resources.runtime or pack in the study, or retries"
         " in the profile, or name another partition"
     ),
     "PartitionNodeLimit|Max(?:Cpu|CPU|Mem|GRES|Node|TRES)\\w*PerJob|BadConstraints": (
         "no job may have that much, or no node has it: lower resources in the study, or name another"
         " partition"
     ),
-    "(?:Assoc|QOS)\\w*Minutes": "the time of the account is used up: ask for more, or name another account",
+    "(?:Assoc|QOS)\\w*Minutes": "the time of the account is used up: request more, or name another account",
     "InvalidAccount|InvalidQOS|AccountNotAllowed|QOSNotAllowed|AssocNotAllowed": (
         "the account or QOS may not be used there: name another one, or ask the administrators"
     ),
@@ -135,7 +135,7 @@ def parse_queue(text: str) -> tuple[Job, ...]:
     """
     rows = (found.groups() for line in text.split("\n") if (found := _ROW.fullmatch(line)))
     return tuple(
-        Job(number, state, name, Path(folder), comment, _seconds(used), _gpus(gres), reason)
+        Job(number, state, name, Path(folder), comment, seconds(used), _gpus(gres), reason)
         for number, state, used, gres, reason, name, folder, comment in rows
     )
 
@@ -158,11 +158,11 @@ def describe_stuck(queued: Sequence[Job]) -> list[str]:
     """One line per reason for which jobs wait for a person, with the remedy."""
     by_reason: dict[str, list[Job]] = {}
     for job in queued:
-        if job.cure:
+        if job.remedy:
             by_reason.setdefault(job.reason, []).append(job)
     return [
         f"will not start by itself: {', '.join(job.number for job in stuck)} ({reason}); "
-        + stuck[0].cure.format(numbers=",".join(job.number for job in stuck))
+        + stuck[0].remedy.format(numbers=",".join(job.number for job in stuck))
         for reason, stuck in by_reason.items()
     ]
 
@@ -186,27 +186,16 @@ def in_queue(environment: Mapping[str, str]) -> tuple[Job, ...]:
     Raises:
         NoAnswer: squeue fails or takes too long.
     """
-    answer = _ask(environment, "squeue", "--me", "--noheader", "--format", _FORMAT)
+    answer = _call(environment, "squeue", "--me", "--noheader", "--format", _FORMAT)
     return parse_queue(answer)
 
 
-def _ask(environment: Mapping[str, str], *command: str) -> str:
+def _call(environment: Mapping[str, str], *command: str) -> str:
     """Output of a command of SLURM; raises NoAnswer."""
-    # errors="replace": the name of another job may be in Latin-1.
-    try:
-        done = subprocess.run(
-            command, env=environment, check=False, capture_output=True, errors="replace", timeout=_ANSWER_S
-        )
-    except subprocess.TimeoutExpired:
-        raise NoAnswer(
-            f"{command[0]} does not answer within {_ANSWER_S:.0f} s; see `scontrol ping`"
-        ) from None
-    if done.returncode:
-        said = done.stderr.strip().splitlines()
-        raise NoAnswer(
-            f"{command[0]} does not answer: {said[-1] if said else 'no reason told'}; see `scontrol ping`"
-        )
-    return done.stdout
+    answer = call(environment, *command, seconds=_ANSWER_S)
+    if answer.code:
+        raise NoAnswer(f"{command[0]} does not answer: {answer.words}; see `scontrol ping`")
+    return answer.output
 
 
 def cancel(study: str, directory: Path, environment: Mapping[str, str], *, patience_s: float) -> list[Job]:
@@ -225,7 +214,7 @@ def cancel(study: str, directory: Path, environment: Mapping[str, str], *, patie
         # In each round, because a node that comes back can bring a job back. scancel also fails for a job
         # that has just ended: squeue decides.
         with suppress(NoAnswer):
-            _ask(environment, "scancel", *(job.number for job in left))
+            _call(environment, "scancel", *(job.number for job in left))
         time.sleep(_POLL_S)
         left = of_study(in_queue(environment), study, directory)
         if left and time.monotonic() > deadline:
@@ -238,10 +227,10 @@ def cancel_own(environment: Mapping[str, str]) -> None:
     """Cancel the job of this process; a job that SLURM does not cancel ends with its own exit code."""
     # The state is CANCELLED as soon as scancel answers, whatever exit code comes later.
     with suppress(NoAnswer):
-        _ask(environment, "scancel", os.environ["SLURM_JOB_ID"])
+        _call(environment, "scancel", os.environ["SLURM_JOB_ID"])
 
 
-def _seconds(used: str) -> float:
+def seconds(used: str) -> float:
     """Seconds in squeue's `[days-][[hours:]minutes:]seconds`; 0 for a word such as INVALID."""
     days, _, clock = used.rpartition("-")
     try:

@@ -247,8 +247,8 @@ def cancel(study: str, directory: Path, *, patience_s: float = _PATIENCE_S) -> s
     """
     found = controller(study, directory)
     if found is not None:
-        _tell(found)
-    said = f"study {study}: " + (
+        _signal(found)
+    ended = f"study {study}: " + (
         f"ended its {found.describe()}" if found else f"no controller in {directory}"
     )
     deadline = time.monotonic() + patience_s
@@ -259,9 +259,9 @@ def cancel(study: str, directory: Path, *, patience_s: float = _PATIENCE_S) -> s
             )
         time.sleep(_POLL_S)
     if not jobs.has_slurm():
-        return said + _clear(study, directory)
+        return ended + _clear(study, directory)
     left = jobs.cancel(study, directory, jobs.own_environment(), patience_s=patience_s)
-    return said + (f"; cancelled {len(left)} of its jobs" if left else "") + _clear(study, directory)
+    return ended + (f"; cancelled {len(left)} of its jobs" if left else "") + _clear(study, directory)
 
 
 def _clear(study: str, directory: Path) -> str:
@@ -275,7 +275,7 @@ def _clear(study: str, directory: Path) -> str:
     return f"; released the lease of {other.describe()}, which is gone"
 
 
-def _tell(found: Found) -> None:
+def _signal(found: Found) -> None:
     """Signal a controller to end; a running controller then cancels its jobs, and its own job last."""
     if not found.job:
         os.kill(found.pid, signal.SIGTERM)

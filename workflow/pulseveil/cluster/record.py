@@ -11,7 +11,6 @@ import logging
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pulseveil.cluster import stand_ins
+from pulseveil.cluster.calls import call
 from pulseveil.core import paths
 from pulseveil.study import dag
 
@@ -38,9 +38,9 @@ STAGES: Mapping[str, str] = {
 }
 # Lines of a log that state a cause: of a script, of a traceback, of SLURM. The errors of the Snakemake within
 # a job are left out, because they only repeat that its one task has failed.
-_TELLING = re.compile(
-    r"error:|interrupted:|srun: (?:fatal|error):|slurmstepd: error:"
-    r"|(?!WorkflowError|RuleException)[\w.]*(?:Error|Exception)\b"
+_CAUSE = re.compile(
+    r"error:|interrupted:|srun: (?:fatal|error):|slurmstepd\S*: error:"
+    r"|(?!WorkflowError|RuleException|Error in )[\w.]*(?:Error|Exception)\b"
 )
 _REPEATING = re.compile(r"srun: error: .*\b(?:Exited with exit code|Terminated|Killed)\b")
 # Beginning of a message of `run_command` in pulseveil.core.errors.
@@ -50,7 +50,7 @@ _TAIL_BYTES = 65536
 _CLOCK_TOLERANCE_S = 5.0
 # The first line of the Snakemake within a job, or its refusals: they show that the node has Python and the
 # project. Nor is a node to blame for a job that exceeded its memory.
-_SPOKEN = re.compile(
+_STARTED = re.compile(
     r"Building DAG of jobs|WorkflowError|^error: |exceeded memory limit|oom[-_ ]?kill|out of memory",
     re.MULTILINE | re.IGNORECASE,
 )
@@ -106,29 +106,35 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Past:
-    """Last run in the record of a study; over: how the run ended, empty while it runs."""
+class LastRun:
+    """Last run in the record of a study.
+
+    failed: tasks that are not done. tries: all failed tries. outcome: how the run ended, empty while it runs.
+    """
 
     failed: tuple[Failure, ...] = ()
-    over: str = ""
+    tries: tuple[Failure, ...] = ()
+    outcome: str = ""
 
 
-def read(path: Path) -> Past:
-    """Read the last run in a record; a failed task that was done later is left out."""
+def read(path: Path) -> LastRun:
+    """Read the last run in a record."""
     failed: dict[str, Failure] = {}
-    over = ""
+    tries: list[Failure] = []
+    outcome = ""
     for event in _events(path):
         match event:
             case {"event": "start"}:
-                failed, over = {}, ""
+                failed, tries, outcome = {}, [], ""
             case {"event": "failed", **values}:
                 failure = Failure(**{name: values[name] for name in Failure.__dataclass_fields__})
                 failed[failure.task] = failure
+                tries.append(failure)
             case {"event": "done", "task": task}:
                 failed.pop(task, None)
             case {"event": "end", "words": words}:
-                over = words
-    return Past(tuple(failed.values()), over)
+                outcome = words
+    return LastRun(tuple(failed.values()), tuple(tries), outcome)
 
 
 def _events(path: Path) -> Iterator[dict[str, Any]]:
@@ -227,7 +233,7 @@ class Listener(logging.Handler):
         words = f"study {self._study}: {describe_end(counts)}"
         self._append("end", words=words)
         if len(self._done) < self._planned:
-            self._say(f"{words}; failures are listed in {self._path}")
+            self._print(f"{words}; failures are listed in {self._path}")
 
     def _begin(self, event: Mapping[str, Any]) -> None:
         # The rule of a run's targets has no output: it is no task.
@@ -259,12 +265,12 @@ class Listener(logging.Handler):
                 return
             self._changed = True
         self._failed.add(number)
-        self._say(failure.describe())
+        self._print(failure.describe())
         self._append("failed", **asdict(failure))
         if failure.cause.startswith(_OF_INPUT):
             # All tries count as used: the next one would read the same input.
             self._change_attempt(number, self._tries)
-            self._say("    not tried again: bad input stays so")
+            self._print("    not tried again: the next try would read the same input")
 
     def _refuse(self, number: int, errors: str) -> None:
         """Record a job that sbatch did not take; if the reason stays, the task is not tried again."""
@@ -272,7 +278,7 @@ class Listener(logging.Handler):
         self._fail(number, f"sbatch did not take the job: {'; '.join(line for line in lines if line)}", ())
         if number in self._tasks and stand_ins.delay(errors) is None:
             self._change_attempt(number, self._tries)
-            self._say("    not tried again: the reason stays")
+            self._print("    not tried again: the next try would be refused, too")
 
     def _suspect(self, node: str, number: int, logs: Sequence[str]) -> None:
         """Count a failure against its node if the Snakemake of the job printed nothing.
@@ -282,7 +288,7 @@ class Listener(logging.Handler):
         """
         task = self._tasks[number]
         words = "".join(_tail(Path(log)) for log in logs if _is_fresh(Path(log), task.begun))
-        if _SPOKEN.search(words) or task.returned == _MOST_RETURNS:
+        if _STARTED.search(words) or task.returned == _MOST_RETURNS:
             return
         task.returned += 1
         task.attempt -= 1
@@ -291,9 +297,9 @@ class Listener(logging.Handler):
         if self._suspected[node] == _MOST_FAILURES:
             excluded = os.environ.get(stand_ins.EXCLUDED)
             os.environ[stand_ins.EXCLUDED] = f"{excluded},{node}" if excluded else node
-            self._say(
-                f"node {node}: {_MOST_FAILURES} jobs ended before their task began, which costs them no try; "
-                "no more of this run go there. See the log above, and tell the administrators"
+            self._print(
+                f"node {node}: {_MOST_FAILURES} jobs ended before their task began. These tries do not count,"
+                " and this run sends no more jobs there. See the log above, and tell the administrators"
             )
 
     def _failure(self, number: int, found: str, logs: Sequence[str]) -> Failure:
@@ -307,9 +313,9 @@ class Listener(logging.Handler):
         try:
             append(self._path, event, **values)
         except OSError as error:
-            self._say(f"{self._path}: not written: {error.strerror}")
+            self._print(f"{self._path}: not written: {error.strerror}")
 
-    def _say(self, words: str) -> None:
+    def _print(self, words: str) -> None:
         print(words, file=sys.stderr, flush=True)
 
 
@@ -368,33 +374,30 @@ def find_cause(logs: Iterable[Path]) -> tuple[str, str]:
     last = ("", "")
     for log in logs:
         lines = [line.strip() for line in _tail(log).splitlines() if line.strip()]
-        telling = [line for line in lines if _TELLING.match(line) and not _REPEATING.match(line)]
-        if telling:
-            return str(log), telling[-1]
+        causes = [line for line in lines if _CAUSE.match(line) and not _REPEATING.match(line)]
+        if causes:
+            return str(log), causes[-1]
         # Snakemake ends its message about a broken Snakefile with the position of the error.
-        told = [line for line in lines if not line.startswith('File "')]
-        if told and not last[1]:
-            last = (str(log), told[-1])
+        text = [line for line in lines if not line.startswith('File "')]
+        if text and not last[1]:
+            last = (str(log), text[-1])
     return last
 
 
 def ended_job(number: str) -> dict[str, str]:
     """SLURM's fields of a job that has ended; empty if scontrol fails."""
     # sacct would need accounting.
-    command = ["scontrol", "show", "job", "--oneliner", number]
-    try:
-        answer = subprocess.run(command, capture_output=True, timeout=_ANSWER_S, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return {}
+    answer = call(os.environ, "scontrol", "show", "job", "--oneliner", number, seconds=_ANSWER_S)
     # Reversed, so that the first field of a name wins: a comment or a path may contain "name=value".
-    return dict(reversed(re.findall(r"(\w+)=(\S*)", answer.decode(errors="replace"))))
+    fields = reversed(re.findall(r"(\w+)=(\S*)", answer.output))
+    return dict(fields) if answer.code == 0 else {}
 
 
 def describe_job(fields: Mapping[str, str]) -> str:
     """State, reason, exit code and node of a job, from the fields of `ended_job`."""
     names = {"JobState": "", "Reason": "reason ", "ExitCode": "exit code ", "NodeList": "node "}
-    told = [f"{words}{fields[name]}" for name, words in names.items() if fields.get(name)]
-    return f"SLURM job {fields['JobId']}: {', '.join(told)}"
+    described = [f"{words}{fields[name]}" for name, words in names.items() if fields.get(name)]
+    return f"SLURM job {fields['JobId']}: {', '.join(described)}"
 
 
 def _is_fresh(log: Path, begun: float) -> bool:

@@ -21,6 +21,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from pulseveil.cluster import calls
+from pulseveil.cluster.calls import Answer
+
 # Refusals that another try does not change: of an account, a partition, an option, a size, a cluster without
 # accounts. Everything else may pass: outages, maintenance, a service or a file system that is not up. A list
 # of errors that pass missed drained partitions and failing name servers, which used up the tries of tasks.
@@ -36,7 +39,7 @@ _FOR_GOOD = re.compile(
 )
 # Limits on the number of jobs in the queue; limits on the size of a job are not waited for.
 _QUEUE_FULL = re.compile(r"\b(?:Assoc|QOS)\w*Submit\w*Limit\b")
-_FAILED_WORDS = re.compile(r"(?:\w+: )?(?:error: )?(?:Batch job submission failed: )?")
+_PREFIX = re.compile(r"(?:\w+: )?(?:error: )?(?:Batch job submission failed: )?")
 _FAILED = frozenset(
     ("BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT")
 )
@@ -65,7 +68,7 @@ def delay(errors: str) -> Delay | None:
         return None
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     # Snakemake takes a sbatch that succeeded for failed if "submission failed" is in its messages.
-    return Delay(_FAILED_WORDS.sub("", lines[-1], count=1) if lines else "no reason told", ends=True)
+    return Delay(_PREFIX.sub("", lines[-1], count=1) if lines else "it gave no reason", ends=True)
 
 
 def is_status_query(arguments: Sequence[str]) -> bool:
@@ -109,7 +112,7 @@ def states(answer: str) -> dict[str, str]:
     return {job: state for job, _, state in pairs}
 
 
-def mended_states(answer: str, queue: str | None) -> str:
+def translate_states(answer: str, queue: str | None) -> str:
     """Lines `id|STATE` with failed states as Snakemake knows them; queue: lines of squeue, None if unknown.
 
     Snakemake takes neither "CANCELLED by 0" nor PREEMPTED for a failure. For PREEMPTED that is right only
@@ -127,16 +130,6 @@ def mended_states(answer: str, queue: str | None) -> str:
     return "".join(lines)
 
 
-def with_gres(arguments: Sequence[str]) -> list[str]:
-    """Arguments of sbatch with `--gpus=...` as `--gres=gpu:...`, which every cluster with GPUs takes.
-
-    Examples:
-        >>> with_gres(["--gpus=a100:2", "--mem=100"])
-        ['--gres=gpu:a100:2', '--mem=100']
-    """
-    return [re.sub(r"^--gpus=", "--gres=gpu:", argument) for argument in arguments]
-
-
 def without_nodes(arguments: Sequence[str], nodes: str | None) -> list[str]:
     """Arguments of sbatch that exclude these nodes, besides the nodes excluded already."""
     if not nodes:
@@ -147,7 +140,7 @@ def without_nodes(arguments: Sequence[str], nodes: str | None) -> list[str]:
     return [f"--exclude={known},{nodes}" if known else f"--exclude={nodes}", *rest]
 
 
-def explained(errors: str, nodes: str | None) -> str:
+def explain(errors: str, nodes: str | None) -> str:
     """Error messages of sbatch, with the excluded nodes if the job finds no other node."""
     if not nodes or "Requested node configuration is not available" not in errors:
         return errors
@@ -167,6 +160,8 @@ def named_job(output: str, *, parsable: bool) -> str:
     return f"{lines[0]}\n" if len(lines) == 1 else ""
 
 
+# The executor's longest pause between two status checks.
+STATUS_PAUSE_S = 180
 NAMES = ("sbatch", "squeue", "sacct", "sacctmgr", "scancel", "sinfo")
 # A maintenance can take days, and a submission that fails would use up a try of its task.
 _DAY_S = 24 * 3600
@@ -190,7 +185,7 @@ def folder(study: str, directory: Path) -> Path:
     return directory / ".snakemake" / "controller" / study / "commands"
 
 
-def waited_for(waiting: Path) -> str:
+def describe_wait(waiting: Path) -> str:
     """Line on what a stand-in waits for at present, from its file; empty if none waits."""
     try:
         age = time.time() - waiting.stat().st_mtime
@@ -199,15 +194,6 @@ def waited_for(waiting: Path) -> str:
         return ""
     # A stand-in rewrites the file before each pause: an old file is left from a wait that has ended.
     return words if age <= 2 * LONGEST_PAUSE_S else ""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Exit code, output and error messages of a command."""
-
-    code: int
-    output: str
-    errors: str
 
 
 @dataclass(frozen=True)
@@ -273,16 +259,11 @@ def _write_script(path: Path, command: str) -> None:
     path.chmod(0o755)
 
 
-def status_command(environment: Mapping[str, str] | None = None) -> str:
-    """Command for the states of jobs: sacct if the cluster keeps accounts, otherwise squeue."""
-    # The binary exists even without accounting, where Snakemake would then wait for ever: it must be tried.
-    query = ["sacct", "-X", "--noheader", "--clusters", "all", "--format=JobIdRaw", "--name", "none"]
-    variables = None if environment is None else dict(environment)
-    program = shutil.which("sacct", path=None if variables is None else variables.get("PATH"))
-    if program is None:
-        return "squeue"
-    done = subprocess.run([program, *query[1:]], env=variables, capture_output=True, check=False)
-    return "sacct" if done.returncode == 0 else "squeue"
+def status_command(environment: Mapping[str, str]) -> str:
+    """Command for the states of jobs: squeue, or sacct where squeue soon forgets a job that has ended."""
+    settings = calls.call(environment, "scontrol", "show", "config", seconds=CALL_S).output
+    age = re.search(r"^MinJobAge\s*=\s*(\d+)", settings, re.MULTILINE)
+    return "sacct" if age and 0 < int(age[1]) <= STATUS_PAUSE_S else "squeue"
 
 
 def call(command: Command, script: str | None = None) -> Answer:
@@ -304,36 +285,36 @@ def call(command: Command, script: str | None = None) -> Answer:
             timeout=limit,
         )
     except subprocess.TimeoutExpired:
-        return Answer(124, "", f"no answer within {CALL_S:.0f} s")
+        return Answer(calls.NO_ANSWER, "", f"no answer within {CALL_S:.0f} s")
     except OSError as error:
-        return Answer(127, "", f"{command.program}: {error.strerror}\n")
+        return Answer(calls.NOT_STARTED, "", f"{command.program}: {error.strerror}\n")
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
 def persist(attempt: Callable[[], Answer], command: Command, patience_s: float) -> Answer:
     """Answer of an attempt that is repeated while its failure may pass, in an outage for `patience_s`."""
     name = command.program.name
-    silent_since = time.monotonic()
+    answered_at = time.monotonic()
     pause = 1.0
-    told = False
+    reported = False
     while True:
         answer = attempt()
         cause = delay(answer.errors) if answer.code else None
         if cause is None:
-            if told:
+            if reported:
                 # What has passed is not reported any longer. Another stand-in that still waits writes anew.
                 command.waiting.unlink(missing_ok=True)
             return answer
         if not cause.ends:
             # A full queue is an answer of SLURM: the time limit of an outage starts anew.
-            silent_since = time.monotonic()
-        elif time.monotonic() + pause - silent_since > patience_s:
+            answered_at = time.monotonic()
+        elif time.monotonic() + pause - answered_at > patience_s:
             return answer
-        limit = f"for {_span(patience_s)}" if cause.ends else "until there is room"
-        if not told:
+        limit = f"for {_span(patience_s)}" if cause.ends else "until the limit allows it"
+        if not reported:
             print(f"{name}: {cause.reason}; trying again {limit}", file=sys.stderr, flush=True)
-            told = True
-        # Whoever asked repeats a query: its limit is not that of the wait.
+            reported = True
+        # The caller repeats a query: its limit is not that of the wait.
         how = "is tried again" if patience_s < command.patience_s else f"is tried again {limit}"
         # Before each pause, because the controller takes an old file for a wait that has ended.
         command.waiting.write_text(f"{name} {how}: {cause.reason}\n")
@@ -362,7 +343,7 @@ def squeue(command: Command) -> Answer:
     if answer.code or not is_status_query(command.arguments):
         return answer
     # In squeue, a job that will be started again is no longer PREEMPTED.
-    return Answer(0, mended_states(answer.output, answer.output), answer.errors)
+    return Answer(0, translate_states(answer.output, answer.output), answer.errors)
 
 
 def sacct(command: Command) -> Answer:
@@ -380,7 +361,7 @@ def sacct(command: Command) -> Answer:
         return squeue(in_queue)
     queue = query(in_queue) if "PREEMPTED" in states(answer.output).values() else None
     waiting = queue.output if queue is not None and queue.code == 0 else None
-    return Answer(0, mended_states(answer.output, waiting), answer.errors)
+    return Answer(0, translate_states(answer.output, waiting), answer.errors)
 
 
 def sbatch(command: Command) -> Answer:
@@ -388,7 +369,7 @@ def sbatch(command: Command) -> Answer:
     # The caller's script can be read only once, and each try needs it.
     script = sys.stdin.read() if "/dev/stdin" in command.arguments else None
     excluded = os.environ.get(EXCLUDED)
-    submission = command.sibling("sbatch", without_nodes(with_gres(command.arguments), excluded))
+    submission = command.sibling("sbatch", without_nodes(command.arguments, excluded))
     since = (datetime.now() - CLOCK_TOLERANCE).isoformat(timespec="seconds")
     attempts = 0
 
@@ -399,7 +380,7 @@ def sbatch(command: Command) -> Answer:
         return known or call(submission, script)
 
     answer = persist(attempt, command, command.patience_s)
-    answer = replace(answer, errors=explained(answer.errors, excluded))
+    answer = replace(answer, errors=explain(answer.errors, excluded))
     job = named_job(answer.output, parsable="--parsable" in command.arguments)
     if answer.code == 0 and job:
         return Answer(0, job, answer.errors)

@@ -76,7 +76,7 @@ def _rule(comment: str) -> str:
     return comment.removeprefix("rule_").partition("_wildcards_")[0]
 
 
-# Each look asks squeue twice, and many users may look.
+# Each refresh calls squeue twice, and many users may watch at once.
 _PAUSE_S = 30.0
 _BEST = 5
 # Reading a file takes some milliseconds, and a large study has tens of thousands of them.
@@ -109,16 +109,16 @@ def _may_run(study: str, directory: Path) -> bool:
 def view(plan: Plan, directory: Path) -> RenderableType:
     """Controller, stages, best results so far, waiting and failed jobs, and planned spend of a study."""
     study = plan.study.name
-    past = record.read(directory / paths.record(study))
+    last = record.read(directory / paths.record(study))
     queued: tuple[Job, ...] = ()
     try:
         found = jobs.in_queue(jobs.own_environment()) if jobs.has_slurm() else ()
-        head = _describe(lease.among(found, study, directory), past.over)
+        head = _describe(lease.among(found, study, directory), last.outcome)
         queued = jobs.of_study(found, study, directory)
     except jobs.NoAnswer as error:
         # Files and failures are known without SLURM, and are shown all the same.
         head = f"{error}: whether a controller and jobs run is not known"
-    progressed = stages(plan, directory, queued, past.failed)
+    progressed = stages(plan, directory, queued, last.failed)
     table = Table("stage", title=f"study {study}", title_justify="left")
     for name in ("done", "planned", "running", "waiting", "failed"):
         table.add_column(name, justify="right")
@@ -127,20 +127,20 @@ def view(plan: Plan, directory: Path) -> RenderableType:
         table.add_row(stage.name, *map(str, counts))
     waiting = jobs.describe_waiting(queued)
     words = [
-        stand_ins.waited_for(stand_ins.folder(study, directory) / stand_ins.WAITING),
+        stand_ins.describe_wait(stand_ins.folder(study, directory) / stand_ins.WAITING),
         f"waiting: {waiting}" if waiting else "",
         *jobs.describe_stuck(queued),
-        *_failures(past.failed),
+        *_failures(last.failed),
         spending.describe(plan),
     ]
     return Group(Text(head), table, _best(plan, directory), *(Text(text) for text in words if text))
 
 
-def _describe(found: lease.Found | None, over: str) -> str:
+def _describe(found: lease.Found | None, outcome: str) -> str:
     """One line on the study's controller, or on the end of its last run."""
     if found is not None:
         return found.describe()
-    return f"no controller runs; the last run: {over}" if over else "no controller runs"
+    return f"no controller runs; the last run: {outcome}" if outcome else "no controller runs"
 
 
 def _failures(failed: Sequence[Failure]) -> list[str]:

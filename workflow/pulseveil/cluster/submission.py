@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import submitit
 
@@ -69,7 +69,7 @@ class ControllerJob:
             raise SystemExit(code)
 
     def _cancel(self) -> None:
-        """Cancel the study, as `lease.cancel` asks with SIGINT; SLURM itself sends SIGTERM."""
+        """Cancel the study, at the SIGINT of `lease.cancel`; SLURM itself sends SIGTERM."""
         self._cancelled = True
         self._controller.stop()
 
@@ -79,8 +79,8 @@ class ControllerJob:
         folder = stand_ins.folder(self.study, self.directory)
         if self.cluster:
             environment = stand_ins.install(folder, environment=environment)
-            asked = ("--slurm-status-command", stand_ins.status_command(environment))
-            arguments = (*asked, *arguments)
+            # First, so that a user's own choice wins.
+            arguments = ("--slurm-status-command", stand_ins.status_command(environment), *arguments)
         waiting = folder / stand_ins.WAITING
         return Run(self.study, arguments, self.directory, self.cluster, environment, waiting)
 
@@ -112,14 +112,25 @@ class Allocation:
     mail_type: str = "END,FAIL"
 
 
-def submit(job: ControllerJob, allocation: Allocation) -> str:
-    """Submit the controller to SLURM, or start it as a background process of this machine.
+@dataclass(frozen=True)
+class Submitted:
+    """A submitted controller: the number of its job, or of its process without SLURM, and its log."""
 
-    Returns:
-        One line on where the controller is.
+    kind: Literal["job", "process"]
+    number: str
+    log: Path
+
+    def describe(self) -> str:
+        """One line for a user."""
+        return f"controller: {self.kind} {self.number}; its log is {self.log}"
+
+
+def submit(job: ControllerJob, allocation: Allocation) -> Submitted:
+    """Submit the controller to SLURM, or start it as a background process of this machine.
 
     Raises:
         InputError: SLURM refuses the job, its time limit is too short, or mail is wanted without SLURM.
+        NoAnswer: SLURM does not take the job at present.
     """
     folder = job.directory / ".snakemake" / "controller" / job.study
     if not job.cluster:
@@ -129,7 +140,7 @@ def submit(job: ControllerJob, allocation: Allocation) -> str:
         local.update_parameters(timeout_min=allocation.minutes)
         with _detached():
             started = local.submit(job)
-        return f"controller: process {started.job_id}; its words are in {started.paths.stderr}"
+        return Submitted("process", started.job_id, started.paths.stderr)
     patience = job.patience
     delay = patience.grace + patience.cancelled + patience.leaving + _EARLY_S
     # At least half of each start must be left for the study.
@@ -158,9 +169,10 @@ def submit(job: ControllerJob, allocation: Allocation) -> str:
         try:
             submitted = executor.submit(job)
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
-            said = "; ".join(str(error).split("\n"))
-            raise InputError(f"sbatch did not take the controller: {said}") from None
-    return f"controller: job {submitted.job_id}; its words are in {submitted.paths.stderr}"
+            errors = "; ".join(str(error).split("\n"))
+            kind = InputError if stand_ins.delay(errors) is None else jobs.NoAnswer
+            raise kind(f"sbatch did not take the controller: {errors}") from None
+    return Submitted("job", submitted.job_id, submitted.paths.stderr)
 
 
 @contextmanager

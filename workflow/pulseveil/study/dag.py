@@ -170,7 +170,7 @@ def study_json(plan: Plan) -> str:
     return json.dumps(plan.study.model_dump(mode="json", exclude_none=True))
 
 
-def resources(plan: Plan, rule: str, pack: Pack | None = None) -> dict[str, Any]:
+def resources(plan: Plan, workflow: Any, rule: str, pack: Pack | None = None) -> dict[str, Any]:
     """Functions of memory, time limit and GPUs of a rule's jobs; memory and time grow with each try."""
     wanted = plan.study.resources
 
@@ -185,5 +185,21 @@ def resources(plan: Plan, rule: str, pack: Pack | None = None) -> dict[str, Any]
         "runtime": lambda wildcards, attempt: (
             attempt * costs.limit_minutes(plan, cost(wildcards).seconds, gpu(wildcards))
         ),
-        "gpu": gpu,
+        **gpu_resources(workflow, gpu),
+    }
+
+
+def gpu_resources(workflow: Any, gpu: Callable[[Any], int]) -> dict[str, Any]:
+    """Functions of a job's GPU, for a workstation and for a cluster; gpu: 0 or 1 of a job's wildcards.
+
+    A cluster's job gets the generic resource `gres` of the profile's default-resources, such as "gpu:a100:1",
+    or else "gpu:1".
+    """
+    default = (workflow.resource_settings.default_resources or {}).get("gres")
+    gres = str(default.raw).strip("'\"") if default else "gpu:1"
+    # The SLURM executor would make --gpus of `gpu`, which some clusters refuse. Only in a run it is known
+    # whether there is a cluster.
+    return {
+        "gpu": lambda wildcards: gpu(wildcards) if workflow.local_exec else 0,
+        "gres": lambda wildcards: "" if workflow.local_exec or not gpu(wildcards) else gres,
     }

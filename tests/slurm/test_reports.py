@@ -22,7 +22,7 @@ def break_windows(place: OnCluster) -> None:
     (place.directory / WINDOWS).write_text("broken")
 
 
-def test_a_task_that_fails_is_told_by_all_who_are_asked(on_cluster: OnCluster) -> None:
+def test_a_failed_task_is_in_the_log_the_record_and_the_status(on_cluster: OnCluster) -> None:
     here = user(on_cluster)
     break_windows(on_cluster)
     job = here.submitted("--mail", "root@localhost", "--", FEATURES, *SOON)
@@ -33,9 +33,9 @@ def test_a_task_that_fails_is_told_by_all_who_are_asked(on_cluster: OnCluster) -
     assert any("FAILED, ExitCode 1" in mail for mail in on_cluster.cluster.mails(job))
     words = here.words(job)
     assert "failed: features: extract_features (cohort=simulated), try 1 of 2\n" in words
-    assert "\n    not tried again: bad input stays so\n" in words
-    asked = on_cluster.cluster.squeue("--states=all", "--format=%k|%Z")
-    assert asked.count(f"rule_extract_features_wildcards_simulated|{on_cluster.directory}") == 1, asked
+    assert "\n    not tried again: the next try would read the same input\n" in words
+    jobs = on_cluster.cluster.squeue("--states=all", "--format=%k|%Z")
+    assert jobs.count(f"rule_extract_features_wildcards_simulated|{on_cluster.directory}") == 1, jobs
     assert re.search(
         r"\n    SLURM job \d+: FAILED, reason NonZeroExitCode, exit code 1:0, node n\d\n", words
     ), words
@@ -43,12 +43,12 @@ def test_a_task_that_fails_is_told_by_all_who_are_asked(on_cluster: OnCluster) -
     assert re.search(
         r"\n    error: results/\S*detector.h5: not a readable HDF5 file .*; rerun the stage", words
     )
-    told = "0 tasks done, 1 failed; failures are listed in logs/light/record.jsonl"
-    assert f"study light: {told}" in words
-    assert f"study light: failed with exit code 1: {told}" in words
+    summary = "0 tasks done, 1 failed; failures are listed in logs/light/record.jsonl"
+    assert f"study light: {summary}" in words
+    assert f"study light: failed with exit code 1: {summary}" in words
     status = here.submit("--status").stdout
     line = " ".join(status.split())
-    assert f"no controller runs; the last run: failed with exit code 1: {told}" in line
+    assert f"no controller runs; the last run: failed with exit code 1: {summary}" in line
     assert "failed: features: extract_features (cohort=simulated), try 1 of 2" in line
     assert "error: results/light/windows/simulated/detector.h5: not a readable HDF5 file" in line
     assert re.search(r"│ features +│ +0 │ +3 │ +0 │ +0 │ +1 │", status), status
@@ -72,7 +72,9 @@ def test_a_run_that_cannot_begin_is_a_failed_job_with_its_reason(on_cluster: OnC
     assert "nosuch.txt" in status
 
 
-def test_a_wait_is_told_with_its_limit_and_a_cancelled_study_is_no_failed_job(on_cluster: OnCluster) -> None:
+def test_a_wait_is_reported_with_its_limit_and_a_cancelled_study_is_no_failed_job(
+    on_cluster: OnCluster,
+) -> None:
     folder = on_cluster.directory / "site"
     folder.mkdir()
     real = on_cluster.cluster.run("sh", "-c", "command -v sbatch").stdout.strip()
@@ -82,13 +84,13 @@ def test_a_wait_is_told_with_its_limit_and_a_cancelled_study_is_no_failed_job(on
     (folder / "sbatch").chmod(0o755)
     here = user(on_cluster, PATH=f"{folder}{os.pathsep}{on_cluster.cluster.environment['PATH']}")
     job = here.submitted("--mail", "root@localhost", "--", WINDOWS, *SOON)
-    told = "sbatch is tried again for 7 days: the moon is full"
-    wait_until(lambda: told in here.words(job), 200, "the words of the controller")
-    assert told in " ".join(here.submit("--status").stdout.split())
-    assert here.words(job).count(f"{told}; to end the study instead: scripts/submit.py --cancel\n") == 1
+    message = "sbatch is tried again for 7 days: the moon is full"
+    wait_until(lambda: message in here.words(job), 200, "the words of the controller")
+    assert message in " ".join(here.submit("--status").stdout.split())
+    assert here.words(job).count(f"{message}; to end the study instead: scripts/submit.py --cancel\n") == 1
 
-    said = here.submit("--cancel").stdout
-    assert said.startswith(f"study light: ended its controller: job {job}, running"), said
+    answer = here.submit("--cancel").stdout
+    assert answer.startswith(f"study light: ended its controller: job {job}, running"), answer
     assert here.end(job)["JobState"] == "CANCELLED", here.words(job)
     words = "stopped, by --cancel or another signal; a new start goes on from there"
     assert f"study light: {words}" in here.words(job)
