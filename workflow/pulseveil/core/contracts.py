@@ -54,10 +54,11 @@ class Interval:
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """One subject's wrist recording: native-rate signals keyed by `PUBLISHED_CHANNELS`, labelled intervals.
+    """One continuous wrist recording of a subject: native-rate signals and labelled intervals.
 
-    Units: BVP arbitrary, EDA microsiemens, ACC_* g/64, TEMP degrees Celsius. `repairs` and `notes` are
-    sentences for the cohort summary: which faults were repaired, and which irregularities were kept.
+    Signals are keyed by `PUBLISHED_CHANNELS`. Units: BVP arbitrary, EDA microsiemens, ACC_*
+    g/64, TEMP degrees Celsius. `repairs` and `notes` are sentences for the cohort summary: which faults were
+    repaired, and which irregularities were kept.
     """
 
     subject: str
@@ -70,6 +71,11 @@ class Recording:
     def whole_seconds(self) -> int:
         """Number of whole seconds from the common start that every signal covers."""
         return min(int(len(signal.values) // signal.rate_hz) for signal in self.signals.values())
+
+    @property
+    def start_unix_s(self) -> float:
+        """Unix time of the first sample."""
+        return next(iter(self.signals.values())).start_unix_s
 
 
 class Rows:

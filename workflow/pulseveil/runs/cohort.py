@@ -8,18 +8,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from pulseveil.cohorts import Cohort, CohortSettings
+from pulseveil.cohorts import Cohort, CohortSettings, copies, require_classes
 from pulseveil.core import registry
 from pulseveil.core.contracts import WindowSet
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import COHORT, cell_hash, file_hash
 from pulseveil.core.settings import explain, explain_choice
-from pulseveil.windows.cutting import Recipe, SubjectWindows, cut_subject
+from pulseveil.windows.cutting import Recipe, SubjectWindows, cut_person
 
 
 @dataclass(frozen=True)
@@ -152,11 +153,12 @@ def prepare_cohort(settings: CohortSettings, recipe: Recipe) -> PreparedCohort:
         InputError: a recording cannot be used, or no interval is as long as a window.
     """
     cohort: Cohort = registry.load("cohorts", settings.kind)(settings)
+    require_classes(cohort.outline(), f"cohort of kind {settings.kind}")
     subjects = []
-    # One recording at a time, so that memory does not grow with the cohort.
-    for recording in cohort.recordings():
-        subjects.append(cut_subject(recording, recipe))
-        logger.info("%s: %d windows", recording.subject, len(subjects[-1].windows))
+    # One person at a time, so that memory does not grow with the cohort.
+    for subject, own in groupby(copies.without_copies(cohort.recordings()), lambda item: item.subject):
+        subjects.append(cut_person(list(own), recipe))
+        logger.info("%s: %d windows", subject, len(subjects[-1].windows))
     windows = WindowSet.concatenate([subject.windows for subject in subjects])
     if not len(windows):
         raise InputError(

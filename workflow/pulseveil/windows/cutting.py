@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.core.settings import Audience, Channels, Preprocessing, ScalingName
 from pulseveil.windows import scaling
 from pulseveil.windows.scaling import Scaled
-from pulseveil.windows.timeline import RATE_HZ, RESAMPLERS, UNLABELLED, Timeline, make_timeline
+from pulseveil.windows.timeline import RATE_HZ, RESAMPLERS, UNLABELLED, Timeline, joined, make_timeline
 
 
 @dataclass(frozen=True)
@@ -113,30 +113,50 @@ def cut_windows(
     """
     lengths = {"window_s": window_s, "stride_s": stride_s, "calibration_s": calibration_s}
     recipe = Recipe.with_defaults(protocol, audience, channels=channels, scaling=scaling, **lengths)
-    parts = [cut_subject(recording, recipe).windows for recording in recordings]
+    parts = [cut_person(list(own), recipe).windows for _, own in groupby(recordings, _subject)]
     if not parts:
         raise InputError("there are no recordings to cut into windows")
     return WindowSet.concatenate(parts)
 
 
 def cut_subject(recording: Recording, recipe: Recipe) -> SubjectWindows:
-    """Resample, label, scale and cut one recording.
+    """Resample, label, scale and cut the only recording of a person; see `cut_person`."""
+    return cut_person([recording], recipe)
+
+
+def cut_person(recordings: Sequence[Recording], recipe: Recipe) -> SubjectWindows:
+    """Resample, label, scale and cut the recordings of one person, which are in order of time.
+
+    Each recording is resampled by itself. Times of windows count from the start of the first recording, and
+    no window of protocol `sound` holds seconds of two recordings.
 
     Raises:
-        InputError: the recording lacks what the channels or the scaling need (a pulse, labels, enough rest).
+        InputError: the recordings lack what the channels or the scaling need (a pulse, labels, enough rest).
     """
-    values, resampling_notes = RESAMPLERS[recipe.protocol, recipe.channels].resample(recording)
-    timeline = make_timeline(recording.subject, values, recording.intervals)
+    first = recordings[0]
+    resampled = [RESAMPLERS[recipe.protocol, recipe.channels].resample(recording) for recording in recordings]
+    timelines = [
+        make_timeline(
+            recording.subject, values, recording.intervals, recording.start_unix_s - first.start_unix_s
+        )
+        for recording, (values, _) in zip(recordings, resampled, strict=True)
+    ]
+    timeline = joined(timelines)
     names = CHANNEL_SETS[recipe.channels]
     scaled = scaling.scalings(recipe.calibration_s)[recipe.scaling].scale(timeline, names)
     rows = window_rows(timeline, recipe)
+    notes = [
+        note
+        for recording, (_, of_resampling) in zip(recordings, resampled, strict=True)
+        for note in (*recording.notes, *of_resampling)
+    ]
     return SubjectWindows(
-        subject=recording.subject,
-        seconds=len(values),
+        subject=first.subject,
+        seconds=len(timeline.values),
         labelled_seconds=int(timeline.labelled.sum()),
         windows=_window_set(timeline, scaled, rows, recipe),
-        repairs=(*recording.repairs, *scaled.notes),
-        notes=(*recording.notes, *resampling_notes, *_short_intervals(timeline, recipe.window_s)),
+        repairs=(*(repair for recording in recordings for repair in recording.repairs), *scaled.notes),
+        notes=(*notes, *_short_intervals(timeline, recipe.window_s)),
     )
 
 
@@ -203,7 +223,7 @@ def _window_set(timeline: Timeline, scaled: Scaled, rows: NDArray[np.intp], reci
         stress=stress,
         calibration=np.any(scaled.calibration[rows], axis=1),
         subject=np.full(len(rows), timeline.subject),
-        start_s=rows[:, 0].astype(np.float64),
+        start_s=timeline.second[rows[:, 0]],
         channels=CHANNEL_SETS[recipe.channels],
         rate_hz=RATE_HZ,
         window_s=float(recipe.window_s),
@@ -211,6 +231,10 @@ def _window_set(timeline: Timeline, scaled: Scaled, rows: NDArray[np.intp], reci
         scaling=recipe.scaling,
         protocol=recipe.protocol,
     )
+
+
+def _subject(recording: Recording) -> str:
+    return recording.subject
 
 
 def _rows_from(starts: NDArray[np.intp], window_s: int) -> NDArray[np.intp]:
@@ -225,7 +249,8 @@ def _runs(interval: NDArray[np.int16]) -> list[tuple[int, int]]:
 
 def _short_intervals(timeline: Timeline, window_s: int) -> tuple[str, ...]:
     return tuple(
-        f"interval at {start} s holds {end - start} s, less than one window of {window_s} s"
+        f"interval at {timeline.second[start]:.0f} s holds {end - start} s, less than one window of "
+        f"{window_s} s"
         for start, end in _runs(timeline.interval)
         if end - start < window_s
     )
