@@ -35,9 +35,10 @@ SHORTHAND = {
     "window_s": "length of a window in seconds (60)",
     "stride_s": "seconds between the starts of two windows (30 for generators, 60 for detectors)",
     "calibration_s": "seconds that scaling calibration uses (300)",
+    "measured": "least share of a window that each sensor measured (0.5; 0 in protocol paper)",
     "study": "name of the study, for the sidecar of the file",
 }
-RECIPE = ("channels", "scaling", "window_s", "stride_s", "calibration_s")
+RECIPE = ("channels", "scaling", "window_s", "stride_s", "calibration_s", "measured")
 
 
 def main() -> None:

@@ -138,11 +138,12 @@ def read_export(files: Mapping[str, bytes], where: str, beats: bytes | None = No
     signals: dict[str, Signal] = {}
     for name, layout in LAYOUTS.items():
         used = parsed[name].values[layout.rate_hz * SETTLING_S : layout.rate_hz * seconds]
-        repaired, sentences = _repair(name, used, HEADER_ROWS + 1 + layout.rate_hz * SETTLING_S, where)
+        repaired, bad, sentences = _repair(name, used, HEADER_ROWS + 1 + layout.rate_hz * SETTLING_S, where)
         repairs += sentences
         for column, channel in enumerate(layout.channels):
             samples = np.ascontiguousarray(repaired[:, column])
-            signals[channel] = Signal(samples, float(layout.rate_hz), start + SETTLING_S)
+            masks = plausible.unmeasured(samples, bad[:, column], SATURATION if name == "ACC" else None)
+            signals[channel] = Signal(samples, float(layout.rate_hz), start + SETTLING_S, masks)
     longest = max(len(file.values) / LAYOUTS[name].rate_hz for name, file in parsed.items())
     recorded = (start, start + longest)
     used_s = seconds - SETTLING_S
@@ -331,8 +332,10 @@ def _cut_sentences(parsed: Mapping[str, SignalFile], seconds: int) -> list[str]:
     return sentences
 
 
-def _repair(name: str, values: Floats, first_row: int, where: str) -> tuple[Floats, list[str]]:
-    """Interpolate samples that the sensor cannot have measured, and say which.
+def _repair(
+    name: str, values: Floats, first_row: int, where: str
+) -> tuple[Floats, NDArray[np.bool_], list[str]]:
+    """Interpolate samples that the sensor cannot have measured; with mask and sentences.
 
     Raises:
         InputError: the values have another unit, or no sample is possible.
@@ -342,7 +345,7 @@ def _repair(name: str, values: Floats, first_row: int, where: str) -> tuple[Floa
     repaired, bad = plausible.mend(name, values, LAYOUTS[name].rate_hz)
     rows = np.flatnonzero(bad.any(axis=1))
     if not len(rows):
-        return values, []
+        return values, bad, []
     if len(rows) == len(values):
         raise InputError(f"{path}: every sample is outside {known.range}; the sensor did not work")
     position = (
@@ -350,7 +353,11 @@ def _repair(name: str, values: Floats, first_row: int, where: str) -> tuple[Floa
         if len(rows) > 1
         else f"row {rows[0] + first_row}"
     )
-    return repaired, [
-        f"{name}.csv {position}: {counted(len(rows), 'sample')} outside {known.range}, interpolated over up "
-        f"to {MENDED_S:g} s"
-    ]
+    return (
+        repaired,
+        bad,
+        [
+            f"{name}.csv {position}: {counted(len(rows), 'sample')} outside {known.range}, interpolated over up "
+            f"to {MENDED_S:g} s"
+        ],
+    )

@@ -206,8 +206,8 @@ def _readable(entry: Entry) -> Iterator[None]:
         ) from None
     except zipfile.BadZipFile as error:
         raise InputError(
-            f"{entry}: neither a folder nor a whole zip archive, or a damaged member ({error}); copy or "
-            "export it again"
+            f"{entry}: neither a folder nor a whole zip archive, or a damaged member ({error}); export or "
+            "copy it again"
         ) from None
     except Exception as error:  # zipfile raises many types for damage, and RuntimeError for a password
         raise InputError(

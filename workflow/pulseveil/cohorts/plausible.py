@@ -113,6 +113,16 @@ _LEAST_CONDUCTANCE = 1e-4
 _MOST_IMPOSSIBLE = 0.9
 
 
+def unmeasured(
+    values: Floats, mended: NDArray[np.bool_], end: float | None
+) -> Mapping[str, NDArray[np.bool_]]:
+    """Masks (n,) of samples of one axis that were not measured, by reason; `end` is the end of the range."""
+    found = {"mended": mended}
+    if end is not None:
+        found["saturated"] = np.abs(values) >= end
+    return {reason: mask for reason, mask in found.items() if mask.any()}
+
+
 def refuse_other_unit(sensor: str, values: Floats, where: str) -> None:
     """Check that the samples (n, axes) of a sensor can have the unit of `SENSORS`.
 

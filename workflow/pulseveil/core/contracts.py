@@ -32,11 +32,15 @@ CONDITIONS = ("baseline", "stress", "amusement")
 
 @dataclass(frozen=True, eq=False)
 class Signal:
-    """One channel at its native rate: values (n,) float64, `rate_hz` in Hz, unix time of sample 0 in s."""
+    """One channel at its native rate: values (n,) float64, `rate_hz` in Hz, unix time of sample 0 in s.
+
+    unmeasured: masks (n,) of samples that the sensor did not measure, by reason, such as mended samples.
+    """
 
     values: NDArray[np.float64]
     rate_hz: float
     start_unix_s: float
+    unmeasured: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,9 @@ from pulseveil.windows.cutting import Recipe, SubjectWindows, cut_person
 class SubjectSummary:
     """One row of the summary; `stress_share` is None for a subject without windows.
 
-    repairs, notes: sentences about what was repaired, and about what is irregular but was left as it is.
+    measured: mean share of the labelled seconds that each sensor measured. left_out: number of windows left
+    out because a sensor measured too little of them, by sensor and reason. repairs, notes: sentences
+    about what was repaired, and about what is irregular but was left as it is.
     """
 
     subject: str
@@ -38,10 +40,16 @@ class SubjectSummary:
     stress_share: float | None
     repairs: tuple[str, ...]
     notes: tuple[str, ...]
+    measured: Mapping[str, float]
+    left_out: Mapping[str, int]
 
     def as_json(self) -> dict[str, Any]:
         """The row for a JSON file."""
         return asdict(self)
+
+
+# Sensors whose measured share the table shows.
+_SENSORS = ("BVP", "EDA", "ACC", "TEMP")
 
 
 def summarize(subjects: Iterable[SubjectWindows]) -> tuple[SubjectSummary, ...]:
@@ -56,6 +64,8 @@ def summarize(subjects: Iterable[SubjectWindows]) -> tuple[SubjectSummary, ...]:
             stress_share=float(item.windows.stress.mean()) if len(item.windows) else None,
             repairs=item.repairs,
             notes=item.notes,
+            measured=item.measured,
+            left_out=item.left_out,
         )
         for item in subjects
     )
@@ -63,7 +73,10 @@ def summarize(subjects: Iterable[SubjectWindows]) -> tuple[SubjectSummary, ...]:
 
 def render(rows: Sequence[SubjectSummary]) -> str:
     """Summary as plain text: a table, then each repair and note with the subjects that it concerns."""
-    header = ("subject", "seconds", "labelled", "windows", "calibration", "stress", "repairs", "notes")
+    header = (
+        *("subject", "seconds", "labelled", "windows", "calibration", "stress", "repairs", "notes"),
+        *("BVP", "EDA", "ACC", "TEMP", "left out"),
+    )
     cells = [header, *(_cells(row) for row in rows), _total(rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     lines = [
@@ -84,6 +97,8 @@ def _cells(row: SubjectSummary) -> tuple[str, ...]:
         _percent(row.stress_share),
         str(len(row.repairs)),
         str(len(row.notes)),
+        *(_percent(row.measured.get(sensor)) for sensor in _SENSORS),
+        str(sum(row.left_out.values())),
     )
 
 
@@ -99,6 +114,8 @@ def _total(rows: Sequence[SubjectSummary]) -> tuple[str, ...]:
         _percent(stress / windows if windows else None),
         str(sum(len(row.repairs) for row in rows)),
         str(sum(len(row.notes) for row in rows)),
+        *("" for _ in _SENSORS),
+        str(sum(sum(row.left_out.values()) for row in rows)),
     )
 
 

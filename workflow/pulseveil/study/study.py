@@ -219,6 +219,13 @@ class Study(Settings):
         description="scaling of windows; default: min-max in `paper`, calibration in `sound`"
     )
     calibration_s: Seconds = Field(300, description="labelled seconds that scaling `calibration` uses")
+    measured: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="least share of a window that each sensor measured, other windows are left out; default: "
+        "0.5 in `sound`, 0 (all windows) in `paper`",
+    )
     window_s: Seconds = Field(60, description="length of a window in seconds")
     stride_s: Strides = Field(Strides(), description="seconds between the starts of two windows")
     cohorts: Mapping[Name, Any] = Field(
