@@ -19,9 +19,9 @@ from pulseveil.study.jobs import CohortJob
 from pulseveil.windows.cutting import Recipe
 
 COHORT_KEYS = {
-    "kind": "wesad, empatica, simulated, or another registered kind of cohort",
+    "kind": "wesad, empatica, embraceplus, simulated, or another registered kind of cohort",
     "data": "folder of the recordings",
-    "labels": "CSV of labelled intervals (empatica)",
+    "labels": "CSV of labelled intervals (empatica, embraceplus)",
     "subjects": "number of subjects (simulated)",
     "seed": "seed of the subjects (simulated)",
 }

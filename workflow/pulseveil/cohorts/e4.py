@@ -47,8 +47,8 @@ def _contact_loss(eda: Signal) -> str:
 
 
 def _saturation(signals: Mapping[str, Signal]) -> str:
-    axes = [signals[channel].values for channel in ("ACC_x", "ACC_y", "ACC_z")]
-    count = int((np.abs(np.stack(axes)) >= SATURATION).any(axis=0).sum())
+    masks = [signals[channel].unmeasured.get("saturated") for channel in ("ACC_x", "ACC_y", "ACC_z")]
+    count = int(np.any([mask for mask in masks if mask is not None], axis=0).sum())
     return f"ACC: {counted(count, 'sample')} at the end of the sensor's range" if count else ""
 
 
@@ -341,8 +341,8 @@ def _repair(
         InputError: the values have another unit, or no sample is possible.
     """
     path, known = f"{where}/{name}.csv", plausible.SENSORS[name]
-    plausible.refuse_other_unit(name, values, path)
-    repaired, bad = plausible.mend(name, values, LAYOUTS[name].rate_hz)
+    plausible.refuse_other_unit(known, values, path)
+    repaired, bad = plausible.mend(known, values, LAYOUTS[name].rate_hz)
     rows = np.flatnonzero(bad.any(axis=1))
     if not len(rows):
         return values, bad, []
@@ -357,7 +357,7 @@ def _repair(
         repaired,
         bad,
         [
-            f"{name}.csv {position}: {counted(len(rows), 'sample')} outside {known.range}, interpolated over up "
-            f"to {MENDED_S:g} s"
+            f"{name}.csv {position}: {counted(len(rows), 'sample')} outside {known.range}, interpolated "
+            f"over up to {MENDED_S:g} s"
         ],
     )

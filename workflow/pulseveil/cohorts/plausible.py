@@ -123,13 +123,12 @@ def unmeasured(
     return {reason: mask for reason, mask in found.items() if mask.any()}
 
 
-def refuse_other_unit(sensor: str, values: Floats, where: str) -> None:
-    """Check that the samples (n, axes) of a sensor can have the unit of `SENSORS`.
+def refuse_other_unit(known: Sensor, values: Floats, where: str) -> None:
+    """Check that the samples (n, axes) of a sensor can have its unit.
 
     Raises:
         InputError: the usual level is that of another unit (the message has the cure), or of no worn device.
     """
-    known = SENSORS[sensor]
     if known.level is None:
         return
     sizes = np.linalg.norm(values, axis=1) if values.shape[1] > 1 else values[:, 0]
@@ -137,7 +136,7 @@ def refuse_other_unit(sensor: str, values: Floats, where: str) -> None:
     # A sensor that fails for a time says nothing of the unit: the level is that of its other samples.
     level = float(np.median(sizes[possible] if possible.mean() > 1 - _MOST_IMPOSSIBLE else sizes))
     low, high = known.level
-    tiny = sensor == "EDA" and 0 < values.max() < _LEAST_CONDUCTANCE
+    tiny = known.unit == "uS" and 0 < values.max() < _LEAST_CONDUCTANCE
     if low <= level <= high and not tiny:
         return
     # A sensor that gives one impossible value throughout has no unit: it did not work.
@@ -155,14 +154,14 @@ def refuse_other_unit(sensor: str, values: Floats, where: str) -> None:
     )
 
 
-def mend(sensor: str, values: Floats, rate_hz: float) -> tuple[Floats, NDArray[np.bool_]]:
+def mend(known: Sensor, values: Floats, rate_hz: float) -> tuple[Floats, NDArray[np.bool_]]:
     """Interpolate impossible samples (n, axes) from possible ones within `MENDED_S`, each axis by itself.
 
     Returns:
         The values, and the mask (n, axes) of the samples that were replaced. All other samples are unchanged.
     """
     # Before any resampling: one sample of 382 C rings through the whole Fourier-resampled channel.
-    bad = SENSORS[sensor].impossible(values)
+    bad = known.impossible(values)
     if not bad.any():
         return values, bad
     mended = values.copy()
@@ -173,6 +172,6 @@ def mend(sensor: str, values: Floats, rate_hz: float) -> tuple[Floats, NDArray[n
             good.astype(float),
             values[good, axis],
             MENDED_S * rate_hz,
-            SENSORS[sensor].otherwise,
+            known.otherwise,
         )
     return mended, bad

@@ -133,8 +133,8 @@ def read_subject(path: Path) -> Recording:
     signals: dict[str, Signal] = {}
     for name, (rate, channels) in _WRIST.items():
         used = wrist[name][: rate * seconds]
-        plausible.refuse_other_unit(name, used, f"{path}: wrist {name}")
-        mended, bad = plausible.mend(name, used, rate)
+        plausible.refuse_other_unit(plausible.SENSORS[name], used, f"{path}: wrist {name}")
+        mended, bad = plausible.mend(plausible.SENSORS[name], used, rate)
         for column, channel in enumerate(channels):
             samples = np.ascontiguousarray(mended[:, column])
             masks = plausible.unmeasured(samples, bad[:, column], SATURATION if name == "ACC" else None)
