@@ -19,9 +19,9 @@ from pulseveil.study.jobs import CohortJob
 from pulseveil.windows.cutting import Recipe
 
 COHORT_KEYS = {
-    "kind": "wesad, empatica, simulated, or another registered kind of cohort",
+    "kind": "wesad, empatica, embraceplus, simulated, or another registered kind of cohort",
     "data": "folder of the recordings",
-    "labels": "CSV of labelled intervals (empatica)",
+    "labels": "CSV of labelled intervals (empatica, embraceplus)",
     "subjects": "number of subjects (simulated)",
     "seed": "seed of the subjects (simulated)",
 }
@@ -35,9 +35,10 @@ SHORTHAND = {
     "window_s": "length of a window in seconds (60)",
     "stride_s": "seconds between the starts of two windows (30 for generators, 60 for detectors)",
     "calibration_s": "seconds that scaling calibration uses (300)",
+    "measured": "least share of a window that each sensor measured (0.5; 0 in protocol paper)",
     "study": "name of the study, for the sidecar of the file",
 }
-RECIPE = ("channels", "scaling", "window_s", "stride_s", "calibration_s")
+RECIPE = ("channels", "scaling", "window_s", "stride_s", "calibration_s", "measured")
 
 
 def main() -> None:

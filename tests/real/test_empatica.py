@@ -51,7 +51,10 @@ def test_every_interval_is_kept_in_unix_time(stress_predict: dict[str, Recording
     [
         ("S01", "BVP.csv: CR LF line ends read as LF"),
         ("S01", "TEMP.csv: last 6.00 s cut, from row 13035, to end as the others"),
-        ("S02", "EDA.csv rows 14246 to 14247: 2 samples exactly 0, interpolated over up to 2 s"),
+        (
+            "S02",
+            "EDA.csv rows 14246 to 14247: 2 samples outside above 0 to 100 uS, interpolated over up to 2 s",
+        ),
         ("S05", "ACC.csv: blanks around commas removed"),
     ],
 )
@@ -89,7 +92,7 @@ def test_the_unsliced_export_of_s2_holds_its_slice(recordings: Path, tmp_path: P
     start = float(sync["start_unix"])
     labels = tmp_path / "labels.csv"
     labels.write_text(
-        f"subject,condition,start_unix,end_unix,stress\nS2,TSST,{start + 2274},{start + 2889},1\n"
+        f"subject,condition,start_unix,end_unix,stress\nS2_E4_Data,TSST,{start + 2274},{start + 2889},1\n"
     )
     (recording,) = Empatica(EmpaticaSettings(data=raw, labels=labels)).recordings()
     stored = np.load(raw / "S2.npz", allow_pickle=False)

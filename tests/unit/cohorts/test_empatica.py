@@ -176,6 +176,6 @@ def test_a_subject_that_is_no_word_of_paths_and_tables_is_refused(tmp_path: Path
 
 @pytest.mark.parametrize("folder", ["S1_{input}", "S1_a\nb"])
 def test_a_folder_that_snakemake_would_take_for_a_pattern_is_refused(tmp_path: Path, folder: str) -> None:
-    (plain(tmp_path) / "S1").rename(tmp_path / folder)
+    plain(tmp_path / folder)
     with pytest.raises(InputError, match=r"contains a brace \(a wildcard of Snakemake\) or a line break"):
-        cohort(tmp_path, tmp_path, "S1").sources()
+        cohort(tmp_path / folder, tmp_path, "S1").sources()

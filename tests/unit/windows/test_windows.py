@@ -223,7 +223,7 @@ def test_defaults_follow_the_protocol() -> None:
         "paper", "generator", "published", "min-max", 60, 30
     )
     sound = Recipe.with_defaults("sound", "detector", stride_s=None, calibration_s=120.0)
-    assert sound == Recipe("sound", "detector", "physiological", "calibration", 60, 60, 120)
+    assert sound == Recipe("sound", "detector", "physiological", "calibration", 60, 60, 120, 0.5)
 
 
 @pytest.mark.parametrize("wrong", [{"window_s": 0}, {"stride_s": 0.5}, {"calibration_s": -1}])

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from pulseveil.core import registry
-from pulseveil.core.contracts import Recording
+from pulseveil.core.contracts import CONDITIONS, STRESS, Recording
+from pulseveil.core.errors import InputError
 from pulseveil.core.settings import Settings
 
 # What other packages may use, in reading order.
@@ -20,6 +21,8 @@ __all__ = [  # noqa: RUF022
     "UNKNOWN_ORIGIN",
     "Cohort",
     "origin_of",
+    "require_classes",
+    "copies",
     "gaps",
 ]
 
@@ -95,7 +98,7 @@ class Cohort(Protocol):
 
     @abstractmethod
     def recordings(self) -> Iterator[Recording]:
-        """Recordings in the order of `outline`, one at a time.
+        """Recordings in the order of `outline`, one at a time; those of one subject in order of time.
 
         A repair uses no sample more than `gaps.MENDED_S` away: privacy statements rely on this bound.
 
@@ -116,3 +119,22 @@ def origin_of(kind: str) -> Origin:
         return UNKNOWN_ORIGIN
     origin: Origin = registry.load("cohorts", kind).origin
     return origin
+
+
+def require_classes(conditions: Mapping[str, tuple[str, ...]], what: str) -> None:
+    """Check that people have intervals with stress and intervals without it, at least one of each together.
+
+    Args:
+        conditions: conditions of each person, as in `Cohort.outline`.
+        what: name of these people in messages.
+
+    Raises:
+        InputError: one of both is missing.
+    """
+    found = {condition == CONDITIONS[STRESS] for of_person in conditions.values() for condition in of_person}
+    for stress, wanted in ((True, "with stress (1)"), (False, "without stress (0)")):
+        if stress not in found:
+            raise InputError(
+                f"{what}: no interval {wanted} in the labels of {len(conditions)} people; models learn from "
+                "both: add such intervals, or people who have them"
+            )

@@ -10,16 +10,20 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil.cohorts.gaps import MENDED_S, bridge
+from pulseveil.cohorts import plausible
+from pulseveil.cohorts.gaps import MENDED_S
 from pulseveil.cohorts.intervals import UNIX_RANGE_S
+from pulseveil.cohorts.sessions import Session
 from pulseveil.core import limits
 from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import CONTACT_US, Signal
 from pulseveil.core.errors import InputError
+from pulseveil.core.identity import parse_number
 
 # Largest value of the 8-bit accelerometer, in g/64.
 SATURATION = 127
@@ -43,8 +47,8 @@ def _contact_loss(eda: Signal) -> str:
 
 
 def _saturation(signals: Mapping[str, Signal]) -> str:
-    axes = [signals[channel].values for channel in ("ACC_x", "ACC_y", "ACC_z")]
-    count = int((np.abs(np.stack(axes)) >= SATURATION).any(axis=0).sum())
+    masks = [signals[channel].unmeasured.get("saturated") for channel in ("ACC_x", "ACC_y", "ACC_z")]
+    count = int(np.any([mask for mask in masks if mask is not None], axis=0).sum())
     return f"ACC: {counted(count, 'sample')} at the end of the sensor's range" if count else ""
 
 
@@ -75,13 +79,12 @@ def _span(times: NDArray[np.float64] | NDArray[np.intp]) -> str:
 
 
 HEADER_ROWS = 2
+# Texts that Python reads as NaN, which is told as no finite number.
+_NOT_FINITE = ("nan", "+nan", "-nan")
 # The first second is start-up of the sensors, not data: zeros in BVP and EDA, 382.21 C in TEMP.
 SETTLING_S = 1
 # In WESAD and Stress-Predict the channels of a recording end up to 7 s apart; more means files mixed up.
 LARGEST_SPREAD_S = 10
-TEMP_RANGE_C = (0.0, 60.0)
-# Middle of the usual range at a wrist, used if a temperature is not known.
-USUAL_TEMP_C = 30.0
 
 
 @dataclass(frozen=True)
@@ -110,22 +113,7 @@ class SignalFile:
     repairs: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class Export:
-    """The signals of one export, cut to common whole seconds, and the repairs.
-
-    `start_unix_s` and `seconds`: the part that is used. `recorded_unix_s` (start, end): the time that at
-    least one signal covers.
-    """
-
-    signals: Mapping[str, Signal]
-    start_unix_s: float
-    seconds: int
-    recorded_unix_s: tuple[float, float]
-    repairs: tuple[str, ...]
-
-
-def read_export(files: Mapping[str, bytes], where: str) -> Export:
+def read_export(files: Mapping[str, bytes], where: str, beats: bytes | None = None) -> Session:
     """Read the signal files of one export.
 
     The first second, in which the sensors settle, is dropped. All channels are cut to the whole seconds of
@@ -134,6 +122,7 @@ def read_export(files: Mapping[str, bytes], where: str) -> Export:
     Args:
         files: content by name, such as `ACC`.
         where: name of the export in messages.
+        beats: content of `IBI.csv`, which is only noted.
 
     Raises:
         InputError: a file is malformed, or the files do not belong together; names file and row.
@@ -149,14 +138,18 @@ def read_export(files: Mapping[str, bytes], where: str) -> Export:
     signals: dict[str, Signal] = {}
     for name, layout in LAYOUTS.items():
         used = parsed[name].values[layout.rate_hz * SETTLING_S : layout.rate_hz * seconds]
-        repaired, sentences = _repair(name, used, HEADER_ROWS + 1 + layout.rate_hz * SETTLING_S, where)
+        repaired, bad, sentences = _repair(name, used, HEADER_ROWS + 1 + layout.rate_hz * SETTLING_S, where)
         repairs += sentences
         for column, channel in enumerate(layout.channels):
             samples = np.ascontiguousarray(repaired[:, column])
-            signals[channel] = Signal(samples, float(layout.rate_hz), start + SETTLING_S)
+            masks = plausible.unmeasured(samples, bad[:, column], SATURATION if name == "ACC" else None)
+            signals[channel] = Signal(samples, float(layout.rate_hz), start + SETTLING_S, masks)
     longest = max(len(file.values) / LAYOUTS[name].rate_hz for name, file in parsed.items())
     recorded = (start, start + longest)
-    return Export(signals, start + SETTLING_S, seconds - SETTLING_S, recorded, tuple(repairs))
+    used_s = seconds - SETTLING_S
+    beat_note = "" if beats is None else sparse_beats(beats, used_s)
+    notes = tuple(note for note in (*describe_signals(signals), beat_note) if note)
+    return Session(where, signals, start + SETTLING_S, used_s, recorded, tuple(repairs), notes)
 
 
 def parse_signal_file(content: bytes, path: str, layout: Layout) -> SignalFile:
@@ -191,8 +184,10 @@ def parse_signal_file(content: bytes, path: str, layout: Layout) -> SignalFile:
     # All recordings of WESAD and Stress-Predict have the nominal rates, so another one is taken for damage.
     if rate != layout.rate_hz:
         raise InputError(f"{path} row 2: expected the rate {layout.rate_hz} Hz, found {lines[1]!r}")
-    values = _samples(path, lines[HEADER_ROWS:], columns)
+    half = _half_written(path, text, lines, columns)
+    values = _samples(path, lines[HEADER_ROWS : len(lines) - bool(half)], columns)
     found = {
+        half: bool(half),
         "CR LF line ends read as LF": "\r\n" in text,
         "blanks around commas removed": ", " in text or " ," in text,
     }
@@ -220,15 +215,51 @@ def _decode(content: bytes, path: str) -> str:
         raise InputError(f"{path}: not a text file; expected an Empatica E4 CSV") from None
 
 
+def _half_written(path: str, text: str, lines: list[str], columns: int) -> str:
+    """Sentence on the last row if it is half-written, as in an export that was cut off; else empty."""
+    last = lines[-1]
+    whole = (
+        text.endswith(("\n", "\r"))
+        and last.count(",") == columns - 1
+        and all(map(_is_number, last.split(",")))
+    )
+    if whole or len(lines) == HEADER_ROWS + 1:
+        return ""
+    return f"last row {len(lines)} is half-written or without line end ({last[:40]!r}), dropped"
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(parse_number(cell))
+    except ValueError:
+        return False
+
+
 def _header_value(path: str, row: int, line: str, columns: int) -> float:
     """The number of a header row, which repeats it for each column."""
+    cells = [cell.strip() for cell in line.split(",")]
+    if row == 1 and (times := {_unix_of(cell) for cell in cells} - {None}):
+        raise InputError(
+            f"{path} row 1: expected unix seconds (UTC), found the date and time {cells[0][:40]!r}; "
+            f"write {times.pop():.0f} if it is UTC"
+        )
     try:
-        values = {float(cell) for cell in line.split(",")}
+        values = {parse_number(cell) for cell in cells}
     except ValueError:
         values = set()
     if len(values) != 1 or line.count(",") != columns - 1:
         raise InputError(f"{path} row {row}: expected {columns} equal number(s), found {line[:60]!r}")
     return values.pop()
+
+
+def _unix_of(cell: str) -> float | None:
+    """Unix seconds of a date and time (ISO 8601; UTC unless it has an offset); None for another text."""
+    try:
+        time = datetime.fromisoformat(cell)
+    except ValueError:
+        return None
+    # A number of eight digits is an ISO date too.
+    return None if cell.isdigit() else time.replace(tzinfo=time.tzinfo or UTC).timestamp()
 
 
 def _samples(path: str, lines: list[str], columns: int) -> Floats:
@@ -238,6 +269,9 @@ def _samples(path: str, lines: list[str], columns: int) -> Floats:
             raise InputError(f"{path} row {row}: expected {columns} column(s), found {line[:60]!r}")
     cells = ",".join(lines).split(",")
     try:
+        # Python also takes `1_2` and digits of other scripts for numbers; checked at once, for speed.
+        if any("_" in line or not line.isascii() for line in lines):
+            raise ValueError
         values = np.fromiter(map(float, cells), np.float64, len(cells))
     except ValueError:
         raise InputError(_not_a_number(path, cells, columns)) from None
@@ -253,7 +287,7 @@ def _samples(path: str, lines: list[str], columns: int) -> Floats:
 def _not_a_number(path: str, cells: list[str], columns: int) -> str:
     for i, cell in enumerate(cells):
         try:
-            float(cell)
+            parse_number(0.0 if cell.strip().lower() in _NOT_FINITE else cell)
         except ValueError:
             return f"{path} row {HEADER_ROWS + 1 + i // columns}: expected a number, found {cell[:60]!r}"
     raise AssertionError("all cells are numbers")
@@ -298,33 +332,32 @@ def _cut_sentences(parsed: Mapping[str, SignalFile], seconds: int) -> list[str]:
     return sentences
 
 
-def _repair(name: str, values: Floats, first_row: int, where: str) -> tuple[Floats, list[str]]:
-    """Interpolate samples that the sensor cannot have measured, from neighbours within `MENDED_S`.
+def _repair(
+    name: str, values: Floats, first_row: int, where: str
+) -> tuple[Floats, NDArray[np.bool_], list[str]]:
+    """Interpolate samples that the sensor cannot have measured; with mask and sentences.
 
-    Without such a neighbour, EDA stays 0 (no contact) and TEMP becomes `USUAL_TEMP_C`.
+    Raises:
+        InputError: the values have another unit, or no sample is possible.
     """
-    # Before any resampling: one sample of 382 C rings through the whole Fourier-resampled channel.
-    if name == "TEMP":
-        bad, why = (values < TEMP_RANGE_C[0]) | (values > TEMP_RANGE_C[1]), "outside 0 to 60 C"
-        otherwise = USUAL_TEMP_C
-    elif name == "EDA":
-        bad, why, otherwise = values == 0, "exactly 0", 0.0
-    else:
-        return values, []
-    rows = np.flatnonzero(bad[:, 0])
+    path, known = f"{where}/{name}.csv", plausible.SENSORS[name]
+    plausible.refuse_other_unit(known, values, path)
+    repaired, bad = plausible.mend(known, values, LAYOUTS[name].rate_hz)
+    rows = np.flatnonzero(bad.any(axis=1))
     if not len(rows):
-        return values, []
+        return values, bad, []
     if len(rows) == len(values):
-        raise InputError(f"{where}/{name}.csv: every sample is {why}; the sensor did not work")
-    repaired = values.copy()
-    good = np.flatnonzero(~bad[:, 0])
-    span = MENDED_S * LAYOUTS[name].rate_hz
-    repaired[rows, 0] = bridge(rows.astype(float), good.astype(float), values[good, 0], span, otherwise)
+        raise InputError(f"{path}: every sample is outside {known.range}; the sensor did not work")
     position = (
         f"rows {rows[0] + first_row} to {rows[-1] + first_row}"
         if len(rows) > 1
         else f"row {rows[0] + first_row}"
     )
-    return repaired, [
-        f"{name}.csv {position}: {counted(len(rows), 'sample')} {why}, interpolated over up to {MENDED_S:g} s"
-    ]
+    return (
+        repaired,
+        bad,
+        [
+            f"{name}.csv {position}: {counted(len(rows), 'sample')} outside {known.range}, interpolated "
+            f"over up to {MENDED_S:g} s"
+        ],
+    )

@@ -13,7 +13,7 @@ from pathlib import Path
 from pulseveil.core import limits
 from pulseveil.core.contracts import BASELINE, CONDITIONS, STRESS, Interval, subject_order
 from pulseveil.core.errors import InputError
-from pulseveil.core.identity import require_name
+from pulseveil.core.identity import parse_number, require_name
 
 COLUMNS = ("subject", "condition", "start_unix", "end_unix", "stress")
 # Unix seconds from 2001 to 2099. Milliseconds and times of day lie outside, so that both mistakes are found.
@@ -160,7 +160,7 @@ def _label_row(path: Path, row: int, cells: list[str]) -> LabelRow:
 
 def _unix(where: str, column: str, text: str) -> float:
     try:
-        value = float(text)
+        value = parse_number(text)
     except ValueError:
         value = math.nan
     if not UNIX_RANGE_S[0] <= value <= UNIX_RANGE_S[1]:

@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil.cohorts import Article, Cohort, CohortSettings, Origin
-from pulseveil.cohorts.e4 import describe_signals
+from pulseveil.cohorts import Article, Cohort, CohortSettings, Origin, plausible
+from pulseveil.cohorts.e4 import SATURATION, describe_signals
 from pulseveil.cohorts.pickles import load_arrays
 from pulseveil.core.contracts import (
     AMUSEMENT,
@@ -130,11 +130,15 @@ def read_subject(path: Path) -> Recording:
     """
     wrist, label = _wrist_and_label(path)
     seconds = _common_seconds(path, wrist, label)
-    signals = {
-        channel: Signal(np.ascontiguousarray(wrist[name][: rate * seconds, column]), float(rate), 0.0)
-        for name, (rate, channels) in _WRIST.items()
-        for column, channel in enumerate(channels)
-    }
+    signals: dict[str, Signal] = {}
+    for name, (rate, channels) in _WRIST.items():
+        used = wrist[name][: rate * seconds]
+        plausible.refuse_other_unit(plausible.SENSORS[name], used, f"{path}: wrist {name}")
+        mended, bad = plausible.mend(plausible.SENSORS[name], used, rate)
+        for column, channel in enumerate(channels):
+            samples = np.ascontiguousarray(mended[:, column])
+            masks = plausible.unmeasured(samples, bad[:, column], SATURATION if name == "ACC" else None)
+            signals[channel] = Signal(samples, float(rate), 0.0, masks)
     # The label of a second is the 700 Hz label at its start, as in the published pre-processing.
     intervals = _intervals(label[: seconds * LABEL_HZ : LABEL_HZ])
     if not intervals:

@@ -32,11 +32,15 @@ CONDITIONS = ("baseline", "stress", "amusement")
 
 @dataclass(frozen=True, eq=False)
 class Signal:
-    """One channel at its native rate: values (n,) float64, `rate_hz` in Hz, unix time of sample 0 in s."""
+    """One channel at its native rate: values (n,) float64, `rate_hz` in Hz, unix time of sample 0 in s.
+
+    unmeasured: masks (n,) of samples that the sensor did not measure, by reason, such as mended samples.
+    """
 
     values: NDArray[np.float64]
     rate_hz: float
     start_unix_s: float
+    unmeasured: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,11 @@ class Interval:
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """One subject's wrist recording: native-rate signals keyed by `PUBLISHED_CHANNELS`, labelled intervals.
+    """One continuous wrist recording of a subject: native-rate signals and labelled intervals.
 
-    Units: BVP arbitrary, EDA microsiemens, ACC_* g/64, TEMP degrees Celsius. `repairs` and `notes` are
-    sentences for the cohort summary: which faults were repaired, and which irregularities were kept.
+    Signals are keyed by `PUBLISHED_CHANNELS`. Units: BVP arbitrary, EDA microsiemens, ACC_*
+    g/64, TEMP degrees Celsius. `repairs` and `notes` are sentences for the cohort summary: which faults were
+    repaired, and which irregularities were kept.
     """
 
     subject: str
@@ -70,6 +75,11 @@ class Recording:
     def whole_seconds(self) -> int:
         """Number of whole seconds from the common start that every signal covers."""
         return min(int(len(signal.values) // signal.rate_hz) for signal in self.signals.values())
+
+    @property
+    def start_unix_s(self) -> float:
+        """Unix time of the first sample."""
+        return next(iter(self.signals.values())).start_unix_s
 
 
 class Rows:

@@ -5,6 +5,7 @@ A time limit, a preemption or a user's signal requests a stop. The job then stor
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -66,12 +67,20 @@ class InputError(ValueError):
         )
 
 
+def tolerate_terminal() -> None:
+    """Escape what a terminal cannot encode, such as a letter of a name under LC_ALL=C, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def run_command(main: Callable[[], None]) -> None:
     """Run a script's `main` and turn its expected failures into one line on stderr and an exit code.
 
     Exit codes: 2 for bad input (`InputError`), 75 for a requested stop (`Interrupted`; the same command
     resumes), 1 for a closed pipe (`| head`).
     """
+    tolerate_terminal()
     try:
         main()
         sys.stdout.flush()

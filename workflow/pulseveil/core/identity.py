@@ -47,6 +47,9 @@ def parse_number(text: str | float) -> float:
     # float(True) is 1.0, and YAML reads `yes` and `on` as True.
     if isinstance(text, bool):
         raise ValueError(f"expected a number, got {text!r}")
+    # Python reads `1_2` as 12, and digits of all scripts.
+    if isinstance(text, str) and ("_" in text or not text.isascii()):
+        raise ValueError(f"expected a number, got {text!r}")
     value = float(text)
     if math.isnan(value):
         raise ValueError("expected a number, got NaN")

@@ -62,6 +62,11 @@ OF_WHOLE_RECORDINGS = (
     "windows of the person. There is no guarantee for raw seconds, only for windows: the column `any 60 s` "
     "has no bound."
 )
+OF_LEFT_OUT = (
+    "Windows of which a sensor measured too little are left out (key `measured`). How many are left out "
+    "depends on a person's recording. The number of records and every divisor stay those of the plan: a "
+    "window that is left out counts as a record of zeros and changes no public constant."
+)
 OF_FILES = (
     "All times in files of the study. Beside the results, logs and benchmarks (which count what was read of "
     "each person) and .snakemake (hashes of files) must not leave.",
@@ -211,7 +216,7 @@ def statement(
         _section("What is protected", protected),
         _section("From whom", FROM_WHOM),
         _section("Not protected", unprotected),
-        _section("Taken as public", _public(entries)),
+        _section("Taken as public", [*_public(entries), OF_LEFT_OUT]),
         "Each model\n\n" + "\n\n".join(_model(kind, setting) for kind in kinds),
         "Models together\n\n" + "\n\n".join([*_together(entries, kinds, setting), *_beside(unbudgeted)]),
         _section("Limits", LIMITS),

@@ -8,25 +8,28 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from pulseveil.cohorts import Cohort, CohortSettings
+from pulseveil.cohorts import Cohort, CohortSettings, copies, require_classes
 from pulseveil.core import registry
 from pulseveil.core.contracts import WindowSet
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import COHORT, cell_hash, file_hash
 from pulseveil.core.settings import explain, explain_choice
-from pulseveil.windows.cutting import Recipe, SubjectWindows, cut_subject
+from pulseveil.windows.cutting import Recipe, SubjectWindows, cut_person
 
 
 @dataclass(frozen=True)
 class SubjectSummary:
     """One row of the summary; `stress_share` is None for a subject without windows.
 
-    repairs, notes: sentences about what was repaired, and about what is irregular but was left as it is.
+    measured: mean share of the labelled seconds that each sensor measured. left_out: number of windows left
+    out because a sensor measured too little of them, by sensor and reason. repairs, notes: sentences
+    about what was repaired, and about what is irregular but was left as it is.
     """
 
     subject: str
@@ -37,10 +40,16 @@ class SubjectSummary:
     stress_share: float | None
     repairs: tuple[str, ...]
     notes: tuple[str, ...]
+    measured: Mapping[str, float]
+    left_out: Mapping[str, int]
 
     def as_json(self) -> dict[str, Any]:
         """The row for a JSON file."""
         return asdict(self)
+
+
+# Sensors whose measured share the table shows.
+_SENSORS = ("BVP", "EDA", "ACC", "TEMP")
 
 
 def summarize(subjects: Iterable[SubjectWindows]) -> tuple[SubjectSummary, ...]:
@@ -55,6 +64,8 @@ def summarize(subjects: Iterable[SubjectWindows]) -> tuple[SubjectSummary, ...]:
             stress_share=float(item.windows.stress.mean()) if len(item.windows) else None,
             repairs=item.repairs,
             notes=item.notes,
+            measured=item.measured,
+            left_out=item.left_out,
         )
         for item in subjects
     )
@@ -62,7 +73,10 @@ def summarize(subjects: Iterable[SubjectWindows]) -> tuple[SubjectSummary, ...]:
 
 def render(rows: Sequence[SubjectSummary]) -> str:
     """Summary as plain text: a table, then each repair and note with the subjects that it concerns."""
-    header = ("subject", "seconds", "labelled", "windows", "calibration", "stress", "repairs", "notes")
+    header = (
+        *("subject", "seconds", "labelled", "windows", "calibration", "stress", "repairs", "notes"),
+        *("BVP", "EDA", "ACC", "TEMP", "left out"),
+    )
     cells = [header, *(_cells(row) for row in rows), _total(rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     lines = [
@@ -83,6 +97,8 @@ def _cells(row: SubjectSummary) -> tuple[str, ...]:
         _percent(row.stress_share),
         str(len(row.repairs)),
         str(len(row.notes)),
+        *(_percent(row.measured.get(sensor)) for sensor in _SENSORS),
+        str(sum(row.left_out.values())),
     )
 
 
@@ -98,6 +114,8 @@ def _total(rows: Sequence[SubjectSummary]) -> tuple[str, ...]:
         _percent(stress / windows if windows else None),
         str(sum(len(row.repairs) for row in rows)),
         str(sum(len(row.notes) for row in rows)),
+        *("" for _ in _SENSORS),
+        str(sum(sum(row.left_out.values()) for row in rows)),
     )
 
 
@@ -152,11 +170,12 @@ def prepare_cohort(settings: CohortSettings, recipe: Recipe) -> PreparedCohort:
         InputError: a recording cannot be used, or no interval is as long as a window.
     """
     cohort: Cohort = registry.load("cohorts", settings.kind)(settings)
+    require_classes(cohort.outline(), f"cohort of kind {settings.kind}")
     subjects = []
-    # One recording at a time, so that memory does not grow with the cohort.
-    for recording in cohort.recordings():
-        subjects.append(cut_subject(recording, recipe))
-        logger.info("%s: %d windows", recording.subject, len(subjects[-1].windows))
+    # One person at a time, so that memory does not grow with the cohort.
+    for subject, own in groupby(copies.without_copies(cohort.recordings()), lambda item: item.subject):
+        subjects.append(cut_person(list(own), recipe))
+        logger.info("%s: %d windows", subject, len(subjects[-1].windows))
     windows = WindowSet.concatenate([subject.windows for subject in subjects])
     if not len(windows):
         raise InputError(

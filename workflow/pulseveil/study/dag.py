@@ -64,6 +64,9 @@ def from_config(config: Mapping[str, Any], *, sources: Sequence[str], demo: Path
     Raises:
         InputError: the configuration is not a valid study, or the study cannot be planned.
     """
+    # Snakemake's reader keeps the last of two equal keys without a word; this one refuses them.
+    for source in sources:
+        load_yaml(Path(source))
     if "cohorts" in config:
         return make_plan(check_study(dict(config), ", ".join(sources) or "config"))
     # A file without cohorts is an incomplete study: merged with the demo it would gain the demo's models.

@@ -52,6 +52,7 @@ class CohortJob(Job):
     window_s: int | None = None
     stride_s: int | None = None
     calibration_s: int | None = None
+    measured: float | None = None
 
 
 class FeatureJob(Job):

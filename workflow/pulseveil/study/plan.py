@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pulseveil.cohorts import require_classes
 from pulseveil.core import identity, registry
 from pulseveil.core.contracts import CHANNEL_SETS
 from pulseveil.core.errors import InputError
@@ -389,6 +390,12 @@ def _check_folds(plan: Plan) -> None:
         evaluation, folds = pack.evaluation, plan.detector_folds(pack)
         with _errors_of(evaluation):
             require_folds(folds, plan.people(evaluation))
+            # Of the plan's labels: a job would fail only after the recordings are read.
+            outline = plan.outlines[evaluation.cohort]
+            require_classes(outline, f"cohort {evaluation.cohort}")
+            for fold in folds:
+                train = {subject: outline[subject] for subject in fold.train_subjects if subject in outline}
+                require_classes(train, f"fold {fold.name}")
             if evaluation.tested_cohort == evaluation.cohort and not plan.learns_of_all(pack):
                 require_apart(folds)
     for cohort in dict.fromkeys(cell.cohort for cell in plan.generator_cells()):

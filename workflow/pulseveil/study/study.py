@@ -29,6 +29,8 @@ from pulseveil.study.audit_settings import FEWEST_TRAININGS, AuditSettings
 
 # Keys of a study that were renamed, with their present names.
 OLD_KEYS: Mapping[str, str] = {"noise": "privacy_noise"}
+# First letters of keys that a study may have for parts that others refer to by YAML aliases.
+HELPERS = (".", "x-")
 # A larger epsilon protects nobody and a smaller one leaves only noise; the noise of both cannot be computed.
 _EPSILONS = (1e-3, 1e4)
 # Protocol `paper` keeps the published delta. Protocol `sound` has a smaller bound, by the number of records
@@ -217,6 +219,13 @@ class Study(Settings):
         description="scaling of windows; default: min-max in `paper`, calibration in `sound`"
     )
     calibration_s: Seconds = Field(300, description="labelled seconds that scaling `calibration` uses")
+    measured: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="least share of a window that each sensor measured, other windows are left out; default: "
+        "0.5 in `sound`, 0 (all windows) in `paper`",
+    )
     window_s: Seconds = Field(60, description="length of a window in seconds")
     stride_s: Strides = Field(Strides(), description="seconds between the starts of two windows")
     cohorts: Mapping[Name, Any] = Field(
@@ -344,9 +353,32 @@ def _values(text: str, source: str) -> Any:
     try:
         node = loader.get_single_node()
         limits.check_values(node, source, _inner_nodes)
+        _refuse_duplicates(node, source)
         return None if node is None else loader.construct_document(node)
     finally:
         loader.dispose()
+
+
+def _refuse_duplicates(root: yaml.Node | None, source: str) -> None:
+    """Raise InputError if a mapping has a key twice: YAML readers keep the last one without a word."""
+    waiting: list[yaml.Node | None] = [root]
+    seen: set[int] = set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        waiting += _inner_nodes(node)
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            line, name = key.start_mark.line + 1, (key.tag, key.value)
+            if name in lines:
+                raise InputError(
+                    f"{source} lines {lines[name]} and {line}: the key {key.value!r} is there twice"
+                )
+            lines[name] = line
 
 
 def _inner_nodes(node: yaml.Node | None) -> Sequence[yaml.Node]:
@@ -385,6 +417,7 @@ def check_study(values: Any, source: str) -> Study:
     """
     # Again for values that `load_yaml` did not read, such as Snakemake's configuration.
     limits.check_values(values, source)
+    values = _without_helpers(values)
     values, old_keys = _respelled(values, source)
     try:
         study = Study.model_validate(values)
@@ -400,6 +433,13 @@ def check_study(values: Any, source: str) -> Study:
     resolved._old_keys = old_keys
     _check_references(resolved, source)
     return resolved
+
+
+def _without_helpers(values: Any) -> Any:
+    """Values of a study without keys of the first level that begin with `.` or `x-`, which hold anchors."""
+    if not isinstance(values, Mapping):
+        return values
+    return {k: v for k, v in values.items() if not str(k).startswith(HELPERS)}
 
 
 def _respelled(values: Any, source: str) -> tuple[Any, tuple[str, ...]]:

@@ -163,6 +163,7 @@ def job(plan: Plan, task: Task) -> Job:
                 window_s=study.window_s,
                 stride_s=study.stride_s.generator if windows == "generator" else study.stride_s.detector,
                 calibration_s=study.calibration_s,
+                measured=study.measured,
             )
         case "extract_features" | "extract_synthetic_features", _, _:
             # One recipe for both: detectors train on features of one kind and are tested on the other.

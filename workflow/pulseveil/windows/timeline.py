@@ -115,16 +115,17 @@ UNLABELLED = -1
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """One subject at 1 Hz; row k is second k of the recording.
+    """One subject at 1 Hz, one row per second of the recordings, in order of time.
 
     values (T, c) float64 in the channels' units; condition (T) int8 and interval (T) int16 (index in order of
-    time), both `UNLABELLED` outside all intervals.
+    time), both `UNLABELLED` outside all intervals; second (T) float64, seconds since the first start.
     """
 
     subject: str
     values: NDArray[np.float64]
     condition: NDArray[np.int8]
     interval: NDArray[np.int16]
+    second: NDArray[np.float64]
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
@@ -132,12 +133,33 @@ class Timeline:
         return np.asarray(self.interval != UNLABELLED)
 
 
-def make_timeline(subject: str, values: NDArray[np.float64], intervals: Sequence[Interval]) -> Timeline:
-    """Label the rows of values (T, c); a second belongs to the interval that contains its start."""
+def make_timeline(
+    subject: str, values: NDArray[np.float64], intervals: Sequence[Interval], start_s: float = 0.0
+) -> Timeline:
+    """Label the rows of values (T, c); a second belongs to the interval that contains its start.
+
+    start_s: seconds between the starts of the person's first recording and of this one.
+    """
     condition = np.full(len(values), UNLABELLED, np.int8)
     index = np.full(len(values), UNLABELLED, np.int16)
     for i, interval in enumerate(sorted(intervals, key=lambda item: item.start_s)):
         rows = slice(max(0, math.ceil(interval.start_s)), max(0, math.ceil(interval.end_s)))
         condition[rows] = interval.condition
         index[rows] = i
-    return Timeline(subject, values, condition, index)
+    return Timeline(subject, values, condition, index, start_s + np.arange(len(values)))
+
+
+def joined(timelines: Sequence[Timeline]) -> Timeline:
+    """The timelines of one subject's recordings, in order of time, as one; no interval spans two of them."""
+    after = 0
+    indices = []
+    for timeline in timelines:
+        indices.append(np.where(timeline.labelled, timeline.interval + after, UNLABELLED).astype(np.int16))
+        after = max(after, int(indices[-1].max(initial=UNLABELLED)) + 1)
+    return Timeline(
+        timelines[0].subject,
+        np.concatenate([timeline.values for timeline in timelines]),
+        np.concatenate([timeline.condition for timeline in timelines]),
+        np.concatenate(indices),
+        np.concatenate([timeline.second for timeline in timelines]),
+    )
