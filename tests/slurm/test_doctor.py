@@ -191,7 +191,7 @@ def test_after_ctrl_c_nothing_is_left(on_cluster: OnCluster) -> None:
     here, cluster = on_cluster.directory, on_cluster.cluster
     user(on_cluster)
     script = str(ROOT / "scripts" / "submit.py")
-    # A shell lets its background jobs ignore Ctrl-C, pytest too.
+    # The workers of pytest ignore Ctrl-C, and so would their child processes.
     with_signal = ("env", "--default-signal=INT")
     command = (*with_signal, sys.executable, script, "--configfile", "study.yaml", "--check")
     process = subprocess.Popen(
