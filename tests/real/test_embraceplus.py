@@ -1,4 +1,4 @@
-"""The real EmbracePlus file: windows, heart rate against the device's own beats, and its lack of skin contact."""
+"""The real EmbracePlus file: windows, heart rate against its own beats, and its lack of skin contact."""
 
 from __future__ import annotations
 
