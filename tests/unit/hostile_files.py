@@ -129,7 +129,7 @@ def wesad(**changed: Any) -> Any:
     wrist = {
         "BVP": np.ones((20 * 64, 1)),
         "EDA": np.ones((20 * 4, 1)),
-        "ACC": np.ones((20 * 32, 3)),
+        "ACC": np.full((20 * 32, 3), 37.0),
         "TEMP": np.full((20 * 4, 1), 30.0),
     }
     label = np.repeat([1, 2], 700 * 10)

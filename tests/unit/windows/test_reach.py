@@ -235,6 +235,24 @@ def test_no_minute_changes_more_windows_than_counted(recipe: tuple[str, str, str
     assert counted - 1 <= max(found) <= counted
 
 
+def test_leaving_out_what_is_not_measured_changes_no_more_windows_than_counted() -> None:
+    """A minute without contact can take windows away; a window that is there once only counts as changed."""
+    how = Recipe("sound", "detector", "physiological", "public", measured=0.9)
+    counted = piece_windows(how.window_s, how.stride_s, reach_s("sound", "physiological", "public"))
+
+    def kept(given: Recording) -> dict[float, bytes]:
+        cut = cut_subject(given, how).windows
+        return {start: one.tobytes() for start, one in zip(cut.start_s.tolist(), cut.windows, strict=True)}
+
+    before, found, lost = kept(people()[0]), [], []
+    for seed, start in enumerate(starts(8, seed=5)):
+        after = kept(with_minute(people()[0], start, silence, seed))
+        found.append(sum(before.get(key) != after.get(key) for key in before.keys() | after.keys()))
+        lost.append(len(before) - len(after))
+    assert max(found) <= counted
+    assert 1 <= max(lost) <= 2
+
+
 @pytest.mark.parametrize("start", [991.0, 998.0])
 def test_the_minute_that_changed_nine_windows(start: float) -> None:
     """EDA 40 uS with zero-phase Butterworth filters: 9 windows, where 2 were counted."""

@@ -90,7 +90,8 @@ def _read(file: File) -> Iterator[tuple[str, Piece]]:
 
     where, content = str(file.entry), file.read()
     try:
-        for record in fastavro.reader(io.BytesIO(content)):
+        records: Iterator[Any] = fastavro.reader(io.BytesIO(content))
+        for record in records:
             raw: Mapping[str, Any] = record["rawData"]
             for part, sensor in _PARTS.items():
                 scale = _BVP_SCALE if sensor == "BVP" else 1.0
@@ -120,4 +121,4 @@ def _g_per_count(imu: Mapping[str, Any]) -> float:
     """Size of one count in g: stated from schema 6.5.0 on, before it by the ends of both ranges."""
     if stated := imu.get("conversionFactor"):
         return float(stated)
-    return (imu["physicalMax"] - imu["physicalMin"]) / (imu["digitalMax"] - imu["digitalMin"])
+    return float((imu["physicalMax"] - imu["physicalMin"]) / (imu["digitalMax"] - imu["digitalMin"]))

@@ -93,7 +93,9 @@ class Table(Device):
     def sessions(self, where: str, files: Sequence[File]) -> Sequence[Session]:
         """The sessions in all files of a person."""
         pieces = read_signals(files, self._table.signals, self._table.time, self._table.time_unit)
-        grids = {sensor: _grid(sensor, signal) for sensor, signal in self._table.signals.items()}
+        grids: dict[str, Grid] = {
+            sensor: _grid(sensor, signal) for sensor, signal in self._table.signals.items()
+        }
         return sessions_of(where, pieces, grids)
 
 

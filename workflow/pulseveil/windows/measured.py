@@ -110,7 +110,8 @@ def _lost(sensor: str, recording: Recording, channel: str) -> Mapping[str, NDArr
     found = dict(signal.unmeasured)
     values = signal.values
     if sensor == "EDA":
-        found["no skin contact"] = values < CONTACT_US
+        # First, so that it is named where both took equally much: an E4 writes 0, which is mended too.
+        found = {"no skin contact": values < CONTACT_US, **found}
     if sensor == "TEMP":
         found["no temperature of skin"] = (values < SKIN_C[0]) | (values > SKIN_C[1])
     if sensor == "BVP":

@@ -146,7 +146,7 @@ def make_timeline(
         rows = slice(max(0, math.ceil(interval.start_s)), max(0, math.ceil(interval.end_s)))
         condition[rows] = interval.condition
         index[rows] = i
-    return Timeline(subject, values, condition, index, start_s + np.arange(len(values)))
+    return Timeline(subject, values, condition, index, start_s + np.arange(len(values), dtype=np.float64))
 
 
 def joined(timelines: Sequence[Timeline]) -> Timeline:
