@@ -118,6 +118,7 @@ class GeneratorKind(Protocol):
         colour: the colour of its marks in figures.
         version: rises whenever the same settings and stream give another model.
         uses_tensorflow: whether a job of the kind pays TensorFlow's start-up.
+        learns: whether the kind reads the windows of a training. A kind of public knowledge alone does not.
         private_units: the units at which the kind has a private training. Its model then has a `ledger`.
         programs: versions of the programs of the private training (see `privacy.programs`).
         private_differences: what a private training changes besides clipping and noise, for readers who
@@ -134,6 +135,7 @@ class GeneratorKind(Protocol):
     colour: ClassVar[str | None] = None
     version: ClassVar[int]
     uses_tensorflow: ClassVar[bool] = False
+    learns: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset()
     programs: ClassVar[tuple[int, ...]] = ()
     private_differences: ClassVar[tuple[str, ...]] = ()

@@ -35,6 +35,7 @@ from pulseveil.privacy.budget import Unit
 from pulseveil.study.cells import NONE, Budgets, DetectorPack, GeneratorCell, GeneratorPack
 from pulseveil.study.jobs import DetectorJob, GeneratorJob
 from pulseveil.study.study import Evaluation, Model, Study
+from pulseveil.windows.features import select_columns, statistic_names
 from pulseveil.windows.literature import require_known
 
 # Bounds the memory of the table of all runs, and the size of a workflow that a typing error asks for.
@@ -140,6 +141,10 @@ class Plan:
     def learns_of_all(self, pack: DetectorPack) -> bool:
         """Whether the pack's detectors learn from windows of a generator of the whole cohort alone."""
         return pack.train == "synthetic" and self.study.generator_shared
+
+    def learns(self, generator: str) -> bool:
+        """Whether a generator reads the windows of its training, instead of public knowledge alone."""
+        return bool(_kind("generators", self.study.generator(generator)).learns)
 
     def people(self, evaluation: Evaluation) -> People:
         """People on whom an evaluation can train, and people whom it can test."""
@@ -405,12 +410,16 @@ def _check_private(group: registry.Group, model: Model, epsilon: float, unit: st
 
 
 def _check_public(study: Study, detector: str, privacy: Budgets) -> None:
-    """Check that public scales exist for the study's scaling where a detector reads them."""
-    reads = _kind("detectors", study.detector(detector)).public_knowledge
+    """Check that a detector of public scales finds its columns, and scales in the units of the study."""
+    model = study.detector(detector)
+    reads = _kind("detectors", model).public_knowledge
     if reads == "never" or (reads == "private" and np.isinf(privacy.epsilon_detector)):
         return
     try:
         require_known(study.scaling)
+        # Kinds of other packages can read public scales without a key for their columns.
+        if hasattr(model.settings, "statistics"):
+            select_columns(statistic_names(CHANNEL_SETS[study.channels]), model.settings.statistics)
     except InputError as error:
         raise InputError(f"detectors: {detector}: {error}") from None
 

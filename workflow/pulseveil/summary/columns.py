@@ -233,7 +233,7 @@ PRIVACY = (
 )
 _USE = Column(
     "shows_use_of_private_data",
-    'whether the row beats the literature rule: "yes", "no", or "few seeds" (too few noise draws)',
+    'whether the row beats each literature rule: "yes", "no", or "few seeds" (too few noise draws)',
     title="Shows use of private data",
     optional=True,
 )
@@ -309,7 +309,10 @@ PAIRED = (
 )
 DIFFERENCES = (
     *CELL,
-    Column("against", "what sets the reference apart: role of the rule, differing axis, or real (data)"),
+    Column(
+        "against",
+        "what sets the reference apart: role of the rule, differing axis, prior or real (data)",
+    ),
     *(Column(f"reference_{c.key}", f"{c.key} of the reference: {c.meaning}", c.unit) for c in CELL),
     Column("metric", "compared metric"),
     *PAIRED,

@@ -50,6 +50,12 @@ class ModelDescription(Settings):
     private_differences: tuple[str, ...] = ()
 
 
+class GeneratorDescription(ModelDescription):
+    """A generator. learns: whether it reads windows of its training, instead of public knowledge alone."""
+
+    learns: bool = True
+
+
 class DetectorDescription(ModelDescription):
     """A detector with its role: a model, or one of the rules."""
 
@@ -102,7 +108,7 @@ class StudyDescription(Settings):
     scaling: str
     cohorts: Mapping[str, CohortDescription] = Field(min_length=1)
     evaluations: Mapping[str, EvaluationDescription] = Field(min_length=1)
-    generators: Mapping[str, ModelDescription] = {}
+    generators: Mapping[str, GeneratorDescription] = {}
     detectors: Mapping[str, DetectorDescription] = Field(min_length=1)
     seeds: int
     note: str = ""
@@ -169,7 +175,8 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
             for e in study.evaluations
         },
         generators={
-            model.name: ModelDescription(**_model("generators", model)) for model in study.generators
+            model.name: GeneratorDescription(**_model("generators", model), learns=plan.learns(model.name))
+            for model in study.generators
         },
         detectors={
             model.name: DetectorDescription(
