@@ -29,7 +29,12 @@ Array = NDArray[np.float64]
 class PriorSettings(GeneratorSettings):
     """Settings of `prior_only`."""
 
-    prior_spread: float = Field(0.8, gt=0, description="SD of what a query can find, in units that matter")
+    prior_spread: float = Field(
+        0.8, gt=0, description="SD of what a query can find of stress, in units that matter"
+    )
+    rest_spread: float = Field(
+        0.5, gt=0, description="the same of rest, which scaling calibration holds near the prior"
+    )
     person_spread: float = Field(
         1.5, ge=0, description="SD between synthetic people, in posterior SDs: what the query did not tell"
     )
@@ -37,22 +42,20 @@ class PriorSettings(GeneratorSettings):
 
 @dataclass(frozen=True, eq=False)
 class People:
-    """What synthetic people are drawn from: mean and SD (s each) of difference and midpoint of a person."""
+    """What synthetic people are drawn from: mean and SD (2, s) of a person's statistics, stress first."""
 
-    difference: Array
-    difference_sd: Array
-    midpoint: Array
-    midpoint_sd: Array
+    mean: Array
+    sd: Array
+
+
+def spreads(settings: PriorSettings) -> Array:
+    """SD (2, 1), in public units, of what a query can find of stress and of rest."""
+    return np.array([[settings.prior_spread], [settings.rest_spread]])
 
 
 def people_around(prior: Prior, mean: Array, sd: Array) -> People:
-    """People whose difference and midpoint have `mean` and `sd` (2, s), in public units from the prior."""
-    return People(
-        difference=prior.stress - prior.rest + prior.unit * mean[0],
-        difference_sd=prior.unit * sd[0],
-        midpoint=(prior.stress + prior.rest) / 2 + prior.unit * mean[1],
-        midpoint_sd=prior.unit * sd[1],
-    )
+    """People with `mean` and `sd` (2, s) in public units, from the prior of stress and of rest."""
+    return People(np.stack([prior.stress, prior.rest]) + prior.unit * mean, prior.unit * sd)
 
 
 class PriorOnly(Generator):
@@ -94,7 +97,7 @@ class PriorOnly(Generator):
         """
         training.budget.refuse_private("prior_only")
         cls.require_windows(settings, training.channels, training.scaling)
-        sd = np.full((2, len(NAMES)), settings.person_spread * settings.prior_spread)
+        sd = np.tile(settings.person_spread * spreads(settings), len(NAMES))
         people = people_around(literature_prior(), np.zeros_like(sd), sd)
         return cls(people, (training.windows.shape[1], training.windows.shape[2]), training.rate_hz)
 
@@ -105,28 +108,25 @@ class PriorOnly(Generator):
 
     @property
     def person_noise(self) -> int:
-        """Difference and midpoint of a person."""
+        """Statistics of a person under stress and at rest."""
         return 2 * len(NAMES)
 
     def sample(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
         """Windows (n, time, channels) of the codes `condition` (n), from noise (n, noise_size)."""
         people, prior, s = self._people, literature_prior(), len(NAMES)
-        of_difference, of_midpoint, of_window, of_shape = np.split(
-            noise.astype(np.float64), [s, 2 * s, 3 * s], axis=1
-        )
-        difference = people.difference + people.difference_sd * of_difference
-        midpoint = people.midpoint + people.midpoint_sd * of_midpoint
-        side = np.where(condition == STRESS, 0.5, -0.5)[:, np.newaxis]
-        statistics = midpoint + side * difference + prior.within * of_window
+        of_person, of_window, of_shape = np.split(noise.astype(np.float64), [2 * s, 3 * s], axis=1)
+        persons = people.mean + people.sd * of_person.reshape(-1, 2, s)
+        own = np.where((condition == STRESS)[:, np.newaxis], persons[:, 0], persons[:, 1])
+        statistics = own + prior.within * of_window
         return decode(statistics, of_shape.reshape(len(noise), *self._shape), self._rate_hz)
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
-        """Mean and SD of difference and midpoint (s each), the windows' shape and rate."""
+        """Mean and SD of people under stress and at rest (2, s), the windows' shape and rate."""
         return {**vars(self._people), "shape": np.array(self._shape), "rate_hz": np.array(self._rate_hz)}
 
     @classmethod
     def from_arrays(cls, settings: PriorSettings, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """The generator whose `arrays()` these are."""
         time, channels = (int(size) for size in arrays["shape"])
-        names = ("difference", "difference_sd", "midpoint", "midpoint_sd")
-        return cls(People(*(arrays[name] for name in names)), (time, channels), float(arrays["rate_hz"]))
+        people = People(arrays["mean"], arrays["sd"])
+        return cls(people, (time, channels), float(arrays["rate_hz"]))
