@@ -26,6 +26,7 @@ METHODS = {
         "mechanisms": "static method mechanisms(settings, budget)",
         "audited_settings": "static method audited_settings(settings, claimed, audited)",
         "require_windows": "static method require_windows(settings, channels, scaling)",
+        "uses_public_people": "static method uses_public_people(settings)",
         "sample": "method sample(condition, noise)",
         "expected_seconds": "static method expected_seconds(settings, rows, private)",
         "arrays": "method arrays()",
@@ -86,7 +87,7 @@ EVERY_MEMBER = [(g, name) for g in METHODS for name in (*METHODS[g], *PROPERTIES
 # What a subclass of the base need not define.
 DEFAULTS = {
     *("uses_tensorflow", "learns", "private_units", "programs", "private_differences"),
-    *("mechanisms", "audited_settings", "ledger", "require_windows", "person_noise"),
+    *("mechanisms", "audited_settings", "ledger", "require_windows", "uses_public_people", "person_noise"),
     *("colour", "model", "role", "public_knowledge", "share_without_bins", "origin"),
 }
 _numbers = itertools.count()

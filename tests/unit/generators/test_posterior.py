@@ -17,7 +17,7 @@ from pulseveil.generators.posterior import (
     PosteriorSettings,
     contributions,
 )
-from pulseveil.generators.public_prior import NAMES, decode, literature_prior, statistics_of
+from pulseveil.generators.public_prior import NAMES, decode, literature_prior, statistics_of, walks
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population
 from pulseveil.privacy.gaussian import clip_rows
@@ -69,8 +69,10 @@ def test_a_persons_contribution_is_what_a_plain_loop_says():
                 for c in (1, 0)
             )
             high, low = sum(stress) / len(stress), sum(rest) / len(rest)
-            assert found[person, s] == pytest.approx((high - PRIOR.stress[s]) / PRIOR.unit[s], abs=1e-9)
-            assert found[person, S + s] == pytest.approx((low - PRIOR.rest[s]) / PRIOR.unit[s], abs=1e-9)
+            difference = high - low - (PRIOR.stress[s] - PRIOR.rest[s])
+            midpoint = (high + low) / 2 - (PRIOR.stress[s] + PRIOR.rest[s]) / 2
+            assert found[person, s] == pytest.approx(difference / PRIOR.unit[s], abs=1e-9)
+            assert found[person, S + s] == pytest.approx(midpoint / PRIOR.unit[s], abs=1e-9)
     of_windows = contributions(statistics, code == 1, subject, PRIOR, "window")
     assert not of_windows[0, :S].any()
     assert not of_windows[9, S:].any()
@@ -150,11 +152,11 @@ def test_the_question_follows_from_the_public_noise_alone():
 
 
 def test_an_audit_asks_the_claimed_question_beside_its_canaries():
-    # 17 people get some statistics at epsilon 1; 21 would get many.
-    claimed, audited = (Budget(1.0, 1e-5, "subject", Population(n, 70, SHARE)) for n in (17, 21))
+    # 11 people get few statistics at epsilon 10; 15 would get many.
+    claimed, audited = (Budget(10.0, 1e-5, "subject", Population(n, 70, SHARE)) for n in (11, 15))
     plain = PosteriorSettings()
     asked = [Posterior.mechanisms(plain, each)[0].clip_norm for each in (claimed, audited)]
-    assert asked == [1.5, 2.0]
+    assert asked == [1.5, 3.0]
     kept = Posterior.audited_settings(plain, claimed, audited)
     assert Posterior.mechanisms(kept, audited)[0].clip_norm == 1.5
     assert Posterior.mechanisms(kept, claimed) == Posterior.mechanisms(plain, claimed)
@@ -165,7 +167,8 @@ def test_noise_of_a_statistic_that_is_asked_has_the_size_of_its_formula():
     (mechanism,) = Posterior.mechanisms(PosteriorSettings(), budget())
     heart_rate = index("heart_rate_mean")
     at = [
-        fit(silent, budget(key=key)).arrays()["mean"][0, heart_rate] - PRIOR.stress[heart_rate]
+        fit(silent, budget(key=key)).arrays()["midpoint"][heart_rate]
+        - (PRIOR.stress + PRIOR.rest)[heart_rate] / 2
         for key in range(200)
     ]
     variance = (mechanism.noise_multiplier * mechanism.clip_norm / PEOPLE) ** 2
@@ -177,17 +180,12 @@ def test_noise_of_a_statistic_that_is_asked_has_the_size_of_its_formula():
 
 def test_a_statistic_that_is_not_asked_keeps_the_prior():
     arrays = fit(windows_of_people(), budget(1.0)).arrays()
-    (mechanism,) = Posterior.mechanisms(PosteriorSettings(), budget(1.0))
-    noise = mechanism.noise_multiplier / mechanism.n
-    asked = next(question.statistics for question in OF_PEOPLE if noise <= question.noise)
-    left = [index(name) for name in NAMES if name not in asked]
-    np.testing.assert_allclose(arrays["mean"][0, left], PRIOR.stress[left])
-    np.testing.assert_allclose(arrays["sd"][0, left], 1.5 * 0.8 * PRIOR.unit[left])
-    told = [index(name) for name in asked]
-    assert (arrays["sd"][0, told] < 1.5 * 0.8 * PRIOR.unit[told]).all()
-    # Rest is not asked at all.
-    np.testing.assert_allclose(arrays["mean"][1], PRIOR.rest)
-    np.testing.assert_allclose(arrays["sd"][1], 1.5 * 0.5 * PRIOR.unit)
+    (few,) = {question.statistics for question in OF_PEOPLE[1:]}
+    left = [index(name) for name in NAMES if name not in few]
+    np.testing.assert_allclose(arrays["difference"][left], (PRIOR.stress - PRIOR.rest)[left])
+    np.testing.assert_allclose(arrays["difference_sd"][left], 1.5 * 0.8 * PRIOR.unit[left])
+    told = [index(name) for name in few]
+    assert (arrays["difference_sd"][told] < 1.5 * 0.8 * PRIOR.unit[told]).all()
 
 
 @pytest.mark.parametrize("unit", ["subject", "window"])
@@ -195,7 +193,7 @@ def test_with_little_noise_people_have_the_class_means_of_the_real_ones(unit):
     data = windows_of_people(people=40)
     population = Population(40, WINDOWS, SHARE)
     listed = OF_PEOPLE if unit == "subject" else OF_WINDOWS
-    wide = [listed[0].model_copy(update={"clip_norm": 100.0, "noise": 1e9, "rest_weight": 0.5})]
+    wide = [listed[0].model_copy(update={"clip_norm": 100.0, "noise": 1e9})]
     given = {"of_people" if unit == "subject" else "of_windows": wide}
     arrays = fit(data, budget(1e8, unit, population=population), **given).arrays()
     statistics, code = statistics_of(data[0], 1.0), data[1]
@@ -205,14 +203,15 @@ def test_with_little_noise_people_have_the_class_means_of_the_real_ones(unit):
         # Windows far from the prior are cut at four units.
         if unit == "window" and abs(rest[s] - PRIOR.rest[s]) > 2 * PRIOR.unit[s]:
             continue
-        np.testing.assert_allclose(arrays["mean"][:, s], [stress[s], rest[s]], atol=0.02)
+        assert arrays["difference"][s] == pytest.approx(stress[s] - rest[s], abs=0.02)
+        assert arrays["midpoint"][s] == pytest.approx((stress[s] + rest[s]) / 2, abs=0.02)
 
 
 def test_windows_have_the_statistics_that_they_are_decoded_from():
     rng = np.random.default_rng(1)
     statistics = PRIOR.rest + PRIOR.within * rng.normal(size=(500, S))
     walk = rng.normal(size=(500, TIME, CHANNELS))
-    found = statistics_of(decode(statistics, walk, 1.0), 1.0)
+    found = statistics_of(decode(statistics, walks(walk, 1.0), 1.0), 1.0)
     means, log_sds = slice(0, CHANNELS), slice(CHANNELS, 2 * CHANNELS)
     np.testing.assert_allclose(found[:, means], statistics[:, means], atol=1e-4)
     np.testing.assert_allclose(found[:, log_sds], statistics[:, log_sds], atol=2e-3)
@@ -234,20 +233,19 @@ def test_all_windows_of_a_synthetic_person_share_what_makes_the_person():
         for code in (0, 1)
     }
     arrays = model.arrays()
-    # The mean of a person's 10 and 25 windows has an SD of .16 and .1 around the person's own: far less than
+    # The mean of a person's 25 and 10 windows has an SD of .1 and .16 around the person's own: far less than
     # the SD between people, within which 60 people estimate it to a factor of 1.5 (chi-squared, 1e-5).
-    for row, code in enumerate((1, 0)):
-        assert 1 / 1.5 < means[code].std(ddof=1) / arrays["sd"][row, s] < 1.5
-    # Both means are drawn independently: a correlation of 60 pairs is beyond .5 once in 20,000 calls.
-    assert abs(np.corrcoef(means[0], means[1])[0, 1]) < 0.5
+    spread = ((means[0] + means[1]) / 2).std(ddof=1)
+    assert 1 / 1.5 < spread / arrays["midpoint_sd"][s] < 1.5
+    assert 1 / 1.5 < (means[1] - means[0]).std(ddof=1) / arrays["difference_sd"][s] < 1.5
     first = synthetic_subjects(model, subjects=3, classes=2, stream=root_stream(3))
     np.testing.assert_array_equal(first.windows, people.windows[: len(first.windows)])
 
 
 def test_the_key_is_the_only_source_of_chance_and_models_survive_storing():
     first, again, other = (fit(windows_of_people(), budget(key=key)) for key in (0, 0, 1))
-    np.testing.assert_array_equal(first.arrays()["mean"], again.arrays()["mean"])
-    assert (first.arrays()["mean"] != other.arrays()["mean"]).any()
+    np.testing.assert_array_equal(first.arrays()["midpoint"], again.arrays()["midpoint"])
+    assert (first.arrays()["midpoint"] != other.arrays()["midpoint"]).any()
     stored = Posterior.from_arrays(PosteriorSettings(), first.arrays())
     noise = np.random.default_rng(0).standard_normal((5, first.noise_size), dtype=np.float32)
     codes = np.array([0, 1, 0, 1, 2], np.int8)
@@ -261,7 +259,7 @@ def test_only_the_public_number_of_windows_of_a_person_counts(unit):
     later = np.full_like(windows, 3.0), 1 - code, subject
     longer = tuple(np.concatenate(pair) for pair in zip((windows, code, subject), later, strict=True))
     found, expected = (
-        fit(data, budget(1.0, unit)).arrays()["mean"] for data in (longer, (windows, code, subject))
+        fit(data, budget(1.0, unit)).arrays()["midpoint"] for data in (longer, (windows, code, subject))
     )
     np.testing.assert_array_equal(found, expected)
 

@@ -28,8 +28,10 @@ def test_no_value_of_a_window_is_read():
 
 def test_people_differ_from_the_literature_as_the_prior_says():
     arrays = prior_only().arrays()
-    np.testing.assert_allclose(arrays["mean"], [PRIOR.stress, PRIOR.rest])
-    np.testing.assert_allclose(arrays["sd"], [1.5 * 0.8 * PRIOR.unit, 1.5 * 0.5 * PRIOR.unit])
+    np.testing.assert_allclose(arrays["difference"], PRIOR.stress - PRIOR.rest)
+    np.testing.assert_allclose(arrays["midpoint"], (PRIOR.stress + PRIOR.rest) / 2)
+    for name in ("difference_sd", "midpoint_sd"):
+        np.testing.assert_allclose(arrays[name], 1.5 * 0.8 * PRIOR.unit)
 
 
 def test_a_query_of_which_noise_leaves_nothing_gives_the_people_of_the_prior():
@@ -42,10 +44,9 @@ def test_synthetic_people_have_the_differences_of_the_prior():
     people = synthetic_subjects(prior_only(), subjects=200, classes=2, stream=root_stream(3))
     statistics, s = statistics_of(people.windows, 1.0), NAMES.index("heart_rate_mean")
     stress = people.condition == 1
-    # The SD over people is 1.2 under stress and .75 at rest, 1.42 / sqrt(200) = .1 of the mean over 200 people:
-    # wrong by chance once in 10,000 calls.
+    # The mean over 200 people has an SD of 1.2 / sqrt(200) = .085: wrong by chance once in 10,000 calls.
     found = statistics[stress, s].mean() - statistics[~stress, s].mean()
-    assert found == pytest.approx(PRIOR.stress[s] - PRIOR.rest[s], abs=3.9 * 0.1)
+    assert found == pytest.approx(PRIOR.stress[s] - PRIOR.rest[s], abs=3.9 * 0.09)
 
 
 def test_a_budget_has_no_use():

@@ -21,6 +21,7 @@ from pulseveil.privacy.ledger import Entry
 # What other packages may use, in reading order.
 __all__ = [  # noqa: RUF022
     "GeneratorSettings",
+    "PublicPeople",
     "Training",
     "FitsTogether",
     "Discriminates",
@@ -37,6 +38,19 @@ class GeneratorSettings(Settings):
 
 # Compared by identity: arrays have no single truth value.
 @dataclass(frozen=True, eq=False)
+class PublicPeople:
+    """Windows of a cohort that a study takes for public: no budget protects these people.
+
+    cohort: its name in the study. windows (n, time, channels) float32; stress (n) bool; subject (n).
+    """
+
+    cohort: str
+    windows: NDArray[np.float32]
+    stress: NDArray[np.bool_]
+    subject: NDArray[np.str_]
+
+
+@dataclass(frozen=True, eq=False)
 class Training:
     """Training data of one generator, its budget, random stream and checkpoint.
 
@@ -49,6 +63,7 @@ class Training:
         channels: names of the windows' channels, for kinds with public knowledge of these.
         rate_hz: samples per second.
         scaling: the windows' scaling, such as `calibration`.
+        public: the public cohorts, for a kind that uses them with its settings.
 
     Examples:
         >>> from pulseveil.core.randomness import root_stream
@@ -74,6 +89,7 @@ class Training:
     channels: tuple[str, ...] = ()
     rate_hz: float = 1.0
     scaling: str = ""
+    public: tuple[PublicPeople, ...] = ()
 
 
 # Abstract classes and not protocols: the registry reads from a kind's bases what its model can do.
@@ -158,6 +174,11 @@ class GeneratorKind(Protocol):
         Raises:
             InputError: the kind knows nothing of these windows.
         """
+
+    @staticmethod
+    def uses_public_people(settings: Any) -> bool:
+        """Whether trainings with `settings` read the study's public cohorts."""
+        return False
 
     @staticmethod
     def audited_settings(settings: Any, claimed: Budget, audited: Budget) -> Any:

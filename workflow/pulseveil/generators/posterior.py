@@ -1,13 +1,12 @@
 """Private people: one noised query, shrunk to a public prior; synthetic people are drawn from the posterior.
 
-A window is summed up by three statistics of each channel: mean, log SD and slope. The query asks how people
-are under stress, on the few statistics that the noise leaves room for. It can ask the same of rest, but
-scaling by the person's own rest holds the rest near the prior: for whole people, that answer is not worth its
-noise. What the query did not tell is not filled with one guess: it becomes difference between synthetic
-people, so that a detector learns how little is known. That spread is what makes small budgets work.
+A window is summed up by three statistics of each channel: mean, log SD and slope. The query asks how stress
+and rest differ, and where their midpoint lies, on the few statistics that the noise leaves room for. What the
+query did not tell is not filled with one guess: it becomes difference between synthetic people, so that a
+detector learns how little is known. That spread is what makes small budgets work.
 
-The prior is the literature's (`windows.literature`) and round public numbers: no recording of anybody takes
-part beside the protected one.
+By default the prior is the literature's (`windows.literature`) and round public numbers: no recording of
+anybody takes part beside the protected ones. `prior: pool` takes it from cohorts that the study calls public.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from pulseveil.core.contracts import STRESS
 from pulseveil.core.errors import InputError
 from pulseveil.core.settings import Settings
 from pulseveil.generators import GeneratorSettings, Training
-from pulseveil.generators.prior_only import People, PriorOnly, PriorSettings, people_around, spreads
-from pulseveil.generators.public_prior import NAMES, Prior, literature_prior, statistics_of
+from pulseveil.generators.prior_only import People, PriorOnly, PriorSettings, people_around, prior_of
+from pulseveil.generators.public_prior import NAMES, Prior, statistics_of
 from pulseveil.privacy import accounting, ledger
 from pulseveil.privacy.budget import Budget, Mechanism, Unit
 from pulseveil.privacy.gaussian import clip_rows, release
@@ -52,14 +51,6 @@ class Question(Settings):
     noise: float = Field(gt=0, description="largest noise multiplier divided by the number of records")
     statistics: tuple[str, ...] = Field(min_length=1, description="statistics asked, such as heart_rate_mean")
     clip_norm: float = Field(gt=0, description="largest norm of one record's contribution")
-    rest_weight: float = Field(
-        1.0, ge=0, description="weight of the statistics at rest in a contribution; 0: they are not asked"
-    )
-
-    def weights(self) -> Array:
-        """Weight (2, s) of each of the statistics `NAMES` under stress and at rest; 0: not asked."""
-        weights: Array = np.array([[1.0], [self.rest_weight]]) * np.isin(NAMES, self.statistics)
-        return weights
 
     @field_validator("statistics")
     @classmethod
@@ -76,18 +67,14 @@ _MANY = tuple(
     if (name.endswith(("_mean", "_log_sd")) and name != "eda_phasic_mean")
     or name in ("eda_level_slope", "temperature_slope")
 )
-_FEW = ("heart_rate_mean", "pulse_amplitude_mean", "eda_level_mean", "eda_phasic_log_sd")
-_SOME = (*_FEW, "temperature_mean", "activity_log_sd")
+_FEW = ("heart_rate_mean", "eda_level_mean", "eda_phasic_log_sd")
 _ANY_NOISE = 1e9
 OF_PEOPLE = (
-    Question(noise=0.2, statistics=_MANY, clip_norm=2.0, rest_weight=0.0),
-    Question(noise=0.4, statistics=_SOME, clip_norm=1.5, rest_weight=0.0),
-    Question(noise=_ANY_NOISE, statistics=_FEW, clip_norm=0.7, rest_weight=0.0),
+    Question(noise=0.045, statistics=_MANY, clip_norm=3.0),
+    Question(noise=0.2, statistics=_FEW, clip_norm=1.5),
+    Question(noise=_ANY_NOISE, statistics=_FEW, clip_norm=1.0),
 )
-OF_WINDOWS = (
-    Question(noise=0.01, statistics=_MANY, clip_norm=4.0),
-    Question(noise=_ANY_NOISE, statistics=_SOME, clip_norm=2.5),
-)
+OF_WINDOWS = (Question(noise=_ANY_NOISE, statistics=_MANY, clip_norm=4.0),)
 
 
 class PosteriorSettings(PriorSettings):
@@ -104,28 +91,31 @@ class PosteriorSettings(PriorSettings):
 def contributions(
     statistics: Array, stress: NDArray[np.bool_], subject: NDArray[np.str_], prior: Prior, unit: Unit
 ) -> Array:
-    """What each record adds to the query (records, 2 s), in public units, before weights and clipping.
+    """What each record adds to the query (records, 2 s), less the prior, in public units, before clipping.
 
-    The values are deviations from the prior of stress, and behind them from the prior of rest. A person: of
-    the own class means; NaN, which clipping makes zero, where a class is missing. A window: of its statistics
-    in the half of its class, and zeros in the other half.
+    A person: difference and midpoint of the own class means; NaN, which clipping makes zero, where a class is
+    missing. A window: its deviation from the prior of its class, in the half of that class, stress first.
     """
     if unit == "window":
         own = np.where(stress[:, np.newaxis], prior.stress, prior.rest)
         deviation = np.clip((statistics - own) / prior.unit, -_FARTHEST_OF_WINDOW, _FARTHEST_OF_WINDOW)
         return np.hstack([np.where(side[:, np.newaxis], deviation, 0.0) for side in (stress, ~stress)])
     values = np.clip(statistics / prior.unit, -_FARTHEST, _FARTHEST)
-    of_stress, of_rest = means_by_class(values, stress, subject)
-    return np.hstack([of_stress - prior.stress / prior.unit, of_rest - prior.rest / prior.unit])
+    means = means_by_class(values, stress, subject)
+    difference = means[0] - means[1] - (prior.stress - prior.rest) / prior.unit
+    midpoint = means.mean(axis=0) - (prior.stress + prior.rest) / 2 / prior.unit
+    return np.hstack([difference, midpoint])
 
 
-def posterior(found: Array, noise_variance: Array, settings: PosteriorSettings) -> tuple[Array, Array]:
-    """Mean and SD (2, s) of synthetic people, in public units from the prior, by what a query found (2, s).
+def posterior(
+    found: Array, noise_variance: Array, asked: NDArray[np.bool_], settings: PosteriorSettings
+) -> tuple[Array, Array]:
+    """Posterior mean and SD (k, s), in public units, of `found` (k, s) with its noise variance (k, 1).
 
-    noise_variance: (2, s); infinite where nothing was asked: these statistics keep the prior.
+    Statistics that were not asked keep the prior: mean 0, SD `prior_spread`.
     """
-    spread = np.square(spreads(settings))
-    trust = spread / (spread + noise_variance)
+    spread = settings.prior_spread**2
+    trust = np.where(asked, spread / (spread + noise_variance), 0.0)
     return trust * found, settings.person_spread * np.sqrt(spread * (1 - trust))
 
 
@@ -135,7 +125,7 @@ class Posterior(PriorOnly):
     Settings: ClassVar[type[GeneratorSettings]] = PosteriorSettings
     title: ClassVar[str] = "Posterior"
     colour: ClassVar[str] = "#56B4E9"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 1
     learns: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     programs: ClassVar[tuple[int, ...]] = (RELEASE,)
@@ -185,41 +175,44 @@ class Posterior(PriorOnly):
                 budget say.
         """
         cls.require_windows(settings, training.channels, training.scaling)
-        prior, budget = literature_prior(), training.budget
+        prior, budget = prior_of(settings, training), training.budget
         statistics = statistics_of(training.windows, training.rate_hz)
         stress = training.condition == STRESS
         shape = (training.windows.shape[1], training.windows.shape[2])
         if not budget.is_private:
             records = contributions(statistics, stress, training.subject, prior, "subject")
             question = _question(settings, "subject", 0.0)
-            weights = question.weights()
-            complete = _weighted(records[np.isfinite(records).all(axis=1)], weights)
+            asked = _asked(question)
+            complete = records[np.isfinite(records).all(axis=1)][:, np.tile(asked, 2)]
             if not len(complete):
                 raise InputError("posterior: no person has windows with and without stress; train on others")
-            total = clip_rows(complete, question.clip_norm).sum(axis=0)
-            found, variance = _found(total, weights, 0.0, np.full((2, 1), len(complete)))
-            people = people_around(prior, *posterior(found, variance, settings))
+            found = _spread_out(clip_rows(complete, question.clip_norm).mean(axis=0), asked)
+            people = _people(found.reshape(2, -1), np.zeros((2, 1)), asked, prior, settings)
             return cls(people, shape, training.rate_hz)
         (mechanism,), noise = cls.mechanisms(settings, budget), budget.noise_source()
         population = budget.known_population()
         question = _question(settings, budget.unit, mechanism.noise_multiplier / mechanism.n)
-        weights = question.weights()
+        asked = _asked(question)
         order = np.arange(len(training.subject), dtype=np.float64)
         rows = admitted_rows(training.subject, order, population)
-        records = contributions(statistics[rows], stress[rows], training.subject[rows], prior, budget.unit)
-        total = release(_weighted(records, weights), mechanism, noise)
+        records = contributions(statistics[rows], stress[rows], training.subject[rows], prior, budget.unit)[
+            :, np.tile(asked, 2)
+        ]
+        total = _spread_out(release(records, mechanism, noise), asked).reshape(2, -1)
         share = np.ones(2)
         if budget.unit == "window":
             share = np.array([population.stress_share, 1 - population.stress_share])
-        noise_sd = mechanism.noise_multiplier * mechanism.clip_norm
-        found, variance = _found(total, weights, noise_sd, (mechanism.n * share)[:, np.newaxis])
-        people = people_around(prior, *posterior(found, variance, settings))
+        divisor = (mechanism.n * share)[:, np.newaxis]
+        variance = (mechanism.noise_multiplier * mechanism.clip_norm / divisor) ** 2
+        people = _people(
+            total / divisor, variance, asked, prior, settings, of_classes=budget.unit == "window"
+        )
         entry = ledger.close(
             mechanism,
             steps_noised=1,
             delta=budget.delta,
             noise=noise,
-            public_quantities=PUBLIC_QUANTITIES,
+            public_quantities=(*PUBLIC_QUANTITIES, *(f"recordings of {p.cohort}" for p in training.public)),
             program=RELEASE,
         )
         return cls(people, shape, training.rate_hz, (entry,))
@@ -236,21 +229,31 @@ def _question(settings: PosteriorSettings, unit: Unit, noise: float) -> Question
     return next((question for question in questions if noise <= question.noise), questions[-1])
 
 
-def _weighted(records: Array, weights: Array) -> Array:
-    """Contributions (records, k) to the query: the asked columns of `records` (records, 2 s), weighted."""
-    asked = weights.ravel() > 0
-    return (records * weights.ravel())[:, asked]
+def _asked(question: Question) -> NDArray[np.bool_]:
+    """Which of the statistics `NAMES` (s) a question asks."""
+    return np.isin(NAMES, question.statistics)
 
 
-def _found(total: Array, weights: Array, noise_sd: float, records: Array) -> tuple[Array, Array]:
-    """Deviations from the prior by the sum `total` (k) of a query, and their noise variance (2, s each).
+def _spread_out(values: Array, asked: NDArray[np.bool_]) -> Array:
+    """Values (2 k) of the statistics that were asked among all (2 s), zero elsewhere."""
+    everywhere = np.zeros(2 * len(asked))
+    everywhere[np.tile(asked, 2)] = values
+    return everywhere
 
-    records: (2, 1), the number of records that add to stress and to rest. Zero and infinite where nothing was
-    asked.
-    """
-    asked = weights > 0
-    divisor = weights * records
-    found, variance = np.zeros(weights.shape), np.full(weights.shape, np.inf)
-    found[asked] = total / divisor[asked]
-    variance[asked] = np.square(noise_sd / divisor[asked])
-    return found, variance
+
+def _people(
+    found: Array,
+    variance: Array,
+    asked: NDArray[np.bool_],
+    prior: Prior,
+    settings: PosteriorSettings,
+    *,
+    of_classes: bool = False,
+) -> People:
+    """People by the posterior of `found` (2, s): difference and midpoint, or means of stress and rest."""
+    mean, sd = posterior(found, variance, asked, settings)
+    if of_classes:
+        mean = np.stack([mean[0] - mean[1], mean.mean(axis=0)])
+        total = np.square(sd).sum(axis=0)
+        sd = np.sqrt(np.stack([total, total / 4]))
+    return people_around(prior, mean, sd)

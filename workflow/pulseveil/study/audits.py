@@ -125,6 +125,7 @@ def audit_job(plan: Plan, cell: AuditedCell) -> AuditJob:
             kind=model.kind,
             settings=settings,
             classes=study.classes,
+            public_cohorts=plan.public_cohorts(cell.generator),
         )
     model = study.detector(cell.detector)
     kind = registry.load("detectors", model.kind)

@@ -237,6 +237,12 @@ _USE = Column(
     title="Shows use of private data",
     optional=True,
 )
+PUBLIC_COHORTS = Column(
+    "public_cohorts",
+    "cohorts whose recordings the generator takes for public; empty if none",
+    title="Public cohorts",
+    optional=True,
+)
 AUDITED = (
     Column("audited_part", "audited part with the largest lower bound", title="Audited part", optional=True),
     Column(
@@ -269,6 +275,7 @@ MAIN = (
         title="Generator saw test subject",
         optional=True,
     ),
+    PUBLIC_COHORTS,
     *_PUBLISHED,
     *PRIVACY,
     _USE,
@@ -284,7 +291,7 @@ PRINTED = (
     *(f"accuracy_minus_{role}" for role in COMPARED),
     *("epsilon_pld", "epsilon_rdp", "epsilon_unamplified", "epsilon_subject", "epsilon_60_s"),
     *("audit_epsilon_low", "audit_epsilon_ceiling", "audited_part", "secret", "shows_use_of_private_data"),
-    *("generator_saw_test_subject", "published_accuracy", "accuracy_minus_published"),
+    *("public_cohorts", "generator_saw_test_subject", "published_accuracy", "accuracy_minus_published"),
 )
 TERMINAL = (
     *("detector", "generator", *(column.key for column in AXES)),

@@ -51,9 +51,13 @@ class ModelDescription(Settings):
 
 
 class GeneratorDescription(ModelDescription):
-    """A generator. learns: whether it reads windows of its training, instead of public knowledge alone."""
+    """A generator. learns: whether it reads windows of its training, instead of public knowledge alone.
+
+    public_cohorts: cohorts whose windows it takes for public.
+    """
 
     learns: bool = True
+    public_cohorts: tuple[str, ...] = ()
 
 
 class DetectorDescription(ModelDescription):
@@ -126,6 +130,11 @@ class StudyDescription(Settings):
         """Title of a generator for readers; empty for "none"."""
         return self.generators[name].title if name in self.generators else ""
 
+    def public_cohorts(self, generator: str) -> str:
+        """Names of the cohorts whose windows a generator takes for public; empty for "none"."""
+        known = self.generators.get(generator)
+        return ", ".join(known.public_cohorts) if known else ""
+
     def detector_title(self, name: str) -> str:
         """Title of a detector for readers."""
         return self.detectors[name].title
@@ -175,7 +184,11 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
             for e in study.evaluations
         },
         generators={
-            model.name: GeneratorDescription(**_model("generators", model), learns=plan.learns(model.name))
+            model.name: GeneratorDescription(
+                **_model("generators", model),
+                learns=plan.learns(model.name),
+                public_cohorts=plan.public_cohorts(model.name),
+            )
             for model in study.generators
         },
         detectors={
