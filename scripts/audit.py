@@ -26,6 +26,9 @@ def main() -> None:
         default=(),
         help="features of synthetic windows from which a detector learns too",
     )
+    parser.add_argument(
+        "--public", type=Path, nargs="*", default=(), help="windows of the public cohorts of a generator"
+    )
     parser.add_argument("--job", required=True, help="the job as one JSON object")
     parser.add_argument("--out", type=Path, required=True, help="CSV file for the table of attacks")
     options = parser.parse_args()
@@ -44,7 +47,8 @@ def _audit(options: argparse.Namespace) -> tuple[pd.DataFrame, str]:
     if options.part == "generator":
         of_generator = script.read_job(options.job, GeneratorAuditJob)
         windows = store.read_record(options.data, WindowSet)
-        return audits.audit_generator(of_generator, windows), of_generator.study
+        public = [store.read_record(path, WindowSet) for path in options.public]
+        return audits.audit_generator(of_generator, windows, public), of_generator.study
     of_detector = script.read_job(options.job, DetectorAuditJob)
     features = store.read_record(options.data, FeatureSet)
     synthetic = [store.read_record(path, FeatureSet) for path in options.synthetic]

@@ -153,13 +153,13 @@ def models() -> dict[str, Any]:
 def described_kind(group: registry.Group, name: str) -> dict[str, Any]:
     """How a study describes a model that is named like its kind."""
     kind = registry.load(group, name)
-    role = {"role": kind.role} if group == "detectors" else {}
+    of_group = {"role": kind.role} if group == "detectors" else {"learns": kind.learns}
     return {
         "kind": name,
         "title": kind.title,
         "colour": kind.colour,
         "private_differences": kind.private_differences,
-        **role,
+        **of_group,
     }
 
 

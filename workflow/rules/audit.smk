@@ -3,7 +3,8 @@
 
 rule audit_generator:
     input:
-        paths.fill(paths.WINDOWS, study=STUDY.name, windows="generator"),
+        windows=paths.fill(paths.WINDOWS, study=STUDY.name, windows="generator"),
+        public=lambda wildcards: dag.public_windows(PLAN, wildcards),
     output:
         tasks.outputs(PLAN, "audit_generator"),
     log:
@@ -17,7 +18,8 @@ rule audit_generator:
         script=SCRIPTS / "audit.py",
         job=dag.job(PLAN, "audit_generator"),
     shell:
-        "python {params.script:q} generator {input:q} --job {params.job:q} --out {output:q} 2>&1 | tee {log:q}"
+        "python {params.script:q} generator {input.windows:q} --public {input.public:q} --job {params.job:q}"
+        " --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule audit_detector:

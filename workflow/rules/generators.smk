@@ -6,7 +6,8 @@ for pack in PLAN.generator_packs():
         name:
             f"train_generator_{pack.name}"
         input:
-            paths.fill(paths.WINDOWS, study=STUDY.name, windows="generator"),
+            windows=paths.fill(paths.WINDOWS, study=STUDY.name, windows="generator"),
+            public=lambda wildcards: dag.public_windows(PLAN, wildcards),
         output:
             tasks.outputs(PLAN, "train_generator", pack),
         log:
@@ -22,7 +23,8 @@ for pack in PLAN.generator_packs():
         # A cluster sends SIGTERM to all processes of a job. The shell ignores it and waits, so that the script can
         # store its state.
         shell:
-            "trap '' TERM; python {params.script:q} {input:q} --job {params.job:q} --out {output:q} 2>&1 | tee {log:q}"
+            "trap '' TERM; python {params.script:q} {input.windows:q} --public {input.public:q} --job {params.job:q}"
+            " --out {output:q} 2>&1 | tee {log:q}"
 
     rule:
         name:

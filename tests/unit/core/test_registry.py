@@ -26,6 +26,7 @@ METHODS = {
         "mechanisms": "static method mechanisms(settings, budget)",
         "audited_settings": "static method audited_settings(settings, claimed, audited)",
         "require_windows": "static method require_windows(settings, channels, scaling)",
+        "uses_public_people": "static method uses_public_people(settings)",
         "sample": "method sample(condition, noise)",
         "expected_seconds": "static method expected_seconds(settings, rows, private)",
         "arrays": "method arrays()",
@@ -52,6 +53,7 @@ VARIABLES = {
         "colour": ("str | None", 7),
         "version": ("int", "1"),
         "uses_tensorflow": ("bool", 1),
+        "learns": ("bool", "yes"),
         "private_units": ("frozenset[str]", "subject"),
         "programs": ("tuple[int, ...]", 1),
         "private_differences": ("tuple[str, ...]", "none"),
@@ -66,7 +68,10 @@ VARIABLES = {
         "private_differences": ("tuple[str, ...]", (1,)),
         "title": ("str", 1),
         "colour": ("str | None", 7),
-        "role": ("Literal['model', 'majority', 'elapsed_time', 'public_signs', 'rule']", "timeline"),
+        "role": (
+            "Literal['model', 'majority', 'elapsed_time', 'public_signs', 'public_signs_three', 'rule']",
+            "timeline",
+        ),
         "public_knowledge": ("Literal['never', 'private', 'always']", True),
         "share_without_bins": ("float", "all"),
         "model": ("str", None),
@@ -81,8 +86,8 @@ EVERY_METHOD = [(group, name) for group in METHODS for name in METHODS[group]]
 EVERY_MEMBER = [(g, name) for g in METHODS for name in (*METHODS[g], *PROPERTIES[g], *VARIABLES[g])]
 # What a subclass of the base need not define.
 DEFAULTS = {
-    *("uses_tensorflow", "private_units", "programs", "private_differences"),
-    *("mechanisms", "audited_settings", "ledger", "require_windows", "person_noise"),
+    *("uses_tensorflow", "learns", "private_units", "programs", "private_differences"),
+    *("mechanisms", "audited_settings", "ledger", "require_windows", "uses_public_people", "person_noise"),
     *("colour", "model", "role", "public_knowledge", "share_without_bins", "origin"),
 }
 _numbers = itertools.count()

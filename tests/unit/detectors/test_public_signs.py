@@ -145,3 +145,14 @@ def test_the_rule_beats_the_majority_on_people_it_has_never_seen():
     majority = max(tested.stress.mean(), 1 - tested.stress.mean())
     # 96 windows: a chance hit rate of the majority's would exceed it by 0.1 once in 70 cohorts.
     assert right > majority + 0.1
+
+
+def test_the_rule_of_three_is_the_rule_of_those_statistics_alone():
+    kind = registry.load("detectors", "public_signs_three")
+    given = rows(4, heart_rate_mean=[0.0, 2.0, -1.0, 0.3], eda_level_mean=[0.0, 1.0, 2.0, 0.4])
+    three = kind.fit(kind.Settings(), Training(given, NOT_PRIVATE, root_stream(0)))
+    named = rule(given, statistics=["heart_rate_mean", "eda_level_mean", "eda_phasic_log_sd"])
+    np.testing.assert_array_equal(three.score(given).score, named.score(given).score)
+    assert (three.score(given).score != rule(given).score(given).score).any()
+    assert kind.role == "public_signs_three"
+    assert kind.mechanisms(kind.Settings(), PRIVATE) == ()

@@ -17,7 +17,7 @@ from pulseveil.generators.posterior import (
     PosteriorSettings,
     contributions,
 )
-from pulseveil.generators.public_prior import NAMES, decode, literature_prior, statistics_of
+from pulseveil.generators.public_prior import NAMES, decode, literature_prior, statistics_of, walks
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population
 from pulseveil.privacy.gaussian import clip_rows
@@ -211,7 +211,7 @@ def test_windows_have_the_statistics_that_they_are_decoded_from():
     rng = np.random.default_rng(1)
     statistics = PRIOR.rest + PRIOR.within * rng.normal(size=(500, S))
     walk = rng.normal(size=(500, TIME, CHANNELS))
-    found = statistics_of(decode(statistics, walk, 1.0), 1.0)
+    found = statistics_of(decode(statistics, walks(walk, 1.0), 1.0), 1.0)
     means, log_sds = slice(0, CHANNELS), slice(CHANNELS, 2 * CHANNELS)
     np.testing.assert_allclose(found[:, means], statistics[:, means], atol=1e-4)
     np.testing.assert_allclose(found[:, log_sds], statistics[:, log_sds], atol=2e-3)

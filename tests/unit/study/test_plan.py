@@ -191,6 +191,11 @@ def test_public_signs_are_refused_in_units_of_which_nothing_is_known():
         demo(scaling="public", detectors=["public_signs"])
 
 
+def test_the_rule_of_three_is_refused_without_its_channels():
+    with pytest.raises(InputError, match="public_signs_three: statistics: no column 'heart_rate_mean'"):
+        demo(channels="published", detectors=["public_signs_three"])
+
+
 def test_private_trainings_are_refused_in_units_of_which_nothing_is_known_and_others_are_not():
     evaluations = [{"name": "real", "cohort": "simulated", "train": "real"}]
     keys = {"scaling": "public", "detectors": ["logistic", "forest"], "evaluations": evaluations}

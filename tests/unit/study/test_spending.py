@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from pulseveil.core.errors import InputError
-from pulseveil.study import spending
+from pulseveil.study import audits, spending
 from pulseveil.study.plan import make_plan
 from pulseveil.study.study import check_study
 from tests.unit.summary.test_spent import gaussian_epsilon, mu_of
@@ -147,3 +147,17 @@ def test_models_of_other_people_are_not_beside_the_totals():
     assert [(u.name, u.evaluations) for u in found] == [("logistic", ("other",))]
     alone = {"simulated": {"kind": "simulated", "subjects": 4, "seed": 3}}
     assert spending.unbudgeted(plan(cohorts=alone, evaluations=[real])) == ()
+
+
+def test_people_of_the_prior_alone_are_no_model_without_a_budget_and_not_audited():
+    study = BESIDE | {
+        "generators": ["posterior", {"name": "prior_only", "epsilons": ["inf"]}],
+        "detectors": ["logistic"],
+        "audit": {"evaluation": "tstr"},
+        "evaluations": [{"name": "tstr", "cohort": "simulated", "train": "synthetic"}],
+    }
+    made = make_plan(check_study(study, "study.yaml"))
+    assert [u.name for u in spending.unbudgeted(made)] == ["posterior"]
+    assert {cell.generator for cell in audits.audited_cells(made)} == {"posterior"}
+    with pytest.raises(InputError, match="prior_only: no private training at unit subject is known"):
+        make_plan(check_study(study | {"generators": ["prior_only"]}, "study.yaml"))

@@ -45,6 +45,23 @@ def test_each_cell_meets_baselines_rival_models_and_real_data(tmp_path):
     }
 
 
+def test_each_budget_meets_the_row_of_public_knowledge_alone(tmp_path):
+    people = {"evaluation": "tstr", "generator": "posterior", "subjects": 28}
+    records = [
+        *(scores(PEOPLE, **people, epsilon_generator=epsilon) for epsilon in ("inf", 10, 1)),
+        scores(PEOPLE, **people | {"generator": "prior_only"}),
+        scores(PEOPLE, **people | {"subjects": 5}),
+        scores(PEOPLE),
+    ]
+    cells, described = study(tmp_path, records)
+    pairs = [pair for pair in all_pairs(cells.keys, described) if pair.against == "prior"]
+    found = cells.keys.loc[[pair.cell for pair in pairs]]
+    assert found["epsilon_generator"].tolist() == [np.inf, 10.0, 1.0]
+    assert set(found["generator"]) == {"posterior"}
+    assert set(found["subjects"]) == {28}
+    assert {cells.keys.loc[pair.reference, "generator"] for pair in pairs} == {"prior_only"}
+
+
 def test_axes_are_compared_with_their_least_private_least_noisy_and_smallest_cell(tmp_path):
     synthetic = {"evaluation": "tstr", "generator": "cgan", "subjects": 5}
     cells, described = study(

@@ -158,6 +158,17 @@ def test_a_private_row_must_beat_the_public_signs_with_enough_draws_of_noise(tmp
     assert use_by_row(tmp_path, records) == rows
 
 
+@pytest.mark.parametrize(("wrong_of_three", "use"), [(6, "yes"), (1, "no")])
+def test_a_private_row_must_beat_the_harder_of_two_literature_rules(tmp_path, wrong_of_three, use):
+    records = [
+        scores(dict.fromkeys(WRONG, 6), detector="public_signs"),
+        scores(dict.fromkeys(WRONG, wrong_of_three), detector="public_signs_three"),
+        *(training({**WRONG, "S4": 1}, epsilon_detector=1, seed=seed) for seed in range(5)),
+    ]
+    assert use_by_row(tmp_path, records)["cnn", 1.0] == use
+    assert use_by_row(tmp_path, records)["public_signs_three", np.inf] == ""
+
+
 def test_table_order_is_that_of_the_study_with_baselines_last(tmp_path):
     records = [
         constant_scores(["S2", "S3"]),

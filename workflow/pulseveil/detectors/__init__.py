@@ -25,6 +25,7 @@ __all__ = [  # noqa: RUF022
     "BASELINE",
     "CLOCK",
     "LITERATURE",
+    "LITERATURE_THREE",
     "RULE",
     "COMPARED",
     "DetectorSettings",
@@ -37,14 +38,15 @@ __all__ = [  # noqa: RUF022
 ]
 
 # Roles are fixed words and not the names of the study: a rule under another name must stay a rule in tables.
-Role = Literal["model", "majority", "elapsed_time", "public_signs", "rule"]
+Role = Literal["model", "majority", "elapsed_time", "public_signs", "public_signs_three", "rule"]
 MODEL: Role = "model"
 # The rules that tables compare each row with: the accuracy that needs no sensor, or no data of the study.
 BASELINE: Role = "majority"
 CLOCK: Role = "elapsed_time"
 LITERATURE: Role = "public_signs"
+LITERATURE_THREE: Role = "public_signs_three"
 RULE: Role = "rule"
-COMPARED: tuple[Role, ...] = (BASELINE, CLOCK, LITERATURE)
+COMPARED: tuple[Role, ...] = (BASELINE, CLOCK, LITERATURE, LITERATURE_THREE)
 
 
 class DetectorSettings(Settings):
@@ -116,7 +118,8 @@ class DetectorKind(Protocol):
         role: "model" for a kind that learns from sensor data. All other roles are rules, which are compared
             with models and fitted to the real training subjects even where models train on synthetic windows.
             "majority" gives the most frequent answer, which every model must beat. "elapsed_time" sees the
-            clock alone. "public_signs" sees no data of the study, so that a private model must beat it.
+            clock alone. "public_signs" and "public_signs_three" see no data of the study, so that a private
+            model must beat them.
             "rule" is any other rule.
         uses_tensorflow: Whether training and scoring start TensorFlow.
         private_units: Units at which the kind has a private training, whose mechanisms follow from public

@@ -1,7 +1,8 @@
 """Rules that results are compared with: the most frequent label, elapsed time, and the literature rule.
 
 The first two see no sensor. They learn from the labels of the training subjects or, at no cost in privacy,
-from a published protocol. The literature rule (`public_signs`) sees no training data.
+from a published protocol. The literature rule sees no training data, neither with all statistics of known
+sign (`public_signs`) nor with three of them (`public_signs_three`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pulseveil.detectors import (
     BASELINE,
     CLOCK,
     LITERATURE,
+    LITERATURE_THREE,
     Detector,
     DetectorSettings,
     Fitted,
@@ -271,3 +273,25 @@ class PublicSigns(Detector):
         require_statistics("public_signs", settings)
         inputs = public_inputs(training.features, settings.statistics)
         return FittedLinear(inputs, *public_direction(inputs))
+
+
+class PublicSignsThreeSettings(PublicSignsSettings):
+    """Keys of `public_signs_three`."""
+
+    statistics: tuple[str, ...] = Field(
+        ("heart_rate_mean", "eda_level_mean", "eda_phasic_log_sd"),
+        min_length=1,
+        description="columns that the rule reads",
+    )
+
+
+class PublicSignsThree(PublicSigns):
+    """Literature rule of the three statistics that `posterior` asks of few people.
+
+    It is the harder rule to beat on WESAD: a row above `public_signs` alone can owe its gain to the choice of
+    these statistics, which uses no private data.
+    """
+
+    Settings: ClassVar[type[PublicSignsSettings]] = PublicSignsThreeSettings
+    title: ClassVar[str] = "Literature rule of three"
+    role: ClassVar[Role] = LITERATURE_THREE

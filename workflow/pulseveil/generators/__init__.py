@@ -21,6 +21,7 @@ from pulseveil.privacy.ledger import Entry
 # What other packages may use, in reading order.
 __all__ = [  # noqa: RUF022
     "GeneratorSettings",
+    "PublicPeople",
     "Training",
     "FitsTogether",
     "Discriminates",
@@ -37,6 +38,19 @@ class GeneratorSettings(Settings):
 
 # Compared by identity: arrays have no single truth value.
 @dataclass(frozen=True, eq=False)
+class PublicPeople:
+    """Windows of a cohort that a study takes for public: no budget protects these people.
+
+    cohort: its name in the study. windows (n, time, channels) float32; stress (n) bool; subject (n).
+    """
+
+    cohort: str
+    windows: NDArray[np.float32]
+    stress: NDArray[np.bool_]
+    subject: NDArray[np.str_]
+
+
+@dataclass(frozen=True, eq=False)
 class Training:
     """Training data of one generator, its budget, random stream and checkpoint.
 
@@ -49,6 +63,7 @@ class Training:
         channels: names of the windows' channels, for kinds with public knowledge of these.
         rate_hz: samples per second.
         scaling: the windows' scaling, such as `calibration`.
+        public: the public cohorts, for a kind that uses them with its settings.
 
     Examples:
         >>> from pulseveil.core.randomness import root_stream
@@ -74,6 +89,7 @@ class Training:
     channels: tuple[str, ...] = ()
     rate_hz: float = 1.0
     scaling: str = ""
+    public: tuple[PublicPeople, ...] = ()
 
 
 # Abstract classes and not protocols: the registry reads from a kind's bases what its model can do.
@@ -118,6 +134,7 @@ class GeneratorKind(Protocol):
         colour: the colour of its marks in figures.
         version: rises whenever the same settings and stream give another model.
         uses_tensorflow: whether a job of the kind pays TensorFlow's start-up.
+        learns: whether the kind reads the windows of a training. A kind of public knowledge alone does not.
         private_units: the units at which the kind has a private training. Its model then has a `ledger`.
         programs: versions of the programs of the private training (see `privacy.programs`).
         private_differences: what a private training changes besides clipping and noise, for readers who
@@ -134,6 +151,7 @@ class GeneratorKind(Protocol):
     colour: ClassVar[str | None] = None
     version: ClassVar[int]
     uses_tensorflow: ClassVar[bool] = False
+    learns: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset()
     programs: ClassVar[tuple[int, ...]] = ()
     private_differences: ClassVar[tuple[str, ...]] = ()
@@ -156,6 +174,11 @@ class GeneratorKind(Protocol):
         Raises:
             InputError: the kind knows nothing of these windows.
         """
+
+    @staticmethod
+    def uses_public_people(settings: Any) -> bool:
+        """Whether trainings with `settings` read the study's public cohorts."""
+        return False
 
     @staticmethod
     def audited_settings(settings: Any, claimed: Budget, audited: Budget) -> Any:

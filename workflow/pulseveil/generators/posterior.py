@@ -5,15 +5,14 @@ and rest differ, and where their midpoint lies, on the few statistics that the n
 query did not tell is not filled with one guess: it becomes difference between synthetic people, so that a
 detector learns how little is known. That spread is what makes small budgets work.
 
-The prior is the literature's (`windows.literature`) and round public numbers: no recording of anybody takes
-part beside the protected one.
+By default the prior is the literature's (`windows.literature`) and round public numbers: no recording of
+anybody takes part beside the protected ones. `prior: pool` takes it from cohorts that the study calls public.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from dataclasses import replace
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,16 +22,9 @@ from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import STRESS
 from pulseveil.core.errors import InputError
 from pulseveil.core.settings import Settings
-from pulseveil.generators import Generator, GeneratorSettings, Training
-from pulseveil.generators.public_prior import (
-    CHANNELS,
-    NAMES,
-    SCALING,
-    Prior,
-    decode,
-    literature_prior,
-    statistics_of,
-)
+from pulseveil.generators import GeneratorSettings, Training
+from pulseveil.generators.prior_only import People, PriorOnly, PriorSettings, people_around, prior_of
+from pulseveil.generators.public_prior import NAMES, Prior, statistics_of
 from pulseveil.privacy import accounting, ledger
 from pulseveil.privacy.budget import Budget, Mechanism, Unit
 from pulseveil.privacy.gaussian import clip_rows, release
@@ -84,29 +76,15 @@ OF_PEOPLE = (
 OF_WINDOWS = (Question(noise=_ANY_NOISE, statistics=_MANY, clip_norm=4.0),)
 
 
-class PosteriorSettings(GeneratorSettings):
+class PosteriorSettings(PriorSettings):
     """Settings of `posterior`; the questions were chosen on simulated cohorts."""
 
-    prior_spread: float = Field(0.8, gt=0, description="SD of what a query can find, in units that matter")
-    person_spread: float = Field(
-        1.5, ge=0, description="SD between synthetic people, in posterior SDs: what the query did not tell"
-    )
     of_people: tuple[Question, ...] = Field(
         OF_PEOPLE, min_length=1, description="questions at unit subject, the first that fits the noise"
     )
     of_windows: tuple[Question, ...] = Field(
         OF_WINDOWS, min_length=1, description="questions at unit window, the first that fits the noise"
     )
-
-
-@dataclass(frozen=True, eq=False)
-class People:
-    """What synthetic people are drawn from: mean and SD (s each) of difference and midpoint of a person."""
-
-    difference: Floats
-    difference_sd: Floats
-    midpoint: Floats
-    midpoint_sd: Floats
 
 
 def contributions(
@@ -140,13 +118,14 @@ def posterior(
     return trust * found, settings.person_spread * np.sqrt(spread * (1 - trust))
 
 
-class Posterior(Generator):
+class Posterior(PriorOnly):
     """People drawn from what one query over the real people leaves open."""
 
     Settings: ClassVar[type[GeneratorSettings]] = PosteriorSettings
     title: ClassVar[str] = "Posterior"
     colour: ClassVar[str] = "#56B4E9"
     version: ClassVar[int] = 1
+    learns: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     programs: ClassVar[tuple[int, ...]] = (RELEASE,)
     private_differences: ClassVar[tuple[str, ...]] = (
@@ -157,20 +136,8 @@ class Posterior(Generator):
     def __init__(
         self, people: People, shape: tuple[int, int], rate_hz: float, ledger: tuple[Entry, ...] = ()
     ):
-        self._people, self._shape, self._rate_hz, self._ledger = people, shape, rate_hz, ledger
-
-    @staticmethod
-    def require_windows(settings: PosteriorSettings, channels: Sequence[str], scaling: str) -> None:
-        """Refuse windows whose statistics have no public prior.
-
-        Raises:
-            InputError: other channels than the physiological ones, or another scaling than calibration.
-        """
-        if tuple(channels) != CHANNELS or scaling != SCALING:
-            raise InputError(
-                f"posterior: expected channels physiological and scaling {SCALING}, whose statistics the "
-                f"literature knows; found channels {' '.join(channels)} and scaling {scaling}"
-            )
+        super().__init__(people, shape, rate_hz)
+        self._ledger = ledger
 
     @staticmethod
     def mechanisms(settings: PosteriorSettings, budget: Budget) -> tuple[Mechanism, ...]:
@@ -197,11 +164,6 @@ class Posterior(Generator):
         key = "of_people" if claimed.unit == "subject" else "of_windows"
         return settings.model_copy(update={key: (question.model_copy(update={"noise": _ANY_NOISE}),)})
 
-    @staticmethod
-    def expected_seconds(settings: PosteriorSettings, rows: int, private: Unit | None) -> float:
-        """Expected CPU seconds of fitting to `rows` windows."""
-        return 0.02 + 1e-5 * rows
-
     @classmethod
     def fit(cls, settings: PosteriorSettings, training: Training) -> Self:
         """Fit to the windows of a training.
@@ -212,7 +174,7 @@ class Posterior(Generator):
                 budget say.
         """
         cls.require_windows(settings, training.channels, training.scaling)
-        prior, budget = literature_prior(), training.budget
+        prior, budget = prior_of(settings, training), training.budget
         statistics = statistics_of(training.windows, training.rate_hz)
         stress = training.condition == STRESS
         shape = (training.windows.shape[1], training.windows.shape[2])
@@ -249,7 +211,7 @@ class Posterior(Generator):
             steps_noised=1,
             delta=budget.delta,
             noise=noise,
-            public_quantities=PUBLIC_QUANTITIES,
+            public_quantities=(*PUBLIC_QUANTITIES, *(f"recordings of {p.cohort}" for p in training.public)),
             program=RELEASE,
         )
         return cls(people, shape, training.rate_hz, (entry,))
@@ -258,39 +220,6 @@ class Posterior(Generator):
     def ledger(self) -> tuple[Entry, ...]:
         """The entry of a private training; empty for others, and for models read from arrays."""
         return self._ledger
-
-    @property
-    def noise_size(self) -> int:
-        """Standard normal numbers that one window needs: person, statistics and shape."""
-        return self.person_noise + len(NAMES) + self._shape[0] * self._shape[1]
-
-    @property
-    def person_noise(self) -> int:
-        """Difference and midpoint of a person."""
-        return 2 * len(NAMES)
-
-    def sample(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Windows (n, time, channels) of the codes `condition` (n), from noise (n, noise_size)."""
-        people, prior, s = self._people, literature_prior(), len(NAMES)
-        of_difference, of_midpoint, of_window, of_shape = np.split(
-            noise.astype(np.float64), [s, 2 * s, 3 * s], axis=1
-        )
-        difference = people.difference + people.difference_sd * of_difference
-        midpoint = people.midpoint + people.midpoint_sd * of_midpoint
-        side = np.where(condition == STRESS, 0.5, -0.5)[:, np.newaxis]
-        statistics = midpoint + side * difference + prior.within * of_window
-        return decode(statistics, of_shape.reshape(len(noise), *self._shape), self._rate_hz)
-
-    def arrays(self) -> Mapping[str, NDArray[Any]]:
-        """Mean and SD of difference and midpoint (s each), the windows' shape and rate."""
-        return {**vars(self._people), "shape": np.array(self._shape), "rate_hz": np.array(self._rate_hz)}
-
-    @classmethod
-    def from_arrays(cls, settings: PosteriorSettings, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The generator whose `arrays()` these are."""
-        time, channels = (int(size) for size in arrays["shape"])
-        names = ("difference", "difference_sd", "midpoint", "midpoint_sd")
-        return cls(People(*(arrays[name] for name in names)), (time, channels), float(arrays["rate_hz"]))
 
 
 def _question(settings: PosteriorSettings, unit: Unit, noise: float) -> Question:
@@ -326,9 +255,4 @@ def _people(
         mean = np.stack([mean[0] - mean[1], mean.mean(axis=0)])
         total = np.square(sd).sum(axis=0)
         sd = np.sqrt(np.stack([total, total / 4]))
-    return People(
-        difference=prior.stress - prior.rest + prior.unit * mean[0],
-        difference_sd=prior.unit * sd[0],
-        midpoint=(prior.stress + prior.rest) / 2 + prior.unit * mean[1],
-        midpoint_sd=prior.unit * sd[1],
-    )
+    return people_around(prior, mean, sd)

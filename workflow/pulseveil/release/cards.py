@@ -44,6 +44,7 @@ class Facts:
 
     study: str
     cohort: str
+    public_cohorts: tuple[str, ...]
     origin: Origin
     protocol: str
     scaling: str
@@ -77,6 +78,7 @@ def gather(path: Path, models: store.Models, folds: Sequence[str]) -> Facts:
     return Facts(
         study=job.study,
         cohort=job.cohort,
+        public_cohorts=job.public_cohorts,
         origin=origin_of(job.cohort_kind),
         protocol=form["protocol"],
         scaling=form["scaling"],

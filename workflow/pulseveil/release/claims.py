@@ -69,7 +69,7 @@ def judge(models: store.Models, folds: Sequence[str]) -> ReleaseClaim:
     """
     job = GeneratorJob.model_validate(models.description["job"])
     entries: tuple[Entry, ...] = ()
-    reason = "it was trained without a privacy budget" if math.isinf(job.epsilon_generator) else ""
+    reason = _no_budget(job) if math.isinf(job.epsilon_generator) else ""
     for fold in () if reason else folds:
         try:
             found = _entries(models, fold)
@@ -89,6 +89,13 @@ def judge(models: store.Models, folds: Sequence[str]) -> ReleaseClaim:
         reason = reason or f"its ledger cannot be composed ({error})"
     claim = ReleaseClaim(job.unit, job.epsilon_generator, job.delta, entries, "", text)
     return claim.refused(reason) if reason else claim
+
+
+def _no_budget(job: GeneratorJob) -> str:
+    known = job.kind in registry.names("generators")
+    if known and not registry.load("generators", job.kind).learns:
+        return "it has no privacy budget, since it read nobody's windows: it is public knowledge alone"
+    return "it was trained without a privacy budget"
 
 
 def _entries(models: store.Models, fold: str) -> tuple[Entry, ...]:

@@ -27,7 +27,7 @@ from pulseveil.generators import Discriminates
 from pulseveil.generators.subjects import Subjects, synthetic_subjects
 from pulseveil.privacy import releases
 from pulseveil.privacy.budget import Budget, Mechanism
-from pulseveil.runs.generators import as_training, condition_codes
+from pulseveil.runs.generators import as_training, condition_codes, public_people
 from pulseveil.study.jobs import DetectorAuditJob, GeneratorAuditJob
 
 # Two calibrations to the same epsilon agree only within the tolerance of the root finder.
@@ -87,10 +87,12 @@ def _words(mechanisms: Sequence[Mechanism]) -> str:
     return " and ".join(f"{m.steps} steps at q {m.q:.4g}, noise {m.noise_multiplier:.4g}" for m in mechanisms)
 
 
-def audit_generator(job: GeneratorAuditJob, windows: WindowSet) -> pd.DataFrame:
+def audit_generator(
+    job: GeneratorAuditJob, windows: WindowSet, public: Sequence[WindowSet] = ()
+) -> pd.DataFrame:
     """Table of attacks on the generator of a job, with the columns of the job's keys.
 
-    windows: those of the cohort from which generators learn.
+    windows: those of the cohort from which generators learn. public: those of the job's `public_cohorts`.
 
     Raises:
         InputError: the kind's training with canaries would have other mechanisms than the claim.
@@ -105,7 +107,9 @@ def audit_generator(job: GeneratorAuditJob, windows: WindowSet) -> pd.DataFrame:
     # no audited model leaves.
     with tempfile.TemporaryDirectory() as folder:
         key_path = Path(folder) / "key"
-        plain, extended = (_generator_trainer(job, setting, key_path) for setting in (claimed, audited))
+        plain, extended = (
+            _generator_trainer(job, setting, key_path, public) for setting in (claimed, audited)
+        )
         found = attack_generator(
             _synthesizer(job, plain),
             _synthesizer(job, extended),
@@ -119,14 +123,15 @@ def audit_generator(job: GeneratorAuditJob, windows: WindowSet) -> pd.DataFrame:
 
 
 def _generator_trainer(
-    job: GeneratorAuditJob, setting: Setting, key_path: Path
+    job: GeneratorAuditJob, setting: Setting, key_path: Path, public: Sequence[WindowSet]
 ) -> Callable[[WindowSet, Stream], Any]:
     """Function that trains the generator on windows as the study does."""
+    beside = public_people(job.public_cohorts, public)
     model = registry.model("generators", job.kind)
 
     def train(rows: WindowSet, stream: Stream) -> Any:
         with releases.with_noise(setting.budget, job.noise_mode, key_path, stream) as noised:
-            return model.fit(setting.settings, as_training(rows, job.classes, noised, stream))
+            return model.fit(setting.settings, as_training(rows, job.classes, noised, stream, public=beside))
 
     return train
 

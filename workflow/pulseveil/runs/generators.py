@@ -18,7 +18,7 @@ from pulseveil.core.contracts import STRESS, SyntheticSet, WindowSet
 from pulseveil.core.errors import InputError, Interrupted, StopRequested, never_requested
 from pulseveil.core.randomness import Stream
 from pulseveil.evaluation.protocols import Fold
-from pulseveil.generators import FitsTogether, Training
+from pulseveil.generators import FitsTogether, PublicPeople, Training
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget
 from pulseveil.runs import training
@@ -47,8 +47,11 @@ def train_generators(
     runs: RunStore,
     journal: Journal,
     stop_requested: StopRequested = never_requested,
+    public: Sequence[WindowSet] = (),
 ) -> Iterator[tuple[int, store.Models, str]]:
     """Train the runs of a job that `runs` lacks, and store each run as it ends.
+
+    public: windows of the job's `public_cohorts`.
 
     Yields:
         One tuple (seed, models of all folds, hash) per seed. The hash covers settings and releases.
@@ -60,13 +63,15 @@ def train_generators(
     """
     kind = _start(job)
     rows = {fold.name: _training_windows(fold, windows) for fold in job.folds}
-    planned = {seed: [_run(job, fold, seed, rows[fold.name]) for fold in job.folds] for seed in job.seeds}
+    planned = {
+        seed: [_run(job, fold, seed, rows[fold.name], public) for fold in job.folds] for seed in job.seeds
+    }
     keeping = Keeping(runs, journal, stop_requested, CHECKPOINT_STEPS)
     if _trains_together(kind, job):
         train_together(job, [run for of_seed in planned.values() for run in of_seed], keeping)
     for seed in job.seeds:
         for run in planned[seed]:
-            _train(job, run, keeping)
+            _train(job, run, keeping, public)
         hashes = [run.hash for run in planned[seed]]
         parts = [store.read_models(runs.path(run_hash)) for run_hash in hashes]
         arrays = {fold: values for part in parts for fold, values in part.arrays.items()}
@@ -159,10 +164,23 @@ def condition_codes(windows: WindowSet, classes: int) -> NDArray[np.int8]:
     return windows.condition if classes == 3 else (windows.condition == STRESS).astype(np.int8)
 
 
+def public_people(cohorts: Sequence[str], windows: Sequence[WindowSet]) -> tuple[PublicPeople, ...]:
+    """The public people of a training: `windows` of each of `cohorts`."""
+    return tuple(
+        PublicPeople(cohort, rows.windows, rows.condition == STRESS, rows.subject)
+        for cohort, rows in zip(cohorts, windows, strict=True)
+    )
+
+
 def as_training(
-    rows: WindowSet, classes: int, budget: Budget, stream: Stream, checkpoint: Checkpoint | None = None
+    rows: WindowSet,
+    classes: int,
+    budget: Budget,
+    stream: Stream,
+    checkpoint: Checkpoint | None = None,
+    public: tuple[PublicPeople, ...] = (),
 ) -> Training:
-    """Training of a generator on `rows`."""
+    """Training of a generator on `rows`, beside the windows of public people."""
     codes = condition_codes(rows, classes)
     return Training(
         rows.windows,
@@ -175,6 +193,7 @@ def as_training(
         channels=tuple(rows.channels),
         rate_hz=rows.rate_hz,
         scaling=rows.scaling,
+        public=public,
     )
 
 
@@ -242,12 +261,14 @@ def _training_windows(fold: Fold, windows: WindowSet) -> WindowSet:
     return windows.take(np.isin(windows.subject, fold.train_subjects))
 
 
-def _run(job: GeneratorJob, fold: Fold, seed: int, rows: WindowSet) -> _Run:
+def _run(job: GeneratorJob, fold: Fold, seed: int, rows: WindowSet, public: Sequence[WindowSet]) -> _Run:
     known = _settings(job, fold, seed) | {"windows": content_hash(rows)}
+    if public:
+        known["public"] = [content_hash(windows) for windows in public]
     return _Run(fold, seed, rows, identity.cell_hash(known))
 
 
-def _train(job: GeneratorJob, run: _Run, keeping: Keeping) -> None:
+def _train(job: GeneratorJob, run: _Run, keeping: Keeping, public: Sequence[WindowSet]) -> None:
     """Train and store one run unless it is finished."""
     fold, seed, rows, run_hash = run
     stream = job.stream("generator", fold.name, seed)
@@ -257,7 +278,14 @@ def _train(job: GeneratorJob, run: _Run, keeping: Keeping) -> None:
         logger.info("train %s, seed %d, fold %s", job.generator, seed, fold.name)
         return registry.model("generators", job.kind).fit(
             kind.Settings.model_validate(job.settings),
-            as_training(rows, job.classes, budget, stream, checkpoint),
+            as_training(
+                rows,
+                job.classes,
+                budget,
+                stream,
+                checkpoint,
+                public_people(job.public_cohorts, public),
+            ),
         )
 
     def write(path: Path, model: Any, ledger: NDArray[np.str_]) -> None:

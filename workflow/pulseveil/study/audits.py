@@ -125,6 +125,7 @@ def audit_job(plan: Plan, cell: AuditedCell) -> AuditJob:
             kind=model.kind,
             settings=settings,
             classes=study.classes,
+            public_cohorts=plan.public_cohorts(cell.generator),
         )
     model = study.detector(cell.detector)
     kind = registry.load("detectors", model.kind)
@@ -166,7 +167,7 @@ def _cells(plan: Plan, pack: DetectorPack) -> Iterator[AuditedCell]:
     for detector in pack.detectors:
         for unit, of_generator, of_detector in plan.privacies(pack, detector):
             for generator in pack.generators:
-                if pack.train != "real":
+                if pack.train != "real" and plan.learns(generator):
                     yield AuditedCell("generator", cohort, generator, NONE, unit, of_generator, math.inf)
                 if pack.train != "synthetic":
                     yield AuditedCell(

@@ -152,6 +152,14 @@ def audited_beside(plan: Plan, wildcards: Any) -> list[str]:
     return audits.synthetic_paths(plan, AuditedCell.read(wildcards))
 
 
+def public_windows(plan: Plan, wildcards: Any) -> list[str]:
+    """Files of windows that a generator reads as public, in the order of its job's `public_cohorts`."""
+    return [
+        paths.WINDOWS.format(study=plan.study.name, cohort=cohort, windows="generator")
+        for cohort in plan.public_cohorts(wildcards.generator)
+    ]
+
+
 def portrait_output(plan: Plan, pack: GeneratorPack) -> list[str]:
     """File for the figures of a generator, which the pack with seed 0 writes; empty for other packs."""
     return [paths.fill(paths.PORTRAIT, study=plan.study.name)] if 0 in pack.seeds else []

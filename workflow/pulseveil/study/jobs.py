@@ -122,6 +122,7 @@ class GeneratorJob(TrainingJob):
 
     cohort_kind: for the cards of releases; empty in models of older versions.
     ledgers: version of the content of private ledgers; 0 without privacy.
+    public_cohorts: cohorts of the study whose windows the kind reads as public.
     """
 
     cohort: str
@@ -132,6 +133,7 @@ class GeneratorJob(TrainingJob):
     settings: Mapping[str, Any]
     classes: int
     folds: tuple[Fold, ...]
+    public_cohorts: tuple[str, ...] = ()
 
     def stream(self, purpose: str, fold: str, seed: int) -> Stream:
         """Random stream of one trained generator."""
@@ -298,6 +300,7 @@ class GeneratorAuditJob(AuditJob):
 
     part: ClassVar[Part] = "generator"
     classes: int
+    public_cohorts: tuple[str, ...] = ()
 
 
 class DetectorAuditJob(AuditJob):

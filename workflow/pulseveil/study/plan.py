@@ -36,6 +36,7 @@ from pulseveil.privacy.budget import Unit
 from pulseveil.study.cells import NONE, Budgets, DetectorPack, GeneratorCell, GeneratorPack
 from pulseveil.study.jobs import DetectorJob, GeneratorJob
 from pulseveil.study.study import Evaluation, Model, Study
+from pulseveil.windows.features import select_columns, statistic_names
 from pulseveil.windows.literature import require_known
 
 # Bounds the memory of the table of all runs, and the size of a workflow that a typing error asks for.
@@ -142,6 +143,16 @@ class Plan:
         """Whether the pack's detectors learn from windows of a generator of the whole cohort alone."""
         return pack.train == "synthetic" and self.study.generator_shared
 
+    def learns(self, generator: str) -> bool:
+        """Whether a generator reads the windows of its training, instead of public knowledge alone."""
+        return bool(_kind("generators", self.study.generator(generator)).learns)
+
+    def public_cohorts(self, generator: str) -> tuple[str, ...]:
+        """Cohorts whose windows a generator reads as public."""
+        model = self.study.generator(generator)
+        uses = _kind("generators", model).uses_public_people(model.settings)
+        return self.study.public_cohorts if uses else ()
+
     def people(self, evaluation: Evaluation) -> People:
         """People on whom an evaluation can train, and people whom it can test."""
         train, test = self.outlines[evaluation.cohort], self.outlines[evaluation.tested_cohort]
@@ -190,6 +201,7 @@ class Plan:
             settings=model.settings.model_dump(mode="json"),
             classes=self.study.classes,
             folds=self.generator_folds(cell.cohort),
+            public_cohorts=self.public_cohorts(cell.generator),
         )
 
     def detector_job(self, pack: DetectorPack, detector: str, privacy: Budgets) -> DetectorJob:
@@ -361,6 +373,7 @@ def make_plan(study: Study) -> Plan:
     for cell in plan.generator_cells():
         _check_private("generators", study.generator(cell.generator), cell.epsilon, cell.unit)
         _check_windows(study, cell.generator)
+    _check_public_cohorts(plan)
     return plan
 
 
@@ -412,12 +425,16 @@ def _check_private(group: registry.Group, model: Model, epsilon: float, unit: st
 
 
 def _check_public(study: Study, detector: str, privacy: Budgets) -> None:
-    """Check that public scales exist for the study's scaling where a detector reads them."""
-    reads = _kind("detectors", study.detector(detector)).public_knowledge
+    """Check that a detector of public scales finds its columns, and scales in the units of the study."""
+    model = study.detector(detector)
+    reads = _kind("detectors", model).public_knowledge
     if reads == "never" or (reads == "private" and np.isinf(privacy.epsilon_detector)):
         return
     try:
         require_known(study.scaling)
+        # Kinds of other packages can read public scales without a key for their columns.
+        if hasattr(model.settings, "statistics"):
+            select_columns(statistic_names(CHANNEL_SETS[study.channels]), model.settings.statistics)
     except InputError as error:
         raise InputError(f"detectors: {detector}: {error}") from None
 
@@ -431,6 +448,47 @@ def _check_windows(study: Study, generator: str) -> None:
         )
     except InputError as error:
         raise InputError(f"generators: {error}") from None
+
+
+def _check_public_cohorts(plan: Plan) -> None:
+    """Check that public people are other people than those who train and are tested.
+
+    Raises:
+        InputError: a generator needs public cohorts and the study has none, or a public cohort shares people
+            with a cohort of an evaluation.
+    """
+    study = plan.study
+    for pack in plan.detector_packs:
+        for generator in pack.generators if pack.train != "real" and not pack.timeline else ():
+            model = study.generator(generator)
+            if _kind("generators", model).uses_public_people(model.settings) and not study.public_cohorts:
+                raise InputError(
+                    f"generators: {generator}: prior pool needs public people; name cohorts of the study in "
+                    "the key public_cohorts, or set prior: literature"
+                )
+            for public in plan.public_cohorts(generator):
+                for cohort in dict.fromkeys((pack.evaluation.cohort, pack.evaluation.tested_cohort)):
+                    if public == cohort or _share_people(plan, public, cohort):
+                        raise InputError(
+                            f"public_cohorts: {public} shares people with cohort {cohort} of evaluation "
+                            f"{pack.evaluation.name}: what is taken for public would hold the people who are "
+                            "protected or tested; name a cohort of other people"
+                        )
+
+
+def _share_people(plan: Plan, first: str, second: str) -> bool:
+    """Whether two cohorts can hold the same people: by their files, or by kind and names."""
+    settings = [plan.study.cohort_settings[name] for name in (first, second)]
+    files = [
+        {path.resolve() for path in registry.load("cohorts", each.kind)(each).sources()} for each in settings
+    ]
+    if files[0] & files[1]:
+        return True
+    if settings[0].kind != settings[1].kind or not set(plan.outlines[first]) & set(plan.outlines[second]):
+        return False
+    # Simulated people have no files: another seed makes other people of the same names.
+    seeds = [getattr(each, "seed", None) for each in settings]
+    return bool(files[0] or files[1]) or seeds[0] == seeds[1]
 
 
 def _check_parts(pack: DetectorPack, privacy: Budgets) -> None:

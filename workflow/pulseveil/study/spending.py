@@ -143,7 +143,7 @@ def unbudgeted(plan: Plan) -> tuple[Unbudgeted, ...]:
         if guarded.isdisjoint(plan.outlines[cohort]):
             continue
         if pack.train != "real" and math.isinf(privacy.epsilon_generator):
-            for generator in pack.generators:
+            for generator in filter(plan.learns, pack.generators):
                 key = ("generator", generator, cohort)
                 # Evaluations of one cohort share its generators: they are counted once.
                 trained = 0 if key in found else plan.study.seeds * len(plan.generator_folds(cohort))

@@ -252,6 +252,9 @@ class Study(Settings):
     epsilon_total: Epsilon = Field(
         math.inf, description="largest epsilon that generator and detector of a cell may spend together"
     )
+    public_cohorts: tuple[Name, ...] = Field(
+        (), description="cohorts taken for public, with equal weights, by generators with `prior: pool`"
+    )
     public: PublicConstants = Field(
         PublicConstants(), description="per-person constants that private trainings treat as public"
     )
@@ -521,6 +524,9 @@ def _check_references(study: Study, source: str) -> None:
             f"{number_label(study.delta)}"
         )
     cohorts, protocols = tuple(study.cohorts), registry.names("protocols")
+    for name in study.public_cohorts:
+        if name not in cohorts:
+            raise InputError(explain_choice(source, "public_cohorts", name, cohorts))
     names = {"generators": [m.name for m in study.generators], "detectors": [m.name for m in study.detectors]}
     taken: set[str] = set()
     for i, evaluation in enumerate(study.evaluations):

@@ -81,7 +81,11 @@ def tasks(plan: Plan) -> Iterator[Task]:
         ]
     )
     # Windows for generators are cut only where an evaluation needs a generator.
-    learnt = dict.fromkeys(cell.cohort for cell in plan.generator_cells())
+    learnt = dict.fromkeys(
+        name
+        for cell in plan.generator_cells()
+        for name in (cell.cohort, *plan.public_cohorts(cell.generator))
+    )
     # Of every cohort, also of one that no evaluation uses: the summary reads the windows of all.
     for cohort in plan.study.cohorts:
         yield Task("prepare_cohort", WindowsCell(cohort, "detector"))

@@ -244,8 +244,14 @@ PRIVACY = (
 )
 _USE = Column(
     "shows_use_of_private_data",
-    'whether the row beats the literature rule: "yes", "no", or "few seeds" (too few noise draws)',
+    'whether the row beats each literature rule: "yes", "no", or "few seeds" (too few noise draws)',
     title="Shows use of private data",
+    optional=True,
+)
+PUBLIC_COHORTS = Column(
+    "public_cohorts",
+    "cohorts whose recordings the generator takes for public; empty if none",
+    title="Public cohorts",
     optional=True,
 )
 AUDITED = (
@@ -281,6 +287,7 @@ MAIN = (
         title="Generator saw test subject",
         optional=True,
     ),
+    PUBLIC_COHORTS,
     *_PUBLISHED,
     *PRIVACY,
     _USE,
@@ -296,7 +303,7 @@ PRINTED = (
     *(f"accuracy_minus_{role}" for role in COMPARED),
     *("epsilon_pld", "epsilon_rdp", "epsilon_unamplified", "epsilon_subject", "epsilon_60_s"),
     *("audit_epsilon_low", "audit_epsilon_ceiling", "audited_part", "secret", "shows_use_of_private_data"),
-    *("generator_saw_test_subject", "published_accuracy", "accuracy_minus_published"),
+    *("public_cohorts", "generator_saw_test_subject", "published_accuracy", "accuracy_minus_published"),
 )
 TERMINAL = (
     *("detector", "generator", *(column.key for column in AXES)),
@@ -321,7 +328,10 @@ PAIRED = (
 )
 DIFFERENCES = (
     *CELL,
-    Column("against", "what sets the reference apart: role of the rule, differing axis, or real (data)"),
+    Column(
+        "against",
+        "what sets the reference apart: role of the rule, differing axis, prior or real (data)",
+    ),
     *(Column(f"reference_{c.key}", f"{c.key} of the reference: {c.meaning}", c.unit) for c in CELL),
     Column("metric", "compared metric"),
     *PAIRED,

@@ -50,6 +50,16 @@ class ModelDescription(Settings):
     private_differences: tuple[str, ...] = ()
 
 
+class GeneratorDescription(ModelDescription):
+    """A generator. learns: whether it reads windows of its training, instead of public knowledge alone.
+
+    public_cohorts: cohorts whose windows it takes for public.
+    """
+
+    learns: bool = True
+    public_cohorts: tuple[str, ...] = ()
+
+
 class DetectorDescription(ModelDescription):
     """A detector with its role: a model, or one of the rules."""
 
@@ -102,7 +112,7 @@ class StudyDescription(Settings):
     scaling: str
     cohorts: Mapping[str, CohortDescription] = Field(min_length=1)
     evaluations: Mapping[str, EvaluationDescription] = Field(min_length=1)
-    generators: Mapping[str, ModelDescription] = {}
+    generators: Mapping[str, GeneratorDescription] = {}
     detectors: Mapping[str, DetectorDescription] = Field(min_length=1)
     seeds: int
     note: str = ""
@@ -119,6 +129,11 @@ class StudyDescription(Settings):
     def generator_title(self, name: str) -> str:
         """Title of a generator for readers; empty for "none"."""
         return self.generators[name].title if name in self.generators else ""
+
+    def public_cohorts(self, generator: str) -> str:
+        """Names of the cohorts whose windows a generator takes for public; empty for "none"."""
+        known = self.generators.get(generator)
+        return ", ".join(known.public_cohorts) if known else ""
 
     def detector_title(self, name: str) -> str:
         """Title of a detector for readers."""
@@ -169,7 +184,12 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
             for e in study.evaluations
         },
         generators={
-            model.name: ModelDescription(**_model("generators", model)) for model in study.generators
+            model.name: GeneratorDescription(
+                **_model("generators", model),
+                learns=plan.learns(model.name),
+                public_cohorts=plan.public_cohorts(model.name),
+            )
+            for model in study.generators
         },
         detectors={
             model.name: DetectorDescription(

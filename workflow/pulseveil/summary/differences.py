@@ -22,7 +22,10 @@ _NAMED_AXES = ("generator", "detector", "unit")
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows of `Cells.keys` to compare; `against`: the reference rule's role, an axis, or "real"."""
+    """Two rows of `Cells.keys` to compare.
+
+    against: the role of the reference rule, an axis, "prior" or "real".
+    """
 
     cell: int
     reference: int
@@ -36,9 +39,11 @@ def all_pairs(keys: pd.DataFrame, description: StudyDescription) -> list[Pair]:
     - each rule of its evaluation;
     - each other generator, detector and unit, with all other keys equal;
     - the cell with the largest epsilons, the fewest subjects or the least noise, with all other keys equal;
+    - the same detector trained on windows of public knowledge alone ("prior");
     - the same detector trained on real data under the same epsilon ("real").
     """
-    pairs = rule_pairs(keys, description) + _axis_pairs(keys) + _real_pairs(keys, description)
+    pairs = rule_pairs(keys, description) + _axis_pairs(keys)
+    pairs += _prior_pairs(keys, description) + _real_pairs(keys, description)
     return sorted(pairs, key=lambda pair: pair.cell)
 
 
@@ -121,6 +126,17 @@ def _groups(keys: pd.DataFrame, axes: tuple[str, ...]) -> list[NDArray[np.intp]]
     """Groups of rows whose keys are equal except for `axes`, in table order (row numbers)."""
     fixed = [key for key in CELL if key not in axes]
     return [rows.index.to_numpy() for _, rows in keys.groupby(fixed, sort=False)]
+
+
+def _prior_pairs(keys: pd.DataFrame, description: StudyDescription) -> list[Pair]:
+    models = keys[keys["role"] == MODEL]
+    models = models[models["generator"] != NO_GENERATOR].assign(row=lambda found: found.index)
+    prior = models["generator"].isin([n for n, of_n in description.generators.items() if not of_n.learns])
+    # Public knowledge has no unit and no epsilon of its own: one row is the reference at all budgets.
+    question = ["evaluation", "detector", "subjects", "noise"]
+    paired = models[~prior].merge(models[prior], on=question, suffixes=("", "_reference"))
+    rows = zip(paired["row"].tolist(), paired["row_reference"].tolist(), strict=True)
+    return [Pair(cell, reference, "prior") for cell, reference in rows]
 
 
 def _real_pairs(keys: pd.DataFrame, description: StudyDescription) -> list[Pair]:

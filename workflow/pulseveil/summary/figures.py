@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from pulseveil.detectors import BASELINE, CLOCK, LITERATURE, MODEL, Role
+from pulseveil.detectors import BASELINE, CLOCK, LITERATURE, LITERATURE_THREE, MODEL, Role
 from pulseveil.summary import labels
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.palette import GREY, INK, STYLE, detector_colours, open_axes
@@ -27,6 +27,7 @@ _LINES: Mapping[Role, _Dashes] = {
     BASELINE: (0, (4, 2)),
     CLOCK: (0, (1, 1.5)),
     LITERATURE: (0, (5, 1.5, 1, 1.5)),
+    LITERATURE_THREE: (0, (8, 1.5, 1, 1.5, 1, 1.5)),
 }
 # For rules with another role, and for all but the first rule of a role.
 _OTHER_LINES: tuple[_Dashes, ...] = ((0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 4)))

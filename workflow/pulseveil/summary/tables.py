@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pulseveil.core.randomness import Stream
 from pulseveil.core.tables import read_table
-from pulseveil.detectors import BASELINE, COMPARED, LITERATURE, MODEL, Role
+from pulseveil.detectors import BASELINE, COMPARED, LITERATURE, LITERATURE_THREE, MODEL, Role
 from pulseveil.summary.columns import AUDIT_KEYS, AUDITED, POOR_F1
 from pulseveil.summary.columns import keys as keys_of
 from pulseveil.summary.description import StudyDescription
@@ -52,6 +52,7 @@ def main_table(
     table = pd.concat(parts, axis=1)
     table[f"better_than_{BASELINE}"] = _above_zero(table, BASELINE)
     table["generator_saw_test_subject"] = _saw_test_subject(cells.keys, description)
+    table["public_cohorts"] = cells.keys["generator"].map(description.public_cohorts)
     if published is not None:
         table = table.join(published_values(cells.keys, description, published))
         table["accuracy_minus_published"] = table["accuracy"] - table["published_accuracy"]
@@ -60,12 +61,14 @@ def main_table(
 
 
 def use_of_private_data(table: pd.DataFrame) -> NDArray[np.str_]:
-    """Whether each private row beats the literature rule, which uses no private data: (rows) text.
+    """Whether each private row beats all literature rules, which use no private data: (rows) text.
 
-    "few seeds": the row would be "yes", but averages fewer seeds than `n_seeds_asked`. "": the row is not
-    private. `table`: main table joined with the privacy table.
+    The rules are those of its evaluation with role `public_signs` or `public_signs_three`. "few seeds": the
+    row would be "yes", but averages fewer seeds than `n_seeds_asked`. "": the row is not private. `table`:
+    main table joined with the privacy table.
     """
-    answers = _above_zero(table, LITERATURE)
+    beats = np.stack([_above_zero(table, role) for role in (LITERATURE, LITERATURE_THREE)])
+    answers = np.where((beats == "no").any(axis=0), "no", np.where((beats == "yes").any(axis=0), "yes", ""))
     few = table["n_seeds"] < table["n_seeds_asked"]
     answers = np.where(few & (answers == "yes"), FEW_SEEDS, answers)
     return np.where(table["n_seeds_asked"].notna(), answers, "")

@@ -70,7 +70,7 @@ def select_columns(names: Sequence[str], wanted: Sequence[str]) -> NDArray[np.in
     found = [[i for i, name in enumerate(names) if name == w or name.endswith(f"_{w}")] for w in wanted]
     for w, indices in zip(wanted, found, strict=True):
         if not indices:
-            raise InputError(f"statistics: no column {w!r}; the feature file has {', '.join(names)}")
+            raise InputError(f"statistics: no column {w!r}; the windows' channels have {', '.join(names)}")
     return np.unique(np.concatenate([np.asarray(indices, dtype=np.intp) for indices in found]))
 
 
