@@ -161,13 +161,16 @@ def decode(statistics: Array, shape: Array, rate_hz: float) -> NDArray[np.float3
 
 def _minutes(time: int, rate_hz: float) -> Array:
     """Minutes (time, 1) of the samples of a window from its middle."""
-    minutes: Array = ((np.arange(time) - (time - 1) / 2) / rate_hz / SECONDS_PER_MINUTE)[:, np.newaxis]
+    samples = np.arange(time, dtype=np.float64) - (time - 1) / 2
+    minutes: Array = samples[:, np.newaxis] / (rate_hz * SECONDS_PER_MINUTE)
     return minutes
 
 
 def _shape(values: Array, rate_hz: float) -> Array:
     """Values (n, time, channels) less the line of each window and channel, of SD 1."""
     minutes = _minutes(values.shape[1], rate_hz)
-    shape = values - values.mean(axis=1, keepdims=True)
-    shape = shape - minutes * (shape * minutes).sum(axis=1, keepdims=True) / np.square(minutes).sum()
-    return shape / np.maximum(shape.std(axis=1, keepdims=True), SD_FLOOR)
+    centred = values - values.mean(axis=1, keepdims=True)
+    lines = minutes * (centred * minutes).sum(axis=1, keepdims=True) / np.square(minutes).sum()
+    left = centred - lines
+    shape: Array = left / np.maximum(left.std(axis=1, keepdims=True), SD_FLOOR)
+    return shape
