@@ -2,8 +2,8 @@
 
     python tests/benchmarks/posterior.py [--cohorts 101 102] [--draws 10] [--epsilons inf 10 1] [--people 7]
 
-prints, for each unit and epsilon, accuracy and stress F1 (means over cohorts and noise draws) of logistic
-regression on people whom no cohort knows: for each question that a query may ask, and for the question that
+prints, for each unit and epsilon, accuracy and stress F1 (means over cohorts and noise draws) of a detector
+on people whom no cohort knows: for each question that a query may ask, and for the question that
 the settings choose by the noise. Questions and clip norms were chosen by this.
 """
 
@@ -41,6 +41,8 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--epsilons", type=float, nargs="+", default=[np.inf, 10.0, 3.0, 1.0, 0.1])
     parser.add_argument("--people", type=int, default=PEOPLE, help="people who train, of 14")
+    parser.add_argument("--synthetic", type=int, default=SYNTHETIC_SUBJECTS, help="synthetic people")
+    parser.add_argument("--detector", default="logistic", help="detector that learns from them, such as cnn")
     parser.add_argument("--units", nargs="+", default=["subject", "window"])
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=NUMBER", help="other settings")
     options = parser.parse_args()
@@ -58,9 +60,10 @@ def main() -> None:
                         settings | changed,
                         seed,
                         budget,
-                        SYNTHETIC_SUBJECTS,
+                        options.synthetic,
                         draw,
                         options.people,
+                        options.detector,
                     )
                     for seed in options.cohorts
                     for draw in range(options.draws)

@@ -97,12 +97,13 @@ def tstr(
     subjects: int,
     draw: int = 0,
     people: int = PEOPLE,
+    detector_name: str = "logistic",
 ) -> Taught:
-    """Accuracy and stress F1 of a logistic regression of synthetic windows; noise by seed and draw.
+    """Accuracy and stress F1 of a detector that learns from synthetic windows; noise by seed and draw.
 
     The generator learns from the first `people` people of the cohort.
     """
-    kind, detector = registry.load("generators", kind_name), registry.load("detectors", "logistic")
+    kind, detector = registry.load("generators", kind_name), registry.load("detectors", detector_name)
     windows = windows_of(seed, "generator")
     windows = windows.take(np.isin(windows.subject, np.unique(windows.subject)[:people]))
     stream = child(root_stream(seed), kind_name)
@@ -116,7 +117,7 @@ def tstr(
     synthetic = as_set(
         made, windows, generator=kind_name, unit=budget.unit, epsilon=budget.epsilon, seed=seed
     )
-    fitted = detector.fit(
+    fitted = registry.model("detectors", detector_name).fit(
         detector.Settings(), detectors.Training(features_of(synthetic), NOT_PRIVATE, stream)
     )
     return Taught(windows, synthetic, scores(fitted, seed), seconds)

@@ -71,6 +71,13 @@ def test_a_data_card_has_all_that_it_must(models_folder):
     assert facts_of(models_folder).claim.statement.strip() in card
 
 
+def test_cards_name_the_cohorts_that_are_taken_for_public(models_folder):
+    facts = facts_of(models_folder)
+    assert "Public people" not in model_card(facts)
+    pooled = model_card(replace(facts, public_cohorts=("others", "more")))
+    assert "Public people, whom no budget protects: all people of the cohorts `others`, `more`." in pooled
+
+
 def test_every_column_of_the_csv_is_described_with_its_unit(models_folder):
     columns = next(rows for rows in tables(card_of(models_folder)) if "column" in rows[0][0])
     described = {row[0].strip(): row[2].strip() for row in columns[2:]}

@@ -169,6 +169,16 @@ def test_a_private_row_must_beat_the_harder_of_two_literature_rules(tmp_path, wr
     assert use_by_row(tmp_path, records)["public_signs_three", np.inf] == ""
 
 
+def test_a_row_names_the_cohorts_that_its_generator_takes_for_public(tmp_path):
+    described = description()
+    described["generators"]["cgan"] |= {"public_cohorts": ("others", "more")}
+    synthetic = {"evaluation": "tstr", "generator": "cgan"}
+    results = collect(write(tmp_path, [scores(WRONG), scores(WRONG, **synthetic)]))
+    study = StudyDescription.model_validate(described)
+    main = main_table(results, arrange(results, study), study, None, STREAM)
+    assert main.set_index("generator")["public_cohorts"].to_dict() == {"none": "", "cgan": "others, more"}
+
+
 def test_table_order_is_that_of_the_study_with_baselines_last(tmp_path):
     records = [
         constant_scores(["S2", "S3"]),

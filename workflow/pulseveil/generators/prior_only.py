@@ -115,7 +115,7 @@ class PriorOnly(Generator):
         return 0.02 + 1e-5 * rows
 
     @classmethod
-    def fit(cls, settings: PriorSettings, training: Training) -> Self:
+    def fit(cls, settings: Any, training: Training) -> Self:
         """The people of the prior; of the training's windows, no value is read.
 
         Raises:
@@ -167,5 +167,11 @@ class PriorOnly(Generator):
         """The generator whose `arrays()` these are."""
         time, channels = (int(size) for size in arrays["shape"])
         pool = Pool(arrays["residuals"], arrays["shapes"]) if "residuals" in arrays else None
-        people = People(*(arrays[name] for name in _OF_PEOPLE), pool)
+        people = People(
+            difference=arrays["difference"],
+            difference_sd=arrays["difference_sd"],
+            midpoint=arrays["midpoint"],
+            midpoint_sd=arrays["midpoint_sd"],
+            pool=pool,
+        )
         return cls(people, (time, channels), float(arrays["rate_hz"]))

@@ -160,13 +160,16 @@ def decode(statistics: Floats, shape: Floats, rate_hz: float) -> NDArray[np.floa
 
 def _minutes(time: int, rate_hz: float) -> Floats:
     """Minutes (time, 1) of the samples of a window from its middle."""
-    minutes: Floats = ((np.arange(time) - (time - 1) / 2) / rate_hz / SECONDS_PER_MINUTE)[:, np.newaxis]
+    samples = np.arange(time, dtype=np.float64) - (time - 1) / 2
+    minutes: Floats = samples[:, np.newaxis] / (rate_hz * SECONDS_PER_MINUTE)
     return minutes
 
 
 def _shape(values: Floats, rate_hz: float) -> Floats:
     """Values (n, time, channels) less the line of each window and channel, of SD 1."""
     minutes = _minutes(values.shape[1], rate_hz)
-    shape = values - values.mean(axis=1, keepdims=True)
-    shape = shape - minutes * (shape * minutes).sum(axis=1, keepdims=True) / np.square(minutes).sum()
-    return shape / np.maximum(shape.std(axis=1, keepdims=True), SD_FLOOR)
+    centred = values - values.mean(axis=1, keepdims=True)
+    lines = minutes * (centred * minutes).sum(axis=1, keepdims=True) / np.square(minutes).sum()
+    left = centred - lines
+    shape: Floats = left / np.maximum(left.std(axis=1, keepdims=True), SD_FLOOR)
+    return shape
