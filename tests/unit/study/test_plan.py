@@ -27,7 +27,7 @@ def demo(**keys):
 @pytest.mark.parametrize("study", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_study_of_the_project_can_be_planned(study):
     # Also without recordings: a rule of the protocol once refused two studies whose keys nobody had run again.
-    assert make_plan(read_study(study)).cells
+    assert len(make_plan(read_study(study)).cells) > 0
 
 
 def test_the_demo_has_one_scores_file_a_cell_and_seed():
