@@ -26,7 +26,7 @@ def demo(**keys):
 
 @pytest.mark.parametrize("study", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_study_of_the_project_can_be_planned(study):
-    # Also without recordings. A later rule of the protocol once refused two studies that nobody had run since.
+    # Also without recordings. A rule of the protocol once refused two studies that nobody had run since.
     assert len(make_plan(read_study(study)).cells) > 0
 
 
