@@ -204,12 +204,15 @@ class Controller:
             return
         self._next_report = now + self.patience.look
         queued = self._jobs() or ()
-        # SLURM has not yet considered a job without a reason.
-        reasons = {job.reason for job in queued if job.state == "PENDING"} - {"None"}
-        if reasons - self._reasons:
-            logger.info("jobs wait: %s", jobs.describe_waiting(queued))
-        self._reasons |= reasons
         stuck = [job for job in queued if job.remedy]
+        # SLURM has not yet considered a job without a reason.
+        waiting = [
+            job for job in queued if job not in stuck and job.state == "PENDING" and job.reason != "None"
+        ]
+        reasons = {job.reason for job in waiting}
+        if reasons - self._reasons:
+            logger.info("jobs wait: %s", jobs.describe_waiting(waiting))
+        self._reasons |= reasons
         new = [job for job in stuck if (job.number, job.reason) not in self._reported]
         self._reported.update((job.number, job.reason) for job in new)
         for words in jobs.describe_stuck(new):

@@ -169,7 +169,11 @@ def describe_stuck(queued: Sequence[Job]) -> list[str]:
 
 def describe_waiting(queued: Sequence[Job]) -> str:
     """Number of waiting jobs per reason; empty if none waits."""
-    reasons = Counter(job.reason for job in queued if job.state == "PENDING")
+    reasons = Counter(
+        "not yet considered" if job.reason == "None" else job.reason
+        for job in queued
+        if job.state == "PENDING"
+    )
     return ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
 
 
