@@ -43,7 +43,7 @@ def test_every_page_is_built_and_loads_nothing_from_elsewhere(site):
 
 def test_included_texts_are_on_their_pages(site):
     for page, words in {
-        "claims.html": "A private row must beat a rule that uses no private data.",
+        "claims.html": "A private row must beat rules that use no private data.",
         "cluster.html": "Nodes without network",
         "study.html": "root of the seed tree",
         "contributing.html": "A quality measure",

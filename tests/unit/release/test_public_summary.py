@@ -20,7 +20,7 @@ def scaled_ends(channel, scaling):
         values = np.repeat([first, second], 120)[:, None].astype(float)
         interval = np.repeat([0, 1], 120).astype(np.int16)
         condition = np.zeros(240, np.int8)
-        timeline = Timeline("S1", values, condition, interval)
+        timeline = Timeline("S1", values, condition, interval, np.arange(240.0))
         ends.append(scaling.scale(timeline, [channel]).values[-1, 0])
     return min(ends), max(ends)
 
