@@ -33,10 +33,10 @@ from pulseveil.core import paths  # noqa: E402
 COMMANDS = ("sbatch", "squeue", "sacct", "scontrol", "sinfo", "scancel", "sacctmgr", "sshare")
 STUDY = "empty"
 SNAKEFILE = """
-from pulseveil.cluster import record
+from pulseveil.cluster import listener
 STUDY = config["study"]
 onstart:
-    record.listen(workflow, STUDY)
+    listener.listen(workflow, STUDY)
 rule all:
     input: expand("results/{study}/{job}.txt", study=STUDY, job=range(JOBS))
 rule nothing:

@@ -238,7 +238,7 @@ def test_a_node_without_python_costs_no_try_and_is_left_out(on_cluster: OnCluste
 
 
 TOLD = """
-from pulseveil.cluster import record
+from pulseveil.cluster import listener
 onstart:
-    record.listen(workflow, STUDY)
+    listener.listen(workflow, STUDY)
 """

@@ -6,13 +6,13 @@ import sys
 # Snakemake writes this message while its main thread holds the lock that its handler of SIGTERM waits for.
 SNAKEFILE = """
 import logging, os, signal
-from pulseveil.cluster import record
+from pulseveil.cluster import listener
 class Ends(logging.Handler):
     def emit(self, record):
         if "Trying to restart job" in record.getMessage():
             os.kill(os.getpid(), signal.SIGTERM)
 onstart:
-    record.listen(workflow, "light")
+    listener.listen(workflow, "light")
     workflow.logger_manager.logger.addHandler(Ends())
 rule fails:
     output: "a.txt"

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import pytest
 
-from pulseveil.cluster import record, stand_ins
+from pulseveil.cluster import listener, record, stand_ins
 from pulseveil.cluster.record import Failure
 from pulseveil.study import dag
 
@@ -92,15 +92,15 @@ def test_half_a_line_of_a_killed_process_is_passed_over(tmp_path):
 def test_the_last_line_that_tells_a_cause(tmp_path, text, cause):
     log = tmp_path / "job.log"
     log.write_text(text)
-    assert record.find_cause([log])[1] == cause
+    assert listener.find_cause([log])[1] == cause
 
 
 def test_a_log_without_a_cause_does_not_hide_another_one(tmp_path):
     (tmp_path / "rule.log").write_text("step 100\n")
     (tmp_path / "slurm.log").write_bytes(b"\xff\nslurmstepd: error: Exceeded memory\n")
     logs = [tmp_path / name for name in ("gone.log", "rule.log", "slurm.log")]
-    assert record.find_cause(logs) == (str(logs[2]), "slurmstepd: error: Exceeded memory")
-    assert record.find_cause(logs[:2]) == (str(logs[1]), "step 100")
+    assert listener.find_cause(logs) == (str(logs[2]), "slurmstepd: error: Exceeded memory")
+    assert listener.find_cause(logs[:2]) == (str(logs[1]), "step 100")
 
 
 def test_slurm_is_asked_for_the_end_of_a_job(tmp_path, monkeypatch):
@@ -112,11 +112,11 @@ def test_slurm_is_asked_for_the_end_of_a_job(tmp_path, monkeypatch):
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/bin")
-    assert record.describe_job(record.ended_job("7")) == (
+    assert listener.describe_job(listener.ended_job("7")) == (
         "SLURM job 7: OUT_OF_MEMORY, reason OutOfMemory, exit code 0:125, node n1"
     )
     program.write_text("#!/bin/sh\nexit 1\n")
-    assert record.ended_job("7") == {}
+    assert listener.ended_job("7") == {}
 
 
 def event_record(**values):
@@ -127,11 +127,11 @@ def event_record(**values):
 def test_what_cannot_be_written_is_printed(tmp_path, capsys):
     (tmp_path / "logs").write_text("a file where a folder is wanted")
     path = tmp_path / "logs" / "record.jsonl"
-    listener = record.Listener(path, "light", planned=2, tries=1, change_attempt=lambda number, by: None)
+    handler = listener.Listener(path, "light", planned=2, tries=1, change_attempt=lambda number, by: None)
     task = {"rule_name": "summarize", "wildcards": {}, "output": ["a"], "log": []}
-    listener.emit(event_record(event="job_info", jobid=3, **task))
-    listener.emit(event_record(event="job_error", jobid=3, rule_msg="SLURM sbatch failed", log=[]))
-    listener.close()
+    handler.emit(event_record(event="job_info", jobid=3, **task))
+    handler.emit(event_record(event="job_error", jobid=3, rule_msg="SLURM sbatch failed", log=[]))
+    handler.close()
     printed = capsys.readouterr().err
     assert "failed: summary: summarize, try 1 of 1\n    SLURM sbatch failed\n" in printed
     assert "study light: 0 tasks done, 1 failed, 1 not tried; failures are listed in" in printed
@@ -141,18 +141,18 @@ def test_what_cannot_be_written_is_printed(tmp_path, capsys):
 def test_bad_input_is_not_tried_again_and_missing_files_are_a_failure(tmp_path, capsys):
     path = tmp_path / "record.jsonl"
     changed = []
-    listener = record.Listener(
+    handler = listener.Listener(
         path, "light", planned=3, tries=3, change_attempt=lambda *how: changed.append(how)
     )
     for number in (1, 2):
         log = str(tmp_path / f"{number}.log")
         task = {"rule_name": f"audit_{number}", "wildcards": {}, "output": ["a"], "log": [log]}
-        listener.emit(event_record(event="job_info", jobid=number, **task))
+        handler.emit(event_record(event="job_info", jobid=number, **task))
     (tmp_path / "1.log").write_text("error: study.yaml: no\n")
-    listener.emit(event_record(event="job_error", jobid=1, rule_msg=None, log=[]))
+    handler.emit(event_record(event="job_error", jobid=1, rule_msg=None, log=[]))
     missing = "Job 2 completed successfully, but some output files are missing.\na.h5 (missing locally)"
-    listener.emit(event_record(event="error", msg=f"MissingOutputException in rule a:\n{missing}"))
-    listener.close()
+    handler.emit(event_record(event="error", msg=f"MissingOutputException in rule a:\n{missing}"))
+    handler.close()
     assert changed == [(1, 3)]
     first, second = record.read(path).failed
     assert (first.rule, first.attempt, first.tries, first.cause) == ("audit_1", 1, 3, "error: study.yaml: no")
@@ -180,17 +180,17 @@ def test_a_node_is_to_blame_where_the_snakemake_of_a_job_has_said_nothing(
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/bin")
     monkeypatch.setenv(stand_ins.EXCLUDED, "n9")
     changed = []
-    listener = record.Listener(
+    handler = listener.Listener(
         tmp_path / "record.jsonl", "a", planned=2, tries=3, change_attempt=lambda *how: changed.append(how)
     )
     log = tmp_path / "slurm.log"
     for number in (1, 2):
         task = {"rule_name": "summarize", "wildcards": {}, "output": ["a"], "log": []}
-        listener.emit(event_record(event="job_info", jobid=number, **task))
+        handler.emit(event_record(event="job_info", jobid=number, **task))
         if text is not None:
             log.write_text(text)
         failed = f"SLURM-job '{number}' failed, SLURM status is: 'FAILED'."
-        listener.emit(event_record(event="job_error", jobid=number, rule_msg=failed, log=[str(log)]))
+        handler.emit(event_record(event="job_error", jobid=number, rule_msg=failed, log=[str(log)]))
     assert changed == ([(1, -1), (2, -1)] if blamed else [])
     assert os.environ[stand_ins.EXCLUDED] == ("n9,n1" if blamed else "n9")
     assert capsys.readouterr().err.count("node n1: 2 jobs ended before their task began") == int(blamed)
@@ -199,7 +199,7 @@ def test_a_node_is_to_blame_where_the_snakemake_of_a_job_has_said_nothing(
 def test_a_job_that_sbatch_refuses_for_good_is_reported_in_one_line_and_not_tried_again(tmp_path, capsys):
     path = tmp_path / "record.jsonl"
     changed = []
-    listener = record.Listener(
+    handler = listener.Listener(
         path, "light", planned=2, tries=3, change_attempt=lambda *how: changed.append(how)
     )
     messages = {
@@ -210,12 +210,12 @@ def test_a_job_that_sbatch_refuses_for_good_is_reported_in_one_line_and_not_trie
     }
     for number, errors in messages.items():
         task = {"rule_name": "summarize", "wildcards": {}, "output": ["a"], "log": []}
-        listener.emit(event_record(event="job_info", jobid=number, **task))
+        handler.emit(event_record(event="job_info", jobid=number, **task))
         # The message of the executor, version 2.8.0.
         message = (
             f"SLURM sbatch failed. The error message was '{errors}'.\n    sbatch call:\n        sbatch x\n"
         )
-        listener.emit(event_record(event="job_error", jobid=number, rule_msg=message, log=[]))
+        handler.emit(event_record(event="job_error", jobid=number, rule_msg=message, log=[]))
     assert changed == [(1, 3)]
     assert capsys.readouterr().err == (
         "failed: summary: summarize, try 1 of 3\n"
@@ -235,15 +235,15 @@ def test_jobs_that_refuse_a_changed_study_are_told_once_and_end_the_run(tmp_path
     signals = []
     monkeypatch.setattr(os, "kill", lambda pid, number: signals.append((pid, number)))
     path = tmp_path / "record.jsonl"
-    listener = record.Listener(path, "light", planned=5, tries=3, change_attempt=lambda number, by: None)
+    handler = listener.Listener(path, "light", planned=5, tries=3, change_attempt=lambda number, by: None)
     log = tmp_path / "slurm.log"
     for number in (1, 2, 3):
         task = {"rule_name": f"audit_{number}", "wildcards": {}, "output": ["a"], "log": []}
-        listener.emit(event_record(event="job_info", jobid=number, **task))
+        handler.emit(event_record(event="job_info", jobid=number, **task))
     log.write_text(f"WorkflowError in file Snakefile, line 3:\nthe code in /a {dag.CHANGED}; what is done\n")
     for number in (1, 2, 3):
-        listener.emit(event_record(event="job_error", jobid=number, rule_msg="", log=[str(log)]))
-    listener.close()
+        handler.emit(event_record(event="job_error", jobid=number, rule_msg="", log=[str(log)]))
+    handler.close()
     assert set(signals) == {(os.getpid(), signal.SIGTERM)}
     assert [failure.rule for failure in record.read(path).failed] == ["audit_1"]
     printed = capsys.readouterr().err

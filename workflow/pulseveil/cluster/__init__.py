@@ -6,7 +6,7 @@ __all__ = [  # noqa: RUF022
     "controller",
     "lease",
     "jobs",
-    "record",
+    "listener",
     "status",
     "doctor",
 ]

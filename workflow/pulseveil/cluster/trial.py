@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pulseveil
-from pulseveil.cluster import diagnosis, jobs, lease, record, submission
+from pulseveil.cluster import diagnosis, jobs, lease, listener, record, submission
 from pulseveil.cluster.controller import Patience
 from pulseveil.cluster.diagnosis import Finding
 from pulseveil.cluster.inventory import NodeGroup, Setup
@@ -122,7 +122,7 @@ def _wait(submitted: Submitted, folder: Path, waits: Waits) -> Found | None:
     else:
         return found
     # Files of a node may be seen here late.
-    late = record.ended_job(submitted.number).get("JobState") == "COMPLETED"
+    late = listener.ended_job(submitted.number).get("JobState") == "COMPLETED"
     deadline = time.monotonic() + (waits.answer if late else 0)
     while not record.read(folder / paths.record(_STUDY)).outcome and time.monotonic() < deadline:
         time.sleep(_POLL_S)
@@ -138,7 +138,7 @@ def _findings(
     if controller is not None:
         with suppress(jobs.NoAnswer):
             queued = jobs.of_study(jobs.in_queue(jobs.own_environment()), _STUDY, folder)
-    job = record.ended_job(submitted.number)
+    job = listener.ended_job(submitted.number)
     if last.tries or queued or any(folder.glob("class*.json")) or job.get("JobState") == "COMPLETED":
         return [
             Finding("controller", "ok", f"job {submitted.number} submitted jobs by Snakemake"),
@@ -148,8 +148,8 @@ def _findings(
         found = controller.describe()
         return [Finding("controller", "unknown", f"{found}; it submitted no jobs in time", _AGAIN)]
     log = submitted.log
-    _, cause = record.find_cause((log, log.with_suffix(".out")))
-    found = "; ".join(filter(None, (record.describe_job(job) if job else "", cause or last.outcome)))
+    _, cause = listener.find_cause((log, log.with_suffix(".out")))
+    found = "; ".join(filter(None, (listener.describe_job(job) if job else "", cause or last.outcome)))
     return [Finding("controller", "wrong", found, diagnosis.find_remedy(found))]
 
 
