@@ -22,7 +22,8 @@ from pulseveil.cluster.submission import Allocation, ControllerJob
 from pulseveil.core.errors import run_command
 from pulseveil.study import costs, dag, spending
 from pulseveil.study.plan import Plan, make_plan
-from pulseveil.study.study import load_yaml, read_study
+from pulseveil.study.study import read_study
+from pulseveil.study.yaml_files import load_yaml
 
 PROJECT = Path(__file__).resolve().parents[1]
 

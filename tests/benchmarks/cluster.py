@@ -10,7 +10,6 @@ only touch their file: with a Snakemake in each job, as in a study, this machine
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import shutil
 import subprocess
@@ -25,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.slurm.cluster import SEARCH_PATH, Cluster, Shape, with_descendants  # noqa: E402
 from tests.slurm.conftest import OnCluster, working  # noqa: E402
-from tests.slurm.sleeping import CONTROL  # noqa: E402
+from tests.slurm.sleeping import controlled  # noqa: E402
 
 from pulseveil.cluster import record  # noqa: E402
 from pulseveil.core import paths  # noqa: E402
@@ -127,19 +126,7 @@ def start(place: OnCluster, jobs: int, at_once: int) -> subprocess.Popen[str]:
         *("--snakefile", "Snakefile", "--config", f"study={STUDY}", "--jobs", str(at_once)),
         *("--profile", str(profiles / "slurm"), "--workflow-profile", str(profiles / "default")),
     ]
-    with (place.directory / "controller.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", CONTROL, json.dumps([STUDY, {}, arguments])],
-            env=place.login,
-            cwd=place.directory,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            text=True,
-            start_new_session=True,
-        )
-    place.started.append(process)
-    return process
+    return controlled(place, [STUDY, {}, arguments], place.directory / "controller.log")
 
 
 def watched(process: subprocess.Popen[str]) -> tuple[float, float, float]:

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,15 +59,20 @@ def start(
 ) -> subprocess.Popen[str]:
     """Start a controller, with its output in a file."""
     (place.directory / "Snakefile").write_text(snakefile)
-    job = json.dumps([study, PATIENCE | patience, arguments(study, jobs)])
-    with open(place.directory / f"{study}.controller.log", "a") as log:
+    job = [study, PATIENCE | patience, arguments(study, jobs)]
+    return controlled(place, job, place.directory / f"{study}.controller.log")
+
+
+def controlled(place: OnCluster, job: list[Any], log: Path) -> subprocess.Popen[str]:
+    """Start a controller of a job (study, patience, arguments); its output is appended to `log`."""
+    with log.open("a") as file:
         process = subprocess.Popen(
-            [sys.executable, "-c", CONTROL, job],
+            [sys.executable, "-c", CONTROL, json.dumps(job)],
             env=place.login,
             cwd=place.directory,
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=file,
+            stderr=file,
             text=True,
             start_new_session=True,
         )

@@ -162,7 +162,7 @@ def test_a_job_that_reads_the_plan_again_computes_no_noise():
     # Each job reads the Snakefile: seconds of accounting there are seconds of every job.
     code = (
         "import sys; from pathlib import Path\n"
-        "from pulseveil.study import dag; from pulseveil.study.study import load_yaml\n"
+        "from pulseveil.study import dag; from pulseveil.study.yaml_files import load_yaml\n"
         f"study = Path({str(ROOT / 'config' / 'private.yaml')!r})\n"
         "dag.from_config(load_yaml(study), sources=[str(study)], demo=study)\n"
         "assert 'dp_accounting' not in sys.modules\n"

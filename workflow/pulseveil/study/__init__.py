@@ -2,6 +2,7 @@
 
 # What other packages may use, in reading order.
 __all__ = [  # noqa: RUF022
+    "yaml_files",
     "study",
     "audit_settings",
     "schema",

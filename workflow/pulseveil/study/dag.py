@@ -16,8 +16,9 @@ from pulseveil.core.errors import InputError
 from pulseveil.study import audits, costs, spending, tasks
 from pulseveil.study.cells import AuditedCell, GeneratorPack
 from pulseveil.study.plan import Plan, make_plan
-from pulseveil.study.study import check_study, load_yaml
+from pulseveil.study.study import check_study
 from pulseveil.study.tasks import Pack
+from pulseveil.study.yaml_files import load_yaml
 
 
 def put_own_interpreter_first() -> None:

@@ -1,0 +1,81 @@
+"""YAML files of studies and profiles, read within limits; a key that is there twice is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pulseveil.core import limits
+from pulseveil.core.errors import InputError
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Read the values of a YAML file.
+
+    Raises:
+        InputError: the file is missing, too large, not valid YAML (with the line), or not a mapping.
+    """
+    content = limits.read_bytes(path, limits.STUDY_BYTES, "a study file (YAML)")
+    try:
+        values = _values(content.decode("utf-8-sig"), str(path))
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" line {where.line + 1}" if where else ""
+        raise InputError(f"{path}{line}: not valid YAML; check indentation and quotes") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file; expected a study file (YAML) in UTF-8") from None
+    except RecursionError:
+        raise InputError(f"{path}: nested too deep; expected a study file (YAML)") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Raised by the YAML library for dates and numbers that do not exist, and for keys that are mappings.
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not a valid YAML value ({error}); put the value into quotes") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected a mapping of keys, found {type(values).__name__}")
+    return values
+
+
+def _values(text: str, source: str) -> Any:
+    """Values of a YAML text, within the limits for files from elsewhere."""
+    # Nodes are counted before values are built: nested aliases and merged keys can expand a few lines into
+    # more values than fit into memory.
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        limits.check_values(node, source, _inner_nodes)
+        _refuse_duplicates(node, source)
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _refuse_duplicates(root: yaml.Node | None, source: str) -> None:
+    """Raise InputError if a mapping has a key twice: YAML readers keep the last one without a word."""
+    waiting: list[yaml.Node | None] = [root]
+    seen: set[int] = set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        waiting += _inner_nodes(node)
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            line, name = key.start_mark.line + 1, (key.tag, key.value)
+            if name in lines:
+                raise InputError(
+                    f"{source} lines {lines[name]} and {line}: the key {key.value!r} is there twice"
+                )
+            lines[name] = line
+
+
+def _inner_nodes(node: yaml.Node | None) -> Sequence[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return node.value if isinstance(node, yaml.SequenceNode) else ()
