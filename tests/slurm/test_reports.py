@@ -94,6 +94,9 @@ def test_a_wait_is_reported_with_its_limit_and_a_cancelled_study_is_no_failed_jo
     assert here.end(job)["JobState"] == "CANCELLED", here.words(job)
     words = "stopped, by --cancel or another signal; a new start goes on from there"
     assert f"study light: {words}" in here.words(job)
+    # A submission that waits, and is interrupted, is no failure.
+    assert re.search(r"study light: 0 tasks done, \d+ stopped", here.words(job)), here.words(job)
+    assert "failed:" not in here.words(job)
     assert f"no controller runs; the last run: {words}" in " ".join(here.submit("--status").stdout.split())
     wait_until(lambda: bool(on_cluster.cluster.mails(job)), 10, "the mail")
     (mail,) = on_cluster.cluster.mails(job)

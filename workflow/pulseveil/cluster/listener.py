@@ -169,7 +169,12 @@ class Listener(logging.Handler):
             self._print("    not tried again: the next try would read the same input")
 
     def _refuse(self, number: int, errors: str) -> None:
-        """Record a job that sbatch did not take; if the reason stays, the task is not tried again."""
+        """Record a job that sbatch did not take; if the reason stays, the task is not tried again.
+
+        A submission that the end of the run interrupted is no failure: its task counts as stopped.
+        """
+        if errors.splitlines()[-1:] == [stand_ins.INTERRUPTED]:
+            return
         lines = [line.removeprefix("sbatch: ").removeprefix("error: ") for line in errors.splitlines()]
         self._fail(number, f"sbatch did not take the job: {'; '.join(line for line in lines if line)}", ())
         if number in self._tasks and stand_ins.delay(errors) is None:

@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -170,6 +171,8 @@ LONGEST_PAUSE_S = 60.0
 # Limit of one call: SLURM's own time limits are shorter, but a call can hang on a file system.
 CALL_S = 120.0
 WAITING = "waiting"
+# Last line of a stand-in that a signal ended: the end of a run must not look like a refusal by SLURM.
+INTERRUPTED = "interrupted"
 # A file that tells a folder of stand-ins from other folders of PATH.
 _MARK = ".stand-ins"
 # Environment variable with the nodes that get no more jobs of a run.
@@ -425,13 +428,16 @@ def main(words: Sequence[str]) -> int:
     """Answer as SLURM's command would; words: program, seconds of patience, file for waits, arguments.
 
     Returns:
-        The exit code; 130 after Ctrl-C.
+        The exit code; 130 after Ctrl-C or SIGTERM.
     """
+    # SLURM sends SIGTERM to all processes of a controller's job.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     command = Command(Path(words[0]), float(words[1]), Path(words[2]), tuple(words[3:]))
     special = {"sbatch": sbatch, "squeue": squeue, "sacct": sacct, "sacctmgr": sacctmgr, "sinfo": sinfo}
     try:
         answer = special.get(command.program.name, query)(command)
     except KeyboardInterrupt:
+        print(INTERRUPTED, file=sys.stderr)
         return 130
     sys.stdout.write(answer.output)
     sys.stderr.write(answer.errors)
