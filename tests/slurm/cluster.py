@@ -11,6 +11,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -500,3 +501,14 @@ def _options(values: dict[str, object]) -> list[str]:
 
 def _is_job(environment: list[str]) -> bool:
     return any(variable.startswith("SLURM_JOB_ID=") for variable in environment)
+
+
+@contextmanager
+def limited(cluster: Cluster, entity: tuple[str, ...], limit: str) -> Iterator[None]:
+    """Set a limit of accounting, such as `maxjobs=1`, within the block."""
+    change = ("sacctmgr", "--immediate", "modify", *entity, "set")
+    cluster.run(*change, limit)
+    try:
+        yield
+    finally:
+        cluster.run(*change, f"{limit.rpartition('=')[0]}=-1")

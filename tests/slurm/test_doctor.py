@@ -15,7 +15,7 @@ import pytest
 
 from pulseveil.cluster import trial
 from pulseveil.cluster.doctor import Finding, Setup, Waits, examine
-from tests.slurm.cluster import Cluster, wait_until
+from tests.slurm.cluster import Cluster, limited, wait_until
 from tests.slurm.conftest import ROOT, OnCluster
 from tests.slurm.login import user
 
@@ -187,6 +187,15 @@ def test_a_class_of_busy_nodes_is_not_a_wrong_one(on_cluster: OnCluster) -> None
     assert "is PENDING (" in waiting.found
 
 
+@pytest.mark.slow
+def test_where_one_job_may_run_the_controller_takes_its_place(on_accounting_cluster: OnCluster) -> None:
+    with limited(on_accounting_cluster.cluster, ("user", "root"), "maxjobs=1"):
+        found = examined(on_accounting_cluster, Waits(end=30), account="lab")
+    assert not_ok(found) == ["job on class 1"], found
+    assert "is PENDING (AssocMaxJobsLimit)" in found["job on class 1"].found
+    assert "`snakemake --profile profiles/slurm` on the login node" in found["job on class 1"].remedy
+
+
 def test_after_ctrl_c_nothing_is_left(on_cluster: OnCluster) -> None:
     here, cluster = on_cluster.directory, on_cluster.cluster
     user(on_cluster)
@@ -252,13 +261,9 @@ def test_the_account_and_the_partitions_of_the_profile_count(on_accounting_clust
 
 
 def test_a_limit_on_jobs(on_accounting_cluster: OnCluster) -> None:
-    cluster = on_accounting_cluster.cluster
-    modify = ("sacctmgr", "--immediate", "modify", "user", "root", "where", "account=lab", "set")
-    cluster.run(*modify, "maxsubmit=50")
-    try:
+    of_account = ("user", "root", "where", "account=lab")
+    with limited(on_accounting_cluster.cluster, of_account, "maxsubmit=50"):
         found = examined(on_accounting_cluster, AT_ONCE)["number of jobs"]
-    finally:
-        cluster.run(*modify, "maxsubmit=-1")
     assert found.state == "wrong"
     assert "100 jobs are planned; " in found.found
     assert "; account: 50 in the queue" in found.found

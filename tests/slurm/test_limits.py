@@ -2,27 +2,15 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
-from tests.slurm.cluster import Cluster, Shape
+from tests.slurm.cluster import Cluster, Shape, limited
 from tests.slurm.conftest import OnCluster, finished, require, running, working
 from tests.slurm.login import SOON, WINDOWS, user
 from tests.slurm.sleeping import SNAKEFILE, STEPS, finish, once, output, start, steps
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slurm]
-
-
-@contextmanager
-def limited(cluster: Cluster, entity: tuple[str, ...], limit: str) -> Iterator[None]:
-    """Set a limit of accounting, such as `maxjobs=1`, within the block."""
-    change = ("sacctmgr", "--immediate", "modify", *entity, "set")
-    cluster.run(*change, limit)
-    try:
-        yield
-    finally:
-        cluster.run(*change, f"{limit.rpartition('=')[0]}=-1")
 
 
 def at_once(place: OnCluster) -> int:

@@ -35,6 +35,10 @@ _REMEDIES = {
         "Install the environment (envs/venv.sh) and run the study in folders that all nodes mount at the same"
         " path; tell the administrators if only some nodes fail."
     ),
+    "MaxJobs|GrpJobs": (
+        "Wait for the end of your other jobs. The controller is a job, too: where only one job may run, run"
+        " `snakemake --profile profiles/slurm` on the login node."
+    ),
     "group|permi|access": "Ask the administrators for access to this partition.",
     "qos|limit": "Lower jobs, mem_mb or runtime to what this limit allows, or ask for a higher one.",
     "node configuration|can not be satisfied|generic resource": (

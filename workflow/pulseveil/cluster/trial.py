@@ -169,7 +169,9 @@ def _judge(
         found = (
             f"job {job.number} is {job.state} ({job.reason})" if job else "no result was seen here in time"
         )
-        return Finding(subject, "unknown", f"{where}: {found}", _AGAIN)
+        limited = job is not None and "Limit" in job.reason
+        remedy = diagnosis.find_remedy(found) if limited else _AGAIN
+        return Finding(subject, "unknown", f"{where}: {found}", remedy)
     found = f"{where}: PulseVeil {facts['version']} ran on {facts['node']}"
     if facts["version"] != pulseveil.__version__:
         remedy = f"Install PulseVeil {pulseveil.__version__} on all nodes (envs/venv.sh)."
