@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseveil.core.arrays import Arrays
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.contracts import FeatureSet
 from pulseveil.core.errors import InputError
@@ -106,6 +107,11 @@ class Fitted(Protocol):
         """Outputs for each row of `features`."""
         ...
 
+    @abstractmethod
+    def arrays(self) -> Arrays:
+        """The trained state as named arrays, which are stored and released."""
+        ...
+
 
 class DetectorKind(Protocol):
     """Description of a kind of detector for plans, without slow imports such as TensorFlow.
@@ -184,6 +190,16 @@ class DetectorModel(Protocol):
     @abstractmethod
     def fit(cls, settings: Any, training: Training) -> Fitted:
         """Trained detector; a resumed training ends in the same bits as an uninterrupted one."""
+        ...
+
+    @classmethod
+    @abstractmethod
+    def from_arrays(cls, settings: Any, arrays: Arrays) -> Fitted:
+        """The trained detector with the state `arrays`, as `Fitted.arrays` returned it.
+
+        Its scores are equal to the last bit to those of the detector that was fitted. Its ledger is empty,
+        because the file of a detector holds the ledger.
+        """
         ...
 
 

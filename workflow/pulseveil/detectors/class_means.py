@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pulseveil.core.arrays import Floats
+from pulseveil.core.arrays import Arrays, Floats
 from pulseveil.core.contracts import FeatureSet
 from pulseveil.core.errors import InputError
 from pulseveil.detectors import Detector, Fitted, Training
@@ -110,6 +110,11 @@ class ClassMeans(Detector):
         values = inputs.read(features)
         stress, rest = (values[rows].mean(axis=0) for rows in (features.stress, ~features.stress))
         return _model(settings, inputs, Contrast(stress - rest, (stress + rest) / 2))
+
+    @staticmethod
+    def from_arrays(settings: ClassMeansSettings, arrays: Arrays) -> Fitted:
+        """The linear detector with the weights in `arrays`."""
+        return FittedLinear.from_arrays(arrays)
 
     @classmethod
     def _fit_private(

@@ -7,16 +7,17 @@ Source: Bassily, Smith and Thakurta, FOCS 2014; here with full batches and the m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pulseveil.core.arrays import Floats
+from pulseveil.core.arrays import Arrays, Floats
 from pulseveil.core.contracts import FeatureSet
 from pulseveil.core.settings import Settings
-from pulseveil.detectors import Detector, Fitted, Training
+from pulseveil.detectors import Detector, Fitted, Outputs, Training
 from pulseveil.detectors.public_knowledge import (
     PUBLIC_QUANTITIES,
     FittedLinear,
@@ -26,7 +27,6 @@ from pulseveil.detectors.public_knowledge import (
     sigmoid,
 )
 from pulseveil.detectors.tabular import (
-    FittedTable,
     TabularSettings,
     require_both_classes,
     require_statistics,
@@ -35,6 +35,7 @@ from pulseveil.detectors.tabular import (
 from pulseveil.privacy import accounting, ledger
 from pulseveil.privacy.budget import Budget, Mechanism, Unit
 from pulseveil.privacy.gaussian import clip_rows, release
+from pulseveil.privacy.ledger import Entry
 from pulseveil.privacy.noise import Noise
 from pulseveil.privacy.programs import DESCENT
 from pulseveil.privacy.records import admitted_rows, person_means
@@ -189,6 +190,60 @@ class LogisticSettings(TabularSettings):
     )
 
 
+@dataclass(frozen=True, eq=False)
+class FittedLogistic:
+    """Fitted scikit-learn pipeline of scaler and logistic regression; `settings` name the columns."""
+
+    settings: LogisticSettings
+    model: Any
+    ledger: tuple[Entry, ...] = ()
+
+    def score(self, features: FeatureSet) -> Outputs:
+        """Outputs for each row of `features`."""
+        # scikit-learn sorts the classes False and True: column 1 is stress.
+        return Outputs.from_probability(self.model.predict_proba(table(features, self.settings))[:, 1])
+
+    def arrays(self) -> Arrays:
+        """Mean and scale (columns) of the scaler, weights (1, columns) and intercept (1)."""
+        scaler, regression = (step for _, step in self.model.steps)
+        return {
+            "mean": scaler.mean_,
+            "scale": scaler.scale_,
+            "weights": regression.coef_,
+            "intercept": regression.intercept_,
+        }
+
+    @classmethod
+    def from_arrays(cls, settings: LogisticSettings, arrays: Arrays) -> Self:
+        """The detector with the state `arrays`; raises ValueError if the arrays do not fit each other."""
+        mean, scale, weights, intercept = (
+            np.asarray(arrays[name], np.float64) for name in ("mean", "scale", "weights", "intercept")
+        )
+        columns = len(mean)
+        if scale.shape != (columns,) or weights.shape != (1, columns) or intercept.shape != (1,):
+            raise ValueError(f"expected the scale and the weight of {columns} columns, and one intercept")
+        model = _pipeline(settings)
+        scaler, regression = (step for _, step in model.steps)
+        scaler.mean_, scaler.scale_, scaler.n_features_in_ = mean, scale, columns
+        regression.coef_, regression.intercept_ = weights, intercept
+        regression.classes_, regression.n_features_in_ = np.array([False, True]), columns
+        return cls(settings, model)
+
+
+def _pipeline(settings: LogisticSettings) -> Any:
+    """Scaler and logistic regression of scikit-learn."""
+    # Plans import this module; scikit-learn takes seconds to import.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    weight = None if settings.class_weight == "none" else "balanced"
+    return make_pipeline(
+        StandardScaler(),
+        LogisticRegression(C=settings.inverse_penalty, class_weight=weight, max_iter=1000),
+    )
+
+
 class Logistic(Detector):
     """L2-penalised logistic regression on columns that are standardised on the training rows.
 
@@ -239,16 +294,14 @@ class Logistic(Detector):
             descent = settings.private or chosen(budget)
             balanced = settings.class_weight == "balanced"
             return fit_private(features, inputs, descent, budget, balanced=balanced)
-        # Plans import this module; scikit-learn takes seconds to import.
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-
         # Not in a private training: whether both classes occur is a private fact that an error would reveal.
         require_both_classes("logistic", features.stress)
-        weight = None if settings.class_weight == "none" else "balanced"
-        model = make_pipeline(
-            StandardScaler(),
-            LogisticRegression(C=settings.inverse_penalty, class_weight=weight, max_iter=1000),
-        )
-        return FittedTable(settings, model.fit(table(features, settings), features.stress))
+        model = _pipeline(settings)
+        return FittedLogistic(settings, model.fit(table(features, settings), features.stress))
+
+    @staticmethod
+    def from_arrays(settings: LogisticSettings, arrays: Arrays) -> Fitted:
+        """The detector with the weights in `arrays`, of a private training or of any other."""
+        if "names" in arrays:
+            return FittedLinear.from_arrays(arrays)
+        return FittedLogistic.from_arrays(settings, arrays)

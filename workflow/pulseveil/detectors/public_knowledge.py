@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
-from pulseveil.core.arrays import Floats
+from pulseveil.core.arrays import Arrays, Floats
 from pulseveil.core.contracts import FeatureSet
 from pulseveil.core.errors import InputError
 from pulseveil.detectors import Outputs
@@ -83,6 +84,31 @@ class FittedLinear:
     def score(self, features: FeatureSet) -> Outputs:
         """Outputs for each row of `features`."""
         return Outputs.from_probability(sigmoid(self.inputs.read(features) @ self.weights + self.intercept))
+
+    def arrays(self) -> Arrays:
+        """Weights (d) and intercept, and the public inputs that they belong to."""
+        inputs = self.inputs
+        return {
+            "names": np.array(inputs.names),
+            "centre": inputs.centre,
+            "scale": inputs.scale,
+            "sign": inputs.sign,
+            "midpoint": np.array(inputs.midpoint),
+            "weights": self.weights,
+            "intercept": np.array(self.intercept),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Self:
+        """The detector with the state `arrays`; raises ValueError if the arrays do not fit each other."""
+        names = tuple(str(name) for name in arrays["names"])
+        vectors = [np.asarray(arrays[name], np.float64) for name in ("centre", "scale", "sign", "weights")]
+        if any(vector.shape != (len(names),) for vector in vectors):
+            raise ValueError(f"expected {len(names)} numbers per array, as there are names")
+        *of_inputs, weights = vectors
+        return cls(
+            PublicInputs(names, *of_inputs, float(arrays["midpoint"])), weights, float(arrays["intercept"])
+        )
 
 
 def public_direction(inputs: PublicInputs) -> tuple[Floats, float]:

@@ -8,12 +8,13 @@ sign (`public_signs`) nor with three of them (`public_signs_three`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pulseveil.core.arrays import Arrays
 from pulseveil.core.contracts import FeatureSet
 from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import integer_seed
@@ -32,6 +33,7 @@ from pulseveil.detectors import (
 from pulseveil.detectors.public_knowledge import FittedLinear, public_direction, public_inputs
 from pulseveil.detectors.schedules import SCHEDULES, Schedule
 from pulseveil.detectors.tabular import TabularSettings, require_both_classes, require_statistics
+from pulseveil.detectors.trees import Trees
 from pulseveil.privacy.budget import Budget, Mechanism, Unit
 from pulseveil.privacy.ledger import Entry
 
@@ -95,6 +97,11 @@ class Majority(Detector):
             raise InputError("majority: expected training windows, found none; check the fold's subjects")
         return FittedShare(float(training.features.stress.mean()))
 
+    @staticmethod
+    def from_arrays(settings: MajoritySettings, arrays: Arrays) -> Fitted:
+        """The rule with the share of stress in `arrays`."""
+        return FittedShare(float(arrays["stress_share"]))
+
 
 @dataclass(frozen=True)
 class FittedShare:
@@ -106,6 +113,10 @@ class FittedShare:
     def score(self, features: FeatureSet) -> Outputs:
         """Equal outputs for all rows of `features`."""
         return Outputs.from_probability(np.full(len(features), self.stress_share))
+
+    def arrays(self) -> Arrays:
+        """The share of stress."""
+        return {"stress_share": np.array(self.stress_share)}
 
 
 class ElapsedTimeSettings(TimelineSettings):
@@ -167,19 +178,31 @@ class ElapsedTime(Detector):
         require_both_classes("elapsed_time", features.stress)
         seed = integer_seed(training.stream)
         model = RandomForestClassifier(settings.trees, random_state=seed, n_jobs=1)
-        return FittedClock(model.fit(elapsed_minutes(features)[:, None], features.stress))
+        return FittedClock(Trees.of_forest(model.fit(elapsed_minutes(features)[:, None], features.stress)))
+
+    @staticmethod
+    def from_arrays(settings: ElapsedTimeSettings, arrays: Arrays) -> Fitted:
+        """The rule by the protocol of `settings`, or with the trees in `arrays`."""
+        schedule = settings.schedule()
+        if schedule is not None:
+            return FittedSchedule(schedule, settings.first_tested_min)
+        return FittedClock(Trees.from_arrays(arrays))
 
 
 @dataclass(frozen=True, eq=False)
 class FittedClock:
-    """Fitted scikit-learn classifier of elapsed minutes."""
+    """Random forest on elapsed minutes."""
 
-    model: Any
+    trees: Trees
     ledger: tuple[Entry, ...] = ()
 
     def score(self, features: FeatureSet) -> Outputs:
         """Outputs for each row of `features`."""
-        return Outputs.from_probability(self.model.predict_proba(elapsed_minutes(features)[:, None])[:, 1])
+        return Outputs.from_probability(self.trees.probability(elapsed_minutes(features)[:, None]))
+
+    def arrays(self) -> Arrays:
+        """The trees."""
+        return self.trees.arrays()
 
 
 @dataclass(frozen=True)
@@ -194,6 +217,10 @@ class FittedSchedule:
         """Outputs for each row of `features`."""
         minutes = self.first_tested_min + elapsed_minutes(features)
         return Outputs.from_probability(self.schedule.stress_probability(minutes))
+
+    def arrays(self) -> Arrays:
+        """Nothing: the settings name the protocol."""
+        return {}
 
 
 def elapsed_minutes(features: FeatureSet) -> NDArray[np.float64]:
@@ -273,6 +300,11 @@ class PublicSigns(Detector):
         require_statistics("public_signs", settings)
         inputs = public_inputs(training.features, settings.statistics)
         return FittedLinear(inputs, *public_direction(inputs))
+
+    @staticmethod
+    def from_arrays(settings: PublicSignsSettings, arrays: Arrays) -> Fitted:
+        """The rule with the columns in `arrays`."""
+        return FittedLinear.from_arrays(arrays)
 
 
 class PublicSignsThreeSettings(PublicSignsSettings):

@@ -1,18 +1,20 @@
-"""Simple detectors on named statistics: their inputs, fitted scikit-learn models, and the random forest."""
+"""Simple detectors on named statistics: their inputs, and the random forest."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from pulseveil.core.arrays import Arrays
 from pulseveil.core.contracts import CHANNEL_SETS, FeatureSet
 from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import integer_seed
 from pulseveil.detectors import Detector, DetectorSettings, Fitted, Outputs, Training
+from pulseveil.detectors.trees import Trees
 from pulseveil.privacy.budget import Unit
 from pulseveil.privacy.ledger import Entry
 from pulseveil.windows.features import STATISTICS, select_columns, statistic_names
@@ -82,17 +84,20 @@ def require_both_classes(model: str, stress: NDArray[np.bool_]) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class FittedTable:
-    """Fitted scikit-learn classifier of stress; `settings` name the columns that it reads."""
+class FittedForest:
+    """Trained random forest; `settings` name the columns that it reads."""
 
     settings: TabularSettings
-    model: Any
+    trees: Trees
     ledger: tuple[Entry, ...] = ()
 
     def score(self, features: FeatureSet) -> Outputs:
         """Outputs for each row of `features`."""
-        # scikit-learn sorts the classes False and True: column 1 is stress.
-        return Outputs.from_probability(self.model.predict_proba(table(features, self.settings))[:, 1])
+        return Outputs.from_probability(self.trees.probability(table(features, self.settings)))
+
+    def arrays(self) -> Arrays:
+        """The trees."""
+        return self.trees.arrays()
 
 
 class ForestSettings(TabularSettings):
@@ -130,4 +135,10 @@ class Forest(Detector):
         require_both_classes("forest", features.stress)
         seed = integer_seed(training.stream)
         model = RandomForestClassifier(settings.trees, random_state=seed, n_jobs=1)
-        return FittedTable(settings, model.fit(table(features, settings), features.stress))
+        forest = model.fit(table(features, settings), features.stress)
+        return FittedForest(settings, Trees.of_forest(forest))
+
+    @staticmethod
+    def from_arrays(settings: ForestSettings, arrays: Arrays) -> Fitted:
+        """The forest with the trees in `arrays`."""
+        return FittedForest(settings, Trees.from_arrays(arrays))

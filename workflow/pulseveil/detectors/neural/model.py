@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from pulseveil.core.arrays import Arrays
 from pulseveil.core.contracts import FeatureSet
 from pulseveil.core.errors import InputError
 from pulseveil.detectors import DetectorModel, Fitted, Outputs, Training, private_neural
@@ -34,11 +35,15 @@ from pulseveil.privacy.programs import DPSGD, LIBRARY_OPTIMIZER
 
 @dataclass(frozen=True, eq=False)
 class FittedNetwork:
-    """Trained network, with the batch size in which it scores."""
+    """Trained network, with the batch size in which it scores.
+
+    private: whether the training had a budget; its network may then be another one.
+    """
 
     network: Network
     weights: Weights
     batch_size: int
+    private: bool = False
     ledger: tuple[Entry, ...] = ()
 
     def score(self, features: FeatureSet) -> Outputs:
@@ -47,6 +52,15 @@ class FittedNetwork:
         # The two sigmoid outputs are not complementary: both can be above 0.5, so the larger one decides.
         rest, stress = np.ascontiguousarray(outputs.T)
         return Outputs(score=stress, score_rest=rest, predicted=stress > rest)
+
+    def arrays(self) -> Arrays:
+        """Shape (signals, bins) of the spectra, whether the training was private, and all weights."""
+        parts = self.weights._asdict().items()
+        named = {
+            f"{part}_{i:03d}": np.asarray(value) for part, values in parts for i, value in enumerate(values)
+        }
+        shape = np.array([self.network.signals, self.network.bins])
+        return {"shape": shape, "private": np.array(self.private), **named}
 
 
 class NeuralModel(DetectorModel):
@@ -98,13 +112,33 @@ class NeuralModel(DetectorModel):
         return FittedNetwork(network, weights, settings.batch_size)
 
     @classmethod
+    def from_arrays(cls, settings: Any, arrays: Arrays) -> Fitted:
+        """Network with the weights in `arrays`; raises ValueError if the shape of a weight is another one."""
+        signals, bins = (int(number) for number in arrays["shape"])
+        private = bool(arrays["private"])
+        make = cls.private_network if private else cls.network
+        network = make(settings, signals, bins)
+        expected = network.start(np.random.default_rng(0))
+        parts = {
+            part: [np.asarray(arrays[f"{part}_{i:03d}"], np.float32) for i in range(len(values))]
+            for part, values in expected._asdict().items()
+        }
+        for part, values in expected._asdict().items():
+            for found, wanted in zip(parts[part], values, strict=True):
+                if found.shape != tuple(wanted.shape):
+                    raise ValueError(
+                        f"{part}: expected an array of shape {tuple(wanted.shape)}, found {found.shape}"
+                    )
+        return FittedNetwork(network, Weights(**parts), settings.batch_size, private)
+
+    @classmethod
     def _fit_private(cls, settings: Any, training: Training) -> FittedNetwork:
         network = cls.private_network(settings, *training.features.features.shape[1:])
         (mechanism,) = cls.kind.mechanisms(settings, training.budget)
         # From the public number of windows, because the counted one is a private value.
         how = noised_training(settings, public_windows(training.budget))
         weights, entry = _fit_noised(network, training, how, mechanism)
-        return FittedNetwork(network, weights, settings.batch_size, (entry,))
+        return FittedNetwork(network, weights, settings.batch_size, True, (entry,))
 
 
 def _fit_noised(
