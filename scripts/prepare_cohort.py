@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,13 +76,7 @@ def job_values(options: argparse.Namespace) -> dict[str, Any]:
             f"--settings: expected all settings of the cohort in its JSON, found --{', --'.join(short)} too; "
             "leave these options out"
         )
-    try:
-        settings = json.loads(values["settings"])
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"--settings: expected a JSON object ({error})") from None
-    if not isinstance(settings, dict):
-        raise InputError(f"--settings: expected a JSON object, found {values['settings']!r}")
-    return values | {"settings": settings}
+    return values | {"settings": script.json_object("--settings", values["settings"])}
 
 
 if __name__ == "__main__":

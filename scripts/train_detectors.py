@@ -21,11 +21,16 @@ def main() -> None:
     )
     parser.add_argument("--job", required=True, help="the job as one JSON object")
     parser.add_argument("--out", type=Path, nargs="+", required=True, help="one Scores file per cell")
+    parser.add_argument(
+        "--detectors", type=Path, nargs="*", default=[], help="one file of detectors per kept cell"
+    )
     options = parser.parse_args()
     started = datetime.now(UTC)
     script.log_progress()
     job = script.read_job(options.job, DetectorJob)
     script.check_outputs(options.out, len(list(job.cells())))
+    kept = iter(options.detectors)
+    script.check_outputs(options.detectors, len(job.kept_cells()), "--detectors")
     data = Data(
         store.read_record(options.train, FeatureSet),
         store.read_record(options.test, FeatureSet),
@@ -34,8 +39,10 @@ def main() -> None:
     # A cluster announces the end of a job by a signal: the training then stores its state and ends.
     with errors.stop_signals() as stop_requested:
         trained = train_detectors(job, data, *script.stores(job.study), stop_requested)
-        for path, (_, scores, cell_hash) in zip(options.out, trained, strict=True):
-            store.write_record(path, scores, cell_hash=cell_hash)
+        for path, cell in zip(options.out, trained, strict=True):
+            if cell.models is not None:
+                store.write_models(next(kept), cell.models, cell_hash=cell.hash, group="detectors")
+            store.write_record(path, cell.scores, cell_hash=cell.hash)
             script.write_sidecar(path, job.study, started)
 
 

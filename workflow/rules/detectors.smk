@@ -27,7 +27,8 @@ for pack in PLAN.detector_packs:
                 )
             ),
         output:
-            tasks.outputs(PLAN, "train_detectors", pack),
+            scores=tasks.outputs(PLAN, "train_detectors", pack),
+            detectors=tasks.kept_detectors(PLAN, pack),
         log:
             paths.log(STUDY.name, "train_detectors", pack.name),
         benchmark:
@@ -44,4 +45,5 @@ for pack in PLAN.detector_packs:
         # store its state.
         shell:
             "trap '' TERM; python {params.script:q} --train {input.train:q} --test {input.test:q}"
-            " --synthetic {input.synthetic:q} --job {params.job:q} --out {output:q} 2>&1 | tee {log:q}"
+            " --synthetic {input.synthetic:q} --job {params.job:q} --out {output.scores:q}"
+            " --detectors {output.detectors:q} 2>&1 | tee {log:q}"

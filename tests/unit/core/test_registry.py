@@ -37,6 +37,7 @@ METHODS = {
         "mechanisms": "static method mechanisms(settings, budget)",
         "audited_settings": "static method audited_settings(settings, claimed, audited)",
         "fit": "class method fit(settings, training)",
+        "from_arrays": "class method from_arrays(settings, arrays)",
     },
     "cohorts": {
         "__init__": "method __init__(settings)",

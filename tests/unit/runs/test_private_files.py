@@ -72,7 +72,7 @@ def leave(folder, of_generators: WindowSet, of_detectors: FeatureSet):
         for privacy in plan.privacies(pack, detector)
     ]
     for job in jobs:
-        for keys, scores, cell_hash in train_detectors(job, data, runs, journal):
+        for keys, scores, _, cell_hash in train_detectors(job, data, runs, journal):
             path = folder / paths.fill(paths.SCORES, study="s", **{k: str(v) for k, v in keys.items()})
             store.write_record(path, scores, cell_hash=cell_hash)
 

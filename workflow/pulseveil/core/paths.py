@@ -25,11 +25,13 @@ DETECTOR_AUDIT = (
     "results/{study}/audit/detectors/{cohort}/{generator}/{detector}/unit={unit}/"
     "epsilon_generator={epsilon_generator}/epsilon_detector={epsilon_detector}.csv"
 )
-SCORES = (
-    "results/{study}/scores/{evaluation}/{generator}/{detector}/unit={unit}/"
+_DETECTOR_AXES = (
+    "{evaluation}/{generator}/{detector}/unit={unit}/"
     "epsilon_generator={epsilon_generator}/epsilon_detector={epsilon_detector}/"
-    "subjects={subjects}/noise={noise}/seed={seed}.h5"
+    "subjects={subjects}/noise={noise}/seed={seed}"
 )
+SCORES = f"results/{{study}}/scores/{_DETECTOR_AXES}.h5"
+DETECTORS = f"results/{{study}}/detectors/{_DETECTOR_AXES}.h5"
 REPORT = "results/{study}/report.html"
 
 _GENERATOR_NAME = "{cohort}.{generator}.{unit}.{epsilon_generator}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import h5py
 import numpy as np
@@ -27,7 +27,11 @@ _FORMATS: Mapping[type[Any], tuple[str, str]] = {
     Scores: ("pulseveil-scores", "train_detectors"),
     Portrait: ("pulseveil-portrait", "assess_quality"),
 }
-_MODEL_FORMAT = "pulseveil-models"
+Group = Literal["generators", "detectors"]
+_MODEL_FORMATS: Mapping[Group, tuple[str, str]] = {
+    "generators": ("pulseveil-models", "train_generator"),
+    "detectors": ("pulseveil-detectors", "train_detectors"),
+}
 _LEDGER = "ledger"
 # Newer layouts store the time of writing in groups, but equal content must give equal bytes.
 _LAYOUT = "earliest"
@@ -113,7 +117,7 @@ class Models:
     ledgers: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
 
 
-def write_models(path: Path, models: Models, *, cell_hash: str) -> None:
+def write_models(path: Path, models: Models, *, cell_hash: str, group: Group = "generators") -> None:
     """Write trained models: one HDF5 group per fold, and the ledgers in the group `ledger`.
 
     Examples:
@@ -126,7 +130,7 @@ def write_models(path: Path, models: Models, *, cell_hash: str) -> None:
         (60, 6) 4f2a
     """
     with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=_LAYOUT) as file:
-        _write_attributes(file, {"format": _MODEL_FORMAT, "cell_hash": cell_hash})
+        _write_attributes(file, {"format": _MODEL_FORMATS[group][0], "cell_hash": cell_hash})
         file.attrs["description"] = json.dumps(models.description, sort_keys=True)
         for fold, arrays in models.arrays.items():
             group = file.create_group(f"fold={fold}")
@@ -137,13 +141,14 @@ def write_models(path: Path, models: Models, *, cell_hash: str) -> None:
             _write_array(ledgers, fold, entries)
 
 
-def read_models(path: Path) -> Models:
+def read_models(path: Path, group: Group = "generators") -> Models:
     """Read the models that `write_models` wrote.
 
     Raises:
-        InputError: the file is missing, damaged or of another format.
+        InputError: the file is missing, damaged or of another format, such as that of the other group.
     """
-    with _open(path, _MODEL_FORMAT, "train_generator") as file:
+    expected, stage = _MODEL_FORMATS[group]
+    with _open(path, expected, stage) as file:
         arrays = {
             group.removeprefix("fold="): {name: hdf5.read(data) for name, data in file[group].items()}
             for group in file
@@ -152,7 +157,7 @@ def read_models(path: Path) -> Models:
         ledgers = {fold: hdf5.read(entries) for fold, entries in file[_LEDGER].items()}
         description = json.loads(file.attrs["description"])
         if not isinstance(description, dict):
-            raise InputError(f"{path}: its description is not a mapping; rerun train_generator")
+            raise InputError(f"{path}: its description is not a mapping; rerun {stage}")
         return Models(arrays, description, ledgers)
 
 

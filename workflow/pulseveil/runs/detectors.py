@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,18 @@ class Data:
     synthetic: Callable[[str, int], FeatureSet]
 
 
+class Trained(NamedTuple):
+    """One trained cell: its run keys, scores and, if they are kept, detectors of all folds.
+
+    hash: of settings and releases.
+    """
+
+    keys: Keys
+    scores: Scores
+    models: store.Models | None
+    hash: str
+
+
 def synthetic_features(job: DetectorJob, files: Sequence[Path]) -> Callable[[str, int], FeatureSet]:
     """Reader of the synthetic features of a job by generator and seed.
 
@@ -70,11 +82,11 @@ def train_detectors(
     runs: RunStore,
     journal: Journal,
     stop_requested: StopRequested = never_requested,
-) -> Iterator[tuple[Keys, Scores, str]]:
+) -> Iterator[Trained]:
     """Train and test the runs of a job that `runs` lacks.
 
     Yields:
-        One tuple (run keys, Scores of all folds, hash) per cell. The hash covers settings and releases.
+        One `Trained` per cell.
 
     Raises:
         Interrupted: a stop was requested; finished runs are stored.
@@ -89,7 +101,8 @@ def train_detectors(
         hashes = [_run(job, kind, keys, fold, data, keeping) for fold in job.folds]
         parts = [store.read_record(runs.path(run_hash), Scores) for run_hash in hashes]
         scores = _together(parts)
-        yield keys, scores, _public_hash(job, keys, scores)
+        models = _kept(job, keys, hashes, data, runs) if keys["seed"] in job.kept_seeds else None
+        yield Trained(keys, scores, models, _public_hash(job, keys, scores))
 
 
 def require_own(plan: Plan, results: Path) -> None:
@@ -119,6 +132,24 @@ def _together(parts: Sequence[Scores]) -> Scores:
     return replace(Scores.concatenate([replace(part, ledger=ledger) for part in parts]), ledger=ledger)
 
 
+def _kept(job: DetectorJob, keys: Keys, hashes: Sequence[str], data: Data, runs: RunStore) -> store.Models:
+    """Detectors of all folds of a cell, with what a new recording needs to be scored."""
+    parts = [store.read_models(runs.model_path(run_hash), "detectors") for run_hash in hashes]
+    description = {
+        "job": job.model_dump(mode="json"),
+        "keys": dict(keys),
+        "form": {
+            "statistic_names": list(data.train.statistic_names),
+            "spectra": list(data.train.features.shape[1:]),
+        },
+    }
+    return store.Models(
+        {fold: arrays for part in parts for fold, arrays in part.arrays.items()},
+        description,
+        {fold: entries for part in parts for fold, entries in part.ledgers.items()},
+    )
+
+
 def _run(
     job: DetectorJob, kind: type[DetectorKind], keys: Keys, fold: Fold, data: Data, keeping: Keeping
 ) -> str:
@@ -144,6 +175,7 @@ def _run(
         budget=job.budget(job.epsilon_detector, fold),
         noise_mode=job.noise_mode,
         stream=fit_stream,
+        keeps_model=keys["seed"] in job.kept_seeds,
     )
 
     def fit(budget: Budget, checkpoint: Checkpoint) -> Fitted:
@@ -153,10 +185,17 @@ def _run(
         return fitted
 
     def write(path: Path, fitted: Fitted, ledger: NDArray[np.str_]) -> None:
+        # Before the scores, whose file says that the run is finished.
+        if run.keeps_model:
+            ledgers = {fold.name: ledger} if len(ledger) else {}
+            models = store.Models({fold.name: fitted.arrays()}, {}, ledgers)
+            store.write_models(
+                keeping.runs.model_path(run.hash), models, cell_hash=run.hash, group="detectors"
+            )
         store.write_record(path, _scores(fitted, test, keys, fold, ledger), cell_hash=run.hash)
 
-    # No hash of weights in the ledger: the scores leave, the detector itself does not.
-    training.train(run, keeping, fit, write, lambda _: None)
+    # A hash of weights in the ledger of a detector that is kept. Of others the scores alone leave.
+    training.train(run, keeping, fit, write, lambda fitted: fitted.arrays() if run.keeps_model else None)
     return run.hash
 
 

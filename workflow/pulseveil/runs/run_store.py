@@ -40,9 +40,13 @@ class RunStore:
         """File of the run's training state, which exists while the run is trained."""
         return self.path(run_hash).with_suffix(".checkpoint.npz")
 
-    def has(self, run_hash: str) -> bool:
-        """Whether the run is finished."""
-        return self.path(run_hash).exists()
+    def model_path(self, run_hash: str) -> Path:
+        """File of the run's detector, if the study keeps it; the run's own file then holds its scores."""
+        return self.path(run_hash).with_suffix(".detector.h5")
+
+    def has(self, run_hash: str, *, with_model: bool = False) -> bool:
+        """Whether the run is finished; with_model: and its detector is kept."""
+        return self.path(run_hash).exists() and (not with_model or self.model_path(run_hash).exists())
 
     @contextmanager
     def alone(self, run_hash: str) -> Iterator[None]:

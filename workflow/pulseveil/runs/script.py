@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 from collections.abc import Mapping
@@ -73,19 +74,36 @@ def read_job(text: str, kind: type[AnyJob]) -> AnyJob:
     return job
 
 
+def json_object(option: str, text: str) -> dict[str, Any]:
+    """The JSON object that an option holds.
+
+    Raises:
+        InputError: `text` is no JSON object.
+    """
+    try:
+        found = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{option}: expected a JSON object ({error})") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{option}: expected a JSON object, found {text!r}")
+    return found
+
+
 def stores(study: str) -> tuple[RunStore, Journal]:
     """Run store and journal of a study, below the working directory."""
     return RunStore(paths.run_store(study)), Journal(paths.journal(study))
 
 
-def check_outputs(outputs: list[Path], expected: int) -> None:
-    """Check the number of output files.
+def check_outputs(outputs: list[Path], expected: int, option: str = "--out") -> None:
+    """Check the number of output files that `option` names.
 
     Raises:
         InputError: it is not the number of cells of the job.
     """
     if len(outputs) != expected:
-        raise InputError(f"--out: expected {expected} files, one per cell of the job, found {len(outputs)}")
+        raise InputError(
+            f"{option}: expected {expected} files, one per cell of the job, found {len(outputs)}"
+        )
 
 
 def write_sidecar(path: Path, study: str, started: datetime) -> None:

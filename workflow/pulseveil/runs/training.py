@@ -39,7 +39,8 @@ class Run:
 
     stage: name of the training's kind in the journal. hash: of all that the training depends on. keys: words
     of its cell, with the seed. settings: those of the model, for the ledger. budget: without a source of
-    noise. stream: source of reproducible noise.
+    noise. stream: source of reproducible noise. keeps_model: whether a finished run has a detector beside its
+    scores.
     """
 
     stage: str
@@ -50,6 +51,7 @@ class Run:
     budget: Budget
     noise_mode: NoiseMode
     stream: Stream
+    keeps_model: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,17 @@ def train(
         InputError: another process trains the same private run.
     """
     checkpoint = keeping.checkpoint(run.hash)
-    if not keeping.runs.has(run.hash):
+
+    def finished() -> bool:
+        return keeping.runs.has(run.hash, with_model=run.keeps_model)
+
+    if not finished():
         if keeping.stop_requested():
             raise Interrupted(f"stop requested before seed {run.keys['seed']}, fold {run.fold.name}")
         # Without privacy two processes may train the same run: both write the same results, atomically.
         with keeping.runs.alone(run.hash) if run.budget.is_private else nullcontext():
             # Another process may have finished the run before this one got the lock.
-            if not keeping.runs.has(run.hash):
+            if not finished():
                 started, key_path = time.monotonic(), keeping.runs.key_path(run.hash)
                 with releases.with_noise(
                     run.budget, run.noise_mode, key_path, run.stream, checkpoint

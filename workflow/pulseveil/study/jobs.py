@@ -197,8 +197,24 @@ def read_generators(path: Path) -> store.Models:
     return models
 
 
+class Preparation(Settings):
+    """How recordings become the features of a detector; see `windows.cutting.Recipe` and `FeatureJob`."""
+
+    protocol: Preprocessing
+    channels: Channels
+    scaling: ScalingName
+    window_s: PositiveInt
+    stride_s: PositiveInt
+    calibration_s: PositiveInt
+    measured: float | None
+    pairing: Pairing
+
+
 class DetectorJob(TrainingJob):
-    """Job of training and testing one detector per generator, number of subjects, noise, seed and fold."""
+    """Job of training and testing one detector per generator, number of subjects, noise, seed and fold.
+
+    kept_seeds: seeds whose detectors are kept. preparation: for whoever uses a kept detector.
+    """
 
     evaluation: str
     detector: str
@@ -211,6 +227,12 @@ class DetectorJob(TrainingJob):
     noise: tuple[float, ...]
     folds: tuple[Fold, ...]
     generator_shared: bool
+    kept_seeds: tuple[int, ...] = ()
+    preparation: Preparation
+
+    def kept_cells(self) -> list[dict[str, Any]]:
+        """Run keys of each file of kept detectors, in the order of the job's outputs."""
+        return [keys for keys in self.cells() if keys["seed"] in self.kept_seeds]
 
     def cells(self) -> Iterator[dict[str, Any]]:
         """Run keys of each Scores file, in the order of the job's outputs."""
@@ -234,6 +256,35 @@ class DetectorJob(TrainingJob):
         return randomness.child(
             randomness.root_stream(self.root_seed), "detector", *map(str, keys.values()), fold
         )
+
+
+class _KeptForm(Settings):
+    """Form of the features in the description of kept detectors."""
+
+    statistic_names: tuple[str, ...]
+    spectra: tuple[int, int]
+
+
+class _KeptDescription(Settings):
+    """Description in a file of kept detectors, beside arrays and ledgers."""
+
+    job: DetectorJob
+    keys: Mapping[str, Any]
+    form: _KeptForm
+
+
+def read_detectors(path: Path) -> store.Models:
+    """Read the kept detectors in a file.
+
+    Raises:
+        InputError: the file is no such file, or its description is incomplete.
+    """
+    models = store.read_models(path, "detectors")
+    try:
+        _KeptDescription.model_validate(models.description)
+    except ValidationError as error:
+        raise InputError(explain(error, _KeptDescription, models.description, str(path))) from None
+    return models
 
 
 class AuditJob(TrainingJob):

@@ -34,7 +34,7 @@ from pulseveil.evaluation.protocols import (
 )
 from pulseveil.privacy.budget import Unit
 from pulseveil.study.cells import NONE, Budgets, DetectorPack, GeneratorCell, GeneratorPack
-from pulseveil.study.jobs import DetectorJob, GeneratorJob
+from pulseveil.study.jobs import DetectorJob, GeneratorJob, Preparation
 from pulseveil.study.study import Evaluation, Model, Study
 from pulseveil.windows.features import select_columns, statistic_names
 from pulseveil.windows.literature import require_known
@@ -222,7 +222,23 @@ class Plan:
             noise=pack.noise,
             folds=self.detector_folds(pack),
             generator_shared=self.study.generator_shared,
+            kept_seeds=self.kept_seeds(pack.seeds),
+            preparation=Preparation(
+                protocol=self.study.protocol,
+                channels=self.study.channels,
+                scaling=self.study.scaling,
+                window_s=self.study.window_s,
+                stride_s=self.study.stride_s.detector,
+                calibration_s=self.study.calibration_s,
+                measured=self.study.measured,
+                pairing=self.study.pairing,
+            ),
         )
+
+    def kept_seeds(self, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        """Those of `seeds` whose detectors are kept."""
+        kept = {"none": (), "first_seed": (0,), "all": seeds}[self.study.keep]
+        return tuple(seed for seed in seeds if seed in kept)
 
     @cached_property
     def cells(self) -> pd.DataFrame:

@@ -274,6 +274,9 @@ class Study(Settings):
     folds: Literal["all"] | Annotated[int, Field(gt=0)] | tuple[str, ...] = Field(
         "all", description="left-out subjects: all, the first k, or a list of names"
     )
+    keep: Literal["none", "first_seed", "all"] = Field(
+        "first_seed", description="seeds whose trained detectors are kept, for `scripts/score.py`"
+    )
     evaluations: tuple[Evaluation, ...] = Field(
         min_length=1, description="questions of the study, each one block of the tables"
     )

@@ -7,7 +7,7 @@ of a rule are templates whose wildcards are the words of the cell.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from pulseveil.core import identity, paths, registry
@@ -119,6 +119,16 @@ def outputs(plan: Plan, rule: str, pack: Pack | None = None) -> list[str]:
     # serves all its cells.
     template = paths.fill(_FILES[rule], study=plan.study.name)
     return [paths.fill(template, **dict(zip(axes, words, strict=True))) for words in product(*axes.values())]
+
+
+def kept_detectors(plan: Plan, pack: DetectorPack) -> list[str]:
+    """Files of kept detectors of a rule's job, as templates in the order of `DetectorJob.kept_cells`."""
+    kept = replace(pack, seeds=plan.kept_seeds(pack.seeds))
+    template = paths.fill(paths.DETECTORS, study=plan.study.name)
+    return [
+        paths.fill(template, **dict(zip(kept.axes, words, strict=True)))
+        for words in product(*kept.axes.values())
+    ]
 
 
 def files(plan: Plan, rule: str) -> list[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import CHANNEL_SETS, CONDITIONS, STRESS, Recording, WindowSet
 from pulseveil.core.errors import InputError
 from pulseveil.core.settings import Audience, Channels, Preprocessing, ScalingName
@@ -153,17 +154,7 @@ def cut_person(recordings: Sequence[Recording], recipe: Recipe) -> SubjectWindow
         InputError: the recordings lack what the channels or the scaling need (a pulse, labels, enough rest).
     """
     first = recordings[0]
-    resampled = [RESAMPLERS[recipe.protocol, recipe.channels].resample(recording) for recording in recordings]
-    timelines = [
-        make_timeline(
-            recording.subject, values, recording.intervals, recording.start_unix_s - first.start_unix_s
-        )
-        for recording, (values, _) in zip(recordings, resampled, strict=True)
-    ]
-    timeline = joined(timelines)
-    names = CHANNEL_SETS[recipe.channels]
-    scaled = scaling.scalings(recipe.calibration_s)[recipe.scaling].scale(timeline, names)
-    found = measured.joined([measured.measured(recording) for recording in recordings])
+    timeline, scaled, found, of_resampling = _scaled(recordings, recipe)
     rows = window_rows(timeline, recipe)
     dropped, left_out = measured.left_out(found, rows, recipe.measured)
     if dropped.all() and len(rows):
@@ -175,8 +166,8 @@ def cut_person(recordings: Sequence[Recording], recipe: Recipe) -> SubjectWindow
     rows = rows[~dropped]
     notes = [
         note
-        for recording, (_, of_resampling) in zip(recordings, resampled, strict=True)
-        for note in (*recording.notes, *of_resampling)
+        for recording, of_recording in zip(recordings, of_resampling, strict=True)
+        for note in (*recording.notes, *of_recording)
     ]
     return SubjectWindows(
         subject=first.subject,
@@ -194,6 +185,60 @@ def cut_person(recordings: Sequence[Recording], recipe: Recipe) -> SubjectWindow
         else {},
         left_out=left_out,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class WholeWindows:
+    """Windows of all seconds of a person's recordings, labelled or not.
+
+    windows: a window with seconds outside of its first condition has condition `UNLABELLED` and no stress.
+    shares: for each sensor, the share (n,) of the window that the sensor measured. usable (n,) bool: whether
+    each sensor measured enough of the window.
+    """
+
+    windows: WindowSet
+    shares: Mapping[str, Floats]
+    usable: NDArray[np.bool_]
+
+
+def cut_whole(recordings: Sequence[Recording], recipe: Recipe) -> WholeWindows:
+    """Resample, scale and cut all seconds of one person's recordings, which are in order of time.
+
+    No window holds seconds of two recordings. Labels are used only by a scaling that needs them.
+
+    Raises:
+        InputError: as in `cut_person`.
+    """
+    timeline, scaled, found, _ = _scaled(recordings, recipe)
+    recording = np.cumsum(np.diff(timeline.second, prepend=timeline.second[:1]) > 1).astype(np.int16)
+    rows = _rows_from(interval_starts(recording, recipe.window_s, recipe.stride_s), recipe.window_s)
+    codes = timeline.condition[rows]
+    condition = np.where((codes == codes[:, :1]).all(axis=1), codes[:, 0], UNLABELLED).astype(np.int8)
+    dropped, _ = measured.left_out(found, rows, recipe.measured)
+    return WholeWindows(
+        replace(_window_set(timeline, scaled, rows, recipe), condition=condition, stress=condition == STRESS),
+        {sensor: share[rows].mean(axis=1) for sensor, share in found.shares.items()},
+        ~dropped,
+    )
+
+
+def _scaled(
+    recordings: Sequence[Recording], recipe: Recipe
+) -> tuple[Timeline, Scaled, measured.Measured, list[tuple[str, ...]]]:
+    """Timeline, scaled rows and measured shares of a person, and the notes of resampling per recording."""
+    first = recordings[0]
+    resampled = [RESAMPLERS[recipe.protocol, recipe.channels].resample(recording) for recording in recordings]
+    timelines = [
+        make_timeline(
+            recording.subject, values, recording.intervals, recording.start_unix_s - first.start_unix_s
+        )
+        for recording, (values, _) in zip(recordings, resampled, strict=True)
+    ]
+    timeline = joined(timelines)
+    names = CHANNEL_SETS[recipe.channels]
+    scaled = scaling.scalings(recipe.calibration_s)[recipe.scaling].scale(timeline, names)
+    found = measured.joined([measured.measured(recording) for recording in recordings])
+    return timeline, scaled, found, [notes for _, notes in resampled]
 
 
 def window_rows(timeline: Timeline, recipe: Recipe) -> NDArray[np.intp]:

@@ -1,0 +1,126 @@
+"""Scores of new recordings by a detector that a study has kept."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pulseveil.cohorts import Cohort, CohortSettings
+from pulseveil.core import registry, tensorflow
+from pulseveil.core.contracts import CONDITIONS
+from pulseveil.core.errors import InputError
+from pulseveil.detectors import Fitted
+from pulseveil.study.jobs import DetectorJob, read_detectors
+from pulseveil.windows.cutting import Recipe, WholeWindows, cut_whole
+from pulseveil.windows.features import extract_features
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class KeptDetector:
+    """A detector of a study, and how recordings become its features.
+
+    form: statistics and spectra (signals, bins) that the detector learnt from.
+    """
+
+    job: DetectorJob
+    fold: str
+    fitted: Fitted
+    form: Mapping[str, Any]
+
+    def recipe(self, stride_s: int | None = None) -> Recipe:
+        """Recipe of the windows; stride_s: seconds between their starts, by default those of the study."""
+        how = self.job.preparation.model_dump(exclude={"protocol", "pairing"})
+        given = how if stride_s is None else how | {"stride_s": stride_s}
+        return Recipe.with_defaults(self.job.preparation.protocol, "detector", **given)
+
+
+def read_detector(path: Path, fold: str | None = None) -> KeptDetector:
+    """Read one detector of a file; fold: which one, needed if the file has several.
+
+    Raises:
+        InputError: the file holds no detectors, not the one of this fold, or arrays of another kind.
+    """
+    models = read_detectors(path)
+    job = DetectorJob.model_validate(models.description["job"])
+    folds = ", ".join(models.arrays)
+    if fold is None and len(models.arrays) > 1:
+        raise InputError(
+            f"{path}: expected the fold of one detector, found {len(models.arrays)} folds; give one by "
+            f"--fold: {folds}"
+        )
+    chosen = fold or next(iter(models.arrays))
+    if chosen not in models.arrays:
+        raise InputError(f"{path}: no fold {chosen}; expected one of {folds}")
+    kind = registry.load("detectors", job.kind)
+    if kind.uses_tensorflow:
+        tensorflow.start(job.threads)
+    settings, model = kind.Settings.model_validate(job.settings), registry.model("detectors", job.kind)
+    try:
+        fitted = model.from_arrays(settings, models.arrays[chosen])
+    # Files can come from elsewhere: kinds raise any of these for arrays that are missing or have other shapes.
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: fold {chosen}: the arrays are not those of a detector of kind {job.kind} ({error}); "
+            "train it again"
+        ) from None
+    return KeptDetector(job, chosen, fitted, models.description["form"])
+
+
+def score_people(
+    detector: KeptDetector, settings: CohortSettings, stride_s: int | None = None
+) -> Iterator[pd.DataFrame]:
+    """Scores of all windows of a cohort's recordings, one table per person.
+
+    Columns: subject; start_s and end_s, seconds since the start of the person's first recording; condition,
+    empty where the labels have none; score and predicted, empty where a sensor measured too little; one
+    `measured_SENSOR` per sensor, the share of the window that it measured.
+
+    Raises:
+        InputError: the recordings cannot be read or scaled, or give other features than the detector knows.
+    """
+    recipe = detector.recipe(stride_s)
+    cohort: Cohort = registry.load("cohorts", settings.kind)(settings)
+    for subject, own in groupby(cohort.recordings(), lambda recording: recording.subject):
+        table = _table(detector, cut_whole(list(own), recipe))
+        logger.info("%s: %d windows, %d with stress", subject, len(table), (table.predicted == 1).sum())
+        yield table
+
+
+def _table(detector: KeptDetector, cut: WholeWindows) -> pd.DataFrame:
+    windows, used = cut.windows, cut.usable
+    how = detector.job.preparation
+    features = extract_features(windows.take(used), protocol=how.protocol, pairing=how.pairing)
+    found = {
+        "statistic_names": list(features.statistic_names),
+        "spectra": list(features.features.shape[1:]),
+    }
+    if used.any() and found != dict(detector.form):
+        raise InputError(
+            f"{windows.subject[0]}: the detector learnt from spectra (signals, bins) of "
+            f"{detector.form['spectra']} and {len(detector.form['statistic_names'])} statistics, found "
+            f"{found['spectra']} and {len(found['statistic_names'])}; use a detector of this version"
+        )
+    outputs = detector.fitted.score(replace(features, stress=np.zeros(len(features), bool)))
+    score, predicted = np.full(len(windows), np.nan), np.full(len(windows), pd.NA, object)
+    score[used], predicted[used] = outputs.score, outputs.predicted.astype(int)
+    names = np.array([*CONDITIONS, ""])
+    return pd.DataFrame(
+        {
+            "subject": windows.subject,
+            "start_s": windows.start_s,
+            "end_s": windows.start_s + windows.window_s,
+            "condition": names[windows.condition],
+            "score": score,
+            "predicted": pd.array(predicted, dtype="Int8"),
+            **{f"measured_{sensor}": share for sensor, share in cut.shares.items()},
+        }
+    )
