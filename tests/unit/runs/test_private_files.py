@@ -72,9 +72,11 @@ def leave(folder, of_generators: WindowSet, of_detectors: FeatureSet):
         for privacy in plan.privacies(pack, detector)
     ]
     for job in jobs:
-        for keys, scores, _, cell_hash in train_detectors(job, data, runs, journal):
-            path = folder / paths.fill(paths.SCORES, study="s", **{k: str(v) for k, v in keys.items()})
-            store.write_record(path, scores, cell_hash=cell_hash)
+        for keys, scores, models, cell_hash in train_detectors(job, data, runs, journal):
+            words = {"study": "s", **{k: str(v) for k, v in keys.items()}}
+            store.write_record(folder / paths.fill(paths.SCORES, **words), scores, cell_hash=cell_hash)
+            kept = folder / paths.fill(paths.DETECTORS, **words)
+            store.write_models(kept, models, cell_hash=cell_hash, group="detectors")
 
 
 @pytest.mark.parametrize("change", [one_bit, one_label])

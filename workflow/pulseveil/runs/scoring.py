@@ -66,7 +66,7 @@ def read_detector(path: Path, fold: str | None = None) -> KeptDetector:
     settings, model = kind.Settings.model_validate(job.settings), registry.model("detectors", job.kind)
     try:
         fitted = model.from_arrays(settings, models.arrays[chosen])
-    # Files can come from elsewhere: kinds raise any of these for arrays that are missing or have other shapes.
+    # Files can come from elsewhere: kinds raise any of these for arrays that do not fit.
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: fold {chosen}: the arrays are not those of a detector of kind {job.kind} ({error}); "
