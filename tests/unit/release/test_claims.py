@@ -52,7 +52,7 @@ def test_a_private_training_may_claim_its_budget_and_says_what_it_protects(model
 
 
 def test_the_statement_knows_how_a_person_became_windows(models):
-    setting = trained_setting(models, GeneratorJob.model_validate(models.description["job"]))
+    setting = trained_setting(models)
     # 2192 s and windows of 60 s every 30 s: 74 windows of a person, 6 that any minute can change.
     assert (setting.person_windows(30), setting.piece_windows(30)) == (74, 6)
     assert (setting.reach_s, setting.scaling) == (30, "calibration")
@@ -63,7 +63,7 @@ def test_a_file_that_tells_no_reach_bounds_no_minute(models, told):
     """Files of releases whose filters had no end, and those of windows resampled as a whole."""
     silent = {key: value for key, value in models.description.items() if key != "trained_reach_s"}
     changed = replace(models, description=silent | told)
-    setting = trained_setting(changed, GeneratorJob.model_validate(changed.description["job"]))
+    setting = trained_setting(changed)
     assert setting.piece_windows(30) == math.inf
 
 

@@ -3,6 +3,8 @@
 # What other packages may use, in reading order.
 __all__ = [
     "cards",
+    "claims",
     "export",
+    "portable",
     "public_summary",
 ]

@@ -1,4 +1,4 @@
-"""Privacy claim of a trained generator: the ledger in its file, checked against plan and weights.
+"""Privacy claim of trained models: the ledger in their file, checked against plan and weights.
 
 A ledger is written by the training and names the hash of the trained weights, so weights that are damaged or
 of another training are detected. A ledger is not a signature: whoever writes ledger and weights can make them
@@ -8,9 +8,9 @@ agree. Believe a model file only as far as its source.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from pulseveil.core import registry, store
 from pulseveil.core.errors import InputError
@@ -20,7 +20,8 @@ from pulseveil.privacy import accounting, ledger, releases
 from pulseveil.privacy.budget import Mechanism, Unit
 from pulseveil.privacy.ledger import Entry
 from pulseveil.privacy.statement import Setting, statement
-from pulseveil.study.jobs import GeneratorJob
+from pulseveil.study.jobs import DetectorJob, GeneratorJob
+from pulseveil.windows import reach
 
 # Relative. Another version of the accountant calibrates noise multipliers with other last digits.
 _AGREEMENT = 1e-3
@@ -59,6 +60,41 @@ class ReleaseClaim:
         return replace(self, reason=reason, statement=_warned(reason, self.statement))
 
 
+@dataclass(frozen=True)
+class _Trained:
+    """Training of the models in a file: their kind in the registry `group`, epsilon, and keys of the run."""
+
+    group: store.Group
+    job: GeneratorJob | DetectorJob
+    epsilon: float
+    keys: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, models: store.Models) -> Self:
+        """Training that the description of `models` names."""
+        values, described = models.description["job"], models.description
+        # Files of detectors hold the keys of their cell, those of generators a seed.
+        if "keys" in described:
+            detectors = DetectorJob.model_validate(values)
+            return cls("detectors", detectors, detectors.epsilon_detector, described["keys"])
+        generators = GeneratorJob.model_validate(values)
+        return cls(
+            "generators", generators, generators.epsilon_generator, generators.keys(int(described["seed"]))
+        )
+
+    @property
+    def no_budget(self) -> str:
+        """Reason why nothing may be claimed without a look at the ledger; empty if there is none."""
+        if isinstance(self.job, DetectorJob) and self.job.train != "real":
+            return "it learnt from synthetic windows: the ledger of their generator says what is protected"
+        if not math.isinf(self.epsilon):
+            return ""
+        known = self.job.kind in registry.names(self.group)
+        if known and not getattr(registry.load(self.group, self.job.kind), "learns", True):
+            return "it has no privacy budget, since it read nobody's windows: it is public knowledge alone"
+        return "it was trained without a privacy budget"
+
+
 def judge(models: store.Models, folds: Sequence[str]) -> ReleaseClaim:
     """Check the models of `folds` against their ledgers, and return the claim for all of them.
 
@@ -67,15 +103,14 @@ def judge(models: store.Models, folds: Sequence[str]) -> ReleaseClaim:
 
     Guarantee: the claimed epsilon holds for one model if the file comes from a trusted source.
     """
-    job = GeneratorJob.model_validate(models.description["job"])
-    entries: tuple[Entry, ...] = ()
-    reason = _no_budget(job) if math.isinf(job.epsilon_generator) else ""
+    trained = _Trained.of(models)
+    job, entries, reason = trained.job, tuple[Entry, ...](), trained.no_budget
     for fold in () if reason else folds:
         try:
             found = _entries(models, fold)
             entries += found
             reason = next(_of_other_weights(models, fold, found), "")
-            reason = reason or next(_doubts(job, int(models.description["seed"]), fold, found), "")
+            reason = reason or next(_doubts(trained, fold, found), "")
         except ValueError as error:
             # A ledger that is not one, or settings that no training accepts: refuse, do not crash.
             reason = f"its ledger cannot be used ({error})"
@@ -83,19 +118,12 @@ def judge(models: store.Models, folds: Sequence[str]) -> ReleaseClaim:
             break
     text = ""
     try:
-        text = statement(entries, trained_setting(models, job)) if entries else ""
+        text = statement(entries, trained_setting(models)) if entries else ""
     except ValueError as error:
         # The accountant cannot compose every ledger. Without a statement nothing is claimed.
         reason = reason or f"its ledger cannot be composed ({error})"
-    claim = ReleaseClaim(job.unit, job.epsilon_generator, job.delta, entries, "", text)
+    claim = ReleaseClaim(job.unit, trained.epsilon, job.delta, entries, "", text)
     return claim.refused(reason) if reason else claim
-
-
-def _no_budget(job: GeneratorJob) -> str:
-    known = job.kind in registry.names("generators")
-    if known and not registry.load("generators", job.kind).learns:
-        return "it has no privacy budget, since it read nobody's windows: it is public knowledge alone"
-    return "it was trained without a privacy budget"
 
 
 def _entries(models: store.Models, fold: str) -> tuple[Entry, ...]:
@@ -112,14 +140,15 @@ def _of_other_weights(models: store.Models, fold: str, entries: Sequence[Entry])
         yield f"the weights of fold {fold} are not those of its ledger"
 
 
-def _doubts(job: GeneratorJob, seed: int, fold: str, entries: Sequence[Entry]) -> Iterator[str]:
+def _doubts(trained: _Trained, fold: str, entries: Sequence[Entry]) -> Iterator[str]:
     """Reasons why the entries do not prove the planned training of `fold`; none if they do."""
+    job = trained.job
     if not entries:
         yield f"the ledger of fold {fold} is missing"
         return
     if not all(entry.is_private for entry in entries):
         yield "its noise is reproducible: whoever has the seeds can remove it"
-    expected = {**job.keys(seed), "fold": fold, "settings": releases.settings_hash(job.settings)}
+    expected = {**trained.keys, "fold": fold, "settings": releases.settings_hash(job.settings)}
     for key, value in expected.items():
         if any(entry.inputs.get(key) != value for entry in entries):
             yield f"its ledger is of another training: {key} is not {value}"
@@ -130,7 +159,7 @@ def _doubts(job: GeneratorJob, seed: int, fold: str, entries: Sequence[Entry]) -
     people = None if of_fold is None else list(of_fold.train_subjects)
     if any(entry.inputs.get("people", people) != people for entry in entries):
         yield "its ledger is of another training: its people are not the people of the fold"
-    planned = _planned(job, of_fold)
+    planned = _planned(trained, of_fold)
     if not _agree(planned, [entry.as_mechanism() for entry in entries]):
         yield "its ledger does not hold the mechanisms of its plan"
     if any(entry.delta != job.delta for entry in entries):
@@ -139,19 +168,20 @@ def _doubts(job: GeneratorJob, seed: int, fold: str, entries: Sequence[Entry]) -
         # Raises ValueError if the stored epsilons are not those of the entry's mechanism.
         ledger.check_epsilons(entry)
     spent = accounting.epsilon_pld([entry.as_mechanism() for entry in entries], job.delta)
-    if spent > job.epsilon_generator * (1 + _AGREEMENT):
-        yield f"its ledger spends epsilon {spent:.4g}, more than {number_label(job.epsilon_generator)}"
+    if spent > trained.epsilon * (1 + _AGREEMENT):
+        yield f"its ledger spends epsilon {spent:.4g}, more than {number_label(trained.epsilon)}"
 
 
-def _planned(job: GeneratorJob, fold: Fold | None) -> Sequence[Mechanism]:
+def _planned(trained: _Trained, fold: Fold | None) -> Sequence[Mechanism]:
     """Mechanisms that the job plans for a fold; raises InputError for an unknown kind or fold."""
+    job, group = trained.job, trained.group
     if fold is None:
         raise InputError("the job in the file does not name this fold")
-    if job.kind not in registry.names("generators"):
-        raise InputError(f"generators of kind {job.kind!r} are not installed here")
-    kind = registry.load("generators", job.kind)
+    if job.kind not in registry.names(group):
+        raise InputError(f"{group} of kind {job.kind!r} are not installed here")
+    kind = registry.load(group, job.kind)
     settings = kind.Settings.model_validate(job.settings)
-    mechanisms: Sequence[Mechanism] = kind.mechanisms(settings, job.budget(job.epsilon_generator, fold))
+    mechanisms: Sequence[Mechanism] = kind.mechanisms(settings, job.budget(trained.epsilon, fold))
     return mechanisms
 
 
@@ -173,10 +203,18 @@ def _warned(reason: str, text: str) -> str:
     return "\n".join(filter(None, [warning, text]))
 
 
-def trained_setting(models: store.Models, job: GeneratorJob) -> Setting:
-    """Setting of a statement: how a person's recording became the training windows of this model."""
-    form = models.description["form"]
-    default = Setting()
+def trained_setting(models: store.Models) -> Setting:
+    """Setting of a statement: how a person's recording became the training windows of these models."""
+    job, form, default = _Trained.of(models).job, models.description["form"], Setting()
+    if isinstance(job, DetectorJob):
+        how = job.preparation
+        return Setting(
+            window_s=how.window_s,
+            strides_s=(how.stride_s, how.stride_s),
+            labelled_s=job.windows_per_subject * how.stride_s,
+            reach_s=reach.reach_s(how.protocol, how.channels, how.scaling),
+            scaling=how.scaling,
+        )
     stride_s = round(models.description.get("trained_stride_s", default.strides_s[0]))
     # Files of older releases hold no reach: their filters had no end.
     reach_s = models.description.get("trained_reach_s")

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pulseveil.cohorts import Cohort, CohortSettings
-from pulseveil.core import registry, tensorflow
+from pulseveil.core import registry, store, tensorflow
 from pulseveil.core.contracts import CONDITIONS
 from pulseveil.core.errors import InputError
 from pulseveil.detectors import Fitted
@@ -43,14 +43,12 @@ class KeptDetector:
         return Recipe.with_defaults(self.job.preparation.protocol, "detector", **given)
 
 
-def read_detector(path: Path, fold: str | None = None) -> KeptDetector:
-    """Read one detector of a file; fold: which one, needed if the file has several.
+def choose_fold(path: Path, models: store.Models, fold: str | None) -> str:
+    """The wanted fold of a file of detectors, or its only one.
 
     Raises:
-        InputError: the file holds no detectors, not the one of this fold, or arrays of another kind.
+        InputError: the file has several folds and none is wanted, or not the wanted one.
     """
-    models = read_detectors(path)
-    job = DetectorJob.model_validate(models.description["job"])
     folds = ", ".join(models.arrays)
     if fold is None and len(models.arrays) > 1:
         raise InputError(
@@ -60,6 +58,18 @@ def read_detector(path: Path, fold: str | None = None) -> KeptDetector:
     chosen = fold or next(iter(models.arrays))
     if chosen not in models.arrays:
         raise InputError(f"{path}: no fold {chosen}; expected one of {folds}")
+    return chosen
+
+
+def read_detector(path: Path, fold: str | None = None) -> KeptDetector:
+    """Read one detector of a file; fold: which one, needed if the file has several.
+
+    Raises:
+        InputError: the file holds no detectors, not the one of this fold, or arrays of another kind.
+    """
+    models = read_detectors(path)
+    job = DetectorJob.model_validate(models.description["job"])
+    chosen = choose_fold(path, models, fold)
     kind = registry.load("detectors", job.kind)
     if kind.uses_tensorflow:
         tensorflow.start(job.threads)

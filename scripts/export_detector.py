@@ -1,0 +1,49 @@
+"""Export a linear detector that a study has kept: readable JSON (.json), or ONNX (.onnx).
+
+    python scripts/export_detector.py results/STUDY/detectors/.../seed=0.h5 --fold S2 --out detector.json
+
+Linear are logistic and class_means with a budget, class_means without one, and the literature rules.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pulseveil.core.atomic import atomic_path, write_json
+from pulseveil.core.errors import InputError, run_command
+from pulseveil.privacy import ledger
+from pulseveil.release import portable
+from pulseveil.release.claims import judge
+from pulseveil.runs.scoring import choose_fold
+from pulseveil.study.jobs import DetectorJob, read_detectors
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", type=Path, help="file of kept detectors")
+    parser.add_argument("--fold", help="fold of the detector, if the file has several")
+    parser.add_argument("--out", type=Path, required=True, help="file to write: .json or .onnx")
+    options = parser.parse_args()
+    models = read_detectors(options.model)
+    fold = choose_fold(options.model, models, options.fold)
+    job = DetectorJob.model_validate(models.description["job"])
+    arrays = portable.linear(job.kind, models.arrays[fold])
+    claim = judge(models, [fold])
+    if options.out.suffix == ".json":
+        values = portable.as_json(arrays, job.preparation.model_dump(mode="json"))
+        entries = [ledger.as_json_values(entry) for entry in claim.entries]
+        write_json(options.out, values | {"claim": claim.headline, "ledger": entries})
+    elif options.out.suffix == ".onnx":
+        model = portable.as_onnx(arrays, claim.headline)
+        with atomic_path(options.out) as temporary:
+            temporary.write_bytes(model.SerializeToString(deterministic=True))
+    else:
+        raise InputError(f"--out: expected a name that ends in .json or .onnx, found {options.out}")
+    print(f"{options.out}: {claim.headline}")
+
+
+if __name__ == "__main__":
+    run_command(main)
