@@ -13,9 +13,8 @@ from pulseveil.core.errors import InputError, run_command
 from pulseveil.core.identity import describe_run
 from pulseveil.core.store import sidecar_path, write_record
 from pulseveil.runs import script
-from pulseveil.runs.cohort import check_settings, prepare_cohort, render, summarize
+from pulseveil.runs.cohort import prepare, render, summarize
 from pulseveil.study.jobs import CohortJob
-from pulseveil.windows.cutting import Recipe
 
 COHORT_KEYS = {
     "kind": "wesad, empatica, embraceplus, simulated, or another registered kind of cohort",
@@ -37,7 +36,6 @@ SHORTHAND = {
     "measured": "least share of a window that each sensor measured (0.5; 0 in protocol paper)",
     "study": "name of the study, for the sidecar of the file",
 }
-RECIPE = ("channels", "scaling", "window_s", "stride_s", "calibration_s", "measured")
 
 
 def main() -> None:
@@ -50,15 +48,13 @@ def main() -> None:
 
     job = script.job_of(options, CohortJob, job_values(options))
     source = "options" if options.job is None else "--job"
-    settings = check_settings(job.settings, source)
-    recipe = Recipe.with_defaults(job.protocol, job.windows, **{key: getattr(job, key) for key in RECIPE})
-    prepared = prepare_cohort(settings, recipe)
+    prepared = prepare(job, source)
     summary = summarize(prepared.subjects)
     write_record(options.out, prepared.windows, cell_hash=prepared.cell_hash)
     sidecar = {**describe_run(job.study, started), "cohort": [row.as_json() for row in summary]}
     write_json(sidecar_path(options.out), sidecar)
     print(render(summary))
-    print(f"\n{options.out}: {len(prepared.windows)} windows of {recipe.window_s} s")
+    print(f"\n{options.out}: {len(prepared.windows)} windows of {prepared.windows.window_s:g} s")
 
 
 def job_values(options: argparse.Namespace) -> dict[str, Any]:

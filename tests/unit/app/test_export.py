@@ -58,7 +58,8 @@ def test_a_csv_export_reads_back_as_the_windows(private):
     made = export(private, "csv")
     files = unzipped(made)
     name = made.name.replace(".zip", ".csv")
-    assert set(files) == {name, "data_card.md", "model_card.md", "statement.txt", "ledger.json"}
+    of_release = {"data_card.md", "model_card.md", "statement.txt", "ledger.json"}
+    assert set(files) == of_release | {name, "verify.py", "manifest.json"}
     table = pd.read_csv(io.BytesIO(files[name]))
     channels = list(private.synthetic.channels)
     assert list(table) == ["subject", "window", "second", *channels, "condition"]

@@ -1,13 +1,10 @@
-"""Export of synthetic windows as one zip file with data, cards, statement and ledger."""
+"""Export of synthetic windows as one zip file with data, cards, statement, ledger and their proof."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import re
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +14,11 @@ from pulseveil.app.synthesis import Generated, require_confirmation
 from pulseveil.core import identity, store
 from pulseveil.core.identity import number_label
 from pulseveil.privacy import ledger
+from pulseveil.release import bundle
 from pulseveil.release.cards import data_card, model_card
 from pulseveil.release.export import export_csv
 
 Form = Literal["csv", "h5"]
-NOT_PRIVATE_PREFIX = "NOT-PRIVATE"
-# A fixed time, the earliest that a zip file can hold: equal content gives equal bytes.
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -64,14 +59,14 @@ def export(generated: Generated, form: Form, *, confirmed_not_private: bool = Fa
     data = _data(generated, form)
     files = {
         f"{stem}.{form}": data,
-        "data_card.md": _data_card(generated, {f"{stem}.{form}": hashlib.sha256(data).hexdigest()}).encode(),
+        "data_card.md": _data_card(generated, bundle.hashes({f"{stem}.{form}": data})).encode(),
         "model_card.md": model_card(facts).encode(),
         "statement.txt": facts.claim.statement.encode(),
     }
     if facts.claim.entries:
         entries = [ledger.as_json_values(entry) for entry in facts.claim.entries]
         files["ledger.json"] = (json.dumps(entries, indent=2) + "\n").encode()
-    return Export(f"{stem}.zip", _zip(files))
+    return Export(f"{stem}.zip", bundle.zipped(bundle.with_proof(files)))
 
 
 def preview(generated: Generated, *, confirmed_not_private: bool = False) -> tuple[str, str]:
@@ -101,7 +96,7 @@ def _stem(generated: Generated) -> str:
     words += [f"epsilon-{number_label(claim.epsilon)}", claim.unit] if claim.is_private else []
     words.append(cell_hash(generated)[:8])
     name = "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", word) for word in words)
-    return name if claim.is_private else f"{NOT_PRIVATE_PREFIX}_{name}"
+    return name if claim.is_private else f"{bundle.NOT_PRIVATE_PREFIX}_{name}"
 
 
 def _data(generated: Generated, form: Form) -> bytes:
@@ -112,14 +107,3 @@ def _data(generated: Generated, form: Form) -> bytes:
         else:
             store.write_record(path, generated.synthetic, cell_hash=cell_hash(generated))
         return path.read_bytes()
-
-
-def _zip(files: Mapping[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            # Fixed times and permissions: the bytes must not depend on the clock or the umask.
-            entry = zipfile.ZipInfo(name, _EPOCH)
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()

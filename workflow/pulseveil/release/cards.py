@@ -26,7 +26,7 @@ from pulseveil.core.identity import number_label
 from pulseveil.core.tables import read_table
 from pulseveil.release.claims import ReleaseClaim, judge
 from pulseveil.release.public_summary import PublicChannel, public_channels
-from pulseveil.study.jobs import GeneratorJob
+from pulseveil.study.jobs import DetectorJob, GeneratorJob
 
 _RUN_KEYS = (
     *("cohort", "part", "generator", "detector", "unit"),
@@ -155,7 +155,7 @@ MOST_ROWS = 40
 
 def model_card(facts: Facts) -> str:
     """Model card of the trained models, as Markdown."""
-    return _render("model_card.md.jinja", facts)
+    return _render("model_card.md.jinja", f=facts, claim=facts.claim)
 
 
 def data_card(
@@ -171,7 +171,8 @@ def data_card(
     subjects = len(set(zip(synthetic.fold.tolist(), synthetic.subject.tolist(), strict=True)))
     return _render(
         "data_card.md.jinja",
-        facts,
+        f=facts,
+        claim=facts.claim,
         request=request,
         hashes=hashes,
         subjects=subjects,
@@ -180,6 +181,11 @@ def data_card(
         share_inside=inside,
         several_folds=len(facts.folds) > 1,
     )
+
+
+def detector_card(job: DetectorJob, cohort: str, origin: Origin, claim: ReleaseClaim) -> str:
+    """Model card of a detector that is trained on all people of `cohort`, as Markdown."""
+    return _render("detector_card.md.jinja", job=job, cohort=cohort, origin=origin, claim=claim)
 
 
 def write_cards(path: Path, facts: Facts, synthetic: SyntheticSet, request: Mapping[str, str]) -> list[Path]:
@@ -202,7 +208,7 @@ def _share(synthetic: SyntheticSet, channel: int, low: float, high: float) -> fl
     return float(((values >= low) & (values <= high)).mean())
 
 
-def _render(template: str, facts: Facts, **values: Any) -> str:
+def _render(template: str, **values: Any) -> str:
     source = files("pulseveil.release").joinpath(template).read_text(encoding="utf-8")
     loader = jinja2.FunctionLoader(
         lambda name: files("pulseveil.release").joinpath(name).read_text(encoding="utf-8")
@@ -216,7 +222,7 @@ def _render(template: str, facts: Facts, **values: Any) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"table": _table, "number": _number}
-    return environment.from_string(source).render(f=facts, claim=facts.claim, **values).rstrip() + "\n"
+    return environment.from_string(source).render(**values).rstrip() + "\n"
 
 
 def _table(rows: pd.DataFrame) -> str:

@@ -8,5 +8,6 @@ __all__ = [  # noqa: RUF022
     "quality",
     "detectors",
     "scoring",
+    "releasing",
     "audits",
 ]

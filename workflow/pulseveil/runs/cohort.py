@@ -20,6 +20,7 @@ from pulseveil.core.contracts import WindowSet
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import COHORT, cell_hash, file_hash
 from pulseveil.core.settings import explain, explain_choice
+from pulseveil.study.jobs import CohortJob
 from pulseveil.windows.cutting import Recipe, SubjectWindows, cut_person
 
 
@@ -136,6 +137,9 @@ def _sentences(title: str, by_subject: Sequence[tuple[str, tuple[str, ...]]]) ->
 
 logger = logging.getLogger(__name__)
 
+# Keys of a job that change the recipe of its protocol.
+_RECIPE = ("channels", "scaling", "window_s", "stride_s", "calibration_s", "measured")
+
 
 @dataclass(frozen=True, eq=False)
 class PreparedCohort:
@@ -183,6 +187,17 @@ def prepare_cohort(settings: CohortSettings, recipe: Recipe) -> PreparedCohort:
             "use a shorter window_s"
         )
     return PreparedCohort(windows, tuple(subjects), windows_hash(cohort, settings, recipe))
+
+
+def prepare(job: CohortJob, source: str) -> PreparedCohort:
+    """Windows of a job; `source` names the origin of its settings in messages.
+
+    Raises:
+        InputError: a setting is wrong, or as in `prepare_cohort`.
+    """
+    given = {key: getattr(job, key) for key in _RECIPE}
+    recipe = Recipe.with_defaults(job.protocol, job.windows, **given)
+    return prepare_cohort(check_settings(job.settings, source), recipe)
 
 
 def windows_hash(cohort: Cohort, settings: CohortSettings, recipe: Recipe) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -247,12 +247,21 @@ def _check_delta(plan: Plan) -> None:
     Raises:
         InputError: it is larger, in protocol `sound`.
     """
+    require_small_delta(plan.study, _private_mechanisms(plan))
+
+
+def require_small_delta(study: Study, mechanisms: Iterable[Mechanism]) -> None:
+    """Check that a study's delta is at most 1 / (100 records) of all mechanisms.
+
+    Raises:
+        InputError: it is larger, in protocol `sound`.
+    """
     # Protocol `paper` keeps the published delta of 1e-3.
-    if plan.study.protocol == "paper":
+    if study.protocol == "paper":
         return
     # Records as the accountant counts them: overlapping windows count each.
-    delta = plan.study.delta
-    most = max(_private_mechanisms(plan), key=lambda mechanism: mechanism.n, default=None)
+    delta = study.delta
+    most = max(mechanisms, key=lambda mechanism: mechanism.n, default=None)
     if most is not None and delta > 1 / (100 * most.n):
         raise InputError(
             f"delta: {delta:g} is above 1 / (100 x {most.n}), the {most.unit}s of a training; "
