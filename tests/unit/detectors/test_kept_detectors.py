@@ -84,9 +84,18 @@ def test_trees_give_the_probabilities_of_scikit_learn(missing):
     )
 
 
+def test_trees_of_different_depths_on_one_column():
+    values = np.random.default_rng(1).normal(size=(500, 1))
+    forest = RandomForestClassifier(30, random_state=0).fit(values, np.sin(5 * values[:, 0]) > 0)
+    np.testing.assert_array_equal(
+        Trees.of_forest(forest).probability(values), forest.predict_proba(values)[:, 1]
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "change"),
     [
+        ("feature", lambda feature: feature - 1),
         ("left", lambda left: np.where(left == -1, left, 0)),
         ("right", lambda right: np.where(right == -1, right, 10**6)),
         ("first", lambda first: first - 1),

@@ -102,13 +102,13 @@ class FittedLinear:
     def from_arrays(cls, arrays: Arrays) -> Self:
         """The detector with the state `arrays`; raises ValueError if the arrays do not fit each other."""
         names = tuple(str(name) for name in arrays["names"])
-        vectors = [np.asarray(arrays[name], np.float64) for name in ("centre", "scale", "sign", "weights")]
-        if any(vector.shape != (len(names),) for vector in vectors):
-            raise ValueError(f"expected {len(names)} numbers per array, as there are names")
-        *of_inputs, weights = vectors
-        return cls(
-            PublicInputs(names, *of_inputs, float(arrays["midpoint"])), weights, float(arrays["intercept"])
+        centre, scale, sign, weights = (
+            np.asarray(arrays[name], np.float64) for name in ("centre", "scale", "sign", "weights")
         )
+        if any(vector.shape != (len(names),) for vector in (centre, scale, sign, weights)):
+            raise ValueError(f"expected {len(names)} numbers per array, as there are names")
+        inputs = PublicInputs(names, centre, scale, sign, float(arrays["midpoint"]))
+        return cls(inputs, weights, float(arrays["intercept"]))
 
 
 def public_direction(inputs: PublicInputs) -> tuple[Floats, float]:

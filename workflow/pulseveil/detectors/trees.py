@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -50,7 +51,8 @@ class Trees:
             first[:-1],
             left,
             right,
-            joined("feature"),
+            # Leaves have none; a walk reads it, and does not use it.
+            np.maximum(joined("feature"), 0),
             joined("threshold"),
             joined("missing_go_to_left").astype(bool),
             # Column 1 is stress: scikit-learn sorts the classes False and True.
@@ -89,9 +91,11 @@ class Trees:
         Raises:
             ValueError: the arrays are not those of trees whose children come after their parents.
         """
-        kinds = {"threshold": np.float64, "stress": np.float64, "missing_left": np.bool_}
+        kinds: Mapping[str, Any] = {"threshold": np.float64, "stress": np.float64, "missing_left": np.bool_}
         names = tuple(cls.__dataclass_fields__)
-        table = {name: np.asarray(arrays[name], kinds.get(name, np.int64)) for name in names}
+        table: dict[str, NDArray[Any]] = {
+            name: np.asarray(arrays[name], kinds.get(name, np.int64)) for name in names
+        }
         nodes = len(table["left"])
         if any(table[name].shape != (nodes,) for name in names[1:]):
             raise ValueError("expected as many values per array as there are nodes")
@@ -103,4 +107,6 @@ class Trees:
                 raise ValueError("expected children that come after their parents")
         if ((table["first"] < 0) | (table["first"] >= nodes)).any() or not len(table["first"]):
             raise ValueError("expected roots among the nodes")
+        if (table["feature"] < 0).any():
+            raise ValueError("expected the numbers of columns")
         return cls(**table)

@@ -119,7 +119,13 @@ def _table(detector: KeptDetector, cut: WholeWindows) -> pd.DataFrame:
             f"{detector.form['spectra']} and {len(detector.form['statistic_names'])} statistics, found "
             f"{found['spectra']} and {len(found['statistic_names'])}; use a detector of this version"
         )
-    outputs = detector.fitted.score(replace(features, stress=np.zeros(len(features), bool)))
+    try:
+        # Without labels: no detector may read them.
+        outputs = detector.fitted.score(replace(features, stress=np.zeros(len(features), bool)))
+    except (IndexError, ValueError) as error:
+        raise InputError(
+            f"{windows.subject[0]}: the detector cannot read these windows ({error}); is its file damaged?"
+        ) from None
     score, predicted = np.full(len(windows), np.nan), np.full(len(windows), pd.NA, object)
     score[used], predicted[used] = outputs.score, outputs.predicted.astype(int)
     names = np.array([*CONDITIONS, ""])
