@@ -87,6 +87,9 @@ class PriorOnly(Generator):
     colour: ClassVar[str] = "#999999"
     version: ClassVar[int] = 1
     learns: ClassVar[bool] = False
+    no_budget: ClassVar[str] = (
+        "it has no privacy budget, since it read nobody's windows: it is public knowledge alone"
+    )
 
     def __init__(self, people: People, shape: tuple[int, int], rate_hz: float):
         self._people, self._shape, self._rate_hz = people, shape, rate_hz

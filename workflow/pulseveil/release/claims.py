@@ -16,6 +16,7 @@ from pulseveil.core import registry, store
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import number_label
 from pulseveil.evaluation.protocols import Fold
+from pulseveil.generators import GeneratorKind
 from pulseveil.privacy import accounting, ledger, releases
 from pulseveil.privacy.budget import Mechanism, Unit
 from pulseveil.privacy.ledger import Entry
@@ -89,9 +90,9 @@ class _Trained:
             return "it learnt from synthetic windows: the ledger of their generator says what is protected"
         if not math.isinf(self.epsilon):
             return ""
-        known = self.job.kind in registry.names(self.group)
-        if known and not getattr(registry.load(self.group, self.job.kind), "learns", True):
-            return "it has no privacy budget, since it read nobody's windows: it is public knowledge alone"
+        if self.group == "generators" and self.job.kind in registry.names("generators"):
+            kind: type[GeneratorKind] = registry.load("generators", self.job.kind)
+            return kind.no_budget
         return "it was trained without a privacy budget"
 
 
