@@ -55,6 +55,7 @@ VARIABLES = {
         "version": ("int", "1"),
         "uses_tensorflow": ("bool", 1),
         "learns": ("bool", "yes"),
+        "audited": ("bool", "no"),
         "no_budget": ("str", 7),
         "private_units": ("frozenset[str]", "subject"),
         "programs": ("tuple[int, ...]", 1),
@@ -88,7 +89,15 @@ EVERY_METHOD = [(group, name) for group in METHODS for name in METHODS[group]]
 EVERY_MEMBER = [(g, name) for g in METHODS for name in (*METHODS[g], *PROPERTIES[g], *VARIABLES[g])]
 # What a subclass of the base need not define.
 DEFAULTS = {
-    *("uses_tensorflow", "learns", "no_budget", "private_units", "programs", "private_differences"),
+    *(
+        "uses_tensorflow",
+        "learns",
+        "audited",
+        "no_budget",
+        "private_units",
+        "programs",
+        "private_differences",
+    ),
     *("mechanisms", "audited_settings", "ledger", "require_windows", "uses_public_people", "person_noise"),
     *("colour", "model", "role", "public_knowledge", "share_without_bins", "origin"),
 }

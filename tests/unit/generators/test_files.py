@@ -14,6 +14,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import root_stream
 from pulseveil.generators import Training
 from pulseveil.generators.files import Files, FilesSettings
+from pulseveil.generators.files.model import FilesModel
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population
 from pulseveil.release.export import export_csv
 from pulseveil.study.plan import make_plan
@@ -81,7 +82,7 @@ def written(folder, suffix, made):
 def test_all_forms_give_the_windows_of_the_file(tmp_path, suffix, classes):
     made = record()
     settings = FilesSettings(data=written(tmp_path, suffix, made))
-    arrays = Files.fit(settings, training(classes)).arrays()
+    arrays = FilesModel.fit(settings, training(classes)).arrays()
     codes = made.condition if classes == 3 else (made.condition == 1).astype(np.int8)
     assert sorted(arrays["condition"].tolist()) == sorted(codes.tolist())
     for code in range(classes):
@@ -92,7 +93,7 @@ def test_all_forms_give_the_windows_of_the_file(tmp_path, suffix, classes):
 
 def test_each_window_of_a_condition_is_drawn_equally_often():
     condition = np.repeat(np.array([0, 1], np.int8), [7, 3])
-    model = Files(np.arange(10, dtype=np.float32).reshape(10, 1, 1), condition)
+    model = FilesModel(np.arange(10, dtype=np.float32).reshape(10, 1, 1), condition)
     noise = np.random.default_rng(5).normal(size=(20_000, 1)).astype(np.float32)
     for code, rows in ((0, range(7)), (1, range(7, 10))):
         drawn = model.sample(np.full(len(noise), code, np.int8), noise).ravel()
@@ -108,7 +109,9 @@ def test_columns_have_the_names_of_the_study_file(tmp_path):
     path = written(tmp_path, "csv", record())
     table = pd.read_csv(path).rename(columns={"BVP": "pulse", "condition": "label"}).drop(columns="window")
     table.to_csv(path, index=False)
-    found = Files.fit(FilesSettings(data=path, columns={"BVP": "pulse", "condition": "label"}), training())
+    found = FilesModel.fit(
+        FilesSettings(data=path, columns={"BVP": "pulse", "condition": "label"}), training()
+    )
     assert len(found.arrays()["windows"]) == N
 
 
@@ -131,7 +134,7 @@ def test_tables_that_are_no_windows_of_the_study_are_refused(tmp_path, change, m
     path = written(tmp_path, "csv", record())
     change(pd.read_csv(path)).to_csv(path, index=False)
     with pytest.raises(InputError, match=message):
-        Files.fit(FilesSettings(data=path), training())
+        FilesModel.fit(FilesSettings(data=path), training())
 
 
 def test_arrays_of_another_form_are_refused(tmp_path):
@@ -139,17 +142,17 @@ def test_arrays_of_another_form_are_refused(tmp_path):
     for values in (np.zeros((4, 60, 6)), np.zeros((4, 30, 7)), np.array(["a"])):
         np.save(path, values)
         with pytest.raises(InputError, match=r"windows\.npy: expected"):
-            Files.fit(FilesSettings(data=path), training())
+            FilesModel.fit(FilesSettings(data=path), training())
     path.write_bytes(b"no array")
     with pytest.raises(InputError, match="not an array of numbers"):
-        Files.fit(FilesSettings(data=path), training())
+        FilesModel.fit(FilesSettings(data=path), training())
 
 
 def test_an_export_with_other_channels_is_refused(tmp_path):
     path = written(tmp_path, "h5", record())
     other = training()
     with pytest.raises(InputError, match="expected the channels a b c d e f, found BVP"):
-        Files.fit(FilesSettings(data=path), type(other)(**vars(other) | {"channels": tuple("abcdef")}))
+        FilesModel.fit(FilesSettings(data=path), type(other)(**vars(other) | {"channels": tuple("abcdef")}))
 
 
 def test_another_file_is_another_model_and_a_change_after_the_plan_is_refused(tmp_path):
@@ -159,7 +162,7 @@ def test_another_file_is_another_model_and_a_change_after_the_plan_is_refused(tm
     as_npy(path, type(made)(**vars(made) | {"windows": made.windows + 1}))
     assert FilesSettings(data=path).sha256 != settings.sha256
     with pytest.raises(InputError, match=r"windows\.npy: changed since the study was planned"):
-        Files.fit(settings, training())
+        FilesModel.fit(settings, training())
     # A stored model is used without its file.
     path.unlink()
     assert FilesSettings(**settings.model_dump()) == settings
@@ -170,7 +173,7 @@ def test_another_file_is_another_model_and_a_change_after_the_plan_is_refused(tm
 def test_no_budget_is_accepted(tmp_path):
     budget = Budget(1.0, 1e-5, "subject", Population(2, 3, 0.3))
     with pytest.raises(InputError, match="windows made elsewhere have no ledger"):
-        Files.fit(FilesSettings(data=written(tmp_path, "npy", record())), training(budget=budget))
+        FilesModel.fit(FilesSettings(data=written(tmp_path, "npy", record())), training(budget=budget))
 
 
 def test_a_plan_names_a_missing_file_before_any_job(tmp_path):

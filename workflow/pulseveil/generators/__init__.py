@@ -135,6 +135,7 @@ class GeneratorKind(Protocol):
         version: rises whenever the same settings and stream give another model.
         uses_tensorflow: whether a job of the kind pays TensorFlow's start-up.
         learns: whether the kind reads the windows of a training. A kind of public knowledge alone does not.
+        audited: whether an audit can train the kind with and without a person.
         no_budget: why models without a budget are not private, for cards and statements.
         private_units: the units at which the kind has a private training. Its model then has a `ledger`.
         programs: versions of the programs of the private training (see `privacy.programs`).
@@ -153,6 +154,7 @@ class GeneratorKind(Protocol):
     version: ClassVar[int]
     uses_tensorflow: ClassVar[bool] = False
     learns: ClassVar[bool] = True
+    audited: ClassVar[bool] = True
     no_budget: ClassVar[str] = "it was trained without a privacy budget"
     private_units: ClassVar[frozenset[str]] = frozenset()
     programs: ClassVar[tuple[int, ...]] = ()

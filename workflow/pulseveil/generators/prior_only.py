@@ -87,6 +87,7 @@ class PriorOnly(Generator):
     colour: ClassVar[str] = "#999999"
     version: ClassVar[int] = 1
     learns: ClassVar[bool] = False
+    audited: ClassVar[bool] = False
     no_budget: ClassVar[str] = (
         "it has no privacy budget, since it read nobody's windows: it is public knowledge alone"
     )

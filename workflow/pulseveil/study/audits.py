@@ -8,7 +8,7 @@ from typing import Any
 
 from pulseveil.core import identity, paths, registry
 from pulseveil.evaluation.protocols import Train
-from pulseveil.generators import Discriminates
+from pulseveil.generators import Discriminates, GeneratorKind
 from pulseveil.study.cells import NONE, AuditedCell, DetectorPack
 from pulseveil.study.jobs import AuditJob, DetectorAuditJob, GeneratorAuditJob
 from pulseveil.study.plan import Plan, programs
@@ -21,8 +21,8 @@ _SEED = 0
 def audited_cells(plan: Plan) -> tuple[AuditedCell, ...]:
     """Audited parts that learn from real windows, generators first, each part once.
 
-    Each part of a cell is audited under its own claim. Detectors that learn from synthetic windows alone and
-    rules that read no window are not audited.
+    Each part of a cell is audited under its own claim. Detectors that learn from synthetic windows alone,
+    rules that read no window, and windows of a file are not audited.
     """
     if plan.study.audit is None:
         return ()
@@ -82,6 +82,12 @@ def synthetic_paths(plan: Plan, cell: AuditedCell) -> list[str]:
     if cell.generator == NONE:
         return []
     return [paths.SYNTHETIC_FEATURES.format(study=plan.study.name, seed=_SEED, **cell.words)]
+
+
+def _is_audited(plan: Plan, generator: str) -> bool:
+    """Whether an audit can train a generator with and without a person."""
+    kind: type[GeneratorKind] = registry.load("generators", plan.study.generator(generator).kind)
+    return kind.audited
 
 
 def audit_job(plan: Plan, cell: AuditedCell) -> AuditJob:
@@ -167,7 +173,7 @@ def _cells(plan: Plan, pack: DetectorPack) -> Iterator[AuditedCell]:
     for detector in pack.detectors:
         for unit, of_generator, of_detector in plan.privacies(pack, detector):
             for generator in pack.generators:
-                if pack.train != "real" and plan.learns(generator):
+                if pack.train != "real" and _is_audited(plan, generator):
                     yield AuditedCell("generator", cohort, generator, NONE, unit, of_generator, math.inf)
                 if pack.train != "synthetic":
                     yield AuditedCell(
