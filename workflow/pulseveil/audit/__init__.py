@@ -7,5 +7,6 @@ __all__ = [  # noqa: RUF022
     "membership",
     "canaries",
     "attacks",
+    "alone",
     "tables",
 ]
