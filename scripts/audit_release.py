@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,19 +43,20 @@ def main() -> None:
     script.log_progress()
     real = store.read_record(options.windows, WindowSet)
     released = _released(options.released)
-    found, wanted = _form(released), _form(real)
-    if found != wanted:
-        raise InputError(f"{options.released}: expected {wanted} as in {options.windows}, found {found}")
+    form, wanted = _form(released), _form(real)
+    if form != wanted:
+        raise InputError(f"{options.released}: expected {wanted} as in {options.windows}, found {form}")
     people = np.unique(real.subject).tolist()
     if unknown := [name for name in options.members if name not in people]:
         raise InputError(
             f"--members: {unknown[0]} has no windows in {options.windows}; expected {', '.join(people)}"
         )
     member = np.isin(real.subject, options.members)
-    rows = [_row(found) for found in alone.membership(real.windows, real.subject, member, released.windows)]
+    attacks = alone.membership(real.windows, real.subject, member, released.windows)
+    rows = [_row(attack) for attack in attacks]
     if options.sources:
         found = alone.link(real.windows, real.subject, released.windows, released.subject, BAND)
-        rows.append(reidentification_row("nearest source", found))
+        rows.append(dict(reidentification_row("nearest source", found)))
     table = pd.DataFrame(rows)
     with atomic_path(options.out) as temporary:
         table.to_csv(temporary, index=False)
@@ -71,7 +73,7 @@ def _form(windows: SyntheticSet | WindowSet) -> str:
     return f"{' '.join(windows.channels)}, scaling {windows.scaling}, {windows.window_s:g} s"
 
 
-def _row(found: alone.GroupMembership) -> dict[str, object]:
+def _row(found: alone.GroupMembership) -> dict[str, Any]:
     low, high = found.auc_interval()
     return {
         "attack": f"membership by {found.attack}",

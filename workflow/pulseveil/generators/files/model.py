@@ -63,7 +63,7 @@ class FilesModel(GeneratorModel):
         first, after = (np.searchsorted(self._condition, condition, side=side) for side in ("left", "right"))
         share = ndtr(noise[:, 0].astype(np.float64))
         row = np.minimum((first + share * (after - first)).astype(np.intp), after - 1)
-        return self._windows[row]
+        return np.asarray(self._windows[row])
 
     def arrays(self) -> Arrays:
         """All windows and their conditions."""
