@@ -74,12 +74,12 @@ REACH_S: Mapping[str, float] = {
 class PhysiologicalSignals:
     """Channels (T,) float64 at 1 Hz, keyed by `PHYSIOLOGICAL_CHANNELS`; value k describes [k, k + 1) s.
 
-    artefact_seconds: number of seconds without an accepted heart beat, where heart rate is interpolated.
+    artefact: mask (T,) of the seconds without an accepted heart beat, where heart rate is interpolated.
     contact_loss_seconds: number of seconds in which skin conductance is interpolated.
     """
 
     channels: Mapping[str, Floats]
-    artefact_seconds: int
+    artefact: NDArray[np.bool_]
     contact_loss_seconds: int
 
 
@@ -112,7 +112,7 @@ def physiological_channels(recording: Recording) -> PhysiologicalSignals:
     )
     return PhysiologicalSignals(
         channels=dict(zip(PHYSIOLOGICAL_CHANNELS, values, strict=True)),
-        artefact_seconds=int(artefact.sum()),
+        artefact=artefact,
         contact_loss_seconds=int(_per_second(lost, signals["EDA"].rate_hz, seconds).any(axis=1).sum()),
     )
 

@@ -79,7 +79,7 @@ def physiological(recording: Recording) -> Resampled:
     """Physiological channels (T, 6); artefacts are counted in the notes."""
     found = physiology.physiological_channels(recording)
     counts = {
-        "heart rate: {} s without a clean beat, interpolated": found.artefact_seconds,
+        "heart rate: {} s without a clean beat, interpolated": int(found.artefact.sum()),
         "skin conductance: {} s without contact, interpolated": found.contact_loss_seconds,
     }
     notes = tuple(sentence.format(count) for sentence, count in counts.items() if count)
