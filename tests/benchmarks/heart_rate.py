@@ -1,14 +1,14 @@
 """Error of the heart rate from wrist BVP, and how much of it is filled in.
 
-    python tests/benchmarks/heart_rate.py DATA [--wesad]
+    python tests/benchmarks/heart_rate.py DATA [--first SEED | --wesad]
 
 DATA holds `stress_predict`, `embraceplus` and `wesad_raw`. True heart rates are the intervals between beats
 that the devices trust (IBI.csv of an E4, systolicPeaks of an EmbracePlus), and the rates of simulated pulses.
 An E4 lists intervals only where it is sure, so that its rows say nothing of movement. Simulated people move:
 `bursts` as the cohort `simulated` does, `steps` at a regular pace that also shakes the sensor.
 
-The method is chosen on these rows. `--wesad` prints instead what is filled in of WESAD, which chooses
-nothing: it is the tested cohort.
+The method is chosen on these rows (`--first 100` has simulated people that chose nothing). `--wesad` prints
+instead what is filled in of WESAD, which chooses nothing: it is the tested cohort.
 
 Columns: seconds with a true rate; median and 90 % quantile of the absolute error (beats/min), and the share
 within 5, by second; median and share within 5 of means over 10 s; share of seconds that are filled in; the
@@ -21,6 +21,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import fastavro
@@ -157,7 +158,7 @@ def row(name: str, recordings: list[tuple[Recording, Floats]]) -> str:
     for recording, truth in recordings:
         found = physiological_channels(recording)
         errors.append(np.abs(found.channels["heart_rate"] - truth))
-        filled.append(found.artefact)
+        filled.append(found.pulse.unclear)
         whole = len(truth) // STRETCH_S * STRETCH_S
         ours, true = (
             values[:whole].reshape(-1, STRETCH_S) for values in (found.channels["heart_rate"], truth)
@@ -176,13 +177,21 @@ def row(name: str, recordings: list[tuple[Recording, Floats]]) -> str:
     )
 
 
-def truths(data: Path) -> Iterator[tuple[str, list[tuple[Recording, Floats]]]]:
-    """Recordings with a true rate, by the name of a line."""
+def without_pulse(seed: int) -> Recording:
+    """A worn device whose BVP is noise in the band of the pulse."""
+    calm, _ = simulated("calm", seed)
+    bvp = calm.signals["BVP"]
+    noise = 30 * band_noise(len(bvp.values), (0.5, 6.0), BVP_HZ, np.random.default_rng(seed))
+    return replace(calm, signals={**calm.signals, "BVP": replace(bvp, values=noise)})
+
+
+def truths(data: Path, first: int) -> Iterator[tuple[str, list[tuple[Recording, Floats]]]]:
+    """Recordings with a true rate, by the name of a line; `first`: seed of the first simulated person."""
     for folder in sorted((data / "stress_predict").glob("S0*")):
         yield f"E4 {folder.name}", [e4(folder)]
     yield "Embrace+", [embraceplus(data / "embraceplus")]
     for kind in MOTIONS:
-        yield kind, [simulated(kind, seed) for seed in range(SIMULATED_PEOPLE)]
+        yield kind, [simulated(kind, seed) for seed in range(first, first + SIMULATED_PEOPLE)]
 
 
 def filled_in(data: Path) -> Iterator[str]:
@@ -192,7 +201,7 @@ def filled_in(data: Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as name:
         for source in sorted((data / "wesad_raw").glob("S*.npz"), key=lambda path: subject_order(path.stem)):
             recording = read_subject(write_official_layout(source, Path(name)))
-            mask = physiological_channels(recording).artefact
+            mask = physiological_channels(recording).pulse.unclear
             cut = cut_subject(recording, recipe).windows
             starts = cut.start_s[~cut.calibration].astype(int)
             seconds.append(mask)
@@ -208,6 +217,7 @@ def _windows(shares: Floats) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first simulated person")
     parser.add_argument("--wesad", action="store_true", help="print what is filled in of WESAD")
     options = parser.parse_args()
     if options.wesad:
@@ -217,5 +227,7 @@ if __name__ == "__main__":
     else:
         titles = ("s", "median", "90 %", "< 5", "10 s", "< 5", "filled in", "rest")
         print(f"{'':10} " + " ".join(f"{title:>{max(len(title), 6)}}" for title in titles))
-        for title, recordings in truths(options.data):
+        for title, recordings in truths(options.data, options.first):
             print(row(title, recordings), flush=True)
+        mask = physiological_channels(without_pulse(options.first)).pulse.unclear
+        print(f"no pulse: {mask.mean():.1%} of seconds are filled in, ideal 100 %")

@@ -16,6 +16,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.runs.cohort import render, summarize
 from pulseveil.windows.cutting import Recipe, cut_person, cut_subject
 from pulseveil.windows.measured import SENSORS, joined, measured
+from pulseveil.windows.physiology import physiological_channels
 
 RECIPE = Recipe.with_defaults("sound", "detector")
 
@@ -79,7 +80,8 @@ def test_a_flat_pulse_is_none() -> None:
 
 
 def plain_walk(recording: Recording, sensor: str, starts: NDArray[np.float64], least: float) -> list[float]:
-    share = measured(recording).shares[sensor]
+    unclear = physiological_channels(recording).pulse.unclear
+    share = np.where(unclear, 0, 1) if sensor == "BVP" else measured(recording).shares[sensor]
     return [s for s in starts.tolist() if sum(share[int(s) + k] for k in range(60)) / 60 >= least]
 
 
@@ -91,8 +93,11 @@ def test_windows_below_the_least_share_are_left_out_and_counted(case: str, least
     found = cut_subject(recording, replace(RECIPE, measured=least))
     kept = found.windows.start_s.tolist()
     if least < 1:
-        assert kept == plain_walk(recording, sensor, every.windows.start_s, least)
-        assert found.left_out == {f"{sensor}, {reason}": len(every.windows) - len(kept)}
+        starts = every.windows.start_s
+        worn, clear = (plain_walk(recording, name, starts, least) for name in (sensor, "BVP"))
+        assert kept == [start for start in worn if start in clear]
+        expected = {f"{sensor}, {reason}": len(worn), "BVP, no clear pulse": len(clear)}
+        assert found.left_out == {why: len(starts) - n for why, n in expected.items() if n < len(starts)}
     assert set(kept) < set(every.windows.start_s.tolist())
     # The rule chooses windows and changes none of them.
     rows = np.isin(every.windows.start_s, kept)

@@ -10,12 +10,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import CHANNEL_SETS, CONDITIONS, STRESS, Recording, WindowSet
 from pulseveil.core.errors import InputError
+from pulseveil.core.identity import PHYSIOLOGY
 from pulseveil.core.settings import Audience, Channels, Preprocessing, ScalingName
 from pulseveil.windows import measured, scaling
+from pulseveil.windows.heart_rate import rmssd_ms
 from pulseveil.windows.scaling import Scaled
-from pulseveil.windows.timeline import RATE_HZ, RESAMPLERS, UNLABELLED, Timeline, joined, make_timeline
+from pulseveil.windows.timeline import (
+    RATE_HZ,
+    RESAMPLERS,
+    UNLABELLED,
+    Resampled,
+    Timeline,
+    joined,
+    make_timeline,
+)
 
 # Default of the least measured share in protocol `sound`: a window that is mostly invented is none. No worn
 # device comes near it: the least share of any sensor in a window is 0.997 in a simulated cohort, 0.989 in
@@ -79,6 +90,9 @@ class Recipe:
         used = asdict(self)
         # The key in the hashes of existing files, which must stay valid.
         used["windows"] = used.pop("audience")
+        # Published channels stay valid when physiological ones are computed in another way.
+        if self.channels == "physiological":
+            used["physiology"] = PHYSIOLOGY
         # No rule, as in files that were written before there was one.
         if not self.measured:
             del used["measured"]
@@ -93,7 +107,9 @@ class SubjectWindows:
     """The windows of one subject, with the facts on the recordings for the cohort summary.
 
     measured: mean share of the labelled seconds that each sensor measured. left_out: number of windows that
-    are left out, by sensor and reason.
+    are left out, by sensor and reason. rmssd_ms: (n,) heart rate variability of each window over clean beats,
+    NaN where they are few. chest_error: median absolute difference (beats/min) between the heart rate and
+    that of a chest ECG over labelled seconds.
     """
 
     subject: str
@@ -104,6 +120,8 @@ class SubjectWindows:
     notes: tuple[str, ...] = field(default=())
     measured: Mapping[str, float] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    rmssd_ms: Floats = field(default_factory=lambda: np.zeros(0))
+    chest_error: float | None = None
 
 
 def cut_windows(
@@ -156,14 +174,19 @@ def cut_person(recordings: Sequence[Recording], recipe: Recipe) -> SubjectWindow
     resampled = [RESAMPLERS[recipe.protocol, recipe.channels].resample(recording) for recording in recordings]
     timelines = [
         make_timeline(
-            recording.subject, values, recording.intervals, recording.start_unix_s - first.start_unix_s
+            recording.subject, part.values, recording.intervals, recording.start_unix_s - first.start_unix_s
         )
-        for recording, (values, _) in zip(recordings, resampled, strict=True)
+        for recording, part in zip(recordings, resampled, strict=True)
     ]
     timeline = joined(timelines)
     names = CHANNEL_SETS[recipe.channels]
     scaled = scaling.scalings(recipe.calibration_s)[recipe.scaling].scale(timeline, names)
-    found = measured.joined([measured.measured(recording) for recording in recordings])
+    found = measured.joined(
+        [
+            measured.measured(recording, part.pulse.unclear if part.pulse else None)
+            for recording, part in zip(recordings, resampled, strict=True)
+        ]
+    )
     rows = window_rows(timeline, recipe)
     dropped, left_out = measured.left_out(found, rows, recipe.measured)
     if dropped.all() and len(rows):
@@ -175,8 +198,8 @@ def cut_person(recordings: Sequence[Recording], recipe: Recipe) -> SubjectWindow
     rows = rows[~dropped]
     notes = [
         note
-        for recording, (_, of_resampling) in zip(recordings, resampled, strict=True)
-        for note in (*recording.notes, *of_resampling)
+        for recording, part in zip(recordings, resampled, strict=True)
+        for note in (*recording.notes, *part.notes)
     ]
     return SubjectWindows(
         subject=first.subject,
@@ -193,6 +216,8 @@ def cut_person(recordings: Sequence[Recording], recipe: Recipe) -> SubjectWindow
         if timeline.labelled.any()
         else {},
         left_out=left_out,
+        rmssd_ms=_variability(timeline.second[rows[:, 0]], recordings, resampled, recipe.window_s),
+        chest_error=_chest_error(timeline, recordings) if recipe.channels == "physiological" else None,
     )
 
 
@@ -267,6 +292,29 @@ def _window_set(timeline: Timeline, scaled: Scaled, rows: NDArray[np.intp], reci
         scaling=recipe.scaling,
         protocol=recipe.protocol,
     )
+
+
+def _variability(
+    starts_s: Floats, recordings: Sequence[Recording], resampled: Sequence[Resampled], window_s: int
+) -> Floats:
+    """RMSSD (n,) in ms of the windows that start at `starts_s` (n,), NaN without enough clean beats."""
+    found = np.full(len(starts_s), np.nan)
+    for recording, part in zip(recordings, resampled, strict=True):
+        if part.pulse is not None:
+            own = starts_s - (recording.start_unix_s - recordings[0].start_unix_s)
+            inside = (own >= 0) & (own < len(part.values))
+            found[inside] = rmssd_ms(part.pulse.beats, part.pulse.clean, own[inside], window_s)
+    return found
+
+
+def _chest_error(timeline: Timeline, recordings: Sequence[Recording]) -> float | None:
+    """Median absolute difference (beats/min) of heart rate and chest ECG over labelled seconds."""
+    chest = np.concatenate(
+        [np.full(r.whole_seconds, np.nan) if r.chest_rate is None else r.chest_rate for r in recordings]
+    )
+    known = timeline.labelled & np.isfinite(chest)
+    column = CHANNEL_SETS["physiological"].index("heart_rate")
+    return float(np.median(np.abs(timeline.values[known, column] - chest[known]))) if known.any() else None
 
 
 def _subject(recording: Recording) -> str:
