@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pulseveil.cohorts.simulated import Simulated, SimulatedSettings
 from pulseveil.core.contracts import Recording
 from pulseveil.core.errors import InputError
+from pulseveil.core.identity import PHYSIOLOGY
 from pulseveil.runs.cohort import render, summarize
 from pulseveil.windows.cutting import Recipe, cut_person, cut_subject
 from pulseveil.windows.measured import SENSORS, joined, measured
@@ -134,3 +135,40 @@ def test_protocol_paper_keeps_all_windows_and_hashes_stay() -> None:
     assert Recipe.with_defaults("paper", "detector").measured == 0
     assert "measured" not in Recipe.with_defaults("paper", "detector").settings()
     assert RECIPE.settings()["measured"] == RECIPE.measured == 0.5
+
+
+def test_the_table_shows_the_error_to_the_chest_and_the_variability() -> None:
+    rate = physiological_channels(person()).channels["heart_rate"]
+    # Off by 2 beats/min, and by 50 where no interval counts; unknown in one of four seconds.
+    chest = rate + 2
+    chest[: int(min(interval.start_s for interval in person().intervals))] += 48
+    chest[::4] = np.nan
+    alone, both = cut_subject(person(), RECIPE), replace(person(), chest_rate=chest)
+    found = cut_subject(both, RECIPE)
+    assert alone.chest_error is None
+    assert found.chest_error == pytest.approx(2)
+    assert np.array_equal(found.rmssd_ms, alone.rmssd_ms, equal_nan=True)
+    assert found.rmssd_ms.shape == (len(found.windows),)
+    head, row = render(summarize([found])).splitlines()[:2]
+    (summary,) = summarize([found])
+    assert summary.rmssd_ms == pytest.approx(np.nanmedian(found.rmssd_ms))
+    assert "RMSSD, ms" in head
+    assert "error to ECG, beats/min" in head
+    assert row.split()[8:10] == [f"{summary.rmssd_ms:.0f}", "2.0"]
+    assert cut_subject(both, Recipe.with_defaults("paper", "detector")).chest_error is None
+
+
+def test_beats_of_a_second_recording_count_from_its_own_start() -> None:
+    later = {n: replace(s, start_unix_s=s.start_unix_s + 9000) for n, s in person().signals.items()}
+    both, alone = (
+        cut_person([person(), replace(person(), signals=later)], RECIPE),
+        cut_subject(person(), RECIPE),
+    )
+    assert np.array_equal(both.rmssd_ms, np.tile(alone.rmssd_ms, 2), equal_nan=True)
+    assert np.isfinite(alone.rmssd_ms).mean() > 0.5
+
+
+def test_only_physiological_windows_depend_on_how_the_heart_rate_is_computed() -> None:
+    assert RECIPE.settings()["physiology"] == PHYSIOLOGY
+    assert "physiology" not in Recipe.with_defaults("paper", "detector").settings()
+    assert "physiology" not in Recipe.with_defaults("sound", "detector", channels="published").settings()

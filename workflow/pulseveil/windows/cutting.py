@@ -28,9 +28,10 @@ from pulseveil.windows.timeline import (
     make_timeline,
 )
 
-# Default of the least measured share in protocol `sound`: a window that is mostly invented is none. No worn
-# device comes near it: the least share of any sensor in a window is 0.997 in a simulated cohort, 0.989 in
-# WESAD and 0.954 in Stress-Predict.
+# Default of the least measured share in protocol `sound`: a window that is mostly invented is none. Sensors
+# of worn devices are far from it: the least share of a window is 0.997 in a simulated cohort, 0.989 in WESAD
+# and 0.954 in Stress-Predict. The pulse is not: most of a window has no clear rate in 2 of 504 simulated
+# windows and in 45 of 280 minutes of Stress-Predict, 23 of them of one person.
 MEASURED = 0.5
 
 
