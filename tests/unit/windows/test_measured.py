@@ -81,8 +81,7 @@ def test_a_flat_pulse_is_none() -> None:
 
 
 def plain_walk(recording: Recording, sensor: str, starts: NDArray[np.float64], least: float) -> list[float]:
-    unclear = physiological_channels(recording).pulse.unclear
-    share = np.where(unclear, 0, 1) if sensor == "BVP" else measured(recording).shares[sensor]
+    share = measured(recording).shares[sensor]
     return [s for s in starts.tolist() if sum(share[int(s) + k] for k in range(60)) / 60 >= least]
 
 
@@ -94,11 +93,8 @@ def test_windows_below_the_least_share_are_left_out_and_counted(case: str, least
     found = cut_subject(recording, replace(RECIPE, measured=least))
     kept = found.windows.start_s.tolist()
     if least < 1:
-        starts = every.windows.start_s
-        worn, clear = (plain_walk(recording, name, starts, least) for name in (sensor, "BVP"))
-        assert kept == [start for start in worn if start in clear]
-        expected = {f"{sensor}, {reason}": len(worn), "BVP, no clear pulse": len(clear)}
-        assert found.left_out == {why: len(starts) - n for why, n in expected.items() if n < len(starts)}
+        assert kept == plain_walk(recording, sensor, every.windows.start_s, least)
+        assert found.left_out == {f"{sensor}, {reason}": len(every.windows) - len(kept)}
     assert set(kept) < set(every.windows.start_s.tolist())
     # The rule chooses windows and changes none of them.
     rows = np.isin(every.windows.start_s, kept)
@@ -154,8 +150,14 @@ def test_the_table_shows_the_error_to_the_chest_and_the_variability() -> None:
     assert summary.rmssd_ms == pytest.approx(np.nanmedian(found.rmssd_ms))
     assert "RMSSD, ms" in head
     assert "error to ECG, beats/min" in head
-    assert row.split()[8:10] == [f"{summary.rmssd_ms:.0f}", "2.0"]
-    assert cut_subject(both, Recipe.with_defaults("paper", "detector")).chest_error is None
+    clear = 1 - physiological_channels(person()).pulse.unclear
+    labelled = [second for i in person().intervals for second in range(int(i.start_s), int(i.end_s))]
+    share = sum(clear[second] for second in labelled) / len(labelled)
+    assert 0.9 < share < 1
+    assert row.split()[8:11] == [f"{summary.rmssd_ms:.0f}", "2.0", f"{share:.1%}"]
+    paper = cut_subject(both, Recipe.with_defaults("paper", "detector"))
+    assert paper.chest_error is None
+    assert "heart rate" not in paper.measured
 
 
 def test_beats_of_a_second_recording_count_from_its_own_start() -> None:

@@ -28,11 +28,11 @@ from pulseveil.windows.cutting import Recipe, SubjectWindows, cut_person
 class SubjectSummary:
     """One row of the summary; `stress_share` is None for a subject without windows.
 
-    measured: mean share of the labelled seconds that each sensor measured. left_out: number of windows left
-    out because a sensor measured too little of them, by sensor and reason. rmssd_ms: median over the windows
-    that have enough clean beats. chest_error: median absolute difference (beats/min) between the heart rates
-    of wrist and chest ECG. repairs, notes: sentences about what was repaired, and about what is irregular but
-    was left as it is.
+    measured: mean share of the labelled seconds that each sensor measured, and of those in which the heart
+    rate is clear. left_out: number of windows left out because a sensor measured too little of them, by
+    sensor and reason. rmssd_ms: median over the windows that have enough clean beats. chest_error: median
+    absolute difference (beats/min) between the heart rates of wrist and chest ECG. repairs, notes: sentences
+    about what was repaired, and about what is irregular but was left as it is.
     """
 
     subject: str
@@ -53,8 +53,8 @@ class SubjectSummary:
         return asdict(self)
 
 
-# Sensors whose measured share the table shows.
-_SENSORS = ("BVP", "EDA", "ACC", "TEMP")
+# What the table shows the measured share of: heart rate, and sensors.
+_SENSORS = ("heart rate", "BVP", "EDA", "ACC", "TEMP")
 
 
 def summarize(subjects: Iterable[SubjectWindows]) -> tuple[SubjectSummary, ...]:
@@ -82,7 +82,7 @@ def render(rows: Sequence[SubjectSummary]) -> str:
     """Summary as plain text: a table, then each repair and note with the subjects that it concerns."""
     header = (
         *("subject", "seconds", "labelled", "windows", "calibration", "stress", "repairs", "notes"),
-        *("RMSSD, ms", "error to ECG, beats/min", "BVP", "EDA", "ACC", "TEMP", "left out"),
+        *("RMSSD, ms", "error to ECG, beats/min", *_SENSORS, "left out"),
     )
     cells = [header, *(_cells(row) for row in rows), _total(rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]

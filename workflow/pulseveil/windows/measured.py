@@ -1,8 +1,7 @@
 """Measured share: how much of each second a sensor measured, and why it did not measure the rest.
 
-What is mended, flat, saturated, or taken without skin contact is no measurement, and where a heart rate is
-computed, a pulse without a clear rate is none. A mask uses no sample further away than the channel itself
-(`timeline.RESAMPLERS`).
+What is mended, flat, saturated, or taken without skin contact is no
+measurement. A mask uses no sample further away than the channel itself (`timeline.RESAMPLERS`).
 """
 
 from __future__ import annotations
@@ -40,12 +39,8 @@ class Measured:
     shares: Mapping[str, Floats]
 
 
-def measured(recording: Recording, unclear: NDArray[np.bool_] | None = None) -> Measured:
-    """Measured share of each second and sensor of a recording.
-
-    unclear: (T,) seconds in which the heart rate is not known; where a heart rate is computed, BVP counts as
-    not measured there.
-    """
+def measured(recording: Recording) -> Measured:
+    """Measured share of each second and sensor of a recording."""
     seconds = recording.whole_seconds
     masks: dict[str, dict[str, NDArray[np.bool_]]] = {}
     for sensor, channels in SENSORS.items():
@@ -66,9 +61,6 @@ def measured(recording: Recording, unclear: NDArray[np.bool_] | None = None) -> 
         else np.ones(seconds)
         for sensor, of_sensor in masks.items()
     }
-    if unclear is not None and unclear.any():
-        lost["BVP"]["no clear pulse"] = unclear.astype(np.float64)
-        shares["BVP"] = np.where(unclear, 0.0, shares["BVP"])
     return Measured(lost, shares)
 
 
