@@ -61,14 +61,15 @@ def test_the_rate_is_that_of_the_known_beats(rate: float, sign: int) -> None:
 
 
 def test_a_missed_beat_and_a_loose_electrode_are_unknown() -> None:
-    beats = known_beats(75)
+    # The gap of a missed beat is 1.2 s long: as long as an interval of a slow heart.
+    beats = known_beats(100)
     signal = ecg(np.delete(beats, 40), TIME)
     signal[80 * LABEL_HZ : 90 * LABEL_HZ] = 0
     found = rate_of_ecg(signal, LABEL_HZ, SECONDS)
     assert np.isnan(found[int(beats[40])])
     assert np.isnan(found[82:88]).all()
     known = np.isfinite(found)
-    assert known.sum() > 100
+    assert known.sum() > 95
     np.testing.assert_allclose(found[known], plain_rate(beats, SECONDS)[known], atol=8)
 
 
