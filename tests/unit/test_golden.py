@@ -26,30 +26,30 @@ STREAM = randomness.root_stream(20240510)
 # name: (versions of all that it depends on, value)
 GOLDEN = {
     "windows paper": ((2, 1), -0.059208972044645466),
-    "windows sound": ((2, 1), 0.03617241926071792),
+    "windows sound": ((2, 1, 2), 0.007972752329266485),
     "spectra paper": ((2,), 0.012957614559118804),
-    "spectra sound": ((2,), -1.8162890265683673),
+    "spectra sound": ((2,), -1.575949532059418),
     "statistics paper": ((2,), 0.10368233734206053),
-    "statistics sound": ((2,), -0.05984797448986888),
-    "generator autoencoder": ((1, 1, 1), 0.04762844757681976),
-    "generator moments": ((1, 1, 2), -0.28014454452892246),
-    "generator posterior": ((1, 1, 1), -0.21946095300899923),
+    "statistics sound": ((2,), 0.052036108964849455),
+    "generator autoencoder": ((1, 1, 1), 0.11660275545444022),
+    "generator moments": ((1, 1, 2), -0.9231488686864278),
+    "generator posterior": ((1, 1, 1), -0.2584798842354867),
     "generator prior_only": ((1, 1, 1), 2.695194972265016),
-    "generator cgan": ((1, 1, 2), 0.039659525813400764),
-    "generator flow": ((1, 1, 1), -0.17783987528788345),
-    "generator dgan": ((1, 1, 3), 0.006614133438194228),
-    "generator timegan": ((1, 1, 2), -0.04422243428479577),
-    "detector class_means": ((1, 1), 0.23872879858062),
-    "detector cnn": ((1, 3), 0.18322428158809204),
-    "detector cnn_lstm": ((1, 3), 0.17114259406791385),
+    "generator cgan": ((1, 1, 2), 0.03958265668484094),
+    "generator flow": ((1, 1, 1), -0.15790384201173105),
+    "generator dgan": ((1, 1, 3), -0.024921141786359357),
+    "generator timegan": ((1, 1, 2), -0.044313628429108166),
+    "detector class_means": ((1, 1), 0.2251551553848234),
+    "detector cnn": ((1, 3), 0.1782653208059101),
+    "detector cnn_lstm": ((1, 3), 0.17081929727273024),
     "detector elapsed_time": ((1, 1), -0.02394319108923566),
-    "detector forest": ((1, 1), 0.09390083124536708),
-    "detector logistic": ((1, 1), 0.20660221428844364),
+    "detector forest": ((1, 1), 0.07521132198022605),
+    "detector logistic": ((1, 1), 0.18887988710491055),
     "detector majority": ((1, 1), 0.09599147093840439),
-    "detector public_signs": ((1, 1), 0.21042978075789825),
-    "detector public_signs_three": ((1, 1), 0.22034993613663023),
-    "detector transformer": ((1, 3), 0.18137063964722216),
-    "quality": ((2,), -1.2939927363743458),
+    "detector public_signs": ((1, 1), 0.20005842795398102),
+    "detector public_signs_three": ((1, 1), 0.20811868462239874),
+    "detector transformer": ((1, 3), 0.22088762193186365),
+    "quality": ((2,), -1.070100319202713),
 }
 
 SMALL = {
@@ -122,7 +122,8 @@ def measure(name: str) -> tuple[tuple[int, ...], float]:
     stage, _, what = name.partition(" ")
     match stage:
         case "windows":
-            return (identity.COHORT, Simulated.version), fingerprint(windows(what).windows)
+            physiology = (identity.PHYSIOLOGY,) if what == "sound" else ()
+            return (identity.COHORT, Simulated.version, *physiology), fingerprint(windows(what).windows)
         case "spectra":
             return (identity.FEATURES,), fingerprint(features(what).features)
         case "statistics":

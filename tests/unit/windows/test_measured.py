@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from pulseveil.cohorts.simulated import Simulated, SimulatedSettings
 from pulseveil.core.contracts import Recording
 from pulseveil.core.errors import InputError
+from pulseveil.core.identity import PHYSIOLOGY
 from pulseveil.runs.cohort import render, summarize
 from pulseveil.windows.cutting import Recipe, cut_person, cut_subject
 from pulseveil.windows.measured import SENSORS, joined, measured
+from pulseveil.windows.physiology import physiological_channels
 
 RECIPE = Recipe.with_defaults("sound", "detector")
 
@@ -129,3 +131,47 @@ def test_protocol_paper_keeps_all_windows_and_hashes_stay() -> None:
     assert Recipe.with_defaults("paper", "detector").measured == 0
     assert "measured" not in Recipe.with_defaults("paper", "detector").settings()
     assert RECIPE.settings()["measured"] == RECIPE.measured == 0.5
+
+
+def test_the_table_shows_the_error_to_the_chest_and_the_variability() -> None:
+    rate = physiological_channels(person()).channels["heart_rate"]
+    labelled = [second for i in person().intervals for second in range(int(i.start_s), int(i.end_s))]
+    # Off by up to 4 beats/min, and by 50 where no interval counts; unknown in one of four seconds.
+    error = np.full(len(rate), 50.0)
+    error[labelled] = np.linspace(0, 4, len(labelled))
+    error[::4] = np.nan
+    chest = rate - error
+    alone, both = cut_subject(person(), RECIPE), replace(person(), chest_rate=chest)
+    found = cut_subject(both, RECIPE)
+    assert alone.chest_error is None
+    assert found.chest_error == pytest.approx(np.nanmedian(error[labelled]))
+    assert np.array_equal(found.rmssd_ms, alone.rmssd_ms, equal_nan=True)
+    assert found.rmssd_ms.shape == (len(found.windows),)
+    head, row = render(summarize([found])).splitlines()[:2]
+    (summary,) = summarize([found])
+    assert summary.rmssd_ms == pytest.approx(np.nanmedian(found.rmssd_ms))
+    assert "RMSSD, ms" in head
+    assert "error to ECG, beats/min" in head
+    clear = 1 - physiological_channels(person()).pulse.unclear
+    share = sum(clear[second] for second in labelled) / len(labelled)
+    assert 0.9 < share < 1
+    assert row.split()[8:11] == [f"{summary.rmssd_ms:.0f}", "2.0", f"{share:.1%}"]
+    paper = cut_subject(both, Recipe.with_defaults("paper", "detector"))
+    assert paper.chest_error is None
+    assert "heart rate" not in paper.measured
+
+
+def test_beats_of_a_second_recording_count_from_its_own_start() -> None:
+    later = {n: replace(s, start_unix_s=s.start_unix_s + 9000) for n, s in person().signals.items()}
+    both, alone = (
+        cut_person([person(), replace(person(), signals=later)], RECIPE),
+        cut_subject(person(), RECIPE),
+    )
+    assert np.array_equal(both.rmssd_ms, np.tile(alone.rmssd_ms, 2), equal_nan=True)
+    assert np.isfinite(alone.rmssd_ms).mean() > 0.5
+
+
+def test_only_physiological_windows_depend_on_how_the_heart_rate_is_computed() -> None:
+    assert RECIPE.settings()["physiology"] == PHYSIOLOGY
+    assert "physiology" not in Recipe.with_defaults("paper", "detector").settings()
+    assert "physiology" not in Recipe.with_defaults("sound", "detector", channels="published").settings()

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from pulseveil.core.contracts import PHYSIOLOGICAL_CHANNELS, Recording, Signal
 from pulseveil.core.errors import InputError
-from pulseveil.windows.physiology import accepted_intervals, physiological_channels, pulse_wave
+from pulseveil.windows.physiology import physiological_channels, pulse_wave
 
 SECONDS = 300
 Array = NDArray[np.float64]
@@ -45,7 +45,7 @@ def test_channels_of_a_calm_subject() -> None:
         channel = found.channels[name]
         assert channel.shape == (SECONDS,)
         np.testing.assert_allclose(channel[inner], value, rtol=0.01, atol=1e-9, err_msg=name)
-    assert found.artefact_seconds <= 2
+    assert found.pulse.unclear.sum() <= 2
     assert found.contact_loss_seconds == 0
 
 
@@ -68,27 +68,13 @@ def test_heart_rate_ignores_the_unit_of_bvp() -> None:
 
 def test_a_movement_artefact_is_bridged_and_counted() -> None:
     bvp = pulse()
-    inside = slice(100 * 64, 112 * 64)
-    bvp[inside] += np.random.default_rng(2).normal(0, 600, 12 * 64)
+    inside = slice(100 * 64, 130 * 64)
+    bvp[inside] += np.random.default_rng(2).normal(0, 600, 30 * 64)
     found = physiological_channels(recording(BVP=bvp))
-    np.testing.assert_allclose(found.channels["heart_rate"], 75, atol=8)
-    np.testing.assert_allclose(np.delete(found.channels["heart_rate"], np.s_[97:115]), 75, atol=1.5)
-    assert 4 <= found.artefact_seconds <= 17
-
-
-def test_accepted_intervals_agree_with_a_plain_loop() -> None:
-    rng = np.random.default_rng(3)
-    intervals = rng.normal(0.8, 0.05, 400)
-    intervals[rng.choice(400, 60, replace=False)] *= rng.choice([0.3, 0.6, 1.4, 2.0, 3.0], 60)
-    loud = rng.random(400) < 0.1
-    middles = np.cumsum(intervals) - intervals / 2
-    possible = [i for i, value in enumerate(intervals) if 1 / 3 <= value <= 1.5]
-    expected = np.zeros(400, bool)
-    for i in possible:
-        around = [k for k in possible if abs(middles[k] - middles[i]) <= 15]
-        expected[i] = not loud[i] and abs(intervals[i] / np.median(intervals[around]) - 1) <= 0.25
-    assert np.array_equal(accepted_intervals(middles, intervals, loud), expected)
-    assert 280 <= expected.sum() <= 320
+    np.testing.assert_allclose(np.delete(found.channels["heart_rate"], np.s_[96:134]), 75, atol=1.5)
+    unclear = np.flatnonzero(found.pulse.unclear)
+    assert 10 <= len(unclear) <= 36
+    assert 100 <= unclear[0] <= unclear[-1] < 130
 
 
 @pytest.mark.parametrize("bvp", [np.zeros(SECONDS * 64), np.sin(2 * np.pi * 0.05 * time(64))])
@@ -134,7 +120,7 @@ def test_far_from_any_beat_the_heart_rate_is_that_of_adults_at_rest() -> None:
     bvp = pulse(90.0)
     bvp[100 * 64 : 160 * 64] = 0
     found = physiological_channels(recording(BVP=bvp))
-    np.testing.assert_allclose(found.channels["heart_rate"][112:148], 72, rtol=1e-12)
+    np.testing.assert_allclose(found.channels["heart_rate"][114:146], 72, rtol=1e-12)
     np.testing.assert_allclose(np.delete(found.channels["heart_rate"], np.s_[94:166]), 90, atol=1.5)
 
 

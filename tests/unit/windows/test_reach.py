@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from scipy import signal
 from pulseveil.cohorts.gaps import bridge
 from pulseveil.cohorts.simulated import Simulated, SimulatedSettings
 from pulseveil.core.contracts import CHANNEL_SETS, Recording, Signal
-from pulseveil.windows import physiology
+from pulseveil.windows import heart_rate, physiology
 from pulseveil.windows.cutting import Recipe, cut_subject
 from pulseveil.windows.reach import PIECE_S, piece_windows, reach_of, reach_s
 from pulseveil.windows.scaling import scalings
@@ -162,18 +163,20 @@ def old_pulse(bvp: Signal) -> tuple[Array, Array]:
 
 
 @pytest.mark.parametrize(
-    ("name", "mutant"),
+    ("module", "name", "mutant"),
     [
-        ("tonic_level", old_tonic),
-        ("pulse_wave", old_pulse),
-        ("CONTACT_SPAN_S", 1000),
-        ("BEAT_SPAN_S", 1000),
-        ("LOUD_SPAN_S", 60),
-        ("INTERVAL_SPAN_S", 1000),
+        (physiology, "tonic_level", old_tonic),
+        (physiology, "pulse_wave", old_pulse),
+        (physiology, "CONTACT_SPAN_S", 1000),
+        (physiology, "CLEAR_SPAN_S", 1000),
+        (heart_rate, "MEMORY_S", 60),
+        (heart_rate, "STRETCH_S", 24),
     ],
 )
-def test_a_step_without_end_is_found(monkeypatch: pytest.MonkeyPatch, name: str, mutant: Any) -> None:
-    monkeypatch.setattr(physiology, name, mutant)
+def test_a_step_without_end_is_found(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, mutant: Any
+) -> None:
+    monkeypatch.setattr(module, name, mutant)
 
     def look() -> None:
         for minute in MINUTES:

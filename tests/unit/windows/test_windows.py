@@ -207,7 +207,7 @@ def test_resampling_keeps_slow_waves_and_removes_those_that_would_alias(
             ("TEMP", 64),
         )
     }
-    values, _ = resample(Recording("S1", signals, ()))
+    values = resample(Recording("S1", signals, ())).values
     expected = left * np.sin(2 * np.pi * hz * np.arange(seconds))
     np.testing.assert_allclose(values[40:-40], np.tile(expected[40:-40, None], 6), atol=0.01)
 

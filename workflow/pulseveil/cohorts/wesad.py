@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from pulseveil.cohorts import Article, Cohort, CohortSettings, Origin, plausible
 from pulseveil.cohorts.e4 import SATURATION, describe_signals
+from pulseveil.cohorts.electrocardiogram import rate_of_ecg
 from pulseveil.cohorts.pickles import load_arrays
+from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import (
     AMUSEMENT,
     BASELINE,
@@ -128,7 +130,7 @@ def read_subject(path: Path) -> Recording:
     Raises:
         InputError: a signal is missing, not finite, or of another length than its rate implies.
     """
-    wrist, label = _wrist_and_label(path)
+    wrist, label, ecg = _wrist_label_and_ecg(path)
     seconds = _common_seconds(path, wrist, label)
     signals: dict[str, Signal] = {}
     for name, (rate, channels) in _WRIST.items():
@@ -148,17 +150,19 @@ def read_subject(path: Path) -> Recording:
         for name, (rate, _) in _WRIST.items()
         if (extra := len(wrist[name]) - rate * seconds)
     )
-    return Recording(path.stem, signals, intervals, cuts, describe_signals(signals))
+    chest_rate = rate_of_ecg(ecg, LABEL_HZ, seconds) if len(ecg) >= LABEL_HZ * seconds else None
+    return Recording(path.stem, signals, intervals, cuts, describe_signals(signals), chest_rate)
 
 
-def _wrist_and_label(path: Path) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.integer[Any]]]:
-    """The checked wrist arrays and labels of one subject."""
+def _wrist_label_and_ecg(path: Path) -> tuple[dict[str, Floats], NDArray[np.integer[Any]], Floats]:
+    """The checked wrist arrays and labels of one subject, and the ECG (n,); empty without one."""
     # The chest arrays are far larger than the wrist arrays: `content` must not outlive this function.
     content = load_arrays(path)
     subject = _entry(path, content, "subject")
     if subject != path.stem:
         raise InputError(f"{path}: holds subject {subject!r}, expected {path.stem!r}; the file is misplaced")
-    stored = _entry(path, _entry(path, content, "signal"), "wrist")
+    signals = _entry(path, content, "signal")
+    stored = _entry(path, signals, "wrist")
     wrist = {
         name: _samples(path, name, _entry(path, stored, name), len(channels))
         for name, (_, channels) in _WRIST.items()
@@ -166,7 +170,11 @@ def _wrist_and_label(path: Path) -> tuple[dict[str, NDArray[np.float64]], NDArra
     label = np.asarray(_entry(path, content, "label"))
     if label.ndim != 1 or label.dtype.kind not in "iu":
         raise InputError(f"{path}: 'label' must be one row of integers, found {label.dtype} {label.shape}")
-    return wrist, label
+    # Only a comparison needs the ECG: a file without one is whole.
+    ecg = signals["chest"].get("ECG") if isinstance(signals.get("chest"), dict) else None
+    if not isinstance(ecg, np.ndarray) or ecg.dtype.kind not in "fiu" or not np.isfinite(ecg).all():
+        ecg = np.zeros(0)
+    return wrist, label, ecg.ravel().astype(np.float64)
 
 
 def _entry(path: Path, container: Any, key: str) -> Any:

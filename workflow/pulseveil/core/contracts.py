@@ -62,7 +62,8 @@ class Recording:
 
     Signals are keyed by `PUBLISHED_CHANNELS`. Units: BVP arbitrary, EDA microsiemens, ACC_*
     g/64, TEMP degrees Celsius. `repairs` and `notes` are sentences for the cohort summary: which faults were
-    repaired, and which irregularities were kept.
+    repaired, and which irregularities were kept. chest_rate: (T,) beats/min by second from a chest ECG, where
+    the recording has one; NaN where its beats are not sure.
     """
 
     subject: str
@@ -70,6 +71,7 @@ class Recording:
     intervals: tuple[Interval, ...]
     repairs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    chest_rate: NDArray[np.float64] | None = None
 
     @property
     def whole_seconds(self) -> int:

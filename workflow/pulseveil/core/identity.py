@@ -194,6 +194,8 @@ def _git_revision() -> str | None:
 
 
 COHORT = 2
+# Physiological channels only: published ones keep their hashes.
+PHYSIOLOGY = 2
 FEATURES = 2
 GENERATORS = 1
 # Private generators only: content of their ledgers. 1: a ledger carries the hash of the weights it covers.

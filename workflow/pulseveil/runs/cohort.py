@@ -12,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from pulseveil.cohorts import Cohort, CohortSettings, copies, require_classes
@@ -28,8 +29,10 @@ from pulseveil.windows.cutting import Recipe, SubjectWindows, cut_person
 class SubjectSummary:
     """One row of the summary; `stress_share` is None for a subject without windows.
 
-    measured: mean share of the labelled seconds that each sensor measured. left_out: number of windows left
-    out because a sensor measured too little of them, by sensor and reason. repairs, notes: sentences
+    measured: mean share of the labelled seconds that each sensor measured, and of those in which the heart
+    rate is clear. left_out: number of windows left out because a sensor measured too little of them, by
+    sensor and reason. rmssd_ms: median over the windows that have enough clean beats. chest_error: median
+    absolute difference (beats/min) between the heart rates of wrist and chest ECG. repairs, notes: sentences
     about what was repaired, and about what is irregular but was left as it is.
     """
 
@@ -43,14 +46,16 @@ class SubjectSummary:
     notes: tuple[str, ...]
     measured: Mapping[str, float]
     left_out: Mapping[str, int]
+    rmssd_ms: float | None
+    chest_error: float | None
 
     def as_json(self) -> dict[str, Any]:
         """The row for a JSON file."""
         return asdict(self)
 
 
-# Sensors whose measured share the table shows.
-_SENSORS = ("BVP", "EDA", "ACC", "TEMP")
+# What the table shows the measured share of: heart rate, and sensors.
+_SENSORS = ("heart rate", "BVP", "EDA", "ACC", "TEMP")
 
 
 def summarize(subjects: Iterable[SubjectWindows]) -> tuple[SubjectSummary, ...]:
@@ -67,6 +72,8 @@ def summarize(subjects: Iterable[SubjectWindows]) -> tuple[SubjectSummary, ...]:
             notes=item.notes,
             measured=item.measured,
             left_out=item.left_out,
+            rmssd_ms=float(np.nanmedian(item.rmssd_ms)) if np.isfinite(item.rmssd_ms).any() else None,
+            chest_error=item.chest_error,
         )
         for item in subjects
     )
@@ -76,7 +83,7 @@ def render(rows: Sequence[SubjectSummary]) -> str:
     """Summary as plain text: a table, then each repair and note with the subjects that it concerns."""
     header = (
         *("subject", "seconds", "labelled", "windows", "calibration", "stress", "repairs", "notes"),
-        *("BVP", "EDA", "ACC", "TEMP", "left out"),
+        *("RMSSD, ms", "error to ECG, beats/min", *_SENSORS, "left out"),
     )
     cells = [header, *(_cells(row) for row in rows), _total(rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
@@ -98,6 +105,8 @@ def _cells(row: SubjectSummary) -> tuple[str, ...]:
         _percent(row.stress_share),
         str(len(row.repairs)),
         str(len(row.notes)),
+        _number(row.rmssd_ms, 0),
+        _number(row.chest_error, 1),
         *(_percent(row.measured.get(sensor)) for sensor in _SENSORS),
         str(sum(row.left_out.values())),
     )
@@ -115,13 +124,17 @@ def _total(rows: Sequence[SubjectSummary]) -> tuple[str, ...]:
         _percent(stress / windows if windows else None),
         str(sum(len(row.repairs) for row in rows)),
         str(sum(len(row.notes) for row in rows)),
-        *("" for _ in _SENSORS),
+        *("" for _ in ("RMSSD", "ECG", *_SENSORS)),
         str(sum(sum(row.left_out.values()) for row in rows)),
     )
 
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _sentences(title: str, by_subject: Sequence[tuple[str, tuple[str, ...]]]) -> list[str]:

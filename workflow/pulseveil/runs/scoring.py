@@ -92,7 +92,8 @@ def score_people(
 
     Columns: subject; start_s and end_s, seconds since the start of the person's first recording; condition,
     empty where the labels have none; score and predicted, empty where a sensor measured too little; one
-    `measured_SENSOR` per sensor, the share of the window that it measured.
+    `measured_SENSOR` per sensor, the share of the window that it measured, and for the heart rate the share in
+    which it is clear.
 
     Raises:
         InputError: the recordings cannot be read or scaled, or give other features than the detector knows.
@@ -137,6 +138,6 @@ def _table(detector: KeptDetector, cut: WholeWindows) -> pd.DataFrame:
             "condition": names[windows.condition],
             "score": score,
             "predicted": pd.array(predicted, dtype="Int8"),
-            **{f"measured_{sensor}": share for sensor, share in cut.shares.items()},
+            **{f"measured_{name.replace(' ', '_')}": share for name, share in cut.shares.items()},
         }
     )

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +19,21 @@ from pulseveil.cohorts.gaps import MENDED_S
 from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import PHYSIOLOGICAL_CHANNELS, PUBLISHED_CHANNELS, Interval, Recording, Signal
 from pulseveil.windows import physiology
+from pulseveil.windows.heart_rate import Pulse
 
 # The functions below import scipy.signal themselves, because it takes half a second and plans import this
 # module too.
 
 RATE_HZ = 1.0
 
-# Channels (T, 6) of a recording at 1 Hz, and notes for the cohort summary.
-Resampled = tuple[Floats, tuple[str, ...]]
+
+class Resampled(NamedTuple):
+    """Channels (T, 6) of a recording at 1 Hz, notes for the cohort summary, and the pulse if tracked."""
+
+    values: Floats
+    notes: tuple[str, ...] = ()
+    pulse: Pulse | None = None
+
 
 # Half the length of SciPy's anti-aliasing filter: ten samples of the lower rate.
 ANTI_ALIASING_S = 10
@@ -52,7 +60,7 @@ def fourier(recording: Recording) -> Resampled:
     from scipy.signal import resample
 
     seconds = recording.whole_seconds
-    return _columns(recording, lambda signal: np.asarray(resample(signal.values, seconds))), ()
+    return Resampled(_columns(recording, lambda signal: np.asarray(resample(signal.values, seconds))))
 
 
 def anti_aliased(recording: Recording) -> Resampled:
@@ -72,18 +80,19 @@ def anti_aliased(recording: Recording) -> Resampled:
         found = resample_poly(whole, rate.denominator, rate.numerator, padtype="antireflect")
         return np.asarray(found)[:seconds]
 
-    return _columns(recording, one_hz), ()
+    return Resampled(_columns(recording, one_hz))
 
 
 def physiological(recording: Recording) -> Resampled:
-    """Physiological channels (T, 6); artefacts are counted in the notes."""
+    """Physiological channels (T, 6); what is interpolated is counted in the notes."""
     found = physiology.physiological_channels(recording)
     counts = {
-        "heart rate: {} s without a clean beat, interpolated": found.artefact_seconds,
+        "heart rate: {} s without a clear pulse, interpolated": int(found.pulse.unclear.sum()),
         "skin conductance: {} s without contact, interpolated": found.contact_loss_seconds,
     }
     notes = tuple(sentence.format(count) for sentence, count in counts.items() if count)
-    return np.stack([found.channels[name] for name in PHYSIOLOGICAL_CHANNELS], axis=1), notes
+    values = np.stack([found.channels[name] for name in PHYSIOLOGICAL_CHANNELS], axis=1)
+    return Resampled(values, notes, found.pulse)
 
 
 # Channels from signals in which impossible samples are interpolated first, which extends the reach.
