@@ -36,9 +36,10 @@ SHORTHAND = {
     "stride_s": "seconds between the starts of two windows (30 for generators, 60 for detectors)",
     "calibration_s": "seconds that scaling calibration uses (300)",
     "measured": "least share of a window that each sensor measured (0.5; 0 in protocol paper)",
+    "label_rule": "condition of a window: majority (default), or any: stress if any second has stress",
     "study": "name of the study, for the sidecar of the file",
 }
-RECIPE = ("channels", "scaling", "window_s", "stride_s", "calibration_s", "measured")
+RECIPE = ("channels", "scaling", "window_s", "stride_s", "calibration_s", "measured", "label_rule")
 
 
 def main() -> None:

@@ -62,7 +62,8 @@ class Recording:
 
     Signals are keyed by `PUBLISHED_CHANNELS`. Units: BVP arbitrary, EDA microsiemens, ACC_*
     g/64, TEMP degrees Celsius. `repairs` and `notes` are sentences for the cohort summary: which faults were
-    repaired, and which irregularities were kept.
+    repaired, and which irregularities were kept. scaled: True for values that were scaled per person and
+    have no units.
     """
 
     subject: str
@@ -70,6 +71,7 @@ class Recording:
     intervals: tuple[Interval, ...]
     repairs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    scaled: bool = False
 
     @property
     def whole_seconds(self) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pulseveil.cohorts import Cohort, CohortSettings, copies, require_classes
+from pulseveil.cohorts import Cohort, CohortSettings, copies, require_classes, require_units
 from pulseveil.core import registry
 from pulseveil.core.contracts import WindowSet
 from pulseveil.core.errors import InputError
@@ -169,6 +169,7 @@ def prepare_cohort(settings: CohortSettings, recipe: Recipe) -> PreparedCohort:
     Raises:
         InputError: a recording cannot be used, or no interval is as long as a window.
     """
+    require_units(settings.kind, recipe.protocol, recipe.channels, recipe.scaling)
     cohort: Cohort = registry.load("cohorts", settings.kind)(settings)
     require_classes(cohort.outline(), f"cohort of kind {settings.kind}")
     subjects = []

@@ -11,14 +11,23 @@ from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import PositiveInt, ValidationError
+from pydantic import PositiveInt, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from pulseveil.core import identity, randomness, store
 from pulseveil.core.contracts import CHANNEL_SETS
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import number_label, require_name
 from pulseveil.core.randomness import Stream
-from pulseveil.core.settings import Audience, Channels, Pairing, Preprocessing, ScalingName, Settings, explain
+from pulseveil.core.settings import (
+    Audience,
+    Channels,
+    LabelRule,
+    Pairing,
+    Preprocessing,
+    ScalingName,
+    Settings,
+    explain,
+)
 from pulseveil.evaluation.protocols import Fold, Train
 from pulseveil.privacy.budget import Backend, Budget, NoiseMode, Population, Unit
 from pulseveil.study.audit_settings import AuditSettings, Part
@@ -53,6 +62,15 @@ class CohortJob(Job):
     stride_s: int | None = None
     calibration_s: int | None = None
     measured: float | None = None
+    label_rule: LabelRule = "majority"
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # The text of jobs from before there was this key: another text would cut all windows again.
+        values: dict[str, Any] = write(self)
+        if self.label_rule == "majority":
+            del values["label_rule"]
+        return values
 
 
 class FeatureJob(Job):

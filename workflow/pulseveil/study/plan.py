@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pulseveil.cohorts import require_classes
+from pulseveil.cohorts import require_classes, require_units
 from pulseveil.core import identity, registry
 from pulseveil.core.contracts import CHANNEL_SETS
 from pulseveil.core.errors import InputError
@@ -358,6 +358,11 @@ def make_plan(study: Study) -> Plan:
         name: registry.load("cohorts", settings.kind)(settings).outline()
         for name, settings in study.cohort_settings.items()
     }
+    for name, settings in study.cohort_settings.items():
+        try:
+            require_units(settings.kind, study.protocol, study.channels, study.scaling)
+        except InputError as error:
+            raise InputError(f"cohorts.{name}: {error}") from None
     for name, outline in outlines.items():
         for subject in outline:
             require_name(subject, f"cohort {name}: subject")

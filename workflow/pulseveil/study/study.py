@@ -15,6 +15,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.core.identity import number_label, parse_number, require_plain_path
 from pulseveil.core.settings import (
     Channels,
+    LabelRule,
     Pairing,
     Preprocessing,
     ScalingName,
@@ -225,6 +226,10 @@ class Study(Settings):
         le=1,
         description="least share of a window that each sensor measured, other windows are left out; default: "
         "0.5 in `sound`, 0 (all windows) in `paper`",
+    )
+    label_rule: LabelRule = Field(
+        "majority",
+        description="condition of a window: that of most of its seconds, or stress if any second has stress",
     )
     window_s: Seconds = Field(60, description="length of a window in seconds")
     stride_s: Strides = Field(Strides(), description="seconds between the starts of two windows")

@@ -168,6 +168,7 @@ def job(plan: Plan, task: Task) -> Job:
                 stride_s=study.stride_s.generator if windows == "generator" else study.stride_s.detector,
                 calibration_s=study.calibration_s,
                 measured=study.measured,
+                label_rule=study.label_rule,
             )
         case "extract_features" | "extract_synthetic_features", _, _:
             # One recipe for both: detectors train on features of one kind and are tested on the other.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pulseveil.core.contracts import CHANNEL_SETS, CONDITIONS, STRESS, Recording, WindowSet
 from pulseveil.core.errors import InputError
-from pulseveil.core.settings import Audience, Channels, Preprocessing, ScalingName
+from pulseveil.core.settings import Audience, Channels, LabelRule, Preprocessing, ScalingName
 from pulseveil.windows import measured, scaling
 from pulseveil.windows.scaling import Scaled
 from pulseveil.windows.timeline import RATE_HZ, RESAMPLERS, UNLABELLED, Timeline, joined, make_timeline
@@ -27,7 +27,8 @@ MEASURED = 0.5
 class Recipe:
     """Settings by which recordings become windows; lengths in whole seconds.
 
-    measured: least share of a window that each sensor measured; other windows are left out.
+    measured: least share of a window that each sensor measured; other windows are left out. label_rule: a
+    window has the most frequent condition of its seconds, or stress if any of its seconds has stress.
 
     Raises:
         InputError: a length is not a whole number of seconds above 0.
@@ -41,6 +42,7 @@ class Recipe:
     stride_s: int = 60
     calibration_s: int = 300
     measured: float = 0.0
+    label_rule: LabelRule = "majority"
 
     def __post_init__(self) -> None:
         for name in ("window_s", "stride_s", "calibration_s"):
@@ -79,9 +81,11 @@ class Recipe:
         used = asdict(self)
         # The key in the hashes of existing files, which must stay valid.
         used["windows"] = used.pop("audience")
-        # No rule, as in files that were written before there was one.
+        # Without the defaults of later keys, as in files that were written before there were these keys.
         if not self.measured:
             del used["measured"]
+        if self.label_rule == "majority":
+            del used["label_rule"]
         # Another length of calibration must not redo windows that are not calibrated.
         if self.scaling != "calibration":
             del used["calibration_s"]
@@ -162,7 +166,12 @@ def cut_person(recordings: Sequence[Recording], recipe: Recipe) -> SubjectWindow
     ]
     timeline = joined(timelines)
     names = CHANNEL_SETS[recipe.channels]
-    scaled = scaling.scalings(recipe.calibration_s)[recipe.scaling].scale(timeline, names)
+    # Scaled again, values of a file that lacks seconds of a person would change.
+    scaled = (
+        scaling.unchanged(timeline)
+        if first.scaled
+        else scaling.scalings(recipe.calibration_s)[recipe.scaling].scale(timeline, names)
+    )
     found = measured.joined([measured.measured(recording) for recording in recordings])
     rows = window_rows(timeline, recipe)
     dropped, left_out = measured.left_out(found, rows, recipe.measured)
@@ -253,6 +262,9 @@ def _window_set(timeline: Timeline, scaled: Scaled, rows: NDArray[np.intp], reci
     # generators. The order decides three windows in which stress and amusement tie.
     by_seconds = recipe.protocol == "paper" and recipe.audience == "detector"
     stress = majority((codes == STRESS).astype(np.int8), 2) == 1 if by_seconds else condition == STRESS
+    if recipe.label_rule == "any":
+        stress = (codes == STRESS).any(axis=1)
+        condition = np.where(stress, np.int8(STRESS), condition)
     return WindowSet(
         windows=scaled.values[rows].astype(np.float32),
         condition=condition,

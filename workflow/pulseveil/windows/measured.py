@@ -40,7 +40,9 @@ class Measured:
 
 
 def measured(recording: Recording) -> Measured:
-    """Measured share of each second and sensor of a recording."""
+    """Measured share of each second and sensor of a recording; empty for values without units."""
+    if recording.scaled:
+        return Measured({}, {})
     seconds = recording.whole_seconds
     masks: dict[str, dict[str, NDArray[np.bool_]]] = {}
     for sensor, channels in SENSORS.items():
@@ -66,7 +68,7 @@ def measured(recording: Recording) -> Measured:
 
 def joined(parts: list[Measured]) -> Measured:
     """The measured shares of a person's recordings, in order of time, as one."""
-    if len(parts) == 1:
+    if len(parts) == 1 or not parts[0].shares:
         return parts[0]
     lengths = [len(part.shares["BVP"]) for part in parts]
     reasons = {sensor: dict.fromkeys(r for part in parts for r in part.lost[sensor]) for sensor in SENSORS}
