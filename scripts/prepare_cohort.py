@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pulseveil.cohorts import origin_of
 from pulseveil.core.atomic import write_json
 from pulseveil.core.errors import InputError, run_command
 from pulseveil.core.identity import describe_run
@@ -16,6 +17,8 @@ from pulseveil.core.store import sidecar_path, write_record
 from pulseveil.runs import script
 from pulseveil.runs.cohort import check_settings, prepare_cohort, render, summarize
 from pulseveil.study.jobs import CohortJob
+from pulseveil.summary.cohort_page import cohort_page
+from pulseveil.summary.printing import write_text
 from pulseveil.windows.cutting import Recipe
 
 COHORT_KEYS = {
@@ -46,6 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     script.add_job_options(parser, SHORTHAND)
     parser.add_argument("--out", type=Path, required=True, help="HDF5 file for the windows")
+    parser.add_argument("--report", type=Path, help="HTML file for a page with figures of each person")
     options = parser.parse_args()
     started = datetime.now(UTC)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -59,6 +63,9 @@ def main() -> None:
     write_record(options.out, prepared.windows, cell_hash=prepared.cell_hash)
     sidecar = {**describe_run(job.study, started), "cohort": [row.as_json() for row in summary]}
     write_json(sidecar_path(options.out), sidecar)
+    if options.report is not None:
+        page = cohort_page(settings.kind, origin_of(settings.kind), prepared.subjects)
+        write_text(options.report, page)
     print(render(summary))
     print(f"\n{options.out}: {len(prepared.windows)} windows of {recipe.window_s} s")
 

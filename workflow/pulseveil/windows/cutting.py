@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import CHANNEL_SETS, CONDITIONS, STRESS, Recording, WindowSet
 from pulseveil.core.errors import InputError
 from pulseveil.core.settings import Audience, Channels, LabelRule, Preprocessing, ScalingName
@@ -93,6 +94,21 @@ class Recipe:
 
 
 @dataclass(frozen=True, eq=False)
+class Trace:
+    """The seconds (T) of a person that windows were cut from, for the page of the cohort.
+
+    timeline: values in the units of the channels. shares: measured share (T,) of each second by sensor;
+    empty if it is not known. starts (n): row of each window's first second. kept (n): False for windows that
+    are left out.
+    """
+
+    timeline: Timeline
+    shares: Mapping[str, Floats]
+    starts: NDArray[np.intp]
+    kept: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
 class SubjectWindows:
     """The windows of one subject, with the facts on the recordings for the cohort summary.
 
@@ -108,6 +124,7 @@ class SubjectWindows:
     notes: tuple[str, ...] = field(default=())
     measured: Mapping[str, float] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    trace: Trace | None = None
 
 
 def cut_windows(
@@ -181,6 +198,7 @@ def cut_person(recordings: Sequence[Recording], recipe: Recipe) -> SubjectWindow
             f"{first.subject}: none of {len(rows)} windows is measured to {recipe.measured:.0%} by every "
             f"sensor ({listed}); leave the subject out of the labels, or lower the key 'measured'"
         )
+    trace = Trace(timeline, found.shares, rows[:, 0], ~dropped)
     rows = rows[~dropped]
     notes = [
         note
@@ -202,6 +220,7 @@ def cut_person(recordings: Sequence[Recording], recipe: Recipe) -> SubjectWindow
         if timeline.labelled.any()
         else {},
         left_out=left_out,
+        trace=trace,
     )
 
 
