@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pulseveil.cohorts import origin_of
-from pulseveil.core.atomic import write_json
+from pulseveil.cohorts import copies, origin_of
+from pulseveil.core import paths
+from pulseveil.core.atomic import atomic_path, write_json
 from pulseveil.core.errors import InputError, run_command
 from pulseveil.core.identity import describe_run
 from pulseveil.core.store import sidecar_path, write_record
 from pulseveil.runs import script
-from pulseveil.runs.cohort import check_settings, prepare_cohort, render, summarize
+from pulseveil.runs.cohort import check_settings, prepare_cohort, read_pieces, render, summarize
 from pulseveil.study.jobs import CohortJob
 from pulseveil.summary.cohort_page import cohort_page
 from pulseveil.summary.printing import write_text
@@ -50,6 +51,10 @@ def main() -> None:
     script.add_job_options(parser, SHORTHAND)
     parser.add_argument("--out", type=Path, required=True, help="HDF5 file for the windows")
     parser.add_argument("--report", type=Path, help="HTML file for a page with figures of each person")
+    parser.add_argument("--pieces", type=Path, help="JSON file for pieces of the signals, to find copies")
+    parser.add_argument(
+        "--beside", type=Path, nargs="*", default=[], help="pieces of other cohorts, to find copies"
+    )
     options = parser.parse_args()
     started = datetime.now(UTC)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -58,16 +63,26 @@ def main() -> None:
     source = "options" if options.job is None else "--job"
     settings = check_settings(job.settings, source)
     recipe = Recipe.with_defaults(job.protocol, job.windows, **{key: getattr(job, key) for key in RECIPE})
-    prepared = prepare_cohort(settings, recipe)
+    others = {cohort_of(path): read_pieces(path) for path in options.beside}
+    prepared = prepare_cohort(settings, recipe, copies.Seen(others, job.same_person))
     summary = summarize(prepared.subjects)
     write_record(options.out, prepared.windows, cell_hash=prepared.cell_hash)
     sidecar = {**describe_run(job.study, started), "cohort": [row.as_json() for row in summary]}
     write_json(sidecar_path(options.out), sidecar)
+    if options.pieces is not None:
+        with atomic_path(options.pieces) as temporary:
+            temporary.write_text(json.dumps(prepared.pieces))
     if options.report is not None:
         page = cohort_page(settings.kind, origin_of(settings.kind), prepared.subjects)
         write_text(options.report, page)
     print(render(summary))
     print(f"\n{options.out}: {len(prepared.windows)} windows of {recipe.window_s} s")
+
+
+def cohort_of(path: Path) -> str:
+    """Name of the cohort in the path of a file of pieces."""
+    found = paths.words(paths.PIECES, path)
+    return found[1]["cohort"] if found else path.stem
 
 
 def job_values(options: argparse.Namespace) -> dict[str, Any]:

@@ -48,7 +48,8 @@ class Job(Settings):
 class CohortJob(Job):
     """Job of cutting the recordings of a cohort into windows; omitted keys take the protocol's values.
 
-    settings: those of the cohort, with its kind. For the other keys see `windows.cutting.Recipe`.
+    settings: those of the cohort, with its kind. same_person: names (COHORT/NAME) of people of this cohort in
+    other cohorts, by their name in this one. For the other keys see `windows.cutting.Recipe`.
     """
 
     stage: ClassVar[int | None] = identity.COHORT
@@ -63,13 +64,16 @@ class CohortJob(Job):
     calibration_s: int | None = None
     measured: float | None = None
     label_rule: LabelRule = "majority"
+    same_person: Mapping[str, tuple[str, ...]] = {}
 
     @model_serializer(mode="wrap")
     def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # The text of jobs from before there was this key: another text would cut all windows again.
+        # The text of jobs from before there were these keys: another text would cut all windows again.
         values: dict[str, Any] = write(self)
         if self.label_rule == "majority":
             del values["label_rule"]
+        if not self.same_person:
+            del values["same_person"]
         return values
 
 
