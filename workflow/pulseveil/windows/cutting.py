@@ -190,6 +190,9 @@ def cut_person(recordings: Sequence[Recording], recipe: Recipe) -> SubjectWindow
         else scaling.scalings(recipe.calibration_s)[recipe.scaling].scale(timeline, names)
     )
     found = measured.joined([measured.measured(recording) for recording in recordings])
+    if recipe.measured:
+        for recording in recordings:
+            measured.refuse_constant(recording)
     rows = window_rows(timeline, recipe)
     dropped, left_out = measured.left_out(found, rows, recipe.measured)
     if dropped.all() and len(rows):
@@ -198,6 +201,8 @@ def cut_person(recordings: Sequence[Recording], recipe: Recipe) -> SubjectWindow
             f"{first.subject}: none of {len(rows)} windows is measured to {recipe.measured:.0%} by every "
             f"sensor ({listed}); leave the subject out of the labels, or lower the key 'measured'"
         )
+    if recipe.measured:
+        _require_calibration(timeline.subject, found, scaled, recipe.measured)
     trace = Trace(timeline, found.shares, rows[:, 0], ~dropped)
     rows = rows[~dropped]
     notes = [
@@ -298,6 +303,22 @@ def _window_set(timeline: Timeline, scaled: Scaled, rows: NDArray[np.intp], reci
         scaling=recipe.scaling,
         protocol=recipe.protocol,
     )
+
+
+def _require_calibration(subject: str, found: measured.Measured, scaled: Scaled, least: float) -> None:
+    """Raise InputError if a sensor measured less than `least` of the seconds of calibration."""
+    if not scaled.calibration.any():
+        return
+    for sensor, share in found.shares.items():
+        of_calibration = float(share[scaled.calibration].mean())
+        if of_calibration < least:
+            lost = {why: part[scaled.calibration].mean() for why, part in found.lost[sensor].items()}
+            raise InputError(
+                f"{subject}: {sensor} measured {of_calibration:.0%} of the {scaled.calibration.sum()} s of "
+                f"calibration, less than {least:.0%} ({max(lost, key=lost.__getitem__)}): all windows would "
+                "be scaled by invented values; leave the subject out, use scaling 'public', or lower the key "
+                "'measured'"
+            )
 
 
 def _subject(recording: Recording) -> str:
