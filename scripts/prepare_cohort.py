@@ -8,13 +8,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pulseveil.core.atomic import write_json
+from pulseveil.cohorts import copies, origin_of
+from pulseveil.core import paths
+from pulseveil.core.atomic import atomic_path, write_json
 from pulseveil.core.errors import InputError, run_command
 from pulseveil.core.identity import describe_run
 from pulseveil.core.store import sidecar_path, write_record
 from pulseveil.runs import script
-from pulseveil.runs.cohort import prepare, render, summarize
+from pulseveil.runs.cohort import prepare, read_pieces, render, summarize
 from pulseveil.study.jobs import CohortJob
+from pulseveil.summary.cohort_page import cohort_page
+from pulseveil.summary.printing import write_text
 
 COHORT_KEYS = {
     "kind": "wesad, empatica, embraceplus, simulated, or another registered kind of cohort",
@@ -34,6 +38,7 @@ SHORTHAND = {
     "stride_s": "seconds between the starts of two windows (30 for generators, 60 for detectors)",
     "calibration_s": "seconds that scaling calibration uses (300)",
     "measured": "least share of a window that each sensor measured (0.5; 0 in protocol paper)",
+    "label_rule": "condition of a window: majority (default), or any: stress if any second has stress",
     "study": "name of the study, for the sidecar of the file",
 }
 
@@ -42,19 +47,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     script.add_job_options(parser, SHORTHAND)
     parser.add_argument("--out", type=Path, required=True, help="HDF5 file for the windows")
+    parser.add_argument("--report", type=Path, help="HTML file for a page with figures of each person")
+    parser.add_argument("--pieces", type=Path, help="JSON file for pieces of the signals, to find copies")
+    parser.add_argument(
+        "--beside", type=Path, nargs="*", default=[], help="pieces of other cohorts, to find copies"
+    )
     options = parser.parse_args()
     started = datetime.now(UTC)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
     job = script.job_of(options, CohortJob, job_values(options))
     source = "options" if options.job is None else "--job"
-    prepared = prepare(job, source)
+    others = {cohort_of(path): read_pieces(path) for path in options.beside}
+    prepared = prepare(job, source, copies.Seen(others, job.same_person))
     summary = summarize(prepared.subjects)
     write_record(options.out, prepared.windows, cell_hash=prepared.cell_hash)
     sidecar = {**describe_run(job.study, started), "cohort": [row.as_json() for row in summary]}
     write_json(sidecar_path(options.out), sidecar)
+    if options.pieces is not None:
+        with atomic_path(options.pieces) as temporary:
+            temporary.write_text(json.dumps(prepared.pieces))
+    if options.report is not None:
+        kind = job.settings["kind"]
+        page = cohort_page(kind, origin_of(kind), prepared.subjects)
+        write_text(options.report, page)
     print(render(summary))
     print(f"\n{options.out}: {len(prepared.windows)} windows of {prepared.windows.window_s:g} s")
+
+
+def cohort_of(path: Path) -> str:
+    """Name of the cohort in the path of a file of pieces."""
+    found = paths.words(paths.PIECES, path)
+    return found[1]["cohort"] if found else path.stem
 
 
 def job_values(options: argparse.Namespace) -> dict[str, Any]:

@@ -27,6 +27,7 @@ OTHER_USES = {
     "mkdocs-material": ("mkdocs.yml", "  name: material\n"),
     "mkdocstrings": ("mkdocs.yml", "  - mkdocstrings:\n"),
     "mypy": ("Makefile", "\tmypy\n"),
+    "pyarrow": ("workflow/pulseveil/cohorts/table.py", "pd.read_parquet("),
     "pymdown-extensions": ("mkdocs.yml", "  - pymdownx.snippets:"),
     "pytest-xdist": ("Makefile", "--dist loadfile"),
     "ruff": ("Makefile", "\truff check ."),

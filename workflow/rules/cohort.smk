@@ -4,8 +4,11 @@
 rule prepare_cohort:
     input:
         lambda wildcards: dag.recordings_at_hand(PLAN, wildcards.cohort),
+        beside=lambda wildcards: dag.pieces_before(PLAN, wildcards.cohort),
     output:
-        tasks.outputs(PLAN, "prepare_cohort"),
+        windows=tasks.outputs(PLAN, "prepare_cohort"),
+        page=paths.fill(paths.COHORT_PAGE, study=STUDY.name),
+        pieces=paths.fill(paths.PIECES, study=STUDY.name),
     log:
         paths.log(STUDY.name, "prepare_cohort"),
     benchmark:
@@ -17,7 +20,8 @@ rule prepare_cohort:
         script=SCRIPTS / "prepare_cohort.py",
         job=dag.job(PLAN, "prepare_cohort"),
     shell:
-        "python {params.script:q} --job {params.job:q} --out {output:q} 2>&1 | tee {log:q}"
+        "python {params.script:q} --job {params.job:q} --out {output.windows:q} --report {output.page:q}"
+        " --pieces {output.pieces:q} --beside {input.beside:q} 2>&1 | tee {log:q}"
 
 
 rule extract_features:

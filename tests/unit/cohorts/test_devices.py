@@ -268,6 +268,46 @@ def test_one_table_for_all_signals_and_other_units(tmp_path: Path) -> None:
         table(tmp_path / "one", signals)
 
 
+def test_parquet_reads_as_the_same_table_in_csv(tmp_path: Path) -> None:
+    write_csv(tmp_path / "csv" / "P1", 1e3)
+    (tmp_path / "parquet" / "P1").mkdir(parents=True)
+    for path in (tmp_path / "csv" / "P1").glob("*.csv"):
+        pd.read_csv(path).to_parquet(tmp_path / "parquet" / "P1" / f"{path.stem}.parquet")
+    parquet = {n: {**v, "file": v["file"].replace(".csv", ".parquet")} for n, v in SIGNALS.items()}
+    ((one,), (other,)) = table(tmp_path / "csv"), table(tmp_path / "parquet", parquet)
+    for name, signal in one.signals.items():
+        np.testing.assert_array_equal(other.signals[name].values, signal.values)
+    (tmp_path / "parquet" / "P1" / "eda.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"eda\.parquet: not a table .* or Parquet"):
+        table(tmp_path / "parquet", parquet)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_days_and_devices_of_the_vendors_storage_are_one_person(tmp_path: Path, packed: bool) -> None:
+    folder = tmp_path / "1" / "participant_data"
+    for day, person, device, start in (
+        ("2025-11-26", "P1", "3YK", 0),
+        ("2025-11-26", "P1-2", "3YK", 0),
+        ("2025-11-27", "P1", "7AB", 200),
+    ):
+        write_avro(folder / day / f"{person}-{device}" / "raw_data" / "v6" / "a.avro", start, start + 200)
+        (folder / day / f"{person}-{device}" / "digital_biomarkers").mkdir(exist_ok=True)
+    if packed:
+        with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+            for file in folder.rglob("*.avro"):
+                archive.write(file, file.relative_to(tmp_path))
+    given = EmbracePlusSettings(
+        data=tmp_path / "all.zip" if packed else tmp_path / "1", labels=labels(tmp_path, *SPANS)
+    )
+    (found,) = EmbracePlus(given).recordings()
+    assert found.whole_seconds == 400
+    assert len(EmbracePlus(given).sources()) == (2 if packed else 3)
+    wrong = labels(tmp_path, *SPANS)
+    wrong.write_text(wrong.read_text().replace("P1,", "P3,"))
+    with pytest.raises(InputError, match="no folder of a day holds P3-DEVICE; found P1, P1-2"):
+        list(EmbracePlus(given).recordings())
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

@@ -104,6 +104,23 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes, told: str) -> N
         read_labels(path)
 
 
+@pytest.mark.parametrize(
+    "half", ["S", "S1,b,1644225", "S1,b,1644225200,1644225300", "S1,b,1644225200,1644225300,"]
+)
+def test_a_half_written_last_row_is_dropped_and_told(tmp_path: Path, half: str) -> None:
+    path = label_file(tmp_path, "S1,a,1644225000,1644225100,0")
+    before = read_labels(path)
+    path.write_text(path.read_text() + half)
+    labels = read_labels(path)
+    assert labels.rows == before.rows
+    assert labels.repairs == (f"labels.csv: the last row is half-written ({half[:40]!r}), dropped",)
+    path.write_text(path.read_text().removesuffix(half) + "S1,b,1644225200,1644225300,1")
+    assert len(read_labels(path).rows["S1"]) == 2
+    path.write_text(path.read_text().removesuffix("1") + "x\n")
+    with pytest.raises(InputError, match="stress must be 0 or 1"):
+        read_labels(path)
+
+
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.csv: cannot be read"):
         read_labels(tmp_path / "none.csv")

@@ -83,6 +83,7 @@ VARIABLES = {
         "Settings": ("type[pulseveil.cohorts.CohortSettings]", dict),
         "version": ("int", 1.5),
         "origin": ("pulseveil.cohorts.Origin", "our laboratory"),
+        "scaled": ("bool", "per person"),
     },
 }
 EVERY_METHOD = [(group, name) for group in METHODS for name in METHODS[group]]
@@ -99,7 +100,7 @@ DEFAULTS = {
         "private_differences",
     ),
     *("mechanisms", "audited_settings", "ledger", "require_windows", "uses_public_people", "person_noise"),
-    *("colour", "model", "role", "public_knowledge", "share_without_bins", "origin"),
+    *("colour", "model", "role", "public_knowledge", "share_without_bins", "origin", "scaled"),
 }
 _numbers = itertools.count()
 

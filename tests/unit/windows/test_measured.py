@@ -80,6 +80,43 @@ def test_a_flat_pulse_is_none() -> None:
     assert list(found.lost["BVP"]) == ["flat line"]
 
 
+def test_a_flat_conductance_is_none() -> None:
+    found = measured(with_values("EDA", 503.0, 532.0, 3.0))
+    # Of whole blocks of ten seconds.
+    assert np.flatnonzero(found.shares["EDA"] < 1).tolist() == list(range(510, 530))
+    assert list(found.lost["EDA"]) == ["flat line"]
+    # A worn sensor is constant for some seconds.
+    assert (measured(with_values("EDA", 503.0, 511.0, 3.0)).shares["EDA"] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("channels", "told"), [(("TEMP",), "TEMP is 33"), (("ACC_x", "ACC_y", "ACC_z"), "ACC is 33, 33, 33")]
+)
+def test_a_sensor_that_never_changes_is_refused(channels: tuple[str, ...], told: str) -> None:
+    signals = dict(person().signals)
+    for channel in channels:
+        signals[channel] = replace(signals[channel], values=np.full(len(signals[channel].values), 33.0))
+    constant = replace(person(), signals=signals)
+    with pytest.raises(InputError, match=f"S1: {told} in all .* the sensor did not work"):
+        cut_subject(constant, RECIPE)
+    cut_subject(constant, replace(RECIPE, measured=0.0))
+    if len(channels) == 3:
+        moving = replace(constant, signals={**signals, "ACC_x": person().signals["ACC_x"]})
+        cut_subject(moving, RECIPE)
+
+
+def test_calibration_without_contact_is_refused() -> None:
+    rest = person().intervals[0]
+    start = rest.start_s
+    with pytest.raises(
+        InputError, match=r"S1: EDA measured 40% of the 300 s of calibration.*no skin contact"
+    ):
+        cut_subject(with_values("EDA", start + 100, start + 280, 0.0), RECIPE)
+    cut_subject(with_values("EDA", start + 100, start + 240, 0.0), RECIPE)
+    public = replace(RECIPE, scaling="public")
+    cut_subject(with_values("EDA", start + 100, start + 280, 0.0), public)
+
+
 def plain_walk(recording: Recording, sensor: str, starts: NDArray[np.float64], least: float) -> list[float]:
     share = measured(recording).shares[sensor]
     return [s for s in starts.tolist() if sum(share[int(s) + k] for k in range(60)) / 60 >= least]

@@ -260,7 +260,7 @@ def test_leaving_out_what_is_not_measured_changes_no_more_windows_than_counted()
 def test_the_minute_that_changed_nine_windows(start: float) -> None:
     """EDA 40 uS with zero-phase Butterworth filters: 9 windows, where 2 were counted."""
     (given,) = Simulated(SimulatedSettings(subjects=1, seed=1)).recordings()
-    how = Recipe.with_defaults("sound", "detector")
+    how = Recipe.with_defaults("sound", "detector", measured=0.0)
     values = given.signals["EDA"].values.copy()
     values[math.ceil(4 * start) : math.ceil(4 * (start + PIECE_S))] = 40
     signals = {**given.signals, "EDA": replace(given.signals["EDA"], values=values)}

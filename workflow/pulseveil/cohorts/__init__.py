@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 from pulseveil.core import registry
 from pulseveil.core.contracts import CONDITIONS, STRESS, Recording
 from pulseveil.core.errors import InputError
-from pulseveil.core.settings import Settings
+from pulseveil.core.settings import Channels, Preprocessing, ScalingName, Settings
 
 # What other packages may use, in reading order.
 __all__ = [  # noqa: RUF022
@@ -22,6 +22,7 @@ __all__ = [  # noqa: RUF022
     "Cohort",
     "origin_of",
     "require_classes",
+    "require_units",
     "copies",
     "gaps",
 ]
@@ -74,11 +75,13 @@ class Cohort(Protocol):
 
     `Settings` declares the cohort's keys in the study. `version` rises whenever the returned recordings
     change. `origin` is printed on the cards and in the crates of everything derived from the recordings.
+    `scaled`: the recordings hold values that were scaled per person, without units.
     """
 
     Settings: ClassVar[type[CohortSettings]]
     version: ClassVar[int]
     origin: ClassVar[Origin] = UNKNOWN_ORIGIN
+    scaled: ClassVar[bool] = False
 
     @abstractmethod
     def __init__(self, settings: Any) -> None: ...
@@ -138,3 +141,18 @@ def require_classes(conditions: Mapping[str, tuple[str, ...]], what: str) -> Non
                 f"{what}: no interval {wanted} in the labels of {len(conditions)} people; models learn from "
                 "both: add such intervals, or people who have them"
             )
+
+
+def require_units(kind: str, protocol: Preprocessing, channels: Channels, scaling: ScalingName) -> None:
+    """Check that the recordings of a kind of cohort have what windows are computed from.
+
+    Raises:
+        InputError: the values are scaled per person already, and the windows need units or the pulse.
+    """
+    wanted = (protocol, channels, scaling)
+    if registry.load("cohorts", kind).scaled and wanted != ("paper", "published", "min-max"):
+        raise InputError(
+            f"kind {kind}: its values were scaled per person at 1 Hz, without units and pulse; possible are "
+            "protocol paper, channels published and scaling min-max, found "
+            f"{', '.join(wanted)}; for others read the recordings themselves, such as kind wesad"
+        )

@@ -6,7 +6,7 @@ samples. A copy that is shifted in time, or cut at its ends, still has the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import Recording
 from pulseveil.core.errors import InputError
+
+# Hashes of the chosen pieces of each person, by channel.
+Pieces = Mapping[str, Mapping[str, Sequence[int]]]
 
 # Signals that two people never share for the length of a piece: samples of a piece, and the mean number of
 # samples between two chosen pieces. About one piece in 8 s.
@@ -27,24 +30,64 @@ _BITS = 20
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 
-def without_copies(recordings: Iterable[Recording]) -> Iterator[Recording]:
-    """The recordings unchanged.
+class Seen:
+    """Pieces of the recordings of a cohort that were read so far, and of people of other cohorts.
 
-    Raises:
-        InputError: a signal of a recording is also in another recording, of the same or another person.
+    others: pieces of the people of cohorts that were read before, by cohort. same_person: for each person of
+    this cohort, the names (COHORT/NAME) under which other cohorts may hold the same recording.
     """
-    owners: dict[tuple[str, int], tuple[int, str]] = {}
-    for number, recording in enumerate(recordings):
+
+    def __init__(
+        self,
+        others: Mapping[str, Pieces] | None = None,
+        same_person: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self._same = same_person or {}
+        self._read = 0
+        self._own: dict[str, dict[str, list[int]]] = {}
+        # The first owner of a piece: number of its recording (-1: in another cohort) and its person.
+        self._owners: dict[tuple[str, int], tuple[int, str]] = {}
+        for cohort, people in (others or {}).items():
+            for person, channels in people.items():
+                for channel, found in channels.items():
+                    for piece in found:
+                        self._owners.setdefault((channel, piece), (-1, f"{cohort}/{person}"))
+
+    @property
+    def pieces(self) -> Pieces:
+        """The pieces of this cohort's people."""
+        return self._own
+
+    def add(self, recording: Recording) -> None:
+        """Remember a recording.
+
+        Raises:
+            InputError: one of its signals is also in another recording, of the same or another person.
+        """
+        number, self._read = self._read, self._read + 1
+        own_channels = self._own.setdefault(recording.subject, {})
         for channel in _PIECES:
             equal: dict[tuple[int, str], int] = {}
             own = pieces(channel, recording.signals[channel].values).tolist()
             for piece in own:
-                owner = owners.setdefault((channel, piece), (number, recording.subject))
-                if owner[0] != number:
+                owner = self._owners.setdefault((channel, piece), (number, recording.subject))
+                if owner[0] != number and owner[1] not in self._same.get(recording.subject, ()):
                     equal[owner] = equal.get(owner, 0) + 1
-            for (_, other), count in equal.items():
+            for (before, other), count in equal.items():
                 if count >= _LEAST_EQUAL:
-                    raise InputError(_message(channel, other, recording.subject))
+                    raise InputError(_message(channel, other, recording.subject, elsewhere=before < 0))
+            own_channels[channel] = [*own_channels.get(channel, ()), *own]
+
+
+def without_copies(recordings: Iterable[Recording], seen: Seen | None = None) -> Iterator[Recording]:
+    """The recordings unchanged, each added to `seen`.
+
+    Raises:
+        InputError: a signal of a recording is also in another recording, of the same or another person.
+    """
+    seen = Seen() if seen is None else seen
+    for recording in recordings:
+        seen.add(recording)
         yield recording
 
 
@@ -74,10 +117,15 @@ def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return values ^ (values >> np.uint64(31))
 
 
-def _message(channel: str, one: str, other: str) -> str:
+def _message(channel: str, one: str, other: str, *, elsewhere: bool) -> str:
     if one == other:
         return f"{one}: {channel} of one recording is also in another one; keep one of them"
+    cure = (
+        "or state in the key same_person of the study that they are one person"
+        if elsewhere
+        else "or merge their labels"
+    )
     return (
         f"{one} and {other}: {channel} of one is in the other too (a copy, or one person with two names), so "
-        "that a person would be on both sides of a fold; remove one of them, or merge their labels"
+        f"that a person would be on both sides of a fold; remove one of them, {cure}"
     )

@@ -7,6 +7,7 @@ yields no more than the declared bytes).
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from pulseveil.core.identity import require_plain_path
 from pulseveil.core.settings import nearest
 
 Entry = Path | zipfile.Path
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,24 @@ class _Location:
 def files_of(data: Path, subject: str) -> tuple[str, tuple[File, ...]]:
     """Folder (for messages) of `subject` under `data`, and all files below it, archives included, by name.
 
-    `data` is a folder or one zip archive. The subject's folder or archive has exactly the subject's name.
+    `data` is a folder or one zip archive. The subject's folder or archive has exactly the subject's name. In
+    folders that are named as days, as on the vendor's storage of EmbracePlus, all folders SUBJECT-DEVICE are
+    the subject's.
 
     Raises:
         InputError: no folder or archive has the name, or more than one has it.
     """
     root = _root(data, subject)
-    found = _of_subject(root, subject)
-    if len(found) != 1:
+    found, days = _of_subject(root, subject), _by_day(root)
+    if days and not found:
+        found = [item for item in days if _participant(item) == subject]
+        if not found:
+            names = sorted({_participant(item) for item in days})
+            raise InputError(
+                f"{data}: no folder of a day holds {subject}-DEVICE; found {', '.join(names)}"
+                f"{nearest(subject, names)}; the label file must name subjects exactly as the folders do"
+            )
+    elif len(found) != 1:
         names = [item.folder.name for item in _inner(root)]
         listed = ", ".join(sorted(item.folder.name for item in found)) or "none"
         hint = "" if found else _beginning_with(subject, names) or nearest(subject, names)
@@ -77,7 +89,7 @@ def files_of(data: Path, subject: str) -> tuple[str, tuple[File, ...]]:
             f"{data}: expected one folder or zip for subject {subject!r} ({subject}/ or {subject}.zip), "
             f"found {listed}{hint}; the label file must name subjects exactly as the folders do"
         )
-    files = tuple(_files(_opened(found[0]), limits.FOLDERS_DEEP))
+    files = tuple(file for item in found for file in _files(_opened(item), limits.FOLDERS_DEEP))
     for source in {file.source for file in files}:
         # Snakemake hashes an archive as a whole: its members have no path.
         require_plain_path(source, "a file of recordings")
@@ -87,6 +99,8 @@ def files_of(data: Path, subject: str) -> tuple[str, tuple[File, ...]]:
 def unclaimed(data: Path, subjects: Collection[str]) -> tuple[str, ...]:
     """Names of the folders and archives beside the recordings of `subjects` that match no subject."""
     root = _root(data, next(iter(subjects)))
+    if days := _by_day(root):
+        return tuple(sorted({_participant(item) for item in days} - set(subjects)))
     return tuple(item.folder.name for item in _inner(root) if item.stem not in subjects)
 
 
@@ -101,7 +115,7 @@ def _root(data: Path, subject: str) -> _Location:
         raise InputError(f"{data}: no such folder or archive; 'data' must hold one folder or zip per subject")
     root = _opened(_Location(data, None))
     for _ in range(limits.FOLDERS_DEEP):
-        if _of_subject(root, subject) or len(inner := _inner(root)) != 1:
+        if _of_subject(root, subject) or _by_day(root) or len(inner := _inner(root)) != 1:
             return root
         # One folder that is named like a subject holds a subject: the folder around it is the root.
         if inner[0].stem.startswith(f"{subject}_"):
@@ -112,6 +126,16 @@ def _root(data: Path, subject: str) -> _Location:
 
 def _of_subject(root: _Location, subject: str) -> list[_Location]:
     return [item for item in _inner(root) if item.stem == subject]
+
+
+def _by_day(root: _Location) -> list[_Location]:
+    """The folders PARTICIPANT-DEVICE inside folders that are named as days."""
+    days = [item for item in _inner(root) if _DAY.fullmatch(item.folder.name)]
+    return [item for day in days for item in _inner(day) if "-" in item.stem]
+
+
+def _participant(item: _Location) -> str:
+    return item.stem.rpartition("-")[0]
 
 
 def _files(location: _Location, deep: int) -> Iterator[File]:

@@ -60,6 +60,9 @@ def read_labels(path: Path) -> Labels:
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file; expected a CSV in UTF-8") from None
     repairs = (f"{path.name}: CR LF line ends read as LF",) if "\r\n" in text else ()
+    text, half = _without_half_row(text)
+    if half:
+        repairs += (f"{path.name}: the last row is half-written ({half[:40]!r}), dropped",)
     lines = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
     header = tuple(cell.strip() for cell in next(lines, []))
     if header != COLUMNS:
@@ -133,6 +136,22 @@ def place_intervals(
             "seconds belong to the interval that they start in"
         )
     return tuple(intervals), tuple(repairs), _notes(intervals, seconds)
+
+
+def _without_half_row(text: str) -> tuple[str, str]:
+    """The text without its last row if the row was cut off, and that row.
+
+    Examples:
+        >>> _without_half_row("S1,rest,1,2,0\\nS1,ta")
+        ('S1,rest,1,2,0\\n', 'S1,ta')
+    """
+    *_, last = text.split("\n")
+    cells = last.split(",")
+    # A whole row without line end is the habit of some editors, and a longer one is no row at all.
+    whole = not last.strip() or (len(cells) >= len(COLUMNS) and cells[-1].strip())
+    if whole or last == text or len(last) > 2 * _LONGEST_CONDITION:
+        return text, ""
+    return text.removesuffix(last), last
 
 
 def _label_row(path: Path, row: int, cells: list[str]) -> LabelRow:

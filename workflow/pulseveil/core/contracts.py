@@ -63,7 +63,8 @@ class Recording:
     Signals are keyed by `PUBLISHED_CHANNELS`. Units: BVP arbitrary, EDA microsiemens, ACC_*
     g/64, TEMP degrees Celsius. `repairs` and `notes` are sentences for the cohort summary: which faults were
     repaired, and which irregularities were kept. chest_rate: (T,) beats/min by second from a chest ECG, where
-    the recording has one; NaN where its beats are not sure.
+    the recording has one; NaN where its beats are not sure. scaled: True for values that were scaled per
+    person and have no units.
     """
 
     subject: str
@@ -72,6 +73,7 @@ class Recording:
     repairs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     chest_rate: NDArray[np.float64] | None = None
+    scaled: bool = False
 
     @property
     def whole_seconds(self) -> int:

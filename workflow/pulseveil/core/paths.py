@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 WINDOWS = "results/{study}/windows/{cohort}/{windows}.h5"
+COHORT_PAGE = "results/{study}/windows/{cohort}/{windows}/cohort.html"
+PIECES = "results/{study}/windows/{cohort}/{windows}/pieces.json"
 REAL_FEATURES = "results/{study}/features/{cohort}/real.h5"
 _GENERATOR_AXES = "{cohort}/{generator}/unit={unit}/epsilon_generator={epsilon_generator}/seed={seed}"
 MODELS = f"results/{{study}}/generators/{_GENERATOR_AXES}.h5"

@@ -19,6 +19,7 @@ Channels = Literal["published", "physiological"]
 ScalingName = Literal["min-max", "calibration", "public"]
 Pairing = Literal["published", "intended"]
 Audience = Literal["generator", "detector"]
+LabelRule = Literal["majority", "any"]
 
 # Range of the numbers of a study: none is meaningful beyond it, and sizes, powers and sums could overflow.
 SMALLEST, LARGEST = 1e-12, 1e9

@@ -5,9 +5,10 @@ The summary has the share of each subject's recording in windows, the repairs, a
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from pulseveil.cohorts import Cohort, CohortSettings, copies, require_classes
-from pulseveil.core import registry
+from pulseveil.cohorts import Cohort, CohortSettings, copies, require_classes, require_units
+from pulseveil.core import limits, registry
 from pulseveil.core.contracts import WindowSet
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import COHORT, cell_hash, file_hash
@@ -151,16 +152,20 @@ def _sentences(title: str, by_subject: Sequence[tuple[str, tuple[str, ...]]]) ->
 logger = logging.getLogger(__name__)
 
 # Keys of a job that change the recipe of its protocol.
-_RECIPE = ("channels", "scaling", "window_s", "stride_s", "calibration_s", "measured")
+_RECIPE = ("channels", "scaling", "window_s", "stride_s", "calibration_s", "measured", "label_rule")
 
 
 @dataclass(frozen=True, eq=False)
 class PreparedCohort:
-    """Windows of a cohort, together and by subject, and the hash of all that they depend on."""
+    """Windows of a cohort, together and by subject, and the hash of all that they depend on.
+
+    pieces: of the recordings, by which other cohorts find copies.
+    """
 
     windows: WindowSet
     subjects: tuple[SubjectWindows, ...]
     cell_hash: str
+    pieces: copies.Pieces = field(default_factory=dict)
 
 
 def check_settings(values: Mapping[str, Any], source: str) -> CohortSettings:
@@ -180,17 +185,23 @@ def check_settings(values: Mapping[str, Any], source: str) -> CohortSettings:
         raise InputError(explain(error, schema, values, source)) from None
 
 
-def prepare_cohort(settings: CohortSettings, recipe: Recipe) -> PreparedCohort:
+def prepare_cohort(
+    settings: CohortSettings, recipe: Recipe, seen: copies.Seen | None = None
+) -> PreparedCohort:
     """Read all recordings of a cohort and cut them into windows.
 
+    seen: pieces of other cohorts of the study, whose recordings must not be in this one.
+
     Raises:
-        InputError: a recording cannot be used, or no interval is as long as a window.
+        InputError: a recording cannot be used or is a copy, or no interval is as long as a window.
     """
+    seen = copies.Seen() if seen is None else seen
+    require_units(settings.kind, recipe.protocol, recipe.channels, recipe.scaling)
     cohort: Cohort = registry.load("cohorts", settings.kind)(settings)
     require_classes(cohort.outline(), f"cohort of kind {settings.kind}")
     subjects = []
     # One person at a time, so that memory does not grow with the cohort.
-    for subject, own in groupby(copies.without_copies(cohort.recordings()), lambda item: item.subject):
+    for subject, own in groupby(copies.without_copies(cohort.recordings(), seen), lambda item: item.subject):
         subjects.append(cut_person(list(own), recipe))
         logger.info("%s: %d windows", subject, len(subjects[-1].windows))
     windows = WindowSet.concatenate([subject.windows for subject in subjects])
@@ -199,18 +210,18 @@ def prepare_cohort(settings: CohortSettings, recipe: Recipe) -> PreparedCohort:
             f"cohort of kind {settings.kind}: found no interval as long as a window of {recipe.window_s} s; "
             "use a shorter window_s"
         )
-    return PreparedCohort(windows, tuple(subjects), windows_hash(cohort, settings, recipe))
+    return PreparedCohort(windows, tuple(subjects), windows_hash(cohort, settings, recipe), seen.pieces)
 
 
-def prepare(job: CohortJob, source: str) -> PreparedCohort:
-    """Windows of a job; `source` names the origin of its settings in messages.
+def prepare(job: CohortJob, source: str, seen: copies.Seen | None = None) -> PreparedCohort:
+    """Windows of a job; `source` names the origin of its settings in messages, `seen` as in `prepare_cohort`.
 
     Raises:
         InputError: a setting is wrong, or as in `prepare_cohort`.
     """
     given = {key: getattr(job, key) for key in _RECIPE}
     recipe = Recipe.with_defaults(job.protocol, job.windows, **given)
-    return prepare_cohort(check_settings(job.settings, source), recipe)
+    return prepare_cohort(check_settings(job.settings, source), recipe, seen)
 
 
 def windows_hash(cohort: Cohort, settings: CohortSettings, recipe: Recipe) -> str:
@@ -224,3 +235,19 @@ def windows_hash(cohort: Cohort, settings: CohortSettings, recipe: Recipe) -> st
         "recipe": recipe.settings(),
     }
     return cell_hash(dependencies)
+
+
+def read_pieces(path: Path) -> copies.Pieces:
+    """The pieces of a cohort that `PreparedCohort.pieces` gave, from their JSON file.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    content = limits.read_bytes(path, limits.JSON_BYTES, "pieces of a cohort; rerun prepare_cohort")
+    try:
+        return {
+            str(person): {str(channel): list(map(int, found)) for channel, found in channels.items()}
+            for person, channels in json.loads(content).items()
+        }
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: not the pieces of a cohort ({error}); rerun prepare_cohort") from None

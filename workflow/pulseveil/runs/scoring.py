@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pulseveil.cohorts import Cohort, CohortSettings
+from pulseveil.cohorts import Cohort, CohortSettings, require_units
 from pulseveil.core import registry, store, tensorflow
 from pulseveil.core.contracts import CONDITIONS
 from pulseveil.core.errors import InputError
@@ -99,6 +99,7 @@ def score_people(
         InputError: the recordings cannot be read or scaled, or give other features than the detector knows.
     """
     recipe = detector.recipe(stride_s)
+    require_units(settings.kind, recipe.protocol, recipe.channels, recipe.scaling)
     cohort: Cohort = registry.load("cohorts", settings.kind)(settings)
     for subject, own in groupby(cohort.recordings(), lambda recording: recording.subject):
         table = _table(detector, cut_whole(list(own), recipe))

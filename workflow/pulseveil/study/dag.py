@@ -129,6 +129,14 @@ def recordings_at_hand(plan: Plan, cohort: str) -> list[str]:
     return [str(path) for path in sources if path.exists()]
 
 
+def pieces_before(plan: Plan, cohort: str) -> list[str]:
+    """Files with pieces of the cohorts that are read before a cohort, which must hold no copy of them."""
+    return [
+        paths.PIECES.format(study=plan.study.name, cohort=before, windows="detector")
+        for before in plan.cohorts_before(cohort)
+    ]
+
+
 def require_recordings(plan: Plan) -> None:
     """Check before the first job that every file of the cohorts exists.
 

@@ -11,14 +11,23 @@ from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import PositiveInt, ValidationError
+from pydantic import PositiveInt, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from pulseveil.core import identity, randomness, store
 from pulseveil.core.contracts import CHANNEL_SETS
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import number_label, require_name
 from pulseveil.core.randomness import Stream
-from pulseveil.core.settings import Audience, Channels, Pairing, Preprocessing, ScalingName, Settings, explain
+from pulseveil.core.settings import (
+    Audience,
+    Channels,
+    LabelRule,
+    Pairing,
+    Preprocessing,
+    ScalingName,
+    Settings,
+    explain,
+)
 from pulseveil.evaluation.protocols import Fold, Train
 from pulseveil.privacy.budget import Backend, Budget, NoiseMode, Population, Unit
 from pulseveil.study.audit_settings import AuditSettings, Part
@@ -39,7 +48,8 @@ class Job(Settings):
 class CohortJob(Job):
     """Job of cutting the recordings of a cohort into windows; omitted keys take the protocol's values.
 
-    settings: those of the cohort, with its kind. For the other keys see `windows.cutting.Recipe`.
+    settings: those of the cohort, with its kind. same_person: names (COHORT/NAME) of people of this cohort in
+    other cohorts, by their name in this one. For the other keys see `windows.cutting.Recipe`.
     """
 
     stage: ClassVar[int | None] = identity.COHORT
@@ -53,6 +63,18 @@ class CohortJob(Job):
     stride_s: int | None = None
     calibration_s: int | None = None
     measured: float | None = None
+    label_rule: LabelRule = "majority"
+    same_person: Mapping[str, tuple[str, ...]] = {}
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # The text of jobs from before there were these keys: another text would cut all windows again.
+        values: dict[str, Any] = write(self)
+        if self.label_rule == "majority":
+            del values["label_rule"]
+        if not self.same_person:
+            del values["same_person"]
+        return values
 
 
 class FeatureJob(Job):

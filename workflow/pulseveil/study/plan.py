@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pulseveil.cohorts import require_classes
+from pulseveil.cohorts import require_classes, require_units
 from pulseveil.core import identity, registry
 from pulseveil.core.contracts import CHANNEL_SETS
 from pulseveil.core.errors import InputError
@@ -33,6 +33,7 @@ from pulseveil.evaluation.protocols import (
     require_folds,
 )
 from pulseveil.privacy.budget import Unit
+from pulseveil.study import persons
 from pulseveil.study.cells import NONE, Budgets, DetectorPack, GeneratorCell, GeneratorPack
 from pulseveil.study.jobs import DetectorJob, GeneratorJob, Preparation
 from pulseveil.study.study import Evaluation, Model, Study
@@ -126,7 +127,17 @@ class Plan:
             InputError: the protocol has no folds for the people of the evaluation.
         """
         with _errors_of(evaluation):
-            return _protocol(evaluation).folds(self.people(evaluation))
+            folds = _protocol(evaluation).folds(self.people(evaluation))
+            return persons.apart(self.study.same_people, folds, evaluation.cohort, evaluation.tested_cohort)
+
+    def persons(self, cohort: str) -> frozenset[str]:
+        """Names and marks (`same_person`) of a cohort's people; cohorts share people if these sets meet."""
+        return persons.marked(self.study.same_people, cohort, self.outlines[cohort])
+
+    def cohorts_before(self, cohort: str) -> tuple[str, ...]:
+        """Cohorts that are read before a cohort, which is searched for copies of their recordings."""
+        names = tuple(self.study.cohorts)
+        return names[: names.index(cohort)]
 
     def detector_folds(self, pack: DetectorPack) -> tuple[Fold, ...]:
         """Folds of a pack, which a protocol may merge where only the windows of a shared generator train.
@@ -374,10 +385,16 @@ def make_plan(study: Study) -> Plan:
         name: registry.load("cohorts", settings.kind)(settings).outline()
         for name, settings in study.cohort_settings.items()
     }
+    for name, settings in study.cohort_settings.items():
+        try:
+            require_units(settings.kind, study.protocol, study.channels, study.scaling)
+        except InputError as error:
+            raise InputError(f"cohorts.{name}: {error}") from None
     for name, outline in outlines.items():
         for subject in outline:
             require_name(subject, f"cohort {name}: subject")
     plan = Plan(study, outlines)
+    _check_same_people(plan)
     _check_size(plan)
     _check_folds(plan)
     for pack in plan.detector_packs:
@@ -391,6 +408,24 @@ def make_plan(study: Study) -> Plan:
         _check_windows(study, cell.generator)
     _check_public_cohorts(plan)
     return plan
+
+
+def _check_same_people(plan: Plan) -> None:
+    """Check that the people of `same_person` exist, and that models keep and protect them as one person."""
+    people = plan.study.same_people
+    persons.require_known(people, plan.outlines)
+    # Ledgers compose what a person spends by name.
+    private = {
+        pack.evaluation.cohort
+        for pack in plan.detector_packs
+        for detector in pack.detectors
+        if any(privacy.is_private for privacy in plan.privacies(pack, detector))
+    }
+    persons.require_one_budget(people, private)
+    for pack in plan.detector_packs:
+        if plan.study.generator_shared and pack.train != "real":
+            evaluation = pack.evaluation
+            persons.require_not_learnt(people, evaluation.cohort, evaluation.tested_cohort)
 
 
 def _check_size(plan: Plan) -> None:
@@ -493,7 +528,9 @@ def _check_public_cohorts(plan: Plan) -> None:
 
 
 def _share_people(plan: Plan, first: str, second: str) -> bool:
-    """Whether two cohorts can hold the same people: by their files, or by kind and names."""
+    """Whether two cohorts can hold the same people: by statement, by their files, or by kind and names."""
+    if persons.shared(plan.study.same_people, first, second):
+        return True
     settings = [plan.study.cohort_settings[name] for name in (first, second)]
     files = [
         {path.resolve() for path in registry.load("cohorts", each.kind)(each).sources()} for each in settings

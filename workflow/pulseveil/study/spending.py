@@ -129,7 +129,7 @@ def unbudgeted(plan: Plan) -> tuple[Unbudgeted, ...]:
         person
         for pack, _, privacy in cells
         if privacy.is_private
-        for person in plan.outlines[pack.evaluation.cohort]
+        for person in plan.persons(pack.evaluation.cohort)
     }
     found: dict[tuple[str, str, str], Unbudgeted] = {}
 
@@ -140,7 +140,7 @@ def unbudgeted(plan: Plan) -> tuple[Unbudgeted, ...]:
 
     for pack, detector, privacy in cells:
         evaluation, cohort = pack.evaluation.name, pack.evaluation.cohort
-        if guarded.isdisjoint(plan.outlines[cohort]):
+        if guarded.isdisjoint(plan.persons(cohort)):
             continue
         if pack.train != "real" and math.isinf(privacy.epsilon_generator):
             for generator in filter(plan.learns, pack.generators):

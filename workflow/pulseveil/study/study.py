@@ -15,6 +15,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.core.identity import number_label, parse_number, require_plain_path
 from pulseveil.core.settings import (
     Channels,
+    LabelRule,
     Pairing,
     Preprocessing,
     ScalingName,
@@ -226,10 +227,19 @@ class Study(Settings):
         description="least share of a window that each sensor measured, other windows are left out; default: "
         "0.5 in `sound`, 0 (all windows) in `paper`",
     )
+    label_rule: LabelRule = Field(
+        "majority",
+        description="condition of a window: that of most of its seconds, or stress if any second has stress",
+    )
     window_s: Seconds = Field(60, description="length of a window in seconds")
     stride_s: Strides = Field(Strides(), description="seconds between the starts of two windows")
     cohorts: Mapping[Name, Any] = Field(
         min_length=1, description="cohorts by name; `kind` selects the reader"
+    )
+    same_person: tuple[Mapping[Name, str | tuple[str, ...]], ...] = Field(
+        (),
+        description="people who have several names, each as {cohort: name, another cohort: name}; no fold "
+        "trains on one name and tests another",
     )
     generators: tuple[Model, ...] = Field((), description="generators: a name, or {name, kind, settings}")
     detectors: tuple[Model, ...] = Field(
@@ -314,6 +324,18 @@ class Study(Settings):
     def cohort_settings(self) -> Mapping[str, CohortSettings]:
         """The typed settings of each cohort."""
         return self.cohorts
+
+    @property
+    def same_people(self) -> tuple[frozenset[tuple[str, str]], ...]:
+        """Cohorts and names of each person who is stated in `same_person`."""
+        return tuple(
+            frozenset(
+                (cohort, name)
+                for cohort, names in person.items()
+                for name in ((names,) if isinstance(names, str) else names)
+            )
+            for person in self.same_person
+        )
 
     def generator(self, name: str) -> Model:
         """Generator with that name."""
@@ -451,6 +473,26 @@ def _check_trainings(audit: Audit, evaluations: Sequence[Evaluation], source: st
             )
 
 
+def _check_same_people(study: Study, source: str) -> None:
+    """Check that `same_person` names cohorts of the study, and each person once with at least two names."""
+    taken: dict[tuple[str, str], int] = {}
+    for i, person in enumerate(study.same_people):
+        key = f"same_person[{i}]"
+        if len(person) < 2:
+            raise InputError(
+                f"{source}: {key}: expected at least two names of one person, found {len(person)}"
+            )
+        for cohort, name in sorted(person):
+            if cohort not in study.cohorts:
+                raise InputError(explain_choice(source, key, cohort, tuple(study.cohorts)))
+            if (cohort, name) in taken:
+                raise InputError(
+                    f"{source}: {key}: {name} of {cohort} is in same_person[{taken[cohort, name]}] too; "
+                    "write all names of one person into one entry"
+                )
+            taken[cohort, name] = i
+
+
 def _check_references(study: Study, source: str) -> None:
     if study.protocol == "paper" and study.delta > _PUBLISHED_DELTA:
         raise InputError(
@@ -461,6 +503,7 @@ def _check_references(study: Study, source: str) -> None:
     for name in study.public_cohorts:
         if name not in cohorts:
             raise InputError(explain_choice(source, "public_cohorts", name, cohorts))
+    _check_same_people(study, source)
     names = {"generators": [m.name for m in study.generators], "detectors": [m.name for m in study.detectors]}
     taken: set[str] = set()
     for i, evaluation in enumerate(study.evaluations):

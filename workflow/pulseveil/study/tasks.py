@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from pulseveil.core import identity, paths, registry
-from pulseveil.study import audits
+from pulseveil.study import audits, persons
 from pulseveil.study.cells import (
     AuditedCell,
     DetectorCell,
@@ -178,6 +178,8 @@ def job(plan: Plan, task: Task) -> Job:
                 stride_s=study.stride_s.generator if windows == "generator" else study.stride_s.detector,
                 calibration_s=study.calibration_s,
                 measured=study.measured,
+                label_rule=study.label_rule,
+                same_person=persons.other_names(study.same_people, cohort),
             )
         case "extract_features" | "extract_synthetic_features", _, _:
             # One recipe for both: detectors train on features of one kind and are tested on the other.

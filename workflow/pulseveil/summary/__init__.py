@@ -10,5 +10,6 @@ __all__ = [  # noqa: RUF022
     "palette",
     "terminal",
     "crate",
+    "cohort_page",
     "summarize",
 ]

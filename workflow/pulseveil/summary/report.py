@@ -94,16 +94,16 @@ def render_report(
         "report.html.jinja",
         description=description,
         plan=plan_rows(description),
-        evaluations=_plain_html(_evaluations(description)),
+        evaluations=plain_html(_evaluations(description)),
         hours=stage_rows(description),
         gpu_speedup=_speedup(description),
         main=html(printed_table(main, description), "main"),
-        quality="" if findings.quality.empty else _plain_html(printed_quality(findings.quality, description)),
-        quality_pictures=[_embedded(picture) for picture in quality_pictures],
+        quality="" if findings.quality.empty else plain_html(printed_quality(findings.quality, description)),
+        quality_pictures=[embedded(picture) for picture in quality_pictures],
         spending=_readable_table(findings.spending, columns.SPENDING),
         audits=_readable_table(findings.audits, columns.AUDIT),
         cohorts={name: _cohort(cohort.summary) for name, cohort in description.cohorts.items()},
-        pictures=[_embedded(picture) for picture in pictures],
+        pictures=[embedded(picture) for picture in pictures],
         caveats=caveats(description, main),
         private_differences=private_differences(description, main),
         versions={"pulseveil revision": run["git"] or "unknown", "python": run["python"], **run["packages"]},
@@ -190,7 +190,7 @@ def _speedup(description: StudyDescription) -> str:
 
 
 def _readable_table(table: pd.DataFrame, declared: Sequence[columns.Column]) -> str:
-    return "" if table.empty else _plain_html(columns.titled(table, declared))
+    return "" if table.empty else plain_html(columns.titled(table, declared))
 
 
 def _evaluations(description: StudyDescription) -> pd.DataFrame:
@@ -217,10 +217,11 @@ def _generator(train: str, shared: bool) -> str:
 def _cohort(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return ""
-    return _plain_html(pd.DataFrame([dict(row) for row in rows]).rename(columns=labels.evaluation))
+    return plain_html(pd.DataFrame([dict(row) for row in rows]).rename(columns=labels.evaluation))
 
 
-def _plain_html(table: pd.DataFrame) -> str:
+def plain_html(table: pd.DataFrame) -> str:
+    """A table as HTML, numbers with four digits and missing values empty."""
     return table.map(_readable).to_html(index=False, border=0, classes="printed", justify="unset")
 
 
@@ -234,7 +235,7 @@ def _readable(value: Any) -> str:
     return str(value)
 
 
-def _embedded(picture: Picture) -> tuple[str, str]:
+def embedded(picture: Picture) -> tuple[str, str]:
     """The figure as a data URI, and its caption."""
     # Embedded, so that the report stays whole when it is mailed or moved without its folder.
     content = base64.b64encode(picture.path.read_bytes()).decode()

@@ -24,7 +24,10 @@ _STORES = (
         ".runs/**",
         _STORE + "finished trainings, stored under hashes of their data; keys of running trainings",
     ),
-    Holding("windows/**", _STORE + "the windows of each person, with counts of what was read and repaired"),
+    Holding(
+        "windows/**",
+        _STORE + "the windows of each person, counts of what was read and repaired, pages of the signals",
+    ),
     Holding("features/*/real.h5", _STORE + "the features of each window"),
     Holding("scores/**/*.h5", _STORE + "start, label and scores of each tested window"),
 )

@@ -14,7 +14,7 @@ from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import CHANNEL_SETS, CONDITIONS, STRESS, Recording, WindowSet
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import PHYSIOLOGY
-from pulseveil.core.settings import Audience, Channels, Preprocessing, ScalingName
+from pulseveil.core.settings import Audience, Channels, LabelRule, Preprocessing, ScalingName
 from pulseveil.windows import measured, scaling
 from pulseveil.windows.heart_rate import rmssd_ms
 from pulseveil.windows.scaling import Scaled
@@ -40,7 +40,8 @@ MEASURED = 0.5
 class Recipe:
     """Settings by which recordings become windows; lengths in whole seconds.
 
-    measured: least share of a window that each sensor measured; other windows are left out.
+    measured: least share of a window that each sensor measured; other windows are left out. label_rule: a
+    window has the most frequent condition of its seconds, or stress if any of its seconds has stress.
 
     Raises:
         InputError: a length is not a whole number of seconds above 0.
@@ -54,6 +55,7 @@ class Recipe:
     stride_s: int = 60
     calibration_s: int = 300
     measured: float = 0.0
+    label_rule: LabelRule = "majority"
 
     def __post_init__(self) -> None:
         for name in ("window_s", "stride_s", "calibration_s"):
@@ -95,13 +97,30 @@ class Recipe:
         # Published channels stay valid when physiological ones are computed in another way.
         if self.channels == "physiological":
             used["physiology"] = PHYSIOLOGY
-        # No rule, as in files that were written before there was one.
+        # Without the defaults of later keys, as in files that were written before there were these keys.
         if not self.measured:
             del used["measured"]
+        if self.label_rule == "majority":
+            del used["label_rule"]
         # Another length of calibration must not redo windows that are not calibrated.
         if self.scaling != "calibration":
             del used["calibration_s"]
         return used
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """The seconds (T) of a person that windows were cut from, for the page of the cohort.
+
+    timeline: values in the units of the channels. shares: measured share (T,) of each second by sensor;
+    empty if it is not known. starts (n): row of each window's first second. kept (n): False for windows that
+    are left out.
+    """
+
+    timeline: Timeline
+    shares: Mapping[str, Floats]
+    starts: NDArray[np.intp]
+    kept: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +143,7 @@ class SubjectWindows:
     left_out: Mapping[str, int] = field(default_factory=dict)
     rmssd_ms: Floats = field(default_factory=lambda: np.zeros(0))
     chest_error: float | None = None
+    trace: Trace | None = None
 
 
 def cut_windows(
@@ -182,6 +202,8 @@ def cut_person(recordings: Sequence[Recording], recipe: Recipe) -> SubjectWindow
             f"{first.subject}: none of {len(rows)} windows is measured to {recipe.measured:.0%} by every "
             f"sensor ({listed}); leave the subject out of the labels, or lower the key 'measured'"
         )
+    _require_calibration(timeline.subject, found, scaled, recipe.measured)
+    trace = Trace(timeline, found.shares, rows[:, 0], ~dropped)
     rows = rows[~dropped]
     shares = {**found.shares, **_clear_share(resampled)}
     notes = [
@@ -206,6 +228,7 @@ def cut_person(recordings: Sequence[Recording], recipe: Recipe) -> SubjectWindow
         left_out=left_out,
         rmssd_ms=_variability(timeline.second[rows[:, 0]], recordings, resampled, recipe.window_s),
         chest_error=_chest_error(timeline, recordings) if recipe.channels == "physiological" else None,
+        trace=trace,
     )
 
 
@@ -233,6 +256,7 @@ def cut_whole(recordings: Sequence[Recording], recipe: Recipe) -> WholeWindows:
         InputError: as in `cut_person`.
     """
     timeline, scaled, found, resampled = _scaled(recordings, recipe)
+    _require_calibration(timeline.subject, found, scaled, recipe.measured)
     recording = np.cumsum(np.diff(timeline.second, prepend=timeline.second[:1]) > 1).astype(np.int16)
     rows = _rows_from(interval_starts(recording, recipe.window_s, recipe.stride_s), recipe.window_s)
     codes = timeline.condition[rows]
@@ -262,8 +286,16 @@ def _scaled(
     ]
     timeline = joined(timelines)
     names = CHANNEL_SETS[recipe.channels]
-    scaled = scaling.scalings(recipe.calibration_s)[recipe.scaling].scale(timeline, names)
+    # Scaled again, values of a file that lacks seconds of a person would change.
+    scaled = (
+        scaling.unchanged(timeline)
+        if first.scaled
+        else scaling.scalings(recipe.calibration_s)[recipe.scaling].scale(timeline, names)
+    )
     found = measured.joined([measured.measured(recording) for recording in recordings])
+    if recipe.measured:
+        for recording in recordings:
+            measured.refuse_constant(recording)
     return timeline, scaled, found, resampled
 
 
@@ -324,6 +356,9 @@ def _window_set(timeline: Timeline, scaled: Scaled, rows: NDArray[np.intp], reci
     # generators. The order decides three windows in which stress and amusement tie.
     by_seconds = recipe.protocol == "paper" and recipe.audience == "detector"
     stress = majority((codes == STRESS).astype(np.int8), 2) == 1 if by_seconds else condition == STRESS
+    if recipe.label_rule == "any":
+        stress = (codes == STRESS).any(axis=1)
+        condition = np.where(stress, np.int8(STRESS), condition)
     return WindowSet(
         windows=scaled.values[rows].astype(np.float32),
         condition=condition,
@@ -367,6 +402,22 @@ def _chest_error(timeline: Timeline, recordings: Sequence[Recording]) -> float |
     known = timeline.labelled & np.isfinite(chest)
     column = CHANNEL_SETS["physiological"].index("heart_rate")
     return float(np.median(np.abs(timeline.values[known, column] - chest[known]))) if known.any() else None
+
+
+def _require_calibration(subject: str, found: measured.Measured, scaled: Scaled, least: float) -> None:
+    """Raise InputError if a sensor measured less than `least` of the seconds of calibration."""
+    if not scaled.calibration.any():
+        return
+    for sensor, share in found.shares.items():
+        of_calibration = float(share[scaled.calibration].mean())
+        if of_calibration < least:
+            lost = {why: part[scaled.calibration].mean() for why, part in found.lost[sensor].items()}
+            raise InputError(
+                f"{subject}: {sensor} measured {of_calibration:.0%} of the {scaled.calibration.sum()} s of "
+                f"calibration, less than {least:.0%} ({max(lost, key=lost.__getitem__)}): all windows would "
+                "be scaled by invented values; leave the subject out, use scaling 'public', or lower the key "
+                "'measured'"
+            )
 
 
 def _subject(recording: Recording) -> str:

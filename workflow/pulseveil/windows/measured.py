@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import CONTACT_US, Recording
+from pulseveil.core.errors import InputError
 
 # Channels of a recording by sensor, in the order of the cohort table.
 SENSORS: Mapping[str, tuple[str, ...]] = {
@@ -25,6 +26,15 @@ SENSORS: Mapping[str, tuple[str, ...]] = {
 # Temperatures (C) of a device on skin: low end of wrists (Kraeuchi, Wirz-Justice, Am J Physiol 1994), and
 # above what skin can have.
 SKIN_C = (20.0, 45.0)
+
+
+# Seconds without any change that no worn sensor has. Blocks of these seconds are flat or not, so that a
+# mask reaches less far than the channels. In WESAD and Stress-Predict the longest such stretch has 0.06 s of
+# BVP and 4.25 s of EDA. ACC and TEMP of a worn device can be constant for 25 s there, longer than a mask may
+# reach: they are checked as a whole.
+FLAT_S: Mapping[str, int] = {"BVP": 1, "EDA": 10}
+# Shortest recording (s) in which a constant ACC or TEMP is a sensor that does not work.
+_CONSTANT_S = 120
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +50,9 @@ class Measured:
 
 
 def measured(recording: Recording) -> Measured:
-    """Measured share of each second and sensor of a recording."""
+    """Measured share of each second and sensor of a recording; empty for values without units."""
+    if recording.scaled:
+        return Measured({}, {})
     seconds = recording.whole_seconds
     masks: dict[str, dict[str, NDArray[np.bool_]]] = {}
     for sensor, channels in SENSORS.items():
@@ -64,9 +76,27 @@ def measured(recording: Recording) -> Measured:
     return Measured(lost, shares)
 
 
+def refuse_constant(recording: Recording) -> None:
+    """Check that acceleration and temperature change at all.
+
+    Raises:
+        InputError: one of them is the same in the whole recording.
+    """
+    if recording.whole_seconds < _CONSTANT_S:
+        return
+    for sensor in ("ACC", "TEMP"):
+        signals = [recording.signals[channel].values for channel in SENSORS[sensor]]
+        if not any(np.ptp(values) for values in signals):
+            values = ", ".join(f"{float(values[0]):g}" for values in signals)
+            raise InputError(
+                f"{recording.subject}: {sensor} is {values} in all {recording.whole_seconds} s: the sensor "
+                "did not work; leave the recording out"
+            )
+
+
 def joined(parts: list[Measured]) -> Measured:
     """The measured shares of a person's recordings, in order of time, as one."""
-    if len(parts) == 1:
+    if len(parts) == 1 or not parts[0].shares:
         return parts[0]
     lengths = [len(part.shares["BVP"]) for part in parts]
     reasons = {sensor: dict.fromkeys(r for part in parts for r in part.lost[sensor]) for sensor in SENSORS}
@@ -114,16 +144,16 @@ def _lost(sensor: str, recording: Recording, channel: str) -> Mapping[str, NDArr
         found = {"no skin contact": values < CONTACT_US, **found}
     if sensor == "TEMP":
         found["no temperature of skin"] = (values < SKIN_C[0]) | (values > SKIN_C[1])
-    if sensor == "BVP":
-        found["flat line"] = _flat(values, round(signal.rate_hz))
+    if sensor in FLAT_S:
+        found["flat line"] = _flat(values, FLAT_S[sensor] * round(signal.rate_hz))
     return {reason: mask for reason, mask in found.items() if mask.any()}
 
 
-def _flat(values: Floats, rate: int) -> NDArray[np.bool_]:
-    """Samples (n,) of whole seconds without any change, which no pulse has."""
-    whole = len(values) // rate
-    rows = values[: whole * rate].reshape(whole, rate)
-    flat = np.repeat(np.ptp(rows, axis=1) == 0, rate)
+def _flat(values: Floats, block: int) -> NDArray[np.bool_]:
+    """Samples (n,) of whole blocks of samples without any change."""
+    whole = len(values) // block
+    rows = values[: whole * block].reshape(whole, block)
+    flat = np.repeat(np.ptp(rows, axis=1) == 0, block)
     return np.concatenate([flat, np.zeros(len(values) - len(flat), bool)])
 
 
