@@ -152,7 +152,7 @@ def print_head(models: Sequence[str]) -> None:
 
 def simulated(kind: str, settings: Mapping[str, Any], seed: int) -> tuple[list[float], list[float], float]:
     """Scores, likeness and CPU seconds of a generator of a simulated cohort."""
-    stream, test = root_stream(seed), simulated_cohorts.tested(seed)
+    stream, test = root_stream(seed), simulated_cohorts.strangers(seed)
     made = make(kind, settings, simulated_cohorts.windows_of(seed, "generator"), child(stream, kind))
     scores = []
     for model in ("logistic", "forest"):

@@ -4,7 +4,8 @@
 
 prints, for each unit and epsilon, accuracy and stress F1 (means over cohorts and noise draws) of a detector
 on people whom no cohort knows: for each question that a query may ask, and for the question that
-the settings choose by the noise. Questions and clip norms were chosen by this.
+the settings choose by the noise. Questions and clip norms were chosen by this. `--level` makes the cohorts
+harder (`drifting_cohorts`): people drift and respond otherwise than the literature says.
 """
 
 from __future__ import annotations
@@ -43,13 +44,15 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=PEOPLE, help="people who train, of 14")
     parser.add_argument("--synthetic", type=int, default=SYNTHETIC_SUBJECTS, help="synthetic people")
     parser.add_argument("--detector", default="logistic", help="detector that learns from them, such as cnn")
+    parser.add_argument("--level", type=float, help="how much people drift and respond otherwise")
     parser.add_argument("--units", nargs="+", default=["subject", "window"])
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=NUMBER", help="other settings")
     options = parser.parse_args()
     changed = {key: float(value) for key, _, value in (item.partition("=") for item in options.set)}
     PosteriorSettings.model_validate(changed)
-    rule = np.mean([of_rule(seed) for seed in options.cohorts], axis=0)
-    print(f"literature rule: {rule[0]:.3f} / {rule[1]:.3f}", flush=True)
+    for name in ("public_signs", "public_signs_three"):
+        rule = np.mean([of_rule(seed, options.level, name) for seed in options.cohorts], axis=0)
+        print(f"{name}: {rule[0]:.3f} / {rule[1]:.3f}", flush=True)
     for unit in options.units:
         for epsilon in options.epsilons:
             for words, settings in questions(unit).items():
@@ -64,6 +67,7 @@ def main() -> None:
                         draw,
                         options.people,
                         options.detector,
+                        options.level,
                     )
                     for seed in options.cohorts
                     for draw in range(options.draws)

@@ -27,17 +27,23 @@ from pulseveil.windows.cutting import cut_windows
 from pulseveil.windows.features import extract_features
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.benchmarks.drifting_cohorts import moved
 from tests.synthetic_sets import as_set
 
 WESAD_S = {"baseline_s": 1180, "stress_s": 660, "amusement_s": 372}
 PEOPLE = 14
+# Seeds of tested cohorts are so much larger than those of the cohorts that train.
+TESTED = 1000
 
 
 @cache
-def windows_of(seed: int, purpose: str) -> WindowSet:
-    """Windows of 14 people with the conditions' lengths of WESAD; purpose: generator or detector."""
+def windows_of(seed: int, purpose: str, level: float | None = None) -> WindowSet:
+    """Windows of 14 people with the conditions' lengths of WESAD; purpose: generator or detector.
+
+    level: how much people differ in drift and response (`drifting_cohorts`); None: as they are simulated.
+    """
     settings = {"kind": "simulated", "subjects": PEOPLE, "seed": seed, **WESAD_S}
-    return cut_windows(
+    windows = cut_windows(
         Simulated(Simulated.Settings.model_validate(settings)).recordings(),
         protocol="sound",
         channels="physiological",
@@ -46,6 +52,7 @@ def windows_of(seed: int, purpose: str) -> WindowSet:
         stride_s=30 if purpose == "generator" else 60,
         audience=purpose,
     )
+    return windows if level is None else moved(windows, seed % TESTED, seed, level)
 
 
 def features_of(windows: WindowSet | SyntheticSet) -> FeatureSet:
@@ -60,24 +67,23 @@ def learnt_from(seed: int) -> FeatureSet:
 
 
 @cache
-def tested(seed: int) -> FeatureSet:
+def strangers(seed: int, level: float | None = None) -> FeatureSet:
     """Windows of people whom the cohort `seed` does not know."""
-    features = features_of(windows_of(seed + 1000, "detector"))
+    features = features_of(windows_of(seed + TESTED, "detector", level))
     return features.take(~features.calibration)
 
 
-def scores(fitted: Fitted, seed: int) -> tuple[float, float]:
-    """Accuracy and stress F1 on `tested`."""
-    found, truth = fitted.score(tested(seed)).predicted, tested(seed).stress
+def scores(fitted: Fitted, seed: int, level: float | None = None) -> tuple[float, float]:
+    """Accuracy and stress F1 on `strangers`."""
+    found, truth = fitted.score(strangers(seed, level)).predicted, strangers(seed, level).stress
     return accuracy_score(truth, found), f1_score(truth, np.asarray(found), zero_division=0)
 
 
-def of_rule(seed: int) -> tuple[float, float]:
-    """Accuracy and stress F1 of the public signs on the tested people of a cohort."""
-    kind = registry.load("detectors", "public_signs")
-    return scores(
-        kind.fit(kind.Settings(), detectors.Training(tested(seed), NOT_PRIVATE, root_stream(0))), seed
-    )
+def of_rule(seed: int, level: float | None = None, name: str = "public_signs") -> tuple[float, float]:
+    """Accuracy and stress F1 of a literature rule on the tested people of a cohort."""
+    kind, rows = registry.load("detectors", name), strangers(seed, level)
+    fitted = kind.fit(kind.Settings(), detectors.Training(rows, NOT_PRIVATE, root_stream(0)))
+    return scores(fitted, seed, level)
 
 
 class Taught(NamedTuple):
@@ -98,13 +104,14 @@ def tstr(
     draw: int = 0,
     people: int = PEOPLE,
     detector_name: str = "logistic",
+    level: float | None = None,
 ) -> Taught:
     """Accuracy and stress F1 of a detector that learns from synthetic windows; noise by seed and draw.
 
     The generator learns from the first `people` people of the cohort.
     """
     kind, detector = registry.load("generators", kind_name), registry.load("detectors", detector_name)
-    windows = windows_of(seed, "generator")
+    windows = windows_of(seed, "generator", level)
     windows = windows.take(np.isin(windows.subject, np.unique(windows.subject)[:people]))
     stream = child(root_stream(seed), kind_name)
     started = time.process_time()
@@ -120,4 +127,4 @@ def tstr(
     fitted = registry.model("detectors", detector_name).fit(
         detector.Settings(), detectors.Training(features_of(synthetic), NOT_PRIVATE, stream)
     )
-    return Taught(windows, synthetic, scores(fitted, seed), seconds)
+    return Taught(windows, synthetic, scores(fitted, seed, level), seconds)

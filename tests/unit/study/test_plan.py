@@ -25,8 +25,18 @@ def demo(**keys):
 
 
 @pytest.mark.parametrize("study", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_study_of_the_project_can_be_planned(study):
-    # Also without recordings. A rule of the protocol once refused two studies that nobody had run since.
+def test_every_study_of_the_project_can_be_planned(study, tmp_path, monkeypatch):
+    # Without recordings, beside the table of intervals that names the people of Stress-Predict. A rule of
+    # the protocol once refused two studies that nobody had run since.
+    labels = tmp_path / "data" / "Stress-Predict.csv"
+    labels.parent.mkdir()
+    rows = [
+        f"S0{n},{name}"
+        for n in (1, 2)
+        for name in ("relax,1644226140,1644226740,0", "stroop,1644226740,1644227340,1")
+    ]
+    labels.write_text("\n".join(["subject,condition,start_unix,end_unix,stress", *rows]))
+    monkeypatch.chdir(tmp_path)
     assert len(make_plan(read_study(study)).cells) > 0
 
 

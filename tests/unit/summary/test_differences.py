@@ -106,6 +106,18 @@ def test_a_baseline_of_the_same_noise_is_taken_before_another(tmp_path):
     assert cells.keys.loc[pair.reference, "noise"] == 2
 
 
+def test_both_sides_of_a_difference_name_the_cohorts_that_they_take_for_public(tmp_path):
+    described = description()
+    described["generators"]["cgan"] |= {"public_cohorts": ("others", "more")}
+    synthetic = {"evaluation": "tstr", "subjects": 15}
+    cells, _ = study(tmp_path, [scores(PEOPLE, **synthetic, generator=name) for name in ("cgan", "moments")])
+    table = differences_table(cells, StudyDescription.model_validate(described), root_stream(0))
+    assert set(table["against"]) == {"generator"}
+    assert set(table["generator"]) == {"moments"}
+    assert set(table["public_cohorts"]) == {""}
+    assert set(table["reference_public_cohorts"]) == {"others, more"}
+
+
 def test_differences_average_seeds_first_and_pair_subjects(tmp_path):
     # Accuracy of S2: (1 + .8) / 2 against .9; of S3: .9 against .7; S4 is not tested by both.
     cells, described = study(

@@ -16,7 +16,7 @@ STUDY = StudyDescription.model_validate(description())
 
 def test_folds_and_seeds_become_a_mean_and_a_range(tmp_path):
     files = [write_quality(tmp_path / "a.csv", [0.9, 0.5]), write_quality(tmp_path / "b.csv", [0.4])]
-    row = quality_table(files).iloc[0]
+    row = quality_table(files, STUDY).iloc[0]
     assert row["models"] == 3
     assert row["value"] == pytest.approx(0.6)
     assert (row["lowest"], row["highest"]) == (0.4, 0.9)
@@ -31,7 +31,7 @@ def test_measures_signals_and_conditions_have_rows_of_their_own(tmp_path):
         write_quality(tmp_path / "b.csv", [0.6], measure="ks", signal="TEMP", condition="stress"),
         write_quality(tmp_path / "c.csv", [0.1], measure="mmd2"),
     ]
-    table = quality_table(files)
+    table = quality_table(files, STUDY)
     assert table["value"].tolist() == [0.2, 0.6, 0.1]
     printed = printed_quality(table, STUDY)
     assert printed["KS ↓"].tolist() == ["0.400 (0.500)"]
@@ -39,8 +39,16 @@ def test_measures_signals_and_conditions_have_rows_of_their_own(tmp_path):
     assert printed["ε generator"].tolist() == ["∞"]
 
 
+def test_rows_name_the_cohorts_that_their_generator_takes_for_public(tmp_path):
+    described = description()
+    described["generators"]["cgan"] |= {"public_cohorts": ("others", "more")}
+    files = [write_quality(tmp_path / f"{name}.csv", [0.2], generator=name) for name in ("cgan", "moments")]
+    rows = quality_table(files, StudyDescription.model_validate(described)).set_index("generator")
+    assert rows["public_cohorts"].to_dict() == {"cgan": "others, more", "moments": ""}
+
+
 def test_without_quality_files_there_is_a_header_only():
-    rows = quality_table([])
+    rows = quality_table([], STUDY)
     assert rows.empty
     assert list(rows.columns) == keys(QUALITY)
 
@@ -52,7 +60,7 @@ def test_without_quality_files_there_is_a_header_only():
 def test_a_broken_quality_file_is_named(tmp_path, text, words):
     (tmp_path / "q.csv").write_text(text)
     with pytest.raises(InputError, match=rf"q\.csv: not a table.*{words}|q\.csv: {words}"):
-        quality_table([tmp_path / "q.csv"])
+        quality_table([tmp_path / "q.csv"], STUDY)
 
 
 def test_a_page_shows_the_least_and_the_most_private_cell(tmp_path):
@@ -73,4 +81,4 @@ def test_a_table_is_no_portrait(tmp_path):
 
 def test_the_order_of_files_does_not_matter_for_the_values(tmp_path):
     files = [write_quality(tmp_path / f"{i}.csv", [i / 10]) for i in range(3)]
-    pd.testing.assert_frame_equal(quality_table(files), quality_table(files[::-1]))
+    pd.testing.assert_frame_equal(quality_table(files, STUDY), quality_table(files[::-1], STUDY))

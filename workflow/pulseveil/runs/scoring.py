@@ -92,8 +92,8 @@ def score_people(
 
     Columns: subject; start_s and end_s, seconds since the start of the person's first recording; condition,
     empty where the labels have none; score and predicted, empty where a sensor measured too little; one
-    `measured_SENSOR` per sensor, the share of the window that it measured, and for the heart rate the share in
-    which it is clear.
+    `measured_SENSOR` per sensor, the share of the window that it measured, and one for the heart rate, the
+    share in which it is clear.
 
     Raises:
         InputError: the recordings cannot be read or scaled, or give other features than the detector knows.

@@ -106,7 +106,7 @@ def describe(plan: Plan) -> str:
         return ""
     lines = [
         f"planned spend of one trained model, delta {plan.study.delta:g} ({plan.study.privacy_noise} noise):",
-        f"{'evaluation':<18}{'generator':<12}{'detector':<20}{'unit':<9}{'generator':>10}{'detector':>10}"
+        f"{'evaluation':<17} {'generator':<14} {'detector':<19} {'unit':<9}{'generator':>10}{'detector':>10}"
         f"{'together':>19}",
     ]
     lines += [_line(spend) for spend in dict.fromkeys(spends)]
@@ -191,7 +191,7 @@ def _line(spend: Spend) -> str:
     both = bool(spend.generator_mechanisms and spend.detector_mechanisms)
     together = f"{spend.epsilon:.3g}" + (f" ({spend.shared})" if both and unit == "window" else "")
     return (
-        f"{spend.evaluation:<18}{spend.generator:<12}{spend.detector:<20}{unit:<9}"
+        f"{spend.evaluation:<17} {spend.generator:<14} {spend.detector:<19} {unit:<9}"
         f"{number_label(of_generator):>10}{number_label(of_detector):>10}{together:>19}"
     )
 

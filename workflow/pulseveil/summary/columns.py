@@ -328,11 +328,15 @@ PAIRED = (
 )
 DIFFERENCES = (
     *CELL,
+    PUBLIC_COHORTS,
     Column(
         "against",
         "what sets the reference apart: role of the rule, differing axis, prior or real (data)",
     ),
-    *(Column(f"reference_{c.key}", f"{c.key} of the reference: {c.meaning}", c.unit) for c in CELL),
+    *(
+        Column(f"reference_{c.key}", f"{c.key} of the reference: {c.meaning}", c.unit)
+        for c in (*CELL, PUBLIC_COHORTS)
+    ),
     Column("metric", "compared metric"),
     *PAIRED,
 )
@@ -347,6 +351,7 @@ QUALITY_KEYS = (
 )
 QUALITY = (
     *QUALITY_KEYS,
+    PUBLIC_COHORTS,
     Column("models", "number of trained generators, one per fold and seed", "models"),
     Column("value", "measure between synthetic and real windows, mean over models"),
     Column("lowest", "smallest value over models"),

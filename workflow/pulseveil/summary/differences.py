@@ -89,7 +89,9 @@ def paired_differences(cells: Cells, pairs: list[Pair], metric: str, stream: Str
 def differences_table(cells: Cells, description: StudyDescription, stream: Stream) -> pd.DataFrame:
     """Table of all comparisons of a study, with the columns `columns.DIFFERENCES`."""
     pairs = all_pairs(cells.keys, description)
-    keys = cells.keys[list(CELL)]
+    keys = cells.keys[list(CELL)].assign(
+        public_cohorts=cells.keys["generator"].map(description.public_cohorts)
+    )
     left = keys.iloc[[pair.cell for pair in pairs]].reset_index(drop=True)
     right = keys.iloc[[pair.reference for pair in pairs]].reset_index(drop=True)
     names = pd.concat(

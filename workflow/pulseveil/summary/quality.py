@@ -17,7 +17,7 @@ _KEYS = columns.keys(columns.QUALITY_KEYS)
 _VALUES = ["value", "low", "high", "floor", "floor_low", "floor_high", "held_out"]
 
 
-def quality_table(paths: Iterable[Path]) -> pd.DataFrame:
+def quality_table(paths: Iterable[Path], description: StudyDescription) -> pd.DataFrame:
     """Quality table of a study: one row per generator cell, measure, signal and condition.
 
     Rows are over the folds and seeds (`models`) of all quality files: `value`, `floor` and `held_out` are
@@ -42,7 +42,9 @@ def quality_table(paths: Iterable[Path]) -> pd.DataFrame:
         floor_high=("floor_high", "max"),
         held_out=("held_out", "mean"),
     )
-    return columns.in_order(table.reset_index(), columns.QUALITY)
+    table = table.reset_index()
+    table["public_cohorts"] = table["generator"].map(description.public_cohorts)
+    return columns.in_order(table, columns.QUALITY)
 
 
 def printed_quality(table: pd.DataFrame, description: StudyDescription) -> pd.DataFrame:

@@ -70,7 +70,7 @@ def summarize(
     # Every study writes all tables, also without audits or spending: the rule declares them as outputs.
     audits = audit_table(map(Path, description.audits))
     main = columns.in_order(main.join(audited_columns(cells.keys, audits, description)), columns.MAIN)
-    quality = quality_table(map(Path, description.quality))
+    quality = quality_table(map(Path, description.quality), description)
     tables = _write_tables(out_dir / "tables", results, cells, description, main, quality)
     spending = spending_table(cells.keys, ledgers, description)
     privacy = statement(
