@@ -153,7 +153,10 @@ def models() -> dict[str, Any]:
 def described_kind(group: registry.Group, name: str) -> dict[str, Any]:
     """How a study describes a model that is named like its kind."""
     kind = registry.load(group, name)
-    of_group = {"role": kind.role} if group == "detectors" else {"learns": kind.learns}
+    if group == "detectors":
+        of_group = {"role": kind.role, "architecture": kind.architecture(kind.Settings())}
+    else:
+        of_group = {"learns": kind.learns}
     return {
         "kind": name,
         "title": kind.title,

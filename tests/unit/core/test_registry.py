@@ -34,6 +34,7 @@ METHODS = {
     },
     "detectors": {
         "expected_seconds": "static method expected_seconds(settings, rows, private)",
+        "architecture": "static method architecture(settings)",
         "mechanisms": "static method mechanisms(settings, budget)",
         "audited_settings": "static method audited_settings(settings, claimed, audited)",
         "fit": "class method fit(settings, training)",
@@ -69,7 +70,7 @@ VARIABLES = {
         "title": ("str", 1),
         "colour": ("str | None", 7),
         "role": (
-            "Literal['model', 'majority', 'elapsed_time', 'public_signs', 'public_signs_three', 'rule']",
+            "Literal['model', 'majority', 'elapsed_time', 'public_signs', 'public_signs_three', 'untrained', 'rule']",
             "timeline",
         ),
         "public_knowledge": ("Literal['never', 'private', 'always']", True),
@@ -88,7 +89,7 @@ EVERY_MEMBER = [(g, name) for g in METHODS for name in (*METHODS[g], *PROPERTIES
 DEFAULTS = {
     *("uses_tensorflow", "learns", "private_units", "programs", "private_differences"),
     *("mechanisms", "audited_settings", "ledger", "require_windows", "uses_public_people", "person_noise"),
-    *("colour", "model", "role", "public_knowledge", "share_without_bins", "origin"),
+    *("colour", "model", "role", "architecture", "public_knowledge", "share_without_bins", "origin"),
 }
 _numbers = itertools.count()
 

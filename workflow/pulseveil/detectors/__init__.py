@@ -26,6 +26,7 @@ __all__ = [  # noqa: RUF022
     "CLOCK",
     "LITERATURE",
     "LITERATURE_THREE",
+    "UNTRAINED",
     "RULE",
     "COMPARED",
     "DetectorSettings",
@@ -38,15 +39,18 @@ __all__ = [  # noqa: RUF022
 ]
 
 # Roles are fixed words and not the names of the study: a rule under another name must stay a rule in tables.
-Role = Literal["model", "majority", "elapsed_time", "public_signs", "public_signs_three", "rule"]
+Role = Literal[
+    "model", "majority", "elapsed_time", "public_signs", "public_signs_three", "untrained", "rule"
+]
 MODEL: Role = "model"
 # The rules that tables compare each row with: the accuracy that needs no sensor, or no data of the study.
 BASELINE: Role = "majority"
 CLOCK: Role = "elapsed_time"
 LITERATURE: Role = "public_signs"
 LITERATURE_THREE: Role = "public_signs_three"
+UNTRAINED: Role = "untrained"
 RULE: Role = "rule"
-COMPARED: tuple[Role, ...] = (BASELINE, CLOCK, LITERATURE, LITERATURE_THREE)
+COMPARED: tuple[Role, ...] = (BASELINE, CLOCK, LITERATURE, LITERATURE_THREE, UNTRAINED)
 
 
 class DetectorSettings(Settings):
@@ -119,7 +123,8 @@ class DetectorKind(Protocol):
             with models and fitted to the real training subjects even where models train on synthetic windows.
             "majority" gives the most frequent answer, which every model must beat. "elapsed_time" sees the
             clock alone. "public_signs" and "public_signs_three" see no data of the study, so that a private
-            model must beat them.
+            model must beat them. "untrained" is a network with its initial weights, which is compared with
+            the networks of its `architecture` alone.
             "rule" is any other rule.
         uses_tensorflow: Whether training and scoring start TensorFlow.
         private_units: Units at which the kind has a private training, whose mechanisms follow from public
@@ -155,6 +160,11 @@ class DetectorKind(Protocol):
         private: the unit of a private training, None for any other training.
         """
         ...
+
+    @staticmethod
+    def architecture(settings: Any) -> str:
+        """All that shapes the kind's network besides its training; empty for kinds that are no network."""
+        return ""
 
     @staticmethod
     @of_private_kinds

@@ -244,7 +244,8 @@ PRIVACY = (
 )
 _USE = Column(
     "shows_use_of_private_data",
-    'whether the row beats each literature rule: "yes", "no", or "few seeds" (too few noise draws)',
+    'whether the row beats each literature rule and, as a network, its untrained network: "yes", "no", or '
+    '"few seeds" (too few noise draws)',
     title="Shows use of private data",
     optional=True,
 )

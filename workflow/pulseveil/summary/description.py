@@ -61,9 +61,10 @@ class GeneratorDescription(ModelDescription):
 
 
 class DetectorDescription(ModelDescription):
-    """A detector with its role: a model, or one of the rules."""
+    """A detector with its role, a model or one of the rules, and the architecture of its network, if any."""
 
     role: Role
+    architecture: str = ""
 
 
 class EvaluationDescription(Settings):
@@ -193,7 +194,9 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
         },
         detectors={
             model.name: DetectorDescription(
-                **_model("detectors", model), role=registry.load("detectors", model.kind).role
+                **_model("detectors", model),
+                role=registry.load("detectors", model.kind).role,
+                architecture=registry.load("detectors", model.kind).architecture(model.settings),
             )
             for model in study.detectors
         },

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pulseveil.core.randomness import Stream
-from pulseveil.detectors import MODEL
+from pulseveil.detectors import MODEL, UNTRAINED
 from pulseveil.summary import columns
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.intervals import mean_intervals, sign_flip_p
@@ -48,20 +48,32 @@ def all_pairs(keys: pd.DataFrame, description: StudyDescription) -> list[Pair]:
 
 
 def rule_pairs(keys: pd.DataFrame, description: StudyDescription) -> list[Pair]:
-    """Each cell paired with each rule of its evaluation, in the row that shares most keys with the cell."""
+    """Each cell paired with each rule of its evaluation, in the row that shares most keys with the cell.
+
+    An untrained network is paired with the models of its architecture alone.
+    """
     pairs = []
     for _, members in keys.groupby("evaluation", sort=False):
         for rule in description.rules:
             candidates = members[members["detector"] == rule]
             if candidates.empty:
                 continue
-            others = members[members["detector"] != rule]
+            others = members[_compared(members["detector"], rule, description)]
             shared = others.to_numpy()[:, None, :] == candidates.to_numpy()[None, :, :]
             # argmax takes the first of equals: in table order the least private, least noisy row.
             nearest = candidates.index.to_numpy()[shared.sum(axis=2).argmax(axis=1)]
             role = description.detectors[rule].role
             pairs += [Pair(int(c), int(r), role) for c, r in zip(others.index, nearest, strict=True)]
     return pairs
+
+
+def _compared(detectors: pd.Series, rule: str, description: StudyDescription) -> pd.Series:
+    """Which of the `detectors` of an evaluation are compared with a rule."""
+    known = description.detectors
+    if known[rule].role != UNTRAINED:
+        return detectors != rule
+    same = [n for n, d in known.items() if d.role == MODEL and d.architecture == known[rule].architecture]
+    return detectors.isin(same)
 
 
 def paired_differences(cells: Cells, pairs: list[Pair], metric: str, stream: Stream) -> pd.DataFrame:

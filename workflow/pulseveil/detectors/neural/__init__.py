@@ -54,6 +54,12 @@ class NeuralDetector(DetectorKind):
         return seen * cls.seconds_per_window
 
     @classmethod
+    def architecture(cls, settings: NeuralSettings) -> str:
+        """The network's name and shape; two networks of one architecture differ in their training alone."""
+        shape = {key: value for key, value in settings if key not in NeuralSettings.model_fields}
+        return f"{cls.name} {shape}"
+
+    @classmethod
     def mechanisms(cls, settings: NeuralSettings, budget: Budget) -> tuple[Mechanism, ...]:
         """Mechanism of a private training.
 

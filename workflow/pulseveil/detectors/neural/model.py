@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
+from pulseveil.core import randomness
 from pulseveil.core.contracts import FeatureSet
 from pulseveil.core.errors import InputError
 from pulseveil.detectors import DetectorModel, Fitted, Outputs, Training, private_neural
@@ -23,6 +25,7 @@ from pulseveil.detectors.neural import (
     public_windows,
 )
 from pulseveil.detectors.private_neural import NoisedTraining
+from pulseveil.detectors.neural.untrained import Untrained, UntrainedSettings
 from pulseveil.detectors.tabular import require_both_classes
 from pulseveil.networks import classifiers
 from pulseveil.networks.training import Examples, Network, Weights, fit, probabilities
@@ -74,12 +77,7 @@ class NeuralModel(DetectorModel):
             Interrupted: a stop was requested; the state is stored in the checkpoint.
         """
         features = training.features
-        signals, bins = features.features.shape[1:]
-        if bins < cls.kind.fewest_bins:
-            raise InputError(
-                f"{cls.kind.name}: expected spectra of at least {cls.kind.fewest_bins} bins, found {bins}; "
-                "use longer windows or another detector"
-            )
+        signals, bins = cls.require_bins(features)
         if training.budget.is_private:
             return cls._fit_private(settings, training)
         # Not in a private training: whether both classes occur is a private fact that an error would reveal.
@@ -96,6 +94,21 @@ class NeuralModel(DetectorModel):
             checkpoint=training.checkpoint,
         )
         return FittedNetwork(network, weights, settings.batch_size)
+
+    @classmethod
+    def require_bins(cls, features: FeatureSet) -> tuple[int, int]:
+        """Numbers of signals and bins of the spectra.
+
+        Raises:
+            InputError: the spectra have too few bins.
+        """
+        signals, bins = features.features.shape[1:]
+        if bins < cls.kind.fewest_bins:
+            raise InputError(
+                f"{cls.kind.name}: expected spectra of at least {cls.kind.fewest_bins} bins, found {bins}; "
+                "use longer windows or another detector"
+            )
+        return signals, bins
 
     @classmethod
     def _fit_private(cls, settings: Any, training: Training) -> FittedNetwork:
@@ -188,3 +201,27 @@ class TransformerModel(NeuralModel):
             units=settings.dense_units,
             dropout=settings.dropout,
         )
+
+
+_MODELS: Mapping[str, type[NeuralModel]] = {
+    model.kind.name: model for model in (CNNModel, CNNLSTMModel, TransformerModel)
+}
+
+
+class UntrainedModel(DetectorModel):
+    """Networks of `untrained`: those of a private training, with their initial weights."""
+
+    kind: ClassVar[type[Untrained]] = Untrained
+
+    @staticmethod
+    def fit(settings: UntrainedSettings, training: Training) -> Fitted:
+        """Network for the spectra of a training, whose values and labels are not read.
+
+        Raises:
+            InputError: the spectra have too few bins.
+        """
+        model, of_network = _MODELS[settings.network], settings.network_settings
+        network = model.private_network(of_network, *model.require_bins(training.features))
+        # Drawn as the trainings draw them.
+        rng = randomness.generator(randomness.child(training.stream, "initial"))
+        return FittedNetwork(network, network.start(rng), of_network.batch_size)
