@@ -70,7 +70,8 @@ VARIABLES = {
         "title": ("str", 1),
         "colour": ("str | None", 7),
         "role": (
-            "Literal['model', 'majority', 'elapsed_time', 'public_signs', 'public_signs_three', 'untrained', 'rule']",
+            "Literal['model', 'majority', 'elapsed_time', 'public_signs', 'public_signs_three', 'untrained', "
+            "'rule']",
             "timeline",
         ),
         "public_knowledge": ("Literal['never', 'private', 'always']", True),

@@ -31,6 +31,19 @@ def untrained(network, data, **changes):
     return fitted("untrained", {"network": network, "settings": NETWORKS[network]}, data, **changes)
 
 
+def study(*detectors, **keys):
+    values = {
+        "name": "yardstick",
+        "seed": 1,
+        "seeds": 2,
+        "protocol": "sound",
+        "cohorts": {"people": {"kind": "simulated", "subjects": 4}},
+        "detectors": list(detectors),
+        "evaluations": [{"name": "real", "cohort": "people", "train": "real"}],
+    }
+    return check_study({**values, **keys}, "study.yaml")
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 def test_it_decides_as_a_private_training_whose_steps_are_too_small_to_change_weights(network):
     data = features(40)
@@ -53,28 +66,17 @@ def test_it_reads_neither_values_nor_labels_of_its_training():
 
 
 def test_it_spends_nothing_and_does_not_count_as_a_model_without_a_budget():
-    study = {
-        "name": "yardstick", "seed": 1, "seeds": 2, "protocol": "sound", "epsilons": [1], "units": ["subject"],
-        "cohorts": {"people": {"kind": "simulated", "subjects": 4}},
-        "detectors": ["cnn", "untrained"],
-        "evaluations": [{"name": "real", "cohort": "people", "train": "real"}],
-    }  # fmt: skip
-    plan = make_plan(check_study(study, "study.yaml"))
+    plan = make_plan(study("cnn", "untrained", epsilons=[1]))
     assert unbudgeted(plan) == ()
     assert set(plan.cells["detector"] + plan.cells["epsilon_detector"]) == {"cnn1", "untrainedinf"}
 
 
 def test_settings_that_the_network_does_not_have_are_refused():
     def check(**settings):
-        study = {
-            "name": "yardstick", "seed": 1, "seeds": 1, "protocol": "sound", "cohorts": {"people": {"kind": "simulated"}},
-            "detectors": [{"name": "untrained", "settings": settings}],
-            "evaluations": [{"name": "real", "cohort": "people", "train": "real"}],
-        }  # fmt: skip
-        check_study(study, "study.yaml")
+        study({"name": "untrained", "settings": settings})
 
     check(network="transformer", settings={"blocks": 2})
-    with pytest.raises(InputError, match=r"detectors\[0\].settings.*cnn.blocks: unknown key"):
+    with pytest.raises(InputError, match=r"detectors\[0\].settings.*cnn: blocks: unknown key"):
         check(settings={"blocks": 2})
     with pytest.raises(InputError, match="'cnn', 'cnn_lstm' or 'transformer'"):
         check(network="forest")

@@ -17,6 +17,7 @@ PORTRAIT = (
     "epsilon_generator={epsilon_generator}/portrait.h5"
 )
 QUALITY_FIGURE = "quality_{cohort}_{generator}"
+WINDOW_FIGURE = "windows_{cohort}"
 GENERATOR_AUDIT = (
     "results/{study}/audit/generators/{cohort}/{generator}/unit={unit}/"
     "epsilon_generator={epsilon_generator}.csv"
@@ -28,7 +29,7 @@ DETECTOR_AUDIT = (
 SCORES = (
     "results/{study}/scores/{evaluation}/{generator}/{detector}/unit={unit}/"
     "epsilon_generator={epsilon_generator}/epsilon_detector={epsilon_detector}/"
-    "subjects={subjects}/noise={noise}/seed={seed}.h5"
+    "subjects={subjects}/noise={noise}/signals={signals}/seed={seed}.h5"
 )
 REPORT = "results/{study}/report.html"
 

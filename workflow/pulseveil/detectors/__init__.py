@@ -26,7 +26,7 @@ __all__ = [  # noqa: RUF022
     "CLOCK",
     "LITERATURE",
     "LITERATURE_THREE",
-    "UNTRAINED",
+    "BEFORE_TRAINING",
     "RULE",
     "COMPARED",
     "DetectorSettings",
@@ -39,18 +39,16 @@ __all__ = [  # noqa: RUF022
 ]
 
 # Roles are fixed words and not the names of the study: a rule under another name must stay a rule in tables.
-Role = Literal[
-    "model", "majority", "elapsed_time", "public_signs", "public_signs_three", "untrained", "rule"
-]
+Role = Literal["model", "majority", "elapsed_time", "public_signs", "public_signs_three", "untrained", "rule"]
 MODEL: Role = "model"
 # The rules that tables compare each row with: the accuracy that needs no sensor, or no data of the study.
 BASELINE: Role = "majority"
 CLOCK: Role = "elapsed_time"
 LITERATURE: Role = "public_signs"
 LITERATURE_THREE: Role = "public_signs_three"
-UNTRAINED: Role = "untrained"
+BEFORE_TRAINING: Role = "untrained"
 RULE: Role = "rule"
-COMPARED: tuple[Role, ...] = (BASELINE, CLOCK, LITERATURE, LITERATURE_THREE, UNTRAINED)
+COMPARED: tuple[Role, ...] = (BASELINE, CLOCK, LITERATURE, LITERATURE_THREE, BEFORE_TRAINING)
 
 
 class DetectorSettings(Settings):

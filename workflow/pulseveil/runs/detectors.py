@@ -28,6 +28,7 @@ from pulseveil.study import tasks
 from pulseveil.study.cells import DetectorCell
 from pulseveil.study.jobs import DetectorJob
 from pulseveil.study.plan import Plan
+from pulseveil.windows.signals import ALL_SIGNALS, of_signals
 
 logger = logging.getLogger(__name__)
 
@@ -133,6 +134,8 @@ def _run(
         subjects=keys["subjects"],
     )
     test = protocols.test_rows(data.test, fold)
+    signals = keys.get("signals", ALL_SIGNALS)
+    rows, test = (of_signals(each, signals, job.channels) for each in (rows, test))
     stream = job.stream(keys, fold.name)
     fit_stream = randomness.child(stream, "fit")
     run = Run(

@@ -38,12 +38,13 @@ from pulseveil.study.jobs import DetectorJob, GeneratorJob
 from pulseveil.study.study import Evaluation, Model, Study
 from pulseveil.windows.features import select_columns, statistic_names
 from pulseveil.windows.literature import require_known
+from pulseveil.windows.signals import ALL_SIGNALS, channels_of
 
 # Bounds the memory of the table of all runs, and the size of a workflow that a typing error asks for.
 _MOST_RUNS = 2_000_000
 RUN_KEYS = (
     *("evaluation", "generator", "detector", "unit", "epsilon_generator", "epsilon_detector"),
-    *("subjects", "noise", "seed"),
+    *("subjects", "noise", "signals", "seed"),
 )
 
 
@@ -220,6 +221,8 @@ class Plan:
             generators=pack.generators,
             subjects=pack.subjects,
             noise=pack.noise,
+            signals=pack.signals,
+            channels=CHANNEL_SETS[self.study.channels],
             folds=self.detector_folds(pack),
             generator_shared=self.study.generator_shared,
         )
@@ -237,6 +240,7 @@ class Plan:
                 number_label(privacy.epsilon_detector),
                 subjects,
                 number_label(noise),
+                signals,
                 seed,
                 pack.name,
                 folds,
@@ -245,8 +249,8 @@ class Plan:
             for folds in [len(self.detector_folds(pack))]
             for detector in pack.detectors
             for privacy in self.privacies(pack, detector)
-            for generator, subjects, noise, seed in product(
-                pack.generators, pack.subjects, pack.noise, pack.seeds
+            for generator, subjects, noise, signals, seed in product(
+                pack.generators, pack.subjects, pack.noise, pack.signals, pack.seeds
             )
         ]
         return pd.DataFrame(rows, columns=[*RUN_KEYS, "pack", "folds"])
@@ -307,11 +311,11 @@ class Plan:
                 seeds,
                 _blocks(subjects, sizes.subjects),
                 _blocks(evaluation.input_noise, sizes.noise),
+                _blocks(evaluation.signals, 1),
             )
-            for i, (group, block, numbers, noise) in enumerate(blocks):
-                yield DetectorPack(
-                    f"{evaluation.name}_{i}", evaluation, learning, group, numbers, noise, block, False
-                )
+            for i, (group, block, numbers, noise, signals) in enumerate(blocks):
+                name = f"{evaluation.name}_{i}"
+                yield DetectorPack(name, evaluation, learning, group, numbers, noise, block, False, signals)
 
     def _generators(self, evaluation: Evaluation) -> tuple[str, ...]:
         return evaluation.generators or tuple(m.name for m in self.study.generators)
@@ -370,6 +374,7 @@ def make_plan(study: Study) -> Plan:
                 _check_private("detectors", study.detector(detector), privacy.epsilon_detector, privacy.unit)
                 _check_parts(pack, privacy)
                 _check_public(study, detector, privacy)
+            _check_signals(study, pack, detector)
     for cell in plan.generator_cells():
         _check_private("generators", study.generator(cell.generator), cell.epsilon, cell.unit)
         _check_windows(study, cell.generator)
@@ -382,7 +387,13 @@ def _check_size(plan: Plan) -> None:
     # Counted by products, because the table of runs itself would take the memory that is to be saved.
     runs = sum(
         math.prod(
-            map(len, (pack.seeds, pack.generators, pack.subjects, pack.noise, plan.detector_folds(pack)))
+            map(
+                len,
+                (
+                    *(pack.seeds, pack.generators, pack.subjects, pack.noise, pack.signals),
+                    plan.detector_folds(pack),
+                ),
+            )
         )
         * sum(len(plan.privacies(pack, detector)) for detector in pack.detectors)
         for pack in plan.detector_packs
@@ -390,7 +401,7 @@ def _check_size(plan: Plan) -> None:
     if runs > _MOST_RUNS:
         raise InputError(
             f"study {plan.study.name}: {runs} runs, more than {_MOST_RUNS}; ask for fewer seeds, "
-            "synthetic_subjects, epsilons or input_noise"
+            "synthetic_subjects, epsilons, input_noise or signals"
         )
 
 
@@ -437,6 +448,21 @@ def _check_public(study: Study, detector: str, privacy: Budgets) -> None:
             select_columns(statistic_names(CHANNEL_SETS[study.channels]), model.settings.statistics)
     except InputError as error:
         raise InputError(f"detectors: {detector}: {error}") from None
+
+
+def _check_signals(study: Study, pack: DetectorPack, detector: str) -> None:
+    """Check that a detector of statistics finds its columns among the signals of a pack."""
+    settings = study.detector(detector).settings
+    if getattr(settings, "inputs", "") != "statistics":
+        return
+    for signals in filter(lambda signals: signals != ALL_SIGNALS, pack.signals):
+        try:
+            names = statistic_names(channels_of(signals, CHANNEL_SETS[study.channels]))
+            select_columns(names, settings.statistics)
+        except InputError as error:
+            raise InputError(
+                f"evaluation {pack.evaluation.name}: signals {signals}: detectors: {detector}: {error}"
+            ) from None
 
 
 def _check_windows(study: Study, generator: str) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pulseveil.core.randomness import Stream
 from pulseveil.core.tables import read_table
-from pulseveil.detectors import BASELINE, COMPARED, LITERATURE, LITERATURE_THREE, MODEL, UNTRAINED, Role
+from pulseveil.detectors import BASELINE, BEFORE_TRAINING, COMPARED, LITERATURE, LITERATURE_THREE, MODEL, Role
 from pulseveil.summary.columns import AUDIT_KEYS, AUDITED, POOR_F1
 from pulseveil.summary.columns import keys as keys_of
 from pulseveil.summary.description import StudyDescription
@@ -21,6 +21,7 @@ from pulseveil.summary.differences import Pair, paired_differences, rule_pairs
 from pulseveil.summary.intervals import mean_intervals
 from pulseveil.summary.published import published_values
 from pulseveil.summary.results import CELL, HEADLINES, NO_GENERATOR, Cells, Results
+from pulseveil.windows.signals import ALL_SIGNALS
 
 FEW_SEEDS = "few seeds"
 
@@ -70,7 +71,7 @@ def use_of_private_data(table: pd.DataFrame) -> NDArray[np.str_]:
     """
     literature = np.stack([_above_zero(table, role) for role in (LITERATURE, LITERATURE_THREE)])
     # Above its untrained network alone is not enough: that network knows nothing of stress.
-    fails = np.vstack([literature, _above_zero(table, UNTRAINED)]) == "no"
+    fails = np.vstack([literature, _above_zero(table, BEFORE_TRAINING)]) == "no"
     answers = np.where(fails.any(axis=0), "no", np.where((literature == "yes").any(axis=0), "yes", ""))
     few = table["n_seeds"] < table["n_seeds_asked"]
     answers = np.where(few & (answers == "yes"), FEW_SEEDS, answers)
@@ -215,7 +216,9 @@ def _parts(cell: Mapping[Any, Any], description: StudyDescription) -> Iterator[t
     if generator != NO_GENERATOR:
         key = (evaluation.cohort, "generator", generator, NO_GENERATOR, unit, of_generator, math.inf)
         yield key, of_generator
-    if generator == NO_GENERATOR or evaluation.train == "real+synthetic":
+    learns = generator == NO_GENERATOR or evaluation.train == "real+synthetic"
+    # Audits attack detectors that read all signals.
+    if learns and cell["signals"] == ALL_SIGNALS:
         key = (evaluation.cohort, "detector", generator, detector, unit, of_generator, of_detector)
         yield key, of_detector
 

@@ -24,8 +24,8 @@ from pulseveil.detectors.neural import (
     noised_training,
     public_windows,
 )
-from pulseveil.detectors.private_neural import NoisedTraining
 from pulseveil.detectors.neural.untrained import Untrained, UntrainedSettings
+from pulseveil.detectors.private_neural import NoisedTraining
 from pulseveil.detectors.tabular import require_both_classes
 from pulseveil.networks import classifiers
 from pulseveil.networks.training import Examples, Network, Weights, fit, probabilities

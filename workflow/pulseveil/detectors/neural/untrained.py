@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from pulseveil.core.settings import explain
-from pulseveil.detectors import UNTRAINED, DetectorKind, DetectorSettings, Role
+from pulseveil.detectors import BEFORE_TRAINING, DetectorKind, DetectorSettings, Role
 from pulseveil.detectors.neural import CNN, CNNLSTM, NeuralDetector, NeuralSettings, Transformer
 from pulseveil.privacy.budget import Budget, Mechanism, Unit
 
@@ -20,7 +20,8 @@ class UntrainedSettings(DetectorSettings):
 
     network: Literal["cnn", "cnn_lstm", "transformer"] = Field("cnn", description="kind of the network")
     settings: Any = Field(
-        {}, description="settings of the network that the rule is compared with; keys of training are not used"
+        {},
+        description="settings of the network that the rule is compared with; keys of training are not used",
     )
 
     @model_validator(mode="after")
@@ -48,7 +49,7 @@ class Untrained(DetectorKind):
     Settings: ClassVar[type[UntrainedSettings]] = UntrainedSettings
     title: ClassVar[str] = "Untrained network"
     version: ClassVar[int] = 1
-    role: ClassVar[Role] = UNTRAINED
+    role: ClassVar[Role] = BEFORE_TRAINING
     uses_tensorflow: ClassVar[bool] = True
     # Both, because a rule that reads no training rows spends nothing at either.
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
