@@ -167,11 +167,14 @@ def portrait_output(plan: Plan, pack: GeneratorPack) -> list[str]:
 
 
 def quality_figures(plan: Plan) -> list[str]:
-    """Figure files of quality, one page per cohort and generator."""
+    """Figure files of quality: one page per cohort and generator, and one page of windows per cohort."""
     # Cells that differ in unit or epsilon share a page.
+    cells = plan.generator_cells()
     names = dict.fromkeys(
-        paths.QUALITY_FIGURE.format(cohort=cell.cohort, generator=cell.generator)
-        for cell in plan.generator_cells()
+        [
+            *(paths.QUALITY_FIGURE.format(cohort=cell.cohort, generator=cell.generator) for cell in cells),
+            *(paths.WINDOW_FIGURE.format(cohort=cell.cohort) for cell in cells),
+        ]
     )
     folder = paths.results(plan.study.name) / "figures"
     return [str(folder / f"{name}.{suffix}") for name in names for suffix in ("pdf", "png", "svg")]
