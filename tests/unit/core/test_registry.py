@@ -34,6 +34,7 @@ METHODS = {
     },
     "detectors": {
         "expected_seconds": "static method expected_seconds(settings, rows, private)",
+        "uses_public_people": "static method uses_public_people(settings)",
         "architecture": "static method architecture(settings)",
         "mechanisms": "static method mechanisms(settings, budget)",
         "audited_settings": "static method audited_settings(settings, claimed, audited)",

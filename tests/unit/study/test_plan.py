@@ -208,6 +208,39 @@ def of_signals(*signals, **keys):
     return demo(**{"detectors": ["logistic", "public_signs"], "evaluations": [evaluation]} | keys)
 
 
+def pretrained(**keys):
+    cohorts = {
+        name: {"kind": "simulated", "subjects": 4, "seed": i} for i, name in enumerate(("own", "others"))
+    }
+    values = {
+        "cohorts": cohorts,
+        "public_cohorts": ["others"],
+        "detectors": [{"name": "ready", "kind": "cnn", "settings": {"pretrain": "public"}}, "cnn"],
+        "evaluations": [{"name": "real", "cohort": "own", "train": "real"}],
+        "epsilons": [1],
+    }
+    return demo(**values | keys)
+
+
+def test_a_pretrained_network_reads_the_features_of_the_public_cohorts():
+    plan = pretrained()
+    (pack,) = plan.detector_packs
+    jobs = {name: plan.detector_job(pack, name, plan.privacies(pack, name)[0]) for name in pack.detectors}
+    assert jobs["ready"].public_cohorts == ("others",)
+    assert jobs["cnn"].public_cohorts == ()
+    features = [path.split("/features/")[1] for path in tasks.files(plan, "extract_features")]
+    assert sorted(features) == ["others/real.h5", "own/real.h5"]
+
+
+def test_a_pretrained_network_is_refused_without_other_people_and_in_audits():
+    with pytest.raises(InputError, match="detectors: ready: pretrain public needs public people"):
+        pretrained(public_cohorts=[])
+    with pytest.raises(InputError, match="own shares people with cohort own of evaluation real"):
+        pretrained(public_cohorts=["own"])
+    with pytest.raises(InputError, match="detectors: ready: no audit of a pretrained network is known"):
+        pretrained(audit={"evaluation": "real"})
+
+
 def test_signals_are_an_axis_of_models_and_not_of_rules():
     plan = of_signals("all", "heart_rate", "without_heart_rate+temperature")
     levels = plan.cells.groupby("detector")["signals"].unique().map(list).to_dict()

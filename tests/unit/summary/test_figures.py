@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from pulseveil.core.randomness import root_stream
@@ -35,6 +36,10 @@ def small(tmp_path_factory):
 
 def points(panel):
     return np.concatenate([artist.get_offsets() for artist in panel.collections if len(artist.get_offsets())])
+
+
+def dots(panel):
+    return np.concatenate([c.get_offsets() for c in panel.collections if isinstance(c, PathCollection)])
 
 
 def test_dots_of_the_main_figure_are_the_means_of_the_table(small):
@@ -102,10 +107,10 @@ def test_the_ablation_shows_each_level_of_signals_at_the_reference_of_other_axes
     accuracy, _ = ablation_figure(main, STUDY).axes
     assert [label.get_text() for label in accuracy.get_yticklabels()] == ["all", "TEMP", "without EDA"]
     best, worst = 1 - 19 / 120, 1 - 37 / 120
-    np.testing.assert_allclose(points(accuracy), [[best, 0], [worst, 1], [worst, 2]])
+    np.testing.assert_allclose(dots(accuracy), [[best, 0], [worst, 1], [worst, 2]])
     # The other figures show the row that reads all signals.
     assert reference_rows(main)["signals"].tolist() == ["all", "all"]
-    models = points(main_figure(main, STUDY).axes[0])
+    models = dots(main_figure(main, STUDY).axes[0])
     np.testing.assert_allclose(models[:, 0], best)
 
 

@@ -30,6 +30,7 @@ __all__ = [  # noqa: RUF022
     "RULE",
     "COMPARED",
     "DetectorSettings",
+    "PublicFeatures",
     "Training",
     "Outputs",
     "Fitted",
@@ -56,17 +57,27 @@ class DetectorSettings(Settings):
 
 
 @dataclass(frozen=True, eq=False)
+class PublicFeatures:
+    """Features of a cohort that a study takes for public: no budget protects these people."""
+
+    cohort: str
+    features: FeatureSet
+
+
+@dataclass(frozen=True, eq=False)
 class Training:
     """Arguments of one detector training: data, budget, random stream and checkpoint.
 
     features: the rows with their `stress`. stream: the source of all random numbers except privacy noise.
     checkpoint: the file for the state of a training that takes minutes; a training resumes from that state.
+    public: the public cohorts, for a kind that uses them with its settings.
     """
 
     features: FeatureSet
     budget: Budget
     stream: Stream
     checkpoint: Checkpoint | None = None
+    public: tuple[PublicFeatures, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +169,11 @@ class DetectorKind(Protocol):
         private: the unit of a private training, None for any other training.
         """
         ...
+
+    @staticmethod
+    def uses_public_people(settings: Any) -> bool:
+        """Whether trainings with `settings` read the study's public cohorts."""
+        return False
 
     @staticmethod
     def architecture(settings: Any) -> str:

@@ -161,6 +161,14 @@ def public_windows(plan: Plan, wildcards: Any) -> list[str]:
     ]
 
 
+def public_features(plan: Plan, wildcards: Any) -> list[str]:
+    """Files of features that a detector reads as public, in the order of its job's `public_cohorts`."""
+    return [
+        paths.REAL_FEATURES.format(study=plan.study.name, cohort=cohort)
+        for cohort in plan.public_cohorts_of_detector(wildcards.detector)
+    ]
+
+
 def portrait_output(plan: Plan, pack: GeneratorPack) -> list[str]:
     """File for the figures of a generator, which the pack with seed 0 writes; empty for other packs."""
     return [paths.fill(paths.PORTRAIT, study=plan.study.name)] if 0 in pack.seeds else []

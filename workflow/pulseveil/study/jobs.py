@@ -201,7 +201,8 @@ def read_generators(path: Path) -> store.Models:
 class DetectorJob(TrainingJob):
     """Job of training and testing one detector per cell of its axes, seed and fold.
 
-    signals: what the detectors read of the `channels` of the features.
+    signals: what the detectors read of the `channels` of the features. public_cohorts: cohorts of the study
+    whose features the kind reads as public.
     """
 
     evaluation: str
@@ -217,6 +218,7 @@ class DetectorJob(TrainingJob):
     generator_shared: bool
     signals: tuple[str, ...] = (ALL_SIGNALS,)
     channels: tuple[str, ...] = ()
+    public_cohorts: tuple[str, ...] = ()
 
     def cells(self) -> Iterator[dict[str, Any]]:
         """Run keys of each Scores file, in the order of the job's outputs."""

@@ -154,6 +154,12 @@ class Plan:
         uses = _kind("generators", model).uses_public_people(model.settings)
         return self.study.public_cohorts if uses else ()
 
+    def public_cohorts_of_detector(self, detector: str) -> tuple[str, ...]:
+        """Cohorts whose features a detector reads as public."""
+        model = self.study.detector(detector)
+        uses = _kind("detectors", model).uses_public_people(model.settings)
+        return self.study.public_cohorts if uses else ()
+
     def people(self, evaluation: Evaluation) -> People:
         """People on whom an evaluation can train, and people whom it can test."""
         train, test = self.outlines[evaluation.cohort], self.outlines[evaluation.tested_cohort]
@@ -223,6 +229,7 @@ class Plan:
             noise=pack.noise,
             signals=pack.signals,
             channels=CHANNEL_SETS[self.study.channels],
+            public_cohorts=self.public_cohorts_of_detector(detector),
             folds=self.detector_folds(pack),
             generator_shared=self.study.generator_shared,
         )
@@ -480,8 +487,8 @@ def _check_public_cohorts(plan: Plan) -> None:
     """Check that public people are other people than those who train and are tested.
 
     Raises:
-        InputError: a generator needs public cohorts and the study has none, or a public cohort shares people
-            with a cohort of an evaluation.
+        InputError: a model needs public cohorts and the study has none, or a public cohort shares people with
+            a cohort of an evaluation, or a detector with public cohorts is audited.
     """
     study = plan.study
     for pack in plan.detector_packs:
@@ -492,14 +499,34 @@ def _check_public_cohorts(plan: Plan) -> None:
                     f"generators: {generator}: prior pool needs public people; name cohorts of the study in "
                     "the key public_cohorts, or set prior: literature"
                 )
-            for public in plan.public_cohorts(generator):
-                for cohort in dict.fromkeys((pack.evaluation.cohort, pack.evaluation.tested_cohort)):
-                    if public == cohort or _share_people(plan, public, cohort):
-                        raise InputError(
-                            f"public_cohorts: {public} shares people with cohort {cohort} of evaluation "
-                            f"{pack.evaluation.name}: what is taken for public would hold the people who are "
-                            "protected or tested; name a cohort of other people"
-                        )
+            _check_other_people(plan, plan.public_cohorts(generator), pack.evaluation)
+        for detector in pack.detectors:
+            model = study.detector(detector)
+            if not _kind("detectors", model).uses_public_people(model.settings):
+                continue
+            if not study.public_cohorts:
+                raise InputError(
+                    f"detectors: {detector}: pretrain public needs public people; name cohorts of the study "
+                    "in the key public_cohorts, or leave pretrain out"
+                )
+            if study.audit is not None and pack.evaluation.name in study.audit.evaluations:
+                raise InputError(
+                    f"detectors: {detector}: no audit of a pretrained network is known; audit an evaluation "
+                    "without this detector"
+                )
+            _check_other_people(plan, study.public_cohorts, pack.evaluation)
+
+
+def _check_other_people(plan: Plan, public_cohorts: tuple[str, ...], evaluation: Evaluation) -> None:
+    """Check that nobody of the public cohorts trains or is tested in an evaluation."""
+    for public in public_cohorts:
+        for cohort in dict.fromkeys((evaluation.cohort, evaluation.tested_cohort)):
+            if public == cohort or _share_people(plan, public, cohort):
+                raise InputError(
+                    f"public_cohorts: {public} shares people with cohort {cohort} of evaluation "
+                    f"{evaluation.name}: what is taken for public would hold the people who are "
+                    "protected or tested; name a cohort of other people"
+                )
 
 
 def _share_people(plan: Plan, first: str, second: str) -> bool:

@@ -261,7 +261,9 @@ class Study(Settings):
         math.inf, description="largest epsilon that generator and detector of a cell may spend together"
     )
     public_cohorts: tuple[Name, ...] = Field(
-        (), description="cohorts taken for public, with equal weights, by generators with `prior: pool`"
+        (),
+        description="cohorts taken for public: with equal weights by generators with `prior: pool`, and by "
+        "networks with `pretrain: public`",
     )
     public: PublicConstants = Field(
         PublicConstants(), description="per-person constants that private trainings treat as public"

@@ -258,7 +258,7 @@ _USE = Column(
 )
 PUBLIC_COHORTS = Column(
     "public_cohorts",
-    "cohorts whose recordings the generator takes for public; empty if none",
+    "cohorts whose recordings generator or detector take for public; empty if none",
     title="Public cohorts",
     optional=True,
 )

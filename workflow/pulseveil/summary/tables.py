@@ -53,7 +53,8 @@ def main_table(
     table = pd.concat(parts, axis=1)
     table[f"better_than_{BASELINE}"] = _above_zero(table, BASELINE)
     table["generator_saw_test_subject"] = _saw_test_subject(cells.keys, description)
-    table["public_cohorts"] = cells.keys["generator"].map(description.public_cohorts)
+    models = zip(cells.keys["generator"], cells.keys["detector"], strict=True)
+    table["public_cohorts"] = [description.public_cohorts(*pair) for pair in models]
     if published is not None:
         table = table.join(published_values(cells.keys, description, published))
         table["accuracy_minus_published"] = table["accuracy"] - table["published_accuracy"]

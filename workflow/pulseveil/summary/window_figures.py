@@ -92,8 +92,9 @@ def window_figure(page: WindowPage, description: StudyDescription) -> Figure:
             for panel, column in zip(panels[0], columns, strict=True):
                 panel.set_title(column.title, fontsize=_TEXT, color=column.colour)
             for panel in panels[-1]:
-                panel.set_xticks([seconds[0], seconds[-1]], [f"{seconds[0]:.0f}", f"{seconds[-1]:.0f} s"])
+                panel.set_xticks([seconds[0], seconds[-1]], [f"{seconds[0]:.0f}", f"{seconds[-1]:.0f}"])
                 panel.tick_params(axis="x", labelsize=_TEXT, pad=1.5)
+            part.supxlabel("time, s", fontsize=_TEXT, y=0.01)
             part.suptitle(condition, fontsize=9, fontweight="bold", x=0.01, ha="left")
     return figure
 

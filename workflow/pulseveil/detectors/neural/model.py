@@ -19,6 +19,7 @@ from pulseveil.detectors.neural import (
     CNNLSTMSettings,
     CNNSettings,
     NeuralDetector,
+    NeuralSettings,
     Transformer,
     TransformerSettings,
     noised_training,
@@ -92,6 +93,7 @@ class NeuralModel(DetectorModel):
             learning_rate=settings.learning_rate,
             stream=training.stream,
             checkpoint=training.checkpoint,
+            initial_weights=_pretrained(network, settings, training),
         )
         return FittedNetwork(network, weights, settings.batch_size)
 
@@ -116,16 +118,43 @@ class NeuralModel(DetectorModel):
         (mechanism,) = cls.kind.mechanisms(settings, training.budget)
         # From the public number of windows, because the counted one is a private value.
         how = noised_training(settings, public_windows(training.budget))
-        weights, entry = _fit_noised(network, training, how, mechanism)
+        pretrained = _pretrained(network, settings, training)
+        weights, entry = _fit_noised(network, training, how, mechanism, pretrained)
         return FittedNetwork(network, weights, settings.batch_size, (entry,))
 
 
+def _pretrained(network: Network, settings: NeuralSettings, training: Training) -> Weights | None:
+    """Weights that the windows of the public cohorts have trained; None without pretraining.
+
+    Raises:
+        InputError: there is no public cohort, or all of its windows have the same class.
+    """
+    if settings.pretrain is None:
+        return None
+    if not training.public:
+        raise InputError("pretrain public: expected public_cohorts in the study, found none")
+    features = np.concatenate([public.features.features for public in training.public])
+    stress = np.concatenate([public.features.stress for public in training.public])
+    require_both_classes("pretrain public", stress)
+    # Without the checkpoint: it holds the state of the training that follows.
+    return fit(
+        network,
+        features,
+        stress,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        stream=randomness.child(training.stream, "pretraining"),
+    )
+
+
 def _fit_noised(
-    network: Network, training: Training, how: NoisedTraining, run: Mechanism
+    network: Network, training: Training, how: NoisedTraining, run: Mechanism, pretrained: Weights | None
 ) -> tuple[Weights, Entry]:
     """Train on the real rows of `training` that the public constants admit, and on all synthetic rows.
 
-    how: the settings of the private training. run: the mechanism that protects the real rows.
+    how: the settings of the private training. run: the mechanism that protects the real rows. pretrained:
+    the weights at the start, None for fresh ones.
 
     Raises:
         InputError: the real rows have more people than the public constants, or the network mixes records.
@@ -137,16 +166,19 @@ def _fit_noised(
     recipe = dpsgd.Recipe(network, run, how.learning_rate, how.optimizer, released)
     if budget.backend == "tensorflow_privacy":
         program = LIBRARY_OPTIMIZER
-        weights, noised = library_optimizer.fit(recipe, examples, noise, training.stream)
+        weights, noised = library_optimizer.fit(recipe, examples, noise, training.stream, pretrained)
     else:
         program = DPSGD
-        weights, noised = dpsgd.fit(recipe, examples, noise, training.stream, training.checkpoint)
+        weights, noised = dpsgd.fit(recipe, examples, noise, training.stream, training.checkpoint, pretrained)
     entry = ledger.close(
         run,
         steps_noised=noised,
         delta=budget.delta,
         noise=noise,
-        public_quantities=private_neural.PUBLIC_QUANTITIES,
+        public_quantities=(
+            *private_neural.PUBLIC_QUANTITIES,
+            *(f"recordings of {public.cohort}" for public in training.public),
+        ),
         program=program,
     )
     return weights, entry
