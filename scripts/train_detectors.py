@@ -19,6 +19,9 @@ def main() -> None:
     parser.add_argument(
         "--synthetic", type=Path, nargs="*", default=[], help="synthetic features by generator, then by seed"
     )
+    parser.add_argument(
+        "--public", type=Path, nargs="*", default=[], help="features of the public cohorts, in order"
+    )
     parser.add_argument("--job", required=True, help="the job as one JSON object")
     parser.add_argument("--out", type=Path, nargs="+", required=True, help="one Scores file per cell")
     parser.add_argument(
@@ -35,6 +38,7 @@ def main() -> None:
         store.read_record(options.train, FeatureSet),
         store.read_record(options.test, FeatureSet),
         synthetic_features(job, options.synthetic),
+        tuple(store.read_record(path, FeatureSet) for path in options.public),
     )
     # A cluster announces the end of a job by a signal: the training then stores its state and ends.
     with errors.stop_signals() as stop_requested:

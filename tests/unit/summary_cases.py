@@ -29,6 +29,7 @@ KEYS: Mapping[str, Any] = {
     "epsilon_detector": "inf",
     "subjects": 0,
     "noise": 0.0,
+    "signals": "all",
     "seed": 0,
 }
 WESAD = tuple(f"S{i}" for i in (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17))
@@ -116,6 +117,9 @@ def write_portrait(path: Path, epsilon: str = "inf", generator: str = "cgan") ->
         synthetic_neighbours=rng.normal(size=(8, 2)).astype(np.float32),
         real_stress=np.arange(8) < 3,
         synthetic_stress=np.arange(8) < 4,
+        real_windows=rng.normal(size=(2, 3, 12, 2)).astype(np.float32),
+        synthetic_windows=rng.normal(size=(2, 3, 12, 2)).astype(np.float32),
+        rate_hz=1.0,
         scaling="min-max",
         keys={
             "cohort": "wesad", "generator": generator, "unit": "subject",
@@ -153,7 +157,10 @@ def models() -> dict[str, Any]:
 def described_kind(group: registry.Group, name: str) -> dict[str, Any]:
     """How a study describes a model that is named like its kind."""
     kind = registry.load(group, name)
-    of_group = {"role": kind.role} if group == "detectors" else {"learns": kind.learns}
+    if group == "detectors":
+        of_group = {"role": kind.role, "architecture": kind.architecture(kind.Settings())}
+    else:
+        of_group = {"learns": kind.learns}
     return {
         "kind": name,
         "title": kind.title,

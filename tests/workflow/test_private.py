@@ -121,7 +121,10 @@ def test_a_second_run_does_nothing_and_a_new_epsilon_trains_only_its_cells(copie
 
 
 SMALL = PRIVATE | {"units": ["subject"], "seeds": 1, "evaluations": PRIVATE["evaluations"][:1]}
-LEAF = "scores/real/none/logistic/unit=subject/epsilon_generator=inf/epsilon_detector={}/subjects=0/noise=0"
+LEAF = (
+    "scores/real/none/logistic/unit=subject/epsilon_generator=inf/epsilon_detector={}/"
+    "subjects=0/noise=0/signals=all"
+)
 
 
 def leaf(runner, epsilon):

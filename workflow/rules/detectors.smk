@@ -26,6 +26,7 @@ for pack in PLAN.detector_packs:
                     allow_missing=True,
                 )
             ),
+            public=lambda wildcards: dag.public_features(PLAN, wildcards),
         output:
             scores=tasks.outputs(PLAN, "train_detectors", pack),
             detectors=tasks.kept_detectors(PLAN, pack),
@@ -45,5 +46,5 @@ for pack in PLAN.detector_packs:
         # store its state.
         shell:
             "trap '' TERM; python {params.script:q} --train {input.train:q} --test {input.test:q}"
-            " --synthetic {input.synthetic:q} --job {params.job:q} --out {output.scores:q}"
-            " --detectors {output.detectors:q} 2>&1 | tee {log:q}"
+            " --synthetic {input.synthetic:q} --public {input.public:q} --job {params.job:q}"
+            " --out {output.scores:q} --detectors {output.detectors:q} 2>&1 | tee {log:q}"

@@ -34,6 +34,8 @@ METHODS = {
     },
     "detectors": {
         "expected_seconds": "static method expected_seconds(settings, rows, private)",
+        "uses_public_people": "static method uses_public_people(settings)",
+        "architecture": "static method architecture(settings)",
         "mechanisms": "static method mechanisms(settings, budget)",
         "audited_settings": "static method audited_settings(settings, claimed, audited)",
         "fit": "class method fit(settings, training)",
@@ -72,7 +74,8 @@ VARIABLES = {
         "title": ("str", 1),
         "colour": ("str | None", 7),
         "role": (
-            "Literal['model', 'majority', 'elapsed_time', 'public_signs', 'public_signs_three', 'rule']",
+            "Literal['model', 'majority', 'elapsed_time', 'public_signs', 'public_signs_three', 'untrained', "
+            "'rule']",
             "timeline",
         ),
         "public_knowledge": ("Literal['never', 'private', 'always']", True),
@@ -100,7 +103,8 @@ DEFAULTS = {
         "private_differences",
     ),
     *("mechanisms", "audited_settings", "ledger", "require_windows", "uses_public_people", "person_noise"),
-    *("colour", "model", "role", "public_knowledge", "share_without_bins", "origin", "scaled"),
+    *("colour", "model", "role", "architecture", "public_knowledge", "share_without_bins", "origin"),
+    "scaled",
 }
 _numbers = itertools.count()
 

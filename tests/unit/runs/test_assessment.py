@@ -151,6 +151,19 @@ def test_a_portrait_is_of_the_first_fold_and_keeps_the_units(inputs, tmp_path):
     assert len(again.real_components) == len(again.real_stress) == len(again.synthetic_neighbours)
 
 
+def test_example_windows_of_a_portrait_are_windows_of_their_class_and_of_several_people(inputs):
+    found, (_, synthetic, real) = portrait(*inputs), inputs
+    for i, is_stress in enumerate((False, True)):
+        for examples, sources in (
+            (found.real_windows[i], real.take((real.subject != "S1") & (real.stress == is_stress))),
+            (found.synthetic_windows[i], synthetic.take(synthetic.stress == is_stress)),
+        ):
+            same = [(sources.windows == example).all(axis=(1, 2)) for example in examples]
+            assert all(rows.any() for rows in same)
+            assert len({tuple(sources.subject[rows]) for rows in same}) > 1
+    assert found.rate_hz == real.rate_hz
+
+
 def test_a_generator_of_all_people_has_nobody_held_out(inputs):
     models, synthetic, real = inputs
     job = models.description["job"]

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from pulseveil.core.errors import InputError
+from pulseveil.core.randomness import child, root_stream
 from pulseveil.study import costs, tasks
 from pulseveil.study.cells import DetectorCell
 from pulseveil.study.plan import make_plan
@@ -210,6 +211,83 @@ def test_public_signs_are_refused_in_units_of_which_nothing_is_known():
 def test_the_rule_of_three_is_refused_without_its_channels():
     with pytest.raises(InputError, match="public_signs_three: statistics: no column 'heart_rate_mean'"):
         demo(channels="published", detectors=["public_signs_three"])
+
+
+def of_signals(*signals, **keys):
+    evaluation = {"name": "real", "cohort": "simulated", "train": "real", "signals": list(signals)}
+    return demo(**{"detectors": ["logistic", "public_signs"], "evaluations": [evaluation]} | keys)
+
+
+def pretrained(**keys):
+    cohorts = {
+        name: {"kind": "simulated", "subjects": 4, "seed": i} for i, name in enumerate(("own", "others"))
+    }
+    values = {
+        "cohorts": cohorts,
+        "public_cohorts": ["others"],
+        "detectors": [{"name": "ready", "kind": "cnn", "settings": {"pretrain": "public"}}, "cnn"],
+        "evaluations": [{"name": "real", "cohort": "own", "train": "real"}],
+        "epsilons": [1],
+    }
+    return demo(**values | keys)
+
+
+def test_a_pretrained_network_reads_the_features_of_the_public_cohorts():
+    plan = pretrained()
+    (pack,) = plan.detector_packs
+    jobs = {name: plan.detector_job(pack, name, plan.privacies(pack, name)[0]) for name in pack.detectors}
+    assert jobs["ready"].public_cohorts == ("others",)
+    assert jobs["cnn"].public_cohorts == ()
+    features = [path.split("/features/")[1] for path in tasks.files(plan, "extract_features")]
+    assert sorted(features) == ["others/real.h5", "own/real.h5"]
+
+
+def test_a_pretrained_network_is_refused_without_other_people_and_in_audits():
+    with pytest.raises(InputError, match="detectors: ready: pretrain public needs public people"):
+        pretrained(public_cohorts=[])
+    with pytest.raises(InputError, match="own shares people with cohort own of evaluation real"):
+        pretrained(public_cohorts=["own"])
+    with pytest.raises(InputError, match="detectors: ready: no audit of a pretrained network is known"):
+        pretrained(audit={"evaluation": "real"})
+
+
+def test_signals_are_an_axis_of_models_and_not_of_rules():
+    plan = of_signals("all", "heart_rate", "without_heart_rate+temperature")
+    levels = plan.cells.groupby("detector")["signals"].unique().map(list).to_dict()
+    every = ["all", "heart_rate", "without_heart_rate+temperature"]
+    assert levels == {"logistic": every, "public_signs": ["all"]}
+    files = tasks.files(plan, "train_detectors")
+    assert len(set(files)) == len(files) == len(plan.cells)
+    assert sum("/signals=heart_rate/" in file for file in files) == plan.study.seeds
+    # One job per level, so that the levels can be trained side by side.
+    assert sum(task.rule == "train_detectors" for task in tasks.tasks(plan)) == 3 + 1
+
+
+def test_runs_that_read_all_signals_keep_the_streams_that_they_had_without_the_axis():
+    for plan in (demo(), of_signals("heart_rate", "all")):
+        for pack in plan.detector_packs:
+            detector = pack.detectors[0]
+            job = plan.detector_job(pack, detector, plan.privacies(pack, detector)[0])
+            for keys in job.cells():
+                if keys.get("signals") is None:
+                    words = [pack.evaluation.name, keys["generator"], detector, "subject", "inf", "inf"]
+                    words += [str(keys["subjects"]), "0.0", str(keys["seed"]), "S1"]
+                    truth = child(root_stream(plan.study.seed), "detector", *words)
+                    assert job.stream(keys, "S1").spawn_key == truth.spawn_key
+                else:
+                    assert keys["signals"] == "heart_rate"
+
+
+def test_signals_that_the_channels_or_a_detector_lack_are_refused():
+    with pytest.raises(InputError, match=r"evaluations\[0\].signals: 'EDA': no channel 'EDA'"):
+        of_signals("EDA")
+    with pytest.raises(InputError, match="signals: 'all' is given twice"):
+        of_signals("all", "all")
+    settings = {"statistics": ["heart_rate_mean"]}
+    mean = [{"name": "logistic", "settings": settings}]
+    of_signals("heart_rate+activity", detectors=mean)
+    with pytest.raises(InputError, match="real: signals activity: detectors: logistic: statistics: no"):
+        of_signals("activity", detectors=mean)
 
 
 def test_private_trainings_are_refused_in_units_of_which_nothing_is_known_and_others_are_not():

@@ -59,6 +59,7 @@ def shown(audits=AUDITS, **cell):
         "epsilon_generator": 8.0,
         "epsilon_detector": 8.0,
         "role": "model",
+        "signals": "all",
         **cell,
     }
     return tuple(audited_columns(pd.DataFrame([keys], index=[7]), audits, STUDY).loc[7, keys_of(AUDITED)])
@@ -95,6 +96,11 @@ def test_no_bound_is_shown_for_another_model_unit_or_epsilon(other):
     else:
         assert part == ""
         assert np.isnan([low, ceiling]).all()
+
+
+def test_a_detector_that_reads_some_signals_has_the_audit_of_its_generator_alone():
+    assert shown(signals="EDA") == ("generator", 1.0, 3.0)
+    assert shown(signals="EDA", evaluation="real", generator="none", epsilon_generator=INF)[0] == ""
 
 
 def test_another_epsilon_of_the_detector_leaves_the_generators_audit():

@@ -62,6 +62,20 @@ def test_each_budget_meets_the_row_of_public_knowledge_alone(tmp_path):
     assert {cells.keys.loc[pair.reference, "generator"] for pair in pairs} == {"prior_only"}
 
 
+def test_some_signals_are_compared_with_all_signals(tmp_path):
+    levels = ("TEMP", "without_TEMP", "all")
+    records = [scores(PEOPLE, signals=signals) for signals in levels]
+    records += [scores(PEOPLE, detector="forest", signals="TEMP"), constant_scores(list(PEOPLE))]
+    cells, described = study(tmp_path, records)
+    pairs = all_pairs(cells.keys, described)
+    level = cells.keys["signals"]
+    found = {(level[pair.cell], level[pair.reference]) for pair in pairs if pair.against == "signals"}
+    assert found == {("TEMP", "all"), ("without_TEMP", "all")}
+    # Two detectors are compared where both read the same.
+    other = [(level[pair.cell], level[pair.reference]) for pair in pairs if pair.against == "detector"]
+    assert other == [("TEMP", "TEMP")]
+
+
 def test_axes_are_compared_with_their_least_private_least_noisy_and_smallest_cell(tmp_path):
     synthetic = {"evaluation": "tstr", "generator": "cgan", "subjects": 5}
     cells, described = study(

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from pulseveil.core.randomness import root_stream
+from pulseveil.summary.ablation_figure import ablation_figure, ablations
 from pulseveil.summary.axis_figures import StudyAxis, axis_figure, study_axes
 from pulseveil.summary.description import StudyDescription
-from pulseveil.summary.figures import main_figure, subject_figure
+from pulseveil.summary.figures import main_figure, reference_rows, subject_figure
 from pulseveil.summary.palette import save
 from pulseveil.summary.results import arrange, collect
 from pulseveil.summary.tables import main_table
@@ -34,6 +36,10 @@ def small(tmp_path_factory):
 
 def points(panel):
     return np.concatenate([artist.get_offsets() for artist in panel.collections if len(artist.get_offsets())])
+
+
+def dots(panel):
+    return np.concatenate([c.get_offsets() for c in panel.collections if isinstance(c, PathCollection)])
 
 
 def test_dots_of_the_main_figure_are_the_means_of_the_table(small):
@@ -81,6 +87,31 @@ def test_axis_lines_hold_the_other_axes_at_their_reference(tmp_path):
     assert lines[0] == pytest.approx([worst, best])
     assert lines[2] == pytest.approx([worst, best])
     assert len(figure.axes) == 4
+
+
+def test_the_ablation_shows_each_level_of_signals_at_the_reference_of_other_axes(tmp_path):
+    worse = {name: count + 3 for name, count in WRONG.items()}
+    main, cells = study(
+        tmp_path,
+        [
+            scores(WRONG),
+            scores(worse, signals="without_EDA"),
+            scores(worse, signals="TEMP"),
+            scores(worse, epsilon_detector=1, signals="TEMP"),
+            constant_scores(list(WRONG)),
+            scores(WRONG, evaluation="tstr", generator="cgan", subjects=15),
+        ],
+    )
+    assert ablations(main) == ["real"]
+    assert study_axes(cells.keys) == [StudyAxis("real", "epsilon_detector")]
+    accuracy, _ = ablation_figure(main, STUDY).axes
+    assert [label.get_text() for label in accuracy.get_yticklabels()] == ["all", "TEMP", "without EDA"]
+    best, worst = 1 - 19 / 120, 1 - 37 / 120
+    np.testing.assert_allclose(dots(accuracy), [[best, 0], [worst, 1], [worst, 2]])
+    # The other figures show the row that reads all signals.
+    assert reference_rows(main)["signals"].tolist() == ["all", "all"]
+    models = dots(main_figure(main, STUDY).axes[0])
+    np.testing.assert_allclose(models[:, 0], best)
 
 
 def test_the_same_table_gives_the_same_bytes(small, tmp_path):

@@ -159,6 +159,28 @@ def test_of_two_rules_of_a_role_the_first_of_the_study_is_compared(tmp_path):
     )
 
 
+def test_networks_are_compared_with_the_untrained_network_of_their_shape(tmp_path):
+    shape = {"filters": 8}
+    detectors = [
+        "cnn",
+        {"name": "small", "kind": "cnn", "settings": {**shape, "epochs": 3, "private": {"steps": 7}}},
+        "logistic",
+        {"name": "first", "kind": "untrained"},
+        {"name": "of_small", "kind": "untrained", "settings": {"network": "cnn", "settings": shape}},
+    ]
+    answers = {"cnn": model, "small": model, "logistic": model, "first": rule, "of_small": worse}
+    summary, out = summarized(tmp_path, detectors, answers)
+    found = summary.main.set_index("detector")["accuracy_minus_untrained"]
+    assert found[["cnn", "small"]].tolist() == pytest.approx([GAIN, GAIN + 0.2])
+    assert found[["logistic", "first", "of_small"]].isna().all()
+    differences = pd.read_csv(out / "tables" / "differences.csv")
+    pairs = differences[differences["against"] == "untrained"]
+    assert set(zip(pairs["detector"], pairs["reference_detector"], strict=True)) == {
+        ("cnn", "first"),
+        ("small", "of_small"),
+    }
+
+
 def test_public_signs_under_another_name_judge_private_rows(tmp_path):
     detectors = ["logistic", {"name": "textbook", "kind": "public_signs"}]
     summary, _ = summarized(tmp_path, detectors, {"logistic": model, "textbook": worse}, epsilons=[1])

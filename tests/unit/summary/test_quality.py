@@ -3,12 +3,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from pulseveil.core.errors import InputError
+from pulseveil.quality.portrait import examples
+from pulseveil.quality.samples import Sample
 from pulseveil.summary.columns import QUALITY, keys
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.quality import printed_quality, quality_table
 from pulseveil.summary.quality_figures import quality_figure, quality_pages
+from pulseveil.summary.window_figures import window_figure, window_pages
 from tests.unit.summary_cases import description, write_portrait, write_quality
 
 STUDY = StudyDescription.model_validate(description())
@@ -71,6 +75,33 @@ def test_a_page_shows_the_least_and_the_most_private_cell(tmp_path):
     assert (len(moments.portraits), moments.name) == (1, "quality_wesad_moments")
     texts = {text.get_text() for text in quality_figure(cgan).findobj() if hasattr(text, "get_text")}
     assert {"synthetic, ε = ∞", "synthetic, ε = 0.5, subject", "EDA", "frequency, Hz"} <= texts
+
+
+def test_the_page_of_windows_sets_real_ones_beside_all_generators_in_one_scale_per_signal(tmp_path):
+    files = [Path(write_portrait(tmp_path / f"{e}.h5", e)) for e in ("8", "inf", "0.5")]
+    files.append(Path(write_portrait(tmp_path / "moments.h5", "inf", "moments")))
+    (page,) = window_pages(quality_pages(files))
+    figure = window_figure(page, STUDY)
+    panels = np.array(figure.axes).reshape(2, 2, 4)
+    titles = [panel.get_title() for panel in panels[0, 0]]
+    assert titles == ["real", "cGAN\nε = ∞", "cGAN\nε = 0.5 subject", "Moments\nε = ∞"]
+    real, last = page.portraits[0].real_windows, page.portraits[-1].synthetic_windows
+    for i, channel in np.ndindex(2, 2):
+        for panel, windows in ((panels[i, channel, 0], real), (panels[i, channel, 3], last)):
+            drawn = [line.get_ydata() for line in panel.lines]
+            np.testing.assert_array_equal(drawn, windows[i, :, :, channel])
+            assert panel.lines[0].get_xdata().tolist() == list(range(12))
+    for channel in range(2):
+        assert len({panel.get_ylim() for panel in panels[:, channel].flat}) == 1
+    sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_text()]
+    assert min(sizes) >= 7
+
+
+def test_a_class_without_windows_has_no_examples():
+    windows = np.arange(12.0, dtype=np.float32).reshape(4, 3, 1)
+    found = examples(Sample(windows, np.zeros(4, bool), np.full(4, "S1")))
+    np.testing.assert_array_equal(found[0], windows[[0, 2, 3]])
+    assert np.isnan(found[1]).all()
 
 
 def test_a_table_is_no_portrait(tmp_path):

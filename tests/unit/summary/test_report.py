@@ -237,7 +237,10 @@ def test_quality_is_shown_with_its_floor_and_its_figure(tmp_path):
     assert "no budget of a private generator protects them" in page
     figures = [path.name for path in files if "quality_" in path.name]
     assert figures == [f"quality_wesad_cgan.{kind}" for kind in ("pdf", "png", "svg")]
-    assert page.count("data:image/svg+xml") == 2 + 1
+    windows = [path.name for path in files if path.name.startswith("windows_")]
+    assert windows == [f"windows_wesad.{kind}" for kind in ("pdf", "png", "svg")]
+    assert "The real windows are recordings of people: no budget" in page
+    assert page.count("data:image/svg+xml") == 2 + 2
 
 
 def test_compare_sets_the_same_cells_side_by_side(done, tmp_path):

@@ -169,6 +169,28 @@ def test_a_private_row_must_beat_the_harder_of_two_literature_rules(tmp_path, wr
     assert use_by_row(tmp_path, records)["public_signs_three", np.inf] == ""
 
 
+@pytest.mark.parametrize(("wrong_of_untrained", "use"), [(6, "yes"), (1, "no")])
+def test_a_private_network_must_also_beat_its_untrained_network(tmp_path, wrong_of_untrained, use):
+    records = [
+        scores(dict.fromkeys(WRONG, 6), detector="public_signs"),
+        scores(dict.fromkeys(WRONG, wrong_of_untrained), detector="untrained"),
+        *(
+            training({**WRONG, "S4": 1}, detector=detector, epsilon_detector=1, seed=seed)
+            for detector in ("cnn", "transformer")
+            for seed in range(5)
+        ),
+    ]
+    found = use_by_row(tmp_path, records)
+    # The untrained network of the description is a CNN, which says nothing of a transformer.
+    assert (found["cnn", 1.0], found["transformer", 1.0]) == (use, "yes")
+
+
+def test_to_beat_the_untrained_network_alone_shows_no_use(tmp_path):
+    untrained = scores(dict.fromkeys(WRONG, 6), detector="untrained")
+    private = [training({**WRONG, "S4": 1}, epsilon_detector=1, seed=seed) for seed in range(5)]
+    assert use_by_row(tmp_path, [untrained, *private])["cnn", 1.0] == ""
+
+
 def test_a_row_names_the_cohorts_that_its_generator_takes_for_public(tmp_path):
     described = description()
     described["generators"]["cgan"] |= {"public_cohorts": ("others", "more")}

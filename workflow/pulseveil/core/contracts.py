@@ -243,7 +243,8 @@ class Portrait:
     (2, c, bins); frequency_hz (f); powers (c, f) in squared units per Hz; correlations (c + 1, c + 1) with
     the label last; components (n, 2) on the first two principal components of the real windows, neighbours
     (n, 2) on a t-SNE map, stress (n) per point; explained (2): the components' shares of the variance.
-    `keys`: cohort, generator, unit, epsilon_generator, seed, fold.
+    real_windows, synthetic_windows (2, k, time, c): k example windows of each class at `rate_hz`, NaN for a
+    class without any. `keys`: cohort, generator, unit, epsilon_generator, seed, fold.
     """
 
     channels: tuple[str, ...]
@@ -262,6 +263,9 @@ class Portrait:
     synthetic_neighbours: NDArray[np.float32]
     real_stress: NDArray[np.bool_]
     synthetic_stress: NDArray[np.bool_]
+    real_windows: NDArray[np.float32]
+    synthetic_windows: NDArray[np.float32]
+    rate_hz: float
     scaling: str
     keys: Mapping[str, str | int]
 

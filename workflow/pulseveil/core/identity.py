@@ -201,7 +201,7 @@ GENERATORS = 1
 # Private generators only: content of their ledgers. 1: a ledger carries the hash of the weights it covers.
 LEDGERS = 1
 SYNTHESIS = 1
-QUALITY = 2
+QUALITY = 3
 DETECTORS = 1
 AUDIT = 2
 SUMMARY = 6

@@ -19,6 +19,7 @@ PORTRAIT = (
     "epsilon_generator={epsilon_generator}/portrait.h5"
 )
 QUALITY_FIGURE = "quality_{cohort}_{generator}"
+WINDOW_FIGURE = "windows_{cohort}"
 GENERATOR_AUDIT = (
     "results/{study}/audit/generators/{cohort}/{generator}/unit={unit}/"
     "epsilon_generator={epsilon_generator}.csv"
@@ -30,7 +31,7 @@ DETECTOR_AUDIT = (
 _DETECTOR_AXES = (
     "{evaluation}/{generator}/{detector}/unit={unit}/"
     "epsilon_generator={epsilon_generator}/epsilon_detector={epsilon_detector}/"
-    "subjects={subjects}/noise={noise}/seed={seed}"
+    "subjects={subjects}/noise={noise}/signals={signals}/seed={seed}"
 )
 SCORES = f"results/{{study}}/scores/{_DETECTOR_AXES}.h5"
 DETECTORS = f"results/{{study}}/detectors/{_DETECTOR_AXES}.h5"

@@ -27,9 +27,11 @@ __all__ = [  # noqa: RUF022
     "CLOCK",
     "LITERATURE",
     "LITERATURE_THREE",
+    "BEFORE_TRAINING",
     "RULE",
     "COMPARED",
     "DetectorSettings",
+    "PublicFeatures",
     "Training",
     "Outputs",
     "Fitted",
@@ -39,19 +41,28 @@ __all__ = [  # noqa: RUF022
 ]
 
 # Roles are fixed words and not the names of the study: a rule under another name must stay a rule in tables.
-Role = Literal["model", "majority", "elapsed_time", "public_signs", "public_signs_three", "rule"]
+Role = Literal["model", "majority", "elapsed_time", "public_signs", "public_signs_three", "untrained", "rule"]
 MODEL: Role = "model"
 # The rules that tables compare each row with: the accuracy that needs no sensor, or no data of the study.
 BASELINE: Role = "majority"
 CLOCK: Role = "elapsed_time"
 LITERATURE: Role = "public_signs"
 LITERATURE_THREE: Role = "public_signs_three"
+BEFORE_TRAINING: Role = "untrained"
 RULE: Role = "rule"
-COMPARED: tuple[Role, ...] = (BASELINE, CLOCK, LITERATURE, LITERATURE_THREE)
+COMPARED: tuple[Role, ...] = (BASELINE, CLOCK, LITERATURE, LITERATURE_THREE, BEFORE_TRAINING)
 
 
 class DetectorSettings(Settings):
     """Base of all detectors' settings."""
+
+
+@dataclass(frozen=True, eq=False)
+class PublicFeatures:
+    """Features of a cohort that a study takes for public: no budget protects these people."""
+
+    cohort: str
+    features: FeatureSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +71,14 @@ class Training:
 
     features: the rows with their `stress`. stream: the source of all random numbers except privacy noise.
     checkpoint: the file for the state of a training that takes minutes; a training resumes from that state.
+    public: the public cohorts, for a kind that uses them with its settings.
     """
 
     features: FeatureSet
     budget: Budget
     stream: Stream
     checkpoint: Checkpoint | None = None
+    public: tuple[PublicFeatures, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +138,8 @@ class DetectorKind(Protocol):
             with models and fitted to the real training subjects even where models train on synthetic windows.
             "majority" gives the most frequent answer, which every model must beat. "elapsed_time" sees the
             clock alone. "public_signs" and "public_signs_three" see no data of the study, so that a private
-            model must beat them.
+            model must beat them. "untrained" is a network with its initial weights, which is compared with
+            the networks of its `architecture` alone.
             "rule" is any other rule.
         uses_tensorflow: Whether training and scoring start TensorFlow.
         private_units: Units at which the kind has a private training, whose mechanisms follow from public
@@ -161,6 +175,16 @@ class DetectorKind(Protocol):
         private: the unit of a private training, None for any other training.
         """
         ...
+
+    @staticmethod
+    def uses_public_people(settings: Any) -> bool:
+        """Whether trainings with `settings` read the study's public cohorts."""
+        return False
+
+    @staticmethod
+    def architecture(settings: Any) -> str:
+        """All that shapes the kind's network besides its training; empty for kinds that are no network."""
+        return ""
 
     @staticmethod
     @of_private_kinds

@@ -113,8 +113,9 @@ def fit(
     learning_rate: float,
     stream: Stream,
     checkpoint: Checkpoint | None = None,
+    initial_weights: Weights | None = None,
 ) -> Weights:
-    """Train a network from fresh weights, or from the state that `checkpoint` holds.
+    """Train a network from fresh weights, from `initial_weights`, or from the state that `checkpoint` holds.
 
     Args:
         x: (n, signals, bins) float32.
@@ -126,7 +127,8 @@ def fit(
     """
     started = time.monotonic()
     rng = randomness.generator(randomness.child(stream, "initial"))
-    weights = tf.nest.map_structure(tf.constant, network.start(rng))
+    fresh = network.start(rng)
+    weights = tf.nest.map_structure(tf.constant, fresh if initial_weights is None else initial_weights)
     # The order of all epochs is drawn at once: a resumed training goes on in the same order.
     order = batches(randomness.generator(randomness.child(stream, "order")), len(x), batch_size, epochs)
     seed = tf.constant(randomness.stateless_seed(randomness.child(stream, "dropout")))

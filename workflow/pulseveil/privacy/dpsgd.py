@@ -92,9 +92,14 @@ Program = Callable[[State, Examples, Chance, tf.Tensor, Scales], State]
 
 
 def fit(
-    recipe: Recipe, examples: Examples, noise: Noise, stream: Stream, checkpoint: Checkpoint | None = None
+    recipe: Recipe,
+    examples: Examples,
+    noise: Noise,
+    stream: Stream,
+    checkpoint: Checkpoint | None = None,
+    initial_weights: Weights | None = None,
 ) -> tuple[Weights, int]:
-    """Train a network from fresh weights by DP-SGD; an interrupted training goes on as `resume` says.
+    """Train a network by DP-SGD; an interrupted training goes on as `resume` says.
 
     Args:
         examples: arrays of the mechanism's n records and then of the released ones, with k rows each: x (n,
@@ -102,6 +107,7 @@ def fit(
             targets 2. A record's loss is the weighted sum over its rows.
         noise: source of draws and noise.
         stream: decides first weights, dropout and latent values, which need no secret.
+        initial_weights: the first weights, which no protected record may have shaped; None for fresh ones.
 
     Returns:
         The trained weights, and the number of noised steps, lost ones included.
@@ -117,7 +123,9 @@ def fit(
     """
     require_separate_records(recipe.network)
     started = reported = time.monotonic()
-    first_weights = recipe.network.start(randomness.generator(randomness.child(stream, "initial")))
+    fresh = recipe.network.start(randomness.generator(randomness.child(stream, "initial")))
+    given = None if initial_weights is None else [value.numpy() for value in initial_weights.parameters]
+    first_weights = fresh if given is None else Weights(given, [])
     # As secret as the data, of which it is a hash without noise: it must never be logged or stored.
     own_fingerprint = fingerprint(recipe, examples, first_weights)
     data = Examples(*map(tf.constant, examples))

@@ -33,8 +33,10 @@ logger = logging.getLogger(__name__)
 _ADAM_EPSILON = 1e-7
 
 
-def fit(recipe: Recipe, examples: Examples, noise: Noise, stream: Stream) -> tuple[Weights, int]:
-    """Train a network from fresh weights by the library's optimizer; arguments as in `dpsgd.fit`.
+def fit(
+    recipe: Recipe, examples: Examples, noise: Noise, stream: Stream, initial_weights: Weights | None = None
+) -> tuple[Weights, int]:
+    """Train a network by the library's optimizer; arguments as in `dpsgd.fit`.
 
     Records have one row each.
 
@@ -51,7 +53,9 @@ def fit(recipe: Recipe, examples: Examples, noise: Noise, stream: Stream) -> tup
     """
     dpsgd.require_separate_records(recipe.network)
     started = time.monotonic()
-    first_weights = recipe.network.start(randomness.generator(randomness.child(stream, "initial")))
+    fresh = recipe.network.start(randomness.generator(randomness.child(stream, "initial")))
+    given = None if initial_weights is None else [value.numpy() for value in initial_weights.parameters]
+    first_weights = fresh if given is None else Weights(given, [])
     fingerprint = dpsgd.fingerprint(recipe, examples, first_weights)
     order = dpsgd.draw(recipe, noise, fingerprint).order
     # No more rows than the largest draw: the library holds one gradient per row in memory.

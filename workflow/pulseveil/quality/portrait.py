@@ -70,6 +70,8 @@ def neighbour_map(pair: Pair, stream: Stream) -> Map:
 
 
 _BINS = 40
+# Windows of each class that a portrait keeps.
+EXAMPLES = 3
 # Quantiles shown: with the extremes, nearly all values would fall into a few bins.
 _SHOWN = (0.005, 0.995)
 
@@ -109,9 +111,26 @@ def portray(
         synthetic_neighbours=neighbours.other,
         real_stress=pair.real.stress,
         synthetic_stress=pair.other.stress,
+        real_windows=examples(pair.real),
+        synthetic_windows=examples(pair.other),
+        rate_hz=rate_hz,
         scaling=scaling,
         keys=keys,
     )
+
+
+def examples(sample: Sample) -> NDArray[np.float32]:
+    """Example windows (classes, `EXAMPLES`, time, channels) of a sample, evenly from the rows of each class.
+
+    A class with fewer windows repeats them; a class without any is NaN.
+    """
+    found = np.full((len(CLASSES), EXAMPLES, *sample.windows.shape[1:]), np.nan, np.float32)
+    for i, stress in enumerate(CLASSES.values()):
+        rows = np.flatnonzero(sample.stress == stress)
+        if len(rows):
+            # By position and not by look: chosen windows would flatter a generator.
+            found[i] = sample.windows[rows[np.linspace(0, len(rows) - 1, EXAMPLES).round().astype(int)]]
+    return found
 
 
 def _edges(pair: Pair) -> NDArray[np.float64]:

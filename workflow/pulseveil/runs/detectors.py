@@ -17,7 +17,7 @@ from pulseveil.core import identity, paths, randomness, registry, store, tensorf
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.contracts import FeatureSet, Scores
 from pulseveil.core.errors import InputError, StopRequested, never_requested
-from pulseveil.detectors import DetectorKind, Fitted, Training
+from pulseveil.detectors import DetectorKind, Fitted, PublicFeatures, Training
 from pulseveil.evaluation import protocols
 from pulseveil.evaluation.protocols import ALL, Fold
 from pulseveil.privacy.budget import Budget
@@ -28,6 +28,7 @@ from pulseveil.study import tasks
 from pulseveil.study.cells import DetectorCell
 from pulseveil.study.jobs import DetectorJob
 from pulseveil.study.plan import Plan
+from pulseveil.windows.signals import ALL_SIGNALS, of_signals
 
 logger = logging.getLogger(__name__)
 
@@ -42,11 +43,15 @@ Keys = Mapping[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Features of a job: real ones for training and testing, and synthetic ones by (generator, seed)."""
+    """Features of a job: real ones for training and testing, and synthetic ones by (generator, seed).
+
+    public: those of the job's `public_cohorts`.
+    """
 
     train: FeatureSet
     test: FeatureSet
     synthetic: Callable[[str, int], FeatureSet]
+    public: tuple[FeatureSet, ...] = ()
 
 
 class Trained(NamedTuple):
@@ -164,11 +169,14 @@ def _run(
         subjects=keys["subjects"],
     )
     test = protocols.test_rows(data.test, fold)
+    signals = keys.get("signals", ALL_SIGNALS)
+    rows, test = (of_signals(each, signals, job.channels) for each in (rows, test))
+    public = [of_signals(each, signals, job.channels) for each in data.public]
     stream = job.stream(keys, fold.name)
     fit_stream = randomness.child(stream, "fit")
     run = Run(
         stage="detector",
-        hash=_run_hash(job, keys, fold, rows, test),
+        hash=_run_hash(job, keys, fold, rows, test, public),
         keys=keys,
         fold=fold,
         settings=job.settings,
@@ -181,7 +189,8 @@ def _run(
     def fit(budget: Budget, checkpoint: Checkpoint) -> Fitted:
         noisy = protocols.with_input_noise(rows, keys["noise"], randomness.child(stream, "input_noise"))
         settings, model = kind.Settings.model_validate(job.settings), registry.model("detectors", job.kind)
-        fitted: Fitted = model.fit(settings, Training(noisy, budget, fit_stream, checkpoint))
+        beside = tuple(map(PublicFeatures, job.public_cohorts, public))
+        fitted: Fitted = model.fit(settings, Training(noisy, budget, fit_stream, checkpoint, beside))
         return fitted
 
     def write(path: Path, fitted: Fitted, ledger: NDArray[np.str_]) -> None:
@@ -216,8 +225,17 @@ def _scores(fitted: Fitted, test: FeatureSet, keys: Keys, fold: Fold, ledger: ND
     )
 
 
-def _run_hash(job: DetectorJob, keys: Keys, fold: Fold, train: FeatureSet, test: FeatureSet) -> str:
-    data = {"train": content_hash(train), "test": content_hash(test)}
+def _run_hash(
+    job: DetectorJob,
+    keys: Keys,
+    fold: Fold,
+    train: FeatureSet,
+    test: FeatureSet,
+    public: Sequence[FeatureSet],
+) -> str:
+    data: dict[str, Any] = {"train": content_hash(train), "test": content_hash(test)}
+    if public:
+        data["public"] = [content_hash(features) for features in public]
     return identity.cell_hash(_settings(job, keys, fold) | data)
 
 
@@ -240,4 +258,6 @@ def _settings(job: DetectorJob, keys: Keys, fold: Fold) -> dict[str, Any]:
         "root_seed": job.root_seed,
         "stream": list(job.stream(keys, fold.name).spawn_key),
         "threads": job.threads,
+        # Left out where nothing is public: the hashes of such runs must stay.
+        **({"public_cohorts": list(job.public_cohorts)} if job.public_cohorts else {}),
     }

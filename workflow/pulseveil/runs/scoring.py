@@ -20,6 +20,7 @@ from pulseveil.detectors import Fitted
 from pulseveil.study.jobs import DetectorJob, read_detectors
 from pulseveil.windows.cutting import Recipe, WholeWindows, cut_whole
 from pulseveil.windows.features import extract_features
+from pulseveil.windows.signals import ALL_SIGNALS, of_signals
 
 logger = logging.getLogger(__name__)
 
@@ -28,13 +29,15 @@ logger = logging.getLogger(__name__)
 class KeptDetector:
     """A detector of a study, and how recordings become its features.
 
-    form: statistics and spectra (signals, bins) that the detector learnt from.
+    form: statistics and spectra (signals, bins) that the detector learnt from. signals: what the detector
+    reads of the channels (`windows.signals`).
     """
 
     job: DetectorJob
     fold: str
     fitted: Fitted
     form: Mapping[str, Any]
+    signals: str = ALL_SIGNALS
 
     def recipe(self, stride_s: int | None = None) -> Recipe:
         """Recipe of the windows; stride_s: seconds between their starts, by default those of the study."""
@@ -82,7 +85,8 @@ def read_detector(path: Path, fold: str | None = None) -> KeptDetector:
             f"{path}: fold {chosen}: the arrays are not those of a detector of kind {job.kind} ({error}); "
             "train it again"
         ) from None
-    return KeptDetector(job, chosen, fitted, models.description["form"])
+    signals = models.description["keys"].get("signals", ALL_SIGNALS)
+    return KeptDetector(job, chosen, fitted, models.description["form"], signals)
 
 
 def score_people(
@@ -123,7 +127,8 @@ def _table(detector: KeptDetector, cut: WholeWindows) -> pd.DataFrame:
         )
     try:
         # Without labels: no detector may read them.
-        outputs = detector.fitted.score(replace(features, stress=np.zeros(len(features), bool)))
+        read = of_signals(features, detector.signals, detector.job.channels)
+        outputs = detector.fitted.score(replace(read, stress=np.zeros(len(read), bool)))
     except (IndexError, ValueError) as error:
         raise InputError(
             f"{windows.subject[0]}: the detector cannot read these windows ({error}); is its file damaged?"

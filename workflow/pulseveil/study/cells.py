@@ -20,6 +20,7 @@ from pulseveil.evaluation.protocols import Train
 from pulseveil.privacy.budget import Unit
 from pulseveil.study.audit_settings import Part
 from pulseveil.study.study import Evaluation
+from pulseveil.windows.signals import ALL_SIGNALS
 
 # Stands for a missing part in paths and tables; studies may not give a model this name.
 NONE = "none"
@@ -180,7 +181,8 @@ class GeneratorPack:
 class DetectorPack:
     """Trainings of an evaluation that share a process, for each of `detectors` and each of its budgets.
 
-    noise: scales of the input noise. timeline: whether the detectors are rules.
+    noise: scales of the input noise. timeline: whether the detectors are rules. signals: what the detectors
+    read (`windows.signals`).
     """
 
     name: str
@@ -191,6 +193,7 @@ class DetectorPack:
     noise: tuple[float, ...]
     seeds: tuple[int, ...]
     timeline: bool
+    signals: tuple[str, ...] = (ALL_SIGNALS,)
 
     @property
     def axes(self) -> Mapping[str, tuple[str, ...]]:
@@ -200,6 +203,7 @@ class DetectorPack:
             "generator": self.generators,
             "subjects": tuple(map(str, self.subjects)),
             "noise": tuple(map(number_label, self.noise)),
+            "signals": self.signals,
             "seed": tuple(map(str, self.seeds)),
         }
 

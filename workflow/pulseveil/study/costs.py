@@ -131,7 +131,7 @@ def _of_generator(plan: Plan, cell: GeneratorCell, pack: GeneratorPack) -> Cost:
 def _of_detectors(plan: Plan, cell: DetectorCell, pack: DetectorPack) -> Cost:
     model, kind = plan.study.detector(cell.detector), _kind(plan, "detectors", cell.detector)
     private, folds = _private(cell.budgets.unit, cell.budgets.epsilon_detector), plan.detector_folds(pack)
-    runs = len(pack.seeds) * len(pack.generators) * len(pack.noise)
+    runs = len(pack.seeds) * len(pack.generators) * len(pack.noise) * len(pack.signals)
     seconds = 0.0
     for fold, subjects in product(folds, pack.subjects):
         real = 0 if pack.train == "synthetic" else WINDOWS_PER_SUBJECT * len(fold.train_subjects)

@@ -169,17 +169,28 @@ def public_windows(plan: Plan, wildcards: Any) -> list[str]:
     ]
 
 
+def public_features(plan: Plan, wildcards: Any) -> list[str]:
+    """Files of features that a detector reads as public, in the order of its job's `public_cohorts`."""
+    return [
+        paths.REAL_FEATURES.format(study=plan.study.name, cohort=cohort)
+        for cohort in plan.public_cohorts_of_detector(wildcards.detector)
+    ]
+
+
 def portrait_output(plan: Plan, pack: GeneratorPack) -> list[str]:
     """File for the figures of a generator, which the pack with seed 0 writes; empty for other packs."""
     return [paths.fill(paths.PORTRAIT, study=plan.study.name)] if 0 in pack.seeds else []
 
 
 def quality_figures(plan: Plan) -> list[str]:
-    """Figure files of quality, one page per cohort and generator."""
+    """Figure files of quality: one page per cohort and generator, and one page of windows per cohort."""
     # Cells that differ in unit or epsilon share a page.
+    cells = plan.generator_cells()
     names = dict.fromkeys(
-        paths.QUALITY_FIGURE.format(cohort=cell.cohort, generator=cell.generator)
-        for cell in plan.generator_cells()
+        [
+            *(paths.QUALITY_FIGURE.format(cohort=cell.cohort, generator=cell.generator) for cell in cells),
+            *(paths.WINDOW_FIGURE.format(cohort=cell.cohort) for cell in cells),
+        ]
     )
     folder = paths.results(plan.study.name) / "figures"
     return [str(folder / f"{name}.{suffix}") for name in names for suffix in ("pdf", "png", "svg")]

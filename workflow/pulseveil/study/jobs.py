@@ -32,6 +32,7 @@ from pulseveil.evaluation.protocols import Fold, Train
 from pulseveil.privacy.budget import Backend, Budget, NoiseMode, Population, Unit
 from pulseveil.study.audit_settings import AuditSettings, Part
 from pulseveil.study.study import Epsilon
+from pulseveil.windows.signals import ALL_SIGNALS
 
 
 class Job(Settings):
@@ -233,9 +234,11 @@ class Preparation(Settings):
 
 
 class DetectorJob(TrainingJob):
-    """Job of training and testing one detector per generator, number of subjects, noise, seed and fold.
+    """Job of training and testing one detector per cell of its axes, seed and fold.
 
-    kept_seeds: seeds whose detectors are kept. preparation: for whoever uses a kept detector.
+    signals: what the detectors read of the `channels` of the features. public_cohorts: cohorts of the study
+    whose features the kind reads as public. kept_seeds: seeds whose detectors are kept. preparation: for
+    whoever uses a kept detector.
     """
 
     evaluation: str
@@ -249,6 +252,9 @@ class DetectorJob(TrainingJob):
     noise: tuple[float, ...]
     folds: tuple[Fold, ...]
     generator_shared: bool
+    signals: tuple[str, ...] = (ALL_SIGNALS,)
+    channels: tuple[str, ...] = ()
+    public_cohorts: tuple[str, ...] = ()
     kept_seeds: tuple[int, ...] = ()
     preparation: Preparation
 
@@ -259,9 +265,9 @@ class DetectorJob(TrainingJob):
     def cells(self) -> Iterator[dict[str, Any]]:
         """Run keys of each Scores file, in the order of the job's outputs."""
         # In the order of `DetectorPack.axes`, by which the plan names the files of the outputs.
-        axes = product(self.generators, self.subjects, self.noise, self.seeds)
-        for generator, subjects, noise, seed in axes:
-            yield {
+        axes = product(self.generators, self.subjects, self.noise, self.signals, self.seeds)
+        for generator, subjects, noise, signals, seed in axes:
+            keys = {
                 "evaluation": self.evaluation,
                 "generator": generator,
                 "detector": self.detector,
@@ -272,6 +278,8 @@ class DetectorJob(TrainingJob):
                 "noise": noise,
                 "seed": seed,
             }
+            # The streams of runs that read all signals must stay: their keys have no `signals`.
+            yield keys if signals == ALL_SIGNALS else {**keys, "signals": signals}
 
     def stream(self, keys: Mapping[str, Any], fold: str) -> Stream:
         """Random stream of one run, keyed by all axes of its cell and its fold."""

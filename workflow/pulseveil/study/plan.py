@@ -39,12 +39,13 @@ from pulseveil.study.jobs import DetectorJob, GeneratorJob, Preparation
 from pulseveil.study.study import Evaluation, Model, Study
 from pulseveil.windows.features import select_columns, statistic_names
 from pulseveil.windows.literature import require_known
+from pulseveil.windows.signals import ALL_SIGNALS, channels_of
 
 # Bounds the memory of the table of all runs, and the size of a workflow that a typing error asks for.
 _MOST_RUNS = 2_000_000
 RUN_KEYS = (
     *("evaluation", "generator", "detector", "unit", "epsilon_generator", "epsilon_detector"),
-    *("subjects", "noise", "seed"),
+    *("subjects", "noise", "signals", "seed"),
 )
 
 
@@ -164,6 +165,12 @@ class Plan:
         uses = _kind("generators", model).uses_public_people(model.settings)
         return self.study.public_cohorts if uses else ()
 
+    def public_cohorts_of_detector(self, detector: str) -> tuple[str, ...]:
+        """Cohorts whose features a detector reads as public."""
+        model = self.study.detector(detector)
+        uses = _kind("detectors", model).uses_public_people(model.settings)
+        return self.study.public_cohorts if uses else ()
+
     def people(self, evaluation: Evaluation) -> People:
         """People on whom an evaluation can train, and people whom it can test."""
         train, test = self.outlines[evaluation.cohort], self.outlines[evaluation.tested_cohort]
@@ -231,6 +238,9 @@ class Plan:
             generators=pack.generators,
             subjects=pack.subjects,
             noise=pack.noise,
+            signals=pack.signals,
+            channels=CHANNEL_SETS[self.study.channels],
+            public_cohorts=self.public_cohorts_of_detector(detector),
             folds=self.detector_folds(pack),
             generator_shared=self.study.generator_shared,
             kept_seeds=self.kept_seeds(pack.seeds),
@@ -264,6 +274,7 @@ class Plan:
                 number_label(privacy.epsilon_detector),
                 subjects,
                 number_label(noise),
+                signals,
                 seed,
                 pack.name,
                 folds,
@@ -272,8 +283,8 @@ class Plan:
             for folds in [len(self.detector_folds(pack))]
             for detector in pack.detectors
             for privacy in self.privacies(pack, detector)
-            for generator, subjects, noise, seed in product(
-                pack.generators, pack.subjects, pack.noise, pack.seeds
+            for generator, subjects, noise, signals, seed in product(
+                pack.generators, pack.subjects, pack.noise, pack.signals, pack.seeds
             )
         ]
         return pd.DataFrame(rows, columns=[*RUN_KEYS, "pack", "folds"])
@@ -334,11 +345,11 @@ class Plan:
                 seeds,
                 _blocks(subjects, sizes.subjects),
                 _blocks(evaluation.input_noise, sizes.noise),
+                _blocks(evaluation.signals, 1),
             )
-            for i, (group, block, numbers, noise) in enumerate(blocks):
-                yield DetectorPack(
-                    f"{evaluation.name}_{i}", evaluation, learning, group, numbers, noise, block, False
-                )
+            for i, (group, block, numbers, noise, signals) in enumerate(blocks):
+                name = f"{evaluation.name}_{i}"
+                yield DetectorPack(name, evaluation, learning, group, numbers, noise, block, False, signals)
 
     def _generators(self, evaluation: Evaluation) -> tuple[str, ...]:
         return evaluation.generators or tuple(m.name for m in self.study.generators)
@@ -403,6 +414,7 @@ def make_plan(study: Study) -> Plan:
                 _check_private("detectors", study.detector(detector), privacy.epsilon_detector, privacy.unit)
                 _check_parts(pack, privacy)
                 _check_public(study, detector, privacy)
+            _check_signals(study, pack, detector)
     for cell in plan.generator_cells():
         _check_private("generators", study.generator(cell.generator), cell.epsilon, cell.unit)
         _check_windows(study, cell.generator)
@@ -433,7 +445,13 @@ def _check_size(plan: Plan) -> None:
     # Counted by products, because the table of runs itself would take the memory that is to be saved.
     runs = sum(
         math.prod(
-            map(len, (pack.seeds, pack.generators, pack.subjects, pack.noise, plan.detector_folds(pack)))
+            map(
+                len,
+                (
+                    *(pack.seeds, pack.generators, pack.subjects, pack.noise, pack.signals),
+                    plan.detector_folds(pack),
+                ),
+            )
         )
         * sum(len(plan.privacies(pack, detector)) for detector in pack.detectors)
         for pack in plan.detector_packs
@@ -441,7 +459,7 @@ def _check_size(plan: Plan) -> None:
     if runs > _MOST_RUNS:
         raise InputError(
             f"study {plan.study.name}: {runs} runs, more than {_MOST_RUNS}; ask for fewer seeds, "
-            "synthetic_subjects, epsilons or input_noise"
+            "synthetic_subjects, epsilons, input_noise or signals"
         )
 
 
@@ -490,6 +508,21 @@ def _check_public(study: Study, detector: str, privacy: Budgets) -> None:
         raise InputError(f"detectors: {detector}: {error}") from None
 
 
+def _check_signals(study: Study, pack: DetectorPack, detector: str) -> None:
+    """Check that a detector of statistics finds its columns among the signals of a pack."""
+    settings = study.detector(detector).settings
+    if getattr(settings, "inputs", "") != "statistics":
+        return
+    for signals in filter(lambda signals: signals != ALL_SIGNALS, pack.signals):
+        try:
+            names = statistic_names(channels_of(signals, CHANNEL_SETS[study.channels]))
+            select_columns(names, settings.statistics)
+        except InputError as error:
+            raise InputError(
+                f"evaluation {pack.evaluation.name}: signals {signals}: detectors: {detector}: {error}"
+            ) from None
+
+
 def _check_windows(study: Study, generator: str) -> None:
     """Check that a generator can learn windows of the study's channels and scaling."""
     model = study.generator(generator)
@@ -505,8 +538,8 @@ def _check_public_cohorts(plan: Plan) -> None:
     """Check that public people are other people than those who train and are tested.
 
     Raises:
-        InputError: a generator needs public cohorts and the study has none, or a public cohort shares people
-            with a cohort of an evaluation.
+        InputError: a model needs public cohorts and the study has none, or a public cohort shares people with
+            a cohort of an evaluation, or a detector with public cohorts is audited.
     """
     study = plan.study
     for pack in plan.detector_packs:
@@ -517,14 +550,34 @@ def _check_public_cohorts(plan: Plan) -> None:
                     f"generators: {generator}: prior pool needs public people; name cohorts of the study in "
                     "the key public_cohorts, or set prior: literature"
                 )
-            for public in plan.public_cohorts(generator):
-                for cohort in dict.fromkeys((pack.evaluation.cohort, pack.evaluation.tested_cohort)):
-                    if public == cohort or _share_people(plan, public, cohort):
-                        raise InputError(
-                            f"public_cohorts: {public} shares people with cohort {cohort} of evaluation "
-                            f"{pack.evaluation.name}: what is taken for public would hold the people who are "
-                            "protected or tested; name a cohort of other people"
-                        )
+            _check_other_people(plan, plan.public_cohorts(generator), pack.evaluation)
+        for detector in pack.detectors:
+            model = study.detector(detector)
+            if not _kind("detectors", model).uses_public_people(model.settings):
+                continue
+            if not study.public_cohorts:
+                raise InputError(
+                    f"detectors: {detector}: pretrain public needs public people; name cohorts of the study "
+                    "in the key public_cohorts, or leave pretrain out"
+                )
+            if study.audit is not None and pack.evaluation.name in study.audit.evaluations:
+                raise InputError(
+                    f"detectors: {detector}: no audit of a pretrained network is known; audit an evaluation "
+                    "without this detector"
+                )
+            _check_other_people(plan, study.public_cohorts, pack.evaluation)
+
+
+def _check_other_people(plan: Plan, public_cohorts: tuple[str, ...], evaluation: Evaluation) -> None:
+    """Check that nobody of the public cohorts trains or is tested in an evaluation."""
+    for public in public_cohorts:
+        for cohort in dict.fromkeys((evaluation.cohort, evaluation.tested_cohort)):
+            if public == cohort or _share_people(plan, public, cohort):
+                raise InputError(
+                    f"public_cohorts: {public} shares people with cohort {cohort} of evaluation "
+                    f"{evaluation.name}: what is taken for public would hold the people who are "
+                    "protected or tested; name a cohort of other people"
+                )
 
 
 def _share_people(plan: Plan, first: str, second: str) -> bool:

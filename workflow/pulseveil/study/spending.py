@@ -150,7 +150,8 @@ def unbudgeted(plan: Plan) -> tuple[Unbudgeted, ...]:
                 add(key, evaluation, trained)
         learns = pack.train != "synthetic" and math.isinf(privacy.epsilon_detector)
         if learns and not _looks_at_nobody(plan.study, plan.study.detector(detector)):
-            axes = (pack.generators, pack.subjects, pack.noise, pack.seeds, plan.detector_folds(pack))
+            of_pack = (pack.generators, pack.subjects, pack.noise, pack.signals, pack.seeds)
+            axes = (*of_pack, plan.detector_folds(pack))
             add(("detector", detector, evaluation), evaluation, math.prod(map(len, axes)))
     return tuple(found.values())
 

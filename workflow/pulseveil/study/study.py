@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PrivateAttr, Valid
 
 from pulseveil.cohorts import CohortSettings
 from pulseveil.core import limits, registry
+from pulseveil.core.contracts import CHANNEL_SETS
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import number_label, parse_number, require_plain_path
 from pulseveil.core.settings import (
@@ -27,6 +28,7 @@ from pulseveil.evaluation.protocols import Train
 from pulseveil.privacy.budget import Backend, NoiseMode, Population, Unit
 from pulseveil.study.audit_settings import FEWEST_TRAININGS, AuditSettings
 from pulseveil.study.yaml_files import load_yaml
+from pulseveil.windows.signals import ALL_SIGNALS, channels_of
 
 # Keys of a study that were renamed, with their present names.
 OLD_KEYS: Mapping[str, str] = {"noise": "privacy_noise"}
@@ -137,6 +139,12 @@ class Evaluation(Settings):
     )
     input_noise: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         (0.0,), min_length=1, description="scales of Laplace noise added to the training features"
+    )
+    signals: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_+]+$")], ...] = Field(
+        (ALL_SIGNALS,),
+        min_length=1,
+        description="what detectors read: `all` signals, some joined by `+` (`eda_level+activity`), or all "
+        "but some (`without_eda_level`); each is a row of its own",
     )
     published: str | None = Field(None, description="scenario of the published study to print beside ours")
 
@@ -263,7 +271,9 @@ class Study(Settings):
         math.inf, description="largest epsilon that generator and detector of a cell may spend together"
     )
     public_cohorts: tuple[Name, ...] = Field(
-        (), description="cohorts taken for public, with equal weights, by generators with `prior: pool`"
+        (),
+        description="cohorts taken for public: with equal weights by generators with `prior: pool`, and by "
+        "networks with `pretrain: public`",
     )
     public: PublicConstants = Field(
         PublicConstants(), description="per-person constants that private trainings treat as public"
@@ -493,6 +503,13 @@ def _check_same_people(study: Study, source: str) -> None:
             taken[cohort, name] = i
 
 
+def _check_signals(levels: Sequence[str], channels: Channels) -> None:
+    for signals in levels:
+        channels_of(signals, CHANNEL_SETS[channels])
+        if levels.count(signals) > 1:
+            raise InputError(f"signals: {signals!r} is given twice; name each level once")
+
+
 def _check_references(study: Study, source: str) -> None:
     if study.protocol == "paper" and study.delta > _PUBLISHED_DELTA:
         raise InputError(
@@ -529,6 +546,7 @@ def _check_references(study: Study, source: str) -> None:
         if evaluation.test not in protocols:
             raise InputError(explain_choice(source, f"{key}.test", evaluation.test, protocols))
         try:
+            _check_signals(evaluation.signals, study.channels)
             registry.load("protocols", evaluation.test).check(evaluation)
         except InputError as error:
             raise InputError(f"{source}: {key}.{error}") from None

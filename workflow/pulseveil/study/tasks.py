@@ -74,10 +74,11 @@ class Task:
 def tasks(plan: Plan) -> Iterator[Task]:
     """All tasks of a study, in an order in which they can run."""
     packs = plan.detector_packs
-    tested = dict.fromkeys(
+    read = dict.fromkeys(
         [
             *(pack.evaluation.cohort for pack in packs),
             *(pack.evaluation.tested_cohort for pack in packs),
+            *(c for pack in packs for d in pack.detectors for c in plan.public_cohorts_of_detector(d)),
         ]
     )
     # Windows for generators are cut only where an evaluation needs a generator.
@@ -91,7 +92,7 @@ def tasks(plan: Plan) -> Iterator[Task]:
         yield Task("prepare_cohort", WindowsCell(cohort, "detector"))
     for cohort in learnt:
         yield Task("prepare_cohort", WindowsCell(cohort, "generator"))
-    for cohort in tested:
+    for cohort in read:
         yield Task("extract_features", WindowsCell(cohort, "detector"))
     for cell, pack in product(plan.generator_cells(), plan.generator_packs()):
         for rule in ("train_generator", "synthesize", "extract_synthetic_features"):

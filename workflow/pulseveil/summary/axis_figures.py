@@ -84,7 +84,7 @@ def axis_figure(main: pd.DataFrame, axes: Sequence[StudyAxis], description: Stud
 def _along(models: pd.DataFrame, axis: StudyAxis) -> pd.DataFrame:
     """Rows of the axis' evaluation that differ from a reference row along this axis only."""
     rows = models[models["evaluation"] == axis.evaluation]
-    others = [name for name in ("generator", "detector", "unit", *AXES) if name != axis.axis]
+    others = [name for name in ("generator", "detector", "unit", "signals", *AXES) if name != axis.axis]
     return rows.merge(reference_rows(rows)[others].drop_duplicates(), on=others)
 
 

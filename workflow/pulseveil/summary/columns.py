@@ -91,6 +91,13 @@ CELL = (
         short="noise",
         form="axis",
     ),
+    Column(
+        "signals",
+        "signals that the detector reads: all, some (joined by +), or all without some",
+        title="Signals",
+        short="signals",
+        form="axis",
+    ),
 )
 AXES = tuple(column for column in CELL if column.form == "axis")
 _ROLE = Column("role", "model, or the role of the detector if it is a rule")
@@ -244,13 +251,14 @@ PRIVACY = (
 )
 _USE = Column(
     "shows_use_of_private_data",
-    'whether the row beats each literature rule: "yes", "no", or "few seeds" (too few noise draws)',
+    'whether the row beats each literature rule and, as a network, itself before training: "yes", "no", or '
+    '"few seeds" (too few noise draws)',
     title="Shows use of private data",
     optional=True,
 )
 PUBLIC_COHORTS = Column(
     "public_cohorts",
-    "cohorts whose recordings the generator takes for public; empty if none",
+    "cohorts whose recordings generator or detector take for public; empty if none",
     title="Public cohorts",
     optional=True,
 )

@@ -61,9 +61,14 @@ class GeneratorDescription(ModelDescription):
 
 
 class DetectorDescription(ModelDescription):
-    """A detector with its role: a model, or one of the rules."""
+    """A detector with its role, a model or one of the rules, and the architecture of its network, if any.
+
+    public_cohorts: cohorts whose features it takes for public.
+    """
 
     role: Role
+    architecture: str = ""
+    public_cohorts: tuple[str, ...] = ()
 
 
 class EvaluationDescription(Settings):
@@ -130,10 +135,10 @@ class StudyDescription(Settings):
         """Title of a generator for readers; empty for "none"."""
         return self.generators[name].title if name in self.generators else ""
 
-    def public_cohorts(self, generator: str) -> str:
-        """Names of the cohorts whose windows a generator takes for public; empty for "none"."""
-        known = self.generators.get(generator)
-        return ", ".join(known.public_cohorts) if known else ""
+    def public_cohorts(self, generator: str, detector: str) -> str:
+        """Names of the cohorts that a generator or a detector takes for public; empty for none."""
+        of_generator = self.generators[generator].public_cohorts if generator in self.generators else ()
+        return ", ".join(dict.fromkeys((*of_generator, *self.detectors[detector].public_cohorts)))
 
     def detector_title(self, name: str) -> str:
         """Title of a detector for readers."""
@@ -193,7 +198,10 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
         },
         detectors={
             model.name: DetectorDescription(
-                **_model("detectors", model), role=registry.load("detectors", model.kind).role
+                **_model("detectors", model),
+                role=registry.load("detectors", model.kind).role,
+                public_cohorts=plan.public_cohorts_of_detector(model.name),
+                architecture=registry.load("detectors", model.kind).architecture(model.settings),
             )
             for model in study.detectors
         },

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pulseveil.core.randomness import Stream
-from pulseveil.detectors import MODEL
+from pulseveil.detectors import BEFORE_TRAINING, MODEL
 from pulseveil.summary import columns
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.intervals import mean_intervals, sign_flip_p
@@ -38,7 +38,8 @@ def all_pairs(keys: pd.DataFrame, description: StudyDescription) -> list[Pair]:
     Each cell is compared with
     - each rule of its evaluation;
     - each other generator, detector and unit, with all other keys equal;
-    - the cell with the largest epsilons, the fewest subjects or the least noise, with all other keys equal;
+    - the cell with the largest epsilons, the fewest subjects, the least noise or all signals, with all other
+      keys equal;
     - the same detector trained on windows of public knowledge alone ("prior");
     - the same detector trained on real data under the same epsilon ("real").
     """
@@ -48,20 +49,32 @@ def all_pairs(keys: pd.DataFrame, description: StudyDescription) -> list[Pair]:
 
 
 def rule_pairs(keys: pd.DataFrame, description: StudyDescription) -> list[Pair]:
-    """Each cell paired with each rule of its evaluation, in the row that shares most keys with the cell."""
+    """Each cell paired with each rule of its evaluation, in the row that shares most keys with the cell.
+
+    An untrained network is paired with the models of its architecture alone.
+    """
     pairs = []
     for _, members in keys.groupby("evaluation", sort=False):
         for rule in description.rules:
             candidates = members[members["detector"] == rule]
             if candidates.empty:
                 continue
-            others = members[members["detector"] != rule]
+            others = members[_compared(members["detector"], rule, description)]
             shared = others.to_numpy()[:, None, :] == candidates.to_numpy()[None, :, :]
             # argmax takes the first of equals: in table order the least private, least noisy row.
             nearest = candidates.index.to_numpy()[shared.sum(axis=2).argmax(axis=1)]
             role = description.detectors[rule].role
             pairs += [Pair(int(c), int(r), role) for c, r in zip(others.index, nearest, strict=True)]
     return pairs
+
+
+def _compared(detectors: pd.Series, rule: str, description: StudyDescription) -> pd.Series:
+    """Which of the `detectors` of an evaluation are compared with a rule."""
+    known = description.detectors
+    if known[rule].role != BEFORE_TRAINING:
+        return detectors != rule
+    same = [n for n, d in known.items() if d.role == MODEL and d.architecture == known[rule].architecture]
+    return detectors.isin(same)
 
 
 def paired_differences(cells: Cells, pairs: list[Pair], metric: str, stream: Stream) -> pd.DataFrame:
@@ -117,9 +130,10 @@ def _axis_pairs(keys: pd.DataFrame) -> list[Pair]:
     for axis in _NAMED_AXES:
         for rows in _groups(models, (axis,)):
             pairs += [Pair(second, first, axis) for first, second in combinations(rows.tolist(), 2)]
-    for name, axes in (("epsilon", _EPSILONS), ("subjects", ("subjects",)), ("noise", ("noise",))):
+    single = ((axis, (axis,)) for axis in ("subjects", "noise", "signals"))
+    for name, axes in (("epsilon", _EPSILONS), *single):
         for rows in _groups(models, axes):
-            # Table order puts the largest epsilons, the fewest subjects and the least noise first.
+            # Table order puts largest epsilons, fewest subjects, least noise and all signals first.
             pairs += [Pair(row, int(rows[0]), name) for row in rows[1:].tolist()]
     return pairs
 
@@ -135,7 +149,7 @@ def _prior_pairs(keys: pd.DataFrame, description: StudyDescription) -> list[Pair
     models = models[models["generator"] != NO_GENERATOR].assign(row=lambda found: found.index)
     prior = models["generator"].isin([n for n, of_n in description.generators.items() if not of_n.learns])
     # Public knowledge has no unit and no epsilon of its own: one row is the reference at all budgets.
-    question = ["evaluation", "detector", "subjects", "noise"]
+    question = ["evaluation", "detector", "subjects", "noise", "signals"]
     paired = models[~prior].merge(models[prior], on=question, suffixes=("", "_reference"))
     rows = zip(paired["row"].tolist(), paired["row_reference"].tolist(), strict=True)
     return [Pair(cell, reference, "prior") for cell, reference in rows]
@@ -149,7 +163,7 @@ def _real_pairs(keys: pd.DataFrame, description: StudyDescription) -> list[Pair]
     # Synthetic rows spend on the generator, real ones on the detector: the smaller epsilon is comparable.
     models["epsilon"] = models[list(_EPSILONS)].min(axis=1)
     models["row"] = models.index
-    question = ["cohort", "test", "detector", "unit", "noise", "epsilon"]
+    question = ["cohort", "test", "detector", "unit", "noise", "signals", "epsilon"]
     is_real = models["generator"] == NO_GENERATOR
     real = models[is_real].drop_duplicates(question)
     paired = models[~is_real].merge(real, on=question, suffixes=("", "_reference"))

@@ -57,10 +57,12 @@ def blocks(main: pd.DataFrame) -> list[Block]:
 def reference_rows(main: pd.DataFrame) -> pd.DataFrame:
     """One row per evaluation, generator and detector, in table order.
 
-    The row has the largest epsilons; ties go to the least noise, then to the most synthetic subjects.
+    The row has the largest epsilons; ties go to the least noise, then to the most synthetic subjects, then to
+    all signals.
     """
     models = main[main["role"] == MODEL]
     order = ["epsilon_generator", "epsilon_detector", "noise", "subjects"]
+    # Stable: in table order a row that reads all signals is the first.
     best = models.sort_values(order, ascending=[False, False, True, False], kind="stable")
     return best.drop_duplicates(["evaluation", "generator", "detector"]).sort_index()
 
@@ -73,7 +75,7 @@ def main_figure(main: pd.DataFrame, description: StudyDescription) -> Figure:
         figure, grid = _panels(parts, columns=2, width=7.2)
         for axes, part in zip(grid, parts, strict=True):
             for panel, metric in zip(axes, ("accuracy", "f1"), strict=True):
-                _rule_lines(panel, part, metric, description)
+                rule_lines(panel, part.rules, metric, description)
                 _dots(panel, part.models, metric, colours)
                 # The published F1 averages over both outputs: it does not belong beside stress F1.
                 _published(panel, part.models, "published_accuracy" if metric == "accuracy" else "")
@@ -91,7 +93,7 @@ def subject_figure(main: pd.DataFrame, cells: Cells, description: StudyDescripti
     with mpl.rc_context(dict(STYLE)):
         figure, grid = _panels(parts, columns=1, width=7.2)
         for (panel,), part in zip(grid, parts, strict=True):
-            _rule_lines(panel, part, "accuracy", description)
+            rule_lines(panel, part.rules, "accuracy", description)
             for y, row in enumerate(part.models.index):
                 colour = colours[part.models.loc[row, "detector"]]
                 _strip(panel, y, cells.values["accuracy"][row], cells.subjects, colour)
@@ -153,9 +155,10 @@ def _strip(panel: Axes, y: int, values: np.ndarray, subjects: tuple[str, ...], c
     )
 
 
-def _rule_lines(panel: Axes, part: Block, metric: str, description: StudyDescription) -> None:
+def rule_lines(panel: Axes, rules: pd.DataFrame, metric: str, description: StudyDescription) -> None:
+    """Draw the value of each of an evaluation's rules as a vertical line."""
     for name, dashes in line_styles(description).items():
-        for value in part.rules.loc[part.rules["detector"] == name, metric].dropna():
+        for value in rules.loc[rules["detector"] == name, metric].dropna():
             panel.axvline(value, color=GREY, linestyle=dashes, linewidth=1.2, zorder=1)
 
 

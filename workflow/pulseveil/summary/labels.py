@@ -26,6 +26,16 @@ def level(value: float | str) -> str:
     return "∞" if math.isinf(value) else number_label(value)
 
 
+def signals(name: str) -> str:
+    """The signals of a row, in words.
+
+    Examples:
+        >>> signals("without_eda_level+activity")
+        'without EDA level + activity'
+    """
+    return name.replace("_", " ").replace("+", " + ").replace("eda", "EDA")
+
+
 def number(value: float, digits: int = 3) -> str:
     """A number with `digits` decimals; empty for NaN."""
     return "" if math.isnan(value) else f"{value:.{digits}f}".replace("-", MINUS)

@@ -15,6 +15,7 @@ from pulseveil.core.tables import as_numbers, read_table
 from pulseveil.summary import columns, labels, printing
 from pulseveil.summary.description import ModelDescription, StudyDescription
 from pulseveil.summary.results import CELL, NO_GENERATOR
+from pulseveil.windows.signals import ALL_SIGNALS
 
 # 380 of the 530 published detector windows are not stress.
 MAJORITY_SHARE = 0.717
@@ -89,7 +90,8 @@ def as_published(keys: pd.DataFrame, description: StudyDescription) -> pd.DataFr
         wanted[name] = [getattr(description.evaluations[e], name) for e in wanted["evaluation"]]
     wanted["scenario"] = [description.repeats_published(e) for e in wanted["evaluation"]]
     stands_for_none = wanted[["generator", "detector"]].isna().any(axis=1)
-    wanted.loc[stands_for_none, "scenario"] = None
+    # The published detectors read all signals.
+    wanted.loc[stands_for_none | (wanted["signals"] != ALL_SIGNALS), "scenario"] = None
     # The published table has epsilon inf and 0 synthetic subjects in rows without a generator.
     real = wanted["generator"] == NO_GENERATOR
     wanted.loc[real, "epsilon_generator"] = np.inf

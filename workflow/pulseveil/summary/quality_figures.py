@@ -20,9 +20,9 @@ from pulseveil.core.identity import parse_number
 from pulseveil.summary import labels
 from pulseveil.summary.palette import DIVERGING, GREY, INK, LIGHT_GREY, STYLE, SYNTHETIC, open_axes
 
-_CONDITIONS = ("not stress", "stress")
+CONDITIONS = ("not stress", "stress")
 _LABEL = "stress (label)"
-_SMALL = 6.5
+_SMALL = 7
 _WIDTH = 7.2
 _MARKERS = ("o", "^")
 
@@ -83,16 +83,17 @@ def quality_figure(page: QualityPage) -> Figure:
 
 
 def _ends(portraits: Sequence[Portrait]) -> tuple[Portrait, ...]:
-    ordered = sorted(portraits, key=_epsilon, reverse=True)
-    return (ordered[0], ordered[-1]) if _epsilon(ordered[0]) > _epsilon(ordered[-1]) else (ordered[0],)
+    ordered = sorted(portraits, key=epsilon_of, reverse=True)
+    return (ordered[0], ordered[-1]) if epsilon_of(ordered[0]) > epsilon_of(ordered[-1]) else (ordered[0],)
 
 
-def _epsilon(portrait: Portrait) -> float:
+def epsilon_of(portrait: Portrait) -> float:
+    """Epsilon of the generator of a portrait."""
     return parse_number(portrait.keys["epsilon_generator"])
 
 
 def _named(portrait: Portrait) -> str:
-    epsilon = _epsilon(portrait)
+    epsilon = epsilon_of(portrait)
     return f"ε = {labels.level(epsilon)}" + (f", {portrait.keys['unit']}" if np.isfinite(epsilon) else "")
 
 
@@ -102,8 +103,8 @@ def _signal(name: str) -> str:
 
 def _distributions(part: SubFigure, portraits: Sequence[Portrait], channels: int) -> None:
     margins = {"left": 0.035, "right": 0.995, "bottom": 0.2, "top": 0.8, "wspace": 0.08, "hspace": 0.12}
-    panels = part.subplots(len(_CONDITIONS), channels, squeeze=False, sharex="col", gridspec_kw=margins)
-    for row, condition in enumerate(_CONDITIONS):
+    panels = part.subplots(len(CONDITIONS), channels, squeeze=False, sharex="col", gridspec_kw=margins)
+    for row, condition in enumerate(CONDITIONS):
         for i, panel in enumerate(panels[row]):
             real = portraits[0]
             panel.stairs(real.real_density[row, i], real.edges[i], fill=True, color=LIGHT_GREY)
@@ -144,7 +145,7 @@ def _correlations(part: SubFigure, portraits: Sequence[Portrait]) -> None:
     matrices = [("real", portraits[0].real_correlation)]
     for portrait in portraits:
         matrices.append((_named(portrait), portrait.synthetic_correlation))
-        title = f"ε = {labels.level(_epsilon(portrait))} {labels.MINUS} real"
+        title = f"ε = {labels.level(epsilon_of(portrait))} {labels.MINUS} real"
         matrices.append((title, portrait.synthetic_correlation - portrait.real_correlation))
     margins = {"left": 0.11, "right": 0.945, "bottom": 0.34, "top": 0.82, "wspace": 0.05}
     panels = part.subplots(1, len(matrices), squeeze=False, gridspec_kw=margins)[0]
@@ -222,7 +223,7 @@ def _legend(portraits: Sequence[Portrait]) -> list[Line2D | Patch]:
     ]
     return handles + [
         Line2D([], [], color=INK, marker=marker, ms=4, ls="", label=condition)
-        for marker, condition in zip(_MARKERS, _CONDITIONS, strict=True)
+        for marker, condition in zip(_MARKERS, CONDITIONS, strict=True)
     ]
 
 

@@ -20,10 +20,11 @@ from pulseveil.detectors import MODEL
 from pulseveil.evaluation.metrics import NAMES, per_subject, pooled
 from pulseveil.summary import columns
 from pulseveil.summary.description import StudyDescription
+from pulseveil.windows.signals import ALL_SIGNALS
 
 CELL = tuple(columns.keys(columns.CELL))
 RUN = (*CELL, "seed")
-_WORDS = ("evaluation", "generator", "detector", "unit")
+_WORDS = ("evaluation", "generator", "detector", "unit", "signals")
 _WHOLE = ("subjects", "seed")
 
 
@@ -96,10 +97,12 @@ def _read_run(path: Path) -> _Run:
 
 def _keys(scores: Scores, path: Path) -> dict[str, Any]:
     keys: dict[str, Any] = {}
+    # Runs that read all signals have no key `signals`.
+    given = {"signals": ALL_SIGNALS, **scores.keys}
     for name in RUN:
-        if name not in scores.keys:
+        if name not in given:
             raise InputError(f"{path}: run key {name!r} is missing; rerun train_detectors")
-        value = scores.keys[name]
+        value = given[name]
         try:
             keys[name] = str(value) if name in _WORDS else parse_number(value)
         except ValueError:
@@ -179,12 +182,16 @@ def arrange(results: Results, description: StudyDescription) -> Cells:
 
 
 def _in_table_order(keys: pd.DataFrame, evaluations: list[str]) -> pd.DataFrame:
-    """Sort cells: evaluations as in the study, rules after models, then by keys with large epsilons first."""
+    """Sort cells: evaluations as in the study, rules after models, then by keys.
+
+    Large epsilons come first, and rows that read all signals before rows that read some.
+    """
     ranks = keys.assign(
         evaluation=keys["evaluation"].map(evaluations.index),
         rule=keys["role"] != MODEL,
         epsilon_generator=-keys["epsilon_generator"],
         epsilon_detector=-keys["epsilon_detector"],
+        signals=(keys["signals"] != ALL_SIGNALS).astype(int).astype(str) + keys["signals"],
     )
     by = ["evaluation", "rule", *CELL[1:]]
     return keys.loc[ranks.sort_values(by, kind="stable").index].reset_index(drop=True)

@@ -22,6 +22,7 @@ from pulseveil.study.cells import Budgets
 from pulseveil.summary import columns
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.results import CELL, NO_GENERATOR
+from pulseveil.windows.signals import ALL_SIGNALS
 
 STUDY = "all of this study"
 _DETECTOR_KEYS = tuple(CELL)
@@ -174,7 +175,9 @@ def _by_keys(texts: Iterable[str], names: tuple[str, ...]) -> dict[tuple[Any, ..
 
 def _key(values: Mapping[str, Any], names: Sequence[str]) -> tuple[Any, ...]:
     numbers = ("epsilon_generator", "epsilon_detector", "subjects", "noise")
-    return tuple(parse_number(values[name]) if name in numbers else values[name] for name in names)
+    # Ledgers of runs that read all signals have no key `signals`.
+    given = {"signals": ALL_SIGNALS, **values}
+    return tuple(parse_number(given[name]) if name in numbers else given[name] for name in names)
 
 
 def _entries(

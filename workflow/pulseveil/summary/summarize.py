@@ -14,6 +14,7 @@ from pulseveil.core.randomness import Stream, child, root_stream
 from pulseveil.privacy import ledger
 from pulseveil.privacy.statement import statement
 from pulseveil.summary import columns, printing
+from pulseveil.summary.ablation_figure import ablation_figure, ablations
 from pulseveil.summary.axis_figures import axis_figure, privacy_figure, private_evaluations, study_axes
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.differences import differences_table
@@ -28,6 +29,8 @@ from pulseveil.summary.results import Cells, Results, arrange, collect
 from pulseveil.summary.spent import Ledgers, privacy_table, read_ledgers, spending_table
 from pulseveil.summary.tables import audit_table, audited_columns, main_table, use_of_private_data
 from pulseveil.summary.unprotected import unprotected
+from pulseveil.summary.ways_figure import questions, ways_figure
+from pulseveil.summary.window_figures import window_figure, window_pages
 
 _LOG = logging.getLogger(__name__)
 _CAPTION = "Mean accuracy and F1 over subjects with 95 % intervals."
@@ -152,19 +155,36 @@ def _write_figures(
             "Accuracy and stress F1 along the axes of the study; bands are 95 % intervals over subjects."
         )
         shown.append(("axes", axis_figure(main, axes, description), caption))
+    if ablations(main):
+        caption = (
+            "Accuracy and stress F1 by the signals that the detectors read; bars are 95 % intervals over "
+            "subjects, lines are rules, which read what they always read."
+        )
+        shown.append(("ablation", ablation_figure(main, description), caption))
     if private_evaluations(main):
         caption = (
             "Accuracy and stress F1 by the epsilon of one trained model, for each unit; bars are "
             "95 % intervals over subjects, lines are rules that use no private data."
         )
         shown.append(("privacy", privacy_figure(main, description), caption))
+    if asked := questions(main, description):
+        caption = (
+            "Privacy and utility of all ways to a private detector side by side: accuracy and stress F1 by "
+            "the epsilon of one trained model, for each unit; bars are 95 % intervals over subjects. Lines "
+            "use no private data: rules, and generators that draw from public knowledge alone."
+        )
+        shown.append(("ways", ways_figure(asked, description), caption))
     files = [path for name, figure, _ in shown for path in save(figure, folder, name)]
     return [Picture(folder / f"{name}.svg", caption) for name, _, caption in shown], files
 
 
 def _write_quality_figures(folder: Path, description: StudyDescription) -> tuple[list[Picture], list[Path]]:
     shown, files = [], []
-    for page in quality_pages(map(Path, description.portraits)):
+    pages = quality_pages(map(Path, description.portraits))
+    for windows in window_pages(pages):
+        files += save(window_figure(windows, description), folder, windows.name)
+        shown.append(Picture(folder / f"{windows.name}.svg", windows.caption))
+    for page in pages:
         files += save(quality_figure(page), folder, page.name)
         caption = page.caption(description.generator_title(page.generator))
         shown.append(Picture(folder / f"{page.name}.svg", caption))

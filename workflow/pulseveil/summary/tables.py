@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 
 from pulseveil.core.randomness import Stream
 from pulseveil.core.tables import read_table
-from pulseveil.detectors import BASELINE, COMPARED, LITERATURE, LITERATURE_THREE, MODEL, Role
+from pulseveil.detectors import BASELINE, BEFORE_TRAINING, COMPARED, LITERATURE, LITERATURE_THREE, MODEL, Role
 from pulseveil.summary.columns import AUDIT_KEYS, AUDITED, POOR_F1
 from pulseveil.summary.columns import keys as keys_of
 from pulseveil.summary.description import StudyDescription
-from pulseveil.summary.differences import paired_differences, rule_pairs
+from pulseveil.summary.differences import Pair, paired_differences, rule_pairs
 from pulseveil.summary.intervals import mean_intervals
 from pulseveil.summary.published import published_values
 from pulseveil.summary.results import CELL, HEADLINES, NO_GENERATOR, Cells, Results
+from pulseveil.windows.signals import ALL_SIGNALS
 
 FEW_SEEDS = "few seeds"
 
@@ -52,7 +53,8 @@ def main_table(
     table = pd.concat(parts, axis=1)
     table[f"better_than_{BASELINE}"] = _above_zero(table, BASELINE)
     table["generator_saw_test_subject"] = _saw_test_subject(cells.keys, description)
-    table["public_cohorts"] = cells.keys["generator"].map(description.public_cohorts)
+    models = zip(cells.keys["generator"], cells.keys["detector"], strict=True)
+    table["public_cohorts"] = [description.public_cohorts(*pair) for pair in models]
     if published is not None:
         table = table.join(published_values(cells.keys, description, published))
         table["accuracy_minus_published"] = table["accuracy"] - table["published_accuracy"]
@@ -61,14 +63,17 @@ def main_table(
 
 
 def use_of_private_data(table: pd.DataFrame) -> NDArray[np.str_]:
-    """Whether each private row beats all literature rules, which use no private data: (rows) text.
+    """Whether each private row beats all rules that use no private data: (rows) text.
 
-    The rules are those of its evaluation with role `public_signs` or `public_signs_three`. "few seeds": the
-    row would be "yes", but averages fewer seeds than `n_seeds_asked`. "": the row is not private. `table`:
-    main table joined with the privacy table.
+    The rules are those of its evaluation with role `public_signs` or `public_signs_three` and, for a network,
+    the untrained network. "few seeds": the row would be "yes", but averages fewer seeds than `n_seeds_asked`.
+    "": the row is not private, or is compared with no literature rule. `table`: main table joined with the
+    privacy table.
     """
-    beats = np.stack([_above_zero(table, role) for role in (LITERATURE, LITERATURE_THREE)])
-    answers = np.where((beats == "no").any(axis=0), "no", np.where((beats == "yes").any(axis=0), "yes", ""))
+    literature = np.stack([_above_zero(table, role) for role in (LITERATURE, LITERATURE_THREE)])
+    # Above its untrained network alone is not enough: that network knows nothing of stress.
+    fails = np.vstack([literature, _above_zero(table, BEFORE_TRAINING)]) == "no"
+    answers = np.where(fails.any(axis=0), "no", np.where((literature == "yes").any(axis=0), "yes", ""))
     few = table["n_seeds"] < table["n_seeds_asked"]
     answers = np.where(few & (answers == "yes"), FEW_SEEDS, answers)
     return np.where(table["n_seeds_asked"].notna(), answers, "")
@@ -121,18 +126,18 @@ def _poor_ratio(results: Results, keys: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rule_columns(cells: Cells, description: StudyDescription, role: Role, stream: Stream) -> pd.DataFrame:
-    """Differences to the rule of a role; if an evaluation has several, to the study's first one."""
+    """Differences to the rule of a role; if a row is compared with several, to the study's first one."""
     evaluation, detector = cells.keys["evaluation"], cells.keys["detector"]
     first = {name: description.rule(role, found) for name, found in detector.groupby(evaluation)}
-    pairs = [
-        pair
-        for pair in rule_pairs(cells.keys, description)
-        if pair.against == role and detector[pair.reference] == first[evaluation[pair.cell]]
-    ]
+    compared: dict[int, Pair] = {}
+    for pair in rule_pairs(cells.keys, description):
+        if pair.against == role and detector[pair.cell] != first[evaluation[pair.cell]]:
+            compared.setdefault(pair.cell, pair)
+    pairs = list(compared.values())
     differences = paired_differences(cells, pairs, "accuracy", stream)
     differences.index = pd.Index([pair.cell for pair in pairs], dtype=int)
     name = f"accuracy_minus_{role}"
-    # Rules are not compared with themselves: their own rows become NaN.
+    # The first rule is not compared with itself: its own rows become NaN.
     wanted = differences.reindex(cells.keys.index)[["difference", "low", "high", "p"]]
     return wanted.set_axis([name, f"{name}_low", f"{name}_high", f"{name}_p"], axis=1)
 
@@ -212,7 +217,9 @@ def _parts(cell: Mapping[Any, Any], description: StudyDescription) -> Iterator[t
     if generator != NO_GENERATOR:
         key = (evaluation.cohort, "generator", generator, NO_GENERATOR, unit, of_generator, math.inf)
         yield key, of_generator
-    if generator == NO_GENERATOR or evaluation.train == "real+synthetic":
+    learns = generator == NO_GENERATOR or evaluation.train == "real+synthetic"
+    # Audits attack detectors that read all signals.
+    if learns and cell["signals"] == ALL_SIGNALS:
         key = (evaluation.cohort, "detector", generator, detector, unit, of_generator, of_detector)
         yield key, of_detector
 

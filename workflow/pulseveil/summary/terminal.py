@@ -18,6 +18,7 @@ from pulseveil.detectors import BASELINE, MODEL
 from pulseveil.summary import columns, labels, printing
 from pulseveil.summary.columns import Column
 from pulseveil.summary.results import CELL, NO_GENERATOR
+from pulseveil.windows.signals import ALL_SIGNALS
 
 WIDTH = 110
 _GAP = 2
@@ -181,4 +182,5 @@ def _model(row: Mapping[Hashable, Any]) -> str:
         words += [f"{sign} {labels.level(value)}"] if np.isfinite(value) else []
     noise = float(str(row["noise"]))
     words += [f"noise {labels.level(noise)}"] if noise else []
+    words += [str(row["signals"])] if row["signals"] != ALL_SIGNALS else []
     return ", ".join(words)

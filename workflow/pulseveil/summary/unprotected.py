@@ -50,7 +50,10 @@ _UNBUDGETED = (
 )
 _QUALITY = (
     Holding("quality/**/*.csv", "distances between synthetic and real windows, and among the real ones"),
-    Holding("quality/**/portrait.h5", "distributions, spectra and a map of the real windows"),
+    Holding(
+        "quality/**/portrait.h5", "distributions, spectra and a map of the real windows, and some of them"
+    ),
+    Holding("figures/windows_*", "some of the real windows"),
     Holding("tables/quality.csv", "means of the distances between synthetic and real windows"),
 )
 _AUDITS = (

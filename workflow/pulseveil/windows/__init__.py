@@ -6,5 +6,6 @@ __all__ = [  # noqa: RUF022
     "scaling",
     "features",
     "literature",
+    "signals",
     "reach",
 ]

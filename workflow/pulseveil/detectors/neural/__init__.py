@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,13 @@ class NeuralSettings(DetectorSettings):
     private: NoisedTraining | None = Field(
         None,
         description="settings of a private training; default: the published steps, batch size and step size",
+    )
+    # Left out of the settings of jobs where it is not set: the hashes of other runs must stay.
+    pretrain: Literal["public"] | None = Field(
+        None,
+        description="public: the network first learns from all windows of the study's `public_cohorts`, "
+        "without a budget; default: it starts from its initial weights",
+        exclude_if=lambda value: value is None,
     )
 
 
@@ -52,6 +59,17 @@ class NeuralDetector(DetectorKind):
         if private is not None:
             seen = private_neural.expected_windows(noised_training(settings, rows), rows, private)
         return seen * cls.seconds_per_window
+
+    @staticmethod
+    def uses_public_people(settings: NeuralSettings) -> bool:
+        """Whether the network first learns from the public cohorts."""
+        return settings.pretrain == "public"
+
+    @classmethod
+    def architecture(cls, settings: NeuralSettings) -> str:
+        """The network's name and shape; two networks of one architecture differ in their training alone."""
+        shape = {key: value for key, value in settings if key not in NeuralSettings.model_fields}
+        return f"{cls.name} {shape}"
 
     @classmethod
     def mechanisms(cls, settings: NeuralSettings, budget: Budget) -> tuple[Mechanism, ...]:

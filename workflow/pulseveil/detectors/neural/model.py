@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
+from pulseveil.core import randomness
 from pulseveil.core.arrays import Arrays
 from pulseveil.core.contracts import FeatureSet
 from pulseveil.core.errors import InputError
@@ -18,11 +20,13 @@ from pulseveil.detectors.neural import (
     CNNLSTMSettings,
     CNNSettings,
     NeuralDetector,
+    NeuralSettings,
     Transformer,
     TransformerSettings,
     noised_training,
     public_windows,
 )
+from pulseveil.detectors.neural.untrained import Untrained, UntrainedSettings
 from pulseveil.detectors.private_neural import NoisedTraining
 from pulseveil.detectors.tabular import require_both_classes
 from pulseveil.networks import classifiers
@@ -88,12 +92,7 @@ class NeuralModel(DetectorModel):
             Interrupted: a stop was requested; the state is stored in the checkpoint.
         """
         features = training.features
-        signals, bins = features.features.shape[1:]
-        if bins < cls.kind.fewest_bins:
-            raise InputError(
-                f"{cls.kind.name}: expected spectra of at least {cls.kind.fewest_bins} bins, found {bins}; "
-                "use longer windows or another detector"
-            )
+        signals, bins = cls.require_bins(features)
         if training.budget.is_private:
             return cls._fit_private(settings, training)
         # Not in a private training: whether both classes occur is a private fact that an error would reveal.
@@ -108,6 +107,7 @@ class NeuralModel(DetectorModel):
             learning_rate=settings.learning_rate,
             stream=training.stream,
             checkpoint=training.checkpoint,
+            initial_weights=_pretrained(network, settings, training),
         )
         return FittedNetwork(network, weights, settings.batch_size)
 
@@ -132,21 +132,63 @@ class NeuralModel(DetectorModel):
         return FittedNetwork(network, Weights(**parts), settings.batch_size, private)
 
     @classmethod
+    def require_bins(cls, features: FeatureSet) -> tuple[int, int]:
+        """Numbers of signals and bins of the spectra.
+
+        Raises:
+            InputError: the spectra have too few bins.
+        """
+        signals, bins = features.features.shape[1:]
+        if bins < cls.kind.fewest_bins:
+            raise InputError(
+                f"{cls.kind.name}: expected spectra of at least {cls.kind.fewest_bins} bins, found {bins}; "
+                "use longer windows or another detector"
+            )
+        return signals, bins
+
+    @classmethod
     def _fit_private(cls, settings: Any, training: Training) -> FittedNetwork:
         network = cls.private_network(settings, *training.features.features.shape[1:])
         (mechanism,) = cls.kind.mechanisms(settings, training.budget)
         # From the public number of windows, because the counted one is a private value.
         how = noised_training(settings, public_windows(training.budget))
-        weights, entry = _fit_noised(network, training, how, mechanism)
+        pretrained = _pretrained(network, settings, training)
+        weights, entry = _fit_noised(network, training, how, mechanism, pretrained)
         return FittedNetwork(network, weights, settings.batch_size, True, (entry,))
 
 
+def _pretrained(network: Network, settings: NeuralSettings, training: Training) -> Weights | None:
+    """Weights that the windows of the public cohorts have trained; None without pretraining.
+
+    Raises:
+        InputError: there is no public cohort, or all of its windows have the same class.
+    """
+    if settings.pretrain is None:
+        return None
+    if not training.public:
+        raise InputError("pretrain public: expected public_cohorts in the study, found none")
+    features = np.concatenate([public.features.features for public in training.public])
+    stress = np.concatenate([public.features.stress for public in training.public])
+    require_both_classes("pretrain public", stress)
+    # Without the checkpoint: it holds the state of the training that follows.
+    return fit(
+        network,
+        features,
+        stress,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        stream=randomness.child(training.stream, "pretraining"),
+    )
+
+
 def _fit_noised(
-    network: Network, training: Training, how: NoisedTraining, run: Mechanism
+    network: Network, training: Training, how: NoisedTraining, run: Mechanism, pretrained: Weights | None
 ) -> tuple[Weights, Entry]:
     """Train on the real rows of `training` that the public constants admit, and on all synthetic rows.
 
-    how: the settings of the private training. run: the mechanism that protects the real rows.
+    how: the settings of the private training. run: the mechanism that protects the real rows. pretrained:
+    the weights at the start, None for fresh ones.
 
     Raises:
         InputError: the real rows have more people than the public constants, or the network mixes records.
@@ -158,16 +200,19 @@ def _fit_noised(
     recipe = dpsgd.Recipe(network, run, how.learning_rate, how.optimizer, released)
     if budget.backend == "tensorflow_privacy":
         program = LIBRARY_OPTIMIZER
-        weights, noised = library_optimizer.fit(recipe, examples, noise, training.stream)
+        weights, noised = library_optimizer.fit(recipe, examples, noise, training.stream, pretrained)
     else:
         program = DPSGD
-        weights, noised = dpsgd.fit(recipe, examples, noise, training.stream, training.checkpoint)
+        weights, noised = dpsgd.fit(recipe, examples, noise, training.stream, training.checkpoint, pretrained)
     entry = ledger.close(
         run,
         steps_noised=noised,
         delta=budget.delta,
         noise=noise,
-        public_quantities=private_neural.PUBLIC_QUANTITIES,
+        public_quantities=(
+            *private_neural.PUBLIC_QUANTITIES,
+            *(f"recordings of {public.cohort}" for public in training.public),
+        ),
         program=program,
     )
     return weights, entry
@@ -222,3 +267,32 @@ class TransformerModel(NeuralModel):
             units=settings.dense_units,
             dropout=settings.dropout,
         )
+
+
+_MODELS: Mapping[str, type[NeuralModel]] = {
+    model.kind.name: model for model in (CNNModel, CNNLSTMModel, TransformerModel)
+}
+
+
+class UntrainedModel(DetectorModel):
+    """Networks of `untrained`: those of a private training, with their initial weights."""
+
+    kind: ClassVar[type[Untrained]] = Untrained
+
+    @staticmethod
+    def fit(settings: UntrainedSettings, training: Training) -> Fitted:
+        """Network for the spectra of a training, whose values and labels are not read.
+
+        Raises:
+            InputError: the spectra have too few bins.
+        """
+        model, of_network = _MODELS[settings.network], settings.network_settings
+        network = model.private_network(of_network, *model.require_bins(training.features))
+        # Drawn as the trainings draw them.
+        rng = randomness.generator(randomness.child(training.stream, "initial"))
+        return FittedNetwork(network, network.start(rng), of_network.batch_size, private=True)
+
+    @staticmethod
+    def from_arrays(settings: UntrainedSettings, arrays: Arrays) -> Fitted:
+        """Network with the weights in `arrays`."""
+        return _MODELS[settings.network].from_arrays(settings.network_settings, arrays)
