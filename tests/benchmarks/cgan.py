@@ -41,10 +41,10 @@ def batches(steps, seed=0):
 
 def ours(discriminator, steps, models=1):
     objective = cgan.Objective(discriminator, 2e-4, 0.5, "published", 8.0, "relu", 0.3)
-    program = training.program(objective, objective.learning_rate)
+    program = training.program(objective, objective.learning_rate, 0.0)
     seeds = range(models)
     starts = [cgan.start(np.random.default_rng(i), objective, Shape(2, 60, 6)) for i in seeds]
-    state = side_by_side(starts)
+    state = training.Averaged(side_by_side(starts), [])
     data = side_by_side([batches(steps, seed) for seed in seeds], axis=1)
     bound = tf.constant(1.0) if models == 1 else tf.ones(models)
 

@@ -22,6 +22,8 @@ SHAPE = networks.Shape(2, 60, 6)
 # One set of compiled-in settings for all trainings below: compiling takes longer than they do.
 SHORT = {"discriminator": "fcn", "learning_rate": 1e-3}
 NAMES = ("lstm", "fcn", "transformer")
+# One weight of the past for all tests of the average, for the same reason.
+AVERAGE = 0.5
 
 
 def size(parameters):
@@ -102,7 +104,8 @@ def test_training_steps_are_those_of_plain_keras(discriminator_rate):
     step = keras_cgan.Step(generator, discriminator, rates=(SHORT["learning_rate"], discriminator_rate))
     data = Data(*two_levels(), root_stream(0))
     batches = draw_batches(data._replace(condition=data.condition.astype(np.int32)), 0, 8)
-    program = training.program(objective, discriminator_rate)
+    program = training.program(objective, discriminator_rate, 0.0)
+    state = training.Averaged(state, [])
     for i in range(2):
         own = training.Batches(*(values[i : i + 1] for values in batches))
         state, losses = program(state, own, tf.constant(1.0), tf.constant(1))
@@ -110,7 +113,8 @@ def test_training_steps_are_those_of_plain_keras(discriminator_rate):
         expected = step.update(batches.windows[i], batches.condition[i][:, tf.newaxis], noise)
         np.testing.assert_allclose(losses, expected, rtol=2e-4)
     # A step of Adam has the rate's size even where the gradient is all rounding: bound the mean.
-    for ours, theirs in ((state.generator, generator), (state.discriminator, discriminator)):
+    players = state.players
+    for ours, theirs in ((players.generator, generator), (players.discriminator, discriminator)):
         difference = np.abs(flat(ours) - flat(keras_cgan.weights(theirs)))
         assert difference.mean() < 1e-3 * SHORT["learning_rate"]
 
@@ -182,6 +186,26 @@ def test_the_discriminators_rate_is_the_generators_unless_given():
     assert any(np.any(value != unequal.arrays()[name]) for name, value in plain.arrays().items())
 
 
+def plain_average(values, weight):
+    """The average of a sequence of arrays step by step: a slow loop over the steps, in double precision."""
+    average = values[0].astype(np.float64)
+    for done, value in enumerate(values[1:]):
+        kept = min(weight, (1 + done) / (10 + done))
+        average = kept * average + (1 - kept) * value
+    return average
+
+
+def test_the_kept_generator_is_the_average_over_the_steps():
+    settings = CGANSettings(**SHORT)
+    first = steps.start(generator(child(root_stream(0), "parameters")), objective_of(settings), SHAPE)
+    path = [flat(first.generator)] + [flat(fit(count).arrays().values()) for count in range(1, 16)]
+    # In the first 8 steps the memory is shorter than the weight says.
+    for count in (6, 15):
+        averaged = flat(fit(count, average=AVERAGE).arrays().values())
+        np.testing.assert_allclose(averaged, plain_average(path[: count + 1], AVERAGE), atol=1e-5)
+        assert np.abs(averaged - path[count]).max() > 1e-4
+
+
 class Interrupted(Exception):
     pass
 
@@ -200,12 +224,13 @@ def assert_equal_arrays(model, other):
         np.testing.assert_array_equal(value, other.arrays()[name])
 
 
-def test_a_resumed_training_equals_an_unbroken_one_to_the_last_bit(tmp_path):
+@pytest.mark.parametrize("kept", [{"selection": "two_sample"}, {"average": AVERAGE}], ids=["best", "average"])
+def test_a_resumed_training_equals_an_unbroken_one_to_the_last_bit(kept, tmp_path):
     path = tmp_path / "state.npz"
     with pytest.raises(Interrupted):
-        fit(260, Failing(path, "cell", 250), selection="two_sample")
-    resumed = fit(260, Checkpoint(path, "cell", 250), selection="two_sample")
-    assert_equal_arrays(resumed, fit(260, selection="two_sample"))
+        fit(260, Failing(path, "cell", 250), **kept)
+    resumed = fit(260, Checkpoint(path, "cell", 250), **kept)
+    assert_equal_arrays(resumed, fit(260, **kept))
 
 
 def test_a_state_from_within_a_block_is_not_gone_on_from(tmp_path):
@@ -215,7 +240,7 @@ def test_a_state_from_within_a_block_is_not_gone_on_from(tmp_path):
 
 
 def test_folds_of_any_size_share_one_compilation():
-    program = training.program(objective_of(CGANSettings(**SHORT)), SHORT["learning_rate"])
+    program = training.program(objective_of(CGANSettings(**SHORT)), SHORT["learning_rate"], 0.0)
     fit(2, n=180)
     before = program.experimental_get_tracing_count()
     fit(3, n=193, seed=1)
@@ -286,14 +311,15 @@ def fit_together(steps, checkpoint=None, count=MODELS, **settings):
     return CGANModel.fit_together(settings, parts(count), checkpoint)
 
 
-def test_a_model_among_others_is_the_one_that_is_trained_alone():
-    for seed, (model, part) in enumerate(zip(fit_together(20), parts(), strict=True)):
+@pytest.mark.parametrize("average", [0, AVERAGE])
+def test_a_model_among_others_is_the_one_that_is_trained_alone(average):
+    for seed, (model, part) in enumerate(zip(fit_together(20, average=average), parts(), strict=True)):
         start = flat(
             steps.start(
                 generator(child(root_stream(seed), "parameters")), objective_of(CGANSettings(**SHORT)), SHAPE
             ).generator
         )
-        alone = flat(fit(20, n=len(part.windows), seed=seed).arrays().values())
+        alone = flat(fit(20, n=len(part.windows), seed=seed, average=average).arrays().values())
         difference = np.abs(flat(model.arrays().values()) - alone)
         assert difference.mean() < 1e-4 * np.abs(alone - start).mean()
 

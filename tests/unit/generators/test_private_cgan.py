@@ -270,6 +270,7 @@ def test_synthetic_labels_come_from_public_shares():
     ("settings", "words"),
     [
         ({"selection": "two_sample"}, "selection last"),
+        ({"average": 0.99}, "set average: 0"),
         ({"diversity": "effective"}, "diversity_bound"),
     ],
 )

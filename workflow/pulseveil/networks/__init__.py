@@ -9,6 +9,7 @@ __all__ = [  # noqa: RUF022
     "per_example",
     "learner",
     "adam",
+    "average",
     "loop",
     "training",
     "classifiers",

@@ -54,6 +54,13 @@ class CGANSettings(GeneratorSettings):
         "last",
         description="generator that is kept: the last, or the best by a two-sample test on training windows",
     )
+    average: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="weight of the past in the average of the generator's parameters that is kept; "
+        "0: keep the last parameters",
+    )
     private: PrivateGAN = Field(
         PrivateGAN(),
         description="private training, whose `steps`, `batch_size` and `learning_rate` (of both networks) "
@@ -92,6 +99,11 @@ class CGAN(GeneratorKind, FitsTogether, Discriminates):
             raise InputError(
                 f"cgan: selection {settings.selection} compares synthetic with real windows without noise; "
                 "for a private training, use selection last"
+            )
+        if settings.average:
+            raise InputError(
+                "cgan: a private training keeps the last parameters of the generator; "
+                "for a private training, set average: 0"
             )
         if settings.diversity == "effective" and settings.diversity_bound is None:
             raise InputError(

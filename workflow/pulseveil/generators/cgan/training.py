@@ -6,7 +6,7 @@ Each model has its own windows and random numbers, which do not depend on other 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from pulseveil.generators.cgan import CGANSettings, steps
 from pulseveil.generators.cgan.networks import NOISE_SIZE, Shape, sampler
 from pulseveil.generators.cgan.steps import Objective
 from pulseveil.generators.examples import shuffled_rows, typical_diversity
+from pulseveil.networks import average as averages
 from pulseveil.networks import loop
 from pulseveil.networks.adversaries import Players, Trained
 from pulseveil.networks.loop import Block
@@ -60,14 +61,26 @@ class Best(NamedTuple):
     parameters: list[NDArray[np.float32]]
 
 
+class Averaged(NamedTuple):
+    """The networks of all models and the average of the generators' parameters, empty without one."""
+
+    players: Players
+    average: list[tf.Tensor]
+
+    @property
+    def generator(self) -> list[tf.Tensor]:
+        """The parameters that are kept: the average, if there is one, otherwise those of the last step."""
+        return self.average or self.players.generator
+
+
 class State(NamedTuple):
     """The networks of all models and, with selection two_sample, the best generator of each model."""
 
-    players: Players
+    trained: Averaged
     best: list[Best]
 
 
-Program = Callable[[Players, Batches, tf.Tensor, tf.Tensor], tuple[Players, tf.Tensor]]
+Program = Callable[[Averaged, Batches, tf.Tensor, tf.Tensor], tuple[Averaged, tf.Tensor]]
 
 
 def train(
@@ -85,25 +98,29 @@ def train(
         tf.constant(settings.diversity_bound or typical_diversity(*data), tf.float32) for data in models
     ]
     bound, selects = loop.side_by_side(bounds), settings.selection == "two_sample"
-    run = program(objective, settings.discriminator_learning_rate or settings.learning_rate)
+    rate = settings.discriminator_learning_rate or settings.learning_rate
+    run = program(objective, rate, settings.average)
 
     def advance(block: Block, state: State) -> tuple[State, loop.Losses]:
         drawn = [draw_batches(data, block.number, settings.batch_size) for data in models]
         # Models after the steps: the compiled loop takes one step after the other along the first axis.
         batches = loop.side_by_side(drawn, axis=1)
-        players, losses = run(state.players, batches, bound, tf.constant(block.last - block.first))
+        trained, losses = run(state.trained, batches, bound, tf.constant(block.last - block.first))
         best = state.best
         if selects:
-            generators = loop.each(players.generator, len(models))
+            generators = loop.each(trained.generator, len(models))
             best = [_better(*one, settings) for one in zip(best, generators, models, strict=True)]
-        return State(players, best), dict(zip(LOSSES, losses, strict=True))
+        return State(trained, best), dict(zip(LOSSES, losses, strict=True))
 
     # An infinite score: any trained generator replaces the initial one, which has learnt nothing.
     first = [Best(np.array(np.inf), [value.numpy() for value in start.generator]) for start in starts]
-    state = State(loop.side_by_side(starts), first if selects else [])
+    players = loop.side_by_side(starts)
+    averaged = Averaged(players, players.generator if settings.average else [])
+    state = State(averaged, first if selects else [])
     blocks = loop.blocks([""], {"step": settings.steps}, _BLOCK_STEPS)
     state = loop.train("cgan", {"": state}, blocks, advance, checkpoint)[""]
-    trained = [_numbers(players) for players in loop.each(state.players, len(models))]
+    kept = state.trained.players._replace(generator=state.trained.generator)
+    trained = [_numbers(players) for players in loop.each(kept, len(models))]
     if not selects:
         return trained
     return [
@@ -121,21 +138,28 @@ def objective_of(settings: CGANSettings) -> Objective:
 
 
 @lru_cache(maxsize=16)
-def program(objective: Objective, discriminator_rate: float) -> Program:
-    """Compiled `(players, batches, bound, count) -> (players, mean LOSSES)` of the first `count` steps.
+def program(objective: Objective, discriminator_rate: float, average: float) -> Program:
+    """Compiled `(state, batches, bound, count) -> (state, mean LOSSES)` of the first `count` steps.
 
     `bound` is the largest value that the effective diversity term rewards, one number per model. Losses of
-    several models are (3, models). Folds and seeds whose batches have equal shapes share one compilation.
+    several models are (3, models). `average` is the weight of the past in the average of the generator's
+    parameters; without an average in the state it is not read. Folds and seeds whose batches have equal
+    shapes share one compilation.
     """
 
     # XLA is faster than a plain graph at batch 8 on a CPU (LSTM discriminator alone: 1136 against 648
     # examples per second), not at batch 64.
     @tf.function(jit_compile=True, autograph=False)  # type: ignore[untyped-decorator]
     def run(
-        players: Players, batches: Batches, bound: tf.Tensor, count: tf.Tensor
-    ) -> tuple[Players, tf.Tensor]:
-        step = partial(steps.step, objective, discriminator_rate, bound)
-        return loop.repeat(step, players, batches, count, tf.zeros((len(LOSSES), *bound.shape)))
+        state: Averaged, batches: Batches, bound: tf.Tensor, count: tf.Tensor
+    ) -> tuple[Averaged, tf.Tensor]:
+        def step(state: Averaged, *inputs: tf.Tensor) -> tuple[Averaged, tf.Tensor]:
+            done = state.players.generator_adam.step
+            players, losses = steps.step(objective, discriminator_rate, bound, state.players, *inputs)
+            generator = players.generator if state.average else []
+            return Averaged(players, averages.update(state.average, generator, average, done)), losses
+
+        return loop.repeat(step, state, batches, count, tf.zeros((len(LOSSES), *bound.shape)))
 
     return run  # type: ignore[no-any-return]
 

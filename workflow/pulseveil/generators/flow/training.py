@@ -23,6 +23,7 @@ from pulseveil.core.randomness import Stream, child, generator
 from pulseveil.generators.examples import shuffled_rows
 from pulseveil.generators.flow import FlowSettings
 from pulseveil.networks import adam, initial, layers, loop
+from pulseveil.networks import average as averages
 from pulseveil.networks.layers import Parameters
 from pulseveil.networks.loop import Block
 
@@ -126,10 +127,7 @@ def program(learning_rate: float, average: float) -> Program:
             done = tf.cast(state.moments.step, tf.float32)
             rate = learning_rate * 0.5 * (1 + tf.cos(math.pi * done / steps))
             parameters, moments = adam.update(state.parameters, gradients, state.moments, learning_rate=rate)
-            # At first a shorter memory: the initial parameters would weigh long in the average.
-            kept = tf.minimum(average, (1 + done) / (10 + done))
-            pairs = zip(state.average, parameters, strict=True)
-            averaged = [kept * old + (1 - kept) * new for old, new in pairs]
+            averaged = averages.update(state.average, parameters, average, state.moments.step)
             return State(parameters, moments, averaged), loss
 
         return loop.repeat(step, state, batches, count, tf.constant(0.0))
