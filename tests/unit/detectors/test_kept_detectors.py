@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
-from pulseveil.core import registry, tensorflow
+from pulseveil.core import registry
 from pulseveil.detectors import Training
 from pulseveil.detectors.trees import Trees
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population
@@ -44,8 +44,6 @@ def data(seed):
 
 def fitted(name, settings, budget=NOT_PRIVATE):
     kind = registry.load("detectors", name)
-    if kind.uses_tensorflow:
-        tensorflow.start(1)
     model, chosen = registry.model("detectors", name), kind.Settings(**settings)
     return model, chosen, model.fit(chosen, Training(data(1), budget, STREAM))
 
