@@ -73,7 +73,8 @@ def leave(folder, of_generators: WindowSet, of_detectors: FeatureSet):
     ]
     for job in jobs:
         for keys, scores, cell_hash in train_detectors(job, data, runs, journal):
-            path = folder / paths.fill(paths.SCORES, study="s", **{k: str(v) for k, v in keys.items()})
+            words = {"signals": "all", **{k: str(v) for k, v in keys.items()}}
+            path = folder / paths.fill(paths.SCORES, study="s", **words)
             store.write_record(path, scores, cell_hash=cell_hash)
 
 
