@@ -73,7 +73,7 @@ def leave(folder, of_generators: WindowSet, of_detectors: FeatureSet):
     ]
     for job in jobs:
         for keys, scores, models, cell_hash in train_detectors(job, data, runs, journal):
-            words = {"study": "s", **{k: str(v) for k, v in keys.items()}}
+            words = {"study": "s", "signals": "all", **{k: str(v) for k, v in keys.items()}}
             store.write_record(folder / paths.fill(paths.SCORES, **words), scores, cell_hash=cell_hash)
             kept = folder / paths.fill(paths.DETECTORS, **words)
             store.write_models(kept, models, cell_hash=cell_hash, group="detectors")

@@ -159,7 +159,7 @@ def write_scores(folder, plan):
                 job = plan.detector_job(pack, detector, privacy)
                 for keys in job.cells():
                     entries = [closed(job, kind, model, keys, f, privacy.epsilon_detector) for f in job.folds]
-                    words = {name: str(value) for name, value in keys.items()}
+                    words = {"signals": "all", **{name: str(value) for name, value in keys.items()}}
                     words |= {"noise": number_label(keys["noise"])}
                     path = folder / paths.fill(paths.SCORES, study=plan.study.name, **words)
                     record = made_up_scores(job.folds, keys, np.concatenate(entries))

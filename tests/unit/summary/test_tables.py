@@ -201,6 +201,22 @@ def test_a_row_names_the_cohorts_that_its_generator_takes_for_public(tmp_path):
     assert main.set_index("generator")["public_cohorts"].to_dict() == {"none": "", "cgan": "others, more"}
 
 
+def test_a_row_names_the_cohorts_that_its_detector_takes_for_public_too(tmp_path):
+    described = description()
+    described["generators"]["cgan"] |= {"public_cohorts": ("others",)}
+    described["detectors"]["cnn"] |= {"public_cohorts": ("others", "more")}
+    records = [
+        scores(WRONG),
+        scores(WRONG, detector="forest"),
+        scores(WRONG, evaluation="tstr", generator="cgan"),
+    ]
+    results = collect(write(tmp_path, records))
+    study = StudyDescription.model_validate(described)
+    main = main_table(results, arrange(results, study), study, None, STREAM)
+    named = dict(zip(main["generator"] + " " + main["detector"], main["public_cohorts"], strict=True))
+    assert named == {"none cnn": "others, more", "none forest": "", "cgan cnn": "others, more"}
+
+
 def test_table_order_is_that_of_the_study_with_baselines_last(tmp_path):
     records = [
         constant_scores(["S2", "S3"]),

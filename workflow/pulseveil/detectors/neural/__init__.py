@@ -38,6 +38,7 @@ class NeuralDetector(DetectorKind):
     """Base of the neural kinds: two sigmoid outputs (rest, stress), trained by Adam on weighted classes."""
 
     name: ClassVar[str]
+    Settings: ClassVar[type[NeuralSettings]]
     version: ClassVar[int] = 3
     # Read by plans, which must not import TensorFlow: the networks themselves are in `neural.model`.
     uses_tensorflow: ClassVar[bool] = True
