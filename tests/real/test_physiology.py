@@ -96,8 +96,9 @@ def test_stress_shows_in_unseen_people(wesad: list[Recording]) -> None:
     orders = {r.subject: [i.condition for i in sorted(r.intervals, key=lambda i: i.start_s)] for r in wesad}
     first = {s: order.index(STRESS) < order.index(AMUSEMENT) for s, order in orders.items()}
     crossed = np.array([first[subject] for subject in windows.subject])
-    assert accuracy(windows, windows.subject) >= 0.96
-    assert accuracy(windows, crossed) >= 0.935
+    # .967 and .941 before movement without a pulse stopped to look like a fast heart.
+    assert accuracy(windows, windows.subject) >= 0.94
+    assert accuracy(windows, crossed) >= 0.9
 
 
 def accuracy(windows: WindowSet, group: NDArray[np.str_] | NDArray[np.bool_]) -> float:

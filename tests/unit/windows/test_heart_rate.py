@@ -61,6 +61,13 @@ def test_noise_has_no_clear_rate() -> None:
     assert np.mean(clear) < 0.1
 
 
+def test_slow_movement_without_a_pulse_pulls_the_rate_down_less() -> None:
+    """Noise whose power falls with 1/f^2: mean rate above 60, of a range from 40 to 180."""
+    rng = np.random.default_rng(7)
+    rates = [tracked(np.cumsum(rng.normal(size=SECONDS * 64)), still())[0].mean() for _ in range(10)]
+    assert np.mean(rates) > 60
+
+
 def test_a_short_burst_is_crossed_and_less_sure() -> None:
     bvp = wave(regular(75))
     bvp[60 * 64 : 66 * 64] += np.random.default_rng(2).normal(0, 20, 6 * 64)
@@ -80,18 +87,19 @@ def test_a_rate_is_that_of_all_paths_through_the_seconds_around(second: int) -> 
     rates = np.arange(22, 97) * 60 / 32
     taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(128) / 128)
 
-    def sinusoids(one: Signal, at: int) -> tuple[list[float], float]:
+    def sinusoids(one: Signal, at: int) -> list[float]:
         step = round(one.rate_hz / 16)
         slow = [np.mean(one.values[i : i + step]) for i in range(0, len(one.values), step)]
         around = range(16 * at - 56, 16 * at + 72)
         stretch = np.array([slow[i] if 0 <= i < len(slow) else 0.0 for i in around])
         waves = [np.exp(-2j * np.pi * k / 32 * np.arange(128) / 16) for k in range(193)]
-        found = [2 * abs(np.sum(taper * stretch * w)) ** 2 / np.sum(taper) ** 2 for w in waves]
-        return found, float(np.sum(taper * stretch**2) / np.sum(taper))
+        return [2 * abs(np.sum(taper * stretch * w)) ** 2 / np.sum(taper) ** 2 for w in waves]
 
     def likelihood(at: int) -> Floats:
-        found, total = sinusoids(pulse, at)
-        axes = [sinusoids(axis, at)[0] for axis in acceleration]
+        found = [k * variance for k, variance in enumerate(sinusoids(pulse, at))]
+        # What a sinusoid of variance 1 adds up to over the 512 frequencies of a padded stretch.
+        total = sum(found) / (512 * np.sum(taper**2) / np.sum(taper) ** 2)
+        axes = [sinusoids(axis, at) for axis in acceleration]
         shares = [f / total / (1 + sum(a[k] for a in axes) / 0.02**2) for k, f in enumerate(found)]
         explained = [shares[k] + min(shares[2 * k], shares[k] / 2) for k in range(22, 97)]
         return (1 - np.minimum(explained, 0.98)) ** -2.5

@@ -34,7 +34,7 @@ SPECTRUM_HZ = 16.0
 # A second harmonic counts up to this share of the first: otherwise half the rate would fit as well.
 HARMONIC_SHARE = 0.5
 # Half of the independent values that each second adds to the stretches: neighbours overlap. Chosen together
-# with `RATE_CHANGE` and `MEMORY_S` so that at most 6 % of the seconds of noise without a pulse are clear.
+# with `RATE_CHANGE` and `MEMORY_S` so that at most 6 % of the seconds of white noise are clear.
 EVIDENCE = 2.5
 # Usual change (SD) of a heart rate over some seconds, from one second to the next, in beats/min.
 RATE_CHANGE = 2.0
@@ -59,6 +59,8 @@ LEAST_PAIRS = 20
 
 # Bin of the highest rate.
 _HIGHEST = int(RATES[1] / 60 * BINS_PER_HZ)
+# Sum over bins of the spectrum of a sinusoid of height 1 (Hann window).
+_SPREAD_BINS = 1.5 * BINS_PER_HZ / STRETCH_S
 # Rows per block: stretches overlap almost completely and need some hundred times the memory of their signal.
 _BLOCK_ROWS = 4096
 
@@ -98,14 +100,17 @@ def track_pulse(pulse: Signal, envelope: Floats, acceleration: Sequence[Signal],
 def tracked_rate(pulse: Signal, acceleration: Sequence[Signal], seconds: int) -> tuple[Floats, Floats]:
     """Likeliest heart rate (T,) and the SD (T,) of possible rates around it, in beats/min.
 
-    The likelihood of a rate is that of a sinusoid of unknown size in noise of unknown size (Bretthorst,
-    Bayesian Spectrum Analysis, 1988, section 3.2); the rates of neighbouring seconds form a random walk,
-    whose probabilities pass forwards and backwards (Rabiner, Proc. IEEE 77 (1989) 257) over `MEMORY_S`.
+    The likelihood of a rate is that of a sinusoid in noise whose size is unknown and whose power falls with
+    1/f (Bretthorst, Bayesian Spectrum Analysis, 1988, section 3.2, for white noise). The rates of
+    neighbouring seconds form a random walk, whose probabilities pass forwards and backwards (Rabiner, Proc.
+    IEEE 77 (1989) 257) over `MEMORY_S`.
     """
-    sinusoids, total = _spectra(pulse, seconds)
-    moved = np.sum([_spectra(axis, seconds)[0] for axis in acceleration], axis=0)
-    # A dead sensor has a variance of rounding errors.
-    shares = sinusoids / np.maximum(total, 1e-12)[:, None] / (1 + moved / MOTION_G**2)
+    # Weighted by frequency: what is no pulse is stronger at lower frequencies, and would pull rates down.
+    sinusoids = _spectra(pulse, seconds) * np.arange(2 * _HIGHEST + 1)
+    # A single sinusoid spreads over neighbouring bins. A dead sensor has a variance of rounding errors.
+    total = np.maximum(sinusoids.sum(axis=1) / _SPREAD_BINS, 1e-12)
+    moved = np.sum([_spectra(axis, seconds) for axis in acceleration], axis=0)
+    shares = sinusoids / total[:, None] / (1 + moved / MOTION_G**2)
     bins = np.arange(math.ceil(RATES[0] / 60 * BINS_PER_HZ), _HIGHEST + 1)
     first, second = shares[:, bins], shares[:, 2 * bins]
     explained = np.minimum(first + np.minimum(second, HARMONIC_SHARE * first), 0.98)
@@ -173,8 +178,8 @@ def _messages(likelihood: Floats) -> Floats:
     return message
 
 
-def _spectra(one: Signal, seconds: int) -> tuple[Floats, Floats]:
-    """Variance (T, bins) of sinusoids of k / `BINS_PER_HZ` Hz around each second, and (T,) of the stretch.
+def _spectra(one: Signal, seconds: int) -> Floats:
+    """Variance (T, bins) of the sinusoid of k / `BINS_PER_HZ` Hz in the stretch around each second.
 
     Stretches are weighted by a Hann window, and are 0 beyond the ends of the recording. Frequencies that the
     sampling rate cannot show have variance 0.
@@ -187,11 +192,11 @@ def _spectra(one: Signal, seconds: int) -> tuple[Floats, Floats]:
     starts = np.round((np.arange(seconds) + 0.5) * rate_hz).astype(int)
     taper = np.hanning(2 * half + 1)[:-1]
     taper /= taper.sum()
-    sinusoids, total = np.zeros((seconds, 2 * _HIGHEST + 1)), np.empty(seconds)
+    sinusoids = np.zeros((seconds, 2 * _HIGHEST + 1))
     for start in range(0, seconds, _BLOCK_ROWS):
         rows = slice(start, start + _BLOCK_ROWS)
-        block = stretches[starts[rows]]
-        found = np.fft.rfft(block * taper, round(rate_hz * BINS_PER_HZ), axis=1)[:, : 2 * _HIGHEST + 1]
+        found = np.fft.rfft(stretches[starts[rows]] * taper, round(rate_hz * BINS_PER_HZ), axis=1)[
+            :, : 2 * _HIGHEST + 1
+        ]
         sinusoids[rows, : found.shape[1]] = 2 * np.square(np.abs(found))
-        total[rows] = (np.square(block) * taper).sum(axis=1)
-    return sinusoids, total
+    return sinusoids
