@@ -17,7 +17,6 @@ from pulseveil.generators.posterior import (
     PosteriorSettings,
     contributions,
 )
-from pulseveil.generators.prior_only import PriorOnly, PriorSettings
 from pulseveil.generators.public_prior import NAMES, decode, literature_prior, statistics_of, walks
 from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population
@@ -241,37 +240,6 @@ def test_all_windows_of_a_synthetic_person_share_what_makes_the_person():
     assert 1 / 1.5 < (means[1] - means[0]).std(ddof=1) / arrays["difference_sd"][s] < 1.5
     first = synthetic_subjects(model, subjects=3, classes=2, stream=root_stream(3))
     np.testing.assert_array_equal(first.windows, people.windows[: len(first.windows)])
-
-
-def heart_rates(share, part, people=400):
-    """Mean heart rate of windows without stress and with stress (people, windows), all of the prior."""
-    given = PriorSettings(active_share=share, active_part=part, person_spread=0)
-    model = PriorOnly.fit(given, training(windows_of_people(), NOT_PRIVATE))
-    made = synthetic_subjects(model, subjects=people, classes=2, stream=root_stream(4))
-    found = statistics_of(made.windows, 1.0)[:, index("heart_rate_mean")].reshape(people, -1)
-    return found[:, :25], found[:, 25:]
-
-
-def test_active_windows_go_a_part_of_the_way_from_rest_to_stress():
-    s = index("heart_rate_mean")
-    way, within = (PRIOR.stress - PRIOR.rest)[s], PRIOR.within[s]
-    for share, part in ((0.0, 1.0), (0.3, 0.8), (1.0, 1.0)):
-        rest, stress = heart_rates(share, part)
-        # A window is active with probability `share`, and goes a uniform part of at most `part` of the way.
-        # Means of 400 people are within 5 standard errors, except once in 1e6 calls.
-        of_person = within**2 / 25 + way**2 * part**2 * (share / 3 - share**2 / 4) / 25
-        between = (way * share * part) ** 2 / 12
-        error = np.sqrt((of_person + between) / 400)
-        assert abs(rest.mean() - PRIOR.rest[s] - way * share * part / 2) < 5 * error
-        assert abs(stress.mean() - PRIOR.stress[s]) < 5 * within / np.sqrt(stress.size)
-
-
-def test_a_persons_active_windows_go_equally_far():
-    way, within = (PRIOR.stress - PRIOR.rest)[index("heart_rate_mean")], 0.5
-    rest, _ = heart_rates(1.0, 1.0)
-    # If each window had its own part, the variance between people would be .0113; it is .042.
-    expected = way**2 / 12 + within**2 / 25
-    assert rest.mean(axis=1).var(ddof=1) / expected == pytest.approx(1, abs=0.35)
 
 
 def test_the_key_is_the_only_source_of_chance_and_models_survive_storing():

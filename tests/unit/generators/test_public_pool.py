@@ -53,8 +53,7 @@ def test_the_prior_of_a_pool_is_the_mean_of_its_cohorts_class_means():
 
 def test_windows_of_a_pool_have_its_residuals_and_shapes():
     data = replace(training(windows_of_people(), NOT_PRIVATE), public=(public(),))
-    given = PriorSettings(prior="pool", prior_spread=1e-9, active_share=0)
-    model = PriorOnly.fit(given, data)
+    model = PriorOnly.fit(PriorSettings(prior="pool", prior_spread=1e-9), data)
     noise = np.random.default_rng(0).standard_normal((50, model.noise_size), dtype=np.float32)
     found = statistics_of(model.sample(np.zeros(50, np.int8), noise), 1.0)
     prior = pool_prior(data.public, 1.0)
@@ -62,7 +61,7 @@ def test_windows_of_a_pool_have_its_residuals_and_shapes():
     residuals = found[:, means] - prior.rest[means]
     nearest = np.abs(residuals[:, None] - prior.pool.residuals[None, :, means]).max(axis=2).min(axis=1)
     assert nearest.max() < 1e-3
-    stored = PriorOnly.from_arrays(given, model.arrays())
+    stored = PriorOnly.from_arrays(PriorSettings(prior="pool"), model.arrays())
     np.testing.assert_array_equal(
         stored.sample(np.zeros(50, np.int8), noise), model.sample(np.zeros(50, np.int8), noise)
     )

@@ -71,8 +71,7 @@ _ANY_NOISE = 1e9
 OF_PEOPLE = (
     Question(noise=0.045, statistics=_MANY, clip_norm=3.0),
     Question(noise=0.2, statistics=_FEW, clip_norm=1.5),
-    Question(noise=0.4, statistics=_FEW, clip_norm=1.0),
-    Question(noise=_ANY_NOISE, statistics=_FEW, clip_norm=0.7),
+    Question(noise=_ANY_NOISE, statistics=_FEW, clip_norm=1.0),
 )
 OF_WINDOWS = (Question(noise=_ANY_NOISE, statistics=_MANY, clip_norm=4.0),)
 
@@ -125,7 +124,7 @@ class Posterior(PriorOnly):
     Settings: ClassVar[type[GeneratorSettings]] = PosteriorSettings
     title: ClassVar[str] = "Posterior"
     colour: ClassVar[str] = "#56B4E9"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 1
     learns: ClassVar[bool] = True
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     programs: ClassVar[tuple[int, ...]] = (RELEASE,)
@@ -256,4 +255,4 @@ def _people(
         mean = np.stack([mean[0] - mean[1], mean.mean(axis=0)])
         total = np.square(sd).sum(axis=0)
         sd = np.sqrt(np.stack([total, total / 4]))
-    return people_around(prior, mean, sd, settings)
+    return people_around(prior, mean, sd)

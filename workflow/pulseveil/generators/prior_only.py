@@ -37,12 +37,6 @@ class PriorSettings(GeneratorSettings):
     person_spread: float = Field(
         1.5, ge=0, description="SD between synthetic people, in posterior SDs: what the query did not tell"
     )
-    active_share: float = Field(
-        0.25, ge=0, le=1, description="share of the windows without stress in which a person is not at rest"
-    )
-    active_part: float = Field(
-        0.5, ge=0, le=1, description="longest way from rest to stress of these windows; people differ in it"
-    )
     prior: Literal["literature", "pool"] = Field(
         "literature",
         description="public knowledge: the literature's table, or means and windows of `public_cohorts`",
@@ -53,28 +47,23 @@ class PriorSettings(GeneratorSettings):
 class People:
     """What synthetic people are drawn from: mean and SD (s each) of difference and midpoint of a person.
 
-    active_share, active_part: as in `PriorSettings`. pool: windows of public people, which give windows their
-    spread and shape, if the prior has them.
+    pool: windows of public people, which give windows their spread and shape, if the prior has them.
     """
 
     difference: Floats
     difference_sd: Floats
     midpoint: Floats
     midpoint_sd: Floats
-    active_share: float
-    active_part: float
     pool: Pool | None = None
 
 
-def people_around(prior: Prior, mean: Floats, sd: Floats, settings: PriorSettings) -> People:
+def people_around(prior: Prior, mean: Floats, sd: Floats) -> People:
     """People whose difference and midpoint have `mean` and `sd` (2, s), in public units from the prior."""
     return People(
         difference=prior.stress - prior.rest + prior.unit * mean[0],
         difference_sd=prior.unit * sd[0],
         midpoint=(prior.stress + prior.rest) / 2 + prior.unit * mean[1],
         midpoint_sd=prior.unit * sd[1],
-        active_share=settings.active_share,
-        active_part=settings.active_part,
         pool=prior.pool,
     )
 
@@ -96,7 +85,7 @@ class PriorOnly(Generator):
     Settings: ClassVar[type[GeneratorSettings]] = PriorSettings
     title: ClassVar[str] = "Prior only"
     colour: ClassVar[str] = "#999999"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 1
     learns: ClassVar[bool] = False
     audited: ClassVar[bool] = False
     no_budget: ClassVar[str] = (
@@ -139,34 +128,28 @@ class PriorOnly(Generator):
         training.budget.refuse_private("prior_only")
         cls.require_windows(settings, training.channels, training.scaling)
         sd = np.full((2, len(NAMES)), settings.person_spread * settings.prior_spread)
-        people = people_around(prior_of(settings, training), np.zeros_like(sd), sd, settings)
+        people = people_around(prior_of(settings, training), np.zeros_like(sd), sd)
         return cls(people, (training.windows.shape[1], training.windows.shape[2]), training.rate_hz)
 
     @property
     def noise_size(self) -> int:
-        """Standard normal numbers that one window needs: person, rest or not, statistics and shape."""
-        return self.person_noise + 1 + len(NAMES) + self._shape[0] * self._shape[1]
+        """Standard normal numbers that one window needs: person, statistics and shape."""
+        return self.person_noise + len(NAMES) + self._shape[0] * self._shape[1]
 
     @property
     def person_noise(self) -> int:
-        """Difference and midpoint of a person, and the way to stress of the person's active windows."""
-        return 2 * len(NAMES) + 1
+        """Difference and midpoint of a person."""
+        return 2 * len(NAMES)
 
     def sample(self, condition: NDArray[np.int8], noise: NDArray[np.float32]) -> NDArray[np.float32]:
         """Windows (n, time, channels) of the codes `condition` (n), from noise (n, noise_size)."""
-        # Plans import this module; SciPy takes long to import.
-        from scipy.special import ndtr
-
         people, s = self._people, len(NAMES)
-        of_difference, of_midpoint, of_part, of_activity, of_window, of_shape = np.split(
-            noise.astype(np.float64), np.cumsum([s, s, 1, 1, s]), axis=1
+        of_difference, of_midpoint, of_window, of_shape = np.split(
+            noise.astype(np.float64), [s, 2 * s, 3 * s], axis=1
         )
         difference = people.difference + people.difference_sd * of_difference
         midpoint = people.midpoint + people.midpoint_sd * of_midpoint
-        # Without stress people are also amused or busy: a detector must not take every arousal for stress.
-        active = ndtr(of_activity) < people.active_share
-        calm = np.where(active, people.active_part * ndtr(of_part), 0.0) - 0.5
-        side = np.where(condition[:, np.newaxis] == STRESS, 0.5, calm)
+        side = np.where(condition == STRESS, 0.5, -0.5)[:, np.newaxis]
         if people.pool is None:
             white = of_shape.reshape(len(noise), *self._shape)
             spread, shape = literature_prior().within * of_window, walks(white, self._rate_hz)
@@ -193,8 +176,6 @@ class PriorOnly(Generator):
             difference_sd=arrays["difference_sd"],
             midpoint=arrays["midpoint"],
             midpoint_sd=arrays["midpoint_sd"],
-            active_share=settings.active_share,
-            active_part=settings.active_part,
             pool=pool,
         )
         return cls(people, (time, channels), float(arrays["rate_hz"]))
