@@ -72,6 +72,10 @@ def test_counts_are_those_of_the_labels(people: list[SubjectWindows]) -> None:
     assert table["reasons"][0] == "EDA, no skin contact: 1"
     windows = [sum(int(code == 1) for code in person.windows.condition) for person in people]
     assert list(table["windows of stress"]) == [*windows, sum(windows)]
+    assert "windows of stress in two classes" not in table
+    other = replace(people[1].windows, stress=np.zeros(len(people[1].windows), bool))
+    table = label_counts([people[0], replace(people[1], windows=other)])
+    assert list(table["windows of stress in two classes"]) == [windows[0], 0, windows[0]]
 
 
 def test_statistics_are_those_of_the_labelled_seconds(people: list[SubjectWindows]) -> None:

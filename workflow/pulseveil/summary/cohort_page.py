@@ -53,6 +53,7 @@ def cohort_page(kind: str, origin: Origin, subjects: Sequence[SubjectWindows]) -
         source=origin.source,
         warning=_SIMULATED if origin.simulated else _REAL,
         simulated=origin.simulated,
+        scaled=scaled,
         counts=plain_html(label_counts(subjects)),
         statistics=plain_html(statistics([trace for _, trace in traced], windows.channels, scaled=scaled)),
         examples=examples,
@@ -71,13 +72,17 @@ def label_counts(subjects: Sequence[SubjectWindows]) -> pd.DataFrame:
         row["s without label"] = subject.seconds - subject.labelled_seconds
         found = subject.windows.condition
         row |= {f"windows of {name}": int((found == code).sum()) for code, name in enumerate(CONDITIONS)}
+        row["windows of stress in two classes"] = int(subject.windows.stress.sum())
         left_out = 0 if subject.trace is None else int((~subject.trace.kept).sum())
         row["windows left out"] = left_out
         row["reasons"] = "; ".join(f"{why}: {number}" for why, number in subject.left_out.items())
         rows.append(row)
     table = pd.DataFrame(rows)
+    # The published study merged baseline and amusement before the vote, which decides ties another way.
+    if (table["windows of stress in two classes"] == table["windows of stress"]).all():
+        table = table.drop(columns="windows of stress in two classes")
     # Most cohorts have no amusement.
-    table = table.drop(columns=[name for name in table if " of " in name and not table[name].any()])
+    table = table.drop(columns=[name for name in map(str, table) if " of " in name and not table[name].any()])
     sums = table.drop(columns=["subject", "reasons"]).sum().to_dict()
     return pd.concat([table, pd.DataFrame([{"subject": "all", **sums, "reasons": ""}])], ignore_index=True)
 
@@ -100,6 +105,8 @@ def statistics(traces: Sequence[Trace], channels: Sequence[str], *, scaled: bool
 def _row(values: np.ndarray) -> Iterator[dict[str, float | int]]:
     """The statistics of a class; none for a class without seconds."""
     if len(values):
+        # Filters and scaling leave 1e-16 where 0 is meant.
+        values = values.round(12)
         low, median, high = np.quantile(values, [0.05, 0.5, 0.95])
         yield {
             "seconds": len(values),
