@@ -73,7 +73,8 @@ def main() -> None:
         with atomic_path(options.pieces) as temporary:
             temporary.write_text(json.dumps(prepared.pieces))
     if options.report is not None:
-        page = cohort_page(settings.kind, origin_of(settings.kind), prepared.subjects)
+        origin = origin_of(settings.kind)
+        page = cohort_page(settings.kind, origin.source, prepared.subjects, recorded=not origin.simulated)
         write_text(options.report, page)
     print(render(summary))
     print(f"\n{options.out}: {len(prepared.windows)} windows of {recipe.window_s} s")

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pulseveil.cohorts import Origin
 from pulseveil.core.contracts import CONDITIONS, WindowSet
 from pulseveil.summary import printing
 from pulseveil.summary.cohort_figures import CHANNELS, person_figure, windows_figure
@@ -24,14 +23,14 @@ _REAL = (
     "This page shows recordings of real people, without any noise. It is outside the guarantee of private "
     "models: it must stay where the recordings are, and no release contains it."
 )
-_SIMULATED = "The people of this cohort are simulated: nobody was recorded."
+_ARTIFICIAL = "Nobody was recorded: a program made the people of this cohort."
 
 
-def cohort_page(kind: str, origin: Origin, subjects: Sequence[SubjectWindows]) -> str:
+def cohort_page(kind: str, source: str, subjects: Sequence[SubjectWindows], *, recorded: bool) -> str:
     """The page as one HTML text with embedded figures.
 
-    kind, origin: of the cohort. subjects: its people, each with a trace; at most `MOST_FIGURES` of them are
-    drawn.
+    kind, source: of the cohort. subjects: its people, each with a trace; at most `MOST_FIGURES` of them are
+    drawn. recorded: False if nobody was recorded.
     """
     windows = WindowSet.concatenate([subject.windows for subject in subjects])
     traced = [(subject, subject.trace) for subject in subjects if subject.trace is not None]
@@ -50,9 +49,9 @@ def cohort_page(kind: str, origin: Origin, subjects: Sequence[SubjectWindows]) -
     return printing.render(
         "cohort.html.jinja",
         kind=kind,
-        source=origin.source,
-        warning=_SIMULATED if origin.simulated else _REAL,
-        simulated=origin.simulated,
+        source=source,
+        warning=_REAL if recorded else _ARTIFICIAL,
+        recorded=recorded,
         scaled=scaled,
         counts=plain_html(label_counts(subjects)),
         statistics=plain_html(statistics([trace for _, trace in traced], windows.channels, scaled=scaled)),
