@@ -70,7 +70,8 @@ def main() -> None:
             temporary.write_text(json.dumps(prepared.pieces))
     if options.report is not None:
         kind = job.settings["kind"]
-        page = cohort_page(kind, origin_of(kind), prepared.subjects)
+        origin = origin_of(kind)
+        page = cohort_page(kind, origin.source, prepared.subjects, recorded=not origin.simulated)
         write_text(options.report, page)
     print(render(summary))
     print(f"\n{options.out}: {len(prepared.windows)} windows of {prepared.windows.window_s:g} s")

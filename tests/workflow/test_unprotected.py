@@ -133,7 +133,7 @@ def listed(folder: Path) -> list[str]:
     text = (folder / "statement.txt").read_text()
     section = text.split("Not protected\n\n")[1].split("\n\n")[0]
     bullets = [" ".join(bullet.split()) for bullet in re.split(r"(?m)^- ", section)]
-    found = [i for i, bullet in enumerate(bullets) if "What these files of the study hold" in bullet]
+    found = [i for i, bullet in enumerate(bullets) if "in these files of the study" in bullet]
     return [bullet.split(": ")[0] for bullet in bullets[found[0] + 1 :]]
 
 

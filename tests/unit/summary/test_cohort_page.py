@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pulseveil.cohorts import UNKNOWN_ORIGIN, origin_of
 from pulseveil.cohorts.simulated import Simulated, SimulatedSettings
 from pulseveil.core.contracts import CONDITIONS
 from pulseveil.summary import cohort_page as page_module
@@ -72,6 +71,10 @@ def test_counts_are_those_of_the_labels(people: list[SubjectWindows]) -> None:
     assert table["reasons"][0] == "EDA, no skin contact: 1"
     windows = [sum(int(code == 1) for code in person.windows.condition) for person in people]
     assert list(table["windows of stress"]) == [*windows, sum(windows)]
+    assert "windows of stress in two classes" not in table
+    other = replace(people[1].windows, stress=np.zeros(len(people[1].windows), bool))
+    table = label_counts([people[0], replace(people[1], windows=other)])
+    assert list(table["windows of stress in two classes"]) == [windows[0], 0, windows[0]]
 
 
 def test_statistics_are_those_of_the_labelled_seconds(people: list[SubjectWindows]) -> None:
@@ -108,21 +111,21 @@ def test_a_person_has_labels_gaps_shares_and_left_out_windows() -> None:
 
 
 def test_the_page_says_whose_recordings_it_shows(people: list[SubjectWindows]) -> None:
-    real = cohort_page("empatica", UNKNOWN_ORIGIN, people)
+    real = cohort_page("empatica", "a wrist", people, recorded=True)
     assert "recordings of real people, without any noise. It is outside the guarantee" in real
-    simulated = cohort_page("simulated", origin_of("simulated"), people)
+    simulated = cohort_page("simulated", "a program", people, recorded=False)
     assert "outside the guarantee" not in simulated
-    assert "nobody was recorded" in simulated
+    assert "Nobody was recorded" in simulated
     assert not re.search(r'(src|href)="(?!data:|#)', real)
 
 
 def test_the_page_grows_with_people_only_up_to_a_bound(
     people: list[SubjectWindows], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, two = (cohort_page("empatica", UNKNOWN_ORIGIN, people[:n]) for n in (1, 2))
+    one, two = (cohort_page("empatica", "a wrist", people[:n], recorded=True) for n in (1, 2))
     assert len(two) - len(one) < MOST_BYTES
     monkeypatch.setattr(page_module, "MOST_FIGURES", 1)
-    bounded = cohort_page("empatica", UNKNOWN_ORIGIN, people)
+    bounded = cohort_page("empatica", "a wrist", people, recorded=True)
     assert bounded.count("over time") < two.count("over time")
     assert "1 more people are in the tables only" in bounded
 
@@ -139,4 +142,5 @@ def test_the_script_writes_the_page_beside_the_windows(tmp_path: Path) -> None:
     command += ["--protocol", "sound", "--windows", "detector", "--out", str(tmp_path / "w.h5")]
     subprocess.run([*command, "--report", str(tmp_path / "page" / "cohort.html")], check=True, timeout=120)
     page = (tmp_path / "page" / "cohort.html").read_text()
+    assert "Nobody was recorded" in page
     assert page.count('alt="Signals of') == 2

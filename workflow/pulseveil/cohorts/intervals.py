@@ -59,7 +59,7 @@ def read_labels(path: Path) -> Labels:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file; expected a CSV in UTF-8") from None
-    repairs = (f"{path.name}: CR LF line ends read as LF",) if "\r\n" in text else ()
+    repairs: tuple[str, ...] = (f"{path.name}: CR LF line ends read as LF",) if "\r\n" in text else ()
     text, half = _without_half_row(text)
     if half:
         repairs += (f"{path.name}: the last row is half-written ({half[:40]!r}), dropped",)

@@ -255,7 +255,7 @@ def _table(path: Path) -> Floats:
     if len(bad):
         row = list(map(str, table[names].iloc[int(bad[0])]))
         raise InputError(f"{path} row {int(bad[0]) + 2}: expected numbers, found {', '.join(row)}")
-    return numbers
+    return np.asarray(numbers)
 
 
 def _other_length(path: Path, rows: int, lengths: Mapping[str, int]) -> str:

@@ -131,7 +131,7 @@ def examples(condition: NDArray[np.int8], code: int) -> NDArray[np.intp]:
         array([ 1,  5,  9, 13, 17, 23, 27, 31, 35, 39])
     """
     rows = np.flatnonzero(condition == code)
-    return rows[np.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).round().astype(int)]
+    return np.asarray(rows[np.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).round().astype(int)])
 
 
 def envelope(values: Floats) -> tuple[Floats, Floats, Floats]:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pulseveil.cohorts import Origin
 from pulseveil.core.contracts import CONDITIONS, WindowSet
 from pulseveil.summary import printing
 from pulseveil.summary.cohort_figures import CHANNELS, person_figure, windows_figure
@@ -24,14 +23,14 @@ _REAL = (
     "This page shows recordings of real people, without any noise. It is outside the guarantee of private "
     "models: it must stay where the recordings are, and no release contains it."
 )
-_SIMULATED = "The people of this cohort are simulated: nobody was recorded."
+_ARTIFICIAL = "Nobody was recorded: a program made the people of this cohort."
 
 
-def cohort_page(kind: str, origin: Origin, subjects: Sequence[SubjectWindows]) -> str:
+def cohort_page(kind: str, source: str, subjects: Sequence[SubjectWindows], *, recorded: bool) -> str:
     """The page as one HTML text with embedded figures.
 
-    kind, origin: of the cohort. subjects: its people, each with a trace; at most `MOST_FIGURES` of them are
-    drawn.
+    kind, source: of the cohort. subjects: its people, each with a trace; at most `MOST_FIGURES` of them are
+    drawn. recorded: False if nobody was recorded.
     """
     windows = WindowSet.concatenate([subject.windows for subject in subjects])
     traced = [(subject, subject.trace) for subject in subjects if subject.trace is not None]
@@ -50,9 +49,10 @@ def cohort_page(kind: str, origin: Origin, subjects: Sequence[SubjectWindows]) -
     return printing.render(
         "cohort.html.jinja",
         kind=kind,
-        source=origin.source,
-        warning=_SIMULATED if origin.simulated else _REAL,
-        simulated=origin.simulated,
+        source=source,
+        warning=_REAL if recorded else _ARTIFICIAL,
+        recorded=recorded,
+        scaled=scaled,
         counts=plain_html(label_counts(subjects)),
         statistics=plain_html(statistics([trace for _, trace in traced], windows.channels, scaled=scaled)),
         examples=examples,
@@ -71,13 +71,17 @@ def label_counts(subjects: Sequence[SubjectWindows]) -> pd.DataFrame:
         row["s without label"] = subject.seconds - subject.labelled_seconds
         found = subject.windows.condition
         row |= {f"windows of {name}": int((found == code).sum()) for code, name in enumerate(CONDITIONS)}
+        row["windows of stress in two classes"] = int(subject.windows.stress.sum())
         left_out = 0 if subject.trace is None else int((~subject.trace.kept).sum())
         row["windows left out"] = left_out
         row["reasons"] = "; ".join(f"{why}: {number}" for why, number in subject.left_out.items())
         rows.append(row)
     table = pd.DataFrame(rows)
+    # The published study merged baseline and amusement before the vote, which decides ties another way.
+    if (table["windows of stress in two classes"] == table["windows of stress"]).all():
+        table = table.drop(columns="windows of stress in two classes")
     # Most cohorts have no amusement.
-    table = table.drop(columns=[name for name in table if " of " in name and not table[name].any()])
+    table = table.drop(columns=[name for name in map(str, table) if " of " in name and not table[name].any()])
     sums = table.drop(columns=["subject", "reasons"]).sum().to_dict()
     return pd.concat([table, pd.DataFrame([{"subject": "all", **sums, "reasons": ""}])], ignore_index=True)
 
@@ -100,6 +104,8 @@ def statistics(traces: Sequence[Trace], channels: Sequence[str], *, scaled: bool
 def _row(values: np.ndarray) -> Iterator[dict[str, float | int]]:
     """The statistics of a class; none for a class without seconds."""
     if len(values):
+        # Filters and scaling leave 1e-16 where 0 is meant.
+        values = values.round(12)
         low, median, high = np.quantile(values, [0.05, 0.5, 0.95])
         yield {
             "seconds": len(values),
