@@ -135,10 +135,11 @@ class StudyDescription(Settings):
         """Title of a generator for readers; empty for "none"."""
         return self.generators[name].title if name in self.generators else ""
 
-    def public_cohorts(self, generator: str, detector: str) -> str:
+    def public_cohorts(self, generator: str, detector: str = "") -> str:
         """Names of the cohorts that a generator or a detector takes for public; empty for none."""
         of_generator = self.generators[generator].public_cohorts if generator in self.generators else ()
-        return ", ".join(dict.fromkeys((*of_generator, *self.detectors[detector].public_cohorts)))
+        of_detector = self.detectors[detector].public_cohorts if detector in self.detectors else ()
+        return ", ".join(dict.fromkeys((*of_generator, *of_detector)))
 
     def detector_title(self, name: str) -> str:
         """Title of a detector for readers."""

@@ -102,9 +102,8 @@ def paired_differences(cells: Cells, pairs: list[Pair], metric: str, stream: Str
 def differences_table(cells: Cells, description: StudyDescription, stream: Stream) -> pd.DataFrame:
     """Table of all comparisons of a study, with the columns `columns.DIFFERENCES`."""
     pairs = all_pairs(cells.keys, description)
-    keys = cells.keys[list(CELL)].assign(
-        public_cohorts=cells.keys["generator"].map(description.public_cohorts)
-    )
+    models = zip(cells.keys["generator"], cells.keys["detector"], strict=True)
+    keys = cells.keys[list(CELL)].assign(public_cohorts=[description.public_cohorts(*of) for of in models])
     left = keys.iloc[[pair.cell for pair in pairs]].reset_index(drop=True)
     right = keys.iloc[[pair.reference for pair in pairs]].reset_index(drop=True)
     names = pd.concat(

@@ -43,7 +43,7 @@ def quality_table(paths: Iterable[Path], description: StudyDescription) -> pd.Da
         held_out=("held_out", "mean"),
     )
     table = table.reset_index()
-    table["public_cohorts"] = table["generator"].map(description.public_cohorts)
+    table["public_cohorts"] = [description.public_cohorts(name) for name in table["generator"]]
     return columns.in_order(table, columns.QUALITY)
 
 
