@@ -290,12 +290,12 @@ def test_a_second_model_of_a_kind_has_a_colour_of_its_own():
     assert len(set(found.values())) == len(own)
 
 
-# `table` is a kind of cohort, and a word that the summary needs for its own tables.
+# `table` is a kind of cohort and `files` one of generators, and words that the summary needs for its own.
 NAMES = tuple(
     entry.name
     for group in GROUPS
     for entry in entry_points(group=f"pulseveil.{group}")
-    if entry.name != "table"
+    if entry.name not in ("table", "files")
 )
 WORD = re.compile(rf"\b({'|'.join(map(re.escape, NAMES))})\b", re.IGNORECASE)
 

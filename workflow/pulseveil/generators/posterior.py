@@ -22,7 +22,7 @@ from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import STRESS
 from pulseveil.core.errors import InputError
 from pulseveil.core.settings import Settings
-from pulseveil.generators import GeneratorSettings, Training
+from pulseveil.generators import GeneratorKind, GeneratorSettings, Training
 from pulseveil.generators.prior_only import People, PriorOnly, PriorSettings, people_around, prior_of
 from pulseveil.generators.public_prior import NAMES, Prior, statistics_of
 from pulseveil.privacy import accounting, ledger
@@ -126,6 +126,8 @@ class Posterior(PriorOnly):
     colour: ClassVar[str] = "#56B4E9"
     version: ClassVar[int] = 1
     learns: ClassVar[bool] = True
+    audited: ClassVar[bool] = True
+    no_budget: ClassVar[str] = GeneratorKind.no_budget
     private_units: ClassVar[frozenset[str]] = frozenset({"subject", "window"})
     programs: ClassVar[tuple[int, ...]] = (RELEASE,)
     private_differences: ClassVar[tuple[str, ...]] = (
