@@ -38,7 +38,11 @@ def test_studies_of_the_project_are_valid_and_survive_a_round_trip(name):
         (changed(evaluations=[]), ["evaluations", "empty list"]),
         (
             changed(generators=["cgann"]),
-            ["generators[0].kind", "one of autoencoder, cgan, dgan, files, flow, moments", "did you mean 'cgan'"],
+            [
+                "generators[0].kind",
+                "one of autoencoder, cgan, dgan, files, flow, moments",
+                "did you mean 'cgan'",
+            ],
         ),
         (changed(detectors=["logistik"]), ["detectors[0].kind", "did you mean 'logistic'"]),
         (
