@@ -21,6 +21,7 @@ from pulseveil.evaluation.protocols import (
 )
 from pulseveil.study.plan import make_plan
 from pulseveil.study.study import read_study
+from tests.unit.study.test_plan import labels_of_the_studies
 
 test_rows.__test__ = False  # a function of the library, not a test
 
@@ -135,7 +136,9 @@ def plainly_split(study, outlines, evaluation):
 
 
 @pytest.mark.parametrize("name", [file.stem for file in sorted(CONFIG.glob("*.yaml"))])
-def test_studies_of_the_project_have_the_folds_of_plain_loops(name):
+def test_studies_of_the_project_have_the_folds_of_plain_loops(name, tmp_path, monkeypatch):
+    labels_of_the_studies(tmp_path)
+    monkeypatch.chdir(tmp_path)
     plan = make_plan(read_study(CONFIG / f"{name}.yaml"))
     study, found = plan.study, Counter()
     for pack in plan.detector_packs:

@@ -21,6 +21,8 @@ STUDY = {
     "public_cohorts": ["others"],
     "detectors": [{"name": "cnn", "settings": {**NETWORK, "private": {"steps": 1}}}],
     "epsilons": [8],
+    # One file per run.
+    "keep": "none",
     "evaluations": [{"name": "real", "cohort": "own", "train": "real"}],
 }
 
@@ -37,7 +39,7 @@ def train(tmp_path):
 
     def trained(public):
         data = Data(own, own, lambda *_: own, (public,))
-        ((_, scores, _),) = train_detectors(job, data, runs, journal)
+        ((_, scores, *_),) = train_detectors(job, data, runs, journal)
         return scores, len(list((tmp_path / "runs").rglob("*.h5")))
 
     return trained

@@ -25,11 +25,9 @@ def demo(**keys):
     return make_plan(check_study(values | keys, "demo.yaml"))
 
 
-@pytest.mark.parametrize("study", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_study_of_the_project_can_be_planned(study, tmp_path, monkeypatch):
-    # Without recordings, beside the table of intervals that names the people of Stress-Predict. A rule of
-    # the protocol once refused two studies that nobody had run since.
-    labels = tmp_path / "data" / "Stress-Predict.csv"
+def labels_of_the_studies(folder):
+    """The table of intervals that names the people of Stress-Predict, for plans without recordings."""
+    labels = folder / "data" / "Stress-Predict.csv"
     labels.parent.mkdir()
     rows = [
         f"S0{n},{name}"
@@ -37,6 +35,12 @@ def test_every_study_of_the_project_can_be_planned(study, tmp_path, monkeypatch)
         for name in ("relax,1644226140,1644226740,0", "stroop,1644226740,1644227340,1")
     ]
     labels.write_text("\n".join(["subject,condition,start_unix,end_unix,stress", *rows]))
+
+
+@pytest.mark.parametrize("study", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_study_of_the_project_can_be_planned(study, tmp_path, monkeypatch):
+    # A rule of the protocol once refused two studies that nobody had run since.
+    labels_of_the_studies(tmp_path)
     monkeypatch.chdir(tmp_path)
     assert len(make_plan(read_study(study)).cells) > 0
 
