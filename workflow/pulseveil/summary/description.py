@@ -15,8 +15,9 @@ from pydantic import Field
 from pulseveil.cohorts import origin_of
 from pulseveil.core import paths, registry, store
 from pulseveil.core.errors import InputError
+from pulseveil.core.identity import number_label
 from pulseveil.core.settings import Preprocessing, Settings
-from pulseveil.detectors import COMPARED, MODEL, Role
+from pulseveil.detectors import BEFORE_TRAINING, COMPARED, LITERATURE, LITERATURE_THREE, MODEL, Role
 from pulseveil.evaluation.protocols import Train
 from pulseveil.privacy.statement import Setting, Unbudgeted
 from pulseveil.study import costs, spending
@@ -130,6 +131,7 @@ class StudyDescription(Settings):
     audits: tuple[str, ...] = ()
     privacy: Setting = Setting()
     unbudgeted: tuple[Unbudgeted, ...] = ()
+    unprotected_detectors: tuple[str, ...] = ()
 
     def generator_title(self, name: str) -> str:
         """Title of a generator for readers; empty for "none"."""
@@ -229,7 +231,28 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
         ),
         privacy=spending.setting(study),
         unbudgeted=spending.unbudgeted(plan),
+        unprotected_detectors=_unprotected_detectors(plan),
     )
+
+
+# Rules of public knowledge, or of nothing but their own weights.
+_READ_NOBODY = (LITERATURE, LITERATURE_THREE, BEFORE_TRAINING)
+
+
+def _unprotected_detectors(plan: Plan) -> tuple[str, ...]:
+    """Patterns, below the results, of the kept detectors that learnt from people without a budget."""
+    found = [
+        f"detectors/{pack.evaluation.name}/*/{detector}/*/"
+        f"epsilon_generator={number_label(privacy.epsilon_generator)}/"
+        f"epsilon_detector={number_label(privacy.epsilon_detector)}/**/*.h5"
+        for pack in plan.detector_packs
+        if plan.kept_seeds(pack.seeds)
+        for detector in pack.detectors
+        if registry.load("detectors", plan.study.detector(detector).kind).role not in _READ_NOBODY
+        for privacy in plan.privacies(pack, detector)
+        if not privacy.protects(pack.train)
+    ]
+    return tuple(dict.fromkeys(found))
 
 
 def read_setting(path: Path) -> Setting:

@@ -72,6 +72,7 @@ def unprotected(description: StudyDescription) -> tuple[Holding, ...]:
     return (
         *_STORES,
         *(_UNBUDGETED if any(map(_has_no_budget, description.models)) else ()),
+        *(Holding(files, "detectors without a budget") for files in description.unprotected_detectors),
         *(_QUALITY if description.quality else ()),
         *(_AUDITS if description.audits else ()),
         *_RESULTS,
