@@ -168,9 +168,11 @@ def test_the_list_of_what_is_not_protected_is_exact(run, twice):
                     dependent.add(name)
     patterns = listed(first)
     assert {p: bool(matching(first, p) & dependent) for p in patterns} == dict.fromkeys(patterns, True)
-    assert dependent == set().union(*(matching(first, p) for p in patterns if p != ".runs/**")) | {
-        name for name in dependent if name.startswith(".runs/")
-    }
+    told = set().union(*(matching(first, p) for p in patterns if p != ".runs/**"))
+    # The changes of this test write windows anew, and not what is written beside them.
+    beside = {name for name in told if name.endswith(("/pieces.json", "/cohort.html"))}
+    assert len(beside) == 4
+    assert dependent == (told - beside) | {name for name in dependent if name.startswith(".runs/")}
 
 
 def test_nothing_outside_the_stores_knows_one_bit(run, twice):
