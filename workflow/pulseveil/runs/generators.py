@@ -125,18 +125,9 @@ def synthesize_fold(
     """
     job = GeneratorJob.model_validate(models.description["job"])
     seed = int(models.description["seed"])
-    kind = _start(job)
+    _start(job)
     logger.info("synthesize %s, seed %d, fold %s: %d subjects", job.generator, seed, fold, subjects)
-    settings, of_kind = kind.Settings.model_validate(job.settings), registry.model("generators", job.kind)
-    try:
-        model = of_kind.from_arrays(settings, models.arrays[fold])
-    # Files can come from elsewhere: kinds raise any of these for arrays that are missing or have other
-    # shapes.
-    except (IndexError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"fold {fold}: the arrays are not those of a generator of kind {job.kind} ({error}); "
-            "train it again"
-        ) from None
+    model = training.restored("generators", job, models.arrays[fold], f"fold {fold}")
     synthetic = synthetic_subjects(
         model,
         subjects=subjects,

@@ -17,6 +17,7 @@ from pulseveil.core import registry, store, tensorflow
 from pulseveil.core.contracts import CONDITIONS
 from pulseveil.core.errors import InputError
 from pulseveil.detectors import Fitted
+from pulseveil.runs import training
 from pulseveil.study.jobs import DetectorJob, read_detectors
 from pulseveil.windows.cutting import Recipe, WholeWindows, cut_whole
 from pulseveil.windows.features import extract_features
@@ -76,15 +77,7 @@ def read_detector(path: Path, fold: str | None = None) -> KeptDetector:
     kind = registry.load("detectors", job.kind)
     if kind.uses_tensorflow:
         tensorflow.start(job.threads)
-    settings, model = kind.Settings.model_validate(job.settings), registry.model("detectors", job.kind)
-    try:
-        fitted = model.from_arrays(settings, models.arrays[chosen])
-    # Files can come from elsewhere: kinds raise any of these for arrays that do not fit.
-    except (IndexError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path}: fold {chosen}: the arrays are not those of a detector of kind {job.kind} ({error}); "
-            "train it again"
-        ) from None
+    fitted = training.restored("detectors", job, models.arrays[chosen], f"{path}: fold {chosen}")
     signals = models.description["keys"].get("signals", ALL_SIGNALS)
     return KeptDetector(job, chosen, fitted, models.description["form"], signals)
 

@@ -7,18 +7,20 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
+from pulseveil.core import registry
 from pulseveil.core.checkpoints import Checkpoint
-from pulseveil.core.errors import Interrupted, StopRequested
+from pulseveil.core.errors import InputError, Interrupted, StopRequested
 from pulseveil.core.randomness import Stream
 from pulseveil.evaluation.protocols import Fold
 from pulseveil.privacy import releases
 from pulseveil.privacy.budget import Budget, NoiseMode
 from pulseveil.privacy.ledger import Entry
 from pulseveil.runs.run_store import Journal, RunStore
+from pulseveil.study.jobs import DetectorJob, GeneratorJob
 
 
 class WithLedger(Protocol):
@@ -70,6 +72,29 @@ class Keeping:
         """Checkpoint of a run."""
         path = self.runs.checkpoint_path(run_hash)
         return Checkpoint(path, run_hash, self.checkpoint_steps, self.stop_requested)
+
+
+def restored(
+    group: Literal["generators", "detectors"],
+    job: GeneratorJob | DetectorJob,
+    arrays: Mapping[str, NDArray[Any]],
+    source: str,
+) -> Any:
+    """Trained model of a job with the state `arrays`; `source` names the file or fold in messages.
+
+    Raises:
+        InputError: the arrays are not those of a model of the job's kind.
+    """
+    kind, model = registry.load(group, job.kind), registry.model(group, job.kind)
+    try:
+        return model.from_arrays(kind.Settings.model_validate(job.settings), arrays)
+    # Files can come from elsewhere: kinds raise any of these for arrays that are missing or have other
+    # shapes.
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{source}: the arrays are not those of a {group.removesuffix('s')} of kind {job.kind} "
+            f"({error}); train it again"
+        ) from None
 
 
 def train(
