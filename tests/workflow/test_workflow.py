@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from pulseveil.cluster import record
+from pulseveil.core import paths
 from pulseveil.study import hours, tasks
 from pulseveil.study.plan import make_plan
 from pulseveil.study.study import check_study
@@ -177,6 +179,15 @@ def test_a_failed_task_is_told_with_its_cause(copied):
     assert re.fullmatch(told, last), last
     status = copied.submit("--status").stdout
     assert "failed: features: extract_features (cohort=simulated), try 1 of 1" in " ".join(status.split())
+
+
+def test_finished_tasks_of_a_quiet_run_are_counted(copied):
+    copied.result("features/simulated/real.h5").unlink()
+    features = str(copied.result("features/simulated/real.h5").relative_to(copied.directory))
+    done = copied.snakemake(features, "--quiet", "progress", "rules", study=LIGHT)
+    assert "tasks done" not in done.stderr, done.stderr
+    assert "Finished jobid" not in done.stderr, done.stderr
+    assert record.read(copied.directory / paths.record("light")).outcome == "study light: 1 task done"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ rule summarize:
         quality=tasks.files(PLAN, "assess_quality"),
         portraits=tasks.portraits(PLAN),
         models=tasks.files(PLAN, "train_generator"),
+        linear_detectors=tasks.linear_detectors(PLAN),
         windows=[
             paths.WINDOWS.format(study=STUDY.name, cohort=cohort, windows="detector")
             for cohort in STUDY.cohorts

@@ -35,6 +35,9 @@ NOISED = SMALL["cnn_lstm"] | {"private": {"steps": 2}}
 PRIVATE = [("logistic", {}), ("class_means", {}), ("cnn_lstm", NOISED)]
 
 
+WIDE = Budget(1e4, 1e-5, "window", noise=reproducible(STREAM), population=Population(4, 50, 1 / 3))
+
+
 def data(seed):
     given = features(seed=seed)
     # Four bins at least, for the networks.
@@ -117,3 +120,33 @@ def test_arrays_of_another_shape_are_refused(name, settings):
     arrays[of_weights] = arrays[of_weights][..., 1:]
     with pytest.raises(ValueError, match="expected"):
         model.from_arrays(chosen, arrays)
+
+
+@pytest.mark.parametrize(
+    ("name", "budget"), [("logistic", NOT_PRIVATE), ("logistic", WIDE), ("class_means", NOT_PRIVATE)]
+)
+def test_weights_are_changes_of_the_log_odds(name, budget):
+    given = data(2)
+    _, settings, detector = fitted(name, {}, budget)
+    kind = registry.load("detectors", name)
+    weights = kind.weights(settings, detector.arrays(), given.statistic_names)
+    assert max(weights, key=lambda column: abs(weights[column])) == "heart_rate_mean"
+    # A small step of one column alone: the sign of the change of the log odds is that of the weight.
+    for column, weight in weights.items():
+        moved = given.statistics.copy()
+        moved[:, given.statistic_names.index(column)] += 0.01
+        before, after = (
+            detector.score(type(given)(**vars(given) | {"statistics": values})).score.astype(float)
+            for values in (given.statistics, moved)
+        )
+        change = np.median(np.log(after / (1 - after)) - np.log(before / (1 - before)))
+        if abs(weight) > 0.05:
+            assert np.sign(change) == np.sign(weight), column
+    read = {column for column in given.statistic_names if not column.endswith(("_minimum", "_maximum"))}
+    assert weights.keys() <= read
+
+
+def test_a_detector_of_spectra_has_no_weights_of_statistics():
+    _, settings, detector = fitted("logistic", {"inputs": "spectra"})
+    kind = registry.load("detectors", "logistic")
+    assert kind.weights(settings, detector.arrays(), data(2).statistic_names) == {}

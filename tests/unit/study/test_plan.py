@@ -53,6 +53,18 @@ def test_the_demo_has_one_scores_file_a_cell_and_seed():
     assert len(plan.runs()) == 3 * len(plan.cells)
 
 
+def test_weights_are_drawn_of_the_first_evaluation_on_real_and_on_synthetic_windows():
+    name = "detectors/{}/{}/logistic/unit=subject/epsilon_generator={}/epsilon_detector={}/"
+    found = tasks.linear_detectors(demo(detectors=["logistic", "cnn", "majority"], epsilons=["inf", 1]))
+    cells = [("real", "none", "inf", "inf"), ("real", "none", "inf", "1")]
+    cells += [("tstr", generator, "inf", "inf") for generator in ("cgan", "moments")]
+    for cell in cells:
+        assert sum(name.format(*cell) in path for path in found) == 1, (cell, found)
+    assert all(path.endswith("seed=0.h5") and "/logistic/" in path for path in found)
+    assert not any("augmented" in path for path in found)
+    assert tasks.linear_detectors(demo(keep="none")) == []
+
+
 def test_quality_of_the_first_seeds_alone():
     plan = demo(seeds=5, pack={"generator_seeds": 2}, quality_seeds=3)
     assert [(pack.name, pack.seeds) for pack in plan.generator_packs()] == [

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from pulseveil.cohorts.simulated import Simulated, SimulatedSettings
-from pulseveil.core.contracts import CONDITIONS
+from pulseveil.core.contracts import CONDITIONS, WindowSet
 from pulseveil.summary import cohort_page as page_module
-from pulseveil.summary.cohort_figures import COLUMNS, envelope, examples, person_figure
+from pulseveil.summary.cohort_figures import COLUMNS, envelope, examples, person_figure, spectra_figure
 from pulseveil.summary.cohort_page import cohort_page, label_counts, statistics
 from pulseveil.windows.cutting import Recipe, SubjectWindows, Trace, cut_subject
 from pulseveil.windows.timeline import Timeline
@@ -144,3 +144,37 @@ def test_the_script_writes_the_page_beside_the_windows(tmp_path: Path) -> None:
     page = (tmp_path / "page" / "cohort.html").read_text()
     assert "Nobody was recorded" in page
     assert page.count('alt="Signals of') == 2
+
+
+def test_mean_spectra_show_the_frequency_that_a_class_has() -> None:
+    seconds = np.arange(60) / 1.0
+    wave = np.sin(2 * np.pi * seconds / 6)
+    stress = np.arange(40) % 2 == 1
+    values = np.random.default_rng(0).normal(size=(40, 60, 1), scale=0.01)
+    values[stress, :, 0] += wave
+    figure = spectra_figure(windows_of(values.astype(np.float32), stress))
+    by_class = {line.get_label(): line.get_xydata() for line in figure.axes[0].lines}
+    frequency, amplitude = by_class["stress"].T
+    assert frequency[np.argmax(amplitude)] == pytest.approx(1 / 6)
+    # Half a window of a sine of amplitude 1: the magnitude is half its length.
+    assert amplitude.max() == pytest.approx(15, rel=0.05)
+    assert by_class["baseline"][:, 1].max() < 0.5
+
+
+def windows_of(values: np.ndarray, stress: np.ndarray) -> WindowSet:
+    """Windows of one channel with classes baseline and stress."""
+    count = len(values)
+    return WindowSet(
+        windows=values,
+        condition=stress.astype(np.int8),
+        stress=stress,
+        calibration=np.zeros(count, bool),
+        subject=np.full(count, "P1"),
+        start_s=60.0 * np.arange(count),
+        rate_hz=1.0,
+        window_s=60.0,
+        stride_s=60.0,
+        channels=("activity",),
+        scaling="calibration",
+        protocol="sound",
+    )

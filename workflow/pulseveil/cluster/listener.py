@@ -230,6 +230,8 @@ def listen(workflow: Any, study: str) -> None:
         change_attempt=lambda number, by: _change_attempt(workflow.dag, number, by),
     )
     workflow.logger_manager.logger.addHandler(listener)
+    # With `--quiet` Snakemake tells no handler of a finished task; the terminal has a filter of its own.
+    workflow.scheduler.print_progress = True
     _handle_sigterm_in_a_thread()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -150,6 +151,7 @@ class DetectorKind(Protocol):
         public_knowledge: When the kind reads public scales and signs, which exist for few scalings only.
         share_without_bins: Share of `expected_seconds` that remains for spectra with hardly any bins; with 1
             plans take the seconds as they are.
+        is_linear: Whether a training on statistics ends in one weight per scaled statistic (see `weights`).
         model: The kind's `DetectorModel` as `module:Class`, which jobs import and plans do not. An empty text
             means that the kind is its own model (`Detector`).
     """
@@ -165,6 +167,7 @@ class DetectorKind(Protocol):
     private_differences: ClassVar[tuple[str, ...]] = ()
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "never"
     share_without_bins: ClassVar[float] = 1.0
+    is_linear: ClassVar[bool] = False
     model: ClassVar[str] = ""
 
     @staticmethod
@@ -185,6 +188,14 @@ class DetectorKind(Protocol):
     def architecture(settings: Any) -> str:
         """All that shapes the kind's network besides its training; empty for kinds that are no network."""
         return ""
+
+    @staticmethod
+    def weights(settings: Any, arrays: Arrays, columns: Sequence[str]) -> Mapping[str, float]:
+        """Weight of each scaled statistic in the log odds of stress, from the `arrays` of a linear detector.
+
+        columns: names of all statistics of the features. Empty where the detector does not add statistics up.
+        """
+        return {}
 
     @staticmethod
     @of_private_kinds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -13,7 +14,13 @@ from pulseveil.core.arrays import Arrays, Floats
 from pulseveil.core.contracts import FeatureSet
 from pulseveil.core.errors import InputError
 from pulseveil.detectors import Detector, Fitted, Training
-from pulseveil.detectors.public_knowledge import PUBLIC_QUANTITIES, FittedLinear, PublicInputs, public_inputs
+from pulseveil.detectors.public_knowledge import (
+    PUBLIC_QUANTITIES,
+    FittedLinear,
+    PublicInputs,
+    public_inputs,
+    weights_by_name,
+)
 from pulseveil.detectors.tabular import TabularSettings, require_both_classes, require_statistics
 from pulseveil.privacy import accounting, ledger
 from pulseveil.privacy.budget import Budget, Mechanism, Population, Unit
@@ -70,6 +77,12 @@ class ClassMeans(Detector):
         "divided by public counts; shrunk to the literature rule by the noise variance",
     )
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "private"
+    is_linear: ClassVar[bool] = True
+
+    @staticmethod
+    def weights(settings: ClassMeansSettings, arrays: Arrays, columns: Sequence[str]) -> Mapping[str, float]:
+        """Weight of each squashed statistic."""
+        return weights_by_name(arrays)
 
     @staticmethod
     def expected_seconds(settings: ClassMeansSettings, rows: int, private: Unit | None) -> float:

@@ -6,7 +6,7 @@ Source: Bassily, Smith and Thakurta, FOCS 2014; here with full batches and the m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -25,6 +25,7 @@ from pulseveil.detectors.public_knowledge import (
     public_direction,
     public_inputs,
     sigmoid,
+    weights_by_name,
 )
 from pulseveil.detectors.tabular import (
     TabularSettings,
@@ -39,6 +40,7 @@ from pulseveil.privacy.ledger import Entry
 from pulseveil.privacy.noise import Noise
 from pulseveil.privacy.programs import DESCENT
 from pulseveil.privacy.records import admitted_rows, person_means
+from pulseveil.windows.features import select_columns
 
 
 class Descent(Settings):
@@ -263,6 +265,17 @@ class Logistic(Detector):
         "class weights by the public share of stress",
     )
     public_knowledge: ClassVar[Literal["never", "private", "always"]] = "private"
+    is_linear: ClassVar[bool] = True
+
+    @staticmethod
+    def weights(settings: LogisticSettings, arrays: Arrays, columns: Sequence[str]) -> Mapping[str, float]:
+        """Weight of each statistic, scaled by its SD in the training rows or by its public scale."""
+        if "names" in arrays:
+            return weights_by_name(arrays)
+        if settings.inputs != "statistics":
+            return {}
+        names = np.array(columns)[select_columns(columns, settings.statistics)]
+        return dict(zip(names.tolist(), arrays["weights"][0].tolist(), strict=True))
 
     @staticmethod
     def expected_seconds(settings: LogisticSettings, rows: int, private: Unit | None) -> float:

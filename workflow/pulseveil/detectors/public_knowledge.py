@@ -111,6 +111,11 @@ class FittedLinear:
         return cls(inputs, weights, float(arrays["intercept"]))
 
 
+def weights_by_name(arrays: Arrays) -> dict[str, float]:
+    """Weight of each statistic of a `FittedLinear`, from its `arrays`."""
+    return dict(zip(arrays["names"].tolist(), arrays["weights"].tolist(), strict=True))
+
+
 def public_direction(inputs: PublicInputs) -> tuple[Floats, float]:
     """Weights (d) and intercept of the rule that sums the signed columns, with its threshold half-way."""
     return inputs.sign, -inputs.midpoint * float(np.abs(inputs.sign).sum())

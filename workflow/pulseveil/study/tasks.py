@@ -132,6 +132,27 @@ def kept_detectors(plan: Plan, pack: DetectorPack) -> list[str]:
     ]
 
 
+def linear_detectors(plan: Plan) -> list[str]:
+    """Files of the kept linear detectors whose weights the summary draws.
+
+    They are of the first evaluation that trains on real windows, and of the first one that trains on
+    synthetic windows: for each generator, detector and budget the first cell on the other axes.
+    """
+    shown = {e.train: e for e in reversed(plan.study.evaluations) if e.train != "real+synthetic"}.values()
+    found = []
+    for pack in plan.detector_packs:
+        if pack.evaluation not in shown or 0 not in plan.kept_seeds(pack.seeds):
+            continue
+        templates = kept_detectors(plan, replace(pack, seeds=(0,)))
+        # The generator is the outermost axis of a pack.
+        of_generators = templates[:: len(templates) // len(pack.generators)]
+        for detector in pack.detectors:
+            if registry.load("detectors", plan.study.detector(detector).kind).is_linear:
+                cells = [DetectorCell(detector, budgets) for budgets in plan.privacies(pack, detector)]
+                found += [paths.fill(path, **cell.words) for path in of_generators for cell in cells]
+    return found
+
+
 def files(plan: Plan, rule: str) -> list[str]:
     """All files that the tasks of a rule write."""
     # Templates are made once per pack: a large study has hundreds of thousands of files.

@@ -1,4 +1,4 @@
-"""Figures of a cohort: the signals of each person over time, and examples of the windows of each class."""
+"""Figures of a cohort: signals of each person over time, examples and mean spectra of each class."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import CONDITIONS, WindowSet
 from pulseveil.summary.palette import GREY, INK, STYLE, class_colours, open_axes
 from pulseveil.windows.cutting import Trace
+from pulseveil.windows.features import ordered_spectra
 
 # Windows of a class that are drawn.
 EXAMPLES = 10
@@ -120,6 +121,36 @@ def windows_figure(windows: WindowSet) -> Figure:
         for panel, name in zip(panels[0], windows.channels, strict=True):
             panel.set_title(CHANNELS.get(name, (name, ""))[0], fontsize=7.5)
         figure.supxlabel(f"seconds; values scaled: {windows.scaling}", fontsize=8, y=0.02)
+    return figure
+
+
+def spectra_figure(windows: WindowSet) -> Figure:
+    """Mean spectrum of each channel by class: what tells the classes apart, by frequency.
+
+    Lines are geometric means over windows of the amplitudes of `ordered_spectra`, without 0 Hz.
+    """
+    spectra = ordered_spectra(windows.windows, windows.rate_hz)[:, :, 1:]
+    frequency_hz = np.arange(1, spectra.shape[2] + 1) / (windows.windows.shape[1] // 2) * windows.rate_hz
+    present = [code for code in range(len(CONDITIONS)) if (windows.condition == code).any()]
+    with mpl.rc_context(dict(STYLE)):
+        figure = Figure(figsize=(_WIDTH, 3.4), layout="constrained")
+        panels = figure.subplots(2, -(-len(windows.channels) // 2), sharex=True, squeeze=False).ravel()
+        for i, (panel, name) in enumerate(zip(panels, windows.channels, strict=False)):
+            for code in present:
+                # A signal that does not move has no logarithm; its amplitude is below any drawn one.
+                own = np.log(np.maximum(spectra[windows.condition == code, i], np.finfo(np.float32).tiny))
+                mean = np.exp(own.mean(axis=0))
+                panel.plot(frequency_hz, mean, color=_colour(code), linewidth=1.2, label=CONDITIONS[code])
+            panel.set_yscale("log")
+            panel.set_title(CHANNELS.get(name, (name, ""))[0], fontsize=7.5)
+            open_axes(panel, grid="y")
+            panel.tick_params(labelsize=6)
+        for panel in panels[len(windows.channels) :]:
+            panel.remove()
+        figure.supxlabel("frequency, Hz", fontsize=8)
+        figure.supylabel("amplitude, scaled", fontsize=8)
+        handles, names = panels[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside upper right", ncols=len(present), fontsize=7)
     return figure
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from pulseveil.core.contracts import CONDITIONS, WindowSet
 from pulseveil.summary import printing
-from pulseveil.summary.cohort_figures import CHANNELS, person_figure, windows_figure
+from pulseveil.summary.cohort_figures import CHANNELS, person_figure, spectra_figure, windows_figure
 from pulseveil.summary.palette import save
 from pulseveil.summary.report import Picture, embedded, plain_html
 from pulseveil.windows.cutting import SubjectWindows, Trace
@@ -46,6 +46,7 @@ def cohort_page(kind: str, source: str, subjects: Sequence[SubjectWindows], *, r
             for subject, trace in traced[:MOST_FIGURES]
         ]
         examples = _drawn(windows_figure(windows), Path(folder), "windows")
+        spectra = _drawn(spectra_figure(windows), Path(folder), "spectra")
     return printing.render(
         "cohort.html.jinja",
         kind=kind,
@@ -56,6 +57,7 @@ def cohort_page(kind: str, source: str, subjects: Sequence[SubjectWindows], *, r
         counts=plain_html(label_counts(subjects)),
         statistics=plain_html(statistics([trace for _, trace in traced], windows.channels, scaled=scaled)),
         examples=examples,
+        spectra=spectra,
         people=people,
         undrawn=len(traced) - len(people),
     )

@@ -23,7 +23,7 @@ from pulseveil.privacy.statement import Setting, Unbudgeted
 from pulseveil.study import costs, spending
 from pulseveil.study.plan import Plan
 from pulseveil.study.study import Model
-from pulseveil.study.tasks import files, portraits
+from pulseveil.study.tasks import files, linear_detectors, portraits
 from pulseveil.windows import reach
 
 
@@ -128,6 +128,7 @@ class StudyDescription(Settings):
     quality: tuple[str, ...] = ()
     portraits: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    linear_detectors: tuple[str, ...] = ()
     audits: tuple[str, ...] = ()
     privacy: Setting = Setting()
     unbudgeted: tuple[Unbudgeted, ...] = ()
@@ -226,6 +227,7 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
         quality=tuple(str(folder / path) for path in files(plan, "assess_quality")),
         portraits=tuple(str(folder / path) for path in portraits(plan)),
         models=tuple(str(folder / path) for path in files(plan, "train_generator")),
+        linear_detectors=tuple(str(folder / path) for path in linear_detectors(plan)),
         audits=tuple(
             str(folder / path) for part in ("generator", "detector") for path in files(plan, f"audit_{part}")
         ),

@@ -30,6 +30,7 @@ from pulseveil.summary.spent import Ledgers, privacy_table, read_ledgers, spendi
 from pulseveil.summary.tables import audit_table, audited_columns, main_table, use_of_private_data
 from pulseveil.summary.unprotected import unprotected
 from pulseveil.summary.ways_figure import questions, ways_figure
+from pulseveil.summary.weights_figure import read_weights, weights_figure
 from pulseveil.summary.window_figures import window_figure, window_pages
 
 _LOG = logging.getLogger(__name__)
@@ -174,6 +175,12 @@ def _write_figures(
             "use no private data: rules, and generators that draw from public knowledge alone."
         )
         shown.append(("ways", ways_figure(asked, description), caption))
+    if weights := read_weights(map(Path, description.linear_detectors), description):
+        caption = (
+            "What linear detectors read: the weight of each statistic of each signal, mean and SD over folds "
+            "(first seed). Red speaks for stress, blue against it."
+        )
+        shown.append(("weights", weights_figure(weights), caption))
     files = [path for name, figure, _ in shown for path in save(figure, folder, name)]
     return [Picture(folder / f"{name}.svg", caption) for name, _, caption in shown], files
 
