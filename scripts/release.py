@@ -61,9 +61,7 @@ def main() -> None:
     with errors.stop_signals() as stop_requested:
         models = train(plan, job, folder, stop_requested)
     release = Release.of(plan, job, models)
-    if not (release.claim.is_private or options.not_private):
-        raise InputError(f"{options.model}: {release.claim.headline}; {_NO_BUDGET}")
-    archive = bundle.write(options.out, release.files(options.subjects))
+    archive = bundle.write(options.out, release.files(options.subjects, not_private=options.not_private))
     shutil.rmtree(folder)
     print(f"{options.out} and {archive.name}: {release.claim.headline}")
 

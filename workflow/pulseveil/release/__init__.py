@@ -5,6 +5,7 @@ __all__ = [
     "bundle",
     "cards",
     "claims",
+    "exits",
     "export",
     "portable",
     "public_summary",
