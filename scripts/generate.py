@@ -1,7 +1,7 @@
 """Synthesize people with a trained generator: a zip file with data, cards, statement, ledger and verify.py.
 
-    python scripts/generate.py results/demo/release/posterior/model.h5 --subjects 20
-    python scripts/generate.py results/STUDY/generators/.../seed=0.h5 --fold S2 --shares 0.5 0.5 --seed 7
+    pulseveil generate results/demo/release/posterior/model.h5 --subjects 20
+    pulseveil generate results/STUDY/generators/.../seed=0.h5 --fold S2 --shares 0.5 0.5 --seed 7
 
 The same request gives the same windows. A model without a budget needs --not-private, and its files say so.
 """

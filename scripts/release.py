@@ -1,8 +1,8 @@
 """Release one model of a study: trained on all people with one seed, as a folder and a zip with its proof.
 
-    python scripts/release.py config/people.yaml --model posterior --unit subject --epsilon 10 \\
+    pulseveil release config/people.yaml --model posterior --unit subject --epsilon 10 \\
         --subjects 28 --out release/posterior
-    python scripts/release.py config/private.yaml --model logistic --unit subject --epsilon 1 \\
+    pulseveil release config/private.yaml --model logistic --unit subject --epsilon 1 \\
         --out release/logistic
 
 `python release/posterior/verify.py` then checks all files and epsilons.

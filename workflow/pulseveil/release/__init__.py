@@ -9,4 +9,5 @@ __all__ = [
     "export",
     "portable",
     "public_summary",
+    "verify",
 ]

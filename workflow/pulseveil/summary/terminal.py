@@ -19,7 +19,6 @@ from pulseveil.privacy.statement import UNIT_NAMES
 from pulseveil.summary import columns, labels, printing
 from pulseveil.summary.columns import Column
 from pulseveil.summary.results import CELL, NO_GENERATOR
-from pulseveil.summary.tables import FEW_SEEDS
 from pulseveil.windows.signals import ALL_SIGNALS
 
 WIDTH = 110
@@ -121,7 +120,7 @@ def _notes(rows: pd.DataFrame) -> list[str]:
 def claims(rows: pd.DataFrame) -> list[str]:
     """What the private rows of a main table promise, in plain English; empty if no row has secret noise.
 
-    One sentence per unit, then one on rows of too few noise draws and one on rows without a budget.
+    One sentence per unit, one on rows that are not shown to use the recordings, one on rows without a budget.
     """
     if not printing.is_private(rows):
         return []
@@ -130,15 +129,15 @@ def claims(rows: pd.DataFrame) -> list[str]:
     for (unit, delta), members in private.groupby(["unit", "delta"]):
         epsilons = dict.fromkeys(labels.epsilon(value) for value in sorted(members["epsilon_pld"]))
         sentences.append(
-            f"Private (ε {', '.join(epsilons)}): whatever anybody learns from one of these models is at most "
-            f"e^ε times as likely with the recordings of {UNIT_NAMES[str(unit)]} as without them, except with "
-            f"probability about {delta:g}."
+            f"Private (ε {', '.join(epsilons)}): whatever anybody learns from one of these models is at "
+            f"most e^ε times as likely with the recordings of {UNIT_NAMES[str(unit)]} as without them, "
+            f"except with probability about {delta:g}."
         )
-    few = private[private["shows_use_of_private_data"] == FEW_SEEDS]
-    if len(few):
+    shown = private["shows_use_of_private_data"] == "yes"
+    if not shown.all():
         sentences.append(
-            f"Few seeds: {len(few)} private rows average fewer noise draws than it takes to show that the "
-            "recordings helped."
+            f"Private rows not shown to use the recordings: {(~shown).sum()} of {len(private)} (rules that "
+            "learn from nobody may be as good, or there are too few noise draws to tell)."
         )
     if len(private):
         sentences.append("Rows without ε have no budget: nothing protects the people behind them.")
