@@ -27,8 +27,14 @@ $(INSTALLED): pyproject.toml envs/venv.sh envs/install.sh envs/lock-py311.txt en
 	@envs/venv.sh $(VENV) "$(PYTHON)" $(LOCK)
 	@touch $@
 
-demo: $(INSTALLED) ## the demo study: simulated people, from recordings to tables and figures
+# A release is never changed, and a second one would spend the same people's budget again.
+DEMO_RELEASE = results/demo/release/posterior
+
+demo: $(INSTALLED) ## the demo study: simulated people, from recordings to tables, figures and a private data set
 	snakemake --cores $(CORES)
+	@test -d $(DEMO_RELEASE) || \
+	    python scripts/release.py config/demo.yaml --model posterior --subjects 10 --out $(DEMO_RELEASE)
+	@python $(DEMO_RELEASE)/verify.py
 
 dryrun: $(INSTALLED) ## the demo's plan; runs nothing
 	snakemake --dry-run

@@ -15,6 +15,7 @@ from pulseveil.core.errors import InputError, run_command
 from pulseveil.privacy import ledger
 from pulseveil.release import portable
 from pulseveil.release.claims import judge
+from pulseveil.release.exits import leaving_name
 from pulseveil.runs.scoring import choose_fold
 from pulseveil.study.jobs import DetectorJob, read_detectors
 
@@ -26,23 +27,29 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="file of kept detectors")
     parser.add_argument("--fold", help="fold of the detector, if the file has several")
     parser.add_argument("--out", type=Path, required=True, help="file to write: .json or .onnx")
+    parser.add_argument(
+        "--not-private",
+        action="store_true",
+        help="also a detector without a valid budget, marked in its name",
+    )
     options = parser.parse_args()
+    if options.out.suffix not in (".json", ".onnx"):
+        raise InputError(f"--out: expected a name that ends in .json or .onnx, found {options.out}")
     models = read_detectors(options.model)
     fold = choose_fold(options.model, models, options.fold)
     job = DetectorJob.model_validate(models.description["job"])
     arrays = portable.linear(job.kind, models.arrays[fold])
     claim = judge(models, [fold])
-    if options.out.suffix == ".json":
+    out = options.out.with_name(leaving_name(options.out.name, claim, not_private=options.not_private))
+    if out.suffix == ".json":
         values = portable.as_json(arrays, job.preparation.model_dump(mode="json"))
         entries = [ledger.as_json_values(entry) for entry in claim.entries]
-        write_json(options.out, values | {"claim": claim.headline, "ledger": entries})
-    elif options.out.suffix == ".onnx":
-        model = portable.as_onnx(arrays, claim.headline)
-        with atomic_path(options.out) as temporary:
-            temporary.write_bytes(model.SerializeToString(deterministic=True))
+        write_json(out, values | {"claim": claim.headline, "ledger": entries})
     else:
-        raise InputError(f"--out: expected a name that ends in .json or .onnx, found {options.out}")
-    print(f"{options.out}: {claim.headline}")
+        model = portable.as_onnx(arrays, claim.headline)
+        with atomic_path(out) as temporary:
+            temporary.write_bytes(model.SerializeToString(deterministic=True))
+    print(f"{out}: {claim.headline}")
 
 
 if __name__ == "__main__":

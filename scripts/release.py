@@ -1,8 +1,8 @@
 """Release one model of a study: trained on all people with one seed, as a folder and a zip with its proof.
 
-    python scripts/release.py config/people.yaml --model posterior --unit subject --epsilon 10 \\
+    pulseveil release config/people.yaml --model posterior --unit subject --epsilon 10 \\
         --subjects 28 --out release/posterior
-    python scripts/release.py config/private.yaml --model logistic --unit subject --epsilon 1 \\
+    pulseveil release config/private.yaml --model logistic --unit subject --epsilon 1 \\
         --out release/logistic
 
 `python release/posterior/verify.py` then checks all files and epsilons.
@@ -61,9 +61,7 @@ def main() -> None:
     with errors.stop_signals() as stop_requested:
         models = train(plan, job, folder, stop_requested)
     release = Release.of(plan, job, models)
-    if not (release.claim.is_private or options.not_private):
-        raise InputError(f"{options.model}: {release.claim.headline}; {_NO_BUDGET}")
-    archive = bundle.write(options.out, release.files(options.subjects))
+    archive = bundle.write(options.out, release.files(options.subjects, not_private=options.not_private))
     shutil.rmtree(folder)
     print(f"{options.out} and {archive.name}: {release.claim.headline}")
 

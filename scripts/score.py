@@ -1,6 +1,6 @@
 """Score new recordings with a detector that a study has kept: one row per window.
 
-    python scripts/score.py results/STUDY/detectors/.../seed=0.h5 recordings --kind empatica \\
+    pulseveil score results/STUDY/detectors/.../seed=0.h5 recordings --kind empatica \\
         --labels labels.csv --fold S2 --out scores.csv
 
 The labels need only a rest per person, from which the scaling `calibration` takes the person's own level.

@@ -1,9 +1,9 @@
 """Run a study by a controller that outlives the login: a job of the cluster, or a background process.
 
-    python scripts/submit.py --configfile config/paper.yaml --check     check whether this cluster can run it
-    python scripts/submit.py --configfile config/paper.yaml             submit the controller
-    python scripts/submit.py --configfile config/paper.yaml --status    show the progress
-    python scripts/submit.py --configfile config/paper.yaml --cancel    end the controller and its jobs
+    pulseveil submit --configfile config/paper.yaml --check     check whether this cluster can run it
+    pulseveil submit --configfile config/paper.yaml             submit the controller
+    pulseveil submit --configfile config/paper.yaml --status    show the progress
+    pulseveil submit --configfile config/paper.yaml --cancel    end the controller and its jobs
 
 Without SLURM the controller is a process on this machine. Arguments after `--` go to Snakemake.
 """

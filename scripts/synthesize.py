@@ -6,13 +6,9 @@ from pathlib import Path
 
 from pulseveil.core import identity, store
 from pulseveil.core.errors import run_command
-from pulseveil.release.cards import gather, write_cards
-from pulseveil.release.export import export_csv
 from pulseveil.runs import script
 from pulseveil.runs.generators import synthesize
 from pulseveil.study.jobs import SynthesisJob, read_generators
-
-ORIGIN = {"drawn by": "scripts/synthesize.py, subjects of the published size, from the seeds of the study"}
 
 
 def main() -> None:
@@ -20,20 +16,11 @@ def main() -> None:
     parser.add_argument("models", type=Path, nargs="+", help="model files of train_generator")
     script.add_job_options(parser, {"subjects": "number of synthetic subjects per fold"})
     parser.add_argument("--out", type=Path, nargs="+", required=True, help="one HDF5 file per model file")
-    parser.add_argument(
-        "--csv",
-        type=Path,
-        nargs="+",
-        default=[],
-        help="one CSV file per model file, with one row per second and cards beside it",
-    )
     options = parser.parse_args()
     started = datetime.now(UTC)
     script.log_progress()
     job = script.job_of(options, SynthesisJob, {"subjects": options.subjects})
     script.check_outputs(options.out, len(options.models))
-    if options.csv:
-        script.check_outputs(options.csv, len(options.models))
     for i, path in enumerate(options.models):
         models = read_generators(path)
         synthetic = synthesize(models, job.subjects)
@@ -44,10 +31,6 @@ def main() -> None:
         }
         store.write_record(options.out[i], synthetic, cell_hash=identity.cell_hash(settings))
         script.write_sidecar(options.out[i], models.description["job"]["study"], started)
-        if options.csv:
-            export_csv(options.csv[i], synthetic)
-            facts = gather(path, models, tuple(models.arrays))
-            write_cards(options.csv[i], facts, synthetic, ORIGIN)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,9 @@ def test_a_study_gives_the_same_bytes_as_on_one_machine(on_cluster: OnCluster, t
 
 
 def test_the_demo_gives_the_same_bytes_as_on_one_machine(on_cluster: OnCluster, tmp_path_factory) -> None:
-    demo = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())
+    # Noise from the seeds: secret noise gives other bytes in each run. Three people, to save time.
+    keys = {"privacy_noise": "reproducible", "folds": 3}
+    demo = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text()) | keys
     local = Runner(tmp_path_factory.mktemp("local"))
     begin = time.monotonic()
     local.snakemake(study=demo)

@@ -45,6 +45,20 @@ def test_synthetic_windows_alone_teach_what_scikit_learn_learns_from_them():
     assert found["accuracy"] == right / len(asked) > found["majority"]
 
 
+def test_a_private_detector_spends_what_its_generator_does_and_a_second_model_adds_up(capsys):
+    found = run("in_python")
+    assert set(found["training"].subject).isdisjoint(found["scores"]["subject"])
+    assert found["right"].mean() > max(found["scores"]["stress"].mean(), 1 - found["scores"]["stress"].mean())
+    spent = dict(zip(found["spend"]["model"], found["spend"]["epsilon"], strict=True))
+    assert spent["posterior"] == spent["logistic"] == pytest.approx(10, rel=5e-3)
+    # Two Gaussian queries are one with the root of the summed squares of their signals: Balle and Wang 2018.
+    entries = [entry for name in ("generator", "second") for entry in found[name].claim.entries]
+    mu, epsilon = math.sqrt(sum(entry.noise_multiplier**-2 for entry in entries)), spent["together"]
+    lost = stats.norm.cdf(mu / 2 - epsilon / mu) - math.exp(epsilon) * stats.norm.cdf(-mu / 2 - epsilon / mu)
+    assert lost == pytest.approx(1e-5, rel=0.02)
+    assert "NOT PRIVATE: it was trained without a privacy budget" in capsys.readouterr().out
+
+
 def test_windows_of_the_own_generator_have_the_moments_of_its_formula():
     found = run("own_generator")
     windows, condition, made = found["windows"], found["condition"], found["generated"]

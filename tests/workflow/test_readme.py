@@ -61,10 +61,16 @@ def test_the_demo_ends_with_its_table_and_a_second_run_has_no_job(copy):
     result = run(copy, "make demo")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "steps (100%) done" in result.stderr
-    ending = result.stdout[-6000:]
-    assert re.search(r"cnn +cgan +0\.\d+ \[", ending)
-    assert "results/demo/report.html" in ending
+    assert re.search(r"cnn +cgan +0\.\d+ \[", result.stdout)
+    assert re.search(r"logistic +posterior +10 +0\.\d+ \[", result.stdout)
+    assert "Private (ε 10): whatever anybody learns" in result.stdout
+    assert "results/demo/report.html" in result.stdout
+    assert "Holds:\n- No file was changed since the release." in result.stdout
     for name in ("tables/main.csv", "figures/main.png", "report.html"):
         assert (copy / "results" / "demo" / name).stat().st_size > 1000
+    ledger = copy / "results" / "demo" / "release" / "posterior" / "ledger.json"
+    released = ledger.read_bytes()
     again = run(copy, "make demo")
     assert "Nothing to be done" in again.stdout + again.stderr
+    # A second release would spend the same people's budget again.
+    assert ledger.read_bytes() == released

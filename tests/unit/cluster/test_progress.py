@@ -19,11 +19,11 @@ def job(state, comment):
 
 
 def stages(tmp_path, jobs=(), failed=()):
-    plan = make_plan(read_study(ROOT / "config" / "demo.yaml"))
+    plan = make_plan(read_study(ROOT / "tests" / "study.yaml"))
     return {stage.name: stage for stage in status.stages(plan, tmp_path, jobs, failed)}
 
 
-def test_the_planned_files_are_those_of_a_dry_run_of_the_demo(tmp_path):
+def test_the_planned_files_are_those_of_a_dry_run(tmp_path):
     found = stages(tmp_path)
     # One cohort with windows of two kinds; 2 generators x 2 seeds; cells as in test_plan.
     assert {name: stage.planned for name, stage in found.items()} == {
@@ -39,7 +39,7 @@ def test_the_planned_files_are_those_of_a_dry_run_of_the_demo(tmp_path):
 
 
 def test_files_jobs_and_failures_are_counted_by_stage(tmp_path):
-    plan = make_plan(read_study(ROOT / "config" / "demo.yaml"))
+    plan = make_plan(read_study(ROOT / "tests" / "study.yaml"))
     for name in [*files(plan, "train_detectors")[:3], "results/demo/report.html"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()

@@ -2,8 +2,6 @@
 
 import re
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -182,14 +180,3 @@ def test_a_card_without_budget_says_so_first(models_folder):
         assert "NOT PRIVATE" in card.splitlines()[0]
         assert "it was trained without a privacy budget" in card
         assert "Epsilon 8" not in card
-
-
-def test_the_csv_of_the_synthesize_script_has_its_cards_beside_it(models_folder, tmp_path):
-    command = [sys.executable, str(ROOT / "scripts/synthesize.py"), str(model_path(models_folder))]
-    command += ["--subjects", "2", "--out", str(tmp_path / "made.h5"), "--csv", str(tmp_path / "made.csv")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    card = (tmp_path / "made.csv.data_card.md").read_text()
-    assert f"`made.csv`: sha256 `{identity.file_hash(tmp_path / 'made.csv')}`" in card
-    assert "fold S1, S2" in card
-    assert (tmp_path / "made.csv.model_card.md").read_text().startswith("# Model card: generator `moments`")

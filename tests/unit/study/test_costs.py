@@ -16,7 +16,7 @@ EVALUATION = {"name": "real", "cohort": "simulated", "train": "real"}
 
 
 def demo(**keys):
-    values = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())
+    values = yaml.safe_load((ROOT / "tests" / "study.yaml").read_text())
     return make_plan(check_study(values | keys, "demo.yaml"))
 
 

@@ -23,7 +23,7 @@ print(time.process_time())
 
 @pytest.fixture(scope="module")
 def plan():
-    return make_plan(check_study(yaml.safe_load((ROOT / "config" / "demo.yaml").read_text()), "demo.yaml"))
+    return make_plan(check_study(yaml.safe_load((ROOT / "tests" / "study.yaml").read_text()), "demo.yaml"))
 
 
 def write(path, *rows):
@@ -114,7 +114,7 @@ def test_a_study_that_has_not_run_has_planned_hours_only(plan, tmp_path):
 
 def test_the_script_prints_both(plan, tmp_path):
     write_all(plan, tmp_path, 2.0)
-    command = [sys.executable, ROOT / "scripts" / "plan.py", ROOT / "config" / "demo.yaml", "--measured"]
+    command = [sys.executable, ROOT / "scripts" / "plan.py", ROOT / "tests" / "study.yaml", "--measured"]
     done = subprocess.run(
         [*command, "--directory", tmp_path], capture_output=True, text=True, check=True, cwd=ROOT
     )

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def demo(**keys):
-    values = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())
+    values = yaml.safe_load((ROOT / "tests" / "study.yaml").read_text())
     return make_plan(check_study(values | keys, "demo.yaml"))
 
 
@@ -45,7 +45,7 @@ def test_every_study_of_the_project_can_be_planned(study, tmp_path, monkeypatch)
     assert len(make_plan(read_study(study)).cells) > 0
 
 
-def test_the_demo_has_one_scores_file_a_cell_and_seed():
+def test_a_study_has_one_scores_file_a_cell_and_seed():
     plan = demo()
     # real: 2 models x 2 seeds; tstr and augmented: 2 generators x 2 models x 2 seeds; timeline: 3 x 2 x 2
     assert len(plan.cells) == 4 + 2 * 8 + 12
@@ -83,8 +83,16 @@ def test_quality_of_the_first_seeds_alone():
     assert tasks.files(demo(quality_seeds=9), "assess_quality") == tasks.files(demo(), "assess_quality")
 
 
-def test_the_demo_starts_tensorflow_at_most_six_times():
-    assert sum(line.tensorflow_starts for line in costs.lines(demo())) <= 6
+def test_the_demo_starts_tensorflow_at_most_seven_times():
+    plan = make_plan(read_study(ROOT / "config" / "demo.yaml"))
+    assert sum(line.tensorflow_starts for line in costs.lines(plan)) <= 7
+
+
+def test_the_demo_has_one_private_row_for_whole_persons():
+    cells = make_plan(read_study(ROOT / "config" / "demo.yaml")).cells
+    private = cells[(cells[["epsilon_generator", "epsilon_detector"]] != "inf").any(axis=1)]
+    rows = private[["evaluation", "generator", "detector", "unit", "epsilon_generator"]].drop_duplicates()
+    assert rows.to_numpy().tolist() == [["private", "posterior", "logistic", "subject", "10"]]
 
 
 def test_the_published_scenarios_have_the_published_number_of_trainings():

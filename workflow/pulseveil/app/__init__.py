@@ -3,3 +3,10 @@
 `page` only lays out the page; the work is in `catalogue`, `synthesis`, `export` and `figures`. The front end
 reads model files and the tables beside them, never windows, features or scores of real people.
 """
+
+# What other packages may use, in reading order.
+__all__ = [  # noqa: RUF022
+    "catalogue",
+    "synthesis",
+    "export",
+]

@@ -12,6 +12,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.core.identity import number_label, parse_number
 from pulseveil.evaluation.protocols import ALL
 from pulseveil.release.cards import Facts, gather
+from pulseveil.runs.scoring import choose_fold
 from pulseveil.study.jobs import GeneratorJob, read_generators
 
 _ANY = ("study", "cohort", "generator", "unit", "epsilon_generator", "seed")
@@ -92,6 +93,19 @@ def open_model(file: ModelFile, fold: str) -> TrainedModel:
             f"{file.path}: the model was trained as {' / '.join(map(str, recorded))}; move the file back"
         )
     return TrainedModel(models, fold, gather(file.path, models, (fold,)))
+
+
+def open_path(path: Path, fold: str | None = None) -> TrainedModel:
+    """Read a model from a study's folders or from a release; fold: which one, if the file has several.
+
+    Raises:
+        InputError: as in `open_model`, or the file has several folds and none is named.
+    """
+    models = read_generators(path)
+    chosen = choose_fold(path, models, fold)
+    if paths.words(paths.MODELS, path) is not None:
+        return open_model(_named(path), chosen)
+    return TrainedModel(models, chosen, gather(path, models, (chosen,)))
 
 
 def _named(path: Path) -> ModelFile:

@@ -16,6 +16,7 @@ from pulseveil.core.identity import number_label
 from pulseveil.privacy import ledger
 from pulseveil.release import bundle
 from pulseveil.release.cards import data_card, model_card
+from pulseveil.release.exits import leaving_name
 from pulseveil.release.export import export_csv
 
 Form = Literal["csv", "h5"]
@@ -53,9 +54,8 @@ def export(generated: Generated, form: Form, *, confirmed_not_private: bool = Fa
         InputError: the model is not private, and `confirmed_not_private` is False.
     """
     # Each function that hands out data checks the claim by itself, not only the page.
-    require_confirmation(generated.trained, confirmed_not_private)
     facts = generated.trained.facts
-    stem = _stem(generated)
+    stem = leaving_name(_stem(generated), facts.claim, not_private=confirmed_not_private)
     data = _data(generated, form)
     files = {
         f"{stem}.{form}": data,
@@ -95,8 +95,7 @@ def _stem(generated: Generated) -> str:
     words = [facts.study, facts.generator]
     words += [f"epsilon-{number_label(claim.epsilon)}", claim.unit] if claim.is_private else []
     words.append(cell_hash(generated)[:8])
-    name = "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", word) for word in words)
-    return name if claim.is_private else f"{bundle.NOT_PRIVATE_PREFIX}_{name}"
+    return "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", word) for word in words)
 
 
 def _data(generated: Generated, form: Form) -> bytes:

@@ -21,8 +21,8 @@ No trained generators below `{folder}/results`. Train some first, in the folder 
 .venv/bin/snakemake --cores 2 --configfile config/private.yaml
 ```
 
-The first command runs the demo (`make demo`), whose models are not private. The second command trains private
-models on the WESAD recordings. Then reload this page.
+The first command runs the demo, of whose models `posterior` alone is private. The second command trains
+private models on the WESAD recordings. Then reload this page.
 """
 # Small letters for the statement: its tables are 108 characters wide.
 STYLE = """<style>

@@ -62,7 +62,7 @@ def options(arguments: Sequence[str] | None = None) -> Options:
         >>> options(["--address", "10.0.0.5"]).hosts
         ('localhost', '127.0.0.1', '[::1]', '10.0.0.5')
     """
-    parser = argparse.ArgumentParser(prog="python -m pulseveil.app", description="Serve the front end.")
+    parser = argparse.ArgumentParser(prog="pulseveil app", description="Serve the front end.")
     parser.add_argument("--folder", type=Path, default=Path(), help="folder that holds results/ (default: .)")
     parser.add_argument(
         "--address",

@@ -14,6 +14,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import child
 from pulseveil.generators.subjects import class_shares
 from pulseveil.release.cards import class_names
+from pulseveil.release.exits import require_leave
 from pulseveil.runs.generators import synthesize_fold
 
 MOST_SUBJECTS = 1000
@@ -132,9 +133,7 @@ def require_confirmation(trained: TrainedModel, confirmed_not_private: bool) -> 
     Raises:
         InputError: the model is not private, and `confirmed_not_private` is False.
     """
-    claim = trained.facts.claim
-    if not claim.is_private and not confirmed_not_private:
-        raise InputError(f"this model is not private: {claim.reason}; confirm that you know it")
+    require_leave(trained.facts.claim, not_private=confirmed_not_private)
 
 
 def _check_whole(name: str, value: object, low: int, high: int) -> None:

@@ -25,6 +25,7 @@ _WIDTH = 100
 # Inputs that differ between models of one group; all other inputs name the group.
 _OF_ONE_MODEL = ("seed", "fold", "people", "settings", "release", "weights")
 
+UNIT_NAMES = {"subject": "one whole person", "window": "one window"}
 UNITS = {
     "subject": "One whole person. All windows of a person enter as one vector, clipped as one: everything "
     "that a model can hold of this person is covered, over all recordings.",

@@ -5,7 +5,9 @@ __all__ = [
     "bundle",
     "cards",
     "claims",
+    "exits",
     "export",
     "portable",
     "public_summary",
+    "verify",
 ]

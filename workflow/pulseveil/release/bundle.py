@@ -18,7 +18,6 @@ from pulseveil.core.atomic import atomic_path
 from pulseveil.core.errors import InputError
 from pulseveil.release.verify import MANIFEST
 
-NOT_PRIVATE_PREFIX = "NOT-PRIVATE"
 VERIFY = "verify.py"
 # A fixed time, the earliest that a zip file can hold: equal content gives equal bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -19,7 +19,6 @@ import pandas as pd
 import pulseveil
 from pulseveil.cohorts import Origin, origin_of
 from pulseveil.core import identity, limits, paths, store
-from pulseveil.core.atomic import atomic_path
 from pulseveil.core.contracts import CONDITIONS, SyntheticSet
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import number_label
@@ -186,20 +185,6 @@ def data_card(
 def detector_card(job: DetectorJob, cohort: str, origin: Origin, claim: ReleaseClaim) -> str:
     """Model card of a detector that is trained on all people of `cohort`, as Markdown."""
     return _render("detector_card.md.jinja", job=job, cohort=cohort, origin=origin, claim=claim)
-
-
-def write_cards(path: Path, facts: Facts, synthetic: SyntheticSet, request: Mapping[str, str]) -> list[Path]:
-    """Write data card and model card beside the export at `path`; returns their paths."""
-    cards = {
-        "data_card.md": data_card(facts, synthetic, request, {path.name: identity.file_hash(path)}),
-        "model_card.md": model_card(facts),
-    }
-    written = []
-    for name, text in cards.items():
-        written.append(path.with_name(f"{path.name}.{name}"))
-        with atomic_path(written[-1]) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    return written
 
 
 def _share(synthetic: SyntheticSet, channel: int, low: float, high: float) -> float:

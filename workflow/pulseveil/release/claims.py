@@ -20,13 +20,12 @@ from pulseveil.generators import GeneratorKind
 from pulseveil.privacy import accounting, ledger, releases
 from pulseveil.privacy.budget import Mechanism, Unit
 from pulseveil.privacy.ledger import Entry
-from pulseveil.privacy.statement import Setting, statement
+from pulseveil.privacy.statement import UNIT_NAMES, Setting, statement
 from pulseveil.study.jobs import DetectorJob, GeneratorJob
 from pulseveil.windows import reach
 
 # Relative. Another version of the accountant calibrates noise multipliers with other last digits.
 _AGREEMENT = 1e-3
-UNIT_NAMES = {"subject": "one whole person", "window": "one window"}
 
 
 @dataclass(frozen=True)

@@ -9,5 +9,7 @@ __all__ = [  # noqa: RUF022
     "detectors",
     "scoring",
     "releasing",
+    "run_store",
+    "training",
     "audits",
 ]

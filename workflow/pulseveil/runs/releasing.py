@@ -24,6 +24,7 @@ from pulseveil.privacy import ledger
 from pulseveil.privacy.budget import Unit
 from pulseveil.release import bundle, cards, portable
 from pulseveil.release.claims import ReleaseClaim, judge
+from pulseveil.release.exits import leaving_name, require_leave
 from pulseveil.release.export import export_csv
 from pulseveil.runs import cohort as cohorts
 from pulseveil.runs.detectors import Data, train_detectors
@@ -81,7 +82,8 @@ def release_job(plan: Plan, wanted: Wanted) -> GeneratorJob | DetectorJob:
     if math.isfinite(epsilon := epsilon_of(job)):
         kind = registry.load("generators" if choice.pack is None else "detectors", job.kind)
         settings = kind.Settings.model_validate(job.settings)
-        spending.require_small_delta(plan.study, kind.mechanisms(settings, job.budget(epsilon, job.folds[0])))
+        mechanisms = kind.mechanisms(settings, job.budget(epsilon, job.folds[0]))
+        spending.require_small_delta(plan.study.protocol, job.delta, mechanisms)
     return job
 
 
@@ -175,15 +177,20 @@ class Release:
         """The release of trained models, with the claim that their ledger and plan allow."""
         return cls(plan, job, models, judge(models, (ALL,)))
 
-    def files(self, subjects: Sequence[int]) -> dict[str, bytes]:
+    def files(self, subjects: Sequence[int], *, not_private: bool = False) -> dict[str, bytes]:
         """All files of the bundle by name; subjects: sizes of the data sets that a generator synthesizes.
 
         Each name of a release that is not private begins with NOT-PRIVATE.
+
+        Raises:
+            InputError: the model is not private, and `not_private` is False.
         """
+        require_leave(self.claim, not_private=not_private)
         with tempfile.TemporaryDirectory() as folder:
             files = self._files(Path(folder), subjects)
-        prefix = "" if self.claim.is_private else f"{bundle.NOT_PRIVATE_PREFIX}_"
-        return bundle.with_proof({f"{prefix}{name}": content for name, content in files.items()})
+        return bundle.with_proof(
+            {leaving_name(name, self.claim, not_private=not_private): files[name] for name in files}
+        )
 
     def _files(self, folder: Path, subjects: Sequence[int]) -> dict[str, bytes]:
         group: store.Group = "generators" if isinstance(self.job, GeneratorJob) else "detectors"

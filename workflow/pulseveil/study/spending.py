@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pulseveil.core import registry
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import number_label
+from pulseveil.core.settings import Preprocessing
 from pulseveil.detectors import MODEL
 from pulseveil.evaluation.protocols import Fold
 from pulseveil.privacy import accounting
@@ -248,20 +249,19 @@ def _check_delta(plan: Plan) -> None:
     Raises:
         InputError: it is larger, in protocol `sound`.
     """
-    require_small_delta(plan.study, _private_mechanisms(plan))
+    require_small_delta(plan.study.protocol, plan.study.delta, _private_mechanisms(plan))
 
 
-def require_small_delta(study: Study, mechanisms: Iterable[Mechanism]) -> None:
-    """Check that a study's delta is at most 1 / (100 records) of all mechanisms.
+def require_small_delta(protocol: Preprocessing, delta: float, mechanisms: Iterable[Mechanism]) -> None:
+    """Check that a delta is at most 1 / (100 records) of all mechanisms.
 
     Raises:
         InputError: it is larger, in protocol `sound`.
     """
     # Protocol `paper` keeps the published delta of 1e-3.
-    if study.protocol == "paper":
+    if protocol == "paper":
         return
     # Records as the accountant counts them: overlapping windows count each.
-    delta = study.delta
     most = max(mechanisms, key=lambda mechanism: mechanism.n, default=None)
     if most is not None and delta > 1 / (100 * most.n):
         raise InputError(

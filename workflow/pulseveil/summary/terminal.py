@@ -15,6 +15,7 @@ from rich.text import Text
 
 from pulseveil.core.tables import as_numbers, read_table
 from pulseveil.detectors import BASELINE, MODEL
+from pulseveil.privacy.statement import UNIT_NAMES
 from pulseveil.summary import columns, labels, printing
 from pulseveil.summary.columns import Column
 from pulseveil.summary.results import CELL, NO_GENERATOR
@@ -39,11 +40,12 @@ def terminal_summary(main: pd.DataFrame, files: Iterable[Path], note: str = "") 
         _block(_fitting(_columns(members.reset_index(drop=True))), _title(str(name), members))
         for name, members in rows.groupby("evaluation", sort=False)
     ]
+    promised = [Text("\n".join(found), style="bold"), Text()] if (found := claims(rows)) else []
     notes = Text("\n".join(_notes(rows)), style="dim")
     listed = Text("\n".join(["", *(str(path) for path in files)]), no_wrap=True, overflow="ignore")
     spaced = [part for block in blocks for part in (block, Text())]
     first = [Text(note, style="bold yellow"), Text()] if note else []
-    return Group(*first, *spaced, notes, listed)
+    return Group(*first, *spaced, *promised, notes, listed)
 
 
 def _columns(rows: pd.DataFrame) -> pd.DataFrame:
@@ -113,6 +115,33 @@ def _notes(rows: pd.DataFrame) -> list[str]:
             f"{printing.NOT_BETTER} accuracy not shown to be better than always answering 'no stress'."
         )
     return notes
+
+
+def claims(rows: pd.DataFrame) -> list[str]:
+    """What the private rows of a main table promise, in plain English; empty if no row has secret noise.
+
+    One sentence per unit, one on rows that are not shown to use the recordings, one on rows without a budget.
+    """
+    if not printing.is_private(rows):
+        return []
+    private = rows[(rows["secret"] == "yes") & (rows["role"] == MODEL)]
+    sentences = []
+    for (unit, delta), members in private.groupby(["unit", "delta"]):
+        epsilons = dict.fromkeys(labels.epsilon(value) for value in sorted(members["epsilon_pld"]))
+        sentences.append(
+            f"Private (ε {', '.join(epsilons)}): whatever anybody learns from one of these models is at "
+            f"most e^ε times as likely with the recordings of {UNIT_NAMES[str(unit)]} as without them, "
+            f"except with probability about {delta:g}."
+        )
+    shown = private["shows_use_of_private_data"] == "yes"
+    if not shown.all():
+        sentences.append(
+            f"Private rows not shown to use the recordings: {(~shown).sum()} of {len(private)} (rules that "
+            "learn from nobody may be as good, or there are too few noise draws to tell)."
+        )
+    if len(private):
+        sentences.append("Rows without ε have no budget: nothing protects the people behind them.")
+    return sentences
 
 
 METRICS = ("accuracy", "f1", "macro_f1", "auroc")

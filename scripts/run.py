@@ -1,0 +1,44 @@
+"""Run a study on this machine, from recordings to tables and report; a second run trains only what is new.
+
+    pulseveil run                                 the demo
+    pulseveil run my-study.yaml --dry-run         the plan alone
+    pulseveil run my-study.yaml --cores 8 -- --keep-going
+
+Arguments after `--` go to Snakemake.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from pulseveil.core.errors import InputError, run_command
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("study", type=Path, nargs="?", help="study file (YAML); default: the demo")
+    parser.add_argument("--cores", type=int, default=os.cpu_count(), help="jobs at once (all cores)")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and run nothing")
+    parser.add_argument("--directory", type=Path, default=Path(), help="folder for results/")
+    parser.add_argument("snakemake", nargs="*", help="further arguments of Snakemake, after --")
+    options = parser.parse_args()
+    words = ["--snakefile", PROJECT / "Snakefile", "--directory", options.directory, "--cores", options.cores]
+    if options.study is not None:
+        if not options.study.exists():
+            raise InputError(f"{options.study}: no such file; expected a study, such as config/sound.yaml")
+        words += ["--configfile", options.study]
+    words += ["--dry-run"] if options.dry_run else []
+    # In place of this process, so that signals and the exit code are Snakemake's.
+    command = [sys.executable, "-m", "snakemake", *map(str, words), *options.snakemake]
+    os.execv(sys.executable, command)
+
+
+if __name__ == "__main__":
+    run_command(main)
