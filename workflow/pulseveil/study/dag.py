@@ -57,6 +57,24 @@ def require_plain_words(*locations: Path) -> None:
             )
 
 
+def container_image(project: Path, workflow: Any) -> str:
+    """Image in which `--sdm apptainer` runs jobs: the one that the project's definition file makes.
+
+    Raises:
+        InputError: jobs shall run in the image, and nobody has built it.
+    """
+    image = project / "pulseveil.sif"
+    if "APPTAINER" not in {method.name for method in workflow.deployment_settings.deployment_method}:
+        # Snakemake refuses an image with a blank in its path even where no job runs in an image.
+        return image.name
+    if not image.exists():
+        raise InputError(
+            f"{image}: no such image; jobs run in it with apptainer, and no public one exists; build it in "
+            f"{project}: apptainer build {image.name} envs/pulseveil.def"
+        )
+    return str(image)
+
+
 def from_config(config: Mapping[str, Any], *, sources: Sequence[str], demo: Path) -> Plan:
     """Plan of Snakemake's configuration; without `cohorts` the configuration changes keys of the demo study.
 
