@@ -14,7 +14,7 @@ from typing import Any
 from pulseveil.core import identity, paths, registry
 from pulseveil.core.errors import InputError
 from pulseveil.study import audits, costs, spending, tasks
-from pulseveil.study.cells import AuditedCell, GeneratorPack
+from pulseveil.study.cells import AuditedCell, DetectorPack, GeneratorPack, NoisedCell
 from pulseveil.study.plan import Plan, make_plan
 from pulseveil.study.study import check_study
 from pulseveil.study.tasks import Pack
@@ -177,6 +177,20 @@ def job(plan: Plan, rule: str, pack: Pack | None = None) -> Callable[[Any], str]
 def audited_beside(plan: Plan, wildcards: Any) -> list[str]:
     """Files of synthetic features from which an audited detector learns besides real windows, if any."""
     return audits.synthetic_paths(plan, AuditedCell.read(wildcards))
+
+
+def noised_windows(plan: Plan, pack: DetectorPack) -> list[str]:
+    """File of the windows that a pack noises before it computes features; empty for other packs."""
+    return [_real_windows(plan, pack.evaluation.cohort)] if pack.noise_on == "windows" else []
+
+
+def attacked_windows(plan: Plan, wildcards: Any) -> str:
+    """File of the windows whose noised form an audit attacks."""
+    return _real_windows(plan, audits.noised_job(plan, NoisedCell.read(wildcards)).cohort)
+
+
+def _real_windows(plan: Plan, cohort: str) -> str:
+    return paths.WINDOWS.format(study=plan.study.name, cohort=cohort, windows="detector")
 
 
 def public_windows(plan: Plan, wildcards: Any) -> list[str]:
