@@ -1,4 +1,4 @@
-"""Audit one generator or detector: attack it, and fail if a bound refutes its claim."""
+"""Audit one generator or detector, or noised windows: attack, and fail if a bound refutes a claim."""
 
 import argparse
 from datetime import UTC, datetime
@@ -12,13 +12,13 @@ from pulseveil.core.atomic import atomic_path
 from pulseveil.core.contracts import FeatureSet, WindowSet
 from pulseveil.core.errors import run_command
 from pulseveil.runs import audits, script
-from pulseveil.study.jobs import DetectorAuditJob, GeneratorAuditJob
+from pulseveil.study.jobs import DetectorAuditJob, GeneratorAuditJob, NoisedAuditJob
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=("generator", "detector"), help="the audited part")
-    parser.add_argument("data", type=Path, help="windows of the cohort; for a detector its features")
+    parser.add_argument("part", choices=("generator", "detector", "noised"), help="what is attacked")
+    parser.add_argument("data", type=Path, help="windows of the cohort; for a detector features")
     parser.add_argument(
         "--synthetic",
         type=Path,
@@ -36,7 +36,8 @@ def main() -> None:
     script.log_progress()
     table, study = _audit(options)
     # Before the table is written, so that Snakemake takes no output of a refuted claim for a result.
-    require_no_refutation(table)
+    if options.part != "noised":
+        require_no_refutation(table)
     with atomic_path(options.out) as temporary:
         table.to_csv(temporary, index=False)
     script.write_sidecar(options.out, study, started)
@@ -49,6 +50,9 @@ def _audit(options: argparse.Namespace) -> tuple[pd.DataFrame, str]:
         windows = store.read_record(options.data, WindowSet)
         public = [store.read_record(path, WindowSet) for path in options.public]
         return audits.audit_generator(of_generator, windows, public), of_generator.study
+    if options.part == "noised":
+        of_windows = script.read_job(options.job, NoisedAuditJob)
+        return audits.audit_noised(of_windows, store.read_record(options.data, WindowSet)), of_windows.study
     of_detector = script.read_job(options.job, DetectorAuditJob)
     features = store.read_record(options.data, FeatureSet)
     synthetic = [store.read_record(path, FeatureSet) for path in options.synthetic]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pulseveil.core import errors, store
-from pulseveil.core.contracts import FeatureSet
+from pulseveil.core.contracts import FeatureSet, WindowSet
 from pulseveil.core.errors import run_command
 from pulseveil.runs import script
 from pulseveil.runs.detectors import Data, synthetic_features, train_detectors
@@ -21,6 +21,9 @@ def main() -> None:
     )
     parser.add_argument(
         "--public", type=Path, nargs="*", default=[], help="features of the public cohorts, in order"
+    )
+    parser.add_argument(
+        "--windows", type=Path, nargs="*", default=[], help="windows of the training cohort, to be noised"
     )
     parser.add_argument("--job", required=True, help="the job as one JSON object")
     parser.add_argument("--out", type=Path, nargs="+", required=True, help="one Scores file per cell")
@@ -39,6 +42,7 @@ def main() -> None:
         store.read_record(options.test, FeatureSet),
         synthetic_features(job, options.synthetic),
         tuple(store.read_record(path, FeatureSet) for path in options.public),
+        *(store.read_record(path, WindowSet) for path in options.windows),
     )
     # A cluster announces the end of a job by a signal: the training then stores its state and ends.
     with errors.stop_signals() as stop_requested:

@@ -41,3 +41,22 @@ rule audit_detector:
     shell:
         "python {params.script:q} detector {input.real:q} --synthetic {input.synthetic:q} --job {params.job:q}"
         " --out {output:q} 2>&1 | tee {log:q}"
+
+
+rule audit_noised:
+    input:
+        lambda wildcards: dag.attacked_windows(PLAN, wildcards),
+    output:
+        tasks.outputs(PLAN, "audit_noised"),
+    log:
+        paths.log(STUDY.name, "audit_noised"),
+    benchmark:
+        paths.benchmark(STUDY.name, "audit_noised")
+    threads: STUDY.threads
+    resources:
+        **dag.resources(PLAN, workflow, "audit_noised"),
+    params:
+        script=SCRIPTS / "audit.py",
+        job=dag.job(PLAN, "audit_noised"),
+    shell:
+        "python {params.script:q} noised {input:q} --job {params.job:q} --out {output:q} 2>&1 | tee {log:q}"

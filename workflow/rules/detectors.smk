@@ -27,6 +27,7 @@ for pack in PLAN.detector_packs:
                 )
             ),
             public=lambda wildcards: dag.public_features(PLAN, wildcards),
+            windows=dag.noised_windows(PLAN, pack),
         output:
             scores=tasks.outputs(PLAN, "train_detectors", pack),
             detectors=tasks.kept_detectors(PLAN, pack),
@@ -46,5 +47,6 @@ for pack in PLAN.detector_packs:
         # store its state.
         shell:
             "trap '' TERM; python {params.script:q} --train {input.train:q} --test {input.test:q}"
-            " --synthetic {input.synthetic:q} --public {input.public:q} --job {params.job:q}"
+            " --synthetic {input.synthetic:q} --public {input.public:q}"
+            " --windows {input.windows:q} --job {params.job:q}"
             " --out {output.scores:q} --detectors {output.detectors:q} 2>&1 | tee {log:q}"

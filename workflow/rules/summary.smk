@@ -15,6 +15,7 @@ rule summarize:
         audits=[
             *tasks.files(PLAN, "audit_generator"),
             *tasks.files(PLAN, "audit_detector"),
+            *tasks.files(PLAN, "audit_noised"),
         ],
     output:
         tables=multiext(

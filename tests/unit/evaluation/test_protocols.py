@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pulseveil.core import randomness, registry
-from pulseveil.core.contracts import FeatureSet
+from pulseveil.core.contracts import FeatureSet, WindowSet
 from pulseveil.core.errors import InputError
 from pulseveil.evaluation.protocols import (
     ALL,
@@ -18,6 +18,7 @@ from pulseveil.evaluation.protocols import (
     test_rows,
     training_rows,
     with_input_noise,
+    with_noised_samples,
 )
 from pulseveil.study.plan import make_plan
 from pulseveil.study.study import read_study
@@ -112,11 +113,41 @@ def test_synthetic_rows_come_from_the_folds_own_generator_and_the_first_subjects
 
 def test_input_noise_has_the_asked_scale_and_zero_changes_nothing():
     rows = features(["S1"] * 5000)
-    assert with_input_noise(rows, 0.0, randomness.root_stream(1)) is rows
-    noisy = with_input_noise(rows, 0.5, randomness.root_stream(1))
+    assert with_input_noise(rows, 0.0, "laplace", randomness.root_stream(1)) is rows
+    noisy = with_input_noise(rows, 0.5, "laplace", randomness.root_stream(1))
     difference = (noisy.features - rows.features).ravel()
     # The mean of |Laplace(b)| is b; 60,000 draws have a standard error of b / 245: 5 of them as tolerance.
     assert abs(np.abs(difference).mean() - 0.5) < 5 * 0.5 / 245
+
+
+@pytest.mark.parametrize(("distribution", "absolute", "squared"), [("laplace", 1, 2), ("gaussian", 0.798, 1)])
+def test_noise_on_samples_has_the_asked_distribution_and_is_independent(distribution, absolute, squared):
+    n, scale = 1000, 0.3
+    values = np.tile(np.linspace(0, 1, 60, dtype=np.float32)[:, np.newaxis], (n, 1, 6))
+    windows = WindowSet(
+        windows=values,
+        condition=np.zeros(n, np.int8),
+        stress=np.zeros(n, bool),
+        calibration=np.zeros(n, bool),
+        subject=np.array(["S1"] * n),
+        start_s=60.0 * np.arange(n),
+        channels=("BVP", "EDA", "ACC_x", "ACC_y", "ACC_z", "TEMP"),
+        rate_hz=1.0,
+        window_s=60.0,
+        stride_s=60.0,
+        scaling="min-max",
+        protocol="paper",
+    )
+    assert with_noised_samples(windows, 0.0, distribution, randomness.root_stream(1)) is windows
+    noised = with_noised_samples(windows, scale, distribution, randomness.root_stream(1))
+    noise = (noised.windows - values).astype(np.float64) / scale
+    # 360,000 draws: standard errors below .004 of both moments (fourth moment of Laplace 24), 5 as tolerance.
+    assert abs(np.abs(noise).mean() - absolute) < 5 * 0.002
+    assert abs(np.square(noise).mean() - squared) < 5 * np.sqrt(20 / noise.size)
+    # Neighbouring samples and channels: correlations of 50,000 pairs or more have standard errors below .005.
+    assert abs(np.corrcoef(noise[:, :-1].ravel(), noise[:, 1:].ravel())[0, 1]) < 0.025
+    assert abs(np.corrcoef(noise[..., 0].ravel(), noise[..., 1].ravel())[0, 1]) < 0.025
+    np.testing.assert_array_equal(noised.subject, windows.subject)
 
 
 def plainly_split(study, outlines, evaluation):

@@ -6,7 +6,7 @@ import pytest
 
 from pulseveil.core.errors import InputError
 from pulseveil.study import audits, costs, tasks
-from pulseveil.study.cells import AuditedCell
+from pulseveil.study.cells import AuditedCell, NoisedCell
 from pulseveil.study.study import Audit
 from tests.unit.study.test_plan import demo
 
@@ -69,6 +69,21 @@ def test_several_evaluations_audit_each_model_once():
     cells = audits.audited_cells(plan)
     assert len(cells) == len(set(cells)) == 3 + 3 + 2
     assert len({*tasks.files(plan, "audit_generator"), *tasks.files(plan, "audit_detector")}) == len(cells)
+
+
+def test_of_an_evaluation_with_noise_on_windows_the_windows_are_attacked_and_no_model():
+    noised = {"name": "noised", "cohort": "simulated", "train": "real", "noise_on": "windows"}
+    noised |= {"input_noise": [0, 0.5], "noise_distribution": "gaussian"}
+    plan = audited("noised", evaluations=[*EVALUATIONS, noised])
+    assert audits.audited_cells(plan) == ()
+    with_real = audited(["noised", "real"], evaluations=[*EVALUATIONS, noised])
+    assert audits.verdicts(with_real) == audits.verdicts(audited("real"))
+    (task,) = [task for task in tasks.tasks(plan) if task.rule == "audit_noised"]
+    assert task.cell == NoisedCell("noised")
+    job = tasks.job(plan, task)
+    assert (job.noise, job.noise_distribution) == ((0, 0.5), "gaussian")
+    assert job.subjects == tuple(plan.outlines["simulated"])
+    assert tasks.files(plan, "audit_noised") == ["results/demo/audit/noised/noised.csv"]
 
 
 def test_the_plan_fixes_how_many_synthetic_subjects_an_audit_has():

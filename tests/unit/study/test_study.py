@@ -80,6 +80,14 @@ def test_studies_of_the_project_are_valid_and_survive_a_round_trip(name):
                 "did you mean 'loso'",
             ],
         ),
+        (
+            changed(
+                evaluations=[
+                    {"name": "x", "cohort": "simulated", "train": "real+synthetic", "noise_on": "windows"}
+                ]
+            ),
+            ["evaluations[0].noise_on: ", "needs train: real", "found train: real+synthetic"],
+        ),
         (changed(stride_s={"generater": 30}), ["stride_s.generater", "did you mean 'generator'"]),
         ({k: v for k, v in DEMO.items() if k != "seeds"}, ["seeds", "missing"]),
     ],

@@ -2,7 +2,8 @@
 
 Both are attacked by membership inference, on people or windows, and by canaries. A generator is also attacked
 by re-identification of the person who is missing from a release. A GAN's discriminator, the only part that is
-trained on real windows, is attacked by canaries as well.
+trained on real windows, is attacked by canaries as well. Windows with noise are attacked by re-identification
+alone.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from itertools import count
 
 import numpy as np
 import pandas as pd
+from scipy.ndimage import uniform_filter1d
 
-from pulseveil.audit import canaries, tables
+from pulseveil.audit import alone, canaries, tables
 from pulseveil.audit.canaries import (
     as_trained_on,
     canary_features,
@@ -26,6 +28,7 @@ from pulseveil.audit.discriminator import discriminator_rows
 from pulseveil.audit.membership import Train
 from pulseveil.audit.release import (
     Reidentification,
+    Windows,
     dtw_distances,
     nearness,
     reidentify_by_left_out,
@@ -47,6 +50,9 @@ Synthesize = Callable[[WindowSet, Stream], Subjects]
 
 BAND = 10
 """Width of the band of dynamic time warping: matched samples lie less than this apart."""
+
+SMOOTHED_SHARE = 0.25
+"""Share of a window over which an attacker averages noised samples."""
 
 
 def attack_generator(
@@ -104,6 +110,39 @@ def missing_person(synthesize: Synthesize, windows: WindowSet, stream: Stream) -
         # All people, and not the missing one alone: the guess is relative to the mean over people.
         distances.append(source_distances(nearest, windows.subject, source))
     return reidentify_by_left_out(np.concatenate(distances, axis=1))
+
+
+def attack_noised(windows: WindowSet, noised: WindowSet) -> pd.DataFrame:
+    """Re-identification of people in their noised windows by dynamic time warping, one row per attack.
+
+    The attacker knows the first half of each person's windows of each condition, without noise, and searches
+    the second halves, which are released with noise and without names. The second attack smooths all windows
+    before, because independent noise on samples averages out.
+
+    Args:
+        noised: the same windows with noise, row by row.
+
+    Source: identity inference by dynamic time warping, arXiv:2308.08310.
+    """
+    groups = pd.DataFrame({"subject": windows.subject, "condition": windows.condition}).groupby(
+        ["subject", "condition"]
+    )
+    known = (groups.cumcount() < groups["subject"].transform("size") // 2).to_numpy()
+    subject, source = windows.subject[known], noised.subject[~known]
+    own, released = windows.windows[known], noised.windows[~known]
+    length = int(released.shape[1] * SMOOTHED_SHARE)
+    found = {
+        "linked recording": alone.link(own, subject, released, source, BAND),
+        "linked smoothed recording": alone.link(
+            _smoothed(own, length), subject, _smoothed(released, length), source, BAND
+        ),
+    }
+    return pd.DataFrame([tables.reidentification_row(name, each) for name, each in found.items()])
+
+
+def _smoothed(windows: Windows, length: int) -> Windows:
+    """Moving average of windows (n, time, channels) over `length` samples."""
+    return np.asarray(uniform_filter1d(windows, length, axis=1, mode="nearest"))
 
 
 def _of_generator(

@@ -28,6 +28,7 @@ DETECTOR_AUDIT = (
     "results/{study}/audit/detectors/{cohort}/{generator}/{detector}/unit={unit}/"
     "epsilon_generator={epsilon_generator}/epsilon_detector={epsilon_detector}.csv"
 )
+NOISED_AUDIT = "results/{study}/audit/noised/{evaluation}.csv"
 _DETECTOR_AXES = (
     "{evaluation}/{generator}/{detector}/unit={unit}/"
     "epsilon_generator={epsilon_generator}/epsilon_detector={epsilon_detector}/"
@@ -50,6 +51,7 @@ NAMES = {
     "train_detectors": f"{{pack}}/{_DETECTOR_NAME}",
     "audit_generator": _GENERATOR_NAME,
     "audit_detector": f"{{cohort}}.{{generator}}.{_DETECTOR_NAME}",
+    "audit_noised": "{evaluation}",
     "summarize": "",
 }
 

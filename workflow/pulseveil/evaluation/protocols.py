@@ -15,13 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseveil.core import randomness
-from pulseveil.core.contracts import FeatureSet
+from pulseveil.core.contracts import FeatureSet, WindowSet
 from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import Stream
 from pulseveil.core.settings import Settings
 
 ALL = "all"
 Train = Literal["real", "synthetic", "real+synthetic"]
+NoiseDistribution = Literal["laplace", "gaussian"]
+NoiseOn = Literal["features", "windows"]
 Outline = Mapping[str, tuple[str, ...]]
 
 
@@ -304,16 +306,38 @@ def test_rows(real: FeatureSet, fold: Fold) -> FeatureSet:
     return real.take(np.isin(real.subject, fold.test_subjects) & ~real.calibration)
 
 
-def with_input_noise(features: FeatureSet, scale: float, stream: Stream) -> FeatureSet:
-    """Rows with Laplace noise of `scale` added to spectra and statistics; scale 0 changes nothing.
+def with_input_noise(
+    features: FeatureSet, scale: float, distribution: NoiseDistribution, stream: Stream
+) -> FeatureSet:
+    """Rows with noise added to spectra and statistics; scale 0 changes nothing.
+
+    Args:
+        scale: the parameter of Laplace noise (standard deviation `sqrt(2) * scale`), or the standard
+            deviation of Gaussian noise.
 
     Source: the input-noise experiment of Lange et al., Sensors 2024, 24(10):3052 (training rows only).
     """
     if scale == 0:
         return features
     random = randomness.generator(stream)
+    spectra, statistics = (
+        _noisy(values, scale, distribution, random) for values in (features.features, features.statistics)
+    )
+    return replace(features, features=spectra, statistics=statistics)
 
-    def noisy(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        return (values + random.laplace(0.0, scale, values.shape)).astype(np.float32)
 
-    return replace(features, features=noisy(features.features), statistics=noisy(features.statistics))
+def with_noised_samples(
+    windows: WindowSet, scale: float, distribution: NoiseDistribution, stream: Stream
+) -> WindowSet:
+    """Windows with independent noise on each sample of each channel; arguments as in `with_input_noise`."""
+    if scale == 0:
+        return windows
+    noised = _noisy(windows.windows, scale, distribution, randomness.generator(stream))
+    return replace(windows, windows=noised)
+
+
+def _noisy(
+    values: NDArray[np.float32], scale: float, distribution: NoiseDistribution, random: np.random.Generator
+) -> NDArray[np.float32]:
+    draw = random.laplace if distribution == "laplace" else random.normal
+    return (values + draw(0.0, scale, values.shape)).astype(np.float32)

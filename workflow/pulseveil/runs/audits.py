@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from pulseveil.audit.attacks import Synthesize, attack_detector, attack_generator
+from pulseveil.audit.attacks import Synthesize, attack_detector, attack_generator, attack_noised
 from pulseveil.audit.canaries import confidence
 from pulseveil.audit.membership import Train
 from pulseveil.audit.trade_off import TradeOff, claimed_curve
@@ -28,7 +28,7 @@ from pulseveil.generators.subjects import Subjects, synthetic_subjects
 from pulseveil.privacy import releases
 from pulseveil.privacy.budget import Budget, Mechanism
 from pulseveil.runs.generators import as_training, condition_codes, public_people
-from pulseveil.study.jobs import DetectorAuditJob, GeneratorAuditJob
+from pulseveil.study.jobs import DetectorAuditJob, GeneratorAuditJob, NoisedAuditJob
 
 # Two calibrations to the same epsilon agree only within the tolerance of the root finder.
 _TOLERANCE = 1e-3
@@ -189,6 +189,19 @@ def audit_detector(
             job.stream(),
         )
     return pd.concat([pd.DataFrame([job.keys()] * len(found)), found], axis=1)
+
+
+def audit_noised(job: NoisedAuditJob, windows: WindowSet) -> pd.DataFrame:
+    """Table of re-identifications for each scale of the noise; scale 0 is the windows without noise.
+
+    windows: those of the job's cohort that its evaluation noises.
+    """
+    windows = windows.take(np.isin(windows.subject, job.subjects))
+    parts = []
+    for scale in job.noise:
+        noised = protocols.with_noised_samples(windows, scale, job.noise_distribution, job.stream(scale))
+        parts.append(attack_noised(windows, noised).assign(**job.keys(), noise=scale))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _beside(job: DetectorAuditJob, rows: FeatureSet, synthetic: FeatureSet | None) -> FeatureSet | None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pulseveil.core import identity, paths, randomness, registry, store, tensorflow
 from pulseveil.core.checkpoints import Checkpoint
-from pulseveil.core.contracts import FeatureSet, Scores
+from pulseveil.core.contracts import FeatureSet, Scores, WindowSet
 from pulseveil.core.errors import InputError, StopRequested, never_requested
 from pulseveil.detectors import DetectorKind, Fitted, PublicFeatures, Training
 from pulseveil.evaluation import protocols
@@ -28,6 +28,7 @@ from pulseveil.study import tasks
 from pulseveil.study.cells import DetectorCell
 from pulseveil.study.jobs import DetectorJob
 from pulseveil.study.plan import Plan
+from pulseveil.windows.features import extract_features
 from pulseveil.windows.signals import ALL_SIGNALS, of_signals
 
 logger = logging.getLogger(__name__)
@@ -45,13 +46,15 @@ Keys = Mapping[str, Any]
 class Data:
     """Features of a job: real ones for training and testing, and synthetic ones by (generator, seed).
 
-    public: those of the job's `public_cohorts`.
+    public: those of the job's `public_cohorts`. windows: of the people of `train`, for a job with noise on
+    windows.
     """
 
     train: FeatureSet
     test: FeatureSet
     synthetic: Callable[[str, int], FeatureSet]
     public: tuple[FeatureSet, ...] = ()
+    windows: WindowSet | None = None
 
 
 class Trained(NamedTuple):
@@ -170,9 +173,12 @@ def _run(
     )
     test = protocols.test_rows(data.test, fold)
     signals = keys.get("signals", ALL_SIGNALS)
+    stream = job.stream(keys, fold.name)
+    on_input = randomness.child(stream, "input_noise")
+    if job.noise_on == "windows":
+        rows = _of_noised_windows(job, data, fold, keys["noise"], on_input)
     rows, test = (of_signals(each, signals, job.channels) for each in (rows, test))
     public = [of_signals(each, signals, job.channels) for each in data.public]
-    stream = job.stream(keys, fold.name)
     fit_stream = randomness.child(stream, "fit")
     run = Run(
         stage="detector",
@@ -187,7 +193,9 @@ def _run(
     )
 
     def fit(budget: Budget, checkpoint: Checkpoint) -> Fitted:
-        noisy = protocols.with_input_noise(rows, keys["noise"], randomness.child(stream, "input_noise"))
+        noisy = rows
+        if job.noise_on == "features":
+            noisy = protocols.with_input_noise(rows, keys["noise"], job.noise_distribution, on_input)
         settings, model = kind.Settings.model_validate(job.settings), registry.model("detectors", job.kind)
         beside = tuple(map(PublicFeatures, job.public_cohorts, public))
         fitted: Fitted = model.fit(settings, Training(noisy, budget, fit_stream, checkpoint, beside))
@@ -206,6 +214,18 @@ def _run(
     # A hash of weights in the ledger of a detector that is kept. Of others the scores alone leave.
     training.train(run, keeping, fit, write, lambda fitted: fitted.arrays() if run.keeps_model else None)
     return run.hash
+
+
+def _of_noised_windows(
+    job: DetectorJob, data: Data, fold: Fold, scale: float, stream: randomness.Stream
+) -> FeatureSet:
+    """Features of the windows of a fold's training subjects, with noise on each sample."""
+    if data.windows is None:
+        raise ValueError("the job has noise on windows, but no windows were given")
+    windows = data.windows.take(np.isin(data.windows.subject, fold.train_subjects))
+    noised = protocols.with_noised_samples(windows, scale, job.noise_distribution, stream)
+    how = job.preparation
+    return extract_features(noised, protocol=how.protocol, pairing=how.pairing)
 
 
 def _scores(fitted: Fitted, test: FeatureSet, keys: Keys, fold: Fold, ledger: NDArray[np.str_]) -> Scores:
@@ -248,6 +268,7 @@ def _public_hash(job: DetectorJob, keys: Keys, scores: Scores) -> str:
 
 def _settings(job: DetectorJob, keys: Keys, fold: Fold) -> dict[str, Any]:
     """Settings on which a run depends besides the data."""
+    input_noise = [job.noise_distribution, job.noise_on]
     # The key of the stream stands for all axes of the cell and for the fold.
     return {
         "versions": job.versions,
@@ -258,6 +279,7 @@ def _settings(job: DetectorJob, keys: Keys, fold: Fold) -> dict[str, Any]:
         "root_seed": job.root_seed,
         "stream": list(job.stream(keys, fold.name).spawn_key),
         "threads": job.threads,
-        # Left out where nothing is public: the hashes of such runs must stay.
+        # Left out where nothing is public or the noise is as published: the hashes of such runs must stay.
         **({"public_cohorts": list(job.public_cohorts)} if job.public_cohorts else {}),
+        **({} if input_noise == ["laplace", "features"] else {"input_noise": input_noise}),
     }

@@ -9,8 +9,8 @@ from typing import Any
 from pulseveil.core import identity, paths, registry
 from pulseveil.evaluation.protocols import Train
 from pulseveil.generators import Discriminates, GeneratorKind
-from pulseveil.study.cells import NONE, AuditedCell, DetectorPack
-from pulseveil.study.jobs import AuditJob, DetectorAuditJob, GeneratorAuditJob
+from pulseveil.study.cells import NONE, AuditedCell, DetectorPack, NoisedCell
+from pulseveil.study.jobs import AuditJob, DetectorAuditJob, GeneratorAuditJob, NoisedAuditJob
 from pulseveil.study.plan import Plan, programs
 from pulseveil.study.study import Audit
 
@@ -147,6 +147,30 @@ def audit_job(plan: Plan, cell: AuditedCell) -> AuditJob:
     )
 
 
+def noised_cells(plan: Plan) -> tuple[NoisedCell, ...]:
+    """Audited evaluations with noise on windows: what is attacked is the windows, and not the detectors."""
+    audited = () if plan.study.audit is None else plan.study.audit.evaluations
+    return tuple(
+        NoisedCell(evaluation.name)
+        for evaluation in plan.study.evaluations
+        if evaluation.name in audited and evaluation.noise_on == "windows"
+    )
+
+
+def noised_job(plan: Plan, cell: NoisedCell) -> NoisedAuditJob:
+    """Job that attacks the noised windows of an evaluation."""
+    evaluation = next(e for e in plan.study.evaluations if e.name == cell.evaluation)
+    return NoisedAuditJob(
+        study=plan.study.name,
+        root_seed=plan.study.seed,
+        cohort=evaluation.cohort,
+        evaluation=evaluation.name,
+        subjects=tuple(plan.outlines[evaluation.cohort]),
+        noise=evaluation.input_noise,
+        noise_distribution=evaluation.noise_distribution,
+    )
+
+
 def _audit(plan: Plan) -> Audit:
     if plan.study.audit is None:
         raise ValueError("the study has no audit")
@@ -162,9 +186,11 @@ def _has_discriminator(plan: Plan, cell: AuditedCell) -> bool:
 
 
 def _packs(plan: Plan) -> Iterator[DetectorPack]:
-    """Packs of the audited evaluations, without packs of rules."""
+    """Packs of the audited evaluations, without packs of rules and of noised windows."""
     for pack in plan.detector_packs:
-        if pack.evaluation.name in _audit(plan).evaluations and not pack.timeline:
+        audited = pack.evaluation.name in _audit(plan).evaluations
+        # A model of noised windows is not audited: what would be released are these windows.
+        if audited and not pack.timeline and pack.noise_on == "features":
             yield pack
 
 

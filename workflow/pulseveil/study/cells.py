@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from pulseveil.core.identity import number_label, parse_number
-from pulseveil.evaluation.protocols import Train
+from pulseveil.evaluation.protocols import NoiseOn, Train
 from pulseveil.privacy.budget import Unit
 from pulseveil.study.audit_settings import Part
 from pulseveil.study.study import Evaluation
@@ -164,6 +164,22 @@ class AuditedCell(NamedTuple):
         )
 
 
+class NoisedCell(NamedTuple):
+    """An evaluation whose noised windows are attacked as a release."""
+
+    evaluation: str
+
+    @property
+    def words(self) -> Mapping[str, str]:
+        """The wildcards of its files."""
+        return self._asdict()
+
+    @classmethod
+    def read(cls, words: Any) -> Self:
+        """The cell of a job's wildcards."""
+        return cls(words.evaluation)
+
+
 @dataclass(frozen=True)
 class GeneratorPack:
     """Seeds of a generator that one job trains, with all folds of each seed."""
@@ -212,3 +228,8 @@ class DetectorPack:
         """Training windows of the pack's detectors; rules always learn from real labels."""
         # Synthetic windows have no time, which `elapsed_time` needs, and one rule serves all rows.
         return "real" if self.timeline else self.evaluation.train
+
+    @property
+    def noise_on(self) -> NoiseOn:
+        """What gets the input noise of the pack's detectors; rules read labels and get no noise."""
+        return "features" if self.timeline else self.evaluation.noise_on

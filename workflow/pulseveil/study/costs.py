@@ -21,6 +21,7 @@ from pulseveil.study.cells import (
     DetectorPack,
     GeneratorCell,
     GeneratorPack,
+    NoisedCell,
     WindowsCell,
 )
 from pulseveil.study.plan import Plan
@@ -52,6 +53,7 @@ _STAGES = {
     "assess_quality": "synthesize and assess",
     "audit_generator": "audits",
     "audit_detector": "audits",
+    "audit_noised": "audits",
     "summarize": "summary",
 }
 
@@ -104,6 +106,11 @@ def cost(plan: Plan, task: Task) -> Cost:
             return _of_detectors(plan, task.cell, task.pack)
         case _, AuditedCell(), _:
             return _of_audit(plan, task.cell)
+        case _, NoisedCell(), _:
+            job = audits.noised_job(plan, task.cell)
+            # Two attacks: half of the windows are known, the other half is released.
+            half = WINDOWS_PER_SUBJECT * len(job.subjects) / 2
+            return Cost(PYTHON_START + 2 * WARPING * half**2 * len(job.noise))
         case "summarize", _, _:
             return Cost(SUMMARY_START + SCORES * len(plan.cells))
         case _:

@@ -14,7 +14,7 @@ from typing import Any
 from pulseveil.core import identity, paths, registry
 from pulseveil.core.errors import InputError
 from pulseveil.study import audits, costs, spending, tasks
-from pulseveil.study.cells import AuditedCell, GeneratorPack
+from pulseveil.study.cells import AuditedCell, DetectorPack, GeneratorPack, NoisedCell
 from pulseveil.study.plan import Plan, make_plan
 from pulseveil.study.study import check_study
 from pulseveil.study.tasks import Pack
@@ -55,6 +55,24 @@ def require_plain_words(*locations: Path) -> None:
                 f"{location}: jobs of a cluster need a path without blanks, quotes and characters that a "
                 "shell reads; move it to one of letters, digits and @%+=:,./_-"
             )
+
+
+def container_image(project: Path, workflow: Any) -> str:
+    """Image in which `--sdm apptainer` runs jobs: the one that the project's definition file makes.
+
+    Raises:
+        InputError: jobs shall run in the image, and nobody has built it.
+    """
+    image = project / "pulseveil.sif"
+    if "APPTAINER" not in {method.name for method in workflow.deployment_settings.deployment_method}:
+        # Snakemake refuses an image with a blank in its path even where no job runs in an image.
+        return image.name
+    if not image.exists():
+        raise InputError(
+            f"{image}: no such image; jobs run in it with apptainer, and no public one exists; build it in "
+            f"{project}: apptainer build {image.name} envs/pulseveil.def"
+        )
+    return str(image)
 
 
 def from_config(config: Mapping[str, Any], *, sources: Sequence[str], demo: Path) -> Plan:
@@ -159,6 +177,20 @@ def job(plan: Plan, rule: str, pack: Pack | None = None) -> Callable[[Any], str]
 def audited_beside(plan: Plan, wildcards: Any) -> list[str]:
     """Files of synthetic features from which an audited detector learns besides real windows, if any."""
     return audits.synthetic_paths(plan, AuditedCell.read(wildcards))
+
+
+def noised_windows(plan: Plan, pack: DetectorPack) -> list[str]:
+    """File of the windows that a pack noises before it computes features; empty for other packs."""
+    return [_real_windows(plan, pack.evaluation.cohort)] if pack.noise_on == "windows" else []
+
+
+def attacked_windows(plan: Plan, wildcards: Any) -> str:
+    """File of the windows whose noised form an audit attacks."""
+    return _real_windows(plan, audits.noised_job(plan, NoisedCell.read(wildcards)).cohort)
+
+
+def _real_windows(plan: Plan, cohort: str) -> str:
+    return paths.WINDOWS.format(study=plan.study.name, cohort=cohort, windows="detector")
 
 
 def public_windows(plan: Plan, wildcards: Any) -> list[str]:

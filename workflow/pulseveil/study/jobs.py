@@ -5,6 +5,7 @@ Audit jobs are defined here and not in `audit`, because plans read them and must
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple
 from itertools import product
@@ -28,7 +29,7 @@ from pulseveil.core.settings import (
     Settings,
     explain,
 )
-from pulseveil.evaluation.protocols import Fold, Train
+from pulseveil.evaluation.protocols import Fold, NoiseDistribution, NoiseOn, Train
 from pulseveil.privacy.budget import Backend, Budget, NoiseMode, Population, Unit
 from pulseveil.study.audit_settings import AuditSettings, Part
 from pulseveil.study.study import Epsilon
@@ -250,6 +251,8 @@ class DetectorJob(TrainingJob):
     generators: tuple[str, ...]
     subjects: tuple[int, ...]
     noise: tuple[float, ...]
+    noise_distribution: NoiseDistribution = "laplace"
+    noise_on: NoiseOn = "features"
     folds: tuple[Fold, ...]
     generator_shared: bool
     signals: tuple[str, ...] = (ALL_SIGNALS,)
@@ -374,6 +377,41 @@ class AuditJob(TrainingJob):
         """Claimed budget, and the budget of trainings with capacity for canaries."""
         plain, wider = (self.budget(self.epsilon, self.fold(with_canaries=flag)) for flag in (False, True))
         return plain, wider
+
+
+class NoisedAuditJob(Job):
+    """Job of linking the people of a cohort to their noised windows, once per scale of `noise`.
+
+    subjects: the people of the cohort, in its order.
+    """
+
+    stage: ClassVar[int | None] = identity.AUDIT
+    versions: tuple[int, ...] = (identity.AUDIT,)
+    root_seed: int
+    cohort: str
+    evaluation: str
+    subjects: tuple[str, ...]
+    noise: tuple[float, ...]
+    noise_distribution: NoiseDistribution
+
+    def keys(self) -> dict[str, Any]:
+        """Columns that name the attacked windows in a table; no model has learnt from them."""
+        return {
+            "cohort": self.cohort,
+            "part": "noised",
+            "generator": "none",
+            "detector": "none",
+            "unit": "none",
+            "epsilon_generator": math.inf,
+            "epsilon_detector": math.inf,
+            "evaluation": self.evaluation,
+        }
+
+    def stream(self, scale: float) -> Stream:
+        """Random stream of the noise of one scale."""
+        return randomness.child(
+            randomness.root_stream(self.root_seed), "audit", "noised", self.evaluation, number_label(scale)
+        )
 
 
 class GeneratorAuditJob(AuditJob):

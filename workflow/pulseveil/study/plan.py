@@ -238,6 +238,8 @@ class Plan:
             generators=pack.generators,
             subjects=pack.subjects,
             noise=pack.noise,
+            noise_distribution=pack.evaluation.noise_distribution,
+            noise_on=pack.noise_on,
             signals=pack.signals,
             channels=CHANNEL_SETS[self.study.channels],
             public_cohorts=self.public_cohorts_of_detector(detector),

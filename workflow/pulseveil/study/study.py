@@ -24,7 +24,7 @@ from pulseveil.core.settings import (
     explain,
     explain_choice,
 )
-from pulseveil.evaluation.protocols import Train
+from pulseveil.evaluation.protocols import NoiseDistribution, NoiseOn, Train
 from pulseveil.privacy.budget import Backend, NoiseMode, Population, Unit
 from pulseveil.study.audit_settings import FEWEST_TRAININGS, AuditSettings
 from pulseveil.study.yaml_files import load_yaml
@@ -138,7 +138,17 @@ class Evaluation(Settings):
         "all", description="pairs of generator and detector epsilons: all, or only those with equal values"
     )
     input_noise: tuple[Annotated[float, Field(ge=0)], ...] = Field(
-        (0.0,), min_length=1, description="scales of Laplace noise added to the training features"
+        (0.0,), min_length=1, description="scales of the noise on real training windows; it protects nobody"
+    )
+    noise_distribution: NoiseDistribution = Field(
+        "laplace",
+        description="distribution of the input noise; `input_noise` has its scales (`laplace`) or standard "
+        "deviations (`gaussian`)",
+    )
+    noise_on: NoiseOn = Field(
+        "features",
+        description="what gets the input noise: features, as published, or each sample of the windows from "
+        "which features are then computed",
     )
     signals: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_+]+$")], ...] = Field(
         (ALL_SIGNALS,),
@@ -545,6 +555,11 @@ def _check_references(study: Study, source: str) -> None:
             )
         if evaluation.test not in protocols:
             raise InputError(explain_choice(source, f"{key}.test", evaluation.test, protocols))
+        if evaluation.noise_on == "windows" and evaluation.train != "real":
+            raise InputError(
+                f"{source}: {key}.noise_on: windows needs train: real, because synthetic windows get no "
+                f"noise; found train: {evaluation.train}"
+            )
         try:
             _check_signals(evaluation.signals, study.channels)
             registry.load("protocols", evaluation.test).check(evaluation)

@@ -18,12 +18,13 @@ from pulseveil.study.cells import (
     DetectorPack,
     GeneratorCell,
     GeneratorPack,
+    NoisedCell,
     WindowsCell,
 )
 from pulseveil.study.jobs import CohortJob, FeatureJob, Job, QualityJob, SynthesisJob
 from pulseveil.study.plan import Plan
 
-Cell = WindowsCell | GeneratorCell | DetectorCell | AuditedCell
+Cell = WindowsCell | GeneratorCell | DetectorCell | AuditedCell | NoisedCell
 Pack = GeneratorPack | DetectorPack
 
 _FILES = {
@@ -36,6 +37,7 @@ _FILES = {
     "train_detectors": paths.SCORES,
     "audit_generator": paths.GENERATOR_AUDIT,
     "audit_detector": paths.DETECTOR_AUDIT,
+    "audit_noised": paths.NOISED_AUDIT,
     "summarize": paths.REPORT,
 }
 _CELLS: dict[str, type[Cell]] = {
@@ -48,6 +50,7 @@ _CELLS: dict[str, type[Cell]] = {
     "train_detectors": DetectorCell,
     "audit_generator": AuditedCell,
     "audit_detector": AuditedCell,
+    "audit_noised": NoisedCell,
 }
 
 
@@ -105,6 +108,8 @@ def tasks(plan: Plan) -> Iterator[Task]:
                 yield Task("train_detectors", DetectorCell(detector, budgets), detector_pack)
     for audited in audits.audited_cells(plan):
         yield Task(f"audit_{audited.part}", audited)
+    for noised in audits.noised_cells(plan):
+        yield Task("audit_noised", noised)
     yield Task("summarize")
 
 
@@ -222,4 +227,6 @@ def job(plan: Plan, task: Task) -> Job:
             return plan.detector_job(pack, cell.detector, cell.budgets)
         case _, AuditedCell(), None:
             return audits.audit_job(plan, cell)
+        case _, NoisedCell(), None:
+            return audits.noised_job(plan, cell)
     raise ValueError(f"{task.rule}: this rule has no job")

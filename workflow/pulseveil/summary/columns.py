@@ -378,7 +378,7 @@ SPENDING = (
 )
 _AUDIT_KEYS = (
     replace(_COHORT, title=""),
-    Column("part", "audited part of the cell: generator or detector"),
+    Column("part", "audited part of the cell: generator or detector; noised: windows with noise"),
     *(replace(column, title="") for column in (CELL[1], CELL[2], *CELL[3:6])),
 )
 AUDIT_KEYS = tuple(column.key for column in _AUDIT_KEYS)
@@ -390,6 +390,8 @@ AUDIT = (
         for column in (
             Column("attack", "kind of the attack"),
             Column("record", "attacked person, or all"),
+            Column("evaluation", "evaluation whose noised windows are attacked"),
+            Column("noise", "scale of the noise on the attacked windows"),
             Column("canaries", "number of inserted canaries", "canaries"),
             Column("guesses", "number of canaries that the attack guessed", "canaries"),
             Column("correct", "number of right guesses, or of re-identified people", "guesses"),

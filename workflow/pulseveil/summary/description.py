@@ -18,7 +18,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.core.identity import number_label
 from pulseveil.core.settings import Preprocessing, Settings
 from pulseveil.detectors import BEFORE_TRAINING, COMPARED, LITERATURE, LITERATURE_THREE, MODEL, Role
-from pulseveil.evaluation.protocols import Train
+from pulseveil.evaluation.protocols import NoiseDistribution, Train
 from pulseveil.privacy.statement import Setting, Unbudgeted
 from pulseveil.study import costs, spending
 from pulseveil.study.plan import Plan
@@ -85,6 +85,7 @@ class EvaluationDescription(Settings):
     tested_on: str
     generator_shared: bool
     published: str | None = None
+    noise_distribution: NoiseDistribution = "laplace"
 
     @property
     def tested_cohort(self) -> str:
@@ -189,6 +190,7 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
                 tested_on=registry.load("protocols", e.test).title,
                 generator_shared=study.generator_shared,
                 published=e.published,
+                noise_distribution=e.noise_distribution,
             )
             for e in study.evaluations
         },
@@ -229,7 +231,9 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
         models=tuple(str(folder / path) for path in files(plan, "train_generator")),
         linear_detectors=tuple(str(folder / path) for path in linear_detectors(plan)),
         audits=tuple(
-            str(folder / path) for part in ("generator", "detector") for path in files(plan, f"audit_{part}")
+            str(folder / path)
+            for part in ("generator", "detector", "noised")
+            for path in files(plan, f"audit_{part}")
         ),
         privacy=spending.setting(study),
         unbudgeted=spending.unbudgeted(plan),

@@ -19,6 +19,8 @@ from pulseveil.summary.axis_figures import axis_figure, privacy_figure, private_
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.differences import differences_table
 from pulseveil.summary.figures import main_figure, reference_rows, subject_figure
+from pulseveil.summary.noise_figure import CAPTION as NOISE_CAPTION
+from pulseveil.summary.noise_figure import noise_columns, noise_figure
 from pulseveil.summary.palette import save
 from pulseveil.summary.printing import printed_table
 from pulseveil.summary.published import reproduction_page, reproduction_table
@@ -84,7 +86,7 @@ def summarize(
     printing.write_csv(out_dir / "tables" / "audit.csv", audits)
     tables.append(out_dir / "tables" / "audit.csv")
     _LOG.info("drawing figures")
-    pictures, figures = _write_figures(out_dir / "figures", main, cells, description)
+    pictures, figures = _write_figures(out_dir / "figures", main, audits, cells, description)
     shown, pages = _write_quality_figures(out_dir / "figures", description)
     figures += pages
     written = [out_dir / "report.html"]
@@ -130,7 +132,7 @@ def _write_privacy(out_dir: Path, ledgers: Ledgers, spending: pd.DataFrame, priv
 
 
 def _write_figures(
-    folder: Path, main: pd.DataFrame, cells: Cells, description: StudyDescription
+    folder: Path, main: pd.DataFrame, audits: pd.DataFrame, cells: Cells, description: StudyDescription
 ) -> tuple[list[Picture], list[Path]]:
     axes = study_axes(cells.keys)
     part = (
@@ -181,6 +183,8 @@ def _write_figures(
             "(first seed). Red speaks for stress, blue against it."
         )
         shown.append(("weights", weights_figure(weights), caption))
+    if noised := noise_columns(main, audits, description):
+        shown.append(("noise", noise_figure(noised, description), NOISE_CAPTION))
     files = [path for name, figure, _ in shown for path in save(figure, folder, name)]
     return [Picture(folder / f"{name}.svg", caption) for name, _, caption in shown], files
 
