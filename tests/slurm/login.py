@@ -54,6 +54,17 @@ class User:
         text = self.place.cluster.run("scontrol", "show", "job", "--oneliner", job).stdout
         return dict(re.findall(r"(\w+)=(\S*)", text))
 
+    def cost(self) -> str:
+        """What a fault cost: tasks that did not end well, and jobs beyond one per task."""
+        ends: dict[str, list[str]] = {}
+        for line in self.place.cluster.squeue("--states=all", "--format=%k|%T|%Z"):
+            task, _, rest = line.partition("|")
+            state, _, where = rest.partition("|")
+            if where == str(self.place.directory) and task.startswith("rule_"):
+                ends.setdefault(task, []).append(state)
+        lost = sum("COMPLETED" not in states for states in ends.values())
+        return f"{len(ends)} tasks, lost {lost}, run twice {sum(len(states) > 1 for states in ends.values())}"
+
     def words(self, job: str) -> str:
         """Output of the controller."""
         folder = self.place.directory / ".snakemake" / "controller" / "light"

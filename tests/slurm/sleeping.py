@@ -113,6 +113,18 @@ def finish(place: OnCluster, process: subprocess.Popen[str], seconds: float, stu
     )
 
 
+def cost(place: OnCluster, since: float | None = None, study: str = "one") -> str:
+    """What a fault cost: steps lost, steps run twice, and seconds from its end (`since`) to the next step."""
+    events = steps(place, study)
+    lost = STEPS - len(list((place.directory / "results" / study).glob("step*.txt")))
+    twice = sum([what for what, _ in found].count("start") > 1 for found in events.values())
+    words = f"lost {lost}, run twice {twice}"
+    if since is None:
+        return words
+    after = [when for found in events.values() for _, when in found if when > since]
+    return f"{words}, went on {min(after) - since:.0f} s after its end" if after else words
+
+
 def once(place: OnCluster, study: str = "one") -> bool:
     """Whether each step started and ended exactly once."""
     return all([what for what, _ in events] == ["start", "end"] for events in steps(place, study).values())

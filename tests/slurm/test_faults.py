@@ -1,6 +1,7 @@
 """Faults of a cluster that hit the jobs of a study, on a real cluster, through profiles/slurm.
 
-Each test prints the seconds from the end of the fault to the end of the study (pytest -rP).
+Each test prints what the fault cost (pytest -rP): seconds from its end to the end of the study or to the next
+step, what was lost, what ran twice.
 """
 
 import re
@@ -14,7 +15,7 @@ import pytest
 from pulseveil.core import paths
 from tests.slurm.cluster import kill, process_ids, wait_until
 from tests.slurm.conftest import OnCluster, finished
-from tests.slurm.sleeping import SNAKEFILE, STEPS, finish, names, once, output, start, steps
+from tests.slurm.sleeping import SNAKEFILE, STEPS, cost, finish, names, once, output, start, steps
 from tests.workflow.conftest import Runner
 from tests.workflow.test_interruption import STUDY, models
 
@@ -199,20 +200,22 @@ def test_a_partition_that_is_drained_for_a_while_costs_no_try(on_cluster: OnClus
         wait_until(lambda: report in output(on_cluster), 150, "the words of the controller")
     finally:
         on_cluster.cluster.run(*update, "State=UP")
-    since = time.monotonic()
+    since = time.time()
     finish(on_cluster, process, 200)
     assert once(on_cluster)
     assert output(on_cluster).count(f"{report}; to end the study instead: scripts/submit.py --cancel") == 1
     assert "Error" not in output(on_cluster)
-    print(f"drain: finished {time.monotonic() - since:.0f} s after it")
+    print(f"drain: {cost(on_cluster, since)}")
 
 
 def test_jobs_that_would_wait_for_ever_are_reported_with_the_remedy(on_cluster: OnCluster) -> None:
     # Longer than the partition allows: SLURM accepts such jobs and never starts them.
     too_long = SNAKEFILE.replace("runtime=5", 'runtime=5, slurm_partition="short"')
+    since = time.monotonic()
     process = start(on_cluster, snakefile=too_long, look=1)
     report = r"will not start by itself: \d+, \d+ \(PartitionTimeLimit\); its time limit exceeds"
     wait_until(lambda: bool(re.search(report, output(on_cluster))), 150, "the words of the controller")
+    print(f"waiting for ever: reported {time.monotonic() - since:.0f} s after the start of the study")
     time.sleep(3)
     assert output(on_cluster).count("PartitionTimeLimit") == 1
     process.send_signal(signal.SIGTERM)
@@ -225,6 +228,7 @@ def test_a_node_without_python_costs_no_try_and_is_left_out(on_cluster: OnCluste
     cluster.kill_node("n1")
     # SLURM fills the first node first: all jobs go to the broken node unless it is excluded.
     cluster.start_node("n1", without=Path(sys.prefix))
+    since = time.time()
     try:
         finish(on_cluster, start(on_cluster, snakefile=SNAKEFILE + TOLD, jobs=STEPS), 240)
     finally:
@@ -235,6 +239,9 @@ def test_a_node_without_python_costs_no_try_and_is_left_out(on_cluster: OnCluste
     assert words.count("node n1: 2 jobs ended before their task began. These tries do not count") == 1
     assert "python: not found" in words
     assert "try 2 of 3" not in words
+    jobs = cluster.squeue("--states=F", "--format=%N|%Z").count(f"n1|{on_cluster.directory}")
+    print(f"node without Python: {jobs} jobs ended on it, {cost(on_cluster)}")
+    print(f"node without Python: finished {time.time() - since:.0f} s after the start of the study")
 
 
 TOLD = """

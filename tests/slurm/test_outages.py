@@ -1,5 +1,7 @@
 """A part of SLURM that is down hides nothing that another part knows."""
 
+import time
+
 import pytest
 
 from tests.slurm.cluster import wait_until
@@ -26,10 +28,12 @@ def test_a_study_goes_on_by_squeue_while_the_database_is_down(on_accounting_clus
     run = on_accounting_cluster.snakemake(here / "Snakefile", "--slurm-status-command", "sacct")
     wait_until((here / "starts").exists, 90, "the first step")
     cluster.stop_daemon("slurmdbd")
+    since = time.monotonic()
     try:
         (here / "again").touch()
         # The end of the first step is known, the second one runs, and its end is known, without sacct.
         done = finished(run, seconds=180)
+        print(f"database down: finished {time.monotonic() - since:.0f} s after it began, while it lasted")
     finally:
         cluster.start_daemon("slurmdbd")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -52,6 +52,7 @@ def test_a_failed_task_is_in_the_log_the_record_and_the_status(on_cluster: OnClu
     assert "failed: features: extract_features (cohort=simulated), try 1 of 2" in line
     assert "error: results/light/windows/simulated/detector.h5: not a readable HDF5 file" in line
     assert re.search(r"│ features +│ +0 │ +3 │ +0 │ +0 │ +1 │", status), status
+    print(f"failed task: {here.cost()}")
 
 
 def test_a_finished_study_is_a_completed_job(on_cluster: OnCluster) -> None:

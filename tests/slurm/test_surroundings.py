@@ -27,6 +27,7 @@ def test_names_and_comments_of_other_jobs_hurt_nobody(on_cluster: OnCluster) -> 
         job = here.submitted("--", WINDOWS, *SOON)
         assert f"controller: job {job}" in here.submit("--status").stdout
         assert here.end(job)["JobState"] == "COMPLETED", here.words(job)
+        print(f"names of other jobs: {here.cost()}")
         assert set(other) <= set(on_cluster.cluster.squeue("--format=%A"))
     finally:
         on_cluster.cluster.run("scancel", *other)
@@ -42,6 +43,7 @@ def test_what_a_shell_brings_along_neither_hides_jobs_nor_ends_them(on_cluster: 
     assert second.returncode == 2
     assert f"study light in {on_cluster.directory} has its controller: job {job}" in second.stderr
     assert here.end(job)["JobState"] == "COMPLETED", here.words(job)
+    print(f"variables of a shell: {here.cost()}")
     lines = on_cluster.cluster.squeue("--states=all", "--format=%P|%Z")
     assert [line for line in lines if line.endswith(f"|{on_cluster.directory}")] == 2 * [
         f"gpu|{on_cluster.directory}"
@@ -52,6 +54,7 @@ def test_the_partition_of_the_command_line_is_that_of_all_jobs(on_cluster: OnClu
     here = user(on_cluster, SBATCH_PARTITION="gpu")
     job = here.submitted("--partition", "scavenge", "--", WINDOWS, *SOON)
     assert here.end(job)["JobState"] == "COMPLETED", here.words(job)
+    print(f"partition: {here.cost()}")
     lines = on_cluster.cluster.squeue("--states=all", "--format=%P|%Z")
     own = {line.partition("|")[0] for line in lines if line.endswith(f"|{on_cluster.directory}")}
     assert own == {"scavenge"}
@@ -69,6 +72,7 @@ def test_a_wrapper_that_prints_numbers_makes_no_job_run_twice(on_cluster: OnClus
     here = user(on_cluster, PATH=f"{folder}{os.pathsep}{on_cluster.cluster.environment['PATH']}")
     job = here.submitted("--", WINDOWS, *SOON)
     assert here.end(job)["JobState"] == "COMPLETED", here.words(job)
+    print(f"wrapper: {here.cost()}")
     lines = on_cluster.cluster.squeue("--states=all", "--format=%j|%Z")
     jobs = [line for line in lines if line.endswith(f"|{on_cluster.directory}")]
     assert len(jobs) == 2, jobs
@@ -90,6 +94,7 @@ def test_a_controller_that_is_gone_from_the_queue_holds_nobody_up(on_cluster: On
     leave_lease()
     job = here.submitted("--", WINDOWS, *SOON)
     assert here.end(job)["JobState"] == "COMPLETED", here.words(job)
+    print(f"stale lease: {here.cost()}")
 
 
 def test_a_study_file_that_is_edited_changes_nothing_of_what_was_submitted(on_cluster: OnCluster) -> None:
@@ -98,6 +103,7 @@ def test_a_study_file_that_is_edited_changes_nothing_of_what_was_submitted(on_cl
     original = (on_cluster.directory / "study.yaml").read_text()
     (on_cluster.directory / "study.yaml").write_text("half an edit: [")
     assert here.end(job)["JobState"] == "COMPLETED", here.words(job)
+    print(f"edited study: {here.cost()}")
     assert (on_cluster.directory / WINDOWS).exists(), here.words(job)
     (on_cluster.directory / "study.yaml").write_text(original)
     assert "no controller runs; the last run: finished" in here.submit("--status").stdout
