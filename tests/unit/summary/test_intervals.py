@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from scipy import stats
 
 from pulseveil.core.randomness import child, root_stream
-from pulseveil.summary.intervals import mean_intervals, sign_flip_p
+from pulseveil.summary.intervals import mean_intervals, paired_claims
 
 STREAM = root_stream(3)
 
@@ -80,37 +83,63 @@ def test_a_row_does_not_depend_on_the_others():
     assert mean_intervals(values, child(STREAM, "other")).low[3] != together.low[3]
 
 
-def test_sign_flip_equals_scipy():
-    differences = np.random.default_rng(2).normal(0.3, 1, (4, 9))
-    truth = stats.permutation_test(
-        (differences,), np.mean, permutation_type="samples", vectorized=True, n_resamples=np.inf, axis=1
-    )
-    assert sign_flip_p(differences, STREAM) == pytest.approx(truth.pvalue)
+def people(least, most):
+    """Differences of a few people in steps of a window of 36, with ties and gaps."""
+    values = st.one_of(st.integers(-36, 36).map(lambda windows: windows / 36), st.just(np.nan))
+    return arrays.arrays(np.float64, st.tuples(st.just(3), st.integers(least, most)), elements=values)
 
 
-@pytest.mark.parametrize(
-    ("differences", "p"),
-    [
-        (np.full(15, 0.1), 2 / 2**15),
-        (np.arange(1, 4), 2 / 2**3),
-        (np.zeros(15), 1),
-        ([1, -1], 1),
-        ([3, 0, np.nan, 0], 1),
-        ([np.nan, np.nan], np.nan),
-    ],
-)
-def test_sign_flip_by_hand(differences, p):
-    assert sign_flip_p(np.array([differences], dtype=float), STREAM) == pytest.approx(p, nan_ok=True)
+@settings(max_examples=60, deadline=None)
+@given(people(1, 16))
+def test_p_is_at_most_a_twentieth_exactly_where_the_interval_leaves_out_0(differences):
+    found = paired_claims(differences, STREAM)
+    tested = found.method != "none"
+    beyond = (found.low > 0) | (found.high < 0)
+    assert np.array_equal(found.p[tested] <= 0.05, beyond[tested])
+    assert np.isnan(found.p[~tested]).all()
 
 
-def test_above_20_subjects_signs_are_drawn():
-    # 24 differences of one size: the sum is a shifted binomial. Standard error of the drawn p: .0007.
-    differences = np.repeat([0.2, -0.2], [17, 7])[None]
-    truth = 2 * stats.binom.sf(16, 24, 0.5)
-    assert sign_flip_p(differences, STREAM) == pytest.approx(truth, abs=0.003)
+def test_p_equals_a_plain_loop_over_resamples():
+    # 20,000 resamples: the standard error of p is below .002.
+    values = accuracies(1, 15)[0] - 0.8
+    centred, t = values - values.mean(), values.mean() / stats.sem(values)
+    rng = np.random.default_rng(6)
+    drawn = centred[rng.integers(0, 15, (20_000, 15))]
+    more = np.mean([sample.mean() / stats.sem(sample) >= t for sample in drawn])
+    assert 0.02 < 2 * more < 0.5
+    assert paired_claims(values[None], STREAM).p[0] == pytest.approx(2 * more, abs=0.01)
 
 
-def test_sign_flip_rejects_5_percent_of_true_nulls():
-    # 2,000 tests have a standard error of .005.
-    differences = np.random.default_rng(4).laplace(size=(2000, 15))
-    assert abs(np.mean(sign_flip_p(differences, STREAM) <= 0.05) - 0.05) < 0.02
+def test_p_of_four_people_is_that_of_a_t_test():
+    values = np.array([[0.1, 0.25, 0.05, -0.02]])
+    assert paired_claims(values, STREAM).p == pytest.approx(stats.ttest_1samp(values[0], 0).pvalue)
+
+
+@pytest.mark.parametrize(("value", "n", "shown"), [(0.3, 15, True), (0.3, 5, False), (0.0, 15, False)])
+def test_equal_differences_leave_room_for_people_who_differ(value, n, shown):
+    found = paired_claims(np.full((1, n), value), STREAM)
+    # The largest share of others that hides from n people with a chance of 2.5 %.
+    others = 1 - stats.binomtest(n, n).proportion_ci(0.95).low
+    assert found.low[0] == pytest.approx((1 - others) * value - others)
+    assert found.high[0] == pytest.approx((1 - others) * value + others)
+    assert (found.p[0] <= 0.05) == shown == (found.low[0] > 0)
+
+
+def test_two_people_decide_a_claim_that_fails_without_them():
+    of_all = [0.1, 0.12, 0.15, 0.2, 0.11, 0.18, 0.14, 0.13, 0.16, 0.12]
+    of_two = [0.01, 0.0, 0.01, -0.01, 0.01, 0.01, -0.01, 0.0, 0.4, 0.4]
+    hidden_by_two = [*of_all[:8], -0.5, -0.3]
+    found = paired_claims(np.array([of_all, of_two, hidden_by_two]), STREAM)
+    assert found.two_people.tolist() == [False, False, True]
+    with_one_more = paired_claims(np.array([[*of_all[:3], -0.02, -0.02]]), STREAM)
+    assert with_one_more.two_people.tolist() == [True]
+
+
+def test_false_claims_are_rarer_than_those_of_t_under_skew_to_the_left():
+    # Differences of accuracies to their mean. 800 draws have a standard error below .012.
+    rng = np.random.default_rng(8)
+    values = rng.binomial(36, rng.beta(4, 0.4, (800, 15))) / 36 - 4 / 4.4
+    better = np.mean(paired_claims(values, STREAM).low > 0)
+    of_t = np.mean(stats.ttest_1samp(values, 0, axis=1, alternative="greater").pvalue <= 0.025)
+    assert better < 0.06
+    assert of_t > 0.08

@@ -51,6 +51,11 @@ class Column:
 POOR_F1 = 0.3
 _YES = '"yes", "no", or empty if not applicable'
 _SHARE = "share, 0 to 1"
+_P = "two-sided p value of the difference, by the same test as the interval; not corrected"
+_TWO_PEOPLE = (
+    "whether the interval without the two most or the two least favourable people lies on another side of 0: "
+    f"{_YES}"
+)
 # Score tables are sorted by these keys in this order (`results`); tables below pick some by index.
 CELL = (
     Column("evaluation", "evaluation of the study", title="Evaluation", form="name"),
@@ -155,9 +160,8 @@ def _of_role(role: str) -> Iterator[Column]:
     )
     yield Column(f"{name}_low", "lower end of the 95 % interval of the difference", "difference of shares")
     yield Column(f"{name}_high", "upper end of the 95 % interval of the difference", "difference of shares")
-    yield Column(
-        f"{name}_p", "p value of the difference: sign-flip test over subjects, not corrected", "probability"
-    )
+    yield Column(f"{name}_p", _P, "probability")
+    yield Column(f"{name}_two_people", _TWO_PEOPLE)
 
 
 _PUBLISHED = tuple(
@@ -332,7 +336,8 @@ PAIRED = (
     Column("low", "lower end of the 95 % interval of the difference", "difference of shares"),
     Column("high", "upper end of the 95 % interval of the difference", "difference of shares"),
     Column("interval", "method of the interval: bootstrap-t, t, constant or none"),
-    Column("p", "p value of the difference: sign-flip test over subjects, not corrected", "probability"),
+    Column("p", _P, "probability"),
+    Column("two_people", _TWO_PEOPLE),
 )
 DIFFERENCES = (
     *CELL,

@@ -13,7 +13,7 @@ from pulseveil.core.randomness import Stream
 from pulseveil.detectors import BEFORE_TRAINING, MODEL
 from pulseveil.summary import columns
 from pulseveil.summary.description import StudyDescription
-from pulseveil.summary.intervals import mean_intervals, sign_flip_p
+from pulseveil.summary.intervals import paired_claims
 from pulseveil.summary.results import CELL, HEADLINES, NO_GENERATOR, Cells
 
 _EPSILONS = ("epsilon_generator", "epsilon_detector")
@@ -78,7 +78,7 @@ def _compared(detectors: pd.Series, rule: str, description: StudyDescription) ->
 
 
 def paired_differences(cells: Cells, pairs: list[Pair], metric: str, stream: Stream) -> pd.DataFrame:
-    """One row per pair: n_subjects, difference, low, high, interval, p; differences are cell minus reference.
+    """One row per pair, with the columns `columns.PAIRED`; differences are cell minus reference.
 
     Only subjects with a value in both cells count.
     """
@@ -86,15 +86,17 @@ def paired_differences(cells: Cells, pairs: list[Pair], metric: str, stream: Str
     of_cells = np.array([pair.cell for pair in pairs], dtype=np.intp)
     of_references = np.array([pair.reference for pair in pairs], dtype=np.intp)
     differences = values[of_cells] - values[of_references]
-    interval = mean_intervals(differences, stream, bounds=(-1.0, 1.0))
+    claims = paired_claims(differences, stream)
+    two_people = np.where(claims.two_people, "yes", "no")
     return pd.DataFrame(
         {
             "n_subjects": (~np.isnan(differences)).sum(axis=1),
-            "difference": interval.mean,
-            "low": interval.low,
-            "high": interval.high,
-            "interval": interval.method,
-            "p": sign_flip_p(differences, stream),
+            "difference": claims.mean,
+            "low": claims.low,
+            "high": claims.high,
+            "interval": claims.method,
+            "p": claims.p,
+            "two_people": np.where(np.isnan(claims.p), "", two_people),
         }
     )
 

@@ -1,9 +1,14 @@
-"""Confidence intervals of a mean over subjects and sign-flip tests, for many table cells at once."""
+"""Intervals of means over subjects and claims about paired differences, for many table cells at once.
+
+One procedure decides each claim: interval and p value are the same test, so that p is at most 1 - `LEVEL`
+exactly where the interval leaves out 0. `tests/benchmarks/intervals.py` compares the procedure with others.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +21,10 @@ LEVEL = 0.95
 # (RESAMPLES + 1) * 0.025 is whole: both limits are order statistics.
 RESAMPLES = 9_999
 FEWEST_FOR_BOOTSTRAP = 5
-MOST_FOR_ENUMERATION = 20
-# With the observed pattern 100,000: p values are whole multiples of 1e-5.
-SIGN_DRAWS = 99_999
+# Paired differences of shares.
+_DIFFERENCES = (-1.0, 1.0)
+# How many people may not decide a claim alone, and how many must be left to test the claim without them.
+_FEW_PEOPLE, _FEWEST_LEFT = 2, 3
 # 64 MB of float64.
 _CHUNK_NUMBERS = 1 << 23
 
@@ -32,6 +38,27 @@ class Intervals:
     mean: Floats
     low: Floats
     high: Floats
+    method: NDArray[np.str_]
+
+
+@dataclass(frozen=True, eq=False)
+class Claims(Intervals):
+    """Claims about r mean differences: their intervals, and `p` and `two_people` (r) of the same tests.
+
+    p: two-sided p value, at most 0.05 exactly where `low` to `high` leaves out 0; NaN without an interval.
+    two_people: whether the interval would leave out 0, or reach it, without two people.
+    """
+
+    p: Floats
+    two_people: NDArray[np.bool_]
+
+
+class _Tests(NamedTuple):
+    """Limits, p values of the mean 0, and methods of rows without gaps; all (r)."""
+
+    low: Floats
+    high: Floats
+    p: Floats
     method: NDArray[np.str_]
 
 
@@ -56,43 +83,84 @@ def mean_intervals(values: Floats, stream: Stream, bounds: tuple[float, float] =
         >>> found.mean.round(3).tolist(), found.low.round(3).tolist(), found.method.tolist()
         ([0.7, 0.9], [0.452, 0.9], ['t', 'constant'])
     """
-    defined = ~np.isnan(values)
-    counts = defined.sum(axis=1)
     mean, low, high = (np.full(len(values), np.nan) for _ in range(3))
     method = np.full(len(values), "none", dtype="<U11")
-    for n in np.unique(counts[counts > 0]).tolist():
-        rows = np.flatnonzero(counts == n)
-        complete = values[rows][defined[rows]].reshape(len(rows), n)
+    for rows, complete in _complete(values):
         mean[rows] = complete.mean(axis=1)
-        if n > 1:
-            low[rows], high[rows], method[rows] = _complete_intervals(complete, stream, bounds)
+        if complete.shape[1] > 1:
+            low[rows], high[rows], _, method[rows] = _tests(complete, stream, bounds)
     return Intervals(mean, low, high, method)
 
 
-def sign_flip_p(differences: Floats, stream: Stream) -> Floats:
-    """Two-sided p values (r) of the mean of each row of `differences` (r, subjects) under exchangeable signs.
+def paired_claims(differences: Floats, stream: Stream) -> Claims:
+    """Claims about the mean of each row of `differences` (r, subjects), shares within -1 and 1.
 
-    Up to 20 values: exact, over all sign patterns. Above: 99,999 random patterns, and the observed pattern
-    counts as one of them, so p is never 0. NaN values are left out; a row without values has p NaN.
+    Limits as in `mean_intervals`. p is the smallest error at which the same interval leaves out 0. Equal
+    values say nothing about people who differ: with n of them, at most 1 - 0.025^(1/n) of all people differ
+    (two-sided binomial limit), and these people have differences of -1 or 1.
+
+    Two people decide a claim if the interval without the two largest or without the two smallest differences
+    lies on another side of 0. NaN values are left out.
+
+    Source: Clopper and Pearson 1934, for no success in n; otherwise as in `mean_intervals`.
 
     Examples:
         >>> from pulseveil.core.randomness import root_stream
-        >>> sign_flip_p(np.array([[0.1, 0.2, 0.1, 0.3], [0.1, -0.1, 0.2, -0.2]]), root_stream(1)).tolist()
-        [0.125, 1.0]
+        >>> all_better, two_better = [0.1, 0.2, 0.15, 0.25, 0.1, 0.2], [0.0, 0.01, -0.01, 0.0, 0.6, 0.5]
+        >>> found = paired_claims(np.array([all_better, two_better]), root_stream(1))
+        >>> (found.low > 0).tolist(), (found.p <= 0.05).tolist()
+        ([True, False], [True, False])
     """
-    defined = ~np.isnan(differences)
+    mean, low, high, p = (np.full(len(differences), np.nan) for _ in range(4))
+    method = np.full(len(differences), "none", dtype="<U11")
+    two_people = np.zeros(len(differences), dtype=np.bool_)
+    for rows, complete in _complete(differences):
+        mean[rows] = complete.mean(axis=1)
+        if complete.shape[1] > 1:
+            found = _claims(complete, stream)
+            low[rows], high[rows], p[rows], method[rows] = found
+            two_people[rows] = _decided_by_two(complete, _side(found), stream)
+    return Claims(mean, low, high, method, p, two_people)
+
+
+def _complete(values: Floats) -> Iterator[tuple[NDArray[np.intp], Floats]]:
+    """Rows with the same number of defined values, and these values (rows, n)."""
+    defined = ~np.isnan(values)
     counts = defined.sum(axis=1)
-    p = np.full(len(differences), np.nan)
     for n in np.unique(counts[counts > 0]).tolist():
         rows = np.flatnonzero(counts == n)
-        complete = differences[rows][defined[rows]].reshape(len(rows), n)
-        p[rows] = _exact_p(complete) if n <= MOST_FOR_ENUMERATION else _monte_carlo_p(complete, stream)
-    return p
+        yield rows, values[rows][defined[rows]].reshape(len(rows), n)
 
 
-def _complete_intervals(
-    values: Floats, stream: Stream, bounds: tuple[float, float]
-) -> tuple[Floats, Floats, NDArray[np.str_]]:
+def _claims(differences: Floats, stream: Stream) -> _Tests:
+    low, high, p, method = _tests(differences, stream, _DIFFERENCES)
+    constant = method == "constant"
+    n, value = differences.shape[1], differences[:, 0]
+    differ = 1 - ((1 - LEVEL) / 2) ** (1 / n)
+    least, most = _DIFFERENCES
+    return _Tests(
+        np.where(constant, value - differ * (value - least), low),
+        np.where(constant, value + differ * (most - value), high),
+        # (1 - differ)^n = p / 2 at the share that moves the limit to 0.
+        np.where(constant, np.minimum(1.0, 2 * (1 + np.abs(value)) ** -float(n)), p),
+        method,
+    )
+
+
+def _side(found: _Tests) -> NDArray[np.int64]:
+    """Side of 0 (r) on which each interval lies: 1 above, -1 below, 0 if the interval holds 0."""
+    return (found.low > 0).astype(np.int64) - (found.high < 0)
+
+
+def _decided_by_two(differences: Floats, side: NDArray[np.int64], stream: Stream) -> NDArray[np.bool_]:
+    if differences.shape[1] < _FEW_PEOPLE + _FEWEST_LEFT:
+        return np.zeros(len(differences), dtype=np.bool_)
+    ordered = np.sort(differences, axis=1)
+    parts = (ordered[:, _FEW_PEOPLE:], ordered[:, :-_FEW_PEOPLE])
+    return np.any([_side(_claims(part, stream)) != side for part in parts], axis=0)
+
+
+def _tests(values: Floats, stream: Stream, bounds: tuple[float, float]) -> _Tests:
     n = values.shape[1]
     mean = values.mean(axis=1)
     spread = values.std(axis=1, ddof=1)
@@ -102,33 +170,52 @@ def _complete_intervals(
     if n < FEWEST_FOR_BOOTSTRAP:
         quantile = stats.t.ppf((1 + LEVEL) / 2, n - 1)
         below, above, name = quantile * error, quantile * error, "t"
+        p = 2 * stats.t.sf(np.abs(mean) / np.where(constant, np.inf, error), n - 1)
     else:
         # A stream per n: rows with another number of values must not shift these resamples.
-        lower, upper = _studentised_quantiles(values, constant, child(stream, "bootstrap", n))
+        found = _bootstrap(values, mean, error, child(stream, "bootstrap", n))
         widest = (bounds[1] - bounds[0]) * np.sqrt(np.log(2 / (1 - LEVEL)) / (2 * n))
-        below, above = np.minimum(upper * error, widest), np.minimum(-lower * error, widest)
-        name = "bootstrap-t"
+        below, above = np.minimum(found.below, widest), np.minimum(found.above, widest)
+        by_hoeffding = 2 * np.exp(-2 * n * (mean / (bounds[1] - bounds[0])) ** 2)
+        # An interval of the narrower limits leaves out 0 where either does.
+        p, name = np.minimum(found.p, by_hoeffding), "bootstrap-t"
     low, high = np.clip(mean - below, *bounds), np.clip(mean + above, *bounds)
-    return low, high, np.where(constant, "constant", name)
+    return _Tests(low, high, np.minimum(p, 1.0), np.where(constant, "constant", name))
 
 
-def _studentised_quantiles(
-    values: Floats, constant: NDArray[np.bool_], stream: Stream
-) -> tuple[Floats, Floats]:
-    """2.5 % and 97.5 % quantiles (r each) of the bootstrap t statistic of each row; 0 for constant rows."""
+class _Bootstrap(NamedTuple):
+    """Distances of both limits from the mean, and p values of the mean 0; all (r)."""
+
+    below: Floats
+    above: Floats
+    p: Floats
+
+
+def _bootstrap(values: Floats, mean: Floats, error: Floats, stream: Stream) -> _Bootstrap:
+    """Limits and p values by the bootstrap t statistic of each row (r, n); 0 and 1 for rows without spread.
+
+    p counts resamples: a limit is the k-th of them, so the limit reaches 0 exactly if fewer than k resamples
+    are at least as extreme as the mean.
+    """
     n = values.shape[1]
-    centred = np.where(constant[:, None], 0.0, values - values.mean(axis=1, keepdims=True))
+    constant = error == 0
+    centred = np.where(constant[:, None], 0.0, values - mean[:, None])
     # Resamples as weights: mean and variance of all rows are then two matrix products.
     weights = generator(stream).multinomial(n, np.full(n, 1 / n), size=RESAMPLES).T / n
     tail = round((RESAMPLES + 1) * (1 - LEVEL) / 2)
-    lower, upper = np.empty(len(values)), np.empty(len(values))
+    below, above, as_extreme = (np.empty(len(values)) for _ in range(3))
     # In chunks: a study has thousands of rows, and each needs RESAMPLES numbers.
     step = max(1, _CHUNK_NUMBERS // RESAMPLES)
     for start in range(0, len(values), step):
         rows = slice(start, start + step)
-        t = np.partition(_t_statistics(centred[rows], weights), (tail - 1, RESAMPLES - tail), axis=1)
-        lower[rows], upper[rows] = t[:, tail - 1], t[:, RESAMPLES - tail]
-    return lower, upper
+        t = _t_statistics(centred[rows], weights)
+        # Products and not quotients are compared: rounding must not part p from the limits.
+        moved = np.where(constant[rows, None], 0.0, t * error[rows, None])
+        of_mean = mean[rows, None]
+        as_extreme[rows] = np.minimum((moved >= of_mean).sum(axis=1), (moved <= of_mean).sum(axis=1))
+        moved = np.partition(moved, (tail - 1, RESAMPLES - tail), axis=1)
+        below[rows], above[rows] = moved[:, RESAMPLES - tail], -moved[:, tail - 1]
+    return _Bootstrap(below, above, np.where(constant, 1.0, 2 * (1 + as_extreme) / (1 + RESAMPLES)))
 
 
 def _t_statistics(centred: Floats, weights: Floats) -> Floats:
@@ -140,34 +227,3 @@ def _t_statistics(centred: Floats, weights: Floats) -> Floats:
     error = np.sqrt(np.where(flat, 1.0, variance) / (n - 1))
     infinite = np.where(mean == 0, 0.0, np.copysign(np.inf, mean))
     return np.where(flat, infinite, mean / error)
-
-
-def _exact_p(differences: Floats) -> Floats:
-    n = differences.shape[1]
-    # A pattern and its mirror image are equally extreme: the first sign can stay positive, half the work.
-    patterns = np.arange(2 ** (n - 1))
-    signs = _signs((patterns >> np.arange(n)[:, None]) & 1)
-    return _share_as_extreme(differences, signs)
-
-
-def _monte_carlo_p(differences: Floats, stream: Stream) -> Floats:
-    n = differences.shape[1]
-    draws = generator(child(stream, "signs", n)).integers(0, 2, size=(n, SIGN_DRAWS))
-    return (1 + SIGN_DRAWS * _share_as_extreme(differences, _signs(draws))) / (1 + SIGN_DRAWS)
-
-
-def _signs(bits: NDArray[np.int64]) -> Floats:
-    return np.asarray(1.0 - 2.0 * bits, dtype=np.float64)
-
-
-def _share_as_extreme(differences: Floats, signs: Floats) -> Floats:
-    """Share (r) of sign patterns (n, patterns) whose sum is at least as far from 0 as the observed sum."""
-    observed = np.abs(differences.sum(axis=1, keepdims=True))
-    # Sums of the same numbers in another order differ in their last digits: ties must count as hits.
-    slack = 1e-9 * np.abs(differences).sum(axis=1, keepdims=True)
-    share = np.empty(len(differences))
-    step = max(1, _CHUNK_NUMBERS // signs.shape[1])
-    for start in range(0, len(differences), step):
-        rows = slice(start, start + step)
-        share[rows] = (np.abs(differences[rows] @ signs) >= observed[rows] - slack[rows]).mean(axis=1)
-    return share

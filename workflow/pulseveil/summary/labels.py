@@ -60,15 +60,20 @@ def signed(value: float, digits: int = 3) -> str:
 
 
 def p_value(p: float) -> str:
-    """A p value with two decimals, with three below 0.01, as a bound below 0.001; empty for NaN.
+    """A p value with three decimals, from 0.1 on with two, as a bound below 0.001; empty for NaN.
+
+    It is rounded up: 0.0502, with which nothing is shown, must not be printed as 0.05.
 
     Examples:
-        >>> p_value(0.0312), p_value(0.00004)
-        ('p=0.03', 'p<0.001')
+        >>> p_value(0.0312), p_value(0.00004), p_value(0.0502), p_value(0.2)
+        ('p=0.032', 'p<0.001', 'p=0.051', 'p=0.20')
     """
     if math.isnan(p):
         return ""
-    return "p<0.001" if p < 0.001 else f"p={p:.3f}" if p < 0.01 else f"p={p:.2f}"
+    digits = 3 if p < 0.1 else 2
+    # 0.05 has no exact double: without the slack its last digit would be rounded up.
+    up = math.ceil(p * 10**digits - 1e-9) / 10**digits
+    return "p<0.001" if p < 0.001 else f"p={up:.{digits}f}"
 
 
 def with_interval(value: float, low: float, high: float, digits: int = 3) -> str:
@@ -81,3 +86,18 @@ def with_interval(value: float, low: float, high: float, digits: int = 3) -> str
     if math.isnan(low) or low == high:
         return number(value)
     return f"{number(value)} [{number(low, digits)}, {number(high, digits)}]"
+
+
+def difference_with_interval(value: float, low: float, high: float) -> str:
+    """A difference with its interval; the difference alone if the interval is undefined.
+
+    Limits keep their sign: a limit that is rounded to 0 says on which side of 0 it lies.
+
+    Examples:
+        >>> difference_with_interval(0.1652, 0.0004, 0.2331)
+        '+0.165 [+0.000, +0.233]'
+    """
+    if math.isnan(low):
+        return signed(value)
+    limits = ", ".join(f"{limit:+.3f}" if limit else number(0.0) for limit in (low, high))
+    return f"{signed(value)} [{limits.replace('-', MINUS)}]"

@@ -5,7 +5,7 @@ CSV files have full precision. The same table gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from html import escape as html_escape
 from importlib.resources import files
 from pathlib import Path
@@ -24,6 +24,7 @@ from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.results import NO_GENERATOR
 
 NOT_BETTER = "†"
+TWO_PEOPLE = "‡"
 MAIN = columns.by_key(columns.MAIN)
 _SPELLINGS: Mapping[str, Callable[[float], str]] = {
     "axis": labels.level,
@@ -83,7 +84,7 @@ def is_shown(rows: pd.DataFrame, column: Column) -> bool:
 def texts(rows: pd.DataFrame, column: Column, digits: int = 3, unmarked: str = "") -> pd.Series[str]:
     """A column of the main table as text, in its declared form.
 
-    `unmarked`: what follows an accuracy without a mark, so that columns align.
+    `unmarked`: what follows a text without a mark, so that columns align.
     """
     values = rows[column.key]
     match column.form:
@@ -92,7 +93,7 @@ def texts(rows: pd.DataFrame, column: Column, digits: int = 3, unmarked: str = "
         case "marked":
             return marked_accuracy(rows, digits, unmarked)
         case "difference":
-            return difference_column(rows, column.key)
+            return difference_column(rows, column.key, unmarked)
         case "name" | "text":
             return values.fillna("")
         case "count":
@@ -113,6 +114,8 @@ def _printed(rows: pd.DataFrame, column: Column, description: StudyDescription) 
         case "published_accuracy":
             equal = rows["published_equals_majority"].map({"yes": " ="}).fillna("")
             return texts(rows, column) + equal
+    if column.form == "difference":
+        return difference_with_interval(rows, column.key)
     if column.form == "axis":
         # A generator's epsilon of "inf" beside real data would read as a generator without privacy.
         of_generator = column.key in ("epsilon_generator", "subjects")
@@ -133,12 +136,32 @@ def interval_column(rows: pd.DataFrame, metric: str, digits: int = 3) -> pd.Seri
     return pd.Series([labels.with_interval(m, low, high, digits) for m, low, high in values], dtype=str)
 
 
-def difference_column(rows: pd.DataFrame, name: str) -> pd.Series[str]:
-    """A difference with its p value, as text; empty for rows that are not compared."""
-    values = rows[[name, f"{name}_p"]].to_numpy(float).tolist()
-    # NaN is the only number that differs from itself.
-    spelled = [f"{labels.signed(d)} {labels.p_value(p)}" if p == p else "" for d, p in values]
-    return pd.Series(spelled, dtype=str)
+def difference_column(rows: pd.DataFrame, name: str, unmarked: str = "") -> pd.Series[str]:
+    """A difference with its p value, as text; ends in `TWO_PEOPLE` where two people decide.
+
+    Empty for rows that are not compared.
+    """
+    return rows[name].map(labels.signed) + _decision(rows, name, unmarked)
+
+
+def difference_with_interval(rows: pd.DataFrame, name: str) -> pd.Series[str]:
+    """A difference as in `difference_column`, with the interval that decides."""
+    values = rows[[name, f"{name}_low", f"{name}_high"]].to_numpy(float).tolist()
+    spelled = [labels.difference_with_interval(*limits) for limits in values]
+    return pd.Series(spelled, dtype=str) + _decision(rows, name)
+
+
+def _decision(rows: pd.DataFrame, name: str, unmarked: str = "") -> pd.Series[str]:
+    """p values as text after a blank, and marks of two people; empty for rows without a p value."""
+    marks = rows[f"{name}_two_people"].map({"yes": TWO_PEOPLE}).fillna(unmarked)
+    p = rows[f"{name}_p"]
+    return (" " + p.map(labels.p_value) + marks).where(p.notna(), "")
+
+
+def decided_by_two(rows: pd.DataFrame, shown: Iterable[str]) -> bool:
+    """Whether two people decide any difference among the columns `shown` of the main table."""
+    marks = [f"{key}_two_people" for key in shown if MAIN[key].form == "difference"]
+    return bool((rows[marks] == "yes").to_numpy().any())
 
 
 def has_published(rows: pd.DataFrame) -> bool:
@@ -169,6 +192,7 @@ _LATEX = {
     "<": "$<$",
     ">": "$>$",
     NOT_BETTER: r"$^\dagger$",
+    TWO_PEOPLE: r"$^\ddagger$",
 }
 
 _ROW_STYLES: Any = [

@@ -30,10 +30,13 @@ _CAVEATS = {
     "intervals": "Values are means over subjects per seed, then over seeds; pooled values weight all windows "
     "equally. Intervals are 95 % bootstrap-t intervals over subjects (Student's t below five subjects): they "
     "show how the mean would vary with other people and the same trained models. The SD over seeds is a "
-    "column of its own. p values are of sign-flip tests of paired differences, exact up to 20 subjects, and "
-    "not corrected for the number of rows.",
+    "column of its own. Paired differences stand with their 95 % interval and the p value of the same test: "
+    "p is at most 0.05 exactly where the interval leaves out 0. p values are not corrected for the number of "
+    "rows.",
     "not_better": "† marks rows whose accuracy is not shown to be better than always answering 'no stress': "
     "the interval of the paired difference reaches 0 or below.",
+    "two_people": "‡ marks differences that two people decide: without the two most or the two least "
+    "favourable people the interval lies on another side of 0.",
     "few_seeds": "Some private rows average fewer noise draws than 'n_seeds_asked' in main.csv (100 for "
     "single queries, 5 for trainings): another run can differ much, so no such row is said to show use of "
     "private data.",
@@ -120,6 +123,7 @@ def caveats(description: StudyDescription, main: pd.DataFrame) -> list[str]:
     applies = {
         "intervals": True,
         "not_better": bool((main[f"better_than_{BASELINE}"] == "no").any()),
+        "two_people": printing.decided_by_two(main, columns.PRINTED),
         "no_baseline": not (main["role"] == BASELINE).any(),
         "few_seeds": "n_seeds_asked" in main and bool((main["n_seeds"] < main["n_seeds_asked"]).any()),
         "saw": bool((main["generator_saw_test_subject"] == "yes").any()),

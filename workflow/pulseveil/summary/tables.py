@@ -44,7 +44,7 @@ def main_table(
     - `m_pooled`: metric over all windows, mean over seeds.
 
     Then follow `poor_ratio`, the share of seeds with a poor run, the differences of accuracy to the rule of
-    each compared role, with interval and p, the marks, and the published values.
+    each compared role, with interval, p and whether two people decide, the marks, and the published values.
     """
     parts = [cells.keys, _counts(results, cells.keys)]
     parts += [_metric_columns(results, cells, metric, stream) for metric in HEADLINES]
@@ -138,12 +138,13 @@ def _rule_columns(cells: Cells, description: StudyDescription, role: Role, strea
     differences.index = pd.Index([pair.cell for pair in pairs], dtype=int)
     name = f"accuracy_minus_{role}"
     # The first rule is not compared with itself: its own rows become NaN.
-    wanted = differences.reindex(cells.keys.index)[["difference", "low", "high", "p"]]
-    return wanted.set_axis([name, f"{name}_low", f"{name}_high", f"{name}_p"], axis=1)
+    parts = ["low", "high", "p", "two_people"]
+    wanted = differences.reindex(cells.keys.index)[["difference", *parts]].fillna({"two_people": ""})
+    return wanted.set_axis([name, *(f"{name}_{part}" for part in parts)], axis=1)
 
 
 def _above_zero(table: pd.DataFrame, role: Role) -> NDArray[np.str_]:
-    # By the lower end of the interval: a positive mean over 15 people can be chance.
+    # By the lower end of the interval, which p agrees with: a positive mean over 15 people can be chance.
     low = table[f"accuracy_minus_{role}_low"].to_numpy(float)
     compared = table[f"accuracy_minus_{role}"].notna().to_numpy()
     return np.where(compared, np.where(low > 0, "yes", "no"), "")

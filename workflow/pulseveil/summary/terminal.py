@@ -112,8 +112,11 @@ def _notes(rows: pd.DataFrame) -> list[str]:
     notes = ["Means and intervals are over subjects, for the models as trained. main.csv has all columns."]
     if (rows[f"better_than_{BASELINE}"] == "no").any():
         notes.append(
-            f"{printing.NOT_BETTER} accuracy not shown to be better than always answering 'no stress'."
+            f"{printing.NOT_BETTER} accuracy not shown to be better than always answering 'no stress': p is "
+            "above 0.05, or the row is worse."
         )
+    if printing.decided_by_two(rows, columns.TERMINAL):
+        notes.append(f"{printing.TWO_PEOPLE} two people decide: without them the claim would be another.")
     return notes
 
 
