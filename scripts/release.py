@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument(
         "--not-private", action="store_true", help="write a release without a budget, marked in every name"
     )
+    parser.add_argument("--results", type=Path, default=Path(), help="folder with results/ of the study")
     parser.add_argument("--out", type=Path, required=True, help="new folder; the zip file lies beside it")
     options = parser.parse_args()
     script.log_progress()
@@ -60,7 +61,7 @@ def main() -> None:
     folder = options.out.with_name(f".{options.out.name}.training")
     with errors.stop_signals() as stop_requested:
         models = train(plan, job, folder, stop_requested)
-    release = Release.of(plan, job, models)
+    release = Release.of(plan, job, models, options.results)
     if not (release.claim.is_private or options.not_private):
         raise InputError(f"{options.model}: {release.claim.headline}; {_NO_BUDGET}")
     archive = bundle.write(options.out, release.files(options.subjects))

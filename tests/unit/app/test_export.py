@@ -24,6 +24,7 @@ CONFIRMED = {"confirmed_not_private": True}
 # All that the page shows or hands out of what was drawn.
 EXITS = {
     "CSV": partial(export, form="csv"),
+    "Parquet": partial(export, form="parquet"),
     "HDF5": partial(export, form="h5"),
     "cards": preview,
     "signals": figures.signals_figure,
@@ -78,7 +79,18 @@ def test_an_hdf5_export_is_a_synthetic_record(private, tmp_path):
     assert store.read_cell_hash(path) == cell_hash(private)
 
 
-@pytest.mark.parametrize("form", ["csv", "h5"])
+def test_a_parquet_export_holds_the_windows_unrounded(private):
+    made = export(private, "parquet")
+    files = unzipped(made)
+    table = pd.read_parquet(io.BytesIO(files[made.name.replace(".zip", ".parquet")]))
+    channels = list(private.synthetic.channels)
+    assert list(table) == ["subject", "window", "second", *channels, "condition"]
+    values = table[channels].to_numpy()
+    assert values.dtype == np.float32
+    np.testing.assert_array_equal(values.reshape(30, 60, 6), private.synthetic.windows)
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "h5"])
 def test_the_same_request_gives_the_same_bytes(trained, private, form):
     assert export(make(trained["small", 8], REQUEST), form) == export(private, form)
     other = make(trained["small", 8], Request(3, 10, (0.7, 0.3), 3))

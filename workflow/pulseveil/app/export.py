@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 from pulseveil.app.synthesis import Generated, require_confirmation
-from pulseveil.core import identity, store
+from pulseveil.core import identity
 from pulseveil.core.identity import number_label
 from pulseveil.privacy import ledger
 from pulseveil.release import bundle
 from pulseveil.release.cards import data_card, model_card
-from pulseveil.release.export import export_csv
-
-Form = Literal["csv", "h5"]
+from pulseveil.release.export import Form, data_set
 
 
 @dataclass(frozen=True)
@@ -56,7 +51,7 @@ def export(generated: Generated, form: Form, *, confirmed_not_private: bool = Fa
     require_confirmation(generated.trained, confirmed_not_private)
     facts = generated.trained.facts
     stem = _stem(generated)
-    data = _data(generated, form)
+    data = data_set(generated.synthetic, form, cell_hash=cell_hash(generated))
     files = {
         f"{stem}.{form}": data,
         "data_card.md": _data_card(generated, bundle.hashes({f"{stem}.{form}": data})).encode(),
@@ -97,13 +92,3 @@ def _stem(generated: Generated) -> str:
     words.append(cell_hash(generated)[:8])
     name = "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", word) for word in words)
     return name if claim.is_private else f"{bundle.NOT_PRIVATE_PREFIX}_{name}"
-
-
-def _data(generated: Generated, form: Form) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"data.{form}"
-        if form == "csv":
-            export_csv(path, generated.synthetic)
-        else:
-            store.write_record(path, generated.synthetic, cell_hash=cell_hash(generated))
-        return path.read_bytes()

@@ -33,6 +33,9 @@ _RUN_KEYS = (
     *("epsilon_generator", "epsilon_detector", "seed"),
 )
 
+# Of a person-level audit, these two columns name people.
+_NAMES_OF_PEOPLE = ("record", "verdict")
+
 
 @dataclass(frozen=True, eq=False)
 class Facts:
@@ -74,7 +77,7 @@ def gather(path: Path, models: store.Models, folds: Sequence[str]) -> Facts:
     """
     job = GeneratorJob.model_validate(models.description["job"])
     form = models.description["form"]
-    audit = _measured(path, paths.GENERATOR_AUDIT, ())
+    audit = read_audit(_table_beside(path, paths.GENERATOR_AUDIT))
     return Facts(
         study=job.study,
         cohort=job.cohort,
@@ -94,8 +97,8 @@ def gather(path: Path, models: store.Models, folds: Sequence[str]) -> Facts:
         seed=int(models.description["seed"]),
         folds=tuple(folds),
         people=tuple(len(fold.train_subjects) for fold in job.folds if fold.name in folds),
-        claim=_after_audit(judge(models, folds), audit),
-        quality=_measured(path, paths.QUALITY, folds),
+        claim=after_audit(judge(models, folds), audit),
+        quality=_measured(_table_beside(path, paths.QUALITY), folds),
         audit=audit,
         model_hash=identity.file_hash(path),
         versions=_versions(path),
@@ -112,22 +115,32 @@ def class_names(classes: int) -> tuple[str, ...]:
     return ("not stress", "stress") if classes == 2 else CONDITIONS
 
 
-def _after_audit(claim: ReleaseClaim, audit: pd.DataFrame) -> ReleaseClaim:
+def after_audit(claim: ReleaseClaim, audit: pd.DataFrame) -> ReleaseClaim:
     """The claim, or its refusal if an audit refuted it."""
     if not claim.is_private or "failed" not in audit or not audit["failed"].eq(True).any():
         return claim
     return claim.refused("an audit refuted its claim")
 
 
-def _measured(path: Path, template: str, folds: Sequence[str]) -> pd.DataFrame:
-    """Rows of a study's table about a model file, without run keys; empty if the study has no such table."""
+def read_audit(table: Path | None) -> pd.DataFrame:
+    """Attacks of an audit, without run keys and names of people; empty if there is no such table.
+
+    Raises:
+        InputError: the table is damaged.
+    """
+    rows = _measured(table)
+    return rows[[column for column in rows if column not in _NAMES_OF_PEOPLE]]
+
+
+def _table_beside(path: Path, template: str) -> Path | None:
+    """Path of the study's table about the models at `path`; None outside of a study's folders."""
     found = paths.words(paths.MODELS, path)
-    if found is None:
-        # A model file outside of a study's folders has no tables beside it.
-        return pd.DataFrame()
-    root, words = found
-    table = root / paths.fill(template, **words)
-    if not table.exists():
+    return None if found is None else found[0] / paths.fill(template, **found[1])
+
+
+def _measured(table: Path | None, folds: Sequence[str] = ()) -> pd.DataFrame:
+    """Rows of a study's table, without run keys; empty if the study has no such table."""
+    if table is None or not table.exists():
         return pd.DataFrame()
     rows = read_table(table, (), "run the study anew")
     if "fold" in rows and folds:
@@ -183,9 +196,14 @@ def data_card(
     )
 
 
-def detector_card(job: DetectorJob, cohort: str, origin: Origin, claim: ReleaseClaim) -> str:
-    """Model card of a detector that is trained on all people of `cohort`, as Markdown."""
-    return _render("detector_card.md.jinja", job=job, cohort=cohort, origin=origin, claim=claim)
+def detector_card(
+    job: DetectorJob, cohort: str, origin: Origin, claim: ReleaseClaim, audit: pd.DataFrame
+) -> str:
+    """Model card of a detector that is trained on all people of `cohort`, as Markdown.
+
+    `audit`: attacks of the study on such detectors, as `read_audit` returns them.
+    """
+    return _render("detector_card.md.jinja", job=job, cohort=cohort, origin=origin, claim=claim, audit=audit)
 
 
 def write_cards(path: Path, facts: Facts, synthetic: SyntheticSet, request: Mapping[str, str]) -> list[Path]:

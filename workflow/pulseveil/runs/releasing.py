@@ -12,10 +12,12 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
+
+import pandas as pd
 
 from pulseveil.cohorts import origin_of
-from pulseveil.core import registry, store
+from pulseveil.core import paths, registry, store
 from pulseveil.core.contracts import FeatureSet, SyntheticSet, WindowSet
 from pulseveil.core.errors import InputError, StopRequested, never_requested
 from pulseveil.core.identity import number_label
@@ -24,13 +26,13 @@ from pulseveil.privacy import ledger
 from pulseveil.privacy.budget import Unit
 from pulseveil.release import bundle, cards, portable
 from pulseveil.release.claims import ReleaseClaim, judge
-from pulseveil.release.export import export_csv
+from pulseveil.release.export import Form, data_set
 from pulseveil.runs import cohort as cohorts
 from pulseveil.runs.detectors import Data, train_detectors
 from pulseveil.runs.generators import synthesize_fold, train_generators
 from pulseveil.runs.run_store import Journal, RunStore
 from pulseveil.study import spending, tasks
-from pulseveil.study.cells import Budgets, DetectorPack, GeneratorCell, WindowsCell
+from pulseveil.study.cells import NONE, AuditedCell, Budgets, DetectorPack, GeneratorCell, WindowsCell
 from pulseveil.study.jobs import CohortJob, DetectorJob, FeatureJob, GeneratorJob
 from pulseveil.study.plan import Plan
 from pulseveil.windows.features import extract_features
@@ -163,17 +165,28 @@ def _no_synthetic(generator: str, seed: int) -> FeatureSet:
 
 @dataclass(frozen=True, eq=False)
 class Release:
-    """A trained model with its claim: what is needed to write its bundle."""
+    """A trained model with its claim: what is needed to write its bundle.
+
+    audit: attacks of the study on models with the same settings; empty if the study has none.
+    """
 
     plan: Plan
     job: GeneratorJob | DetectorJob
     models: store.Models
     claim: ReleaseClaim
+    audit: pd.DataFrame
 
     @classmethod
-    def of(cls, plan: Plan, job: GeneratorJob | DetectorJob, models: store.Models) -> Release:
-        """The release of trained models, with the claim that their ledger and plan allow."""
-        return cls(plan, job, models, judge(models, (ALL,)))
+    def of(cls, plan: Plan, job: GeneratorJob | DetectorJob, models: store.Models, folder: Path) -> Release:
+        """The release of trained models, with the claim that ledger, plan and audit allow.
+
+        folder: where the study ran; its results are below `results`.
+
+        Raises:
+            InputError: the table of the study's audit is damaged.
+        """
+        audit = cards.read_audit(folder / _audit_path(plan, job))
+        return cls(plan, job, models, cards.after_audit(judge(models, (ALL,)), audit), audit)
 
     def files(self, subjects: Sequence[int]) -> dict[str, bytes]:
         """All files of the bundle by name; subjects: sizes of the data sets that a generator synthesizes.
@@ -201,17 +214,11 @@ class Release:
 
     def _data(self, folder: Path, model: Path, subjects: Sequence[int]) -> dict[str, bytes]:
         """Data sets of a generator with their cards, and its model card."""
-        facts = cards.gather(model, self.models, (ALL,))
+        facts = replace(cards.gather(model, self.models, (ALL,)), claim=self.claim, audit=self.audit)
         files = {"model_card.md": cards.model_card(facts).encode()}
         for count in subjects:
             synthetic = self.synthesize(count)
-            made = {f"subjects-{count}.{form}": folder / f"data.{form}" for form in ("csv", "h5")}
-            for path in made.values():
-                if path.suffix == ".csv":
-                    export_csv(path, synthetic)
-                else:
-                    store.write_record(path, synthetic, cell_hash="")
-            contents = {name: path.read_bytes() for name, path in made.items()}
+            contents = {f"subjects-{count}.{form}": data_set(synthetic, form) for form in get_args(Form)}
             request = {"Drawn by": f"scripts/release.py, {count} subjects of the published size"}
             card = cards.data_card(facts, synthetic, request, bundle.hashes(contents))
             files |= contents | {f"subjects-{count}.data_card.md": card.encode()}
@@ -225,9 +232,9 @@ class Release:
 
     def _detector(self, job: DetectorJob) -> dict[str, bytes]:
         """Card of a detector and, if it is linear, its forms for other programs."""
-        cohort = next(e.cohort for e in self.plan.study.evaluations if e.name == job.evaluation)
+        cohort = _cohort(self.plan, job)
         origin = origin_of(self.plan.study.cohort_settings[cohort].kind)
-        files = {"model_card.md": cards.detector_card(job, cohort, origin, self.claim).encode()}
+        files = {"model_card.md": cards.detector_card(job, cohort, origin, self.claim, self.audit).encode()}
         try:
             arrays = portable.linear(job.kind, self.models.arrays[ALL])
         except InputError:
@@ -249,6 +256,23 @@ class Release:
         )
 
 
+def _cohort(plan: Plan, job: GeneratorJob | DetectorJob) -> str:
+    """Name of the cohort whose people train the model of a release."""
+    if isinstance(job, GeneratorJob):
+        return job.cohort
+    return next(e.cohort for e in plan.study.evaluations if e.name == job.evaluation)
+
+
+def _audit_path(plan: Plan, job: GeneratorJob | DetectorJob) -> str:
+    """Path of the study's audit of models with the settings of a release."""
+    cohort, study = _cohort(plan, job), plan.study.name
+    if isinstance(job, GeneratorJob):
+        of_generator = GeneratorCell(cohort, job.generator, job.unit, job.epsilon_generator)
+        return paths.fill(paths.GENERATOR_AUDIT, study=study, **of_generator.words)
+    cell = AuditedCell("detector", cohort, NONE, job.detector, job.unit, math.inf, job.epsilon_detector)
+    return paths.fill(paths.DETECTOR_AUDIT, study=study, **cell.words)
+
+
 def _ending(name: str) -> str:
     return "subjects" + name[name.index(".") :] if name.startswith("subjects-") else name
 
@@ -259,6 +283,7 @@ _MEANING = {
     "statement.txt": "the ledger in plain English",
     "ledger.json": "each private mechanism as it ran, and its epsilons",
     "subjects.csv": "synthetic subjects, one row per second",
+    "subjects.parquet": "the same rows without rounding",
     "subjects.h5": "the same synthetic subjects as windows",
     "subjects.data_card.md": "columns, origin, claim and limits of the data",
     "detector.json": "all numbers of the detector, for a reader",
@@ -267,6 +292,6 @@ _MEANING = {
 _LEFT_OUT = (
     "models of folds and of other seeds: each would spend the budget of the same people again",
     "keys of the noise: whoever has one can remove the noise",
-    "scores, quality and audits on the real people: they are computed without noise",
+    "scores and quality on the real people: they are computed without noise",
     "recordings, windows and features of the real people",
 )
