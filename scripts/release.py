@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
@@ -64,7 +65,7 @@ def main() -> None:
     release = Release.of(plan, job, models, options.results)
     if not (release.claim.is_private or options.not_private):
         raise InputError(f"{options.model}: {release.claim.headline}; {_NO_BUDGET}")
-    archive = bundle.write(options.out, release.files(options.subjects))
+    archive = bundle.write(options.out, release.files(options.subjects, datetime.now(UTC).date()))
     shutil.rmtree(folder)
     print(f"{options.out} and {archive.name}: {release.claim.headline}")
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlcroissant as mlc
 import numpy as np
 import pandas as pd
 import pytest
@@ -108,6 +109,11 @@ def test_a_released_generator_comes_with_its_data(tmp_path):
     card = (tmp_path / "made" / "subjects-2.data_card.md").read_text()
     assert f"\n{AUDITED}\n" in card
     assert "**private: epsilon 10, delta 1e-05, for one whole person**" in card
+    described = mlc.Dataset(tmp_path / "made" / "croissant.json").metadata
+    assert (described.ctx.issues.errors, described.ctx.issues.warnings) == (set(), set())
+    assert {file.name for file in described.distribution} == {
+        f"subjects-{count}.{form}" for count in (2, 3) for form in ("csv", "parquet", "h5")
+    }
     checked = [sys.executable, tmp_path / "made" / "verify.py"]
     assert subprocess.run(checked, capture_output=True, check=False).returncode == 0
 
@@ -122,6 +128,11 @@ def test_what_is_not_private_says_so_in_every_name_and_only_on_demand(tmp_path):
     names = {path.name for path in (tmp_path / "made").iterdir()}
     assert all(name.startswith("NOT-PRIVATE_") for name in names - {"verify.py", "manifest.json"})
     assert "NOT PRIVATE" in (tmp_path / "made" / "NOT-PRIVATE_subjects-2.data_card.md").read_text()
+    listed = (tmp_path / "made" / "NOT-PRIVATE_README.md").read_text()
+    assert all(f"`{name}`: " in listed for name in names - {"NOT-PRIVATE_README.md", "manifest.json"})
+    data = mlc.Dataset(tmp_path / "made" / "NOT-PRIVATE_croissant.json")
+    assert data.metadata.name == "NOT-PRIVATE_given_moments"
+    assert len(list(data.records("subjects-2"))) == 2 * 35 * 60
 
 
 def test_a_detector_that_an_audit_refuted_is_not_released(tmp_path):

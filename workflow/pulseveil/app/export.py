@@ -1,4 +1,4 @@
-"""Export of synthetic windows as one zip file with data, cards, statement, ledger and their proof."""
+"""Export of synthetic windows as one zip file with data, metadata, cards, statement, ledger and proof."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pulseveil.app.synthesis import Generated, require_confirmation
 from pulseveil.core import identity
 from pulseveil.core.identity import number_label
 from pulseveil.privacy import ledger
-from pulseveil.release import bundle
+from pulseveil.release import bundle, croissant
 from pulseveil.release.cards import data_card, model_card
 from pulseveil.release.export import Form, data_set
 
@@ -52,9 +52,11 @@ def export(generated: Generated, form: Form, *, confirmed_not_private: bool = Fa
     facts = generated.trained.facts
     stem = _stem(generated)
     data = data_set(generated.synthetic, form, cell_hash=cell_hash(generated))
+    contents = {f"{stem}.{form}": data}
     files = {
-        f"{stem}.{form}": data,
-        "data_card.md": _data_card(generated, bundle.hashes({f"{stem}.{form}": data})).encode(),
+        **contents,
+        croissant.NAME: _croissant(generated, stem, contents),
+        "data_card.md": _data_card(generated, bundle.hashes(contents)).encode(),
         "model_card.md": model_card(facts).encode(),
         "statement.txt": facts.claim.statement.encode(),
     }
@@ -74,15 +76,26 @@ def preview(generated: Generated, *, confirmed_not_private: bool = False) -> tup
     return _data_card(generated, {}), model_card(generated.trained.facts)
 
 
+def _croissant(generated: Generated, stem: str, contents: Mapping[str, bytes]) -> bytes:
+    facts = generated.trained.facts
+    data = croissant.DataSet(stem, generated.synthetic, _described(generated), contents)
+    # Without a date: the same request gives the same bytes.
+    return croissant.croissant(stem, facts, [data], croissant.licence(facts.origin, None))
+
+
 def _data_card(generated: Generated, hashes: Mapping[str, str]) -> str:
+    return data_card(generated.trained.facts, generated.synthetic, _described(generated), hashes)
+
+
+def _described(generated: Generated) -> dict[str, str]:
+    """How the windows were synthesized, by label."""
     request, facts = generated.request, generated.trained.facts
     counts = zip(facts.classes, request.windows_per_condition(), strict=True)
-    described = {
+    return {
         "Synthesized by": f"the front end; subjects: {request.subjects}; seed: {request.seed}",
         "Windows per subject": ", ".join(f"{n} {name}" for name, n in counts),
         "Cell hash of the data": f"`{cell_hash(generated)}`",
     }
-    return data_card(facts, generated.synthetic, described, hashes)
 
 
 def _stem(generated: Generated) -> str:

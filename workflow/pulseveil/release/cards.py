@@ -179,7 +179,6 @@ def data_card(
     `request`: how the export was synthesized, by label. `hashes`: sha256 of the exported files by name.
     """
     counts = np.bincount(synthetic.condition, minlength=len(facts.classes)).tolist()
-    inside = [_share(synthetic, i, c.low, c.high) for i, c in enumerate(facts.channels)]
     # Every fold has its own SYN0001.
     subjects = len(set(zip(synthetic.fold.tolist(), synthetic.subject.tolist(), strict=True)))
     return _render(
@@ -191,9 +190,50 @@ def data_card(
         subjects=subjects,
         windows=len(synthetic),
         class_counts=list(zip(facts.classes, counts, strict=True)),
-        share_inside=inside,
-        several_folds=len(facts.folds) > 1,
+        columns=columns(facts, synthetic),
     )
+
+
+def columns(facts: Facts, synthetic: SyntheticSet) -> pd.DataFrame:
+    """Columns of an export as CSV: name, meaning, unit, public range, and share of values inside, as text."""
+    codes = ", ".join(f"{code} {name}" for code, name in enumerate(facts.classes))
+    rows = [
+        ("subject", "synthetic subject", "", "", ""),
+        ("window", "index of the window within its subject", "from 0", "", ""),
+        ("second", "time since the start of the window", "s", "", ""),
+        *(
+            (
+                *(c.name, c.meaning, c.unit, f"{_number(c.low)} to {_number(c.high)}"),
+                f"{100 * _share(synthetic, i, c.low, c.high):.1f} %",
+            )
+            for i, c in enumerate(facts.channels)
+        ),
+        ("condition", "class", codes, "", ""),
+    ]
+    if len(facts.folds) > 1:
+        meaning = "whose generator synthesized the window"
+        rows.insert(0, ("fold", meaning, "name of the left-out subject", "", ""))
+    return pd.DataFrame(rows, columns=["column", "meaning", "unit", "public range", "values in the range"])
+
+
+def texts(facts: Facts) -> dict[str, tuple[str, ...]]:
+    """Sentences of the cards by subject, for other forms of metadata, without Markdown of lists."""
+    shared: Any = _environment().get_template("shared.md.jinja").module
+    rendered = {
+        "origin": shared.origin(facts),
+        "protocol": shared.protocol(facts),
+        "privacy": f"{facts.claim.headline}.\n{shared.guarantee(facts, facts.claim)}",
+        "forms": shared.forms(),
+        "labels": shared.labels(facts),
+        "biases": shared.biases(facts),
+        "uses": shared.uses(facts),
+        "shortcomings": shared.shortcomings(facts),
+        "maintenance": shared.maintenance(),
+    }
+    return {
+        name: tuple(line.removeprefix("- ") for line in text.splitlines() if line.strip())
+        for name, text in rendered.items()
+    }
 
 
 def detector_card(
@@ -227,7 +267,10 @@ def _share(synthetic: SyntheticSet, channel: int, low: float, high: float) -> fl
 
 
 def _render(template: str, **values: Any) -> str:
-    source = files("pulseveil.release").joinpath(template).read_text(encoding="utf-8")
+    return _environment().get_template(template).render(**values).rstrip() + "\n"
+
+
+def _environment() -> jinja2.Environment:
     loader = jinja2.FunctionLoader(
         lambda name: files("pulseveil.release").joinpath(name).read_text(encoding="utf-8")
     )
@@ -240,7 +283,7 @@ def _render(template: str, **values: Any) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"table": _table, "number": _number}
-    return environment.from_string(source).render(**values).rstrip() + "\n"
+    return environment
 
 
 def _table(rows: pd.DataFrame) -> str:

@@ -11,6 +11,7 @@ import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -24,7 +25,7 @@ from pulseveil.core.identity import number_label
 from pulseveil.evaluation.protocols import ALL, Fold
 from pulseveil.privacy import ledger
 from pulseveil.privacy.budget import Unit
-from pulseveil.release import bundle, cards, portable
+from pulseveil.release import bundle, cards, croissant, portable
 from pulseveil.release.claims import ReleaseClaim, judge
 from pulseveil.release.export import Form, data_set
 from pulseveil.runs import cohort as cohorts
@@ -188,17 +189,19 @@ class Release:
         audit = cards.read_audit(folder / _audit_path(plan, job))
         return cls(plan, job, models, cards.after_audit(judge(models, (ALL,)), audit), audit)
 
-    def files(self, subjects: Sequence[int]) -> dict[str, bytes]:
+    def files(self, subjects: Sequence[int], published: date) -> dict[str, bytes]:
         """All files of the bundle by name; subjects: sizes of the data sets that a generator synthesizes.
 
         Each name of a release that is not private begins with NOT-PRIVATE.
         """
         with tempfile.TemporaryDirectory() as folder:
-            files = self._files(Path(folder), subjects)
-        prefix = "" if self.claim.is_private else f"{bundle.NOT_PRIVATE_PREFIX}_"
-        return bundle.with_proof({f"{prefix}{name}": content for name, content in files.items()})
+            files = self._files(Path(folder), subjects, published)
+        return bundle.with_proof(files)
 
-    def _files(self, folder: Path, subjects: Sequence[int]) -> dict[str, bytes]:
+    def _name(self, name: str) -> str:
+        return name if self.claim.is_private else f"{bundle.NOT_PRIVATE_PREFIX}_{name}"
+
+    def _files(self, folder: Path, subjects: Sequence[int], published: date) -> dict[str, bytes]:
         group: store.Group = "generators" if isinstance(self.job, GeneratorJob) else "detectors"
         model = folder / "model.h5"
         store.write_models(model, self.models, cell_hash="", group=group)
@@ -207,21 +210,36 @@ class Release:
             entries = [ledger.as_json_values(entry) for entry in self.claim.entries]
             files["ledger.json"] = (json.dumps(entries, indent=2) + "\n").encode()
         if isinstance(self.job, GeneratorJob):
-            files |= self._data(folder, model, subjects)
+            files |= self._data(model, subjects, published)
         else:
             files |= self._detector(self.job)
-        return files | {"README.md": self._readme(files).encode()}
+        files["README.md"] = self._readme(files).encode()
+        return {self._name(name): content for name, content in files.items()}
 
-    def _data(self, folder: Path, model: Path, subjects: Sequence[int]) -> dict[str, bytes]:
-        """Data sets of a generator with their cards, and its model card."""
+    def _data(self, model: Path, subjects: Sequence[int], published: date) -> dict[str, bytes]:
+        """Data sets of a generator with their cards and metadata, and its model card."""
         facts = replace(cards.gather(model, self.models, (ALL,)), claim=self.claim, audit=self.audit)
         files = {"model_card.md": cards.model_card(facts).encode()}
+        sets = []
         for count in subjects:
-            synthetic = self.synthesize(count)
-            contents = {f"subjects-{count}.{form}": data_set(synthetic, form) for form in get_args(Form)}
+            name, synthetic = f"subjects-{count}", self.synthesize(count)
             request = {"Drawn by": f"scripts/release.py, {count} subjects of the published size"}
-            card = cards.data_card(facts, synthetic, request, bundle.hashes(contents))
-            files |= contents | {f"subjects-{count}.data_card.md": card.encode()}
+            contents = {f"{name}.{form}": data_set(synthetic, form) for form in get_args(Form)}
+            named = {self._name(path): content for path, content in contents.items()}
+            card = cards.data_card(facts, synthetic, request, bundle.hashes(named))
+            files |= contents | {f"{name}.data_card.md": card.encode()}
+            sets.append(croissant.DataSet(name, synthetic, request, named))
+        if sets:
+            study = self.plan.study
+            # The default licence is that of scores and tables: only a licence that the study names is meant.
+            named_licence = study.license if "license" in study.model_fields_set else None
+            files[croissant.NAME] = croissant.croissant(
+                self._name(f"{study.name}_{facts.generator}".replace(" ", "-")),
+                facts,
+                sets,
+                croissant.licence(facts.origin, named_licence),
+                published,
+            )
         return files
 
     def synthesize(self, subjects: int) -> SyntheticSet:
@@ -247,7 +265,7 @@ class Release:
         return files
 
     def _readme(self, files: Mapping[str, Any]) -> str:
-        named = "\n".join(f"- `{name}`: {_MEANING[_ending(name)]}" for name in sorted(files))
+        named = "\n".join(f"- `{self._name(name)}`: {_MEANING[_ending(name)]}" for name in sorted(files))
         left_out = "\n".join(f"- {what}" for what in _LEFT_OUT)
         return (
             f"# Release of `{self.plan.study.name}`\n\n**{self.claim.headline}**\n\n{named}\n"
@@ -285,6 +303,7 @@ _MEANING = {
     "subjects.csv": "synthetic subjects, one row per second",
     "subjects.parquet": "the same rows without rounding",
     "subjects.h5": "the same synthetic subjects as windows",
+    "croissant.json": "the data sets for machines: files, columns, origin, limits and privacy (Croissant)",
     "subjects.data_card.md": "columns, origin, claim and limits of the data",
     "detector.json": "all numbers of the detector, for a reader",
     "detector.onnx": "the detector for ONNX: statistics of windows to probabilities of stress",
