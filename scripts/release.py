@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument(
         "--not-private", action="store_true", help="write a release without a budget, marked in every name"
     )
+    parser.add_argument("--results", type=Path, default=Path(), help="folder with results/ of the study")
     parser.add_argument("--out", type=Path, required=True, help="new folder; the zip file lies beside it")
     options = parser.parse_args()
     script.log_progress()
@@ -60,8 +62,10 @@ def main() -> None:
     folder = options.out.with_name(f".{options.out.name}.training")
     with errors.stop_signals() as stop_requested:
         models = train(plan, job, folder, stop_requested)
-    release = Release.of(plan, job, models)
-    archive = bundle.write(options.out, release.files(options.subjects, not_private=options.not_private))
+    release = Release.of(plan, job, models, options.results)
+    today = datetime.now(UTC).date()
+    files = release.files(options.subjects, today, not_private=options.not_private)
+    archive = bundle.write(options.out, files)
     shutil.rmtree(folder)
     print(f"{options.out} and {archive.name}: {release.claim.headline}")
 

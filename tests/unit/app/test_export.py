@@ -8,6 +8,7 @@ import zipfile
 from dataclasses import replace
 from functools import partial
 
+import mlcroissant as mlc
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,6 +25,7 @@ CONFIRMED = {"confirmed_not_private": True}
 # All that the page shows or hands out of what was drawn.
 EXITS = {
     "CSV": partial(export, form="csv"),
+    "Parquet": partial(export, form="parquet"),
     "HDF5": partial(export, form="h5"),
     "cards": preview,
     "signals": figures.signals_figure,
@@ -58,7 +60,7 @@ def test_a_csv_export_reads_back_as_the_windows(private):
     made = export(private, "csv")
     files = unzipped(made)
     name = made.name.replace(".zip", ".csv")
-    of_release = {"data_card.md", "model_card.md", "statement.txt", "ledger.json"}
+    of_release = {"data_card.md", "model_card.md", "statement.txt", "ledger.json", "croissant.json"}
     assert set(files) == of_release | {name, "verify.py", "manifest.json"}
     table = pd.read_csv(io.BytesIO(files[name]))
     channels = list(private.synthetic.channels)
@@ -78,7 +80,31 @@ def test_an_hdf5_export_is_a_synthetic_record(private, tmp_path):
     assert store.read_cell_hash(path) == cell_hash(private)
 
 
-@pytest.mark.parametrize("form", ["csv", "h5"])
+def test_a_parquet_export_holds_the_windows_unrounded(private):
+    made = export(private, "parquet")
+    files = unzipped(made)
+    table = pd.read_parquet(io.BytesIO(files[made.name.replace(".zip", ".parquet")]))
+    channels = list(private.synthetic.channels)
+    assert list(table) == ["subject", "window", "second", *channels, "condition"]
+    values = table[channels].to_numpy()
+    assert values.dtype == np.float32
+    np.testing.assert_array_equal(values.reshape(30, 60, 6), private.synthetic.windows)
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "h5"])
+def test_croissant_finds_the_data_of_an_export(private, tmp_path, form):
+    made = export(private, form)
+    for name, content in unzipped(made).items():
+        (tmp_path / name).write_bytes(content)
+    data, stem = mlc.Dataset(tmp_path / "croissant.json"), made.name.removesuffix(".zip")
+    assert [file.name for file in data.metadata.distribution] == [f"{stem}.{form}"]
+    assert data.metadata.personal_sensitive_information[0].startswith("private: epsilon 8")
+    if form != "h5":
+        seconds = [row[f"{stem}/heart_rate"] for row in data.records(stem)]
+        np.testing.assert_allclose(seconds, private.synthetic.windows[:, :, 0].ravel(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "h5"])
 def test_the_same_request_gives_the_same_bytes(trained, private, form):
     assert export(make(trained["small", 8], REQUEST), form) == export(private, form)
     other = make(trained["small", 8], Request(3, 10, (0.7, 0.3), 3))

@@ -117,8 +117,8 @@ def test_what_was_not_measured_is_named_so(copy):
 def test_audit_numbers_stand_on_both_cards(copy):
     table = copy / paths.fill(paths.GENERATOR_AUDIT, **WORDS, epsilon_generator="8")
     table.parent.mkdir(parents=True)
-    head = "cohort,part,generator,unit,attack,epsilon_low,epsilon_ceiling,failed"
-    table.write_text(f"{head}\npeople,generator,moments,subject,canaries,0.42,3.51,False\n")
+    head = "cohort,part,generator,unit,attack,record,epsilon_low,epsilon_ceiling,failed"
+    table.write_text(f"{head}\npeople,generator,moments,subject,canaries,S2,0.42,3.51,False\n")
     for card in (card_of(copy), model_card(facts_of(copy))):
         assert "| attack | epsilon_low | epsilon_ceiling | failed |" in card
         assert "| canaries | 0.42 | 3.51 | False |" in card

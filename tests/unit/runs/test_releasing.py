@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlcroissant as mlc
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -49,10 +52,24 @@ def release(folder, *words):
 
 
 def left(folder):
-    return {path.name for path in folder.iterdir()} - {"study.yaml"}
+    return {path.name for path in folder.iterdir()} - {"study.yaml", "results"}
+
+
+def write_audit(folder, path, failed=False):
+    table = folder / "results" / "given" / "audit" / path
+    table.parent.mkdir(parents=True)
+    table.write_text(
+        "cohort,unit,attack,record,epsilon_low,epsilon_ceiling,epsilon_claimed,failed,verdict\n"
+        f"people,subject,membership,S3,0.42,3.51,10,{failed},membership of S3\n"
+    )
+
+
+AUDITED = "| membership | 0.42 | 3.51 | 10 | False |"
+OF_LOGISTIC = "detectors/people/none/logistic/unit=subject/epsilon_generator=inf/epsilon_detector=10.csv"
 
 
 def test_a_released_detector_has_learnt_from_all_people_and_nothing_else_is_left(tmp_path):
+    write_audit(tmp_path, OF_LOGISTIC)
     done = release(tmp_path, "--model", "logistic", "--epsilon", "10")
     assert done.returncode == 0, done.stderr
     assert "made and made.zip: private: epsilon 10, delta 1e-05, for one whole person" in done.stdout
@@ -63,6 +80,10 @@ def test_a_released_detector_has_learnt_from_all_people_and_nothing_else_is_left
     (entry,) = json.loads((made / "ledger.json").read_text())
     assert (entry["n"], tuple(entry["inputs"]["people"])) == (4, PEOPLE)
     assert read_detector(made / "model.h5").fold == "all"
+    card = (made / "model_card.md").read_text()
+    assert "\n### Audit\n\nAttacks of the study on this detector, trained anew for each attack." in card
+    assert f"\n{AUDITED}\n" in card
+    assert "membership of S3" not in card
     checked = subprocess.run(
         [sys.executable, made / "verify.py"], capture_output=True, text=True, check=False
     )
@@ -70,13 +91,29 @@ def test_a_released_detector_has_learnt_from_all_people_and_nothing_else_is_left
 
 
 def test_a_released_generator_comes_with_its_data(tmp_path):
+    write_audit(tmp_path, "generators/people/posterior/unit=subject/epsilon_generator=10.csv")
     done = release(tmp_path, "--model", "posterior", "--epsilon", "10", "--subjects", "2", "3")
     assert done.returncode == 0, done.stderr
     fewer, more = (store.read_record(tmp_path / "made" / f"subjects-{n}.h5", SyntheticSet) for n in (2, 3))
     assert (len(set(fewer.subject)), len(set(more.subject))) == (2, 3)
     assert (more.windows[: len(fewer)] == fewer.windows).all()
+    exact = pd.read_parquet(tmp_path / "made" / "subjects-3.parquet")
+    rounded = pd.read_csv(tmp_path / "made" / "subjects-3.csv")
+    assert list(exact) == ["subject", "window", "second", *more.channels, "condition"] == list(rounded)
+    values = exact[list(more.channels)].to_numpy()
+    assert values.dtype == np.float32
+    assert (values == more.windows.reshape(-1, 6)).all()
+    assert (more.condition == exact["condition"].to_numpy().reshape(len(more), -1).T).all()
+    assert (more.subject == exact["subject"].to_numpy().reshape(len(more), -1).T).all()
+    pd.testing.assert_frame_equal(exact, rounded, check_dtype=False, rtol=1e-6)
     card = (tmp_path / "made" / "subjects-2.data_card.md").read_text()
+    assert f"\n{AUDITED}\n" in card
     assert "**private: epsilon 10, delta 1e-05, for one whole person**" in card
+    described = mlc.Dataset(tmp_path / "made" / "croissant.json").metadata
+    assert (described.ctx.issues.errors, described.ctx.issues.warnings) == (set(), set())
+    assert {file.name for file in described.distribution} == {
+        f"subjects-{count}.{form}" for count in (2, 3) for form in ("csv", "parquet", "h5")
+    }
     checked = [sys.executable, tmp_path / "made" / "verify.py"]
     assert subprocess.run(checked, capture_output=True, check=False).returncode == 0
 
@@ -91,6 +128,19 @@ def test_what_is_not_private_says_so_in_every_name_and_only_on_demand(tmp_path):
     names = {path.name for path in (tmp_path / "made").iterdir()}
     assert all(name.startswith("NOT-PRIVATE_") for name in names - {"verify.py", "manifest.json"})
     assert "NOT PRIVATE" in (tmp_path / "made" / "NOT-PRIVATE_subjects-2.data_card.md").read_text()
+    listed = (tmp_path / "made" / "NOT-PRIVATE_README.md").read_text()
+    assert all(f"`{name}`: " in listed for name in names - {"NOT-PRIVATE_README.md", "manifest.json"})
+    data = mlc.Dataset(tmp_path / "made" / "NOT-PRIVATE_croissant.json")
+    assert data.metadata.name == "NOT-PRIVATE_given_moments"
+    assert len(list(data.records("subjects-2"))) == 2 * 35 * 60
+
+
+def test_a_detector_that_an_audit_refuted_is_not_released(tmp_path):
+    write_audit(tmp_path, OF_LOGISTIC, failed=True)
+    done = release(tmp_path, "--model", "logistic", "--epsilon", "10")
+    assert done.returncode == 2
+    assert "logistic: NOT PRIVATE: an audit refuted its claim; nothing is written" in done.stderr
+    assert "made" not in left(tmp_path)
 
 
 def test_a_release_is_never_overwritten(tmp_path):

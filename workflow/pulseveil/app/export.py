@@ -1,25 +1,20 @@
-"""Export of synthetic windows as one zip file with data, cards, statement, ledger and their proof."""
+"""Export of synthetic windows as one zip file with data, metadata, cards, statement, ledger and proof."""
 
 from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 from pulseveil.app.synthesis import Generated, require_confirmation
-from pulseveil.core import identity, store
+from pulseveil.core import identity
 from pulseveil.core.identity import number_label
 from pulseveil.privacy import ledger
-from pulseveil.release import bundle
+from pulseveil.release import bundle, croissant
 from pulseveil.release.cards import data_card, model_card
 from pulseveil.release.exits import leaving_name
-from pulseveil.release.export import export_csv
-
-Form = Literal["csv", "h5"]
+from pulseveil.release.export import Form, data_set
 
 
 @dataclass(frozen=True)
@@ -56,10 +51,12 @@ def export(generated: Generated, form: Form, *, confirmed_not_private: bool = Fa
     # Each function that hands out data checks the claim by itself, not only the page.
     facts = generated.trained.facts
     stem = leaving_name(_stem(generated), facts.claim, not_private=confirmed_not_private)
-    data = _data(generated, form)
+    data = data_set(generated.synthetic, form, cell_hash=cell_hash(generated))
+    contents = {f"{stem}.{form}": data}
     files = {
-        f"{stem}.{form}": data,
-        "data_card.md": _data_card(generated, bundle.hashes({f"{stem}.{form}": data})).encode(),
+        **contents,
+        croissant.NAME: _croissant(generated, stem, contents),
+        "data_card.md": _data_card(generated, bundle.hashes(contents)).encode(),
         "model_card.md": model_card(facts).encode(),
         "statement.txt": facts.claim.statement.encode(),
     }
@@ -79,15 +76,26 @@ def preview(generated: Generated, *, confirmed_not_private: bool = False) -> tup
     return _data_card(generated, {}), model_card(generated.trained.facts)
 
 
+def _croissant(generated: Generated, stem: str, contents: Mapping[str, bytes]) -> bytes:
+    facts = generated.trained.facts
+    data = croissant.DataSet(stem, generated.synthetic, _described(generated), contents)
+    # Without a date: the same request gives the same bytes.
+    return croissant.croissant(stem, facts, [data], croissant.licence(facts.origin, None))
+
+
 def _data_card(generated: Generated, hashes: Mapping[str, str]) -> str:
+    return data_card(generated.trained.facts, generated.synthetic, _described(generated), hashes)
+
+
+def _described(generated: Generated) -> dict[str, str]:
+    """How the windows were synthesized, by label."""
     request, facts = generated.request, generated.trained.facts
     counts = zip(facts.classes, request.windows_per_condition(), strict=True)
-    described = {
+    return {
         "Synthesized by": f"the front end; subjects: {request.subjects}; seed: {request.seed}",
         "Windows per subject": ", ".join(f"{n} {name}" for name, n in counts),
         "Cell hash of the data": f"`{cell_hash(generated)}`",
     }
-    return data_card(facts, generated.synthetic, described, hashes)
 
 
 def _stem(generated: Generated) -> str:
@@ -96,13 +104,3 @@ def _stem(generated: Generated) -> str:
     words += [f"epsilon-{number_label(claim.epsilon)}", claim.unit] if claim.is_private else []
     words.append(cell_hash(generated)[:8])
     return "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", word) for word in words)
-
-
-def _data(generated: Generated, form: Form) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"data.{form}"
-        if form == "csv":
-            export_csv(path, generated.synthetic)
-        else:
-            store.write_record(path, generated.synthetic, cell_hash=cell_hash(generated))
-        return path.read_bytes()

@@ -12,6 +12,7 @@ from pulseveil.app.catalogue import ModelFile, TrainedModel
 from pulseveil.app.synthesis import Generated, Request
 from pulseveil.core.errors import InputError
 from pulseveil.evaluation.protocols import ALL
+from pulseveil.release.export import Form
 
 NO_MODELS = """
 No trained generators below `{folder}/results`. Train some first, in the folder of PulseVeil:
@@ -32,7 +33,7 @@ STYLE = """<style>
 OF_WINDOWS = (
     " The budget protects one window; a person has many, and a minute touches several: see the statement."
 )
-FORMS: dict[str, export.Form] = {"CSV": "csv", "HDF5": "h5"}
+FORMS: dict[str, Form] = {"CSV": "csv", "Parquet": "parquet", "HDF5": "h5"}
 
 
 def main() -> None:
@@ -182,7 +183,7 @@ def _results(generated: Generated, confirmed: bool) -> None:
 
 # Streamlit leaves parameters with a leading underscore out of the key of a cache.
 @st.cache_data(max_entries=4, show_spinner="Writing")
-def _file(identity: str, form: export.Form, confirmed: bool, _generated: Generated) -> export.Export:
+def _file(identity: str, form: Form, confirmed: bool, _generated: Generated) -> export.Export:
     return export.export(_generated, form, confirmed_not_private=confirmed)
 
 

@@ -5,6 +5,7 @@ __all__ = [
     "bundle",
     "cards",
     "claims",
+    "croissant",
     "exits",
     "export",
     "portable",

@@ -32,6 +32,9 @@ _RUN_KEYS = (
     *("epsilon_generator", "epsilon_detector", "seed"),
 )
 
+# Of a person-level audit, these two columns name people.
+_NAMES_OF_PEOPLE = ("record", "verdict")
+
 
 @dataclass(frozen=True, eq=False)
 class Facts:
@@ -73,7 +76,7 @@ def gather(path: Path, models: store.Models, folds: Sequence[str]) -> Facts:
     """
     job = GeneratorJob.model_validate(models.description["job"])
     form = models.description["form"]
-    audit = _measured(path, paths.GENERATOR_AUDIT, ())
+    audit = read_audit(_table_beside(path, paths.GENERATOR_AUDIT))
     return Facts(
         study=job.study,
         cohort=job.cohort,
@@ -93,8 +96,8 @@ def gather(path: Path, models: store.Models, folds: Sequence[str]) -> Facts:
         seed=int(models.description["seed"]),
         folds=tuple(folds),
         people=tuple(len(fold.train_subjects) for fold in job.folds if fold.name in folds),
-        claim=_after_audit(judge(models, folds), audit),
-        quality=_measured(path, paths.QUALITY, folds),
+        claim=after_audit(judge(models, folds), audit),
+        quality=_measured(_table_beside(path, paths.QUALITY), folds),
         audit=audit,
         model_hash=identity.file_hash(path),
         versions=_versions(path),
@@ -111,22 +114,32 @@ def class_names(classes: int) -> tuple[str, ...]:
     return ("not stress", "stress") if classes == 2 else CONDITIONS
 
 
-def _after_audit(claim: ReleaseClaim, audit: pd.DataFrame) -> ReleaseClaim:
+def after_audit(claim: ReleaseClaim, audit: pd.DataFrame) -> ReleaseClaim:
     """The claim, or its refusal if an audit refuted it."""
     if not claim.is_private or "failed" not in audit or not audit["failed"].eq(True).any():
         return claim
     return claim.refused("an audit refuted its claim")
 
 
-def _measured(path: Path, template: str, folds: Sequence[str]) -> pd.DataFrame:
-    """Rows of a study's table about a model file, without run keys; empty if the study has no such table."""
+def read_audit(table: Path | None) -> pd.DataFrame:
+    """Attacks of an audit, without run keys and names of people; empty if there is no such table.
+
+    Raises:
+        InputError: the table is damaged.
+    """
+    rows = _measured(table)
+    return rows[[column for column in rows if column not in _NAMES_OF_PEOPLE]]
+
+
+def _table_beside(path: Path, template: str) -> Path | None:
+    """Path of the study's table about the models at `path`; None outside of a study's folders."""
     found = paths.words(paths.MODELS, path)
-    if found is None:
-        # A model file outside of a study's folders has no tables beside it.
-        return pd.DataFrame()
-    root, words = found
-    table = root / paths.fill(template, **words)
-    if not table.exists():
+    return None if found is None else found[0] / paths.fill(template, **found[1])
+
+
+def _measured(table: Path | None, folds: Sequence[str] = ()) -> pd.DataFrame:
+    """Rows of a study's table, without run keys; empty if the study has no such table."""
+    if table is None or not table.exists():
         return pd.DataFrame()
     rows = read_table(table, (), "run the study anew")
     if "fold" in rows and folds:
@@ -165,7 +178,6 @@ def data_card(
     `request`: how the export was synthesized, by label. `hashes`: sha256 of the exported files by name.
     """
     counts = np.bincount(synthetic.condition, minlength=len(facts.classes)).tolist()
-    inside = [_share(synthetic, i, c.low, c.high) for i, c in enumerate(facts.channels)]
     # Every fold has its own SYN0001.
     subjects = len(set(zip(synthetic.fold.tolist(), synthetic.subject.tolist(), strict=True)))
     return _render(
@@ -177,14 +189,60 @@ def data_card(
         subjects=subjects,
         windows=len(synthetic),
         class_counts=list(zip(facts.classes, counts, strict=True)),
-        share_inside=inside,
-        several_folds=len(facts.folds) > 1,
+        columns=columns(facts, synthetic),
     )
 
 
-def detector_card(job: DetectorJob, cohort: str, origin: Origin, claim: ReleaseClaim) -> str:
-    """Model card of a detector that is trained on all people of `cohort`, as Markdown."""
-    return _render("detector_card.md.jinja", job=job, cohort=cohort, origin=origin, claim=claim)
+def columns(facts: Facts, synthetic: SyntheticSet) -> pd.DataFrame:
+    """Columns of an export as CSV: name, meaning, unit, public range, and share of values inside, as text."""
+    codes = ", ".join(f"{code} {name}" for code, name in enumerate(facts.classes))
+    rows = [
+        ("subject", "synthetic subject", "", "", ""),
+        ("window", "index of the window within its subject", "from 0", "", ""),
+        ("second", "time since the start of the window", "s", "", ""),
+        *(
+            (
+                *(c.name, c.meaning, c.unit, f"{_number(c.low)} to {_number(c.high)}"),
+                f"{100 * _share(synthetic, i, c.low, c.high):.1f} %",
+            )
+            for i, c in enumerate(facts.channels)
+        ),
+        ("condition", "class", codes, "", ""),
+    ]
+    if len(facts.folds) > 1:
+        meaning = "whose generator synthesized the window"
+        rows.insert(0, ("fold", meaning, "name of the left-out subject", "", ""))
+    return pd.DataFrame(rows, columns=["column", "meaning", "unit", "public range", "values in the range"])
+
+
+def texts(facts: Facts) -> dict[str, tuple[str, ...]]:
+    """Sentences of the cards by subject, for other forms of metadata, without Markdown of lists."""
+    shared: Any = _environment().get_template("shared.md.jinja").module
+    rendered = {
+        "origin": shared.origin(facts),
+        "protocol": shared.protocol(facts),
+        "privacy": f"{facts.claim.headline}.\n{shared.guarantee(facts, facts.claim)}",
+        "forms": shared.forms(),
+        "labels": shared.labels(facts),
+        "biases": shared.biases(facts),
+        "uses": shared.uses(facts),
+        "shortcomings": shared.shortcomings(facts),
+        "maintenance": shared.maintenance(),
+    }
+    return {
+        name: tuple(line.removeprefix("- ") for line in text.splitlines() if line.strip())
+        for name, text in rendered.items()
+    }
+
+
+def detector_card(
+    job: DetectorJob, cohort: str, origin: Origin, claim: ReleaseClaim, audit: pd.DataFrame
+) -> str:
+    """Model card of a detector that is trained on all people of `cohort`, as Markdown.
+
+    `audit`: attacks of the study on such detectors, as `read_audit` returns them.
+    """
+    return _render("detector_card.md.jinja", job=job, cohort=cohort, origin=origin, claim=claim, audit=audit)
 
 
 def _share(synthetic: SyntheticSet, channel: int, low: float, high: float) -> float:
@@ -194,7 +252,10 @@ def _share(synthetic: SyntheticSet, channel: int, low: float, high: float) -> fl
 
 
 def _render(template: str, **values: Any) -> str:
-    source = files("pulseveil.release").joinpath(template).read_text(encoding="utf-8")
+    return _environment().get_template(template).render(**values).rstrip() + "\n"
+
+
+def _environment() -> jinja2.Environment:
     loader = jinja2.FunctionLoader(
         lambda name: files("pulseveil.release").joinpath(name).read_text(encoding="utf-8")
     )
@@ -207,7 +268,7 @@ def _render(template: str, **values: Any) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"table": _table, "number": _number}
-    return environment.from_string(source).render(**values).rstrip() + "\n"
+    return environment
 
 
 def _table(rows: pd.DataFrame) -> str:

@@ -1,15 +1,41 @@
-"""CSV export of synthetic windows."""
+"""Export of synthetic windows as CSV, Parquet and HDF5."""
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from pulseveil.core import store
 from pulseveil.core.atomic import atomic_path
 from pulseveil.core.contracts import SyntheticSet
 from pulseveil.core.identity import require_no_formulas
+
+# Endings of the files: CSV and Parquet have one row per second, HDF5 holds a `SyntheticSet`.
+Form = Literal["csv", "parquet", "h5"]
+
+
+def data_set(synthetic: SyntheticSet, form: Form, *, cell_hash: str = "") -> bytes:
+    """The bytes of a file with synthetic windows; equal windows give equal bytes.
+
+    `cell_hash`: stored in HDF5.
+
+    Raises:
+        InputError: a text in a CSV would be a formula in a spreadsheet.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"data.{form}"
+        match form:
+            case "csv":
+                export_csv(path, synthetic)
+            case "parquet":
+                export_parquet(path, synthetic)
+            case "h5":
+                store.write_record(path, synthetic, cell_hash=cell_hash)
+        return path.read_bytes()
 
 
 def export_csv(path: Path, synthetic: SyntheticSet) -> None:
@@ -22,13 +48,20 @@ def export_csv(path: Path, synthetic: SyntheticSet) -> None:
     Raises:
         InputError: a text in the table would be a formula in a spreadsheet.
     """
-    table = _table(synthetic)
-    require_no_formulas(table, path)
+    rows = table(synthetic)
+    require_no_formulas(rows, path)
     with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
+        rows.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
 
 
-def _table(synthetic: SyntheticSet) -> pd.DataFrame:
+def export_parquet(path: Path, synthetic: SyntheticSet) -> None:
+    """Write synthetic windows as Parquet, in the rows and columns of `export_csv` and without rounding."""
+    with atomic_path(path) as temporary:
+        table(synthetic).to_parquet(temporary, engine="pyarrow", index=False)
+
+
+def table(synthetic: SyntheticSet) -> pd.DataFrame:
+    """The rows and columns that `export_csv` writes, with channels as float32."""
     n, time, channels = synthetic.windows.shape
     second = np.arange(time) / synthetic.rate_hz
     if np.array_equal(second, second.astype(int)):

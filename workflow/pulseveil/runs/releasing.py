@@ -11,27 +11,30 @@ import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
+
+import pandas as pd
 
 from pulseveil.cohorts import origin_of
-from pulseveil.core import registry, store
+from pulseveil.core import paths, registry, store
 from pulseveil.core.contracts import FeatureSet, SyntheticSet, WindowSet
 from pulseveil.core.errors import InputError, StopRequested, never_requested
 from pulseveil.core.identity import number_label
 from pulseveil.evaluation.protocols import ALL, Fold
 from pulseveil.privacy import ledger
 from pulseveil.privacy.budget import Unit
-from pulseveil.release import bundle, cards, portable
+from pulseveil.release import bundle, cards, croissant, portable
 from pulseveil.release.claims import ReleaseClaim, judge
 from pulseveil.release.exits import leaving_name, require_leave
-from pulseveil.release.export import export_csv
+from pulseveil.release.export import Form, data_set
 from pulseveil.runs import cohort as cohorts
 from pulseveil.runs.detectors import Data, train_detectors
 from pulseveil.runs.generators import synthesize_fold, train_generators
 from pulseveil.runs.run_store import Journal, RunStore
 from pulseveil.study import spending, tasks
-from pulseveil.study.cells import Budgets, DetectorPack, GeneratorCell, WindowsCell
+from pulseveil.study.cells import NONE, AuditedCell, Budgets, DetectorPack, GeneratorCell, WindowsCell
 from pulseveil.study.jobs import CohortJob, DetectorJob, FeatureJob, GeneratorJob
 from pulseveil.study.plan import Plan
 from pulseveil.windows.features import extract_features
@@ -82,8 +85,7 @@ def release_job(plan: Plan, wanted: Wanted) -> GeneratorJob | DetectorJob:
     if math.isfinite(epsilon := epsilon_of(job)):
         kind = registry.load("generators" if choice.pack is None else "detectors", job.kind)
         settings = kind.Settings.model_validate(job.settings)
-        mechanisms = kind.mechanisms(settings, job.budget(epsilon, job.folds[0]))
-        spending.require_small_delta(plan.study.protocol, job.delta, mechanisms)
+        spending.require_small_delta(plan.study, kind.mechanisms(settings, job.budget(epsilon, job.folds[0])))
     return job
 
 
@@ -165,19 +167,32 @@ def _no_synthetic(generator: str, seed: int) -> FeatureSet:
 
 @dataclass(frozen=True, eq=False)
 class Release:
-    """A trained model with its claim: what is needed to write its bundle."""
+    """A trained model with its claim: what is needed to write its bundle.
+
+    audit: attacks of the study on models with the same settings; empty if the study has none.
+    """
 
     plan: Plan
     job: GeneratorJob | DetectorJob
     models: store.Models
     claim: ReleaseClaim
+    audit: pd.DataFrame
 
     @classmethod
-    def of(cls, plan: Plan, job: GeneratorJob | DetectorJob, models: store.Models) -> Release:
-        """The release of trained models, with the claim that their ledger and plan allow."""
-        return cls(plan, job, models, judge(models, (ALL,)))
+    def of(cls, plan: Plan, job: GeneratorJob | DetectorJob, models: store.Models, folder: Path) -> Release:
+        """The release of trained models, with the claim that ledger, plan and audit allow.
 
-    def files(self, subjects: Sequence[int], *, not_private: bool = False) -> dict[str, bytes]:
+        folder: where the study ran; its results are below `results`.
+
+        Raises:
+            InputError: the table of the study's audit is damaged.
+        """
+        audit = cards.read_audit(folder / _audit_path(plan, job))
+        return cls(plan, job, models, cards.after_audit(judge(models, (ALL,)), audit), audit)
+
+    def files(
+        self, subjects: Sequence[int], published: date, *, not_private: bool = False
+    ) -> dict[str, bytes]:
         """All files of the bundle by name; subjects: sizes of the data sets that a generator synthesizes.
 
         Each name of a release that is not private begins with NOT-PRIVATE.
@@ -187,12 +202,14 @@ class Release:
         """
         require_leave(self.claim, not_private=not_private)
         with tempfile.TemporaryDirectory() as folder:
-            files = self._files(Path(folder), subjects)
-        return bundle.with_proof(
-            {leaving_name(name, self.claim, not_private=not_private): files[name] for name in files}
-        )
+            files = self._files(Path(folder), subjects, published)
+        return bundle.with_proof(files)
 
-    def _files(self, folder: Path, subjects: Sequence[int]) -> dict[str, bytes]:
+    def _name(self, name: str) -> str:
+        # `files` has refused before what nobody allowed to leave.
+        return leaving_name(name, self.claim, not_private=True)
+
+    def _files(self, folder: Path, subjects: Sequence[int], published: date) -> dict[str, bytes]:
         group: store.Group = "generators" if isinstance(self.job, GeneratorJob) else "detectors"
         model = folder / "model.h5"
         store.write_models(model, self.models, cell_hash="", group=group)
@@ -201,27 +218,36 @@ class Release:
             entries = [ledger.as_json_values(entry) for entry in self.claim.entries]
             files["ledger.json"] = (json.dumps(entries, indent=2) + "\n").encode()
         if isinstance(self.job, GeneratorJob):
-            files |= self._data(folder, model, subjects)
+            files |= self._data(model, subjects, published)
         else:
             files |= self._detector(self.job)
-        return files | {"README.md": self._readme(files).encode()}
+        files["README.md"] = self._readme(files).encode()
+        return {self._name(name): content for name, content in files.items()}
 
-    def _data(self, folder: Path, model: Path, subjects: Sequence[int]) -> dict[str, bytes]:
-        """Data sets of a generator with their cards, and its model card."""
-        facts = cards.gather(model, self.models, (ALL,))
+    def _data(self, model: Path, subjects: Sequence[int], published: date) -> dict[str, bytes]:
+        """Data sets of a generator with their cards and metadata, and its model card."""
+        facts = replace(cards.gather(model, self.models, (ALL,)), claim=self.claim, audit=self.audit)
         files = {"model_card.md": cards.model_card(facts).encode()}
+        sets = []
         for count in subjects:
-            synthetic = self.synthesize(count)
-            made = {f"subjects-{count}.{form}": folder / f"data.{form}" for form in ("csv", "h5")}
-            for path in made.values():
-                if path.suffix == ".csv":
-                    export_csv(path, synthetic)
-                else:
-                    store.write_record(path, synthetic, cell_hash="")
-            contents = {name: path.read_bytes() for name, path in made.items()}
+            name, synthetic = f"subjects-{count}", self.synthesize(count)
             request = {"Drawn by": f"scripts/release.py, {count} subjects of the published size"}
-            card = cards.data_card(facts, synthetic, request, bundle.hashes(contents))
-            files |= contents | {f"subjects-{count}.data_card.md": card.encode()}
+            contents = {f"{name}.{form}": data_set(synthetic, form) for form in get_args(Form)}
+            named = {self._name(path): content for path, content in contents.items()}
+            card = cards.data_card(facts, synthetic, request, bundle.hashes(named))
+            files |= contents | {f"{name}.data_card.md": card.encode()}
+            sets.append(croissant.DataSet(name, synthetic, request, named))
+        if sets:
+            study = self.plan.study
+            # The default licence is that of scores and tables: only a licence that the study names is meant.
+            named_licence = study.license if "license" in study.model_fields_set else None
+            files[croissant.NAME] = croissant.croissant(
+                self._name(f"{study.name}_{facts.generator}".replace(" ", "-")),
+                facts,
+                sets,
+                croissant.licence(facts.origin, named_licence),
+                published,
+            )
         return files
 
     def synthesize(self, subjects: int) -> SyntheticSet:
@@ -232,9 +258,9 @@ class Release:
 
     def _detector(self, job: DetectorJob) -> dict[str, bytes]:
         """Card of a detector and, if it is linear, its forms for other programs."""
-        cohort = next(e.cohort for e in self.plan.study.evaluations if e.name == job.evaluation)
+        cohort = _cohort(self.plan, job)
         origin = origin_of(self.plan.study.cohort_settings[cohort].kind)
-        files = {"model_card.md": cards.detector_card(job, cohort, origin, self.claim).encode()}
+        files = {"model_card.md": cards.detector_card(job, cohort, origin, self.claim, self.audit).encode()}
         try:
             arrays = portable.linear(job.kind, self.models.arrays[ALL])
         except InputError:
@@ -247,13 +273,30 @@ class Release:
         return files
 
     def _readme(self, files: Mapping[str, Any]) -> str:
-        named = "\n".join(f"- `{name}`: {_MEANING[_ending(name)]}" for name in sorted(files))
+        named = "\n".join(f"- `{self._name(name)}`: {_MEANING[_ending(name)]}" for name in sorted(files))
         left_out = "\n".join(f"- {what}" for what in _LEFT_OUT)
         return (
             f"# Release of `{self.plan.study.name}`\n\n**{self.claim.headline}**\n\n{named}\n"
             f"- `{bundle.VERIFY}`: checks all files and epsilons: `pip install dp-accounting`, then "
             f"`python {bundle.VERIFY}`\n\n## Left out, and why\n\n{left_out}\n"
         )
+
+
+def _cohort(plan: Plan, job: GeneratorJob | DetectorJob) -> str:
+    """Name of the cohort whose people train the model of a release."""
+    if isinstance(job, GeneratorJob):
+        return job.cohort
+    return next(e.cohort for e in plan.study.evaluations if e.name == job.evaluation)
+
+
+def _audit_path(plan: Plan, job: GeneratorJob | DetectorJob) -> str:
+    """Path of the study's audit of models with the settings of a release."""
+    cohort, study = _cohort(plan, job), plan.study.name
+    if isinstance(job, GeneratorJob):
+        of_generator = GeneratorCell(cohort, job.generator, job.unit, job.epsilon_generator)
+        return paths.fill(paths.GENERATOR_AUDIT, study=study, **of_generator.words)
+    cell = AuditedCell("detector", cohort, NONE, job.detector, job.unit, math.inf, job.epsilon_detector)
+    return paths.fill(paths.DETECTOR_AUDIT, study=study, **cell.words)
 
 
 def _ending(name: str) -> str:
@@ -266,7 +309,9 @@ _MEANING = {
     "statement.txt": "the ledger in plain English",
     "ledger.json": "each private mechanism as it ran, and its epsilons",
     "subjects.csv": "synthetic subjects, one row per second",
+    "subjects.parquet": "the same rows without rounding",
     "subjects.h5": "the same synthetic subjects as windows",
+    "croissant.json": "the data sets for machines: files, columns, origin, limits and privacy (Croissant)",
     "subjects.data_card.md": "columns, origin, claim and limits of the data",
     "detector.json": "all numbers of the detector, for a reader",
     "detector.onnx": "the detector for ONNX: statistics of windows to probabilities of stress",
@@ -274,6 +319,6 @@ _MEANING = {
 _LEFT_OUT = (
     "models of folds and of other seeds: each would spend the budget of the same people again",
     "keys of the noise: whoever has one can remove the noise",
-    "scores, quality and audits on the real people: they are computed without noise",
+    "scores and quality on the real people: they are computed without noise",
     "recordings, windows and features of the real people",
 )
