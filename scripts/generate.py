@@ -16,6 +16,7 @@ from typing import get_args
 from pulseveil.app import catalogue, export, synthesis
 from pulseveil.core.atomic import atomic_path
 from pulseveil.core.errors import run_command
+from pulseveil.release.export import Form
 from pulseveil.runs import script
 
 
@@ -32,7 +33,7 @@ def main() -> None:
         "--shares", type=float, nargs="+", help="share of each class, in the order of their codes (0.7 0.3)"
     )
     parser.add_argument("--seed", type=int, default=usual.seed, help="another seed gives other people (0)")
-    parser.add_argument("--form", choices=get_args(export.Form), default="csv", help="form of the data (csv)")
+    parser.add_argument("--form", choices=get_args(Form), default="csv", help="form of the data (csv)")
     parser.add_argument(
         "--not-private",
         action="store_true",

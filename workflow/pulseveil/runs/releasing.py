@@ -85,7 +85,8 @@ def release_job(plan: Plan, wanted: Wanted) -> GeneratorJob | DetectorJob:
     if math.isfinite(epsilon := epsilon_of(job)):
         kind = registry.load("generators" if choice.pack is None else "detectors", job.kind)
         settings = kind.Settings.model_validate(job.settings)
-        spending.require_small_delta(plan.study, kind.mechanisms(settings, job.budget(epsilon, job.folds[0])))
+        mechanisms = kind.mechanisms(settings, job.budget(epsilon, job.folds[0]))
+        spending.require_small_delta(plan.study.protocol, job.delta, mechanisms)
     return job
 
 

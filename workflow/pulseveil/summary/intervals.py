@@ -157,7 +157,7 @@ def _decided_by_two(differences: Floats, side: NDArray[np.int64], stream: Stream
         return np.zeros(len(differences), dtype=np.bool_)
     ordered = np.sort(differences, axis=1)
     parts = (ordered[:, _FEW_PEOPLE:], ordered[:, :-_FEW_PEOPLE])
-    return np.any([_side(_claims(part, stream)) != side for part in parts], axis=0)
+    return np.asarray(np.any([_side(_claims(part, stream)) != side for part in parts], axis=0))
 
 
 def _tests(values: Floats, stream: Stream, bounds: tuple[float, float]) -> _Tests:
