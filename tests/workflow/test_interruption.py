@@ -1,5 +1,6 @@
 """Training jobs that a signal asks to stop, as a cluster does before a time limit, and run again."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import h5py
 import numpy as np
 import pytest
+import yaml
 
 from pulseveil.cohorts.simulated import Simulated
 from pulseveil.core import paths
@@ -64,6 +66,55 @@ def models(path):
             lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
         )
     return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGUSR2])
+def test_every_signal_that_asks_for_the_end_stores_the_state(command, tmp_path, number):
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "cgan: step" in line:
+            process.send_signal(number)
+            break
+    said = process.stderr.read()
+    assert process.wait(timeout=120) == 75, said
+    assert "interrupted: stop requested: state stored after step" in said
+    assert list((tmp_path / paths.run_store("told")).rglob("*.checkpoint.npz"))
+
+
+def test_ctrl_c_keeps_the_training_of_a_run(tmp_path):
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(STUDY))
+    model = paths.MODELS.format(
+        study="told", cohort="simulated", generator="cgan", unit="subject", epsilon_generator="inf", seed=0
+    )
+    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--cores", "1"]
+    command += [model, "--directory", str(tmp_path), "--configfile", str(tmp_path / "study.yaml")]
+
+    def start():
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    run = start()
+    assert run.stdout is not None
+    for line in run.stdout:
+        if "cgan: step" in line:
+            # A terminal sends the signal to Snakemake, its shell and the training.
+            os.killpg(run.pid, signal.SIGINT)
+            break
+    said, _ = run.communicate(timeout=120)
+    assert run.returncode != 0
+    assert "Traceback" not in said, said
+    (log,) = (tmp_path / "logs" / "told" / "train_generator").glob("*.log")
+    assert "interrupted: stop requested: state stored after step" in log.read_text(), said
+    said, _ = start().communicate(timeout=300)
+    assert "cgan: continue after step" in said, said
+    assert (tmp_path / model).exists()
 
 
 def test_a_job_that_is_told_to_end_goes_on_to_the_same_model(command, tmp_path):

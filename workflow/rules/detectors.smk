@@ -43,10 +43,10 @@ for pack in PLAN.detector_packs:
         params:
             script=SCRIPTS / "train_detectors.py",
             job=dag.job(PLAN, "train_detectors", pack),
-        # A cluster sends SIGTERM to all processes of a job. The shell ignores it and waits, so that the script can
-        # store its state.
+        # A cluster sends SIGTERM to all processes of a job, a terminal SIGINT or SIGHUP. The shell ignores them and
+        # waits, so that the script can store its state.
         shell:
-            "trap '' TERM; python {params.script:q} --train {input.train:q} --test {input.test:q}"
+            "trap '' TERM INT HUP; python {params.script:q} --train {input.train:q} --test {input.test:q}"
             " --synthetic {input.synthetic:q} --public {input.public:q}"
             " --windows {input.windows:q} --job {params.job:q}"
             " --out {output.scores:q} --detectors {output.detectors:q} 2>&1 | tee {log:q}"

@@ -20,10 +20,10 @@ for pack in PLAN.generator_packs():
         params:
             script=SCRIPTS / "train_generator.py",
             job=dag.job(PLAN, "train_generator", pack),
-        # A cluster sends SIGTERM to all processes of a job. The shell ignores it and waits, so that the script can
-        # store its state.
+        # A cluster sends SIGTERM to all processes of a job, a terminal SIGINT or SIGHUP. The shell ignores them and
+        # waits, so that the script can store its state.
         shell:
-            "trap '' TERM; python {params.script:q} {input.windows:q} --public {input.public:q} --job {params.job:q}"
+            "trap '' TERM INT HUP; python {params.script:q} {input.windows:q} --public {input.public:q} --job {params.job:q}"
             " --out {output:q} 2>&1 | tee {log:q}"
 
     rule:

@@ -92,7 +92,7 @@ def test_the_report_tells_what_was_repaired_and_what_to_beware_of(done):
 def test_the_report_has_all_its_parts(done):
     page = done.files[-1].read_text()
     parts = re.findall(r'<h2 id="(\w+)">', page)
-    assert parts == ["plan", "results", "figures", "privacy", "published", "cohorts", "provenance"]
+    assert parts == ["plan", "results", "figures", "claims", "privacy", "published", "cohorts", "provenance"]
     assert re.findall(r'<a href="#(\w+)">', page) == parts
     assert "ro-crate-metadata.json" in page
 

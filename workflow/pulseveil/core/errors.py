@@ -16,8 +16,9 @@ from contextlib import contextmanager
 StopRequested = Callable[[], bool]
 """Whether a stop of the job was requested."""
 
-# SLURM sends SIGTERM; submitit has SLURM send SIGUSR2 some seconds before the time limit.
-_SIGNALS = (signal.SIGTERM, signal.SIGUSR2)
+# SLURM sends SIGTERM; submitit has SLURM send SIGUSR2 some seconds before the time limit. Ctrl-C is SIGINT,
+# and a terminal that is closed sends SIGHUP.
+_SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT, signal.SIGHUP)
 
 
 class Interrupted(Exception):
@@ -31,7 +32,10 @@ def never_requested() -> bool:
 
 @contextmanager
 def stop_signals() -> Iterator[StopRequested]:
-    """Turn SIGTERM and SIGUSR2 into requests to stop within the block; otherwise they kill the process."""
+    """Turn SIGTERM, SIGUSR2, SIGINT and SIGHUP into requests to stop within the block.
+
+    Otherwise they kill the process.
+    """
     requested = threading.Event()
     before = {number: signal.signal(number, lambda *_: requested.set()) for number in _SIGNALS}
     try:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from pulseveil.core.identity import describe_run
 from pulseveil.detectors import BASELINE
-from pulseveil.summary import columns, labels, printing
+from pulseveil.summary import claimed, columns, labels, printing
 from pulseveil.summary.description import DESCRIPTIONS, StageDescription, StudyDescription
 from pulseveil.summary.printing import has_published, html, printed_table
 from pulseveil.summary.published import page_values
@@ -112,6 +112,8 @@ def render_report(
         versions={"pulseveil revision": run["git"] or "unknown", "python": run["python"], **run["packages"]},
         digest=digest,
         privacy=privacy,
+        sentences=claimed.sentences(main, description),
+        leaving=plain_html(pd.DataFrame(claimed.files(main, description))),
         files=DESCRIPTIONS,
         **reproduction,
     )

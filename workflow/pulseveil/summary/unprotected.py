@@ -9,27 +9,33 @@ from pulseveil.summary.description import StudyDescription
 
 
 class Holding(NamedTuple):
-    """A pattern of files below a study's results, and what they hold of real people without noise."""
+    """A pattern of files below a study's results, and what they hold of real people without noise.
+
+    of_single_people: values of single people or windows, which must not leave.
+    """
 
     files: str
     what: str
+    of_single_people: bool = False
 
     def __str__(self) -> str:
-        return f"{self.files}: {self.what}."
+        store = "PRIVATE STORE, must not leave: " if self.of_single_people else ""
+        return f"{self.files}: {store}{self.what}."
 
 
-_STORE = "PRIVATE STORE, must not leave: "
 _STORES = (
     Holding(
         ".runs/**",
-        _STORE + "finished trainings, stored under hashes of their data; keys of running trainings",
+        "finished trainings, stored under hashes of their data; keys of running trainings",
+        of_single_people=True,
     ),
     Holding(
         "windows/**",
-        _STORE + "the windows of each person, counts of what was read and repaired, pages of the signals",
+        "the windows of each person, counts of what was read and repaired, pages of the signals",
+        of_single_people=True,
     ),
-    Holding("features/*/real.h5", _STORE + "the features of each window"),
-    Holding("scores/**/*.h5", _STORE + "start, label and scores of each tested window"),
+    Holding("features/*/real.h5", "the features of each window", of_single_people=True),
+    Holding("scores/**/*.h5", "start, label and scores of each tested window", of_single_people=True),
 )
 _RESULTS = (
     Holding("tables/main.*", "means over the tested people, and tests of these means"),
@@ -60,6 +66,7 @@ _AUDITS = (
     Holding("audit/**/*.csv", "attacks on models of the real people, some by name"),
     Holding("tables/audit.csv", "the same attacks in one table"),
 )
+_WEIGHTS = (Holding("figures/weights.*", "weights of linear detectors, with a budget or without"),)
 _REPRODUCTION = (
     Holding("tables/reproduction.csv", "means over the tested people beside published means"),
     Holding("reproduction.html", "tables/reproduction.csv as a page"),
@@ -74,6 +81,7 @@ def unprotected(description: StudyDescription) -> tuple[Holding, ...]:
         *(_UNBUDGETED if any(map(_has_no_budget, description.models)) else ()),
         *(Holding(files, "detectors without a budget") for files in description.unprotected_detectors),
         *(_QUALITY if description.quality else ()),
+        *(_WEIGHTS if description.linear_detectors else ()),
         *(_AUDITS if description.audits else ()),
         *_RESULTS,
         *(_REPRODUCTION if repeated else ()),
