@@ -1,4 +1,4 @@
-"""The lock files, the conda and Apptainer files and pyproject.toml describe one environment."""
+"""The lock files, the Apptainer definition and pyproject.toml describe one environment."""
 
 import os
 import re
@@ -98,13 +98,6 @@ def test_checkers_aim_at_the_oldest_python() -> None:
     assert PROJECT["tool"]["ruff"]["target-version"] == f"py{PYTHONS[0].replace('.', '')}"
 
 
-def test_conda_environment_is_a_supported_python_with_pip() -> None:
-    environment = yaml.safe_load((ENVS / "conda.yaml").read_text())
-    python, pip = environment["dependencies"]
-    assert pip == "pip"
-    assert python.removeprefix("python=") in PYTHONS
-
-
 def test_container_is_a_supported_python_and_holds_what_the_installation_reads() -> None:
     definition = (ENVS / "pulseveil.def").read_text()
     image = re.search(r"^From: python:(\d+\.\d+)-", definition, re.MULTILINE)
@@ -123,14 +116,8 @@ def test_container_is_a_supported_python_and_holds_what_the_installation_reads()
     assert all((ROOT / path).exists() for path in copied)
 
 
-def test_conda_and_container_install_the_lock_by_the_same_script() -> None:
-    assert '"$root/envs/install.sh" ' in (ENVS / "conda.post-deploy.sh").read_text()
+def test_container_installs_the_lock_by_the_script_of_make() -> None:
     assert "bash /opt/pulseveil/envs/install.sh " in (ENVS / "pulseveil.def").read_text()
-
-
-def test_conda_installation_outside_the_project_says_how_to_find_it(tmp_path: Path) -> None:
-    message = refused(["bash", ENVS / "conda.post-deploy.sh"], PULSEVEIL_ROOT=str(tmp_path))
-    assert f"{tmp_path} is not the PulseVeil project; set PULSEVEIL_ROOT" in message
 
 
 def test_unsupported_python_gets_no_environment(python_313: Path, tmp_path: Path) -> None:
