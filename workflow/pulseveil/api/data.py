@@ -133,7 +133,7 @@ def as_windows(
         stress=labels.astype(bool),
         calibration=np.zeros(len(array), bool),
         subject=names,
-        start_s=np.asarray(order * step, np.float64),
+        start_s=(order * step).astype(np.float64),
         channels=PHYSIOLOGICAL_CHANNELS,
         rate_hz=1.0,
         window_s=window_s,

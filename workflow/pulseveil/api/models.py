@@ -94,7 +94,8 @@ def fit(
     Args:
         kind: a registered generator or detector, such as `posterior` or `logistic`.
         windows: real windows, or windows of a generator for a detector; these cost no further budget.
-        epsilon, delta: the budget; inf is none.
+        epsilon: of the budget; inf is none.
+        delta: the probability with which epsilon may fail.
         unit: what the budget protects: one whole person (`subject`) or one `window`.
         who: names of the people that train; default: all people of the windows.
         settings: those of the kind, as in a study.

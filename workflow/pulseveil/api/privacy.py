@@ -25,7 +25,7 @@ def spent(*models: Model) -> pd.DataFrame:
         >>> windows = cut_windows(load_cohort("simulated", subjects=4))
         >>> first, second = (fit("class_means", windows, epsilon=1) for _ in range(2))
         >>> spent(first, second).round(2)[["model", "epsilon"]].values.tolist()
-        [['class_means', 1.0], ['class_means', 1.0], ['together', 1.49]]
+        [['class_means', 1.0], ['class_means', 1.0], ['together', 1.47]]
     """
     rows = [_row(model) for model in models]
     # By release and mechanism: a detector of synthetic windows has the entries of its generator.
