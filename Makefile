@@ -18,7 +18,7 @@ INSTALLED := $(VENV)/.installed$(addprefix -,$(notdir $(PYTHON)) $(notdir $(LOCK
 INSTALLED := $(subst $() -,-,$(INSTALLED))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dryrun app system docs test test-all lint schema lock wheelhouse clean
+.PHONY: help demo dryrun app system docs test test-all foreign lint schema lock wheelhouse clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -77,6 +77,17 @@ ifeq ($(PYTEST_ARGS),)
 else
 	pytest $(PYTEST_ARGS)
 endif
+
+# In an environment of their own: jax and torch are large, and change releases of the lock.
+FOREIGN ?= .venv-foreign
+
+$(FOREIGN)/.installed: $(INSTALLED) envs/foreign.txt
+	@envs/venv.sh $(FOREIGN) "$(PYTHON)" $(LOCK)
+	$(FOREIGN)/bin/python -m pip install -qq --requirement envs/foreign.txt
+	@touch $@
+
+foreign: $(FOREIGN)/.installed ## checks against jax-privacy and Opacus, in an environment of their own
+	$(FOREIGN)/bin/python -m pytest tests/foreign
 
 lint: $(INSTALLED) ## style, types and workflow checks
 	ruff check .
