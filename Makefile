@@ -100,7 +100,7 @@ schema: $(INSTALLED) ## config/schema.json and the key table of config/README.md
 	python scripts/schema.py
 
 # Keeps existing pins. For newer releases: make lock UV_ARGS=--upgrade. Resolved for Linux.
-LOCK_EXTRAS = --extra app --extra dev --extra docs --extra onnx --extra privacy --extra quality --extra slurm
+LOCK_EXTRAS = --extra app --extra audit --extra dev --extra docs --extra onnx --extra privacy --extra slurm
 COMPILE = uv pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate $(UV_ARGS)
 # One line per package, so that grep finds packages and lines without a hash.
 JOIN_LINES = sed -i -e ':a' -e '/\\$$/{N;s/ *\\\n */ /;ba' -e '}'
