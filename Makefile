@@ -18,7 +18,7 @@ INSTALLED := $(VENV)/.installed$(addprefix -,$(notdir $(PYTHON)) $(notdir $(LOCK
 INSTALLED := $(subst $() -,-,$(INSTALLED))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dryrun app system docs test test-all lint schema lock wheelhouse clean
+.PHONY: help demo dryrun app system docs test test-all foreign lint schema lock wheelhouse clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -84,6 +84,17 @@ else
 	pytest $(PYTEST_ARGS)
 endif
 
+# In an environment of their own: jax and torch are large, and change releases of the lock.
+FOREIGN ?= .venv-foreign
+
+$(FOREIGN)/.installed: $(INSTALLED) envs/foreign.txt
+	@envs/venv.sh $(FOREIGN) "$(PYTHON)" $(LOCK)
+	$(FOREIGN)/bin/python -m pip install -qq --requirement envs/foreign.txt
+	@touch $@
+
+foreign: $(FOREIGN)/.installed ## checks against jax-privacy and Opacus, in an environment of their own
+	$(FOREIGN)/bin/python -m pytest tests/foreign
+
 lint: $(INSTALLED) ## style, types and workflow checks
 	ruff check .
 	ruff format --check .
@@ -95,7 +106,7 @@ schema: $(INSTALLED) ## config/schema.json and the key table of config/README.md
 	python scripts/schema.py
 
 # Keeps existing pins. For newer releases: make lock UV_ARGS=--upgrade. Resolved for Linux.
-LOCK_EXTRAS = --extra app --extra dev --extra docs --extra onnx --extra privacy --extra quality --extra slurm
+LOCK_EXTRAS = --extra app --extra audit --extra dev --extra docs --extra onnx --extra privacy --extra slurm
 COMPILE = uv pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate $(UV_ARGS)
 # One line per package, so that grep finds packages and lines without a hash.
 JOIN_LINES = sed -i -e ':a' -e '/\\$$/{N;s/ *\\\n */ /;ba' -e '}'

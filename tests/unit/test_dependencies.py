@@ -1,6 +1,7 @@
 """What is declared in pyproject.toml is used, and what is used is declared."""
 
 import ast
+import re
 import sys
 import tomllib
 from collections.abc import Iterable
@@ -35,13 +36,19 @@ OTHER_USES = {
     "tf-keras": ("workflow/pulseveil/privacy/library_optimizer.py", '"TF_USE_LEGACY_KERAS"] = "1"'),
     "uv": ("Makefile", "uv pip compile "),
 }
+OWN_TESTS = tuple(
+    str(path.relative_to(ROOT))
+    for path in sorted((ROOT / "tests").glob("*"))
+    if path.name not in ("foreign", "__pycache__")
+)
 EXECUTOR = "snakemake-executor-plugin-"
 
 
 @cache
 def imported(*folders: str) -> frozenset[str]:
-    """The packages of others that the Python files below `folders` import, as written there."""
-    files = [file for folder in folders for file in (ROOT / folder).rglob("*.py")]
+    """The packages of others that Python files, named or below `folders`, import, as written there."""
+    places = [ROOT / folder for folder in folders]
+    files = [file for place in places for file in ([place] if place.is_file() else place.rglob("*.py"))]
     # Scripts and test modules lie beside each other; the library imports itself by its whole name.
     beside = {file.stem for file in files if not file.is_relative_to(ROOT / "workflow")}
     own = {"pulseveil", "tests", *beside}
@@ -91,7 +98,7 @@ def test_every_dependency_of_a_release_is_used_by_the_library_or_a_script(group:
 def test_every_dependency_of_the_development_is_used() -> None:
     all_declared = declared([*DEVELOPMENT, *(text for group in RELEASED.values() for text in group)])
     typed = {f"types-{name}" for name in all_declared} | {f"{name}-stubs" for name in all_declared}
-    used = distributions(imported("tests")) | otherwise_used() | typed
+    used = distributions(imported(*OWN_TESTS)) | otherwise_used() | typed
     assert sorted(declared(DEVELOPMENT) - used) == []
 
 
@@ -102,7 +109,27 @@ def test_what_the_library_and_scripts_import_is_declared_for_a_release() -> None
 
 def test_what_tests_import_is_declared() -> None:
     requirements = [*DEVELOPMENT, *(text for group in RELEASED.values() for text in group)]
-    assert undeclared(imported("tests"), requirements) == []
+    assert undeclared(imported(*OWN_TESTS), requirements) == []
+
+
+def test_foreign_libraries_are_imported_by_their_tests_alone_and_enter_no_lock() -> None:
+    lines = [line for line in (ROOT / "envs" / "foreign.txt").read_text().splitlines() if line[0] != "#"]
+    assert all(re.fullmatch(r"[a-z-]+==[\d.]+", line) for line in lines)
+    pinned = declared(lines)
+    # Their import names: the libraries are not installed here.
+    foreign = {name.replace("_", "-") for name in imported("tests/foreign")}
+    assert {"jax-privacy", "opacus"} <= foreign & pinned
+    assert foreign - pinned <= {canonicalize_name(name) for name in imported("workflow", *OWN_TESTS)}
+    assert not pinned & {name.replace("_", "-") for name in imported("workflow", "scripts", *OWN_TESTS)}
+    locked = {line.split("==")[0] for lock in ROOT.glob("envs/lock-*") for line in lock.open()}
+    assert not pinned & locked
+
+
+def test_no_foreign_test_is_collected_by_the_other_tests() -> None:
+    folders = PROJECT["tool"]["pytest"]["ini_options"]["testpaths"]
+    having_tests = {path.relative_to(ROOT).parts[1] for path in ROOT.glob("tests/*/**/test_*.py")}
+    assert {f"tests/{name}" for name in having_tests - {"foreign"}} == set(folders)
+    assert list(ROOT.glob("tests/test_*.py")) == []
 
 
 def test_results_name_only_packages_that_the_library_imports() -> None:

@@ -1,0 +1,1 @@
+"""Checks against other libraries, which `make foreign` installs beside the locked ones."""
