@@ -9,6 +9,7 @@ The packages follow the method:
   windows, `audit` measures what an attacker learns.
 - `study` describes a study and plans its jobs, `runs` executes one job.
 - `summary` writes tables, figures and a report, `release` packs a model for others.
+- `testing` checks generators and detectors of other packages.
 - `cluster` submits a study to SLURM, `app` is the front end, `core` is the base of all other packages.
 """
 
@@ -28,6 +29,7 @@ __all__ = [  # noqa: RUF022
     "summary",
     "release",
     "runs",
+    "testing",
     "cluster",
     "app",
 ]
