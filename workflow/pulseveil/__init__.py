@@ -9,6 +9,7 @@ The packages follow the method:
   windows, `audit` measures what an attacker learns.
 - `study` describes a study and plans its jobs, `runs` executes one job.
 - `summary` writes tables, figures and a report, `release` packs a model for others.
+- `testing` checks generators and detectors of other packages.
 - `cluster` submits a study to SLURM, `app` is the front end.
 - `api` has the functions for Python, which are names of `pulseveil` itself; `command` is the command line.
 - `core` is the base of all other packages.
@@ -44,6 +45,7 @@ __all__ = [  # noqa: RUF022
     "summary",
     "release",
     "runs",
+    "testing",
     "cluster",
     "app",
     "api",

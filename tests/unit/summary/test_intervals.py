@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import stats
@@ -89,7 +89,7 @@ def people(least, most):
     return arrays.arrays(np.float64, st.tuples(st.just(3), st.integers(least, most)), elements=values)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None, phases=(Phase.explicit, Phase.generate))
 @given(people(1, 16))
 def test_p_is_at_most_a_twentieth_exactly_where_the_interval_leaves_out_0(differences):
     found = paired_claims(differences, STREAM)

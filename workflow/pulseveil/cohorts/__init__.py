@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from pulseveil.core import registry
 from pulseveil.core.contracts import CONDITIONS, STRESS, Recording
-from pulseveil.core.errors import InputError
+from pulseveil.core.errors import InputError, noting, refuse
 from pulseveil.core.settings import Channels, Preprocessing, ScalingName, Settings
 
 # What other packages may use, in reading order.
@@ -20,12 +20,16 @@ __all__ = [  # noqa: RUF022
     "Origin",
     "UNKNOWN_ORIGIN",
     "Cohort",
+    "each",
     "origin_of",
     "require_classes",
     "require_units",
     "copies",
     "gaps",
 ]
+
+
+Person = TypeVar("Person")
 
 
 class CohortSettings(Settings):
@@ -94,6 +98,13 @@ class Cohort(Protocol):
         """
         ...
 
+    def longest_s(self) -> Mapping[bool, float]:
+        """Seconds of the longest interval with stress (True) and without (False), as far as labels tell.
+
+        Empty where only the recordings tell. Reads no recording.
+        """
+        return {}
+
     @abstractmethod
     def sources(self) -> tuple[Path, ...]:
         """The files that the recordings are read from, for content hashes; empty for a simulated cohort."""
@@ -109,6 +120,19 @@ class Cohort(Protocol):
             InputError: a file is damaged beyond repair.
         """
         ...
+
+
+def each(people: Iterable[Person], read: Callable[[Person], Iterable[Recording]]) -> Iterator[Recording]:
+    """Recordings of all people in their order; a person who cannot be read does not hide faults of others.
+
+    Raises:
+        InputError: after the last person, with the faults of all people.
+    """
+    faults: list[str] = []
+    for person in people:
+        with noting(faults):
+            yield from read(person)
+    refuse(faults)
 
 
 def origin_of(kind: str) -> Origin:

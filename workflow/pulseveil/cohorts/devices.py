@@ -13,11 +13,12 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from pulseveil.cohorts import Cohort, CohortSettings
+from pulseveil.cohorts import Cohort, CohortSettings, each
 from pulseveil.cohorts.folders import File, files_of, unclaimed
-from pulseveil.cohorts.intervals import condition_order, read_labels
+from pulseveil.cohorts.intervals import Labels, condition_order, read_labels
 from pulseveil.cohorts.sessions import Session, recordings_of
-from pulseveil.core.contracts import Recording
+from pulseveil.core.contracts import STRESS, Recording
+from pulseveil.core.errors import noting, refuse
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,15 @@ class Device(Cohort):
         rows = read_labels(self._settings.labels).rows
         return {subject: condition_order(of_subject) for subject, of_subject in rows.items()}
 
+    def longest_s(self) -> Mapping[bool, float]:
+        """Seconds of the longest intervals of the label file."""
+        longest: dict[bool, float] = {}
+        for of_subject in read_labels(self._settings.labels).rows.values():
+            for row in of_subject:
+                stress = row.condition == STRESS
+                longest[stress] = max(longest.get(stress, 0.0), row.end_unix - row.start_unix)
+        return longest
+
     def sources(self) -> tuple[Path, ...]:
         """The label file and every file or archive that is read; without the data folder, the labels only.
 
@@ -74,8 +84,14 @@ class Device(Cohort):
         # A study is planned, and a dry run made, before the recordings are available.
         if not self._settings.data.exists():
             return (self._settings.labels,)
-        wanted = (self.wanted(*files_of(self._settings.data, subject)) for subject in self.outline())
-        return (self._settings.labels, *dict.fromkeys(file.source for files in wanted for file in files))
+        sources: dict[Path, None] = {}
+        faults: list[str] = []
+        for subject in self.outline():
+            with noting(faults):
+                files = self.wanted(*files_of(self._settings.data, subject))
+                sources |= dict.fromkeys(file.source for file in files)
+        refuse(faults)
+        return (self._settings.labels, *sources)
 
     def recordings(self) -> Iterator[Recording]:
         """Recordings one at a time.
@@ -90,6 +106,8 @@ class Device(Cohort):
         if spare:
             listed, of_labels = ", ".join(spare), self._settings.labels.name
             logger.warning("%s: left out, %s has no rows for: %s", self._settings.data, of_labels, listed)
-        for subject in labels.rows:
-            where, files = files_of(self._settings.data, subject)
-            yield from recordings_of(labels, subject, self.sessions(where, self.wanted(where, files)))
+        yield from each(labels.rows, lambda subject: self._of_person(labels, subject))
+
+    def _of_person(self, labels: Labels, subject: str) -> Iterator[Recording]:
+        where, files = files_of(self._settings.data, subject)
+        return recordings_of(labels, subject, self.sessions(where, self.wanted(where, files)))

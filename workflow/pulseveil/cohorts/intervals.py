@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pulseveil.core import limits
 from pulseveil.core.contracts import BASELINE, CONDITIONS, STRESS, Interval, subject_order
-from pulseveil.core.errors import InputError
+from pulseveil.core.errors import InputError, noting, refuse
 from pulseveil.core.identity import parse_number, require_name
 
 COLUMNS = ("subject", "condition", "start_unix", "end_unix", "stress")
@@ -51,7 +51,7 @@ def read_labels(path: Path) -> Labels:
 
     Raises:
         InputError: a wrong header, an unreadable or impossible value, or overlapping intervals of a subject;
-            names file and row.
+            names file and row, for each row.
     """
     content = limits.read_bytes(path, limits.LABELS_BYTES, "the CSV of intervals that 'labels' names")
     # utf-8-sig also reads the byte order mark that spreadsheets write.
@@ -67,12 +67,15 @@ def read_labels(path: Path) -> Labels:
     header = tuple(cell.strip() for cell in next(lines, []))
     if header != COLUMNS:
         raise InputError(f"{path} row 1: expected the header {','.join(COLUMNS)}, found {','.join(header)!r}")
+    rows, faults = [], []
     try:
-        rows = [
-            _label_row(path, lines.line_num, cells) for cells in lines if any(cell.strip() for cell in cells)
-        ]
+        for cells in lines:
+            if any(cell.strip() for cell in cells):
+                with noting(faults):
+                    rows.append(_label_row(path, lines.line_num, cells))
     except csv.Error as error:
         raise InputError(f"{path} row {lines.line_num}: not a row of a CSV ({error})") from None
+    refuse(faults)
     if not rows:
         raise InputError(f"{path}: no intervals below the header; expected one row per interval")
     of: dict[str, list[LabelRow]] = {}
@@ -85,7 +88,9 @@ def read_labels(path: Path) -> Labels:
         for subject in sorted(of, key=subject_order)
     }
     for of_subject in by_subject.values():
-        _refuse_overlap(path, of_subject)
+        with noting(faults):
+            _refuse_overlap(path, of_subject)
+    refuse(faults)
     return Labels(path, by_subject, repairs)
 
 

@@ -61,6 +61,11 @@ class Simulated(Cohort):
         """Subjects S1, S2, ..., each with its conditions in order of time."""
         return {f"S{number}": _order(number) for number in range(1, self._settings.subjects + 1)}
 
+    def longest_s(self) -> Mapping[bool, float]:
+        """Seconds of the conditions in the settings."""
+        settings = self._settings
+        return {True: settings.stress_s, False: max(settings.baseline_s, settings.amusement_s)}
+
     def sources(self) -> tuple[Path, ...]:
         """No files: the settings determine every recording."""
         return ()

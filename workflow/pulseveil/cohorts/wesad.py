@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pulseveil.cohorts import Article, Cohort, CohortSettings, Origin, plausible
+from pulseveil.cohorts import Article, Cohort, CohortSettings, Origin, each, plausible
 from pulseveil.cohorts.e4 import SATURATION, describe_signals
 from pulseveil.cohorts.electrocardiogram import rate_of_ecg
 from pulseveil.cohorts.pickles import load_arrays
@@ -112,8 +112,7 @@ class Wesad(Cohort):
         """
         if not self._data.is_dir():
             raise InputError(f"{self._data}: no such folder; 'data' must hold S2/S2.pkl, S3/S3.pkl, ...")
-        for path in self.sources():
-            yield read_subject(path)
+        yield from each(self.sources(), lambda path: (read_subject(path),))
 
     def _present(self) -> tuple[str, ...]:
         if not self._data.is_dir():

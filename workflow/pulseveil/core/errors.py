@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 StopRequested = Callable[[], bool]
@@ -51,24 +51,56 @@ INTERRUPTED_CODE = 75
 
 # A message quotes what was found, which can be a file of one long line.
 _LONGEST = 2000
+# A file with another meaning of a column has a fault in each row.
+_MOST_FAULTS = 40
 
 
 class InputError(ValueError):
     """Bad input: the message names the file and the key or row, what was expected, and how to mend it.
 
-    The message is one line. Line breaks and control characters, which could steer a terminal, are escaped:
+    `messages`: one line per fault, all faults of the input. Line breaks and control characters, which could
+    steer a terminal, are escaped:
 
     Examples:
         >>> print(InputError("labels.csv: row 2: found 'S1\\n', expected a subject"))
         labels.csv: row 2: found 'S1\\n', expected a subject
+        >>> InputError("a.csv: empty", "b.csv: empty").messages
+        ('a.csv: empty', 'b.csv: empty')
     """
 
-    def __init__(self, message: str) -> None:
-        if len(message) > _LONGEST:
-            message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
-        super().__init__(
-            "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
-        )
+    def __init__(self, *messages: str) -> None:
+        self.messages = tuple(_one_line(message) for message in messages)
+        super().__init__("\n".join(self.messages))
+
+
+def _one_line(message: str) -> str:
+    if len(message) > _LONGEST:
+        message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
+
+
+@contextmanager
+def noting(faults: list[str]) -> Iterator[None]:
+    """Add the messages of an InputError in the block to `faults`, so that other checks can go on.
+
+    Examples:
+        >>> faults = []
+        >>> with noting(faults):
+        ...     raise InputError("a.csv: empty")
+        >>> faults
+        ['a.csv: empty']
+    """
+    try:
+        yield
+    except InputError as error:
+        faults += error.messages
+
+
+def refuse(faults: Sequence[str]) -> None:
+    """Raise InputError with the faults, the first `_MOST_FAULTS` of many; without any do nothing."""
+    if faults:
+        more = len(faults) - _MOST_FAULTS
+        raise InputError(*faults[:_MOST_FAULTS], *([f"and {more} more faults"] if more > 0 else []))
 
 
 def tolerate_terminal() -> None:
@@ -78,8 +110,14 @@ def tolerate_terminal() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def print_faults(error: InputError) -> None:
+    """Print each fault on a line of its own to stderr."""
+    for message in error.messages:
+        print(f"error: {message}", file=sys.stderr, flush=True)
+
+
 def run_command(main: Callable[[], None]) -> None:
-    """Run a script's `main` and turn its expected failures into one line on stderr and an exit code.
+    """Run a script's `main` and turn its expected failures into lines on stderr and an exit code.
 
     Exit codes: 2 for bad input (`InputError`), 75 for a requested stop (`Interrupted`; the same command
     resumes), 1 for a closed pipe (`| head`).
@@ -89,7 +127,7 @@ def run_command(main: Callable[[], None]) -> None:
         main()
         sys.stdout.flush()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_faults(error)
         raise SystemExit(2) from None
     except BrokenPipeError:
         # Python flushes stdout once more at exit, which would raise a second BrokenPipeError.

@@ -1,6 +1,6 @@
 """Base class of all typed settings, and messages for failed checks.
 
-Settings are frozen, refuse unknown keys and bound their numbers. A message is one sentence that names the
+Settings are frozen, refuse unknown keys and bound their numbers. Each fault has one sentence that names the
 file, the key, what was expected, and the nearest known name.
 """
 
@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 # Closed lists of a study, each defined only here.
 Preprocessing = Literal["paper", "sound"]
@@ -23,6 +25,8 @@ LabelRule = Literal["majority", "any"]
 
 # Range of the numbers of a study: none is meaningful beyond it, and sizes, powers and sums could overflow.
 SMALLEST, LARGEST = 1e-12, 1e9
+# Of a value that a message quotes.
+_LONGEST_VALUE = 80
 
 
 class Settings(BaseModel):
@@ -53,14 +57,26 @@ def _numbers(value: Any) -> Iterator[float]:
 
 def explain(
     error: ValidationError, model: type[BaseModel], values: Any, source: str, *, prefix: str = ""
-) -> str:
-    """Message of one sentence for the first error in `values`, which were checked against `model`."""
-    first = error.errors()[0]
-    location = _strip_union_tags(first["loc"], values)
-    key = _dotted(prefix, location)
-    rest = len({str(e["loc"]) for e in error.errors()}) - 1
-    more = f" (and {rest} more)" if rest and first["type"] == "extra_forbidden" else ""
-    return f"{source}: {key}: {_expected(first, model, location)}{more}"
+) -> tuple[str, ...]:
+    """One sentence per fault in `values`, which were checked against `model`; unknown keys come first."""
+    faults: dict[tuple[str | int, ...], list[Any]] = {}
+    for fault in error.errors():
+        faults.setdefault(_strip_union_tags(fault["loc"], values), []).append(fault)
+    unknown = [place for place, found in faults.items() if found[0]["type"] == "extra_forbidden"]
+    # A key that is missing because its name is misspelt is one fault and not two.
+    meant = {(*at[:-1], name) for at in unknown for name in _close(at[-1], _keys_at(model, at[:-1]))}
+    # A list of wrong entries counts as too short.
+    inner = {at[:i] for at in faults for i in range(len(at))}
+    told = [
+        at
+        for at, found in faults.items()
+        if at not in unknown
+        and not (found[0]["type"] == "missing" and at in meant)
+        and not (found[0]["type"] == "too_short" and at in inner)
+    ]
+    return tuple(
+        f"{source}: {_dotted(prefix, at)}: {_sentence(faults[at], model, at)}" for at in (*unknown, *told)
+    )
 
 
 def explain_choice(source: str, key: str, found: Any, allowed: Sequence[str]) -> str:
@@ -70,44 +86,117 @@ def explain_choice(source: str, key: str, found: Any, allowed: Sequence[str]) ->
         >>> print(explain_choice("demo.yaml", "unit", "subjects", ["subject", "window"]))
         demo.yaml: unit: expected one of subject, window; found 'subjects' (did you mean 'subject'?)
     """
-    return f"{source}: {key}: expected one of {', '.join(allowed)}; found {found!r}{nearest(found, allowed)}"
+    expected = f"expected one of {', '.join(allowed)}"
+    return f"{source}: {key}: {expected}; found {_spelled(found)}{nearest(found, allowed)}"
 
 
 def nearest(found: Any, allowed: Iterable[str]) -> str:
     """Hint at the allowed name that is most similar to `found`; empty if none is similar."""
-    close = difflib.get_close_matches(str(found), list(allowed), n=1)
+    close = _close(found, allowed)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def _expected(error: Any, model: type[BaseModel], location: Sequence[str | int]) -> str:
-    found = error["input"]
-    match error["type"]:
+def _close(found: Any, allowed: Iterable[str]) -> list[str]:
+    """The allowed name that is most similar to `found`, or none."""
+    return difflib.get_close_matches(str(found), list(allowed), n=1)
+
+
+def _sentence(found: Sequence[Any], model: type[BaseModel], location: Sequence[str | int]) -> str:
+    """What is wrong at one place; `found`: the errors there, several if the key allows several types."""
+    first = found[0]
+    match first["type"]:
         case "extra_forbidden":
             keys = _keys_at(model, location[:-1])
-            allowed = ", ".join(keys)
-            return f"unknown key{nearest(location[-1], keys)}; allowed: {allowed}"
+            return f"unknown key{nearest(location[-1], keys) or '; allowed: ' + ', '.join(keys)}"
         case "missing":
-            return "this key is missing"
-        case "literal_error":
-            allowed_text = str(error["ctx"]["expected"])
-            names = [part.strip(" '") for part in allowed_text.replace(" or ", ", ").split(",")]
-            return f"expected {allowed_text}; found {found!r}{nearest(found, names)}"
-        case "too_short":
-            return "expected at least one entry; found an empty list"
+            field = _fields_at(model, location[:-1]).get(str(location[-1]))
+            meaning = f" ({field.description})" if field is not None and field.description else ""
+            return f"this key is missing{meaning}"
         case "value_error":
-            return str(error["ctx"]["error"])
-        case _:
-            message = str(error["msg"])
-            return f"{message[0].lower()}{message[1:]}; found {found!r}"
+            return str(first["ctx"]["error"])
+    value = first["input"]
+    expected = " or ".join(dict.fromkeys(_expected(error) for error in found))
+    names = [
+        name
+        for error in found
+        if error["type"] == "literal_error"
+        for name in _names(error["ctx"]["expected"])
+    ]
+    return f"expected {expected}; found {_spelled(value)}{nearest(value, names)}"
+
+
+# What pydantic's types of errors expect, in words of a study file.
+_EXPECTED: Mapping[str, str] = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number, such as 5"),
+    **dict.fromkeys(("float_type", "float_parsing", "finite_number"), "a number, such as 0.5"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    **dict.fromkeys(("dict_type", "mapping_type", "model_type"), "keys with values, such as {{key: value}}"),
+    "model_attributes_type": "keys with values, such as {{key: value}}",
+    "string_type": "a text",
+    "path_type": "a path, such as data/WESAD",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "a number of at least {ge}",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "a number of at most {le}",
+    "literal_error": "{expected}",
+    "too_short": "a list with at least {min_length} of its entries",
+    "too_long": "a list with at most {max_length} entries",
+}
+
+
+def _expected(error: Any) -> str:
+    value, kind = error["input"], error["type"]
+    if kind in ("tuple_type", "list_type"):
+        if isinstance(value, Mapping):
+            return "a list of entries, each with '- ' before its first key"
+        return f"a list, such as [{value}]" if isinstance(value, str) else "a list, such as [first, second]"
+    if kind == "too_short" and not value:
+        return "at least one entry"
+    if kind == "string_pattern_mismatch":
+        return _of_pattern(str(error["ctx"]["pattern"]), str(value))
+    if kind in _EXPECTED:
+        return _EXPECTED[kind].format(**error.get("ctx", {}))
+    message = str(error["msg"]).removeprefix("Input should be ")
+    return f"{message[0].lower()}{message[1:]}"
+
+
+def _of_pattern(pattern: str, value: str) -> str:
+    """A pattern of sets of characters in words, with the nearest allowed text.
+
+    Examples:
+        >>> _of_pattern("^[A-Za-z0-9.+-]+$", "CC BY 4.0")
+        "letters, digits and . + - only, such as 'CC-BY-4.0'"
+    """
+    allowed = pattern.rsplit("[", 1)[-1].split("]")[0]
+    marks = allowed.replace("A-Za-z0-9", "")
+    filled = re.sub(f"[^{allowed}]+", "_" if "_" in marks else "-", value).strip("_-") or "name"
+    return f"letters, digits and {' '.join(marks)} only, such as {filled!r}"
+
+
+def _names(expected: str) -> list[str]:
+    return [part.strip(" '") for part in expected.replace(" or ", ", ").split(",")]
+
+
+def _spelled(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, (list, tuple)) and not value:
+        return "an empty list"
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
 
 def _keys_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    return list(_fields_at(model, location))
+
+
+def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> Mapping[str, FieldInfo]:
     for part in location:
         if isinstance(part, str) and part in model.model_fields:
             inner = _inner_model(model.model_fields[part].annotation)
             if inner is not None:
                 model = inner
-    return list(model.model_fields)
+    return model.model_fields
 
 
 def _inner_model(annotation: Any) -> type[BaseModel] | None:

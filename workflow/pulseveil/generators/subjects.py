@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulseveil.core.contracts import AMUSEMENT, BASELINE, CONDITIONS, STRESS
+from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import Stream, child
 from pulseveil.core.randomness import generator as rng
 from pulseveil.generators import Generator
@@ -81,6 +82,9 @@ def synthetic_subjects(
         subjects: number of subjects.
         windows_per_condition: number of windows of each code; default `published_windows`.
 
+    Raises:
+        InputError: the model made a window with a value that is not finite.
+
     Each subject has its own stream. So the first k subjects are the same to the last bit, whatever the total.
 
     Examples:
@@ -121,4 +125,13 @@ def _in_blocks(
     condition = np.pad(condition, (0, fill))
     noise = np.pad(noise, ((0, fill), (0, 0)))
     blocks = [slice(start, start + _BLOCK_ROWS) for start in range(0, n, _BLOCK_ROWS)]
-    return np.concatenate([model.sample(condition[block], noise[block]) for block in blocks])[:n]
+    windows = np.concatenate([model.sample(condition[block], noise[block]) for block in blocks])[:n]
+    broken = np.flatnonzero(~np.isfinite(windows).all(axis=(1, 2)))
+    if len(broken):
+        codes = ", ".join(map(str, np.unique(condition[broken])))
+        raise InputError(
+            f"generator {type(model).__name__}: {len(broken)} of {n} windows have values that are not finite "
+            f"(condition codes {codes}); train with a lower learning rate or other settings, or mend its "
+            "`sample`"
+        )
+    return windows

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pulseveil.cohorts import Cohort, CohortSettings, copies, require_classes, require_units
 from pulseveil.core import limits, registry
 from pulseveil.core.contracts import WindowSet
-from pulseveil.core.errors import InputError
+from pulseveil.core.errors import InputError, noting, refuse
 from pulseveil.core.identity import COHORT, cell_hash, file_hash
 from pulseveil.core.settings import explain, explain_choice
 from pulseveil.study.jobs import CohortJob
@@ -182,7 +182,7 @@ def check_settings(values: Mapping[str, Any], source: str) -> CohortSettings:
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        raise InputError(explain(error, schema, values, source)) from None
+        raise InputError(*explain(error, schema, values, source)) from None
 
 
 def prepare_cohort(
@@ -193,17 +193,25 @@ def prepare_cohort(
     seen: pieces of other cohorts of the study, whose recordings must not be in this one.
 
     Raises:
-        InputError: a recording cannot be used or is a copy, or no interval is as long as a window.
+        InputError: recordings cannot be used (all are named) or are copies, or no interval is as long as a
+            window.
     """
     seen = copies.Seen() if seen is None else seen
     require_units(settings.kind, recipe.protocol, recipe.channels, recipe.scaling)
     cohort: Cohort = registry.load("cohorts", settings.kind)(settings)
     require_classes(cohort.outline(), f"cohort of kind {settings.kind}")
-    subjects = []
-    # One person at a time, so that memory does not grow with the cohort.
-    for subject, own in groupby(copies.without_copies(cohort.recordings(), seen), lambda item: item.subject):
-        subjects.append(cut_person(list(own), recipe))
-        logger.info("%s: %d windows", subject, len(subjects[-1].windows))
+    subjects: list[SubjectWindows] = []
+    faults: list[str] = []
+    recordings = copies.without_copies(cohort.recordings(), seen)
+    # All people are read, whatever is wrong with one: their owner mends all recordings at once.
+    with noting(faults):
+        # One person at a time, so that memory does not grow with the cohort.
+        for subject, own in groupby(recordings, lambda item: item.subject):
+            of_person = list(own)
+            with noting(faults):
+                subjects.append(cut_person(of_person, recipe))
+                logger.info("%s: %d windows", subject, len(subjects[-1].windows))
+    refuse(faults)
     windows = WindowSet.concatenate([subject.windows for subject in subjects])
     if not len(windows):
         raise InputError(

@@ -46,7 +46,7 @@ def job_of(options: argparse.Namespace, kind: type[AnyJob], values: Mapping[str,
         try:
             return kind.model_validate(given)
         except ValidationError as error:
-            raise InputError(explain(error, kind, given, "options")) from None
+            raise InputError(*explain(error, kind, given, "options")) from None
     if given:
         raise InputError(
             f"--job: expected all keys of the job in its JSON, found options for {', '.join(given)} too; "
@@ -64,7 +64,7 @@ def read_job(text: str, kind: type[AnyJob]) -> AnyJob:
     try:
         job = kind.model_validate_json(text)
     except ValidationError as error:
-        raise InputError(explain(error, kind, None, "--job")) from None
+        raise InputError(*explain(error, kind, None, "--job")) from None
     # The output would be recorded under the plan's version and would not be made again.
     if kind.stage is not None and job.versions[0] != kind.stage:
         raise InputError(

@@ -212,7 +212,7 @@ def read_generators(path: Path) -> store.Models:
     try:
         _Description.model_validate(models.description)
     except ValidationError as error:
-        raise InputError(explain(error, _Description, models.description, str(path))) from None
+        raise InputError(*explain(error, _Description, models.description, str(path))) from None
     channels = tuple(models.description["form"]["channels"])
     if channels not in CHANNEL_SETS.values():
         raise InputError(f"{path}: unknown channels {channels}; train it again")
@@ -316,7 +316,7 @@ def read_detectors(path: Path) -> store.Models:
     try:
         _KeptDescription.model_validate(models.description)
     except ValidationError as error:
-        raise InputError(explain(error, _KeptDescription, models.description, str(path))) from None
+        raise InputError(*explain(error, _KeptDescription, models.description, str(path))) from None
     return models
 
 

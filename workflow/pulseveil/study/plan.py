@@ -33,7 +33,7 @@ from pulseveil.evaluation.protocols import (
     require_folds,
 )
 from pulseveil.privacy.budget import Unit
-from pulseveil.study import persons
+from pulseveil.study import lengths, persons
 from pulseveil.study.cells import NONE, Budgets, DetectorPack, GeneratorCell, GeneratorPack
 from pulseveil.study.jobs import DetectorJob, GeneratorJob, Preparation
 from pulseveil.study.study import Evaluation, Model, Study
@@ -391,8 +391,8 @@ def make_plan(study: Study) -> Plan:
     """Plan of a study, checked.
 
     Raises:
-        InputError: the plan has too many runs, a protocol gives invalid folds, a name cannot be part of a
-            path, or a model has no private training for one of its budgets.
+        InputError: the plan has too many runs, windows are longer than intervals, a protocol gives invalid
+            folds, a name cannot be part of a path, or a model has no private training for one of its budgets.
     """
     outlines = {
         name: registry.load("cohorts", settings.kind)(settings).outline()
@@ -406,6 +406,7 @@ def make_plan(study: Study) -> Plan:
     for name, outline in outlines.items():
         for subject in outline:
             require_name(subject, f"cohort {name}: subject")
+    lengths.require_room(study)
     plan = Plan(study, outlines)
     _check_same_people(plan)
     _check_size(plan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PrivateAttr, Valid
 from pulseveil.cohorts import CohortSettings
 from pulseveil.core import limits, registry
 from pulseveil.core.contracts import CHANNEL_SETS
-from pulseveil.core.errors import InputError
+from pulseveil.core.errors import InputError, noting, refuse
 from pulseveil.core.identity import number_label, parse_number, require_plain_path
 from pulseveil.core.settings import (
     Channels,
@@ -32,6 +32,19 @@ from pulseveil.windows.signals import ALL_SIGNALS, channels_of
 
 # Keys of a study that were renamed, with their present names.
 OLD_KEYS: Mapping[str, str] = {"noise": "privacy_noise"}
+# Of config/published.csv.
+PUBLISHED_SCENARIOS = (
+    "1-LOSO_15real",
+    "2-TSTR_15syn",
+    "3-TSTR_cGAN",
+    "4-LOSO_cGAN",
+    "5-LOSO_15real_noised",
+    "6-LOSO_cGAN_priv",
+    "7-LOSO_cGAN_priv15",
+    "8-LOSO_DGAN",
+    "9-TSTR_DGAN100",
+)
+_GROUPS: tuple[Literal["generators", "detectors"], ...] = ("generators", "detectors")
 # First letters of keys that a study may have for parts that others refer to by YAML aliases.
 HELPERS = (".", "x-")
 # A larger epsilon protects nobody and a smaller one leaves only noise; the noise of both cannot be computed.
@@ -370,7 +383,7 @@ def read_study(path: Path) -> Study:
     """Read and check a study file.
 
     Raises:
-        InputError: the file is not a valid study; the message has file, key, expected value and nearest name.
+        InputError: the file is not a valid study; each fault has file, key, expected value and nearest name.
     """
     return check_study(load_yaml(path), str(path))
 
@@ -398,20 +411,39 @@ def check_study(values: Any, source: str) -> Study:
     limits.check_values(values, source)
     values = _without_helpers(values)
     values, old_keys = _respelled(values, source)
+    faults: list[str] = []
+    study: Study | None = None
     try:
         study = Study.model_validate(values)
     except ValidationError as error:
-        raise InputError(explain(error, Study, values, source)) from None
-    resolved = study.model_copy(
-        update={
-            "cohorts": {n: _cohort(n, v, source) for n, v in study.cohorts.items()},
-            "generators": _models("generators", study.generators, source),
-            "detectors": _models("detectors", study.detectors, source),
-        }
-    )
+        faults += explain(error, Study, values, source)
+    # Of the values and not of the study: keys of cohorts and models are checked beside a fault elsewhere.
+    cohorts = _cohorts(_part(values, "cohorts", Mapping, {}), source, faults)
+    settings = {
+        group: _models(group, [_named(item) for item in _part(values, group, list, [])], source, faults)
+        for group in _GROUPS
+    }
+    if study is not None:
+        faults += _reference_faults(study, source)
+    refuse(faults)
+    assert study is not None
+    models = {
+        group: tuple(
+            model.model_copy(update={"settings": of_kind})
+            for model, of_kind in zip(getattr(study, group), settings[group], strict=True)
+        )
+        for group in _GROUPS
+    }
+    resolved = study.model_copy(update={"cohorts": cohorts, **models})
     resolved._old_keys = old_keys
-    _check_references(resolved, source)
     return resolved
+
+
+def _part(values: Any, key: str, kind: type, empty: Any) -> Any:
+    """The part of a study under a key; empty if it is of another type, which is a fault of its own."""
+    part = values.get(key, empty) if isinstance(values, Mapping) else empty
+    part = list(part) if isinstance(part, tuple) else part
+    return part if isinstance(part, kind) else empty
 
 
 def _without_helpers(values: Any) -> Any:
@@ -439,35 +471,43 @@ def _named(item: Any) -> Any:
     return {"kind": entry.get("name"), "settings": {}, **entry}
 
 
-def _cohort(name: str, values: Any, source: str) -> CohortSettings:
-    kind = values.get("kind") if isinstance(values, Mapping) else None
+def _cohorts(cohorts: Mapping[str, Any], source: str, faults: list[str]) -> dict[str, CohortSettings]:
+    """Typed settings of the cohorts; what is wrong is added to `faults`."""
     known = registry.names("cohorts")
-    if kind not in known:
-        raise InputError(explain_choice(source, f"cohorts.{name}.kind", kind, known))
-    settings: CohortSettings = _settings("cohorts", str(kind), values, f"cohorts.{name}", source)
-    # Files of cohorts are inputs of rules, in which Snakemake takes braces for wildcards.
-    for key, value in settings:
-        if isinstance(value, Path):
-            require_plain_path(value, f"{source}: cohorts.{name}.{key}")
-    return settings
+    found: dict[str, CohortSettings] = {}
+    for name, values in cohorts.items():
+        kind = values.get("kind") if isinstance(values, Mapping) else None
+        if kind not in known:
+            faults.append(explain_choice(source, f"cohorts.{name}.kind", kind, known))
+            continue
+        with noting(faults):
+            found[name] = _settings("cohorts", str(kind), values, f"cohorts.{name}", source)
+            # Files of cohorts are inputs of rules, in which Snakemake takes braces for wildcards.
+            for key, value in found[name]:
+                if isinstance(value, Path):
+                    require_plain_path(value, f"{source}: cohorts.{name}.{key}")
+    return found
 
 
-def _models(
-    group: Literal["generators", "detectors"], models: tuple[Model, ...], source: str
-) -> tuple[Model, ...]:
+def _models(group: registry.Group, models: Sequence[Any], source: str, faults: list[str]) -> list[Any]:
+    """Typed settings of the models of a group, in their order; what is wrong is added to `faults`."""
     known = registry.names(group)
     seen: set[str] = set()
-    resolved = []
+    found = []
     for i, model in enumerate(models):
-        if model.kind not in known:
-            raise InputError(explain_choice(source, f"{group}[{i}].kind", model.kind, known))
+        if not isinstance(model, Mapping) or not isinstance(model.get("name"), str):
+            continue
+        kind, name = model["kind"], model["name"]
         # `none` stands for a missing part in paths and tables.
-        if model.name in seen or model.name == "none":
-            raise InputError(f"{source}: {group}[{i}].name: {model.name!r} is taken; give each its own name")
-        seen.add(model.name)
-        settings = _settings(group, model.kind, model.settings, f"{group}[{i}].settings", source)
-        resolved.append(model.model_copy(update={"settings": settings}))
-    return tuple(resolved)
+        if name in seen or name == "none":
+            faults.append(f"{source}: {group}[{i}].name: {name!r} is taken; give each its own name")
+        seen.add(name)
+        if kind not in known:
+            faults.append(explain_choice(source, f"{group}[{i}].kind", kind, known))
+            continue
+        with noting(faults):
+            found.append(_settings(group, kind, model["settings"], f"{group}[{i}].settings", source))
+    return found
 
 
 def _settings(group: registry.Group, kind: str, values: Any, key: str, source: str) -> Any:
@@ -475,38 +515,32 @@ def _settings(group: registry.Group, kind: str, values: Any, key: str, source: s
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        raise InputError(explain(error, schema, values, source, prefix=key)) from None
+        raise InputError(*explain(error, schema, values, source, prefix=key)) from None
 
 
-def _check_trainings(audit: Audit, evaluations: Sequence[Evaluation], source: str) -> None:
-    """Check that audits of generators have trainings.
-
-    Raises:
-        InputError: `trainings` is 0 and an audited evaluation has generators.
-    """
+def _training_faults(audit: Audit, evaluations: Sequence[Evaluation], source: str) -> Iterator[str]:
+    """Audited evaluations with generators in an audit of 0 trainings."""
     # The canary attack on a generator compares its releases with releases that lack the canary.
     for evaluation in evaluations:
         if evaluation.name in audit.evaluations and evaluation.train != "real" and not audit.trainings:
-            raise InputError(
+            yield (
                 f"{source}: audit.trainings: 0, but evaluation {evaluation.name} has generators, which need "
                 f"at least {FEWEST_TRAININGS}; set it higher, or audit evaluations with train real alone"
             )
 
 
-def _check_same_people(study: Study, source: str) -> None:
-    """Check that `same_person` names cohorts of the study, and each person once with at least two names."""
+def _person_faults(study: Study, source: str) -> Iterator[str]:
+    """Persons of `same_person` with a single name, of unknown cohorts, or stated twice."""
     taken: dict[tuple[str, str], int] = {}
     for i, person in enumerate(study.same_people):
         key = f"same_person[{i}]"
         if len(person) < 2:
-            raise InputError(
-                f"{source}: {key}: expected at least two names of one person, found {len(person)}"
-            )
+            yield f"{source}: {key}: expected at least two names of one person, found {len(person)}"
         for cohort, name in sorted(person):
             if cohort not in study.cohorts:
-                raise InputError(explain_choice(source, key, cohort, tuple(study.cohorts)))
-            if (cohort, name) in taken:
-                raise InputError(
+                yield explain_choice(source, key, cohort, tuple(study.cohorts))
+            elif (cohort, name) in taken:
+                yield (
                     f"{source}: {key}: {name} of {cohort} is in same_person[{taken[cohort, name]}] too; "
                     "write all names of one person into one entry"
                 )
@@ -520,54 +554,60 @@ def _check_signals(levels: Sequence[str], channels: Channels) -> None:
             raise InputError(f"signals: {signals!r} is given twice; name each level once")
 
 
-def _check_references(study: Study, source: str) -> None:
+def _reference_faults(study: Study, source: str) -> Iterator[str]:
+    """Names that stand for nothing, and keys that contradict others."""
     if study.protocol == "paper" and study.delta > _PUBLISHED_DELTA:
-        raise InputError(
+        yield (
             f"{source}: delta: expected at most {_PUBLISHED_DELTA:g}, as published, in protocol paper; found "
             f"{number_label(study.delta)}"
         )
-    cohorts, protocols = tuple(study.cohorts), registry.names("protocols")
+    cohorts = tuple(study.cohorts)
     for name in study.public_cohorts:
         if name not in cohorts:
-            raise InputError(explain_choice(source, "public_cohorts", name, cohorts))
-    _check_same_people(study, source)
-    names = {"generators": [m.name for m in study.generators], "detectors": [m.name for m in study.detectors]}
-    taken: set[str] = set()
+            yield explain_choice(source, "public_cohorts", name, cohorts)
+    yield from _person_faults(study, source)
+    names = [evaluation.name for evaluation in study.evaluations]
     for i, evaluation in enumerate(study.evaluations):
         key = f"evaluations[{i}]"
-        if evaluation.name in taken:
-            raise InputError(f"{source}: {key}.name: {evaluation.name!r} is taken; give each its own name")
-        taken.add(evaluation.name)
-        for field in ("cohort", "test_cohort"):
-            value = getattr(evaluation, field)
-            if value is not None and value not in cohorts:
-                raise InputError(explain_choice(source, f"{key}.{field}", value, cohorts))
-        for group, allowed in names.items():
-            for value in getattr(evaluation, group) or ():
-                if value not in allowed:
-                    raise InputError(explain_choice(source, f"{key}.{group}", value, tuple(allowed)))
-        for unit in evaluation.units or ():
-            if unit not in study.units:
-                raise InputError(explain_choice(source, f"{key}.units", unit, study.units))
-        if evaluation.train != "real" and not (evaluation.generators or names["generators"]):
-            raise InputError(
-                f"{source}: {key}: train {evaluation.train} needs generators; add one to the study"
-            )
-        if evaluation.test not in protocols:
-            raise InputError(explain_choice(source, f"{key}.test", evaluation.test, protocols))
-        if evaluation.noise_on == "windows" and evaluation.train != "real":
-            raise InputError(
-                f"{source}: {key}.noise_on: windows needs train: real, because synthetic windows get no "
-                f"noise; found train: {evaluation.train}"
-            )
-        try:
-            _check_signals(evaluation.signals, study.channels)
-            registry.load("protocols", evaluation.test).check(evaluation)
-        except InputError as error:
-            raise InputError(f"{source}: {key}.{error}") from None
+        if evaluation.name in names[:i]:
+            yield f"{source}: {key}.name: {evaluation.name!r} is taken; give each its own name"
+        yield from _evaluation_faults(study, evaluation, source, key)
     if study.audit is not None:
         for name in study.audit.evaluations:
-            if name not in taken:
-                known = tuple(e.name for e in study.evaluations)
-                raise InputError(explain_choice(source, "audit.evaluation", name, known))
-        _check_trainings(study.audit, study.evaluations, source)
+            if name not in names:
+                yield explain_choice(source, "audit.evaluation", name, names)
+        yield from _training_faults(study.audit, study.evaluations, source)
+
+
+def _evaluation_faults(study: Study, evaluation: Evaluation, source: str, key: str) -> Iterator[str]:
+    cohorts, protocols = tuple(study.cohorts), registry.names("protocols")
+    names = {"generators": [m.name for m in study.generators], "detectors": [m.name for m in study.detectors]}
+    for field in ("cohort", "test_cohort"):
+        value = getattr(evaluation, field)
+        if value is not None and value not in cohorts:
+            yield explain_choice(source, f"{key}.{field}", value, cohorts)
+    for group, allowed in names.items():
+        for value in getattr(evaluation, group) or ():
+            if value not in allowed:
+                yield explain_choice(source, f"{key}.{group}", value, tuple(allowed))
+    for unit in evaluation.units or ():
+        if unit not in study.units:
+            yield explain_choice(source, f"{key}.units", unit, study.units)
+    if evaluation.train != "real" and not (evaluation.generators or names["generators"]):
+        yield f"{source}: {key}: train {evaluation.train} needs generators; add one to the study"
+    if evaluation.noise_on == "windows" and evaluation.train != "real":
+        yield (
+            f"{source}: {key}.noise_on: windows needs train: real, because synthetic windows get no noise; "
+            f"found train: {evaluation.train}"
+        )
+    if evaluation.published is not None and evaluation.published not in PUBLISHED_SCENARIOS:
+        yield explain_choice(source, f"{key}.published", evaluation.published, PUBLISHED_SCENARIOS)
+    faults: list[str] = []
+    with noting(faults):
+        _check_signals(evaluation.signals, study.channels)
+    if evaluation.test in protocols:
+        with noting(faults):
+            registry.load("protocols", evaluation.test).check(evaluation)
+    else:
+        yield explain_choice(source, f"{key}.test", evaluation.test, protocols)
+    yield from (f"{source}: {key}.{fault}" for fault in faults)

@@ -16,15 +16,13 @@ def load_yaml(path: Path) -> dict[str, Any]:
     """Read the values of a YAML file.
 
     Raises:
-        InputError: the file is missing, too large, not valid YAML (with the line), or not a mapping.
+        InputError: the file is missing, too large, not valid YAML (with line and column), or not a mapping.
     """
     content = limits.read_bytes(path, limits.STUDY_BYTES, "a study file (YAML)")
     try:
         values = _values(content.decode("utf-8-sig"), str(path))
     except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" line {where.line + 1}" if where else ""
-        raise InputError(f"{path}{line}: not valid YAML; check indentation and quotes") from None
+        raise InputError(f"{path}{_fault(error)}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file; expected a study file (YAML) in UTF-8") from None
     except RecursionError:
@@ -37,6 +35,33 @@ def load_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected a mapping of keys, found {type(values).__name__}")
     return values
+
+
+# Words of the YAML library, and what usually mends the fault.
+_CURES = {
+    "'\\t'": "indent with blanks instead of tabs",
+    "mapping values are not allowed": "write a blank after each colon, indent keys of one level alike, and "
+    "put texts with a colon into quotes",
+    "expected ',' or": "close the bracket, with commas between its entries",
+    "unexpected end of stream": "close the quote or bracket",
+    "expected <block end>": "indent keys of one level alike",
+}
+
+
+def _fault(error: yaml.YAMLError) -> str:
+    """Place and reason of invalid YAML, and how to mend it."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return ": not valid YAML; check indentation and quotes"
+    problem = str(error.problem)
+    cure = next((cure for words, cure in _CURES.items() if words in problem), "check indentation and quotes")
+    began = ""
+    if error.context_mark is not None and error.context_mark.line != error.problem_mark.line:
+        began = f", in what begins at{_place(error.context_mark)}"
+    return f"{_place(error.problem_mark)}: not valid YAML ({problem}{began}); {cure}"
+
+
+def _place(mark: yaml.Mark) -> str:
+    return f" line {mark.line + 1}, column {mark.column + 1}"
 
 
 def _values(text: str, source: str) -> Any:

@@ -30,7 +30,7 @@ class UntrainedSettings(DetectorSettings):
         try:
             schema.model_validate(self.settings)
         except ValidationError as error:
-            raise ValueError(explain(error, schema, self.settings, self.network)) from None
+            raise ValueError("; ".join(explain(error, schema, self.settings, self.network))) from None
         return self
 
     @property
