@@ -152,7 +152,7 @@ def test_what_made_the_files_and_from_what_is_told(results):
     made = {entity["@id"] for entity in run["result"]}
     assert {unquote(name) for name in made} == set(FILES)
     sources = ["#cohort-people", "#cohort-wesad", "#cohort-made_up"]
-    planned = ["study.json", "workflow/rules/audit.smk"]
+    planned = ["workflow/rules/audit.smk", "study.json"]
     assert [entity["@id"] for entity in run["object"]] == [*planned, *sources]
     assert run["instrument"] == entities["./"]["mainEntity"] == {"@id": "workflow/Snakefile"}
     assert run["startTime"] == "2024-05-01T10:00:00+00:00"

@@ -136,7 +136,6 @@ _PACKAGES: Mapping[str, str] = {
     "tensorflow": "tensorflow",
     "scikit-learn": "sklearn",
     "h5py": "h5py",
-    "pyarrow": "pyarrow",
     "fastavro": "fastavro",
     "dp-accounting": "dp_accounting",
     "tensorflow-privacy": "tensorflow_privacy",
