@@ -229,8 +229,7 @@ def _written(found: ROCrate, name: str, files: Sequence[str], entities: Mapping[
     """The files of a job in the crate, or one entity for all its files outside."""
     if files and all(file in entities for file in files):
         return [entities[file] for file in files]
-    others = f" and {len(files) - 1} more" if len(files) > 1 else ""
-    described = f"Not part of this crate: {files[0]}{others}." if files else ""
+    described = f"{len(files)} files, which are not part of this crate."
     return [_add(found, f"#{quote(name)}/files", "Dataset", name=f"Files of {name}", description=described)]
 
 
