@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,12 +19,15 @@ from pulseveil.study.plan import make_plan
 from pulseveil.study.study import Study, check_study, read_study
 from pulseveil.summary import columns, crate
 from pulseveil.summary.description import describe
+from pulseveil.summary.job_runs import job_runs
 from pulseveil.summary.printing import write_csv
 from pulseveil.summary.published import read_published
 from pulseveil.summary.summarize import summarize
 from pulseveil.summary.terminal import WIDTH, terminal_summary
 
-PUBLISHED = Path(__file__).resolve().parents[1] / "config" / "published.csv"
+PROJECT = Path(__file__).resolve().parents[1]
+PUBLISHED = PROJECT / "config" / "published.csv"
+WORKFLOW = PROJECT / "workflow"
 
 
 def main() -> None:
@@ -53,10 +57,22 @@ def main() -> None:
     write_csv(folder / "hours.csv", spent_hours)
     write_json(folder / "study.json", crate.settings_file(plan.study))
     added = [folder / name for name in ("tables/main.txt", "hours.csv", "study.json")]
+    added += copied_workflow(folder)
     # Score files of a private study hold labels of each person: they stay out of the crate, which may leave.
     files = [*summary.files, *added, *([] if plan.is_private else scores)]
     run = describe_run(plan.study.name, started)
-    write_json(folder / crate.NAME, crate.crate(plan.study, folder, files, run))
+    jobs = job_runs(plan, options.results, run)
+    write_json(folder / crate.NAME, crate.crate(plan.study, folder, files, run, jobs))
+
+
+def copied_workflow(folder: Path) -> list[Path]:
+    """Copies of the workflow's files in a folder of results, for readers of the crate."""
+    copies = []
+    for path in (WORKFLOW / "Snakefile", *sorted(WORKFLOW.glob("rules/*.smk"))):
+        copies.append(folder / "workflow" / path.relative_to(WORKFLOW))
+        with atomic_path(copies[-1]) as temporary:
+            shutil.copyfile(path, temporary)
+    return copies
 
 
 def from_json(text: str) -> Study:

@@ -14,18 +14,23 @@ from rocrate_validator.services import validate
 from urllib3 import HTTPResponse
 
 CONTEXT = "https://w3id.org/ro/crate/1.1/context"
+WORDS_OF_1_1 = {
+    word: f"https://bioschemas.org/{word}" for word in ("ComputationalWorkflow", "FormalParameter")
+}
 
 
 def broken_requirements(crate: Path, folder: Path) -> list[str]:
-    """What a crate lacks that Process Run Crate 0.5 and RO-Crate 1.1 require; `folder` keeps the cache.
+    """What a crate lacks that Provenance Run Crate 0.5 requires; `folder` keeps the cache.
+
+    The profile includes Workflow Run Crate, Process Run Crate, Workflow RO-Crate and RO-Crate 1.1.
 
     The validator asks for the address of the context. Its answer comes from the cache: the context of the
-    rocrate package, a later version with the same meaning of all words of 1.1.
+    rocrate package, a later version, with the words of 1.1 that have another meaning there.
     """
     _fill(folder / "cache")
     settings = ValidationSettings(
         rocrate_uri=str(crate),
-        profile_identifier="process-run-crate",
+        profile_identifier="provenance-run-crate",
         requirement_severity=Severity.REQUIRED,
         offline=True,
         cache_path=folder / "cache",
@@ -35,7 +40,7 @@ def broken_requirements(crate: Path, folder: Path) -> list[str]:
 
 def _fill(cache: Path) -> None:
     context = json.loads(files("rocrate").joinpath("data/ro-crate.jsonld").read_text())["@context"]
-    content = json.dumps({"@context": context}).encode()
+    content = json.dumps({"@context": context | WORDS_OF_1_1}).encode()
     response = requests.Response()
     response.status_code = 200
     response.url = CONTEXT

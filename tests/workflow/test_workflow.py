@@ -89,7 +89,7 @@ def test_every_planned_job_leaves_its_benchmark_and_no_other_does(finished_light
 
 def test_the_crate_lists_what_the_study_leaves(finished_light):
     metadata = json.loads(finished_light.result("ro-crate-metadata.json").read_text())
-    listed = {unquote(e["@id"]): e["sha256"] for e in metadata["@graph"] if e["@type"] == "File"}
+    listed = {unquote(e["@id"]): e["sha256"] for e in metadata["@graph"] if "File" in e["@type"]}
     results = finished_light.result("")
     inner = ("windows", "features", "generators", "synthetic", "detectors", "quality", ".runs")
     left = {
@@ -102,6 +102,26 @@ def test_the_crate_lists_what_the_study_leaves(finished_light):
     for name, digest in listed.items():
         assert hashlib.sha256((results / name).read_bytes()).hexdigest() == digest
     assert str(finished_light.directory) not in json.dumps(metadata)
+
+
+def test_the_crate_has_an_action_per_job_with_the_software_that_it_loaded(finished_light):
+    metadata = json.loads(finished_light.result("ro-crate-metadata.json").read_text())
+    entities = {entity["@id"]: entity for entity in metadata["@graph"]}
+    actions = {name: entity for name, entity in entities.items() if entity["@type"] == "CreateAction"}
+    jobs = list(tasks.tasks(make_plan(check_study(LIGHT, "light"))))
+    assert len(actions) == len(jobs) + 1
+    for action in actions.values():
+        assert action["startTime"] <= action["endTime"]
+
+    def loaded(rule):
+        programs = {a["instrument"]["@id"] for name, a in actions.items() if name.startswith(f"#{rule}/")}
+        packages = [package for name in programs for package in entities[name]["softwareRequirements"]]
+        return {entities[package["@id"]]["name"] for package in packages}
+
+    # Only quality classifiers come from scikit-learn here; no model of this study needs TensorFlow.
+    assert "scikit-learn" in loaded("assess_quality")
+    assert {"Python", "numpy", "h5py"} <= loaded("prepare_cohort")
+    assert not any("tensorflow" in loaded(job.rule) for job in jobs if job.rule != "summarize")
 
 
 def test_another_directory_gives_the_same_bytes(finished_light, runner):

@@ -4,7 +4,9 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 
+import numpy
 import pytest
+import sklearn
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -82,5 +84,24 @@ def test_the_sidecar_tells_study_times_and_versions():
     assert run["study"] == "demo"
     assert run["started"] == "2024-05-01T12:00:00+00:00"
     assert datetime.fromisoformat(run["finished"]) > started
-    assert {"pulseveil", "numpy", "scikit-learn"} <= run["packages"].keys()
+    assert {"pulseveil", "numpy"} <= run["packages"].keys()
     assert run["python"].startswith("3.")
+
+
+def test_the_sidecar_tells_only_software_that_the_process_has_loaded():
+    program = (
+        "import json, datetime as d; from pulseveil.core.identity import describe_run, installed; {load}; "
+        "run = describe_run('demo', d.datetime.now(d.UTC))['packages']; "
+        "print(json.dumps([run, 'scikit-learn' in installed()]))"
+    )
+    loaded = {}
+    for load in ("import numpy", "import sklearn"):
+        done = subprocess.run(
+            [sys.executable, "-c", program.format(load=load)], capture_output=True, text=True, check=True
+        )
+        loaded[load], is_installed = json.loads(done.stdout)
+        assert is_installed
+    assert loaded["import numpy"].pop("pulseveil")
+    assert loaded["import numpy"] == {"numpy": numpy.__version__}
+    assert loaded["import sklearn"]["scikit-learn"] == sklearn.__version__
+    assert "tensorflow" not in loaded["import sklearn"]

@@ -12,10 +12,43 @@ from pulseveil.core.errors import InputError
 from pulseveil.core.identity import describe_run
 from pulseveil.study.study import check_study
 from pulseveil.summary import crate
+from pulseveil.summary.job_runs import JobRun
 from tests.crates import broken_requirements
 
 SCORES = "scores/real/none/logistic/unit=subject/epsilon_detector=inf/seed=0.h5"
 FILES = {"report.html": b"<html></html>", "tables/main.csv": b"a,b\n1,2\n", SCORES: bytes(range(256))}
+# What went into the run beside the settings.
+RULES = {"workflow/Snakefile": b"rule all:\n", "workflow/rules/audit.smk": b"rule audit:\n"}
+SMALL = {"numpy": "2.1.0", "pulseveil": "0.1.0"}
+NETWORK = SMALL | {"tensorflow": "2.21.0"}
+
+
+def ran(second, packages):
+    return {
+        "git": "4f2a" * 10,
+        "started": f"2024-05-01T10:00:{second:02d}+00:00",
+        "finished": f"2024-05-01T10:00:{second + 5:02d}+00:00",
+        "python": "3.11.7",
+        "packages": packages,
+    }
+
+
+def jobs(cohorts):
+    """Jobs of a study: one cohort after the other, two trainings, of which one has no provenance."""
+    windows = [f"prepare_cohort/{name}.detector" for name in cohorts]
+    trainings = [f"train_detectors/real_0/{name}" for name in ("logistic", "cnn", "copied")]
+    return [
+        *(
+            JobRun(name, "prepare_cohort", (cohort,), (), (f"windows/{cohort}/detector.h5",), ran(i, SMALL))
+            for i, (name, cohort) in enumerate(zip(windows, cohorts, strict=True))
+        ),
+        JobRun(trainings[0], "train_detectors", (), (windows[-1],), (SCORES,), ran(20, SMALL)),
+        JobRun(trainings[1], "train_detectors", (), (windows[-1],), ("a.h5", "b.h5"), ran(25, NETWORK)),
+        JobRun(trainings[2], "train_detectors", (), (windows[-1],), ("c.h5",), {}),
+        JobRun("summarize", "summarize", (), tuple(trainings), ("report.html",), ran(40, SMALL)),
+    ]
+
+
 COHORTS = {
     "people": {
         "kind": "empatica",
@@ -41,13 +74,14 @@ def study(**changes):
 
 
 def write_crate(folder, described):
-    for name, content in FILES.items():
+    for name, content in (FILES | RULES).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     write_json(folder / "study.json", crate.settings_file(described))
-    files = [folder / name for name in (*FILES, "study.json")]
+    files = [folder / name for name in (*FILES, *RULES, "study.json")]
     run = describe_run("small", datetime(2024, 5, 1, tzinfo=UTC))
-    write_json(folder / crate.NAME, crate.crate(described, folder, files, run))
+    found = crate.crate(described, folder, files, run, jobs(described.cohort_settings))
+    write_json(folder / crate.NAME, found)
 
 
 def read(folder):
@@ -85,9 +119,10 @@ def test_a_crate_of_one_cohort_passes_too(tmp_path):
     ("entity", "key", "word"),
     [
         ("./", "license", "license"),
-        ("./", "datePublished", "datePublished"),
         ("./", "hasPart", "RootDataEntity"),
+        ("./", "mainEntity", "mainEntity"),
         ("#run", "instrument", "instrument"),
+        ("workflow/Snakefile", "hasPart", "hasPart"),
     ],
 )
 def test_a_crate_without_what_is_required_fails(results, tmp_path, entity, key, word):
@@ -104,7 +139,7 @@ def test_a_crate_whose_file_is_not_there_fails(results, tmp_path):
 def test_sizes_and_hashes_are_those_of_the_files(results):
     entities = read(results)
     parts = [entities[part["@id"]] for part in entities["./"]["hasPart"]]
-    assert {unquote(part["@id"]) for part in parts} == {*FILES, "study.json"}
+    assert {unquote(part["@id"]) for part in parts} == {*FILES, *RULES, "study.json"}
     for part in parts:
         content = (results / unquote(part["@id"])).read_bytes()
         assert part["sha256"] == hashlib.sha256(content).hexdigest()
@@ -117,15 +152,58 @@ def test_what_made_the_files_and_from_what_is_told(results):
     made = {entity["@id"] for entity in run["result"]}
     assert {unquote(name) for name in made} == set(FILES)
     sources = ["#cohort-people", "#cohort-wesad", "#cohort-made_up"]
-    assert [entity["@id"] for entity in run["object"]] == ["study.json", *sources]
-    assert run["instrument"] == {"@id": "#pulseveil"}
+    planned = ["workflow/rules/audit.smk", "study.json"]
+    assert [entity["@id"] for entity in run["object"]] == [*planned, *sources]
+    assert run["instrument"] == entities["./"]["mainEntity"] == {"@id": "workflow/Snakefile"}
+    assert run["startTime"] == "2024-05-01T10:00:00+00:00"
     cited = entities[entities["#cohort-wesad"]["citation"]["@id"]]
     assert cited["name"].startswith("Introducing WESAD")
     assert "non-commercial" in entities["#cohort-wesad"]["license"]
     assert "their owner" in entities["#cohort-people"]["license"]
     assert entities["#cohort-made_up"]["license"] == {"@id": "https://spdx.org/licenses/MIT"}
-    assert entities["https://numpy.org/"]["softwareVersion"]
     assert entities[entities["./"]["citation"]["@id"]]["author"][0] == {"@id": "#Lucas-Lange"}
+
+
+def test_each_job_is_an_action_with_times_inputs_outputs_and_software(results):
+    entities = read(results)
+    described = jobs(COHORTS)
+    actions = {name: e for name, e in entities.items() if e["@type"] == "CreateAction"}
+    assert actions.keys() == {"#run", *(f"#{job.name}" for job in described)}
+    assert {entity["@id"] for entity in entities["./"]["mentions"]} == actions.keys()
+    cut, network, copied = (actions[f"#{described[i].name}"] for i in (0, 4, 5))
+    assert (network["startTime"], network["endTime"]) == (
+        "2024-05-01T10:00:25+00:00",
+        "2024-05-01T10:00:30+00:00",
+    )
+    assert cut["object"] == {"@id": "#cohort-people"}
+    assert network["object"] == actions["#train_detectors/real_0/logistic"]["object"]
+    assert network["object"] == {"@id": "#prepare_cohort/made_up.detector/files"}
+    assert entities[network["result"]["@id"]]["description"].startswith("2 files, which are not")
+    assert unquote(actions["#train_detectors/real_0/logistic"]["result"]["@id"]) == SCORES
+    assert "startTime" not in copied
+    summary = actions["#summarize"]
+    assert {unquote(entity["@id"]) for entity in summary["result"]} == {"report.html", "tables/main.csv"}
+    assert len(summary["object"]) == 3
+
+
+def test_jobs_share_a_program_only_if_they_loaded_the_same_software(results):
+    entities = read(results)
+
+    def loaded(job):
+        program = entities[entities[f"#{job}"]["instrument"]["@id"]]
+        wanted = [entities[package["@id"]] for package in program.get("softwareRequirements", ())]
+        return program["@id"], {package["name"]: package["softwareVersion"] for package in wanted}
+
+    simple, network, copied = (loaded(f"train_detectors/real_0/{n}") for n in ("logistic", "cnn", "copied"))
+    assert simple == ("#train_detectors.1", {"Python": "3.11.7", "numpy": "2.1.0"})
+    assert network == ("#train_detectors.2", simple[1] | {"tensorflow": "2.21.0"})
+    assert copied == ("#train_detectors.3", {})
+    assert loaded("prepare_cohort/wesad.detector")[0] == loaded("prepare_cohort/people.detector")[0]
+    programs = {entity["@id"] for entity in entities["workflow/Snakefile"]["hasPart"]}
+    assert programs == {a["instrument"]["@id"] for a in entities.values() if "instrument" in a} - {
+        "workflow/Snakefile"
+    }
+    assert entities["#train_detectors.2"]["identifier"] == "git commit " + "4f2a" * 10
 
 
 def test_neither_places_nor_machine_are_told(results):

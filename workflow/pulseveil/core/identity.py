@@ -16,6 +16,7 @@ import math
 import platform
 import re
 import subprocess
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
@@ -126,7 +127,21 @@ def require_plain_path(path: Path, what: str) -> None:
         )
 
 
-_PACKAGES = ("pulseveil", "numpy", "scipy", "pandas", "tensorflow", "scikit-learn")
+# Packages that compute results, by the module that a process loads of each.
+_PACKAGES: Mapping[str, str] = {
+    "pulseveil": "pulseveil",
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "pandas": "pandas",
+    "tensorflow": "tensorflow",
+    "scikit-learn": "sklearn",
+    "h5py": "h5py",
+    "fastavro": "fastavro",
+    "dp-accounting": "dp_accounting",
+    "tensorflow-privacy": "tensorflow_privacy",
+    "dtaidistance": "dtaidistance",
+    "matplotlib": "matplotlib",
+}
 
 
 def canonical_json(value: Any) -> str:
@@ -151,7 +166,11 @@ def file_hash(path: Path) -> str:
 
 
 def describe_run(study: str, started: datetime) -> dict[str, Any]:
-    """Content of a sidecar: study, code version, times and machine, which may differ between equal runs."""
+    """Content of a sidecar: study, code version, times and machine, which may differ between equal runs.
+
+    Its packages are those that this process has loaded.
+    """
+    loaded = [name for name, module in _PACKAGES.items() if module in sys.modules]
     return {
         "study": study,
         "git": _git_revision(),
@@ -159,7 +178,17 @@ def describe_run(study: str, started: datetime) -> dict[str, Any]:
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"processor": platform.machine(), "system": platform.system()},
         "python": platform.python_version(),
-        "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+        "packages": {name: version for name in loaded if (version := _version(name))},
+    }
+
+
+def installed() -> dict[str, str]:
+    """Versions of code, Python and all packages that can compute results, loaded or not."""
+    versions = {name: version for name in _PACKAGES if (version := _version(name))}
+    return {
+        "pulseveil revision": _git_revision() or "unknown",
+        "python": platform.python_version(),
+        **versions,
     }
 
 

@@ -10,6 +10,7 @@ __all__ = [  # noqa: RUF022
     "cells",
     "jobs",
     "tasks",
+    "inputs",
     "costs",
     "hours",
     "spending",

@@ -15,7 +15,7 @@ from pulseveil.study.plan import Plan, programs
 from pulseveil.study.study import Audit
 
 # An audit trains its own models. Of the study it needs synthetic windows of a single seed.
-_SEED = 0
+SEED = 0
 
 
 def audited_cells(plan: Plan) -> tuple[AuditedCell, ...]:
@@ -81,7 +81,7 @@ def synthetic_paths(plan: Plan, cell: AuditedCell) -> list[str]:
     """Files of synthetic features from which an audited detector learns besides real windows, if any."""
     if cell.generator == NONE:
         return []
-    return [paths.SYNTHETIC_FEATURES.format(study=plan.study.name, seed=_SEED, **cell.words)]
+    return [paths.SYNTHETIC_FEATURES.format(study=plan.study.name, seed=SEED, **cell.words)]
 
 
 def _is_audited(plan: Plan, generator: str) -> bool:
@@ -111,7 +111,7 @@ def audit_job(plan: Plan, cell: AuditedCell) -> AuditJob:
         "dp_backend": study.dp_backend,
         "epsilon_generator": cell.epsilon_generator,
         "epsilon_detector": cell.epsilon_detector,
-        "seeds": (_SEED,),
+        "seeds": (SEED,),
         "cohort": cell.cohort,
         "generator": cell.generator,
         "detector": cell.detector,

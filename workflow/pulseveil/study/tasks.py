@@ -6,7 +6,7 @@ of a rule are templates whose wildcards are the words of the cell.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -166,9 +166,14 @@ def files(plan: Plan, rule: str) -> list[str]:
         if task.rule == rule:
             if task.pack not in templates:
                 templates[task.pack] = outputs(plan, rule, task.pack)
-            words = task.cell.words if task.cell is not None else {}
-            found += [paths.fill(template, **words) for template in templates[task.pack]]
+            found += filled(templates[task.pack], task)
     return found
+
+
+def filled(templates: Sequence[str], task: Task) -> list[str]:
+    """The paths of templates for the cell of a task."""
+    words = task.cell.words if task.cell is not None else {}
+    return [paths.fill(template, **words) for template in templates]
 
 
 def portraits(plan: Plan) -> list[str]:
@@ -180,7 +185,8 @@ def portraits(plan: Plan) -> list[str]:
 def benchmark(plan: Plan, task: Task) -> str:
     """Benchmark file in which Snakemake writes the time of a task."""
     template = paths.benchmark(plan.study.name, task.rule, task.pack.name if task.pack is not None else "")
-    return paths.fill(template, **(task.cell.words if task.cell is not None else {}))
+    (path,) = filled([template], task)
+    return path
 
 
 def job(plan: Plan, task: Task) -> Job:

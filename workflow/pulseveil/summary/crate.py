@@ -1,16 +1,18 @@
-"""RO-Crate of a study's results: files, software, settings and sources.
+"""RO-Crate of a study's results: files, jobs, software, settings and sources.
 
-RO-Crate 1.1 with the profile Process Run Crate 0.5 (Leo et al., PLOS ONE 2024, 19(9):e0309210): one run of
-the workflow is the action, and the files are its results. The crate holds the time of the run, so its bytes
-differ from run to run, like those of the provenance beside each file. Recordings, windows, features and
-models are not part of the crate.
+RO-Crate 1.1 with the profile Provenance Run Crate 0.5 (Leo et al., PLOS ONE 2024, 19(9):e0309210): the run of
+the workflow is one action, and each job another. The crate holds times of the run, so its bytes differ from
+run to run, like those of the provenance beside each file. Recordings, windows, features and models are not
+part of the crate: they are named as what jobs read and wrote.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from rocrate.model import ContextEntity, File
 from rocrate.rocrate import ROCrate
@@ -20,32 +22,32 @@ from pulseveil.cohorts import Article, Origin, origin_of
 from pulseveil.core.identity import file_hash
 from pulseveil.study.study import Study
 from pulseveil.summary.description import DESCRIPTIONS
+from pulseveil.summary.job_runs import JobRun
 
 NAME = "ro-crate-metadata.json"
-PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
+WORKFLOW = "workflow/Snakefile"
+_RUN_PROFILES = {"process": "Process", "workflow": "Workflow", "provenance": "Provenance"}
+_RUN_VERSION = "0.5"
+_WORKFLOW_PROFILE, _WORKFLOW_VERSION = "https://w3id.org/workflowhub/workflow-ro-crate", "1.0"
 # RO-Crate 1.1 has no term for a checksum: this one is of the Workflow Run profiles.
 _TERMS = {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}
 _FORMATS = {
+    # The file of the workflow has no ending.
+    "": "text/plain",
     ".csv": "text/csv",
     ".h5": "application/x-hdf5",
     ".html": "text/html",
     ".json": "application/json",
     ".pdf": "application/pdf",
     ".png": "image/png",
+    ".smk": "text/plain",
     ".svg": "image/svg+xml",
     ".tex": "application/x-tex",
     ".txt": "text/plain",
 }
-_HOMES = {
-    "Python": "https://www.python.org/",
-    "numpy": "https://numpy.org/",
-    "scipy": "https://scipy.org/",
-    "pandas": "https://pandas.pydata.org/",
-    "tensorflow": "https://www.tensorflow.org/",
-    "scikit-learn": "https://scikit-learn.org/",
-}
 _DEVELOPERS = "#developers"
 _SOFTWARE = "#pulseveil"
+_AGENT = "#agent"
 _OWN_LICENCE = "MIT"
 _STUDY = Article(
     "https://doi.org/10.3390/s24103052",
@@ -56,10 +58,13 @@ _STUDY = Article(
 )
 
 
-def crate(study: Study, folder: Path, files: Sequence[Path], run: Mapping[str, Any]) -> dict[str, Any]:
+def crate(
+    study: Study, folder: Path, files: Sequence[Path], run: Mapping[str, Any], jobs: Sequence[JobRun]
+) -> dict[str, Any]:
     """RO-Crate metadata of a study's results as JSON-LD: `files` in `folder` with sizes and sha256.
 
-    `run`: versions and times, as `describe_run` returns them.
+    `files` hold the workflow, `WORKFLOW`. `run`: versions and times, as `describe_run` returns them. `jobs`:
+    all jobs of the study. The last one, the summary, made all files that no other job made.
 
     Raises:
         ValueError: a file lies outside `folder`.
@@ -68,22 +73,41 @@ def crate(study: Study, folder: Path, files: Sequence[Path], run: Mapping[str, A
     found.metadata.extra_terms |= _TERMS
     _add_licences(found, study)
     _add_articles(found, study)
-    sources = [_source(found, name, settings.kind) for name, settings in study.cohort_settings.items()]
+    sources = {name: _source(found, name, settings.kind) for name, settings in study.cohort_settings.items()}
     listed = {path.relative_to(folder).as_posix(): path for path in files}
-    entities = {name: _file(found, name, path) for name, path in listed.items()}
-    software = _software(found, run)
-    # The settings went into the run: study.json is an object of the action, not a result.
-    settings = [entity for name, entity in entities.items() if name == "study.json"]
-    action = _add(
+    entities = {name: _file(found, name, path) for name, path in listed.items() if name != WORKFLOW}
+    workflow = _workflow(found, listed[WORKFLOW])
+    software = _pulseveil(found, run)
+    agent = _add(
+        found,
+        _AGENT,
+        "Organization",
+        name="Who ran the study",
+        description="Results name neither people nor machines. Put in a name before you publish this crate.",
+    )
+    # The settings and the rules went into the run: they are objects of the action, not results.
+    objects = [name for name in entities if name == "study.json" or name.startswith("workflow/")]
+    results = [name for name in entities if name not in objects]
+    actions = _actions(found, jobs, entities, results, sources, software, agent)
+    whole = _add(
         found,
         "#run",
         "CreateAction",
         name=f"Run of the study {study.name}",
         description="From recordings to tables, figures and report. Planned by study.json.",
-        instrument=software,
-        object=[*settings, *sources],
-        result=[entity for name, entity in entities.items() if name != "study.json"],
+        instrument=workflow,
+        object=[*(entities[name] for name in objects), *sources.values()],
+        result=[entities[name] for name in results],
+        startTime=min(job.run["started"] for job in jobs if job.run),
         endTime=run["finished"],
+        agent=agent,
+    )
+    _describe(
+        workflow,
+        hasPart=list({action["instrument"].id: action["instrument"] for action in actions}.values()),
+        license={"@id": _licence(_OWN_LICENCE)},
+        creator=software["creator"],
+        version=pulseveil.__version__,
     )
     _describe(
         found.root_dataset,
@@ -91,10 +115,10 @@ def crate(study: Study, folder: Path, files: Sequence[Path], run: Mapping[str, A
         description=_description(study),
         datePublished=run["finished"],
         license={"@id": _licence(study.license)},
-        conformsTo=_add(found, PROFILE, "CreativeWork", name="Process Run Crate", version="0.5"),
+        conformsTo=_profiles(found),
         citation={"@id": _STUDY.doi},
-        isBasedOn=sources,
-        mentions=action,
+        isBasedOn=list(sources.values()),
+        mentions=[whole, *actions],
     )
     metadata: dict[str, Any] = found.metadata.generate()
     return metadata
@@ -123,6 +147,11 @@ def _description(study: Study) -> str:
 
 
 def _file(found: ROCrate, name: str, path: Path) -> Any:
+    return found.add(File(found, source=path, dest_path=name, properties=_of_file(name, path)))
+
+
+def _of_file(name: str, path: Path) -> dict[str, Any]:
+    """Properties of a file of the crate."""
     properties = {
         "name": name,
         "encodingFormat": _FORMATS.get(path.suffix, "application/octet-stream"),
@@ -133,17 +162,116 @@ def _file(found: ROCrate, name: str, path: Path) -> Any:
         properties["description"] = "Scores of the tested windows of one cell and seed."
     elif name in DESCRIPTIONS:
         properties["description"] = DESCRIPTIONS[name]
-    return found.add(File(found, source=path, dest_path=name, properties=properties))
+    return properties
 
 
-def _software(found: ROCrate, run: Mapping[str, Any]) -> Any:
-    """PulseVeil with its developers, its licence and the packages that the run used."""
-    versions = {"Python": run["python"], **run["packages"]}
-    packages = [
-        _add(found, home, "SoftwareApplication", name=name, softwareVersion=versions[name], url=home)
-        for name, home in _HOMES.items()
-        if name in versions
+def _workflow(found: ROCrate, path: Path) -> Any:
+    """The main file of the workflow, which is the main entity of the crate."""
+    return found.add_workflow(
+        path,
+        WORKFLOW,
+        properties=_of_file(WORKFLOW, path),
+        main=True,
+        lang="snakemake",
+        lang_version=metadata.version("snakemake"),
+    )
+
+
+def _profiles(found: ROCrate) -> list[Any]:
+    """The profiles of the crate, from the general to the special one."""
+    profiles = {
+        f"https://w3id.org/ro/wfrun/{name}/{_RUN_VERSION}": (f"{title} Run Crate", _RUN_VERSION)
+        for name, title in _RUN_PROFILES.items()
+    }
+    profiles[f"{_WORKFLOW_PROFILE}/{_WORKFLOW_VERSION}"] = ("Workflow RO-Crate", _WORKFLOW_VERSION)
+    return [
+        _add(found, profile, "CreativeWork", name=name, version=version)
+        for profile, (name, version) in profiles.items()
     ]
+
+
+def _actions(
+    found: ROCrate,
+    jobs: Sequence[JobRun],
+    entities: Mapping[str, Any],
+    results: Sequence[str],
+    sources: Mapping[str, Any],
+    software: Any,
+    agent: Any,
+) -> list[Any]:
+    """One action per job, with what it read and wrote, its times and the software that it loaded."""
+    of_others = {name for job in jobs[:-1] for name in job.files}
+    last = tuple(name for name in results if name not in of_others)
+    written = {job.name: _written(found, job.name, job.files, entities) for job in jobs[:-1]}
+    written[jobs[-1].name] = _written(found, jobs[-1].name, last, entities)
+    tools: dict[tuple[Any, ...], Any] = {}
+    return [
+        _add(
+            found,
+            f"#{quote(job.name)}",
+            "CreateAction",
+            name=job.name,
+            description=f"A job of the rule {job.rule}.",
+            instrument=_tool(found, job, tools, software),
+            object=[
+                *(sources[cohort] for cohort in job.cohorts),
+                *(entity for name in job.reads for entity in written[name]),
+            ],
+            result=written[job.name],
+            agent=agent,
+            **({"startTime": job.run["started"], "endTime": job.run["finished"]} if job.run else {}),
+        )
+        for job in jobs
+    ]
+
+
+def _written(found: ROCrate, name: str, files: Sequence[str], entities: Mapping[str, Any]) -> list[Any]:
+    """The files of a job in the crate, or one entity for all its files outside."""
+    if files and all(file in entities for file in files):
+        return [entities[file] for file in files]
+    described = f"{len(files)} files, which are not part of this crate."
+    return [_add(found, f"#{quote(name)}/files", "Dataset", name=f"Files of {name}", description=described)]
+
+
+def _tool(found: ROCrate, job: JobRun, tools: dict[tuple[Any, ...], Any], software: Any) -> Any:
+    """The program of a job's rule with the versions that the job loaded; jobs with equal ones share it."""
+    key = (job.rule, job.run.get("git"), *job.run.get("packages", {}).items())
+    if key not in tools:
+        number = sum(rule == job.rule for rule, *_ in tools) + 1
+        described = _versions(found, job.run) if job.run else {}
+        tools[key] = _add(
+            found,
+            f"#{job.rule}.{number}",
+            "SoftwareApplication",
+            name=f"Rule {job.rule}",
+            isPartOf=software,
+            **described,
+        )
+    return tools[key]
+
+
+def _versions(found: ROCrate, run: Mapping[str, Any]) -> dict[str, Any]:
+    """Versions of PulseVeil and of the packages that a job loaded."""
+    packages = {"Python": run["python"], **run["packages"]}
+    own = packages.pop("pulseveil")
+    revision = {"identifier": f"git commit {run['git']}"} if run["git"] else {}
+    requirements = [_package(found, name, version) for name, version in packages.items()]
+    return {"softwareVersion": own, "softwareRequirements": requirements, **revision}
+
+
+def _package(found: ROCrate, name: str, version: str) -> Any:
+    """A package of others; its address is of one version."""
+    home = f"https://pypi.org/project/{name}/{version}/"
+    if name == "Python":
+        home = f"https://www.python.org/downloads/release/python-{version.replace('.', '')}/"
+    known = found.get(home)
+    if known is not None:
+        return known
+    return _add(found, home, "SoftwareApplication", name=name, softwareVersion=version, url=home)
+
+
+def _pulseveil(found: ROCrate, run: Mapping[str, Any]) -> Any:
+    """PulseVeil with its developers and its licence."""
     revision = {"identifier": f"git commit {run['git']}"} if run["git"] else {}
     return _add(
         found,
@@ -154,7 +282,6 @@ def _software(found: ROCrate, run: Mapping[str, Any]) -> Any:
         softwareVersion=pulseveil.__version__,
         license={"@id": _licence(_OWN_LICENCE)},
         creator=_add(found, _DEVELOPERS, "Organization", name="The PulseVeil developers"),
-        softwareRequirements=packages,
         **revision,
     )
 

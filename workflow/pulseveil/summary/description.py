@@ -323,5 +323,6 @@ DESCRIPTIONS: Mapping[str, str] = {
     "statement.txt": "What is protected, from whom, at which unit, and what is not, in plain English.",
     "study.json": "All settings of the study, without the locations of its recordings.",
     "hours.csv": "Planned and measured CPU hours.",
-    "ro-crate-metadata.json": "All files for machines (RO-Crate 1.1): size, sha256, software and sources.",
+    "workflow/Snakefile": "The workflow; its rules are in the files beside it, in workflow/rules.",
+    "ro-crate-metadata.json": "All files and jobs for machines (RO-Crate 1.1, Provenance Run Crate 0.5).",
 }

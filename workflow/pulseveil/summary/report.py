@@ -6,14 +6,13 @@ import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pulseveil.core.identity import describe_run
+from pulseveil.core.identity import installed
 from pulseveil.detectors import BASELINE
 from pulseveil.summary import claimed, columns, labels, printing
 from pulseveil.summary.description import DESCRIPTIONS, StageDescription, StudyDescription
@@ -91,8 +90,6 @@ def render_report(
     reproduction: Mapping[str, Any] = {"scenarios": []}
     if compared is not None and compared["ours"].notna().any():
         reproduction = page_values(compared, description)
-    # Only revision and versions are shown, never the times.
-    run = describe_run(description.study, datetime.now(UTC))
     return printing.render(
         "report.html.jinja",
         description=description,
@@ -109,7 +106,7 @@ def render_report(
         pictures=[embedded(picture) for picture in pictures],
         caveats=caveats(description, main),
         private_differences=private_differences(description, main),
-        versions={"pulseveil revision": run["git"] or "unknown", "python": run["python"], **run["packages"]},
+        versions=installed(),
         digest=digest,
         privacy=privacy,
         sentences=claimed.sentences(main, description),
