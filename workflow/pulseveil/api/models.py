@@ -234,7 +234,7 @@ def _settings(group: store.Group, kind: str, given: Mapping[str, Any]) -> dict[s
     try:
         values: dict[str, Any] = schema.model_validate(dict(given)).model_dump(mode="json")
     except ValidationError as error:
-        raise InputError(explain(error, schema, given, "settings")) from None
+        raise InputError(*explain(error, schema, given, "settings")) from None
     return values
 
 

@@ -427,7 +427,7 @@ def check_study(values: Any, source: str) -> Study:
         faults += _reference_faults(study, source)
     refuse(faults)
     assert study is not None
-    models = {
+    models: dict[str, Any] = {
         group: tuple(
             model.model_copy(update={"settings": of_kind})
             for model, of_kind in zip(getattr(study, group), settings[group], strict=True)

@@ -53,7 +53,7 @@ def files(main: pd.DataFrame, description: StudyDescription) -> list[File]:
 
 def _sentence(row: pd.Series[float], description: StudyDescription) -> str:
     source = "the recordings"
-    if row["generator"] != NO_GENERATOR:
+    if str(row["generator"]) != NO_GENERATOR:
         source = f"{row['subjects']} synthetic people of {description.generator_title(str(row['generator']))}"
     tested = description.evaluations[str(row["evaluation"])].tested_on
     draws = "one noise draw" if row["n_seeds"] == 1 else f"mean over {row['n_seeds']} noise draws"
