@@ -118,3 +118,8 @@ def test_without_audits_the_columns_are_empty():
 def test_a_file_that_is_no_table_is_named(tmp_path):
     with pytest.raises(InputError, match=r"gone\.csv: no such file; rerun audit"):
         audit_table([tmp_path / "gone.csv"])
+
+
+def test_attacks_on_noised_windows_alone_stand_beside_no_cell():
+    noised = AUDITS.drop(columns=["epsilon_low", "epsilon_ceiling"]).assign(part="noised", generator="none")
+    assert shown(noised)[0] == ""

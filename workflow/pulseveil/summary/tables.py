@@ -190,7 +190,8 @@ def audited_columns(keys: pd.DataFrame, audits: pd.DataFrame, description: Study
 
 def _by_key(audits: pd.DataFrame) -> Found:
     """Largest bound and largest ceiling of each audited model, by `AUDIT_KEYS`."""
-    if audits.empty:
+    # Without any audited model there is no bound, also where noised windows were attacked.
+    if "epsilon_low" not in audits:
         return {}
     largest = audits.groupby(list(AUDIT_KEYS))[["epsilon_low", "epsilon_ceiling"]].max()
     pairs = zip(largest.index, largest.to_numpy(), strict=True)
