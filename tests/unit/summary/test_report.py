@@ -77,7 +77,7 @@ def test_the_report_loads_nothing_from_elsewhere(done):
     assert all(source.startswith("data:image/svg+xml;base64,") for source in sources)
     places = re.findall(r'href="([^"]+)"', page)
     assert all(place.startswith("#") and f'id="{place[1:]}"' in page for place in places)
-    assert not re.findall(r"@import|url\(|<script|<link", page)
+    assert not re.findall(r"@import|url\(|<script[^>]|<link", page)
     images = re.findall(r"base64,([A-Za-z0-9+/=]+)", page)
     assert [base64.b64decode(image)[:5] for image in images] == [b"<?xml", b"<?xml"]
 
@@ -113,7 +113,7 @@ def test_a_study_that_repeats_no_published_cell_says_so(tmp_path):
         study, write(tmp_path, [constant_scores(WESAD)]), tmp_path / "results", published=published
     ).files
     assert "No cell of this study repeats a published cell" in files[-1].read_text()
-    assert "<details>" not in files[-1].read_text()
+    assert "All published cells" not in files[-1].read_text()
 
 
 def test_planned_hours_are_summed_and_a_guess_is_called_one(tmp_path):

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from pulseveil.detectors import BASELINE, COMPARED
+from pulseveil.detectors import BASELINE, COMPARED, LITERATURE_THREE
 from pulseveil.evaluation.metrics import METRICS
 from pulseveil.summary.labels import MINUS
 from pulseveil.summary.labels import evaluation as in_words
@@ -316,6 +316,11 @@ PRINTED = (
     *("epsilon_pld", "epsilon_rdp", "epsilon_unamplified", "epsilon_subject", "epsilon_60_s"),
     *("audit_epsilon_low", "audit_epsilon_ceiling", "audited_part", "secret", "shows_use_of_private_data"),
     *("public_cohorts", "generator_saw_test_subject", "published_accuracy", "accuracy_minus_published"),
+)
+# Of these the ones that a page of 1280 pixels holds.
+BRIEF = (
+    *("evaluation", "generator", "detector", *(column.key for column in AXES), "accuracy", "f1"),
+    *(f"accuracy_minus_{LITERATURE_THREE}", "shows_use_of_private_data", "published_accuracy"),
 )
 TERMINAL = (
     *("detector", "generator", *(column.key for column in AXES)),

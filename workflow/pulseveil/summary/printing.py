@@ -59,10 +59,12 @@ def shown_axes(main: pd.DataFrame) -> list[str]:
     return shown
 
 
-def printed_table(main: pd.DataFrame, description: StudyDescription) -> pd.DataFrame:
-    """The main table for print: columns `columns.PRINTED`, rows `readable_rows`, all cells text."""
+def printed_table(
+    main: pd.DataFrame, description: StudyDescription, shown: Iterable[str] = columns.PRINTED
+) -> pd.DataFrame:
+    """The main table for print: columns `shown` that apply, rows `readable_rows`, all cells text."""
     rows = readable_rows(main)
-    declared = [MAIN[key] for key in columns.PRINTED]
+    declared = [MAIN[key] for key in shown]
     return pd.DataFrame(
         {column.heading: _printed(rows, column, description) for column in declared if is_shown(rows, column)}
     )

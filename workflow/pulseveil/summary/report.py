@@ -97,6 +97,7 @@ def render_report(
         evaluations=plain_html(_evaluations(description)),
         hours=stage_rows(description),
         gpu_speedup=_speedup(description),
+        brief=html(printed_table(main, description, columns.BRIEF), "brief"),
         main=html(printed_table(main, description), "main"),
         quality="" if findings.quality.empty else plain_html(printed_quality(findings.quality, description)),
         quality_pictures=[embedded(picture) for picture in quality_pictures],
