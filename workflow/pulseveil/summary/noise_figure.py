@@ -6,7 +6,7 @@ Generators stand beside the noise where their releases were attacked too.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -21,7 +21,7 @@ from pulseveil.summary.columns import HEADLINES
 from pulseveil.summary.columns import title as title_of
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.figures import line_handles, line_styles
-from pulseveil.summary.palette import BASELINE_LINE, GREY, INK, STYLE, detector_colours, open_axes
+from pulseveil.summary.palette import GREY, INK, STYLE, detector_colours, open_axes
 from pulseveil.windows.signals import ALL_SIGNALS
 
 CAPTION = (
@@ -36,6 +36,8 @@ CAPTION = (
 _METRICS = ("accuracy", "f1")
 _HEIGHTS = (1.6, 1.6, 1.6)
 _SPREAD = 0.3
+# Dotted: rules are dashed.
+_CHANCE: Mapping[str, Any] = {"color": GREY, "linestyle": (0, (1, 1.5)), "linewidth": 1.2}
 _ATTACKS = {"linked recording": INK, "linked smoothed recording": "#882255", "missing person": GREY}
 
 
@@ -147,7 +149,7 @@ def noise_figure(columns: Sequence[Column], description: StudyDescription) -> Fi
             panels[-1].set_xlim(-0.5, len(column.ticks) - 0.5)
             panels[-1].set_xlabel(column.axis)
         names = [title_of(metric, HEADLINES) for metric in _METRICS]
-        for panel, name in zip(grid[:, 0], [*names, "people recognised"], strict=True):
+        for panel, name in zip(grid[:, 0], [*names, "People recognised"], strict=True):
             panel.set_ylabel(name)
         grid[-1, 0].set_ylim(-0.03, 1.03)
         attacked = {name for column in columns for name in column.attacks["attack"]}
@@ -173,7 +175,7 @@ def _utility(
 
 
 def _attacks(panel: Axes, column: Column) -> None:
-    panel.axhline(column.attacks["chance"].iloc[0], **BASELINE_LINE)
+    panel.axhline(column.attacks["chance"].iloc[0], zorder=1, **_CHANCE)
     shown = list(column.attacks.groupby("attack", sort=False))
     for i, (name, rows) in enumerate(shown):
         offset = _SPREAD * (i - (len(shown) - 1) / 2)
@@ -206,6 +208,6 @@ def _legend(
         for name, colour in _ATTACKS.items()
         if name in attacked
     ]
-    chance = Line2D([], [], label="chance", **{k: v for k, v in BASELINE_LINE.items() if k != "zorder"})
+    chance = Line2D([], [], label="chance of the attack", **_CHANCE)
     bar = Line2D([], [], color=INK, lw=1.1, label="95 % interval")
     return [*handles, *attacks, chance, bar, *line_handles(main, description)]
