@@ -67,7 +67,8 @@ def read_labels(path: Path) -> Labels:
     header = tuple(cell.strip() for cell in next(lines, []))
     if header != COLUMNS:
         raise InputError(f"{path} row 1: expected the header {','.join(COLUMNS)}, found {','.join(header)!r}")
-    rows, faults = [], []
+    rows: list[LabelRow] = []
+    faults: list[str] = []
     try:
         for cells in lines:
             if any(cell.strip() for cell in cells):
