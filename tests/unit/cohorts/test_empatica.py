@@ -179,3 +179,35 @@ def test_a_folder_that_snakemake_would_take_for_a_pattern_is_refused(tmp_path: P
     plain(tmp_path / folder)
     with pytest.raises(InputError, match=r"contains a brace \(a wildcard of Snakemake\) or a line break"):
         cohort(tmp_path / folder, tmp_path, "S1").sources()
+
+
+def test_faults_of_all_people_are_told_at_once(tmp_path: Path) -> None:
+    for subject in ("S1", "S2", "S3"):
+        fill(tmp_path / "cohort" / subject)
+    (tmp_path / "cohort" / "S1" / "EDA.csv").unlink()
+    (tmp_path / "cohort" / "S3" / "TEMP.csv").write_bytes(b"no number\n")
+    recordings = cohort(tmp_path / "cohort", tmp_path, "S1", "S2", "S3").recordings()
+    assert next(recordings).subject == "S2"
+    with pytest.raises(InputError) as caught:
+        next(recordings)
+    first, last = caught.value.messages
+    assert "S1" in first
+    assert "EDA" in first
+    assert "S3" in last
+    assert "TEMP" in last
+
+
+def test_wrong_rows_of_the_labels_are_told_at_once(tmp_path: Path) -> None:
+    fill(tmp_path / "cohort" / "S1")
+    found = cohort(tmp_path / "cohort", tmp_path, "S1")
+    rows = [
+        "S1,exam,12:30,1600000300,1",
+        "S1,rest,1600000400,1600000500,0",
+        "S1,exam,1600000600,1600000500,1",
+    ]
+    (tmp_path / "labels.csv").write_text("\n".join(["subject,condition,start_unix,end_unix,stress", *rows]))
+    with pytest.raises(InputError) as caught:
+        found.outline()
+    assert [f"row {row}" in message for row, message in zip((2, 4), caught.value.messages, strict=True)] == [
+        True
+    ] * 2

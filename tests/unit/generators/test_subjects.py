@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pulseveil.core.contracts import PUBLISHED_CHANNELS, SyntheticSet
+from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import root_stream
 from pulseveil.generators.moments import Moments, MomentsSettings
 from pulseveil.generators.subjects import published_windows, synthetic_subjects
@@ -94,3 +95,16 @@ def test_csv_names_the_fold_where_there_are_several(tmp_path):
     with open(tmp_path / "made.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {(row["fold"], row["window"]) for row in rows} == {("S2", "0"), ("S2", "1"), ("S3", "0")}
+
+
+def test_windows_that_are_not_finite_are_refused_where_they_are_made():
+    mean = np.array([[0.0], [np.inf]])
+    arrays = {
+        "mean": mean,
+        "factors": np.ones((2, 1, 1)),
+        "residual": np.zeros((2, 1)),
+        "shape": np.array([1, 1]),
+    }
+    model = Moments.from_arrays(MomentsSettings(rank=1), arrays)
+    with pytest.raises(InputError, match=r"Moments: 20 of 70 windows .* not finite \(condition codes 1\)"):
+        synthetic_subjects(model, subjects=2, classes=2, stream=root_stream(1))

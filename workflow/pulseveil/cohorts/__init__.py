@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ __all__ = [  # noqa: RUF022
     "Article",
     "Origin",
     "UNKNOWN_ORIGIN",
+    "Labelled",
     "Cohort",
     "each",
     "origin_of",
@@ -74,6 +75,16 @@ UNKNOWN_ORIGIN = Origin(
 )
 
 
+# An abstract class and not a part of the protocol: the labels of some cohorts lie in their recordings.
+class Labelled(ABC):
+    """Second base of a cohort whose labels can be read without its recordings."""
+
+    @abstractmethod
+    def longest_s(self) -> Mapping[bool, float]:
+        """Seconds of the longest interval with stress (True) and without it (False); reads no recording."""
+        ...
+
+
 class Cohort(Protocol):
     """A source of recordings: the base of every kind of cohort.
 
@@ -97,13 +108,6 @@ class Cohort(Protocol):
         Reads no recording, because a study is planned before the recordings are available.
         """
         ...
-
-    def longest_s(self) -> Mapping[bool, float]:
-        """Seconds of the longest interval with stress (True) and without (False), as far as labels tell.
-
-        Empty where only the recordings tell. Reads no recording.
-        """
-        return {}
 
     @abstractmethod
     def sources(self) -> tuple[Path, ...]:

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from pulseveil.cohorts import Cohort, CohortSettings, each
+from pulseveil.cohorts import Cohort, CohortSettings, Labelled, each
 from pulseveil.cohorts.folders import File, files_of, unclaimed
 from pulseveil.cohorts.intervals import Labels, condition_order, read_labels
 from pulseveil.cohorts.sessions import Session, recordings_of
@@ -30,7 +30,7 @@ class DeviceSettings(CohortSettings):
     labels: Path = Field(description="CSV of intervals: subject,condition,start_unix,end_unix,stress")
 
 
-class Device(Cohort):
+class Device(Cohort, Labelled):
     """Base of cohorts of one kind of device.
 
     The column `stress` of the label file gives the condition (1 stress, 0 baseline); the interval keeps its
@@ -84,14 +84,14 @@ class Device(Cohort):
         # A study is planned, and a dry run made, before the recordings are available.
         if not self._settings.data.exists():
             return (self._settings.labels,)
-        sources: dict[Path, None] = {}
+        sources: list[Path] = []
         faults: list[str] = []
         for subject in self.outline():
             with noting(faults):
                 files = self.wanted(*files_of(self._settings.data, subject))
-                sources |= dict.fromkeys(file.source for file in files)
+                sources += [file.source for file in files]
         refuse(faults)
-        return (self._settings.labels, *sources)
+        return (self._settings.labels, *dict.fromkeys(sources))
 
     def recordings(self) -> Iterator[Recording]:
         """Recordings one at a time.

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from pulseveil.cohorts import Cohort, CohortSettings, Origin
+from pulseveil.cohorts import Cohort, CohortSettings, Labelled, Origin
 from pulseveil.core import limits
 from pulseveil.core.contracts import CONDITIONS, Recording
 from pulseveil.core.randomness import child, root_stream
@@ -28,7 +28,7 @@ class SimulatedSettings(CohortSettings):
     amusement_s: int = Field(default=300, ge=60, le=7200, description="seconds of amusement")
 
 
-class Simulated(Cohort):
+class Simulated(Cohort, Labelled):
     """Subjects of a physiological simulator; every second subject has amusement before stress.
 
     A subject depends only on the seed, its own number and the seconds of the conditions: S3 is the same in a

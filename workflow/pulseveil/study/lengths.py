@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pulseveil.cohorts import Labelled
 from pulseveil.core import registry
 from pulseveil.core.errors import refuse
 from pulseveil.study.study import Study
@@ -17,7 +18,9 @@ def require_room(study: Study) -> None:
         return
     faults = []
     for name, settings in study.cohort_settings.items():
-        for stress, seconds in registry.load("cohorts", settings.kind)(settings).longest_s().items():
+        cohort = registry.load("cohorts", settings.kind)(settings)
+        longest = cohort.longest_s() if isinstance(cohort, Labelled) else {}
+        for stress, seconds in longest.items():
             if seconds < study.window_s:
                 kind = "with" if stress else "without"
                 faults.append(

@@ -149,7 +149,7 @@ def _claims(differences: Floats, stream: Stream) -> _Tests:
 
 def _side(found: _Tests) -> NDArray[np.int64]:
     """Side of 0 (r) on which each interval lies: 1 above, -1 below, 0 if the interval holds 0."""
-    return (found.low > 0).astype(np.int64) - (found.high < 0)
+    return np.where(found.low > 0, 1, np.where(found.high < 0, -1, 0))
 
 
 def _decided_by_two(differences: Floats, side: NDArray[np.int64], stream: Stream) -> NDArray[np.bool_]:
@@ -157,7 +157,8 @@ def _decided_by_two(differences: Floats, side: NDArray[np.int64], stream: Stream
         return np.zeros(len(differences), dtype=np.bool_)
     ordered = np.sort(differences, axis=1)
     parts = (ordered[:, _FEW_PEOPLE:], ordered[:, :-_FEW_PEOPLE])
-    return np.asarray(np.any([_side(_claims(part, stream)) != side for part in parts], axis=0))
+    without = np.stack([_side(_claims(part, stream)) for part in parts])
+    return np.asarray((without != side).any(axis=0), dtype=np.bool_)
 
 
 def _tests(values: Floats, stream: Stream, bounds: tuple[float, float]) -> _Tests:
