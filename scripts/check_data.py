@@ -15,8 +15,8 @@ from pulseveil.core.errors import InputError, run_command
 from pulseveil.runs.cohort import prepare, render, summarize
 from pulseveil.study import tasks
 from pulseveil.study.cells import WindowsCell
+from pulseveil.study.checks import make_plan
 from pulseveil.study.jobs import CohortJob
-from pulseveil.study.plan import make_plan
 from pulseveil.study.study import read_study
 
 

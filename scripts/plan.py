@@ -6,7 +6,7 @@ from pathlib import Path
 from pulseveil.core.atomic import atomic_path
 from pulseveil.core.errors import run_command
 from pulseveil.study import dag, hours
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import read_study
 
 

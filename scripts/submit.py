@@ -21,7 +21,8 @@ from pulseveil.cluster.doctor import Setup
 from pulseveil.cluster.submission import Allocation, ControllerJob
 from pulseveil.core.errors import run_command
 from pulseveil.study import costs, dag, spending
-from pulseveil.study.plan import Plan, make_plan
+from pulseveil.study.checks import make_plan
+from pulseveil.study.plan import Plan
 from pulseveil.study.study import read_study
 from pulseveil.study.yaml_files import load_yaml
 

@@ -15,7 +15,7 @@ from pulseveil.core.errors import InputError, run_command
 from pulseveil.core.identity import describe_run
 from pulseveil.runs import detectors, script
 from pulseveil.study import hours, tasks
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import Study, check_study, read_study
 from pulseveil.summary import columns, crate
 from pulseveil.summary.description import describe

@@ -25,7 +25,7 @@ from pulseveil.core.contracts import WindowSet
 from pulseveil.core.errors import InputError
 from pulseveil.runs.generators import train_generators
 from pulseveil.runs.run_store import Journal, RunStore
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import check_study
 
 # Where files of a private training are made, changed and removed.

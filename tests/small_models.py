@@ -10,7 +10,7 @@ from pulseveil.runs.cohort import prepare_cohort
 from pulseveil.runs.generators import synthesize, train_generators
 from pulseveil.runs.quality import assess
 from pulseveil.runs.run_store import Journal, RunStore
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import check_study
 from pulseveil.windows.cutting import Recipe
 

@@ -24,7 +24,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from pulseveil.study import costs
-from pulseveil.study.plan import Plan, make_plan
+from pulseveil.study.checks import make_plan
+from pulseveil.study.plan import Plan
 from pulseveil.study.study import Pack, check_study
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import pulseveil
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import check_study
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from pulseveil.study import tasks
+from pulseveil.study.checks import make_plan
 from pulseveil.study.inputs import inputs
-from pulseveil.study.plan import make_plan
 from pulseveil.study.study import check_study
 
 pytestmark = pytest.mark.workflow

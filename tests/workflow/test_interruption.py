@@ -14,7 +14,7 @@ from pulseveil.cohorts.simulated import Simulated
 from pulseveil.core import paths
 from pulseveil.core.store import write_record
 from pulseveil.study.cells import GeneratorCell
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import check_study
 from pulseveil.windows.cutting import cut_windows
 from tests.workflow.conftest import ROOT

@@ -15,7 +15,7 @@ from pulseveil.core import paths, store
 from pulseveil.core.contracts import WindowSet
 from pulseveil.study import tasks
 from pulseveil.study.cells import WindowsCell
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import check_study
 from pulseveil.study.tasks import Task
 from tests.tokens import hexadecimals, pieces

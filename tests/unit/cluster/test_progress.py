@@ -5,7 +5,7 @@ from pathlib import Path
 from pulseveil.cluster import status
 from pulseveil.cluster.jobs import Job
 from pulseveil.cluster.record import Failure
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import read_study
 from pulseveil.study.tasks import files
 

@@ -22,7 +22,7 @@ from pulseveil.core.contracts import PUBLISHED_CHANNELS, Recording
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import parse_number
 from pulseveil.runs.cohort import check_settings, prepare_cohort
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import check_study
 from pulseveil.study.yaml_files import load_yaml
 from pulseveil.windows.cutting import Recipe, cut_person

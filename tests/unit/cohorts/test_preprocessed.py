@@ -14,7 +14,7 @@ from pulseveil.cohorts.wesad import ORDERS
 from pulseveil.core.contracts import WindowSet
 from pulseveil.core.errors import InputError
 from pulseveil.runs.cohort import check_settings, prepare_cohort
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import check_study
 from pulseveil.windows.cutting import Recipe
 

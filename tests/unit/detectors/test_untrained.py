@@ -8,7 +8,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.detectors import Training
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population
 from pulseveil.privacy.noise import reproducible
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.spending import unbudgeted
 from pulseveil.study.study import check_study
 from tests.unit.detectors.test_neural_detectors import features

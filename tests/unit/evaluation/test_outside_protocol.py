@@ -69,7 +69,7 @@ evaluations:
 FOLDS = """
 import json, sys
 from pathlib import Path
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import read_study
 
 plan = make_plan(read_study(Path(sys.argv[1])))

@@ -20,7 +20,7 @@ from pulseveil.evaluation.protocols import (
     with_input_noise,
     with_noised_samples,
 )
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import read_study
 from tests.unit.study.test_plan import labels_of_the_studies
 

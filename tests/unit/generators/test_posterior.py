@@ -22,7 +22,7 @@ from pulseveil.generators.subjects import synthetic_subjects
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population
 from pulseveil.privacy.gaussian import clip_rows
 from pulseveil.privacy.noise import reproducible
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import check_study
 from tests.workflow.conftest import LIGHT
 

@@ -18,7 +18,7 @@ from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population
 from pulseveil.privacy.noise import reproducible
 from pulseveil.runs.generators import as_training, public_people
 from pulseveil.study import tasks
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import check_study
 from tests.benchmarks.simulated_cohorts import features_of, scores, windows_of
 from tests.synthetic_sets import as_set

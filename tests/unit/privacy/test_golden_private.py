@@ -21,7 +21,7 @@ from pulseveil.privacy.noise import reproducible
 from pulseveil.privacy.records import lay_out
 from pulseveil.runs.generators import as_training
 from pulseveil.study.cells import GeneratorCell
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import check_study
 from tests.unit.detectors import test_private_networks
 from tests.unit.generators import (

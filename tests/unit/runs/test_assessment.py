@@ -5,7 +5,7 @@ import pytest
 from pulseveil.core import store
 from pulseveil.core.contracts import PUBLISHED_CHANNELS, Portrait, SyntheticSet, WindowSet
 from pulseveil.runs.quality import assess, portrait
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import check_study
 
 STUDY = {

@@ -12,7 +12,7 @@ from pulseveil.generators.moments import Moments
 from pulseveil.runs import generators
 from pulseveil.runs.generators import train_generators
 from pulseveil.runs.run_store import Journal, RunStore
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import read_study
 from tests.unit.test_golden import windows
 

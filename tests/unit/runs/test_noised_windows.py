@@ -19,8 +19,9 @@ from pulseveil.runs.detectors import Data, train_detectors
 from pulseveil.runs.run_store import Journal, RunStore
 from pulseveil.study import audits
 from pulseveil.study.cells import NoisedCell
+from pulseveil.study.checks import make_plan
 from pulseveil.study.jobs import DetectorJob
-from pulseveil.study.plan import Plan, make_plan
+from pulseveil.study.plan import Plan
 from pulseveil.study.study import check_study
 from pulseveil.windows.cutting import Recipe
 from pulseveil.windows.features import extract_features

@@ -12,7 +12,7 @@ from pulseveil.runs.cohort import prepare_cohort
 from pulseveil.runs.detectors import Data, train_detectors
 from pulseveil.runs.generators import train_generators
 from pulseveil.runs.run_store import Journal, RunStore
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import check_study
 from pulseveil.summary.description import describe
 from pulseveil.windows.cutting import Recipe

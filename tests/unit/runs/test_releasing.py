@@ -17,7 +17,7 @@ from pulseveil.core.contracts import SyntheticSet
 from pulseveil.core.errors import InputError
 from pulseveil.runs.releasing import Wanted, release_job
 from pulseveil.runs.scoring import read_detector
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import check_study
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -6,7 +6,8 @@ import pytest
 
 from pulseveil.core.errors import InputError
 from pulseveil.study import dag
-from pulseveil.study.plan import Plan, make_plan
+from pulseveil.study.checks import make_plan
+from pulseveil.study.plan import Plan
 from pulseveil.study.study import check_study
 from tests.workflow.conftest import LIGHT
 

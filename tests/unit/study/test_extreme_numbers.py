@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pulseveil.core import registry
 from pulseveil.core.errors import InputError
 from pulseveil.study import dag
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import Audit, Evaluation, Study, check_study
 
 SECONDS = 60

@@ -8,7 +8,7 @@ from snakemake import benchmark
 
 from pulseveil.core.errors import InputError
 from pulseveil.study import costs, hours, tasks
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import check_study
 
 ROOT = Path(__file__).resolve().parents[3]

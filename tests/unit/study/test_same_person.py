@@ -15,7 +15,8 @@ from pulseveil.cohorts.copies import Seen, without_copies
 from pulseveil.cohorts.simulated import Simulated, SimulatedSettings
 from pulseveil.core.errors import InputError
 from pulseveil.study import tasks
-from pulseveil.study.plan import Plan, make_plan
+from pulseveil.study.checks import make_plan
+from pulseveil.study.plan import Plan
 from pulseveil.study.spending import unbudgeted
 from pulseveil.study.study import check_study
 

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from pulseveil.core.errors import InputError
+from pulseveil.study.checks import make_plan
 from pulseveil.study.dag import describe
-from pulseveil.study.plan import make_plan
 from pulseveil.study.study import check_study, read_study
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -27,7 +27,7 @@ from pulseveil.privacy.noise import Noise
 from pulseveil.privacy.statement import statement
 from pulseveil.release import claims
 from pulseveil.study import spending
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import check_study
 from pulseveil.summary.crate import settings_file
 from pulseveil.summary.description import describe

@@ -9,7 +9,7 @@ from pulseveil.core import store
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import describe_run
 from pulseveil.study import tasks
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import check_study
 from pulseveil.summary.job_runs import job_runs
 

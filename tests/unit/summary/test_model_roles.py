@@ -17,7 +17,7 @@ from pulseveil.core import paths, store
 from pulseveil.core.atomic import write_json
 from pulseveil.core.identity import parse_number
 from pulseveil.study import tasks
-from pulseveil.study.plan import make_plan
+from pulseveil.study.checks import make_plan
 from pulseveil.study.study import check_study
 from pulseveil.summary.description import describe
 from pulseveil.summary.palette import model_colours

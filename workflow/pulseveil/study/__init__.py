@@ -7,6 +7,7 @@ __all__ = [  # noqa: RUF022
     "audit_settings",
     "schema",
     "plan",
+    "checks",
     "cells",
     "jobs",
     "tasks",

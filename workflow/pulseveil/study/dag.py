@@ -15,7 +15,8 @@ from pulseveil.core import identity, paths, registry
 from pulseveil.core.errors import InputError
 from pulseveil.study import audits, costs, spending, tasks
 from pulseveil.study.cells import AuditedCell, DetectorPack, GeneratorPack, NoisedCell
-from pulseveil.study.plan import Plan, make_plan
+from pulseveil.study.checks import make_plan
+from pulseveil.study.plan import Plan
 from pulseveil.study.study import check_study
 from pulseveil.study.tasks import Pack
 from pulseveil.study.yaml_files import load_yaml

@@ -6,7 +6,6 @@ a pure function of the study file, so that two machines plan the same jobs.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,11 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pulseveil.cohorts import require_classes, require_units
 from pulseveil.core import identity, registry
 from pulseveil.core.contracts import CHANNEL_SETS
 from pulseveil.core.errors import InputError
-from pulseveil.core.identity import number_label, require_name
+from pulseveil.core.identity import number_label
 from pulseveil.detectors import MODEL
 from pulseveil.evaluation.protocols import (
     ALL,
@@ -29,20 +27,13 @@ from pulseveil.evaluation.protocols import (
     Fold,
     Outline,
     People,
-    require_apart,
-    require_folds,
 )
 from pulseveil.privacy.budget import Unit
-from pulseveil.study import lengths, persons
+from pulseveil.study import persons
 from pulseveil.study.cells import NONE, Budgets, DetectorPack, GeneratorCell, GeneratorPack
 from pulseveil.study.jobs import DetectorJob, GeneratorJob, Preparation
 from pulseveil.study.study import Evaluation, Model, Study
-from pulseveil.windows.features import select_columns, statistic_names
-from pulseveil.windows.literature import require_known
-from pulseveil.windows.signals import ALL_SIGNALS, channels_of
 
-# Bounds the memory of the table of all runs, and the size of a workflow that a typing error asks for.
-_MOST_RUNS = 2_000_000
 RUN_KEYS = (
     *("evaluation", "generator", "detector", "unit", "epsilon_generator", "epsilon_detector"),
     *("subjects", "noise", "signals", "seed"),
@@ -127,7 +118,7 @@ class Plan:
         Raises:
             InputError: the protocol has no folds for the people of the evaluation.
         """
-        with _errors_of(evaluation):
+        with errors_of(evaluation):
             folds = _protocol(evaluation).folds(self.people(evaluation))
             return persons.apart(self.study.same_people, folds, evaluation.cohort, evaluation.tested_cohort)
 
@@ -148,7 +139,7 @@ class Plan:
         """
         if not self.learns_of_all(pack):
             return self.folds(pack.evaluation)
-        with _errors_of(pack.evaluation):
+        with errors_of(pack.evaluation):
             return _protocol(pack.evaluation).shared_folds(self.people(pack.evaluation))
 
     def learns_of_all(self, pack: DetectorPack) -> bool:
@@ -387,241 +378,6 @@ class Plan:
         }
 
 
-def make_plan(study: Study) -> Plan:
-    """Plan of a study, checked.
-
-    Raises:
-        InputError: the plan has too many runs, windows are longer than intervals, a protocol gives invalid
-            folds, a name cannot be part of a path, or a model has no private training for one of its budgets.
-    """
-    outlines = {
-        name: registry.load("cohorts", settings.kind)(settings).outline()
-        for name, settings in study.cohort_settings.items()
-    }
-    for name, settings in study.cohort_settings.items():
-        try:
-            require_units(settings.kind, study.protocol, study.channels, study.scaling)
-        except InputError as error:
-            raise InputError(f"cohorts.{name}: {error}") from None
-    for name, outline in outlines.items():
-        for subject in outline:
-            require_name(subject, f"cohort {name}: subject")
-    lengths.require_room(study)
-    plan = Plan(study, outlines)
-    _check_same_people(plan)
-    _check_size(plan)
-    _check_folds(plan)
-    for pack in plan.detector_packs:
-        for detector in pack.detectors:
-            for privacy in plan.privacies(pack, detector):
-                _check_private("detectors", study.detector(detector), privacy.epsilon_detector, privacy.unit)
-                _check_parts(pack, privacy)
-                _check_public(study, detector, privacy)
-            _check_signals(study, pack, detector)
-    for cell in plan.generator_cells():
-        _check_private("generators", study.generator(cell.generator), cell.epsilon, cell.unit)
-        _check_windows(study, cell.generator)
-    _check_public_cohorts(plan)
-    return plan
-
-
-def _check_same_people(plan: Plan) -> None:
-    """Check that the people of `same_person` exist, and that models keep and protect them as one person."""
-    people = plan.study.same_people
-    persons.require_known(people, plan.outlines)
-    # Ledgers compose what a person spends by name.
-    private = {
-        pack.evaluation.cohort
-        for pack in plan.detector_packs
-        for detector in pack.detectors
-        if any(privacy.is_private for privacy in plan.privacies(pack, detector))
-    }
-    persons.require_one_budget(people, private)
-    for pack in plan.detector_packs:
-        if plan.study.generator_shared and pack.train != "real":
-            evaluation = pack.evaluation
-            persons.require_not_learnt(people, evaluation.cohort, evaluation.tested_cohort)
-
-
-def _check_size(plan: Plan) -> None:
-    """Check that the plan has at most `_MOST_RUNS` detector runs."""
-    # Counted by products, because the table of runs itself would take the memory that is to be saved.
-    runs = sum(
-        math.prod(
-            map(
-                len,
-                (
-                    *(pack.seeds, pack.generators, pack.subjects, pack.noise, pack.signals),
-                    plan.detector_folds(pack),
-                ),
-            )
-        )
-        * sum(len(plan.privacies(pack, detector)) for detector in pack.detectors)
-        for pack in plan.detector_packs
-    )
-    if runs > _MOST_RUNS:
-        raise InputError(
-            f"study {plan.study.name}: {runs} runs, more than {_MOST_RUNS}; ask for fewer seeds, "
-            "synthetic_subjects, epsilons, input_noise or signals"
-        )
-
-
-def _check_folds(plan: Plan) -> None:
-    """Check all folds: their names and subjects, and that none tests a subject on which it trains."""
-    # Protocols can come from other packages, and a fold that tests its training subjects looks like a
-    # success.
-    packs = {(pack.evaluation.name, pack.train): pack for pack in plan.detector_packs}
-    for pack in packs.values():
-        evaluation, folds = pack.evaluation, plan.detector_folds(pack)
-        with _errors_of(evaluation):
-            require_folds(folds, plan.people(evaluation))
-            # Of the plan's labels: a job would fail only after the recordings are read.
-            outline = plan.outlines[evaluation.cohort]
-            require_classes(outline, f"cohort {evaluation.cohort}")
-            for fold in folds:
-                train = {subject: outline[subject] for subject in fold.train_subjects if subject in outline}
-                require_classes(train, f"fold {fold.name}")
-            if evaluation.tested_cohort == evaluation.cohort and not plan.learns_of_all(pack):
-                require_apart(folds)
-    for cohort in dict.fromkeys(cell.cohort for cell in plan.generator_cells()):
-        for fold in plan.generator_folds(cohort):
-            require_name(fold.name, f"cohort {cohort}: fold")
-
-
-def _check_private(group: registry.Group, model: Model, epsilon: float, unit: str) -> None:
-    if np.isfinite(epsilon) and unit not in _kind(group, model).private_units:
-        raise InputError(
-            f"{group}: {model.name}: no private training at unit {unit} is known for kind {model.kind}; "
-            f"use epsilon inf, not {number_label(epsilon)}, or add `epsilons: [inf]` to its entry"
-        )
-
-
-def _check_public(study: Study, detector: str, privacy: Budgets) -> None:
-    """Check that a detector of public scales finds its columns, and scales in the units of the study."""
-    model = study.detector(detector)
-    reads = _kind("detectors", model).public_knowledge
-    if reads == "never" or (reads == "private" and np.isinf(privacy.epsilon_detector)):
-        return
-    try:
-        require_known(study.scaling)
-        # Kinds of other packages can read public scales without a key for their columns.
-        if hasattr(model.settings, "statistics"):
-            select_columns(statistic_names(CHANNEL_SETS[study.channels]), model.settings.statistics)
-    except InputError as error:
-        raise InputError(f"detectors: {detector}: {error}") from None
-
-
-def _check_signals(study: Study, pack: DetectorPack, detector: str) -> None:
-    """Check that a detector of statistics finds its columns among the signals of a pack."""
-    settings = study.detector(detector).settings
-    if getattr(settings, "inputs", "") != "statistics":
-        return
-    for signals in filter(lambda signals: signals != ALL_SIGNALS, pack.signals):
-        try:
-            names = statistic_names(channels_of(signals, CHANNEL_SETS[study.channels]))
-            select_columns(names, settings.statistics)
-        except InputError as error:
-            raise InputError(
-                f"evaluation {pack.evaluation.name}: signals {signals}: detectors: {detector}: {error}"
-            ) from None
-
-
-def _check_windows(study: Study, generator: str) -> None:
-    """Check that a generator can learn windows of the study's channels and scaling."""
-    model = study.generator(generator)
-    try:
-        _kind("generators", model).require_windows(
-            model.settings, CHANNEL_SETS[study.channels], study.scaling
-        )
-    except InputError as error:
-        raise InputError(f"generators: {error}") from None
-
-
-def _check_public_cohorts(plan: Plan) -> None:
-    """Check that public people are other people than those who train and are tested.
-
-    Raises:
-        InputError: a model needs public cohorts and the study has none, or a public cohort shares people with
-            a cohort of an evaluation, or a detector with public cohorts is audited.
-    """
-    study = plan.study
-    for pack in plan.detector_packs:
-        for generator in pack.generators if pack.train != "real" and not pack.timeline else ():
-            model = study.generator(generator)
-            if _kind("generators", model).uses_public_people(model.settings) and not study.public_cohorts:
-                raise InputError(
-                    f"generators: {generator}: prior pool needs public people; name cohorts of the study in "
-                    "the key public_cohorts, or set prior: literature"
-                )
-            _check_other_people(plan, plan.public_cohorts(generator), pack.evaluation)
-        for detector in pack.detectors:
-            model = study.detector(detector)
-            if not _kind("detectors", model).uses_public_people(model.settings):
-                continue
-            if not study.public_cohorts:
-                raise InputError(
-                    f"detectors: {detector}: pretrain public needs public people; name cohorts of the study "
-                    "in the key public_cohorts, or leave pretrain out"
-                )
-            if study.audit is not None and pack.evaluation.name in study.audit.evaluations:
-                raise InputError(
-                    f"detectors: {detector}: no audit of a pretrained network is known; audit an evaluation "
-                    "without this detector"
-                )
-            _check_other_people(plan, study.public_cohorts, pack.evaluation)
-
-
-def _check_other_people(plan: Plan, public_cohorts: tuple[str, ...], evaluation: Evaluation) -> None:
-    """Check that nobody of the public cohorts trains or is tested in an evaluation."""
-    for public in public_cohorts:
-        for cohort in dict.fromkeys((evaluation.cohort, evaluation.tested_cohort)):
-            if public == cohort or _share_people(plan, public, cohort):
-                raise InputError(
-                    f"public_cohorts: {public} shares people with cohort {cohort} of evaluation "
-                    f"{evaluation.name}: what is taken for public would hold the people who are "
-                    "protected or tested; name a cohort of other people"
-                )
-
-
-def _share_people(plan: Plan, first: str, second: str) -> bool:
-    """Whether two cohorts can hold the same people: by statement, by their files, or by kind and names."""
-    if persons.shared(plan.study.same_people, first, second):
-        return True
-    settings = [plan.study.cohort_settings[name] for name in (first, second)]
-    files = [
-        {path.resolve() for path in registry.load("cohorts", each.kind)(each).sources()} for each in settings
-    ]
-    if files[0] & files[1]:
-        return True
-    if settings[0].kind != settings[1].kind or not set(plan.outlines[first]) & set(plan.outlines[second]):
-        return False
-    # Simulated people have no files: another seed makes other people of the same names.
-    seeds = [getattr(each, "seed", None) for each in settings]
-    return bool(files[0] or files[1]) or seeds[0] == seeds[1]
-
-
-def _check_parts(pack: DetectorPack, privacy: Budgets) -> None:
-    """Check that a detector's budget protects the people of its training windows.
-
-    Raises:
-        InputError: no real window trains, or synthetic windows of the same people have no budget.
-    """
-    if np.isinf(privacy.epsilon_detector) or pack.train == "real":
-        return
-    name = pack.evaluation.name
-    if pack.train == "synthetic":
-        raise InputError(
-            f"evaluation {name}: epsilon_detector {number_label(privacy.epsilon_detector)} has no use: a "
-            "detector that learns from synthetic windows alone spends nothing of its own; set "
-            "epsilon_generator instead"
-        )
-    if np.isinf(privacy.epsilon_generator):
-        raise InputError(
-            f"evaluation {name}: epsilon_detector {number_label(privacy.epsilon_detector)} protects nobody, "
-            "because synthetic windows of the same people train without a budget; set epsilon_generator too"
-        )
-
-
 def programs(kind: Any, epsilon: float) -> tuple[int, ...]:
     """Versions of the programs that train a kind within `epsilon`; empty where that is not private."""
     return kind.programs if np.isfinite(epsilon) else ()
@@ -637,7 +393,7 @@ def _protocol(evaluation: Evaluation) -> type[EvaluationProtocol]:
 
 
 @contextmanager
-def _errors_of(evaluation: Evaluation) -> Iterator[None]:
+def errors_of(evaluation: Evaluation) -> Iterator[None]:
     """Prefix an InputError with evaluation, cohort and protocol."""
     try:
         yield
