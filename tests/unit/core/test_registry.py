@@ -36,6 +36,7 @@ METHODS = {
         "expected_seconds": "static method expected_seconds(settings, rows, private)",
         "uses_public_people": "static method uses_public_people(settings)",
         "architecture": "static method architecture(settings)",
+        "weights": "static method weights(settings, arrays, columns)",
         "mechanisms": "static method mechanisms(settings, budget)",
         "audited_settings": "static method audited_settings(settings, claimed, audited)",
         "fit": "class method fit(settings, training)",
@@ -80,6 +81,7 @@ VARIABLES = {
         ),
         "public_knowledge": ("Literal['never', 'private', 'always']", True),
         "share_without_bins": ("float", "all"),
+        "is_linear": ("bool", "yes"),
         "model": ("str", None),
     },
     "cohorts": {
@@ -104,6 +106,7 @@ DEFAULTS = {
     ),
     *("mechanisms", "audited_settings", "ledger", "require_windows", "uses_public_people", "person_noise"),
     *("colour", "model", "role", "architecture", "public_knowledge", "share_without_bins", "origin"),
+    *("is_linear", "weights"),
     "scaled",
 }
 _numbers = itertools.count()
