@@ -292,6 +292,7 @@ class Plan:
             ...     "detectors": ["logistic"],
             ...     "evaluations": [{"name": "real", "cohort": "people", "train": "real"}],
             ... }
+            >>> from pulseveil.study.checks import make_plan
             >>> from pulseveil.study.study import check_study
             >>> make_plan(check_study(study, "example")).runs()[["detector", "seed", "fold"]]
                detector  seed fold
