@@ -51,6 +51,7 @@ def summarized(folder, detectors, answers, published=None, measures=("two_sample
         "cohorts": COHORT,
         "detectors": detectors,
         "seeds": 1,
+        "keep": "none",
         "evaluations": [
             {"name": "real", "cohort": next(iter(study.get("cohorts", COHORT))), "train": "real"}
         ],
