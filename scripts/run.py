@@ -27,16 +27,18 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=os.cpu_count(), help="jobs at once (all cores)")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and run nothing")
     parser.add_argument("--directory", type=Path, default=Path(), help="folder for results/")
-    parser.add_argument("snakemake", nargs="*", help="further arguments of Snakemake, after --")
-    options = parser.parse_args()
-    words = ["--snakefile", PROJECT / "Snakefile", "--directory", options.directory, "--cores", options.cores]
+    # Apart from argparse, which would take the first word after `--` for the study.
+    words = sys.argv[1:]
+    end = words.index("--") if "--" in words else len(words)
+    options = parser.parse_args(words[:end])
+    run = ["--snakefile", PROJECT / "Snakefile", "--directory", options.directory, "--cores", options.cores]
     if options.study is not None:
         if not options.study.exists():
             raise InputError(f"{options.study}: no such file; expected a study, such as config/sound.yaml")
-        words += ["--configfile", options.study]
-    words += ["--dry-run"] if options.dry_run else []
+        run += ["--configfile", options.study]
+    run += ["--dry-run"] if options.dry_run else []
     # In place of this process, so that signals and the exit code are Snakemake's.
-    command = [sys.executable, "-m", "snakemake", *map(str, words), *options.snakemake]
+    command = [sys.executable, "-m", "snakemake", *map(str, run), *words[end + 1 :]]
     os.execv(sys.executable, command)
 
 

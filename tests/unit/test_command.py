@@ -80,6 +80,14 @@ def test_a_dry_run_prints_the_plan_and_writes_no_result(tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.parametrize("study", [[], [ROOT / "config" / "private-demo.yaml"]], ids=["demo", "study"])
+def test_words_after_two_dashes_are_those_of_snakemake(study, tmp_path):
+    done = run("run", *study, "--cores", 1, "--", "--list-rules", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "summarize" in done.stdout.split()
+    assert f"study {'private-demo' if study else 'demo'}: " in done.stderr
+
+
 def test_recordings_are_read_person_by_person_and_a_fault_is_named(tmp_path):
     study = (ROOT / "config" / "private-demo.yaml").read_text()
     (tmp_path / "good.yaml").write_text(study)

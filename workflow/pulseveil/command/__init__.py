@@ -70,7 +70,7 @@ COMMANDS = (
         "release",
         "scripts/release.py",
         "one model on all people, its data sets and their proof, to give away",
-        "config/people.yaml --model posterior --unit subject --epsilon 10 --out release",
+        "config/people.yaml --model posterior --unit subject --epsilon 10 --out release/posterior",
     ),
     Command(
         "verify",
