@@ -22,7 +22,7 @@ def test_noised_windows_train_detectors_and_are_attacked(runner):
     runner.snakemake(study=study)
     attacks = pd.read_csv(runner.result("tables/audit.csv"))
     assert attacks["part"].unique().tolist() == ["noised"]
-    assert attacks["noise"].tolist() == [0, 0, 5, 5]
+    assert attacks["input_noise"].tolist() == [0, 0, 5, 5]
     main = pd.read_csv(runner.result("tables/main.csv"))
     assert sorted(main.loc[main["detector"] == "logistic", "noise"]) == [0, 5]
     assert runner.result("figures/noise.svg").exists()

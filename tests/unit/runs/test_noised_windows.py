@@ -106,7 +106,7 @@ def test_noise_on_features_and_on_windows_are_different_runs(windows: WindowSet,
 
 def test_the_attack_has_two_rows_per_scale_and_knows_everybody_without_noise(windows: WindowSet) -> None:
     table = audit_noised(audits.noised_job(plan(), NoisedCell("noised")), windows)
-    assert table["noise"].tolist() == [0, 0, SCALE, SCALE]
+    assert table["input_noise"].tolist() == [0, 0, SCALE, SCALE]
     assert table["attack"].tolist() == ["linked recording", "linked smoothed recording"] * 2
     assert set(table["people"]) == {4}
     assert set(table["chance"]) == {0.25}

@@ -45,6 +45,11 @@ def audit_rows():
         *audited.guess_rows(CanaryGuesses(100, 20, 10), CLAIM, curve, 2),
         *audited.repetition_rows(AttackCounts(60, 20, 50, 20), CLAIM, curve, 2),
         audited.reidentification_row("left out", Reidentification(15, 8, 15)),
+        {
+            **audited.reidentification_row("linked recording", Reidentification(15, 8, 15)),
+            "evaluation": "tstr",
+            "input_noise": 0.5,
+        },
     ]
 
 

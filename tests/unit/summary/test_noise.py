@@ -9,6 +9,7 @@ import pytest
 from pulseveil.audit import tables
 from pulseveil.audit.release import Reidentification
 from pulseveil.core.randomness import root_stream
+from pulseveil.summary import printing
 from pulseveil.summary.columns import AUDIT_KEYS
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.noise_figure import noise_columns, noise_figure
@@ -45,7 +46,7 @@ def main(tmp_path):
 
 def attacked(correct: int, noise: float, attack: str = "linked recording"):
     row = tables.reidentification_row(attack, Reidentification(15, correct, 15))
-    return {**KEYS, "part": "noised", "evaluation": "noised", "noise": noise, **row}
+    return {**KEYS, "part": "noised", "evaluation": "noised", "input_noise": noise, **row}
 
 
 def missing(correct: int, epsilon: float):
@@ -82,6 +83,13 @@ def test_attacked_generators_stand_beside_the_noise_and_others_do_not(main):
     accuracy, links = (noise_figure(columns, study()).axes[i] for i in (1, 5))
     assert drawn(accuracy) == {(round(WORSE_ACCURACY, 4), round(ACCURACY, 4))}
     assert drawn(links) == {(round(8 / 15, 4), round(1 / 15, 4))}
+
+
+def test_attacks_on_noise_and_on_generators_are_one_table(tmp_path):
+    printing.write_csv(tmp_path / "audit.csv", pd.DataFrame([*AUDITS, missing(8, np.inf)]))
+    read = pd.read_csv(tmp_path / "audit.csv")
+    assert read["input_noise"].tolist()[:3] == [0.0, 0.5, 0.5]
+    assert np.isnan(read["input_noise"].tolist()[3])
 
 
 def test_a_study_without_attacked_noise_has_no_such_figure(main):

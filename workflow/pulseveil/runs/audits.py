@@ -200,7 +200,7 @@ def audit_noised(job: NoisedAuditJob, windows: WindowSet) -> pd.DataFrame:
     parts = []
     for scale in job.noise:
         noised = protocols.with_noised_samples(windows, scale, job.noise_distribution, job.stream(scale))
-        parts.append(attack_noised(windows, noised).assign(**job.keys(), noise=scale))
+        parts.append(attack_noised(windows, noised).assign(**job.keys(), input_noise=scale))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -401,7 +401,7 @@ AUDIT = (
             Column("attack", "kind of the attack"),
             Column("record", "attacked person, or all"),
             Column("evaluation", "evaluation whose noised windows are attacked"),
-            Column("noise", "scale of the noise on the attacked windows"),
+            Column("input_noise", "scale of the noise on the attacked windows"),
             Column("canaries", "number of inserted canaries", "canaries"),
             Column("guesses", "number of canaries that the attack guessed", "canaries"),
             Column("correct", "number of right guesses, or of re-identified people", "guesses"),

@@ -62,7 +62,7 @@ def noise_columns(main: pd.DataFrame, audits: pd.DataFrame, description: StudyDe
 
     Without attacked noised windows there is none.
     """
-    if "noise" not in audits:
+    if "input_noise" not in audits:
         return []
     rows = main[main["signals"] == ALL_SIGNALS]
     linked = audits[audits["part"] == "noised"]
@@ -77,7 +77,7 @@ def noise_columns(main: pd.DataFrame, audits: pd.DataFrame, description: StudyDe
 def _of_noise(name: str, main: pd.DataFrame, linked: pd.DataFrame, description: StudyDescription) -> Column:
     own, attacks = main[main["evaluation"] == name], linked[linked["evaluation"] == name]
     models, rules = own[own["role"] == MODEL], own[own["role"] != MODEL]
-    levels = np.sort(attacks["noise"].unique())
+    levels = np.sort(attacks["input_noise"].unique())
     distribution = description.evaluations[name].noise_distribution
     scale = "scale" if distribution == "laplace" else "standard deviation"
     return Column(
@@ -85,7 +85,7 @@ def _of_noise(name: str, main: pd.DataFrame, linked: pd.DataFrame, description: 
         f"{scale} of the noise",
         ["none" if level == 0 else labels.level(level) for level in levels.tolist()],
         models.assign(position=np.searchsorted(levels, models["noise"])),
-        attacks.assign(position=np.searchsorted(levels, attacks["noise"])),
+        attacks.assign(position=np.searchsorted(levels, attacks["input_noise"])),
         rules,
         joined=True,
     )
