@@ -1,4 +1,4 @@
-"""Checks of registered generators and detectors of other packages, tried on simulated people, for their tests."""
+"""Checks of generators and detectors of other packages on simulated people, for the tests of their authors."""
 
 from __future__ import annotations
 
