@@ -1,4 +1,4 @@
-"""Checks of generators and detectors of other packages on simulated people, for the tests of their authors."""
+"""Checks of generators and detectors of other packages on simulated people, for tests of their authors."""
 
 from __future__ import annotations
 
