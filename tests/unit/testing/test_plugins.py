@@ -4,8 +4,7 @@ import pytest
 from pulseveil.detectors import Outputs
 from pulseveil.detectors.class_means import ClassMeans
 from pulseveil.generators.moments import Moments, MomentsSettings
-from pulseveil.testing import check_detector, check_generator
-from pulseveil.testing.plugins import _detector_faults, _generator_faults
+from pulseveil.testing import _detector_faults, _generator_faults, check_detector, check_generator
 
 
 @pytest.mark.parametrize("name", ["moments", "prior_only"])
