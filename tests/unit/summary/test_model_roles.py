@@ -219,7 +219,8 @@ def test_a_measure_that_no_table_knows_reaches_the_report(tmp_path):
     measures = ("my_measure", "coverage", "two_sample_1nn")
     _, out = summarized(tmp_path, ["logistic"], {"logistic": model}, measures=measures, **study)
     report = (out / "report.html").read_text()
-    heads = re.findall(r"<th>(.*?)</th>", report)
+    (quality,) = re.findall(r'<h2 id="quality">.*?<h2 id="claims">', report, re.DOTALL)
+    heads = re.findall(r"<th>(.*?)</th>", quality)
     assert heads[-3:] == ["1-NN accuracy → ½", "Coverage ↑", "my_measure"]
     assert "<td>0.200 (0.500)</td>" in report
     assert "<td>0.000 (0.500)</td>" in report
