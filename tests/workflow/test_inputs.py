@@ -26,7 +26,7 @@ RICH = {
     "epsilons": [8, "inf"],
     "seeds": 3,
     "pack": {"generator_seeds": 2},
-    "audit": {"evaluation": ["tstr", "both"]},
+    "audit": {"evaluation": ["tstr", "both", "noised"]},
     "evaluations": [
         {
             "name": "tstr",
@@ -49,6 +49,14 @@ RICH = {
             "test": "transfer",
             "train": "real",
             "detectors": ["majority"],
+        },
+        {
+            "name": "noised",
+            "cohort": "own",
+            "train": "real",
+            "detectors": ["logistic"],
+            "input_noise": [0.5],
+            "noise_on": "windows",
         },
         {"name": "pretrained", "cohort": "own", "train": "real", "detectors": ["cnn"]},
     ],

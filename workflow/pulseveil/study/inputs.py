@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from pulseveil.study.audits import SEED
+from pulseveil.study.audits import SEED, noised_job
 from pulseveil.study.cells import (
     NONE,
     AuditedCell,
@@ -13,12 +13,18 @@ from pulseveil.study.cells import (
     DetectorPack,
     GeneratorCell,
     GeneratorPack,
+    NoisedCell,
     WindowsCell,
 )
 from pulseveil.study.plan import Plan
 from pulseveil.study.tasks import Task, tasks
 
-_SUMMARIZED = ("train_generator", "assess_quality", "train_detectors", "audit_generator", "audit_detector")
+_SUMMARIZED = frozenset(
+    {
+        *("train_generator", "assess_quality", "train_detectors"),
+        *("audit_generator", "audit_detector", "audit_noised"),
+    }
+)
 
 
 def inputs(plan: Plan, task: Task) -> tuple[Task, ...]:
@@ -54,6 +60,8 @@ def _inputs(plan: Plan, task: Task) -> Iterable[Task]:
             return _windows_of_generator(plan, cell.cohort, cell.generator)
         case "audit_detector", AuditedCell() as cell, None:
             return _of_audit(plan, cell)
+        case "audit_noised", NoisedCell() as cell, None:
+            return (_windows(noised_job(plan, cell).cohort, "detector"),)
         case "summarize", None, None:
             return _of_summary(plan)
     raise ValueError(f"{task.rule}: no rule of the workflow")
@@ -63,6 +71,8 @@ def _of_detectors(plan: Plan, cell: DetectorCell, pack: DetectorPack) -> Iterabl
     evaluation, public = pack.evaluation, plan.public_cohorts_of_detector(cell.detector)
     cohorts = dict.fromkeys((evaluation.cohort, evaluation.tested_cohort, *public))
     yield from map(_features, cohorts)
+    if pack.noise_on == "windows":
+        yield _windows(evaluation.cohort, "detector")
     if pack.train != "real":
         unit, epsilon, _ = cell.budgets
         for generator in pack.generators:
