@@ -39,7 +39,7 @@ OTHER_USES = {
 OWN_TESTS = tuple(
     str(path.relative_to(ROOT))
     for path in sorted((ROOT / "tests").glob("*"))
-    if path.name not in ("foreign", "__pycache__")
+    if path.name not in ("foreign", "__pycache__") and (path.is_dir() or path.suffix == ".py")
 )
 EXECUTOR = "snakemake-executor-plugin-"
 

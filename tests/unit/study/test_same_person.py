@@ -130,6 +130,7 @@ def test_models_without_a_budget_on_another_name_are_counted(monkeypatch: pytest
 
     outline = dict.fromkeys(("A1", "A2", "A3", "A4"), ("baseline", "stress"))
     monkeypatch.setattr(Empatica, "outline", lambda self: outline)
+    monkeypatch.setattr(Empatica, "longest_s", lambda self: {True: 600.0, False: 600.0})
     evaluations = [
         {"name": "guarded", "cohort": "lab", "train": "real", "epsilon_detector": [1]},
         {"name": "open", "cohort": "home", "train": "real", "epsilon_detector": ["inf"]},
