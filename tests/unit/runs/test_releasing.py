@@ -139,7 +139,10 @@ def test_a_detector_that_an_audit_refuted_is_not_released(tmp_path):
     write_audit(tmp_path, OF_LOGISTIC, failed=True)
     done = release(tmp_path, "--model", "logistic", "--epsilon", "10")
     assert done.returncode == 2
-    assert "logistic: NOT PRIVATE: an audit refuted its claim; nothing is written" in done.stderr
+    assert (
+        "error: this model is not private: an audit refuted its claim; confirm that you know it"
+        in done.stderr
+    )
     assert "made" not in left(tmp_path)
 
 
