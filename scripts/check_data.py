@@ -17,7 +17,7 @@ from pulseveil.study import tasks
 from pulseveil.study.cells import WindowsCell
 from pulseveil.study.checks import make_plan
 from pulseveil.study.jobs import CohortJob
-from pulseveil.study.study import read_study
+from pulseveil.study.reading import read_study
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from pulseveil.core.atomic import atomic_path
 from pulseveil.core.errors import run_command
 from pulseveil.study import dag, hours
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import read_study
+from pulseveil.study.reading import read_study
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from pulseveil.release import bundle
 from pulseveil.runs import script
 from pulseveil.runs.releasing import Release, Wanted, epsilon_of, release_job, train
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import read_study
+from pulseveil.study.reading import read_study
 
 _NO_BUDGET = "nothing is written: release a model with a budget, or add --not-private"
 

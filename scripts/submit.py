@@ -23,7 +23,7 @@ from pulseveil.core.errors import run_command
 from pulseveil.study import costs, dag, spending
 from pulseveil.study.checks import make_plan
 from pulseveil.study.plan import Plan
-from pulseveil.study.study import read_study
+from pulseveil.study.reading import read_study
 from pulseveil.study.yaml_files import load_yaml
 
 PROJECT = Path(__file__).resolve().parents[1]

@@ -16,7 +16,8 @@ from pulseveil.core.identity import describe_run
 from pulseveil.runs import detectors, script
 from pulseveil.study import hours, tasks
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import Study, check_study, read_study
+from pulseveil.study.reading import check_study, read_study
+from pulseveil.study.study import Study
 from pulseveil.summary import columns, crate
 from pulseveil.summary.description import describe
 from pulseveil.summary.job_runs import job_runs

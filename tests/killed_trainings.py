@@ -26,7 +26,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.runs.generators import train_generators
 from pulseveil.runs.run_store import Journal, RunStore
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 
 # Where files of a private training are made, changed and removed.
 WATCHED = (

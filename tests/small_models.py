@@ -11,7 +11,7 @@ from pulseveil.runs.generators import synthesize, train_generators
 from pulseveil.runs.quality import assess
 from pulseveil.runs.run_store import Journal, RunStore
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 from pulseveil.windows.cutting import Recipe
 
 STUDY = {

@@ -26,7 +26,8 @@ import yaml
 from pulseveil.study import costs
 from pulseveil.study.checks import make_plan
 from pulseveil.study.plan import Plan
-from pulseveil.study.study import Pack, check_study
+from pulseveil.study.reading import check_study
+from pulseveil.study.study import Pack
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -31,7 +31,7 @@ from pulseveil.cohorts.wesad import read_subject
 from pulseveil.core import store
 from pulseveil.core.contracts import CHANNEL_SETS, FeatureSet, Scores, WindowSet
 from pulseveil.privacy import ledger
-from pulseveil.study.study import read_study
+from pulseveil.study.reading import read_study
 
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY_BYTES, SECONDS = 4 << 30, 20

@@ -12,7 +12,7 @@ import yaml
 
 import pulseveil
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

@@ -7,7 +7,7 @@ import pytest
 from pulseveil.study import tasks
 from pulseveil.study.checks import make_plan
 from pulseveil.study.inputs import inputs
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 
 pytestmark = pytest.mark.workflow
 

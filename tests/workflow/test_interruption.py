@@ -15,7 +15,7 @@ from pulseveil.core import paths
 from pulseveil.core.store import write_record
 from pulseveil.study.cells import GeneratorCell
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 from pulseveil.windows.cutting import cut_windows
 from tests.workflow.conftest import ROOT
 

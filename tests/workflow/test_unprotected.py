@@ -16,7 +16,7 @@ from pulseveil.core.contracts import WindowSet
 from pulseveil.study import tasks
 from pulseveil.study.cells import WindowsCell
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 from pulseveil.study.tasks import Task
 from tests.tokens import hexadecimals, pieces
 from tests.workflow.conftest import LIGHT, ROOT, Runner

@@ -16,7 +16,7 @@ from pulseveil.cluster import record
 from pulseveil.core import paths
 from pulseveil.study import hours, tasks
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 from tests.crates import broken_requirements
 from tests.workflow.conftest import LIGHT, ROOT, Runner
 

@@ -6,7 +6,7 @@ from pulseveil.cluster import status
 from pulseveil.cluster.jobs import Job
 from pulseveil.cluster.record import Failure
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import read_study
+from pulseveil.study.reading import read_study
 from pulseveil.study.tasks import files
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -23,7 +23,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.core.identity import parse_number
 from pulseveil.runs.cohort import check_settings, prepare_cohort
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 from pulseveil.study.yaml_files import load_yaml
 from pulseveil.windows.cutting import Recipe, cut_person
 

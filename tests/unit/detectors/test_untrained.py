@@ -9,8 +9,8 @@ from pulseveil.detectors import Training
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population
 from pulseveil.privacy.noise import reproducible
 from pulseveil.study.checks import make_plan
+from pulseveil.study.reading import check_study
 from pulseveil.study.spending import unbudgeted
-from pulseveil.study.study import check_study
 from tests.unit.detectors.test_neural_detectors import features
 
 STREAM = randomness.root_stream(11)

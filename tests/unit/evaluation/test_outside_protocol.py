@@ -70,7 +70,7 @@ FOLDS = """
 import json, sys
 from pathlib import Path
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import read_study
+from pulseveil.study.reading import read_study
 
 plan = make_plan(read_study(Path(sys.argv[1])))
 packs = [pack for pack in plan.detector_packs if pack.evaluation.test == "leave_two_out"]

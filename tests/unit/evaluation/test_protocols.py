@@ -21,7 +21,7 @@ from pulseveil.evaluation.protocols import (
     with_noised_samples,
 )
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import read_study
+from pulseveil.study.reading import read_study
 from tests.unit.study.test_plan import labels_of_the_studies
 
 test_rows.__test__ = False  # a function of the library, not a test

@@ -18,7 +18,7 @@ from pulseveil.generators.files.model import FilesModel
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population
 from pulseveil.release.export import export_csv
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 
 N, SECONDS = 40, 60
 

@@ -23,7 +23,7 @@ from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population
 from pulseveil.privacy.gaussian import clip_rows
 from pulseveil.privacy.noise import reproducible
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 from tests.workflow.conftest import LIGHT
 
 PEOPLE, WINDOWS, SHARE = 6, 10, 0.3

@@ -19,7 +19,7 @@ from pulseveil.privacy.noise import reproducible
 from pulseveil.runs.generators import as_training, public_people
 from pulseveil.study import tasks
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 from tests.benchmarks.simulated_cohorts import features_of, scores, windows_of
 from tests.synthetic_sets import as_set
 from tests.unit.generators.test_posterior import budget, training, windows_of_people

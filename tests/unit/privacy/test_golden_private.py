@@ -22,7 +22,7 @@ from pulseveil.privacy.records import lay_out
 from pulseveil.runs.generators import as_training
 from pulseveil.study.cells import GeneratorCell
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 from tests.unit.detectors import test_private_networks
 from tests.unit.generators import (
     test_autoencoder,

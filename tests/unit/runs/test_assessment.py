@@ -6,7 +6,7 @@ from pulseveil.core import store
 from pulseveil.core.contracts import PUBLISHED_CHANNELS, Portrait, SyntheticSet, WindowSet
 from pulseveil.runs.quality import assess, portrait
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 
 STUDY = {
     "name": "s",

@@ -13,7 +13,7 @@ from pulseveil.runs import generators
 from pulseveil.runs.generators import train_generators
 from pulseveil.runs.run_store import Journal, RunStore
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import read_study
+from pulseveil.study.reading import read_study
 from tests.unit.test_golden import windows
 
 STUDY = """

@@ -22,7 +22,7 @@ from pulseveil.study.cells import NoisedCell
 from pulseveil.study.checks import make_plan
 from pulseveil.study.jobs import DetectorJob
 from pulseveil.study.plan import Plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 from pulseveil.windows.cutting import Recipe
 from pulseveil.windows.features import extract_features
 

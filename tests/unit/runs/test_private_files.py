@@ -13,7 +13,7 @@ from pulseveil.runs.detectors import Data, train_detectors
 from pulseveil.runs.generators import train_generators
 from pulseveil.runs.run_store import Journal, RunStore
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 from pulseveil.summary.description import describe
 from pulseveil.windows.cutting import Recipe
 from pulseveil.windows.features import extract_features

@@ -6,7 +6,7 @@ from pulseveil.privacy import ledger
 from pulseveil.runs.detectors import Data, train_detectors
 from pulseveil.runs.run_store import Journal, RunStore
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 from tests.unit.detectors.test_neural_detectors import features
 
 COHORT = {"kind": "simulated", "subjects": 3}

@@ -18,7 +18,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.runs.releasing import Wanted, release_job
 from pulseveil.runs.scoring import read_detector
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 
 ROOT = Path(__file__).resolve().parents[3]
 STUDY = {

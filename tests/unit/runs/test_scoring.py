@@ -20,7 +20,7 @@ from pulseveil.runs.detectors import Data, train_detectors
 from pulseveil.runs.run_store import Journal, RunStore
 from pulseveil.runs.scoring import read_detector, score_people
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 from pulseveil.windows.cutting import Recipe, cut_whole
 from pulseveil.windows.features import extract_features
 

@@ -7,7 +7,7 @@ import yaml
 from pulseveil.core.contracts import PUBLISHED_CHANNELS, WindowSet
 from pulseveil.study import costs
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import check_study, read_study
+from pulseveil.study.reading import check_study, read_study
 from pulseveil.study.tasks import benchmark, tasks
 from pulseveil.windows.features import extract_features, spectrum_bins
 

@@ -8,7 +8,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.study import dag
 from pulseveil.study.checks import make_plan
 from pulseveil.study.plan import Plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 from tests.workflow.conftest import LIGHT
 
 

@@ -17,7 +17,8 @@ from pulseveil.core import registry
 from pulseveil.core.errors import InputError
 from pulseveil.study import dag
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import Audit, Evaluation, Study, check_study
+from pulseveil.study.reading import check_study
+from pulseveil.study.study import Audit, Evaluation, Study
 
 SECONDS = 60
 EXTREME = (1e300, -1e300, -1, 0, 1e-300, math.nan, math.inf, 10**18, 2**62, 10**400, 1e9, 1e-9, 0.5)

@@ -9,7 +9,7 @@ from snakemake import benchmark
 from pulseveil.core.errors import InputError
 from pulseveil.study import costs, hours, tasks
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 
 ROOT = Path(__file__).resolve().parents[3]
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"

@@ -7,7 +7,8 @@ import pytest
 
 from pulseveil.core.errors import InputError
 from pulseveil.study.lengths import require_room
-from pulseveil.study.study import PUBLISHED_SCENARIOS, check_study
+from pulseveil.study.reading import check_study
+from pulseveil.study.study import PUBLISHED_SCENARIOS
 from pulseveil.study.yaml_files import load_yaml
 from tests.unit.study.test_study import ROOT
 

@@ -12,7 +12,7 @@ from pulseveil.core.randomness import child, root_stream
 from pulseveil.study import costs, tasks
 from pulseveil.study.cells import DetectorCell
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import check_study, read_study
+from pulseveil.study.reading import check_study, read_study
 from pulseveil.study.tasks import Task
 from pulseveil.summary.published import read_published
 from tests.benchmarks.scale import full_paper
@@ -180,7 +180,7 @@ def test_more_folds_than_subjects_is_refused_in_the_plan():
 def test_a_hundred_thousand_runs_are_planned_quickly_without_tensorflow():
     code = (
         "import sys, time, yaml; from pathlib import Path\n"
-        "from pulseveil.study.checks import make_plan; from pulseveil.study.study import check_study\n"
+        "from pulseveil.study.checks import make_plan; from pulseveil.study.reading import check_study\n"
         f"values = yaml.safe_load(Path({str(ROOT / 'config' / 'paper.yaml')!r}).read_text())\n"
         "values |= {'seeds': 93}\n"
         "runs = make_plan(check_study(values, 'x')).runs()\n"

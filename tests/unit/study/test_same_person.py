@@ -17,8 +17,8 @@ from pulseveil.core.errors import InputError
 from pulseveil.study import tasks
 from pulseveil.study.checks import make_plan
 from pulseveil.study.plan import Plan
+from pulseveil.study.reading import check_study
 from pulseveil.study.spending import unbudgeted
-from pulseveil.study.study import check_study
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -8,7 +8,7 @@ import yaml
 from pulseveil.core.errors import InputError
 from pulseveil.study import audits, spending
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 from tests.unit.summary.test_spent import gaussian_epsilon, mu_of
 from tests.workflow.conftest import LIGHT
 

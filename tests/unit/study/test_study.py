@@ -10,7 +10,7 @@ import yaml
 from pulseveil.core.errors import InputError
 from pulseveil.study.checks import make_plan
 from pulseveil.study.dag import describe
-from pulseveil.study.study import check_study, read_study
+from pulseveil.study.reading import check_study, read_study
 
 ROOT = Path(__file__).resolve().parents[3]
 DEMO = yaml.safe_load((ROOT / "config" / "demo.yaml").read_text())

@@ -28,7 +28,7 @@ from pulseveil.privacy.statement import statement
 from pulseveil.release import claims
 from pulseveil.study import spending
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 from pulseveil.summary.crate import settings_file
 from pulseveil.summary.description import describe
 from pulseveil.summary.results import arrange, collect

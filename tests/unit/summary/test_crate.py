@@ -10,7 +10,7 @@ import pytest
 from pulseveil.core.atomic import write_json
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import describe_run
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 from pulseveil.summary import crate
 from pulseveil.summary.job_runs import JobRun
 from tests.crates import broken_requirements

@@ -10,7 +10,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.core.identity import describe_run
 from pulseveil.study import tasks
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 from pulseveil.summary.job_runs import job_runs
 
 STUDY = {

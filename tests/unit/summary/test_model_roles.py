@@ -18,7 +18,7 @@ from pulseveil.core.atomic import write_json
 from pulseveil.core.identity import parse_number
 from pulseveil.study import tasks
 from pulseveil.study.checks import make_plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 from pulseveil.summary.description import describe
 from pulseveil.summary.palette import model_colours
 from pulseveil.summary.published import read_published

@@ -4,6 +4,7 @@
 __all__ = [  # noqa: RUF022
     "yaml_files",
     "study",
+    "reading",
     "audit_settings",
     "schema",
     "plan",

@@ -17,7 +17,7 @@ from pulseveil.study import audits, costs, spending, tasks
 from pulseveil.study.cells import AuditedCell, DetectorPack, GeneratorPack, NoisedCell
 from pulseveil.study.checks import make_plan
 from pulseveil.study.plan import Plan
-from pulseveil.study.study import check_study
+from pulseveil.study.reading import check_study
 from pulseveil.study.tasks import Pack
 from pulseveil.study.yaml_files import load_yaml
 

@@ -293,7 +293,7 @@ class Plan:
             ...     "evaluations": [{"name": "real", "cohort": "people", "train": "real"}],
             ... }
             >>> from pulseveil.study.checks import make_plan
-            >>> from pulseveil.study.study import check_study
+            >>> from pulseveil.study.reading import check_study
             >>> make_plan(check_study(study, "example")).runs()[["detector", "seed", "fold"]]
                detector  seed fold
             0  logistic     0   S1
