@@ -34,7 +34,7 @@ def main() -> None:
         try:
             print(f"cohort {name}\n\n{render(summarize(prepare(job, f'cohort {name}').subjects))}\n")
         except InputError as error:
-            faults.append(f"cohort {name}: {error}")
+            faults += [f"cohort {name}: {message}" for message in error.messages]
     if faults:
         print("\n".join(f"error: {fault}" for fault in faults), file=sys.stderr)
         raise SystemExit(2)
