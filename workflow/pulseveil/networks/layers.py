@@ -18,6 +18,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
+import numpy as np
 import tensorflow as tf
 
 from pulseveil.networks import draws, recurrence
@@ -258,18 +259,22 @@ def self_attention(
     Source: Vaswani et al. 2017, arXiv:1706.03762.
     """
     *models, heads, size = parameters[1].shape
-    *rows, features = _sizes(x)
+    *rows, tokens, features = _sizes(x)
 
     def project(kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         flat = tf.reshape(kernel, (*models, features, heads * size))
         z = affine(x, flat, tf.reshape(bias, (*models, heads * size)))
         z = note(z, Product((x,), (kernel,), bias))
-        return _heads_and_tokens(tf.reshape(z, (*rows, heads, size)))
+        # A row per token and head, as they lie in memory: tokens and heads are never transposed. XLA would copy
+        # each transposed array once per use.
+        return tf.reshape(z, (*rows, tokens * heads, size))
 
     query, key, value = (project(*parameters[i : i + 2]) for i in (0, 2, 4))
-    weights = tf.nn.softmax(tf.linalg.matmul(query * size**-0.5, key, transpose_b=True))
-    mixed = _heads_and_tokens(tf.linalg.matmul(drop(weights), value))
-    a = tf.reshape(mixed, (*rows, heads * size))
+    scores = tf.linalg.matmul(query * size**-0.5, key, transpose_b=True)
+    head = np.arange(tokens * heads) % heads
+    own = tf.constant(np.where(head[:, np.newaxis] == head, 0, -np.inf), scores.dtype)
+    weights = tf.nn.softmax(scores + own)
+    a = tf.reshape(tf.linalg.matmul(drop(weights), value), (*rows, tokens, heads * size))
     kernel, bias = parameters[6:]
     z = affine(a, tf.reshape(kernel, (*models, heads * size, features)), bias)
     return note(z, Product((a,), (kernel,), bias))
@@ -313,12 +318,6 @@ def _by_feature(value: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     return (
         tf.reshape(value, (*models, *[1] * (len(x.shape) - len(models) - 1), features)) if models else value
     )
-
-
-def _heads_and_tokens(x: tf.Tensor) -> tf.Tensor:
-    """Swap tokens and heads: (..., tokens, heads, size) -> (..., heads, tokens, size), and back."""
-    rank = len(x.shape)
-    return tf.transpose(x, (*range(rank - 3), rank - 2, rank - 3, rank - 1))
 
 
 def _sizes(x: tf.Tensor) -> tuple[int | tf.Tensor, ...]:

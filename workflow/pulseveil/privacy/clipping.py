@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -17,8 +17,9 @@ SLACK = 1e-6
 GRID_STEPS = 64
 # So many numbers of noise show whether a step was noised.
 _CHECKED = 8
-# Numbers of a sum whose noise no longer fits into a core's cache.
-_LARGE = 2**17
+# At most so many numbers get their noise at once. XLA compiles the loop of the noise for half a second: once for all
+# sums of a network, and not once per sum. Noise and sums of a part stay in a core's cache.
+_AT_ONCE = 2**16
 _LEAST_FLOAT32 = 2.0**-149
 _EXPONENT_BITS = 0x7FF0000000000000
 
@@ -99,37 +100,28 @@ def add_noise(
     """
     # In double precision up to the grid: the bound in `normals` includes this addition.
     deviation = tf.cast(deviation, tf.float64)
-    step, noised, first = grid_step(deviation), list[tf.Tensor](), 0
-    for values in _in_loops(sums):
-        sizes = [math.prod(value.shape) for value in values]
-        # Each number of the seed's sequence serves once, whatever the loops: equal noise would cancel.
-        noise = deviation * standard_normals(sum(sizes), seed, first)
-        for value, part in zip(values, tf.split(noise, sizes), strict=True):
-            noisy = tf.cast(value, tf.float64) + tf.reshape(part, value.shape)
-            noised.append(_on_grid(noisy, step))
-        first += sum(sizes)
+    step = grid_step(deviation)
+    sizes = [math.prod(value.shape) for value in sums]
+    # Parts of one size, with little left over: the noise of a small network must not cost that of a large one.
+    count = -(-sum(sizes) // _AT_ONCE)
+    at_once = -(-sum(sizes) // count)
+    rest = count * at_once - sum(sizes)
+    together = tf.concat([*(tf.reshape(value, (-1,)) for value in sums), tf.zeros(rest)], axis=0)
+
+    def part(i: tf.Tensor, parts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # Each number of the seed's sequence serves once: equal noise would cancel.
+        noise = deviation * standard_normals(at_once, seed, i * at_once)
+        noisy = _on_grid(tf.cast(parts[i], tf.float64) + noise, step)
+        return i + 1, tf.tensor_scatter_nd_update(parts, [[i]], noisy[tf.newaxis])
+
+    start = (tf.constant(0), tf.reshape(together, (count, at_once)))
+    together = tf.reshape(tf.while_loop(lambda i, _: i < count, part, start)[1], (-1,))
+    *own, _ = tf.split(together, [*sizes, rest])
+    noised = [tf.reshape(values, value.shape) for values, value in zip(own, sums, strict=True)]
     # The first numbers are computed again: with a second use of `noise`, XLA would not make it in the loop
     # that adds it.
     came = tf.reduce_any(deviation * standard_normals(_CHECKED, seed) != 0)
     return noised, tf.cast(came, tf.int32)
-
-
-def _in_loops(sums: Sequence[tf.Tensor]) -> Iterator[list[tf.Tensor]]:
-    """Group `sums`, in order, by the XLA loop that adds their noise: large ones alone, others together.
-
-    The noise of a large sum then never goes through memory. The numbers of noise do not depend on the groups.
-    """
-    small: list[tf.Tensor] = []
-    for value in sums:
-        if math.prod(value.shape) < _LARGE:
-            small.append(value)
-            continue
-        if small:
-            yield small
-        small = []
-        yield [value]
-    if small:
-        yield small
 
 
 def grid_step(deviation: tf.Tensor) -> tf.Tensor:

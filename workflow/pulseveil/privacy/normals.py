@@ -68,7 +68,7 @@ _FLANK_END = 5.0
 _BITS_OF_1, _BITS_OF_2_52 = 0x3FF << 52, 0x433 << 52
 
 
-def standard_normals(count: int, seed: tf.Tensor, first: int = 0) -> tf.Tensor:
+def standard_normals(count: int, seed: tf.Tensor, first: int | tf.Tensor = 0) -> tf.Tensor:
     """Independent standard normals (count) float64 from `seed` (2) int32.
 
     A seed has one sequence of numbers, of which these begin at number `first`: parts of it can be computed
@@ -82,7 +82,7 @@ def standard_normals(count: int, seed: tf.Tensor, first: int = 0) -> tf.Tensor:
         Threefry's words from secret seeds are uniform and independent; Threefry is not cryptographic.
     """
     key = tf.unstack(tf.bitcast(seed, tf.uint32))
-    number = tf.bitcast(tf.range(first, first + count), tf.uint32)
+    number = tf.bitcast(first + tf.range(count), tf.uint32)
     high, middle = threefry(key, (number, tf.zeros_like(number)))
     # The second word stays unused: using it would halve the calls, but breaks XLA's fusion and takes three
     # times as long.

@@ -7,11 +7,11 @@ private model changes and no version rises.
 
 Before version 2, dropout was keyed by a record's position in the draw, which voids amplification by sampling,
 and the noise of networks and of gradient descents could be separated from data by its digits. Ledgers of that
-time name no program, and are refused.
+time name no program, and are refused. Version 3 adds the clipped gradients of other passes of a batch.
 """
 
-DPSGD = 2
-DPGAN = 2
+DPSGD = 3
+DPGAN = 3
 LIBRARY_OPTIMIZER = 2
 DESCENT = 2
 RELEASE = 1

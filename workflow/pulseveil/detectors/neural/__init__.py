@@ -177,6 +177,7 @@ class Transformer(NeuralDetector):
     """Encoder blocks whose tokens are the signals of a window, without positional encoding."""
 
     name: ClassVar[str] = "transformer"
+    version: ClassVar[int] = NeuralDetector.version + 1
     Settings: ClassVar[type[TransformerSettings]] = TransformerSettings
     model: ClassVar[str] = "pulseveil.detectors.neural.model:TransformerModel"
     title: ClassVar[str] = "Transformer"
