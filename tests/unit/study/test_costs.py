@@ -98,6 +98,7 @@ def test_lines_hold_every_job_once():
     jobs = list(tasks(plan))
     assert len({benchmark(plan, task) for task in jobs}) == len(jobs)
     assert sum(line.jobs for line in costs.lines(plan)) == len(jobs)
-    # 2 generators and 3 evaluations of 4 detectors, each one job; 2 window files, 1 of features, 1 summary.
-    assert len(jobs) == 2 * 4 + 3 * 4 + 3 + 1
+    # 2 generators, 3 evaluations of 2 models, each one job, and 2 rules, which all evaluations share; 2 files
+    # of windows, 1 of features, 1 summary.
+    assert len(jobs) == 2 * 4 + 3 * 2 + 2 + 3 + 1
     assert sum(line.runs for line in costs.lines(plan)) == 2 * 3 * 2 + len(plan.runs())

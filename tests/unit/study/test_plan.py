@@ -4,6 +4,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -47,8 +48,8 @@ def test_every_study_of_the_project_can_be_planned(study, tmp_path, monkeypatch)
 
 def test_a_study_has_one_scores_file_a_cell_and_seed():
     plan = demo()
-    # real: 2 models x 2 seeds; tstr and augmented: 2 generators x 2 models x 2 seeds; timeline: 3 x 2 x 2
-    assert len(plan.cells) == 4 + 2 * 8 + 12
+    # real: 2 models x 2 seeds; tstr and augmented: 2 generators x 2 models x 2 seeds; rules: 2 x 2, once
+    assert len(plan.cells) == 4 + 2 * 8 + 4
     assert len(set(tasks.files(plan, "train_detectors"))) == len(plan.cells)
     assert len(plan.runs()) == 3 * len(plan.cells)
 
@@ -103,11 +104,13 @@ def test_the_published_scenarios_have_the_published_number_of_trainings():
     # 3 detectors x 10 runs x 15 folds, without a budget and with 3 at 2 units; TSTR trains once for all.
     assert counts["real"] == 3 * 10 * 15 * (1 + 2 * 3)
     assert counts["tstr_15"] == 2 * 3 * 10
-    assert counts["tstr"] == 3 * 7 * 10 * (1 + 2 * 3)
+    # Of cGAN with 15 subjects tstr_15 trains those without a budget.
+    assert counts["tstr"] == 3 * 10 * (7 * (1 + 2 * 3) - 1)
     assert counts["augmented"] == 3 * 7 * 10 * 15
-    assert counts["noised"] == 25 * 10 * 15
-    # Generator and detector with the same epsilon, in the published unit.
-    assert counts["private_100"] == counts["private_15"] == 3 * 10 * 15 * 4
+    # The real ones are those without noise.
+    assert counts["noised"] == 24 * 10 * 15
+    # Generator and detector with the same epsilon, in the published unit; augmented has those without.
+    assert counts["private_100"] == counts["private_15"] == 3 * 10 * 15 * 3
     assert counts["augmented_dgan"] == 2 * 3 * 10 * 15
     assert counts["tstr_dgan"] == 3 * 10
     assert sum(line.jobs for line in costs.lines(plan)) <= 2000
@@ -141,13 +144,15 @@ def test_the_papers_generator_is_shared_and_saw_everybody():
 def test_timeline_baselines_train_on_real_labels_in_every_evaluation():
     plan = demo()
     timeline = [pack for pack in plan.detector_packs if pack.timeline]
-    assert {pack.evaluation.name for pack in timeline} == {"real", "tstr", "augmented"}
+    # Rules are those of the first evaluation, whose real labels they learn from.
+    assert {pack.evaluation.name for pack in timeline} == {"real"}
+    assert set(plan.shared_cells["evaluation"]) == {"tstr", "augmented"}
     jobs = [
         plan.detector_job(p, "majority", privacy)
         for p in timeline
         for privacy in plan.privacies(p, "majority")
     ]
-    assert [job.train for job in jobs] == ["real"] * 3
+    assert [job.train for job in jobs] == ["real"]
 
 
 def test_a_model_without_private_training_is_refused_in_the_plan():
@@ -368,7 +373,8 @@ def test_the_papers_cells_are_all_published_cells():
     plan = make_plan(read_study(ROOT / "config" / "paper.yaml"))
     published = read_published(ROOT / "config" / "published.csv")
     scenarios = {e.name: e.published for e in plan.study.evaluations}
-    cells = plan.cells.assign(scenario=plan.cells["evaluation"].map(scenarios))
+    cells = pd.concat([plan.cells, plan.shared_cells], ignore_index=True)
+    cells["scenario"] = cells["evaluation"].map(scenarios)
     real = cells["generator"] == "none"
     cells.loc[real, "epsilon_generator"] = "inf"
     keys = ["scenario", "generator", "detector", "epsilon_generator", "epsilon_detector", "subjects", "noise"]

@@ -39,7 +39,10 @@ def mu_of(epsilon, delta=1e-5):
 def frame(*cells):
     numbers = ("epsilon_generator", "epsilon_detector", "noise")
     rows = [{**KEYS, **cell} for cell in cells]
-    return pd.DataFrame([{k: float(r[k]) if k in numbers else r[k] for k in CELL} for r in rows])
+    rows = [{"trained_in": row["evaluation"], **row} for row in rows]
+    return pd.DataFrame(
+        [{k: float(r[k]) if k in numbers else r[k] for k in (*CELL, "trained_in")} for r in rows]
+    )
 
 
 def spent(*cells, models=(), secret=True, **changed):
@@ -160,3 +163,19 @@ def test_a_detector_of_real_windows_is_not_private_for_its_generators_sake(tmp_p
     models = (write_generator(tmp_path, epsilon_generator=1),)
     mixed = {**TSTR, "evaluation": "augmented", "epsilon_generator": 1}
     assert np.isnan(spent(mixed, models=models).iloc[0]["epsilon_pld"])
+
+
+def test_a_cell_that_another_evaluation_trained_has_spent_what_that_one_spent():
+    trained = {"evaluation": "real", "epsilon_detector": 8}
+    study, texts = (
+        StudyDescription.model_validate(description()),
+        ledger_of({**KEYS, **trained}, "epsilon_detector"),
+    )
+    keys = frame(trained, {**trained, "evaluation": "augmented", "trained_in": "real"})
+    ledgers = read_ledgers(texts, ())
+    first, second = privacy_table(keys, ledgers, study)["epsilon_pld"]
+    assert first == second == pytest.approx(8, rel=1e-3)
+    spending = spending_table(keys, ledgers, study)
+    # Each table shows the detector, and the study has spent on it once.
+    assert spending["scope"].tolist() == ["real", "augmented", "all of this study"]
+    assert len(set(spending["epsilon_subject"])) == 1

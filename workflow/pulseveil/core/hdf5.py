@@ -43,14 +43,19 @@ def check(file: h5py.File) -> None:
     # Counted once per name, not per array: with hard links many names share one array, and each is read anew.
     arrays = 0
     declared = 0
-    for kept in (file, *(file[name] for name in _names(file) if _is_group(file, name))):
+    waiting = [file]
+    while waiting:
+        kept = waiting.pop()
         for name in _names(kept):
             arrays += 1
             if arrays > limits.ARRAYS:
                 raise ValueError(f"it has more than {limits.ARRAYS} arrays")
-            if not _is_group(kept, name):
-                declared += _declared(kept[name])
-            elif kept is not file:
+            found = kept[name]
+            if not isinstance(found, h5py.Group):
+                declared += _declared(found)
+            elif kept is file:
+                waiting.append(found)
+            else:
                 raise ValueError(f"{kept.name}/{name} is a group in a group, expected an array")
     if declared > limits.ARRAYS_BYTES:
         raise ValueError(f"its arrays declare {declared} bytes, more than the limit of {limits.ARRAYS_BYTES}")
@@ -83,10 +88,6 @@ def _names(group: h5py.Group) -> list[str]:
         if group.id.links.get_info(name.encode("utf-8", "surrogateescape")).type != h5py.h5l.TYPE_HARD:
             raise ValueError(f"{name!r} is a link to another location; arrays must lie in the file itself")
     return names
-
-
-def _is_group(group: h5py.Group, name: str) -> bool:
-    return group.get(name, getclass=True) is h5py.Group
 
 
 def _declared(dataset: Any) -> int:

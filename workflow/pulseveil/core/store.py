@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -61,7 +62,7 @@ def read_record(path: Path, kind: type[Record]) -> Record:
         InputError: the file is missing, damaged or of another format; the message names the stage to rerun.
     """
     expected, stage = _FORMATS[kind]
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     with _open(path, expected, stage) as file:
         values: dict[str, Any] = {}
         for item in fields(kind):  # type: ignore[arg-type]
@@ -198,6 +199,12 @@ def _opened(path: Path, stage: str) -> Iterator[h5py.File]:
         except Exception as error:
             # The HDF5 library raises different errors for different damaged bytes.
             raise InputError(f"{path}: damaged file ({error}); rerun {stage}") from None
+
+
+@cache
+def _hints(kind: type[Rows | Portrait]) -> Mapping[str, Any]:
+    # Once per kind: a summary reads thousands of files, and the types are text that Python evaluates anew.
+    return get_type_hints(kind)
 
 
 def _type_fault(value: Any, annotation: Any) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pulseveil.core.arrays import Bools
+from pulseveil.core.arrays import Bools, Floats
 from pulseveil.core.contracts import AMUSEMENT, Scores
 
 
@@ -59,16 +60,7 @@ def pooled(scores: Scores) -> dict[str, float]:
     Metrics of stress need a stress window. AUROC, balanced accuracy and macro F1 also need a rest window. The
     amusement metrics need a stress window and an amusement window. Metrics of the score need finite scores.
     """
-    stress, predicted = scores.stress, scores.predicted
-    against = stress | (scores.condition == AMUSEMENT)
-    both = bool(stress[against].any() and not stress[against].all())
-    return {
-        **_decision_metrics(stress, predicted),
-        **_score_metrics(stress, scores.score),
-        "f1_published": two_output_f1(stress, scores.score, scores.score_rest),
-        "accuracy_amusement": float((stress == predicted)[against].mean()) if both else np.nan,
-        "auroc_amusement": auroc(stress[against], scores.score[against]),
-    }
+    return {name: float(values[0]) for name, values in _metrics(scores, _one_group(len(scores))).items()}
 
 
 def per_subject(scores: Scores) -> pd.DataFrame:
@@ -77,14 +69,17 @@ def per_subject(scores: Scores) -> pd.DataFrame:
     Columns: fold, subject, windows, stress_windows, then each metric of `NAMES`, NaN where undefined.
     """
     # Not by subject alone: a protocol may test a subject in several folds, by different detectors.
-    pairs = pd.MultiIndex.from_arrays([scores.fold, scores.subject])
-    codes, tested = pairs.factorize()
-    rows = []
-    for code, (fold, subject) in enumerate(tested):
-        own = scores.take(codes == code)
-        counts = {"windows": len(own), "stress_windows": int(own.stress.sum())}
-        rows.append({"fold": fold, "subject": subject, **counts, **pooled(own)})
-    return pd.DataFrame(rows, columns=["fold", "subject", "windows", "stress_windows", *NAMES])
+    (folds, _), (subjects, names) = pd.factorize(scores.fold), pd.factorize(scores.subject)
+    codes, tested = pd.factorize(folds * len(names) + subjects)
+    groups, first = _Groups(codes, len(tested)), np.unique(codes, return_index=True)[1]
+    columns = {
+        "fold": scores.fold[first].astype(object),
+        "subject": scores.subject[first].astype(object),
+        "windows": groups.count(np.ones(len(scores), dtype=bool)),
+        "stress_windows": groups.count(scores.stress),
+        **_metrics(scores, groups),
+    }
+    return pd.DataFrame(columns, columns=["fold", "subject", "windows", "stress_windows", *NAMES])
 
 
 def two_output_f1(stress: Bools, score: NDArray[np.floating], score_rest: NDArray[np.floating]) -> float:
@@ -98,11 +93,7 @@ def two_output_f1(stress: Bools, score: NDArray[np.floating], score_rest: NDArra
         >>> two_output_f1(stress, score=np.zeros(4), score_rest=np.ones(4))
         0.75
     """
-    on_stress, on_rest = score > 0.5, score_rest > 0.5
-    hits = int((on_stress & stress).sum() + (on_rest & ~stress).sum())
-    on = int(on_stress.sum() + on_rest.sum())
-    # The one-hot truth has one positive per window: `len(stress)` is the number of positives.
-    return 2 * hits / (on + len(stress)) if len(stress) else np.nan
+    return float(_two_output_f1(stress, score, score_rest, _one_group(len(stress)))[0])
 
 
 def auroc(stress: Bools, score: NDArray[np.floating]) -> float:
@@ -112,12 +103,7 @@ def auroc(stress: Bools, score: NDArray[np.floating]) -> float:
         >>> auroc(np.array([True, False, True]), np.array([0.9, 0.2, 0.2]))
         0.75
     """
-    if stress.all() or not stress.any() or not np.isfinite(score).all():
-        return np.nan
-    # Sums over distinct scores: the number of pairs of windows is quadratic.
-    positive, negative = _by_score(stress, score)
-    below = np.cumsum(negative) - negative
-    return float((positive * (below + negative / 2)).sum() / (positive.sum() * negative.sum()))
+    return float(_auroc(stress, score, _one_group(len(stress)))[0])
 
 
 def average_precision(stress: Bools, score: NDArray[np.floating]) -> float:
@@ -127,41 +113,124 @@ def average_precision(stress: Bools, score: NDArray[np.floating]) -> float:
         >>> average_precision(np.array([True, False, False, True]), np.array([0.9, 0.5, 0.4, 0.3]))
         0.75
     """
-    if not stress.any() or not np.isfinite(score).all():
-        return np.nan
-    positive, negative = (counts[::-1] for counts in _by_score(stress, score))
-    precision = np.cumsum(positive) / np.cumsum(positive + negative)
-    return float((positive * precision).sum() / positive.sum())
+    return float(_average_precision(stress, score, _one_group(len(stress)))[0])
 
 
-def _by_score(stress: Bools, score: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Numbers of stress and of rest windows per distinct score, ascending, so that ties share one step."""
-    values, step = np.unique(score, return_inverse=True)
-    positive = np.bincount(step[stress], minlength=len(values))
-    return positive, np.bincount(step, minlength=len(values)) - positive
+@dataclass(frozen=True, eq=False)
+class _Groups:
+    """Windows in groups that are measured apart: codes (n) in 0..number-1."""
+
+    codes: NDArray[np.intp]
+    number: int
+
+    def count(self, chosen: Bools) -> NDArray[np.intp]:
+        """Number of chosen (n) windows of each group (number)."""
+        return np.bincount(self.codes[chosen], minlength=self.number)
+
+    def sum(self, values: NDArray[np.floating]) -> Floats:
+        """Sum of values (n) of each group (number)."""
+        return np.bincount(self.codes, values, minlength=self.number)
+
+    def take(self, chosen: Bools) -> _Groups:
+        """The groups of the chosen (n) windows alone."""
+        return _Groups(self.codes[chosen], self.number)
 
 
-def _decision_metrics(stress: Bools, predicted: Bools) -> dict[str, float]:
-    total, positive, alarms = len(stress), int(stress.sum()), int(predicted.sum())
-    hits = int((stress & predicted).sum())
+def _one_group(windows: int) -> _Groups:
+    return _Groups(np.zeros(windows, dtype=np.intp), 1)
+
+
+def _metrics(scores: Scores, groups: _Groups) -> dict[str, Floats]:
+    """Each metric of `NAMES` of each group (number)."""
+    stress, predicted = scores.stress, scores.predicted
+    against = stress | (scores.condition == AMUSEMENT)
+    both = (groups.count(stress) > 0) & (groups.count(against) > groups.count(stress))
+    squares = np.square(scores.score.astype(np.float64) - stress)
+    return {
+        **_decision_metrics(stress, predicted, groups),
+        "auroc": _auroc(stress, scores.score, groups),
+        "average_precision": _average_precision(stress, scores.score, groups),
+        "brier": _ratio(groups.sum(squares), groups.count(np.ones_like(stress))),
+        "f1_published": _two_output_f1(stress, scores.score, scores.score_rest, groups),
+        "accuracy_amusement": _ratio(
+            groups.count(against & (stress == predicted)), np.where(both, groups.count(against), 0)
+        ),
+        "auroc_amusement": _auroc(stress[against], scores.score[against], groups.take(against)),
+    }
+
+
+def _decision_metrics(stress: Bools, predicted: Bools, groups: _Groups) -> dict[str, Floats]:
+    total, positive, alarms = map(groups.count, (np.ones_like(stress), stress, predicted))
+    hits = groups.count(stress & predicted)
     negative, quiet_hits = total - positive, total - positive - (alarms - hits)
-    has_stress, has_both = positive > 0, positive > 0 and negative > 0
-    f1 = 2 * hits / (alarms + positive) if has_stress else np.nan
-    rest_f1 = 2 * quiet_hits / (total - alarms + negative) if has_both else np.nan
+    # 0 where a class is missing: a ratio is undefined there.
+    stressed, rested = (np.where(positive > 0, 1, 0), np.where((positive > 0) & (negative > 0), 1, 0))
+    f1 = _ratio(2 * hits, (alarms + positive) * stressed)
     return {
-        "accuracy": (hits + quiet_hits) / total if total else np.nan,
-        "balanced_accuracy": (hits / positive + quiet_hits / negative) / 2 if has_both else np.nan,
+        "accuracy": _ratio(hits + quiet_hits, total),
+        "balanced_accuracy": (_ratio(hits, positive * rested) + _ratio(quiet_hits, negative * rested)) / 2,
         # Without alarms 0 and not NaN, which would leave a detector that never alarms out of means.
-        "precision": hits / max(alarms, 1) if has_stress else np.nan,
-        "recall": hits / positive if has_stress else np.nan,
+        "precision": _ratio(hits, np.maximum(alarms, 1) * stressed),
+        "recall": _ratio(hits, positive),
         "f1": f1,
-        "macro_f1": (f1 + rest_f1) / 2,
+        "macro_f1": (f1 + _ratio(2 * quiet_hits, (total - alarms + negative) * rested)) / 2,
     }
 
 
-def _score_metrics(stress: Bools, score: NDArray[np.floating]) -> dict[str, float]:
-    return {
-        "auroc": auroc(stress, score),
-        "average_precision": average_precision(stress, score),
-        "brier": float(np.square(score.astype(np.float64) - stress).mean()) if len(stress) else np.nan,
-    }
+def _two_output_f1(
+    stress: Bools, score: NDArray[np.floating], score_rest: NDArray[np.floating], groups: _Groups
+) -> Floats:
+    on_stress, on_rest = score > 0.5, score_rest > 0.5
+    hits = groups.count(on_stress & stress) + groups.count(on_rest & ~stress)
+    windows = groups.count(np.ones_like(stress))
+    # The one-hot truth has one positive per window: `windows` is the number of positives.
+    return _ratio(
+        2 * hits, np.where(windows > 0, groups.count(on_stress) + groups.count(on_rest) + windows, 0)
+    )
+
+
+def _auroc(stress: Bools, score: NDArray[np.floating], groups: _Groups) -> Floats:
+    # Sums over distinct scores: the number of pairs of windows is quadratic.
+    positive, negative, of = _by_score(stress, score, groups)
+    below = _sums_before(negative, of) + negative / 2
+    pairs = groups.count(stress) * groups.count(~stress)
+    return _if_finite(_ratio(of.sum(positive * below), pairs), score, groups)
+
+
+def _average_precision(stress: Bools, score: NDArray[np.floating], groups: _Groups) -> Floats:
+    positive, negative, of = _by_score(stress, -score, groups)
+    alarms = _sums_before(positive + negative, of) + positive + negative
+    precision = (_sums_before(positive, of) + positive) / alarms
+    return _if_finite(_ratio(of.sum(positive * precision), groups.count(stress)), score, groups)
+
+
+def _by_score(
+    stress: Bools, score: NDArray[np.floating], groups: _Groups
+) -> tuple[NDArray[np.intp], NDArray[np.intp], _Groups]:
+    """Numbers of stress and of rest windows per distinct score of a group, ascending, and its groups.
+
+    Ties share one step.
+    """
+    order = np.lexsort((score, groups.codes))
+    stress, score, codes = stress[order], score[order], groups.codes[order]
+    begins = np.r_[True, (np.diff(codes) > 0) | (score[1:] != score[:-1])][: len(codes)]
+    step = np.cumsum(begins) - 1
+    positive = np.bincount(step[stress], minlength=int(begins.sum()))
+    return positive, np.bincount(step) - positive, _Groups(codes[begins], groups.number)
+
+
+def _sums_before(counts: NDArray[np.intp], groups: _Groups) -> NDArray[np.intp]:
+    """Sum of the counts (n) of a group before each of its members; groups lie next to each other."""
+    before = np.cumsum(counts) - counts
+    first = np.flatnonzero(np.r_[True, np.diff(groups.codes) > 0][: len(counts)])
+    return before - np.repeat(before[first], np.diff(np.r_[first, len(counts)]))
+
+
+def _ratio(values: NDArray[Any], of: NDArray[Any]) -> Floats:
+    """Quotient of each group (number); NaN where the divisor is 0."""
+    return np.divide(values, of, out=np.full(len(of), np.nan), where=of > 0)
+
+
+def _if_finite(values: Floats, score: NDArray[np.floating], groups: _Groups) -> Floats:
+    """The `values` of groups whose scores are all finite, otherwise NaN."""
+    return np.where(groups.count(~np.isfinite(score)) > 0, np.nan, values)

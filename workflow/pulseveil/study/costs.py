@@ -250,7 +250,29 @@ def describe(plan: Plan) -> str:
     ]
     title = f"study {study.name}: protocol {study.protocol}, {study.seeds} seeds, root seed {study.seed}"
     return "\n".join(
-        [title, *study.spelling_notes, *filter(None, [study.note]), header, *body, *_on_gpu(plan, total)]
+        [
+            *(title, *study.spelling_notes, *filter(None, [study.note]), header, *body),
+            *_of_shared_cells(plan),
+            *_on_gpu(plan, total),
+        ]
+    )
+
+
+def _of_shared_cells(plan: Plan) -> Iterator[str]:
+    """What is saved by cells that several evaluations ask for, if there are any."""
+    if not plan.shared:
+        return
+    found = [
+        cost(plan, Task("train_detectors", DetectorCell(cells.detector, budgets), cells.pack))
+        for cells in plan.shared
+        for budgets in cells.trained_in
+    ]
+    runs, hours = sum(job.runs for job in found), sum(job.seconds for job in found) / 3600
+    pairs = plan.shared_cells[["evaluation", "trained_in"]].drop_duplicates().to_numpy()
+    by = ", ".join(f"{evaluation} by {trained_in}" for evaluation, trained_in in pairs)
+    yield (
+        f"{runs} runs more ({hours:.2f} CPU hours) are asked for and not trained again: cells of one\n"
+        f"evaluation that another one trains ({by})."
     )
 
 

@@ -6,11 +6,11 @@ a pure function of the study file, so that two machines plan the same jobs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import groupby, product
+from functools import cached_property, partial
+from itertools import count, groupby, product
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,18 @@ RUN_KEYS = (
     *("evaluation", "generator", "detector", "unit", "epsilon_generator", "epsilon_detector"),
     *("subjects", "noise", "signals", "seed"),
 )
+
+
+@dataclass(frozen=True)
+class SharedCells:
+    """Cells of a detector in a pack that an earlier evaluation asks for too, with the same answer.
+
+    trained_in: name of that evaluation, by the budgets of the cells.
+    """
+
+    pack: DetectorPack
+    detector: str
+    trained_in: Mapping[Budgets, str]
 
 
 @dataclass(frozen=True)
@@ -169,11 +181,75 @@ class Plan:
 
     @cached_property
     def detector_packs(self) -> tuple[DetectorPack, ...]:
-        """Packs of all evaluations."""
-        return tuple(pack for evaluation in self.study.evaluations for pack in self._packs(evaluation))
+        """Packs of all evaluations, without the cells that an earlier evaluation asks for too."""
+        return self._asked[0]
+
+    @cached_property
+    def shared(self) -> tuple[SharedCells, ...]:
+        """Cells that an earlier evaluation trains: each equal cell of several evaluations is trained once."""
+        return self._asked[1]
 
     def privacies(self, pack: DetectorPack, detector: str) -> tuple[Budgets, ...]:
-        """Budgets of a detector's cells in a pack; a cell without any budget has the study's first unit."""
+        """Budgets of the cells of a detector that a pack trains; see `shared` for the others."""
+        elsewhere = self._trained_in.get((pack.name, detector), {})
+        return tuple(budgets for budgets in self._privacies(pack, detector) if budgets not in elsewhere)
+
+    @cached_property
+    def _trained_in(self) -> Mapping[tuple[str, str], Mapping[Budgets, str]]:
+        return {(cells.pack.name, cells.detector): cells.trained_in for cells in self.shared}
+
+    @cached_property
+    def _asked(self) -> tuple[tuple[DetectorPack, ...], tuple[SharedCells, ...]]:
+        """Packs of all evaluations with a cell of their own, and the cells that are trained elsewhere."""
+        first: dict[tuple[Any, ...], str] = {}
+        packs, shared = [], []
+        for evaluation in self.study.evaluations:
+            asked = [part for pack in self._packs(evaluation) for part in self._apart(pack, first)]
+            numbers = {timeline: count() for timeline in (False, True)}
+            asked = [replace(pack, name=f"{pack.name}_{next(numbers[pack.timeline])}") for pack in asked]
+            for pack in asked:
+                learning = []
+                for detector in pack.detectors:
+                    trained_in = {
+                        budgets: first[cell]
+                        for budgets in self._privacies(pack, detector)
+                        if (cell := next(_cells(pack, detector, budgets))) in first
+                    }
+                    if trained_in:
+                        shared.append(SharedCells(pack, detector, trained_in))
+                    if len(trained_in) < len(self._privacies(pack, detector)):
+                        learning.append(detector)
+                if learning:
+                    packs.append(replace(pack, detectors=tuple(learning)))
+            # After all packs of the evaluation: its blocks of seeds are no repetitions of each other.
+            for pack in asked:
+                for cell in self._cells(pack):
+                    first.setdefault(cell, evaluation.name)
+        return tuple(packs), tuple(shared)
+
+    def _apart(self, pack: DetectorPack, first: Mapping[tuple[Any, ...], str]) -> Iterator[DetectorPack]:
+        """Parts of a pack whose cells are all in `first`, or all not, for each detector and its budgets."""
+
+        def known(part: DetectorPack, axis: str, value: Any) -> list[str]:
+            return [first.get(cell, "") for cell in self._cells(replace(part, **{axis: (value,)}))]
+
+        parts = [pack]
+        for axis in ("generators", "subjects", "noise"):
+            parts = [
+                replace(part, **{axis: values})
+                for part in parts
+                for values in _alike(getattr(part, axis), partial(known, part, axis))
+            ]
+        yield from parts
+
+    def _cells(self, pack: DetectorPack) -> Iterator[tuple[Any, ...]]:
+        """What all cells of a pack depend on besides their seeds."""
+        for detector in pack.detectors:
+            for budgets in self._privacies(pack, detector):
+                yield from _cells(pack, detector, budgets)
+
+    def _privacies(self, pack: DetectorPack, detector: str) -> tuple[Budgets, ...]:
+        """Budgets of all cells of a detector in a pack; a cell without any has the study's first unit."""
         # Without a budget the unit changes nothing: one unit for all trains such a cell once, not once per
         # unit.
         first = self.study.units[0]
@@ -255,30 +331,26 @@ class Plan:
         return tuple(seed for seed in seeds if seed in kept)
 
     @cached_property
+    def shared_cells(self) -> pd.DataFrame:
+        """Table of the cells that an earlier evaluation trains: the run keys, and `trained_in`."""
+        rows = [
+            (*_run_keys(cells.pack, cells.detector, budgets, axes), trained_in)
+            for cells in self.shared
+            for budgets, trained_in in cells.trained_in.items()
+            for axes in _run_axes(cells.pack)
+        ]
+        return pd.DataFrame(rows, columns=[*RUN_KEYS, "trained_in"])
+
+    @cached_property
     def cells(self) -> pd.DataFrame:
         """Table with one row per Scores file: the run keys, the pack, and the number of folds."""
         rows = [
-            (
-                pack.evaluation.name,
-                generator,
-                detector,
-                privacy.unit,
-                number_label(privacy.epsilon_generator),
-                number_label(privacy.epsilon_detector),
-                subjects,
-                number_label(noise),
-                signals,
-                seed,
-                pack.name,
-                folds,
-            )
+            (*_run_keys(pack, detector, privacy, axes), pack.name, folds)
             for pack in self.detector_packs
             for folds in [len(self.detector_folds(pack))]
             for detector in pack.detectors
             for privacy in self.privacies(pack, detector)
-            for generator, subjects, noise, signals, seed in product(
-                pack.generators, pack.subjects, pack.noise, pack.signals, pack.seeds
-            )
+            for axes in _run_axes(pack)
         ]
         return pd.DataFrame(rows, columns=[*RUN_KEYS, "pack", "folds"])
 
@@ -311,6 +383,7 @@ class Plan:
         return min(self.study.quality_seeds or self.study.seeds, self.study.seeds)
 
     def _packs(self, evaluation: Evaluation) -> Iterator[DetectorPack]:
+        """Packs of all cells of an evaluation, still without numbers in their names."""
         chosen = [self.study.detector(name) for name in evaluation.detectors or ()] or self.study.detectors
         # Rules learn from real labels whatever trains the models: they need no generator, no synthetic
         # subjects and no input noise, and one pack per block of seeds.
@@ -319,17 +392,9 @@ class Plan:
         sizes = self.study.pack
         seeds = _blocks(range(self.study.seeds), sizes.detector_seeds)
         if timeline:
-            for i, block in enumerate(seeds):
-                yield DetectorPack(
-                    f"{evaluation.name}_timeline_{i}",
-                    evaluation,
-                    timeline,
-                    (NONE,),
-                    (0,),
-                    (0.0,),
-                    block,
-                    True,
-                )
+            for block in seeds:
+                name = f"{evaluation.name}_timeline"
+                yield DetectorPack(name, evaluation, timeline, (NONE,), (0,), (0.0,), block, True)
         if learning:
             synthetic = evaluation.train != "real"
             generators = self._generator_groups(evaluation) if synthetic else [(NONE,)]
@@ -341,8 +406,8 @@ class Plan:
                 _blocks(evaluation.input_noise, sizes.noise),
                 _blocks(evaluation.signals, 1),
             )
-            for i, (group, block, numbers, noise, signals) in enumerate(blocks):
-                name = f"{evaluation.name}_{i}"
+            for group, block, numbers, noise, signals in blocks:
+                name = evaluation.name
                 yield DetectorPack(name, evaluation, learning, group, numbers, noise, block, False, signals)
 
     def _generators(self, evaluation: Evaluation) -> tuple[str, ...]:
@@ -377,6 +442,39 @@ class Plan:
             "epsilon_generator": epsilon_generator,
             "seeds": seeds,
         }
+
+
+def _run_axes(pack: DetectorPack) -> Iterator[tuple[Any, ...]]:
+    """Values of the axes of each Scores file of a pack, in the order of its job's outputs."""
+    return product(pack.generators, pack.subjects, pack.noise, pack.signals, pack.seeds)
+
+
+def _run_keys(pack: DetectorPack, detector: str, budgets: Budgets, axes: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Values of `RUN_KEYS` of one Scores file; axes: as of `_run_axes`."""
+    generator, subjects, noise, signals, seed = axes
+    epsilons = map(number_label, (budgets.epsilon_generator, budgets.epsilon_detector))
+    words = (pack.evaluation.name, generator, detector, budgets.unit, *epsilons)
+    return (*words, subjects, number_label(noise), signals, seed)
+
+
+def _cells(pack: DetectorPack, detector: str, budgets: Budgets) -> Iterator[tuple[Any, ...]]:
+    """What the cells of a pack depend on besides their seeds, in the order of its axes."""
+    evaluation = pack.evaluation
+    question = (evaluation.cohort, evaluation.tested_cohort, evaluation.test, pack.train, detector, budgets)
+    for generator, subjects, noise, signals in product(
+        pack.generators, pack.subjects, pack.noise, pack.signals
+    ):
+        # Without noise it does not matter to what and from which distribution noise would be added.
+        noised = (noise, evaluation.noise_distribution, pack.noise_on) if noise else ()
+        yield (*question, generator, subjects, noised, signals)
+
+
+def _alike(values: tuple[Any, ...], of: Callable[[Any], list[str]]) -> Iterator[tuple[Any, ...]]:
+    """Groups of the `values` for which `of` is equal, in the order of their first members."""
+    groups: dict[tuple[str, ...], list[Any]] = {}
+    for value in values:
+        groups.setdefault(tuple(of(value)), []).append(value)
+    yield from map(tuple, groups.values())
 
 
 def programs(kind: Any, epsilon: float) -> tuple[int, ...]:

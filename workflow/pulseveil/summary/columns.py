@@ -105,6 +105,9 @@ CELL = (
     ),
 )
 AXES = tuple(column for column in CELL if column.form == "axis")
+_TRAINED_IN = Column(
+    "trained_in", "evaluation whose job trained the cell: an equal cell of a later one is not trained again"
+)
 _ROLE = Column("role", "model, or the role of the detector if it is a rule")
 _SEED = Column("seed", "number of the seed of the run")
 _COUNTS = (
@@ -287,6 +290,7 @@ AUDITED = (
 )
 MAIN = (
     *CELL,
+    _TRAINED_IN,
     _ROLE,
     *_COUNTS,
     *(column for metric in HEADLINES for column in _of_metric(metric)),
@@ -328,6 +332,7 @@ TERMINAL = (
 )
 PER_SUBJECT = (
     *CELL,
+    _TRAINED_IN,
     _SEED,
     Column("fold", "fold in which the subject was tested"),
     Column("subject", "tested subject"),

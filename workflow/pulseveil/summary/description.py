@@ -111,7 +111,10 @@ class StageDescription(Settings):
 
 
 class StudyDescription(Settings):
-    """All that the summary needs to know of a study besides its scores."""
+    """All that the summary needs to know of a study besides its scores.
+
+    shared: rows of `Plan.shared_cells`, the cells that an earlier evaluation trains.
+    """
 
     study: str
     protocol: Preprocessing
@@ -134,6 +137,7 @@ class StudyDescription(Settings):
     privacy: Setting = Setting()
     unbudgeted: tuple[Unbudgeted, ...] = ()
     unprotected_detectors: tuple[str, ...] = ()
+    shared: tuple[Mapping[str, Any], ...] = ()
 
     def generator_title(self, name: str) -> str:
         """Title of a generator for readers; empty for "none"."""
@@ -238,6 +242,7 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
         privacy=spending.setting(study),
         unbudgeted=spending.unbudgeted(plan),
         unprotected_detectors=_unprotected_detectors(plan),
+        shared=tuple(plan.shared_cells.to_dict("records")),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,10 @@ _WHOLE = ("subjects", "seed")
 class Results:
     """Metrics of a study. The keys `CELL` identify a cell; a cell and a seed are a run.
 
-    `per_subject`: one row per run and tested subject: keys `RUN`, fold, subject, windows, stress_windows, all
-    metrics.
-    `pooled`: one row per run: keys `RUN`, windows, all metrics over all windows of the run.
+    The column `trained_in` names the evaluation whose job trained a run.
+    `per_subject`: one row per run and tested subject: keys `RUN`, trained_in, fold, subject, windows,
+    stress_windows, all metrics.
+    `pooled`: one row per run: keys `RUN`, trained_in, windows, all metrics over all windows of the run.
     `digest`: one hash over the hashes of all score files, independent of their order.
     `ledger`: ledger entries of all private detectors, each as JSON.
     """
@@ -56,6 +57,7 @@ def collect(paths: Sequence[Path]) -> Results:
         raise InputError("score files: expected at least one, found none; run train_detectors first")
     runs = [_read_run(path) for path in paths]
     keys = pd.DataFrame([run.keys for run in runs])
+    keys["trained_in"] = keys["evaluation"]
     per_run = keys.assign(windows=[run.windows for run in runs]).join(
         pd.DataFrame([run.pooled for run in runs])
     )
@@ -68,11 +70,46 @@ def collect(paths: Sequence[Path]) -> Results:
         columns.in_order(subjects, columns.PER_SUBJECT).sort_values(
             list(RUN), kind="stable", ignore_index=True
         ),
-        per_run[[*RUN, "windows", *NAMES]].sort_values(list(RUN), kind="stable", ignore_index=True),
+        per_run[[*RUN, "trained_in", "windows", *NAMES]].sort_values(
+            list(RUN), kind="stable", ignore_index=True
+        ),
         # Sorted: the digest must not depend on the order of the paths.
         hashlib.sha256("".join(sorted(map(file_hash, paths))).encode()).hexdigest(),
         tuple(entry for run in runs for entry in run.ledger),
     )
+
+
+def with_shared(results: Results, shared: Sequence[Mapping[str, Any]]) -> Results:
+    """Results with the cells that an earlier evaluation trained, under each evaluation that asks for them.
+
+    shared: rows of `Plan.shared_cells`.
+
+    Raises:
+        InputError: the scores of such a cell are missing.
+    """
+    asked = pd.DataFrame(shared, columns=[*RUN, "trained_in"])
+    for name in ("epsilon_generator", "epsilon_detector", "noise"):
+        asked[name] = asked[name].map(parse_number).astype(np.float64)
+    asked = asked.astype({name: results.pooled[name].dtype for name in RUN})
+    return replace(
+        results,
+        per_subject=_with_shared(results.per_subject, asked),
+        pooled=_with_shared(results.pooled, asked),
+    )
+
+
+def _with_shared(frame: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a table with the keys `RUN`, and copies for the runs `asked`; sorted by `RUN`."""
+    copies = asked.merge(frame.drop(columns="evaluation"), on=["trained_in", *RUN[1:]], how="left")
+    missing = copies[copies["windows"].isna()]
+    if len(missing):
+        cell = dict(missing.iloc[0][[*RUN, "trained_in"]])
+        raise InputError(
+            f"scores of {cell['trained_in']}, detector {cell['detector']}, seed {cell['seed']} are missing, "
+            f"which {cell['evaluation']} needs too; pass the scores of the whole study"
+        )
+    together = pd.concat([frame, copies.astype(frame.dtypes)], ignore_index=True)
+    return together.sort_values(list(RUN), kind="stable", ignore_index=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,9 +177,9 @@ NO_GENERATOR = "none"
 class Cells:
     """c cells in table order.
 
-    `keys`: frame (c) with the columns `CELL` and `role`, the role of the detector's kind. `subjects` (s) in
-    numeric order. `values[metric]` (c, s) float64: mean over seeds; NaN if the subject was not tested or the
-    metric is undefined for this subject in each seed.
+    `keys`: frame (c) with the columns `CELL`, `trained_in` and `role`, the role of the detector's kind.
+    `subjects` (s) in numeric order. `values[metric]` (c, s) float64: mean over seeds; NaN if the subject was
+    not tested or the metric is undefined for this subject in each seed.
     """
 
     keys: pd.DataFrame
@@ -168,7 +205,7 @@ def arrange(results: Results, description: StudyDescription) -> Cells:
                 f"scores of {key} {min(unknown)!r}: the study has only {', '.join(known)}; "
                 "pass the scores of this study"
             )
-    keys = results.pooled[list(CELL)].drop_duplicates()
+    keys = results.pooled[[*CELL, "trained_in"]].drop_duplicates()
     keys = keys.assign(role=[description.detectors[name].role for name in keys["detector"]])
     keys = _in_table_order(keys, list(description.evaluations))
     subjects = tuple(sorted(results.per_subject["subject"].unique(), key=subject_order))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,15 +111,19 @@ def spending_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescr
     """
     entries = ledgers.entries
     generators: dict[str, dict[tuple[Any, ...], tuple[Entry, ...]]] = {}
+    trained_in: dict[str, list[str]] = {}
     for cell in _cells(keys):
         if is_protected(cell, description):
             used = generators.setdefault(cell["evaluation"], {})
             used[cell["generator"], cell["unit"], cell["epsilon_generator"]] = _generator_entries(
                 cell, ledgers, description
             )
+            trained_in.setdefault(cell["evaluation"], []).append(cell["trained_in"])
+    of_table = partial(table_entries, entries)
     # Detectors on private synthetic windows spend nothing: then only their generators are counted.
     scopes = {
-        name: table_entries(entries, name) or [entry for group in used.values() for entry in group]
+        name: [entry for trained in dict.fromkeys(trained_in[name]) for entry in of_table(trained)]
+        or [entry for group in used.values() for entry in group]
         for name, used in generators.items()
     }
     rows = [_spent(name, members, description) for name, members in scopes.items() if members]
@@ -144,12 +149,18 @@ def cell_parts(cell: Mapping[str, Any], ledgers: Ledgers, description: StudyDesc
     """
     if not is_protected(cell, description):
         return None
-    detector = _entries(ledgers.detectors, cell, _DETECTOR_KEYS, cell["epsilon_detector"])
+    detector = _detector_entries(cell, ledgers)
     generator = _generator_entries(cell, ledgers, description)
     entries = (*generator, *detector)
     delta = max(entry.delta for entry in entries)
     secret = all(entry.is_private for entry in entries)
     return Parts(_of_one_model(generator), _of_one_model(detector), delta, secret)
+
+
+def _detector_entries(cell: Mapping[str, Any], ledgers: Ledgers) -> tuple[Entry, ...]:
+    # Ledgers name the evaluation whose job trained the detector.
+    trained = {**cell, "evaluation": cell["trained_in"]}
+    return _entries(ledgers.detectors, trained, _DETECTOR_KEYS, cell["epsilon_detector"])
 
 
 def _generator_entries(

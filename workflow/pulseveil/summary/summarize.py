@@ -27,7 +27,7 @@ from pulseveil.summary.published import reproduction_page, reproduction_table
 from pulseveil.summary.quality import quality_table
 from pulseveil.summary.quality_figures import quality_figure, quality_pages
 from pulseveil.summary.report import Findings, Picture, render_report
-from pulseveil.summary.results import Cells, Results, arrange, collect
+from pulseveil.summary.results import Cells, Results, arrange, collect, with_shared
 from pulseveil.summary.spent import Ledgers, privacy_table, read_ledgers, spending_table
 from pulseveil.summary.tables import audit_table, audited_columns, main_table, use_of_private_data
 from pulseveil.summary.unprotected import unprotected
@@ -66,7 +66,7 @@ def summarize(
         InputError: a score, model, quality or audit file is missing, damaged or of another study.
     """
     _LOG.info("reading %d score files", len(scores_paths))
-    results = collect(scores_paths)
+    results = with_shared(collect(scores_paths), description.shared)
     cells = arrange(results, description)
     _LOG.info("writing tables of %d cells", len(cells.keys))
     ledgers = read_ledgers(results.ledger, map(Path, description.models))
