@@ -265,8 +265,8 @@ def self_attention(
         flat = tf.reshape(kernel, (*models, features, heads * size))
         z = affine(x, flat, tf.reshape(bias, (*models, heads * size)))
         z = note(z, Product((x,), (kernel,), bias))
-        # A row per token and head, as they lie in memory: tokens and heads are never transposed. XLA would copy
-        # each transposed array once per use.
+        # A row per token and head, as they lie in memory: tokens and heads are never transposed. XLA would
+        # copy each transposed array once per use.
         return tf.reshape(z, (*rows, tokens * heads, size))
 
     query, key, value = (project(*parameters[i : i + 2]) for i in (0, 2, 4))

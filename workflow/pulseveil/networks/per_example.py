@@ -390,7 +390,7 @@ def _weighted(weights: tf.Tensor, gradients: tf.Tensor) -> tf.Tensor:
 
 
 def _rows(x: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
-    """Positions below each other, those of a record times its weight: (records, positions, c) -> (rows, c)."""
+    """Positions of all records, times the weights of the records: (records, positions, c) -> (rows, c)."""
     weighted = x if weights is None else x * weights[:, tf.newaxis, tf.newaxis]
     return tf.reshape(weighted, (-1, x.shape[2]))
 

@@ -17,8 +17,8 @@ SLACK = 1e-6
 GRID_STEPS = 64
 # So many numbers of noise show whether a step was noised.
 _CHECKED = 8
-# At most so many numbers get their noise at once. XLA compiles the loop of the noise for half a second: once for all
-# sums of a network, and not once per sum. Noise and sums of a part stay in a core's cache.
+# At most so many numbers get their noise at once. XLA compiles the loop of the noise for half a second: once
+# for all sums of a network, and not once per sum. Noise and sums of a part stay in a core's cache.
 _AT_ONCE = 2**16
 _LEAST_FLOAT32 = 2.0**-149
 _EXPONENT_BITS = 0x7FF0000000000000
@@ -102,7 +102,7 @@ def add_noise(
     deviation = tf.cast(deviation, tf.float64)
     step = grid_step(deviation)
     sizes = [math.prod(value.shape) for value in sums]
-    # Parts of one size, with little left over: the noise of a small network must not cost that of a large one.
+    # Parts of one size with little left over: the noise of a small network must not cost that of a large one.
     count = -(-sum(sizes) // _AT_ONCE)
     at_once = -(-sum(sizes) // count)
     rest = count * at_once - sum(sizes)

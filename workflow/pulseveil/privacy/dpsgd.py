@@ -38,9 +38,9 @@ logger = logging.getLogger(__name__)
 Optimizer = Literal["adam", "sgd"]
 Update = Callable[..., tuple[list[tf.Tensor], adam.AdamState]]
 
-# Rows of one pass (see `clipping.in_passes`). A compiled step takes the time of some ten rows for each pass, to
-# read all weights and add to all sums: most draws of the published 50 windows fit into one pass. A plain graph
-# takes that of two rows: short passes have less padding.
+# Rows of one pass (see `clipping.in_passes`). A compiled pass takes the time of some ten rows more, to read
+# all weights and add to all sums: most draws of the published 50 windows fit into one. In a plain graph a
+# pass takes that of two rows more: short passes have less padding.
 _ROWS_COMPILED, _ROWS_PLAIN = 64, 16
 _SECONDS_BETWEEN_MESSAGES = 10.0
 
@@ -196,6 +196,28 @@ def program(network: Network | Learner, rows: int, optimizer: Optimizer) -> Prog
     at_once = max(1, (_ROWS_COMPILED if learner.compiles_step else _ROWS_PLAIN) // rows)
     update = layers.fused(_update_by(optimizer))
 
+    def sums_of(
+        parameters: Sequence[tf.Tensor],
+        batch: Examples,
+        numbers: tf.Tensor,
+        seed: tf.Tensor,
+        clip_norm: tf.Tensor,
+    ) -> list[tf.Tensor]:
+        # Keyed by record number: keyed by position, drawing one record would change the dropout of the
+        # records behind it, and amplification by sampling would not hold.
+        seeds = seeds_of(seed, numbers, rows)
+
+        def losses(note: Note) -> tf.Tensor:
+            return learner.row_losses(Weights(parameters, []), batch, seeds, note)
+
+        present = tf.cast(numbers != records.ABSENT, tf.float32)
+        return clipped_sum(losses, parameters, present=present, clip_norm=clip_norm)
+
+    # A pass, and not the step: XLA compiles again for each number of records and of slots that it sees.
+    # Without AutoGraph, which reads source files when it traces: these may have changed since the import.
+    # Noise would then meet a program that no version tells apart.
+    of_pass = tf.function(sums_of, jit_compile=True, autograph=False) if learner.compiles_step else sums_of
+
     def step(
         state: State,
         examples: Examples,
@@ -204,21 +226,14 @@ def program(network: Network | Learner, rows: int, optimizer: Optimizer) -> Prog
         seed: tf.Tensor,
         scales: Scales,
     ) -> State:
-        # XLA needs passes of one shape: the last one may read beyond the capacity.
+        # Passes have one shape: the last one may read beyond the capacity.
         padded = tf.pad(order, ((0, at_once),), constant_values=records.ABSENT)
 
         def one_pass(i: tf.Tensor) -> list[tf.Tensor]:
-            numbers = tf.slice(padded, [i * at_once], [at_once])
+            numbers = tf.ensure_shape(tf.slice(padded, [i * at_once], [at_once]), (at_once,))
             batch = _rows(learner, examples, numbers, rows)
-            # Keyed by record number: keyed by position, drawing one record would change the dropout of the
-            # records behind it, and amplification by sampling would not hold.
-            seeds = seeds_of(seed, numbers, rows)
-
-            def losses(note: Note) -> tf.Tensor:
-                return learner.row_losses(Weights(state.parameters, []), batch, seeds, note)
-
-            present = tf.cast(numbers != records.ABSENT, tf.float32)
-            return clipped_sum(losses, state.parameters, present=present, clip_norm=scales.clip_norm)
+            sums: list[tf.Tensor] = of_pass(state.parameters, batch, numbers, seed, scales.clip_norm)
+            return sums
 
         # Passes by the records that were drawn, and not by the capacity: free slots take no time.
         drawn = tf.math.count_nonzero(order != records.ABSENT, dtype=tf.int32)
@@ -226,16 +241,12 @@ def program(network: Network | Learner, rows: int, optimizer: Optimizer) -> Prog
         after: State = update(state, sums, noise_seed, scales)
         return after
 
-    # Without AutoGraph, which reads source files when it traces: these may have changed since the import.
-    # Noise would then meet a program that no version tells apart.
-    compiled_step = tf.function(step, jit_compile=True, autograph=False) if learner.compiles_step else step
-
     def run(state: State, examples: Examples, chance: Chance, seed: tf.Tensor, scales: Scales) -> State:
         def body(i: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
             # The state's step counts over blocks and resumptions; i starts at 0 in each block.
             own_seed = draws.child_seed(seed, state.moments.step)
             own_chance = (chance.order[i], chance.noise_seeds[i])
-            return i + 1, compiled_step(state, examples, *own_chance, own_seed, scales)
+            return i + 1, step(state, examples, *own_chance, own_seed, scales)
 
         steps = tf.shape(chance.order)[0]
         after: State = tf.while_loop(lambda i, _: i < steps, body, (tf.constant(0), state))[1]
@@ -263,6 +274,8 @@ def _update_by(optimizer: Optimizer) -> Callable[[State, list[tf.Tensor], tf.Ten
     return update
 
 
+# Once per network: the test compiles it for its own few rows.
+@lru_cache(maxsize=16)
 def require_separate_records(network: Network | Learner) -> None:
     """Refuse a network in which a row's loss depends on other rows of the batch or on its position there.
 
