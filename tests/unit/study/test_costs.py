@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 import yaml
 
 from pulseveil.core.contracts import PUBLISHED_CHANNELS, WindowSet
+from pulseveil.detectors.neural import CNN, CNNLSTM
 from pulseveil.study import costs
 from pulseveil.study.checks import make_plan
 from pulseveil.study.reading import check_study, read_study
@@ -60,6 +62,51 @@ def test_a_network_costs_by_the_bins_that_it_reads(network, measured):
     shares = [detector(plan, network) - costs.TENSORFLOW_START for plan in (few, many)]
     assert measured[0] < shares[0] / shares[1] < measured[1]
     assert detector(few, "logistic") == detector(many, "logistic")
+
+
+def test_every_run_of_a_pretrained_network_counts_its_epochs_on_the_public_people():
+    """The networks of `config/private-networks.yaml`, beside themselves with `pretrain: public`."""
+    values = yaml.safe_load((ROOT / "config" / "private-networks.yaml").read_text())
+    del values[".small"]
+    (small,) = [d for d in values["detectors"] if isinstance(d, dict) and d["name"] == "small_cnn"]
+    networks = {
+        "cnn": {},
+        "cnn_lstm": {},
+        "small_cnn": small["settings"],
+    }
+    kinds = {name: name.removeprefix("small_") for name in networks}
+    people, subjects = 5, 7
+    cohorts = {
+        "wesad": {"kind": "simulated", "subjects": subjects, "seed": 0},
+        "others": {"kind": "simulated", "subjects": people, "seed": 1},
+    }
+    changed = {
+        "cohorts": cohorts,
+        "public_cohorts": ["others"],
+        "generators": [],
+        "detectors": [
+            {"name": f"{start}_{name}", "kind": kinds[name], "settings": settings | more}
+            for name, settings in networks.items()
+            for start, more in (("fresh", {}), ("ready", {"pretrain": "public"}))
+        ],
+        "evaluations": [evaluation for evaluation in values["evaluations"] if evaluation["train"] == "real"],
+        "epsilons": ["inf", 1],
+        "units": ["subject"],
+    }
+    plan = make_plan(check_study(values | changed, "private-networks.yaml"))
+    planned = [(task, costs.cost(plan, task)) for task in tasks(plan) if task.rule == "train_detectors"]
+    for name in networks:
+        fresh, ready = (
+            {task.cell.budgets.epsilon_detector: one for task, one in planned if task.model == model}
+            for model in (f"fresh_{name}", f"ready_{name}")
+        )
+        kind = {"cnn": CNN, "cnn_lstm": CNNLSTM}[kinds[name]]
+        epochs, runs = kind.Settings.model_fields["epochs"].default, values["seeds"] * subjects
+        bins = spectrum_bins("sound", 60) / spectrum_bins("paper", 60)
+        of_window = kind.seconds_per_window * (kind.share_without_bins + (1 - kind.share_without_bins) * bins)
+        for epsilon in (math.inf, 1.0):
+            more = ready[epsilon].seconds - fresh[epsilon].seconds
+            assert more == pytest.approx(runs * epochs * people * costs.WINDOWS_PER_SUBJECT * of_window)
 
 
 def test_a_rule_from_published_times_costs_nothing_to_fit():

@@ -139,14 +139,25 @@ def _of_detectors(plan: Plan, cell: DetectorCell, pack: DetectorPack) -> Cost:
     model, kind = plan.study.detector(cell.detector), _kind(plan, "detectors", cell.detector)
     private, folds = _private(cell.budgets.unit, cell.budgets.epsilon_detector), plan.detector_folds(pack)
     runs = len(pack.seeds) * len(pack.generators) * len(pack.noise) * len(pack.signals)
-    seconds = 0.0
+    seconds, first = 0.0, _on_public_people(plan, cell.detector)
     for fold, subjects in product(folds, pack.subjects):
         real = 0 if pack.train == "synthetic" else WINDOWS_PER_SUBJECT * len(fold.train_subjects)
         rows = real + WINDOWS_PER_SYNTHETIC_SUBJECT * subjects
-        seconds += runs * kind.expected_seconds(model.settings, rows, private)
+        seconds += runs * (first + kind.expected_seconds(model.settings, rows, private))
     seconds = float(_detector_start(kind) + _share_of_bins(plan, kind) * seconds)
     tensorflow = kind.uses_tensorflow
     return Cost(seconds, runs * len(pack.subjects) * len(folds), tensorflow, gpu=tensorflow)
+
+
+def _on_public_people(plan: Plan, detector: str) -> float:
+    """Expected seconds of the training on public people that each run of `detector` begins with, or 0."""
+    public = plan.public_cohorts_of_detector(detector)
+    if not public:
+        return 0.0
+    model, kind = plan.study.detector(detector), _kind(plan, "detectors", detector)
+    rows = WINDOWS_PER_SUBJECT * sum(len(plan.outlines[cohort]) for cohort in public)
+    # No budget protects public people: they train as recordings without a budget do.
+    return float(kind.expected_seconds(model.settings, rows, None))
 
 
 def _share_of_bins(plan: Plan, kind: Any) -> float:
