@@ -1,0 +1,87 @@
+"""Progress of a run: the time that is left, and how often it is told."""
+
+import io
+import logging
+
+import pytest
+
+from pulseveil.cluster.progress import Progress, State, is_other_news
+
+
+def event(**values):
+    """An event of Snakemake, as its logger passes it to handlers."""
+    return logging.makeLogRecord({"msg": "", **values})
+
+
+class Clock:
+    """A clock that stands until it is set."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def progress(clock, expected):
+    stream = io.StringIO()
+    return Progress("light", expected, 2, stream, clock=clock), stream
+
+
+@pytest.mark.parametrize(("speed", "cores"), [(1.0, 1), (0.25, 1), (1.0, 4), (3.0, 2)])
+def test_the_time_left_is_the_true_one_where_every_job_is_as_fast_as_the_plan_says_times_a_factor(
+    speed, cores
+):
+    clock = Clock()
+    # Eight jobs of 100 planned seconds; `cores` of them run at once, at `speed` times the planned speed.
+    found, _ = progress(clock, dict.fromkeys(range(8), 100.0))
+    for first in range(0, 8, cores):
+        for number in range(first, first + cores):
+            found.emit(event(event="job_info", jobid=number))
+        clock.now += 100.0 / speed
+        for number in range(first, first + cores):
+            found.emit(event(event="job_finished", job_id=number))
+        jobs_left = 8 - first - cores
+        assert found.state().left == pytest.approx(jobs_left / cores * 100.0 / speed)
+
+
+def test_before_the_first_job_is_done_the_plan_tells_the_time():
+    assert State(0, 4, 0.0, 120.0, 0.0, 10.0, 2).left == 60.0
+
+
+def test_a_running_job_counts_as_its_seconds_and_at_most_as_its_plan():
+    clock = Clock()
+    found, _ = progress(clock, {1: 50.0, 2: 80.0})
+    found.emit(event(event="job_info", jobid=1))
+    found.emit(event(event="job_info", jobid=2))
+    clock.now = 60.0
+    assert found.state().running == 50.0 + 60.0
+    found.emit(event(event="job_error", jobid=2))
+    assert found.state().running == 50.0
+
+
+def test_without_a_terminal_a_line_is_told_once_per_minute():
+    clock = Clock()
+    found, stream = progress(clock, dict.fromkeys(range(100), 10.0))
+    for number in range(100):
+        clock.now += 7.0
+        found.emit(event(event="job_finished", job_id=number))
+    lines = stream.getvalue().splitlines()
+    # 700 s; a line at the first job that ends 60 s or more after the line before: each 9 jobs of 7 s.
+    assert len(lines) == 700 // 63
+    assert lines[0] == "study light: 9 of 100 jobs, 1.5 of 16.7 CPU minutes of the plan, about 10 min left"
+
+
+def test_jobs_that_are_no_tasks_are_not_counted():
+    found, _ = progress(Clock(), {1: 1.0})
+    found.emit(event(event="job_info", jobid=0))
+    found.emit(event(event="job_finished", job_id=0))
+    assert (found.state().jobs, found.state().of_jobs) == (0, 1)
+
+
+def test_news_other_than_of_single_jobs_stay():
+    assert not is_other_news(event(event="job_finished"))
+    assert not is_other_news(event(msg="Select jobs to execute..."))
+    assert not is_other_news(event(msg="Execute 3 jobs..."))
+    assert is_other_news(event(msg="Building DAG of jobs..."))
+    assert is_other_news(event(event="job_error"))
