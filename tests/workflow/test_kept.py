@@ -12,6 +12,7 @@ from pulseveil.core import identity, store
 from pulseveil.study import kept
 from pulseveil.study.checks import make_plan
 from pulseveil.study.reading import check_study
+from pulseveil.summary import history
 from tests.workflow.conftest import LIGHT, Runner
 
 
@@ -73,12 +74,17 @@ def test_a_changed_setting_is_named_and_what_follows_has_changed_input(light):
     assert found["train_detectors", ""] == 6
     assert found["train_detectors", "input changed"] == 2
     assert jobs_told(study, light.directory) == jobs_of_snakemake(light, study)
-    before = len(light.trained())
+    trained = len(light.trained())
     ended = light.snakemake(study=study)
     # Generators of 2 seeds and 4 folds, and the detectors that learn from them.
-    assert len(light.trained()) - before == 16
+    assert len(light.trained()) - trained == 16
     assert "study light: reused 24 models, trained 16" in ended.stdout
     assert {why for _, why in told(study, light.directory)} == {""}
+    # The history is no file of a rule: Snakemake does nothing because of it.
+    assert jobs_of_snakemake(light, study) == Counter()
+    before, now = history.entries(light.directory / "results" / "light")
+    assert now.changed == ("generators",)
+    assert now.table.read_bytes() == light.result("tables/main.csv").read_bytes() != before.table.read_bytes()
 
 
 def test_models_and_scores_that_a_further_seed_keeps_are_the_same_afterwards(light):

@@ -209,7 +209,7 @@ def terminal_comparison(compared: pd.DataFrame, names: tuple[str, str]) -> Rende
         table.add_column(name, overflow="fold")
     for metric in ("accuracy", "F1"):
         for name in (*names, "change"):
-            table.add_column(f"{metric}\n{name}", no_wrap=True, justify="right")
+            table.add_column(f"{metric}\n{name}", justify="right")
     for row in rows.to_dict("records"):
         numbers = [
             (labels.signed if part == "change" else labels.number)(float(row[f"{metric}_{part}"]))
