@@ -104,7 +104,10 @@ def describe(plan: Plan, folder: Path) -> str:
     """
     # The Snakefile calls this in the main process alone: each job reads the Snakefile again, and calibrating
     # the noise takes seconds.
-    parts = (costs.describe(plan), kept.describe(plan, folder), spending.describe(plan))
+    parts = (
+        *(costs.describe(plan), audits.describe(plan)),
+        *(kept.describe(plan, folder), spending.describe(plan)),
+    )
     return "\n\n".join(text for text in parts if text)
 
 
