@@ -85,3 +85,15 @@ def test_news_other_than_of_single_jobs_stay():
     assert not is_other_news(event(msg="Execute 3 jobs..."))
     assert is_other_news(event(msg="Building DAG of jobs..."))
     assert is_other_news(event(event="job_error"))
+
+
+def test_the_part_of_a_running_job_that_is_over_is_no_time_left():
+    clock = Clock()
+    found, _ = progress(clock, dict.fromkeys(range(3), 100.0))
+    found.emit(event(event="job_info", jobid=0))
+    clock.now = 100.0
+    found.emit(event(event="job_finished", job_id=0))
+    found.emit(event(event="job_info", jobid=1))
+    clock.now = 150.0
+    # Half of the running job and one whole job, as fast as the plan says.
+    assert found.state().left == pytest.approx(150.0)

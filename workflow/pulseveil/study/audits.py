@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pulseveil.core import identity, paths, registry
+from pulseveil.core.identity import number_label
 from pulseveil.evaluation.protocols import Train
 from pulseveil.generators import Discriminates, GeneratorKind
 from pulseveil.study.cells import NONE, AuditedCell, DetectorPack, NoisedCell
@@ -51,12 +52,35 @@ def left_out(plan: Plan) -> dict[tuple[str, str], tuple[str, ...]]:
     return {key: tuple(names) for key, names in found.items()}
 
 
+def out_of_reach(plan: Plan) -> dict[float, tuple[str, ...]]:
+    """Models whose claimed epsilon no membership attack of the study can test, by that epsilon."""
+    if plan.study.audit is None or not plan.study.audit.trainings:
+        return {}
+    found: dict[float, dict[str, None]] = {}
+    for cell in audited_cells(plan):
+        # Windows are attacked together, without a verdict.
+        tested = cell.unit == "subject" and math.isfinite(cell.epsilon)
+        if tested and cell.epsilon >= _audit(plan).membership_reach(plan.study.delta):
+            name = cell.detector if cell.part == "detector" else cell.generator
+            found.setdefault(cell.epsilon, {})[name] = None
+    return {epsilon: tuple(names) for epsilon, names in found.items()}
+
+
 def describe(plan: Plan) -> str:
-    """The audits that are left out, with the reasons, as text; empty if there are none."""
-    lines = [
-        f"  {evaluation}: {', '.join(names)}: {why}" for (evaluation, why), names in left_out(plan).items()
-    ]
-    return "\n".join(["audits left out, because they could not test anything:", *lines]) if lines else ""
+    """Audits that are left out, and attacks that cannot test their claim, as text; empty without any."""
+    lines = []
+    if found := left_out(plan):
+        lines.append("audits left out, because they could not test anything:")
+        lines += [f"  {evaluation}: {', '.join(names)}: {why}" for (evaluation, why), names in found.items()]
+    if out := out_of_reach(plan):
+        trainings, reach = _audit(plan).trainings, _audit(plan).membership_reach(plan.study.delta)
+        lines.append(
+            f"membership attacks with {trainings} trainings per side can show epsilon {reach:.2f} at most; "
+            "canaries alone test:"
+        )
+        lines += [f"  {', '.join(names)}, epsilon {number_label(epsilon)}" for epsilon, names in out.items()]
+        lines.append("  (audit.trainings: 0 leaves these attacks out for detectors)")
+    return "\n".join(lines)
 
 
 def verdicts(plan: Plan) -> int:
@@ -127,7 +151,7 @@ def _why_no_generator(plan: Plan, pack: DetectorPack, generator: str) -> str:
 def _why_no_detector(plan: Plan, pack: DetectorPack) -> str:
     """Why the detectors of a pack are not audited; empty if they are."""
     if pack.timeline:
-        return "a rule learns from no window"
+        return "a rule reads no window"
     if pack.noise_on == "windows":
         return _NOISED
     if pack.train == "synthetic":

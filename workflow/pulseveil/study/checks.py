@@ -146,20 +146,18 @@ def _check_folds(plan: Plan, faults: list[str]) -> None:
 def _check_budgets(plan: Plan, faults: list[str]) -> None:
     """Check that each model has a private training for each of its units with a budget."""
     study = plan.study
-    asked = [
-        (("detectors", study.detector(detector), privacy.unit), privacy.epsilon_detector)
-        for pack in plan.detector_packs
-        for detector in pack.detectors
-        for privacy in plan.privacies(pack, detector)
-    ]
-    asked += [
-        (("generators", study.generator(cell.generator), cell.unit), cell.epsilon)
-        for cell in plan.generator_cells()
-    ]
     refused: dict[tuple[str, str, str, str], dict[str, None]] = {}
-    for (group, model, unit), epsilon in asked:
+
+    def check(group: registry.Group, model: Model, epsilon: float, unit: str) -> None:
         if np.isfinite(epsilon) and unit not in _kind(group, model).private_units:
             refused.setdefault((group, model.name, model.kind, unit), {})[number_label(epsilon)] = None
+
+    for pack in plan.detector_packs:
+        for detector in pack.detectors:
+            for privacy in plan.privacies(pack, detector):
+                check("detectors", study.detector(detector), privacy.epsilon_detector, privacy.unit)
+    for cell in plan.generator_cells():
+        check("generators", study.generator(cell.generator), cell.epsilon, cell.unit)
     for (group, name, kind, unit), epsilons in refused.items():
         faults.append(
             f"{group}: {name}: no private training at unit {unit} is known for kind {kind}; use epsilon inf, "

@@ -111,9 +111,10 @@ def _block(texts: pd.DataFrame, title: Text) -> Table:
     )
     for key in texts:
         # Names alone may take several lines.
-        is_text = key in ("detector", "generator")
-        justify, overflow = ("left", "fold") if is_text else ("right", "ellipsis")
-        table.add_column(_heading(str(key)), no_wrap=not is_text, justify=justify, overflow=overflow)
+        if key in ("detector", "generator"):
+            table.add_column(_heading(str(key)), overflow="fold")
+        else:
+            table.add_column(_heading(str(key)), no_wrap=True, justify="right")
     for row in texts.itertuples(index=False):
         marked = any(str(text).endswith(printing.NOT_BETTER) for text in row)
         table.add_row(*map(str, row), style="dim" if marked else None)
