@@ -66,7 +66,7 @@ def keep(results: Path, settings: Mapping[str, Any], revision: str, time: dateti
         shutil.copyfile(table, temporary)
     write_json(entry.folder / _SETTINGS, settings)
     # The last file: without it an entry is not complete, and no entry.
-    write_json(entry.folder / _ENTRY, {"time": entry.time, "revision": revision, "changed": list(changed)})
+    write_json(entry.folder / _ENTRY, {"revision": revision, "changed": list(changed)})
     return entry
 
 
