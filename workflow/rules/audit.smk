@@ -19,7 +19,7 @@ rule audit_generator:
         job=dag.job(PLAN, "audit_generator"),
     shell:
         "python {params.script:q} generator {input.windows:q} --public {input.public:q} --job {params.job:q}"
-        " --out {output:q} > {log:q} 2>&1"
+        " --out {output:q} {LOGS_TO} {log:q}"
 
 
 rule audit_detector:
@@ -40,7 +40,7 @@ rule audit_detector:
         job=dag.job(PLAN, "audit_detector"),
     shell:
         "python {params.script:q} detector {input.real:q} --synthetic {input.synthetic:q} --job {params.job:q}"
-        " --out {output:q} > {log:q} 2>&1"
+        " --out {output:q} {LOGS_TO} {log:q}"
 
 
 rule audit_noised:
@@ -59,4 +59,4 @@ rule audit_noised:
         script=SCRIPTS / "audit.py",
         job=dag.job(PLAN, "audit_noised"),
     shell:
-        "python {params.script:q} noised {input:q} --job {params.job:q} --out {output:q} > {log:q} 2>&1"
+        "python {params.script:q} noised {input:q} --job {params.job:q} --out {output:q} {LOGS_TO} {log:q}"

@@ -21,7 +21,7 @@ rule prepare_cohort:
         job=dag.job(PLAN, "prepare_cohort"),
     shell:
         "python {params.script:q} --job {params.job:q} --out {output.windows:q} --report {output.page:q}"
-        " --pieces {output.pieces:q} --beside {input.beside:q} > {log:q} 2>&1"
+        " --pieces {output.pieces:q} --beside {input.beside:q} {LOGS_TO} {log:q}"
 
 
 rule extract_features:
@@ -40,4 +40,4 @@ rule extract_features:
         script=SCRIPTS / "extract_features.py",
         job=dag.job(PLAN, "extract_features"),
     shell:
-        "python {params.script:q} {input:q} --job {params.job:q} --out {output:q} > {log:q} 2>&1"
+        "python {params.script:q} {input:q} --job {params.job:q} --out {output:q} {LOGS_TO} {log:q}"

@@ -49,4 +49,4 @@ for pack in PLAN.detector_packs:
             "trap '' TERM INT HUP; python {params.script:q} --train {input.train:q} --test {input.test:q}"
             " --synthetic {input.synthetic:q} --public {input.public:q}"
             " --windows {input.windows:q} --job {params.job:q}"
-            " --out {output.scores:q} --detectors {output.detectors:q} > {log:q} 2>&1"
+            " --out {output.scores:q} --detectors {output.detectors:q} {LOGS_TO} {log:q}"

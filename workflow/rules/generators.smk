@@ -24,7 +24,7 @@ for pack in PLAN.generator_packs():
         # waits, so that the script can store its state.
         shell:
             "trap '' TERM INT HUP; python {params.script:q} {input.windows:q} --public {input.public:q} --job {params.job:q}"
-            " --out {output:q} > {log:q} 2>&1"
+            " --out {output:q} {LOGS_TO} {log:q}"
 
     rule:
         name:
@@ -44,7 +44,7 @@ for pack in PLAN.generator_packs():
             script=SCRIPTS / "synthesize.py",
             job=dag.job(PLAN, "synthesize", pack),
         shell:
-            "python {params.script:q} {input:q} --job {params.job:q} --out {output:q} > {log:q} 2>&1"
+            "python {params.script:q} {input:q} --job {params.job:q} --out {output:q} {LOGS_TO} {log:q}"
 
     rule:
         name:
@@ -64,7 +64,7 @@ for pack in PLAN.generator_packs():
             script=SCRIPTS / "extract_features.py",
             job=dag.job(PLAN, "extract_synthetic_features", pack),
         shell:
-            "python {params.script:q} {input:q} --job {params.job:q} --out {output:q} > {log:q} 2>&1"
+            "python {params.script:q} {input:q} --job {params.job:q} --out {output:q} {LOGS_TO} {log:q}"
 
 
 for pack in PLAN.quality_packs():
@@ -91,4 +91,4 @@ for pack in PLAN.quality_packs():
             job=dag.job(PLAN, "assess_quality", pack),
         shell:
             "python {params.script:q} {input.synthetic:q} --models {input.models:q} --windows {input.windows:q}"
-            " --job {params.job:q} --out {output.tables:q} --portrait {output.portrait:q} > {log:q} 2>&1"
+            " --job {params.job:q} --out {output.tables:q} --portrait {output.portrait:q} {LOGS_TO} {log:q}"

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import math
 
 import pytest
 
@@ -23,30 +24,37 @@ class Clock:
         return self.now
 
 
-def progress(clock, expected):
+def progress(clock, expected, cores=1):
     stream = io.StringIO()
-    return Progress("light", expected, 2, stream, clock=clock), stream
+    return Progress("light", expected, cores, stream, clock=clock), stream
 
 
-@pytest.mark.parametrize(("speed", "cores"), [(1.0, 1), (0.25, 1), (1.0, 4), (3.0, 2)])
-def test_the_time_left_is_the_true_one_where_every_job_is_as_fast_as_the_plan_says_times_a_factor(
-    speed, cores
-):
+@pytest.mark.parametrize(("speed", "cores"), [(1.0, 1), (0.25, 1), (1.0, 4), (3.0, 2), (1.0, 2)])
+def test_the_time_left_lies_between_that_of_the_plan_and_the_true_one_and_comes_to_the_true_one(speed, cores):
     clock = Clock()
     # Eight jobs of 100 planned seconds; `cores` of them run at once, at `speed` times the planned speed.
-    found, _ = progress(clock, dict.fromkeys(range(8), 100.0))
+    found, _ = progress(clock, dict.fromkeys(range(8), 100.0), cores)
+    before = math.inf
     for first in range(0, 8, cores):
         for number in range(first, first + cores):
             found.emit(event(event="job_info", jobid=number))
         clock.now += 100.0 / speed
         for number in range(first, first + cores):
             found.emit(event(event="job_finished", job_id=number))
-        jobs_left = 8 - first - cores
-        assert found.state().left == pytest.approx(jobs_left / cores * 100.0 / speed)
+        planned = (8 - first - cores) / cores * 100.0
+        true, left = planned / speed, found.state().left
+        assert min(planned, true) - 1e-9 <= left <= max(planned, true) + 1e-9
+        if true:
+            distance = abs(left / true - 1)
+            assert distance <= before
+            before = distance
+    assert left == 0.0
 
 
-def test_before_the_first_job_is_done_the_plan_tells_the_time():
-    assert State(0, 4, 0.0, 120.0, 0.0, 10.0, 2).left == 60.0
+def test_at_the_beginning_the_plan_tells_the_time():
+    assert State(0, 4, 0.0, 120.0, 0.0, 0.0, 2).left == 60.0
+    # A first job of 1 planned second that took 60 s.
+    assert 60.0 < State(1, 4, 1.0, 121.0, 0.0, 60.0, 2).left < 60.0 * 5
 
 
 def test_a_running_job_counts_as_its_seconds_and_at_most_as_its_plan():
@@ -69,7 +77,7 @@ def test_without_a_terminal_a_line_is_told_once_per_minute():
     lines = stream.getvalue().splitlines()
     # 700 s; a line at the first job that ends 60 s or more after the line before: each 9 jobs of 7 s.
     assert len(lines) == 700 // 63
-    assert lines[0] == "study light: 9 of 100 jobs, 1.5 of 16.7 CPU minutes of the plan, about 10 min left"
+    assert lines[0] == "study light: 9 of 100 jobs, 1.5 of 16.7 CPU minutes of the plan, about 13 min left"
 
 
 def test_jobs_that_are_no_tasks_are_not_counted():

@@ -25,6 +25,8 @@ from pulseveil.study.plan import Plan
 from pulseveil.study.tasks import benchmark, tasks
 
 _MINUTE_S = 60.0
+# Part of the remaining jobs whose planned time weighs as much as measured time.
+_TRUST = 0.25
 # Snakemake's own words on each finished job, which the bar says once.
 _EVENTS = ("progress", "job_finished")
 _MESSAGES = ("Select jobs to execute", "Execute ")
@@ -48,16 +50,18 @@ class State:
 
     @property
     def left(self) -> float:
-        """Seconds until the end, if this machine goes on to be as fast as it was in this run.
+        """Seconds until the end, by the speed of this run and, at its beginning, by that of the plan.
 
         Examples:
             >>> State(1, 4, 30.0, 120.0, 0.0, 15.0, 2).left
             45.0
         """
         over = self.seconds + self.running
-        # Before the first job has run for a while its speed is unknown: that of the plan, on all cores.
-        rate = self.elapsed / over if self.jobs and over else 1 / self.cores
-        return max(0.0, self.of_seconds - over) * rate
+        rest = max(0.0, self.of_seconds - over)
+        # The first jobs read recordings and tell little of the trainings: a part of the rest counts as if it
+        # were done, at the speed of the plan on all cores.
+        planned = _TRUST * rest
+        return rest * (self.elapsed + planned / self.cores) / (over + planned) if rest else 0.0
 
     def describe(self) -> str:
         """Jobs, hours and the time that is left, in words."""
