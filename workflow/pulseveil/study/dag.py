@@ -170,6 +170,12 @@ def require_recordings(plan: Plan) -> None:
                 raise InputError(f"{path}: no such file; cohort {name} needs it, see its keys in the study")
 
 
+def logged(workflow: Any, command: str) -> str:
+    """Command of a rule with its words in the rule's log, and in a job of a cluster also in the job's own."""
+    # A cluster keeps the words of each try, and the next try writes the rule's log anew.
+    return command + (" 2>&1 | tee {log:q}" if workflow.remote_exec else " > {log:q} 2>&1")
+
+
 def job(plan: Plan, rule: str, pack: Pack | None = None) -> Callable[[Any], str]:
     """Function of a rule's wildcards that gives the job of the script as JSON."""
     # The JSON is a parameter of the rule, and holds all that the cell depends on and nothing else: a change
