@@ -1,4 +1,4 @@
-"""Print the plan of a study: runs, jobs, expected hours, and the epsilon that each private cell spends."""
+"""Print the plan of a study: runs, jobs, expected hours, files kept and new, and what private cells spend."""
 
 import argparse
 from pathlib import Path
@@ -17,12 +17,13 @@ def main() -> None:
     parser.add_argument(
         "--measured", action="store_true", help="print planned and measured hours instead of the plan"
     )
-    parser.add_argument(
-        "--directory", type=Path, default=Path(), help="folder with benchmarks/, for --measured"
-    )
+    parser.add_argument("--directory", type=Path, default=Path(), help="folder with results/ and benchmarks/")
     options = parser.parse_args()
     plan = make_plan(read_study(options.study))
-    print(hours.describe(hours.hours(plan, options.directory)) if options.measured else dag.describe(plan))
+    if options.measured:
+        print(hours.describe(hours.hours(plan, options.directory)))
+    else:
+        print(dag.describe(plan, options.directory))
     if options.runs:
         with atomic_path(options.runs) as path:
             plan.runs().to_csv(path, index=False)

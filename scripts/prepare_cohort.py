@@ -16,7 +16,7 @@ from pulseveil.core.errors import InputError, run_command
 from pulseveil.core.identity import describe_run
 from pulseveil.core.store import sidecar_path, write_record
 from pulseveil.runs import script
-from pulseveil.runs.cohort import prepare, read_pieces, render, summarize
+from pulseveil.runs.cohort import prepare, read_pieces, render, summarize, table
 from pulseveil.study.jobs import CohortJob
 from pulseveil.summary.cohort_page import cohort_page
 from pulseveil.summary.printing import write_text
@@ -73,7 +73,8 @@ def main() -> None:
         origin = origin_of(kind)
         page = cohort_page(kind, origin.source, prepared.subjects, recorded=not origin.simulated)
         write_text(options.report, page)
-    print(render(summary))
+    # In a study the windows for detectors, of the same recordings, tell repairs and notes.
+    print(table(summary) if job.study and job.windows == "generator" else render(summary))
     print(f"\n{options.out}: {len(prepared.windows)} windows of {prepared.windows.window_s:g} s")
 
 

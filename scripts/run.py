@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from pulseveil.core.errors import InputError, run_command
+from pulseveil.study.yaml_files import load_yaml
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -35,6 +36,8 @@ def main() -> None:
     if options.study is not None:
         if not options.study.exists():
             raise InputError(f"{options.study}: no such file; expected a study, such as config/sound.yaml")
+        # Snakemake reads the file before the workflow can, and says neither line nor column of a fault.
+        load_yaml(options.study)
         run += ["--configfile", options.study]
     run += ["--dry-run"] if options.dry_run else []
     # In place of this process, so that signals and the exit code are Snakemake's.

@@ -18,7 +18,7 @@ from pulseveil.study import hours, tasks
 from pulseveil.study.checks import make_plan
 from pulseveil.study.reading import check_study, read_study
 from pulseveil.study.study import Study
-from pulseveil.summary import columns, crate
+from pulseveil.summary import columns, crate, history
 from pulseveil.summary.description import describe
 from pulseveil.summary.job_runs import job_runs
 from pulseveil.summary.printing import write_csv
@@ -56,7 +56,8 @@ def main() -> None:
         console.save_text(str(temporary))
     spent_hours = columns.in_order(hours.hours(plan, options.results), columns.HOURS)
     write_csv(folder / "hours.csv", spent_hours)
-    write_json(folder / "study.json", crate.settings_file(plan.study))
+    settings = crate.settings_file(plan.study)
+    write_json(folder / "study.json", settings)
     added = [folder / name for name in ("tables/main.txt", "hours.csv", "study.json")]
     added += copied_workflow(folder)
     # Score files of a private study hold labels of each person: they stay out of the crate, which may leave.
@@ -64,6 +65,7 @@ def main() -> None:
     run = describe_run(plan.study.name, started)
     jobs = job_runs(plan, options.results, run)
     write_json(folder / crate.NAME, crate.crate(plan.study, folder, files, run, jobs))
+    history.keep(folder, settings, run["git"] or "", started)
 
 
 def copied_workflow(folder: Path) -> list[Path]:

@@ -109,3 +109,22 @@ def test_a_folder_that_is_no_release_is_refused(tmp_path):
     done = run("verify", tmp_path)
     assert done.returncode == 2
     assert "no manifest.json; expected the unpacked folder of a release" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"name: x\n  seeds: 2\n", "bad.yaml line 2, column 8: not valid YAML"),
+        (b"a: 1\na: 2\n", "bad.yaml lines 1 and 2: the key 'a' is there twice"),
+        (b"- 1\n", "bad.yaml: expected a mapping of keys, found list"),
+        (b"", "bad.yaml: expected a mapping of keys"),
+        (b"a: \xff\n", "bad.yaml: not a text file"),
+    ],
+)
+def test_a_file_that_is_no_study_is_told_before_snakemake_reads_it(tmp_path, content, words):
+    (tmp_path / "bad.yaml").write_bytes(content)
+    done = run("run", "bad.yaml", "--cores", 1, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {words}")
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / ".snakemake").exists()

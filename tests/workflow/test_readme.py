@@ -60,9 +60,10 @@ def test_a_command_of_the_readme_works(copy, command):
 def test_the_demo_ends_with_its_table_and_a_second_run_has_no_job(copy):
     result = run(copy, "make demo")
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "steps (100%) done" in result.stderr
+    assert re.search(r"study demo: reused 0 models, trained \d+$", result.stdout, re.MULTILINE)
     assert re.search(r"cnn +cgan +0\.\d+ \[", result.stdout)
-    assert re.search(r"logistic +posterior +10 +0\.\d+ \[", result.stdout)
+    assert re.search(r"private  6 subjects, .* ε gen 10", result.stdout)
+    assert re.search(r"logistic +posterior +0\.\d+ \[", result.stdout)
     assert "Private (ε 10): whatever anybody learns" in result.stdout
     assert "results/demo/report.html" in result.stdout
     assert "Holds:\n- No file was changed since the release." in result.stdout

@@ -91,7 +91,7 @@ def test_the_crate_lists_what_the_study_leaves(finished_light):
     metadata = json.loads(finished_light.result("ro-crate-metadata.json").read_text())
     listed = {unquote(e["@id"]): e["sha256"] for e in metadata["@graph"] if "File" in e["@type"]}
     results = finished_light.result("")
-    inner = ("windows", "features", "generators", "synthetic", "detectors", "quality", ".runs")
+    inner = ("windows", "features", "generators", "synthetic", "detectors", "quality", "history", ".runs")
     left = {
         path.relative_to(results).as_posix()
         for path in results.rglob("*")

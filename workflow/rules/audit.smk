@@ -18,8 +18,11 @@ rule audit_generator:
         script=SCRIPTS / "audit.py",
         job=dag.job(PLAN, "audit_generator"),
     shell:
-        "python {params.script:q} generator {input.windows:q} --public {input.public:q} --job {params.job:q}"
-        " --out {output:q} 2>&1 | tee {log:q}"
+        dag.logged(
+            workflow,
+            "python {params.script:q} generator {input.windows:q} --public {input.public:q} --job {params.job:q}"
+            " --out {output:q}",
+        )
 
 
 rule audit_detector:
@@ -39,8 +42,11 @@ rule audit_detector:
         script=SCRIPTS / "audit.py",
         job=dag.job(PLAN, "audit_detector"),
     shell:
-        "python {params.script:q} detector {input.real:q} --synthetic {input.synthetic:q} --job {params.job:q}"
-        " --out {output:q} 2>&1 | tee {log:q}"
+        dag.logged(
+            workflow,
+            "python {params.script:q} detector {input.real:q} --synthetic {input.synthetic:q} --job {params.job:q}"
+            " --out {output:q}",
+        )
 
 
 rule audit_noised:
@@ -59,4 +65,7 @@ rule audit_noised:
         script=SCRIPTS / "audit.py",
         job=dag.job(PLAN, "audit_noised"),
     shell:
-        "python {params.script:q} noised {input:q} --job {params.job:q} --out {output:q} 2>&1 | tee {log:q}"
+        dag.logged(
+            workflow,
+            "python {params.script:q} noised {input:q} --job {params.job:q} --out {output:q}",
+        )

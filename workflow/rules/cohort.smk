@@ -20,8 +20,11 @@ rule prepare_cohort:
         script=SCRIPTS / "prepare_cohort.py",
         job=dag.job(PLAN, "prepare_cohort"),
     shell:
-        "python {params.script:q} --job {params.job:q} --out {output.windows:q} --report {output.page:q}"
-        " --pieces {output.pieces:q} --beside {input.beside:q} 2>&1 | tee {log:q}"
+        dag.logged(
+            workflow,
+            "python {params.script:q} --job {params.job:q} --out {output.windows:q} --report {output.page:q}"
+            " --pieces {output.pieces:q} --beside {input.beside:q}",
+        )
 
 
 rule extract_features:
@@ -40,4 +43,7 @@ rule extract_features:
         script=SCRIPTS / "extract_features.py",
         job=dag.job(PLAN, "extract_features"),
     shell:
-        "python {params.script:q} {input:q} --job {params.job:q} --out {output:q} 2>&1 | tee {log:q}"
+        dag.logged(
+            workflow,
+            "python {params.script:q} {input:q} --job {params.job:q} --out {output:q}",
+        )

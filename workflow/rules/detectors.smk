@@ -46,7 +46,10 @@ for pack in PLAN.detector_packs:
         # A cluster sends SIGTERM to all processes of a job, a terminal SIGINT or SIGHUP. The shell ignores them and
         # waits, so that the script can store its state.
         shell:
-            "trap '' TERM INT HUP; python {params.script:q} --train {input.train:q} --test {input.test:q}"
-            " --synthetic {input.synthetic:q} --public {input.public:q}"
-            " --windows {input.windows:q} --job {params.job:q}"
-            " --out {output.scores:q} --detectors {output.detectors:q} 2>&1 | tee {log:q}"
+            dag.logged(
+                workflow,
+                "trap '' TERM INT HUP; python {params.script:q} --train {input.train:q} --test {input.test:q}"
+                " --synthetic {input.synthetic:q} --public {input.public:q}"
+                " --windows {input.windows:q} --job {params.job:q}"
+                " --out {output.scores:q} --detectors {output.detectors:q}",
+            )

@@ -23,8 +23,11 @@ for pack in PLAN.generator_packs():
         # A cluster sends SIGTERM to all processes of a job, a terminal SIGINT or SIGHUP. The shell ignores them and
         # waits, so that the script can store its state.
         shell:
-            "trap '' TERM INT HUP; python {params.script:q} {input.windows:q} --public {input.public:q} --job {params.job:q}"
-            " --out {output:q} 2>&1 | tee {log:q}"
+            dag.logged(
+                workflow,
+                "trap '' TERM INT HUP; python {params.script:q} {input.windows:q} --public {input.public:q} --job {params.job:q}"
+                " --out {output:q}",
+            )
 
     rule:
         name:
@@ -44,7 +47,10 @@ for pack in PLAN.generator_packs():
             script=SCRIPTS / "synthesize.py",
             job=dag.job(PLAN, "synthesize", pack),
         shell:
-            "python {params.script:q} {input:q} --job {params.job:q} --out {output:q} 2>&1 | tee {log:q}"
+            dag.logged(
+                workflow,
+                "python {params.script:q} {input:q} --job {params.job:q} --out {output:q}",
+            )
 
     rule:
         name:
@@ -64,7 +70,10 @@ for pack in PLAN.generator_packs():
             script=SCRIPTS / "extract_features.py",
             job=dag.job(PLAN, "extract_synthetic_features", pack),
         shell:
-            "python {params.script:q} {input:q} --job {params.job:q} --out {output:q} 2>&1 | tee {log:q}"
+            dag.logged(
+                workflow,
+                "python {params.script:q} {input:q} --job {params.job:q} --out {output:q}",
+            )
 
 
 for pack in PLAN.quality_packs():
@@ -90,5 +99,8 @@ for pack in PLAN.quality_packs():
             script=SCRIPTS / "assess_quality.py",
             job=dag.job(PLAN, "assess_quality", pack),
         shell:
-            "python {params.script:q} {input.synthetic:q} --models {input.models:q} --windows {input.windows:q}"
-            " --job {params.job:q} --out {output.tables:q} --portrait {output.portrait:q} 2>&1 | tee {log:q}"
+            dag.logged(
+                workflow,
+                "python {params.script:q} {input.synthetic:q} --models {input.models:q} --windows {input.windows:q}"
+                " --job {params.job:q} --out {output.tables:q} --portrait {output.portrait:q}",
+            )

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from pulseveil.audit.bounds import AttackCounts
 from pulseveil.core.errors import InputError
 from pulseveil.study import audits, costs, tasks
 from pulseveil.study.cells import AuditedCell, NoisedCell
@@ -164,3 +165,77 @@ def test_too_few_trainings_of_a_side_are_refused(trainings):
 def test_repetitions_that_can_leave_a_side_empty_are_refused():
     with pytest.raises(InputError, match="29 repetitions"):
         audited("real", audit={"evaluation": "real", "repetitions": 29})
+
+
+def test_the_plan_says_what_no_audit_can_test_and_why():
+    found = audits.left_out(audited(["real", "tstr"]))
+    assert found == {
+        ("real", "a rule reads no window"): ("majority",),
+        (
+            "tstr",
+            "a detector of synthetic windows alone gives away nothing that its generator does not",
+        ): ("logistic",),
+        ("tstr", "a rule reads no window"): ("majority",),
+    }
+    told = audits.describe(audited(["real"])).splitlines()
+    assert told == [
+        "audits left out, because they could not test anything:",
+        "  real: majority: a rule reads no window",
+        "membership attacks with 15 trainings per side can show epsilon 1.28 at most; canaries alone test:",
+        "  logistic, epsilon 8",
+        "  (audit.trainings: 0 leaves these attacks out for detectors)",
+    ]
+    assert audits.describe(demo()) == ""
+
+
+def test_generators_that_no_person_can_change_are_not_audited(tmp_path):
+    (tmp_path / "windows.csv").write_text("given")
+    given = {"name": "given", "kind": "files", "settings": {"data": str(tmp_path / "windows.csv")}}
+    names = {"moments", "prior_only", "given"}
+    generators = ["moments", "prior_only", given]
+    keys = {"generators": generators, "epsilons": ["inf"], "generator_shared": True}
+    plan = audited("tstr", **keys, evaluations=EVALUATIONS[:2])
+    assert {cell.generator for cell in audits.audited_cells(plan)} == {"moments"}
+    whys = {name: why for (_, why), left in audits.left_out(plan).items() for name in left if name in names}
+    assert whys.keys() == {"prior_only", "given"}
+    assert whys["prior_only"].startswith("a generator that reads no recording")
+    assert whys["given"].startswith("its windows are given")
+
+
+def test_a_cohort_of_one_person_has_nobody_to_compare_with():
+    keys = {
+        "cohorts": {
+            "simulated": {"kind": "simulated", "subjects": 1, "seed": 1},
+            "others": {"kind": "simulated", "subjects": 3, "seed": 2},
+        },
+        "evaluations": [
+            {
+                "name": "real",
+                "cohort": "simulated",
+                "train": "real",
+                "test": "transfer",
+                "test_cohort": "others",
+            }
+        ],
+        "folds": "all",
+    }
+    plan = audited("real", **keys)
+    assert audits.audited_cells(plan) == ()
+    assert any("has one person" in why for _, why in audits.left_out(plan))
+    canaries = audited("real", **keys | {"audit": {"evaluation": "real", "trainings": 0}})
+    assert len(audits.audited_cells(canaries)) == 3
+
+
+@pytest.mark.parametrize("trainings", [3, 5, 6, 15, 200])
+@pytest.mark.parametrize("delta", [0.0, 1e-5, 0.01])
+def test_the_reach_of_membership_attacks_is_the_bound_of_an_attack_without_an_error(trainings, delta):
+    perfect = AttackCounts(trainings, trainings, trainings, 0)
+    reach = Audit(evaluation="real", trainings=trainings).membership_reach(delta)
+    assert reach == pytest.approx(perfect.epsilon_lower_bound(delta))
+
+
+def test_claims_within_reach_are_not_doubted():
+    assert audits.out_of_reach(audited("real", epsilons=[1])) == {}
+    assert audits.out_of_reach(audited("real", epsilons=[1, 8])) == {8: ("logistic",)}
+    without = {"evaluation": "real", "trainings": 0}
+    assert audits.out_of_reach(audited("real", epsilons=[8], audit=without)) == {}

@@ -6,6 +6,7 @@ import csv
 import pytest
 
 from pulseveil.core.errors import InputError
+from pulseveil.study.checks import make_plan
 from pulseveil.study.lengths import require_room
 from pulseveil.study.reading import check_study
 from pulseveil.study.study import PUBLISHED_SCENARIOS
@@ -147,3 +148,57 @@ def test_windows_longer_than_the_longest_interval_are_refused(tmp_path):
     with_stress, without = sorted(caught.value.messages)
     assert "with stress of cohort own lasts 120 s" in with_stress
     assert "without stress of cohort own lasts 50 s" in without
+
+
+def faults_of_plan(**keys):
+    with pytest.raises(InputError) as caught:
+        make_plan(check_study(changed(**keys), "study.yaml"))
+    return list(caught.value.messages)
+
+
+def test_all_faults_of_a_plan_are_told_at_once_and_each_once():
+    found = faults_of_plan(
+        window_s=700,
+        folds=9,
+        epsilons=[1, 10],
+        units=["window", "subject"],
+        detectors=["forest", {"name": "ready", "kind": "cnn", "settings": {"pretrain": "public"}}],
+        evaluations=[
+            STUDY["evaluations"][0] | {"epsilon_detector": ["inf", 1, 10]},
+            {"name": "tstr", "cohort": "people", "train": "synthetic", "epsilon_detector": [10]},
+        ],
+    )
+    starts = [
+        "window_s: 700 s, but the longest interval with stress of cohort people lasts",
+        "window_s: 700 s, but the longest interval without stress of cohort people lasts",
+        "evaluation real, cohort people: test loso: folds: 9 asked for",
+        "evaluation tstr, cohort people: test loso: folds: 9 asked for",
+        "detectors: forest: no private training at unit window is known for kind forest; use "
+        "epsilon inf, not 1 or 10",
+        "detectors: forest: no private training at unit subject is known for kind forest",
+        "evaluation tstr: epsilon_detector 10 has no use",
+        "detectors: ready: pretrain public needs public people",
+    ]
+    assert len(set(found)) == len(found)
+    for start in starts:
+        assert sum(fault.startswith(start) for fault in found) == 1, (start, found)
+
+
+def test_each_person_of_same_person_that_nobody_knows_is_a_fault():
+    cohorts = {
+        name: {"kind": "simulated", "subjects": 3, "seed": i} for i, name in enumerate(("people", "b"))
+    }
+    same = [{"people": "S1", "b": "S9"}, {"people": "S8", "b": "S2"}]
+    found = faults_of_plan(cohorts=cohorts, same_person=same)
+    assert [fault.split(";")[0] for fault in found] == [
+        "same_person[0]: b: expected one of S1, S2, S3",
+        "same_person[1]: people: expected one of S1, S2, S3",
+    ]
+
+
+def test_too_many_runs_end_the_checks_but_keep_what_was_found():
+    noise = [i / 1000 for i in range(1000)]
+    real = STUDY["evaluations"][0] | {"input_noise": noise}
+    found = faults_of_plan(window_s=700, seeds=1000, evaluations=[real])
+    assert found[0].startswith("window_s: 700 s")
+    assert found[-1].startswith("study small: 6000000 runs, more than 2000000")

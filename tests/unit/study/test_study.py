@@ -141,9 +141,11 @@ def test_the_old_name_of_the_privacy_noise_means_the_same_and_the_plan_notes_it_
     )
     assert old.study.model_dump() == new.study.model_dump()
     assert old.study.privacy_noise == "reproducible"
-    assert describe(old).count("'noise' is now 'privacy_noise'") == 1
-    assert "is now" not in describe(new)
-    assert describe(old).replace(f"{old.study.spelling_notes[0]}\n", "") == describe(new)
+    assert describe(old, Path("nowhere")).count("'noise' is now 'privacy_noise'") == 1
+    assert "is now" not in describe(new, Path("nowhere"))
+    assert describe(old, Path("nowhere")).replace(f"{old.study.spelling_notes[0]}\n", "") == describe(
+        new, Path("nowhere")
+    )
 
 
 @pytest.mark.parametrize("key", ["noise", "privacy_noise"])

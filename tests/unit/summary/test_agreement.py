@@ -16,7 +16,7 @@ from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.printing import NOT_BETTER, html, latex, printed_table, write_csv
 from pulseveil.summary.results import arrange, collect
 from pulseveil.summary.tables import main_table, use_of_private_data
-from pulseveil.summary.terminal import terminal_summary
+from pulseveil.summary.terminal import WIDTH, terminal_summary
 from tests.unit.summary_cases import constant_scores, description, scores, write
 
 # Wrong windows of 20: the majority is wrong in 6.
@@ -43,7 +43,7 @@ def study(folder, wrong):
 
 
 def terminal(main):
-    console = Console(width=110, file=io.StringIO())
+    console = Console(width=WIDTH, file=io.StringIO())
     console.print(terminal_summary(main, ()))
     return console.file.getvalue()
 

@@ -14,7 +14,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.published import read_published
 from pulseveil.summary.summarize import summarize
-from pulseveil.summary.terminal import terminal_summary
+from pulseveil.summary.terminal import WIDTH, terminal_summary
 from tests.unit.summary_cases import (
     WESAD,
     constant_scores,
@@ -64,7 +64,7 @@ def run(script, *arguments, cwd):
 
 
 def printed(main, files=(), note=""):
-    console = Console(width=110, file=StringIO())
+    console = Console(width=WIDTH, file=StringIO())
     with console.capture() as captured:
         console.print(terminal_summary(main, files, note))
     return captured.get()
@@ -135,9 +135,9 @@ def test_caveats_that_do_not_apply_are_left_out(done):
     assert "majority rule is not part" not in page
 
 
-def test_the_terminal_table_fits_110_columns_and_shows_the_published_value(done):
+def test_the_terminal_table_fits_100_columns_and_shows_the_published_value(done):
     lines = printed(done.main, done.files).splitlines()
-    assert max(map(len, lines)) <= 110
+    assert max(map(len, lines)) <= WIDTH
     assert any("cnn" in line and "0.881" in line for line in lines)
     assert any("generator saw the test subject" in line for line in lines)
     assert lines[-1].endswith("report.html")
@@ -157,7 +157,7 @@ def test_a_terminal_table_with_every_axis_still_fits(tmp_path):
     described["detectors"]["a_long_detector"] = described_kind("detectors", "cnn")
     study = StudyDescription.model_validate(described)
     text = printed(summarize(study, files, tmp_path / "results").main)
-    assert max(map(len, text.splitlines())) <= 110
+    assert max(map(len, text.splitlines())) <= WIDTH
     assert "0.800 [" in text
     assert "…" not in text
 

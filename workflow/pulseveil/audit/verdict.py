@@ -11,6 +11,8 @@ from pulseveil.audit.trade_off import TradeOff, epsilon_of_mu
 from pulseveil.core.identity import number_label
 from pulseveil.privacy.budget import Unit
 
+NOT_TESTABLE = "not testable by this audit"
+"""End of the verdict on a claim that a perfect attack could not have refuted."""
 Neighbours = Literal["zero-out", "replace-one"]
 
 
@@ -139,7 +141,7 @@ def judge_curve(
 
 def _reach(testable: bool) -> str:
     # Below the claim, even an attack without an error would pass: that must not read as a confirmation.
-    return "no contradiction" if testable else "not testable by this audit"
+    return "no contradiction" if testable else NOT_TESTABLE
 
 
 def failures(verdicts: Sequence[Verdict]) -> tuple[AuditFailure, ...]:

@@ -7,6 +7,7 @@ __all__ = [  # noqa: RUF022
     "lease",
     "jobs",
     "listener",
+    "progress",
     "status",
     "doctor",
 ]

@@ -59,7 +59,12 @@ COMMANDS = (
         "stress in new recordings, by a trained detector",
         "release/logistic/model.h5 recordings --kind empatica --labels labels.csv --out scores.csv",
     ),
-    Command("compare", "scripts/compare.py", "the main tables of two studies side by side", "demo people"),
+    Command(
+        "compare",
+        "scripts/compare.py",
+        "the main tables of two studies, or of a study and its earlier self, side by side",
+        "demo people",
+    ),
     Command(
         "statement",
         "scripts/statement.py",

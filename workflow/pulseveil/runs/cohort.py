@@ -82,6 +82,17 @@ def summarize(subjects: Iterable[SubjectWindows]) -> tuple[SubjectSummary, ...]:
 
 def render(rows: Sequence[SubjectSummary]) -> str:
     """Summary as plain text: a table, then each repair and note with the subjects that it concerns."""
+    return "\n".join(
+        [
+            table(rows),
+            *_sentences("Repaired:", [(row.subject, row.repairs) for row in rows]),
+            *_sentences("Noted, left as it is:", [(row.subject, row.notes) for row in rows]),
+        ]
+    )
+
+
+def table(rows: Sequence[SubjectSummary]) -> str:
+    """The table of a summary as plain text, with the numbers of repairs and notes alone."""
     header = (
         *("subject", "seconds", "labelled", "windows", "calibration", "stress", "repairs", "notes"),
         *("RMSSD, ms", "error to ECG, beats/min", *_SENSORS, "left out"),
@@ -93,8 +104,6 @@ def render(rows: Sequence[SubjectSummary]) -> str:
         for pairs in (list(zip(row, widths, strict=True)) for row in cells)
     ]
     lines.insert(-1, "-" * len(lines[0]))
-    lines += _sentences("Repaired:", [(row.subject, row.repairs) for row in rows])
-    lines += _sentences("Noted, left as it is:", [(row.subject, row.notes) for row in rows])
     return "\n".join(lines)
 
 

@@ -104,13 +104,24 @@ def train_detectors(
     if kind.uses_tensorflow:
         tensorflow.start(job.threads)
     keeping = Keeping(runs, journal, stop_requested, CHECKPOINT_STEPS)
+    varied = _varied(job)
     for keys in job.cells():
-        logger.info("%s", ", ".join(f"{name} {value}" for name, value in keys.items()))
+        logger.info(
+            "%s: %s", job.detector, ", ".join(f"{name} {keys[name]}" for name in varied if name in keys)
+        )
         hashes = [_run(job, kind, keys, fold, data, keeping) for fold in job.folds]
         parts = [store.read_record(runs.path(run_hash), Scores) for run_hash in hashes]
         scores = _together(parts)
         models = _kept(job, keys, hashes, data, runs) if keys["seed"] in job.kept_seeds else None
         yield Trained(keys, scores, models, _public_hash(job, keys, scores))
+
+
+def _varied(job: DetectorJob) -> tuple[str, ...]:
+    """Run keys in which the cells of a job differ, and the seed."""
+    cells = list(job.cells())
+    return tuple(
+        name for name in cells[-1] if name == "seed" or len({str(keys.get(name)) for keys in cells}) > 1
+    )
 
 
 def require_own(plan: Plan, results: Path) -> None:

@@ -82,6 +82,18 @@ class AuditSettings(Settings):
         """People beyond the cohort for which a training with canaries must have capacity."""
         return self.canaries if unit == "subject" else math.ceil(self.canaries / self.windows_each)
 
+    def membership_reach(self, delta: float) -> float:
+        """Largest epsilon that a membership attack without an error can show, with 95 % confidence.
+
+        Clopper-Pearson limits of n of n and of 0 of n trainings (Jagielski, Ullman and Oprea 2020).
+
+        Examples:
+            >>> round(AuditSettings(trainings=15).membership_reach(0.0), 2)
+            1.28
+        """
+        least_true: float = 0.025 ** (1 / self.trainings) if self.trainings else 0.0
+        return math.log((least_true - delta) / (1 - least_true)) if 2 * least_true > 1 + delta else 0.0
+
     def verdicts(self, unit: Unit, people: int, *, has_curve: bool, has_discriminator: bool = False) -> int:
         """Number of verdicts on one model that can fail a run.
 

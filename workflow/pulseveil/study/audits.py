@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pulseveil.core import identity, paths, registry
+from pulseveil.core.identity import number_label
 from pulseveil.evaluation.protocols import Train
 from pulseveil.generators import Discriminates, GeneratorKind
 from pulseveil.study.cells import NONE, AuditedCell, DetectorPack, NoisedCell
@@ -14,6 +15,8 @@ from pulseveil.study.jobs import AuditJob, DetectorAuditJob, GeneratorAuditJob, 
 from pulseveil.study.plan import Plan, programs
 from pulseveil.study.study import Audit
 
+# What would be released of noised windows are these windows, and not the models.
+_NOISED = "its windows have noise, and are attacked themselves"
 # An audit trains its own models. Of the study it needs synthetic windows of a single seed.
 SEED = 0
 
@@ -21,14 +24,63 @@ SEED = 0
 def audited_cells(plan: Plan) -> tuple[AuditedCell, ...]:
     """Audited parts that learn from real windows, generators first, each part once.
 
-    Each part of a cell is audited under its own claim. Detectors that learn from synthetic windows alone,
-    rules that read no window, and windows of a file are not audited.
+    Each part of a cell is audited under its own claim. What an audit could not test is not audited
+    (`left_out`).
     """
     if plan.study.audit is None:
         return ()
     found = [cell for pack in _packs(plan) for cell in _cells(plan, pack)]
     # Several evaluations can need the same model, which is one claim and one audit.
     return tuple(dict.fromkeys(sorted(found, key=lambda cell: cell.part != "generator")))
+
+
+def left_out(plan: Plan) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Models of audited evaluations on which no audit can test anything, by evaluation and reason."""
+    if plan.study.audit is None:
+        return {}
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for pack in plan.detector_packs:
+        evaluation = pack.evaluation
+        if evaluation.name not in _audit(plan).evaluations:
+            continue
+        named = [(name, _why_no_detector(plan, pack)) for name in pack.detectors]
+        if pack.train != "real":
+            named += [(name, _why_no_generator(plan, pack, name)) for name in pack.generators]
+        for name, why in named:
+            if why:
+                found.setdefault((evaluation.name, why), {})[name] = None
+    return {key: tuple(names) for key, names in found.items()}
+
+
+def out_of_reach(plan: Plan) -> dict[float, tuple[str, ...]]:
+    """Models whose claimed epsilon no membership attack of the study can test, by that epsilon."""
+    if plan.study.audit is None or not plan.study.audit.trainings:
+        return {}
+    found: dict[float, dict[str, None]] = {}
+    for cell in audited_cells(plan):
+        # Windows are attacked together, without a verdict.
+        tested = cell.unit == "subject" and math.isfinite(cell.epsilon)
+        if tested and cell.epsilon >= _audit(plan).membership_reach(plan.study.delta):
+            name = cell.detector if cell.part == "detector" else cell.generator
+            found.setdefault(cell.epsilon, {})[name] = None
+    return {epsilon: tuple(names) for epsilon, names in found.items()}
+
+
+def describe(plan: Plan) -> str:
+    """Audits that are left out, and attacks that cannot test their claim, as text; empty without any."""
+    lines = []
+    if found := left_out(plan):
+        lines.append("audits left out, because they could not test anything:")
+        lines += [f"  {evaluation}: {', '.join(names)}: {why}" for (evaluation, why), names in found.items()]
+    if out := out_of_reach(plan):
+        trainings, reach = _audit(plan).trainings, _audit(plan).membership_reach(plan.study.delta)
+        lines.append(
+            f"membership attacks with {trainings} trainings per side can show epsilon {reach:.2f} at most; "
+            "canaries alone test:"
+        )
+        lines += [f"  {', '.join(names)}, epsilon {number_label(epsilon)}" for epsilon, names in out.items()]
+        lines.append("  (audit.trainings: 0 leaves these attacks out for detectors)")
+    return "\n".join(lines)
 
 
 def verdicts(plan: Plan) -> int:
@@ -84,10 +136,35 @@ def synthetic_paths(plan: Plan, cell: AuditedCell) -> list[str]:
     return [paths.SYNTHETIC_FEATURES.format(study=plan.study.name, seed=SEED, **cell.words)]
 
 
-def _is_audited(plan: Plan, generator: str) -> bool:
-    """Whether an audit can train a generator with and without a person."""
+def _why_no_generator(plan: Plan, pack: DetectorPack, generator: str) -> str:
+    """Why the generator of a pack is not audited; empty if it is."""
     kind: type[GeneratorKind] = registry.load("generators", plan.study.generator(generator).kind)
-    return kind.audited
+    if pack.noise_on == "windows":
+        return _NOISED
+    if not plan.learns(generator):
+        return "a generator that reads no recording is the same with and without a person"
+    if not kind.audited:
+        return "its windows are given: there is no training to repeat without a person"
+    return _why_no_cohort(plan, pack)
+
+
+def _why_no_detector(plan: Plan, pack: DetectorPack) -> str:
+    """Why the detectors of a pack are not audited; empty if they are."""
+    if pack.timeline:
+        return "a rule reads no window"
+    if pack.noise_on == "windows":
+        return _NOISED
+    if pack.train == "synthetic":
+        return "a detector of synthetic windows alone gives away nothing that its generator does not"
+    return _why_no_cohort(plan, pack)
+
+
+def _why_no_cohort(plan: Plan, pack: DetectorPack) -> str:
+    cohort = pack.evaluation.cohort
+    alone = len(plan.outlines[cohort]) == 1 and _audit(plan).trainings > 0
+    return (
+        f"cohort {cohort} has one person, so that nobody trains a model without that person" if alone else ""
+    )
 
 
 def audit_job(plan: Plan, cell: AuditedCell) -> AuditJob:
@@ -189,19 +266,19 @@ def _packs(plan: Plan) -> Iterator[DetectorPack]:
     """Packs of the audited evaluations, without packs of rules and of noised windows."""
     for pack in plan.detector_packs:
         audited = pack.evaluation.name in _audit(plan).evaluations
-        # A model of noised windows is not audited: what would be released are these windows.
         if audited and not pack.timeline and pack.noise_on == "features":
             yield pack
 
 
 def _cells(plan: Plan, pack: DetectorPack) -> Iterator[AuditedCell]:
     cohort = pack.evaluation.cohort
+    has_detectors = not _why_no_detector(plan, pack)
     for detector in pack.detectors:
         for unit, of_generator, of_detector in plan.privacies(pack, detector):
             for generator in pack.generators:
-                if pack.train != "real" and _is_audited(plan, generator):
+                if pack.train != "real" and not _why_no_generator(plan, pack, generator):
                     yield AuditedCell("generator", cohort, generator, NONE, unit, of_generator, math.inf)
-                if pack.train != "synthetic":
+                if has_detectors:
                     yield AuditedCell(
                         "detector", cohort, generator, detector, unit, of_generator, of_detector
                     )

@@ -10,9 +10,9 @@ import numpy as np
 from pulseveil.cohorts import require_classes, require_units
 from pulseveil.core import registry
 from pulseveil.core.contracts import CHANNEL_SETS
-from pulseveil.core.errors import InputError
+from pulseveil.core.errors import InputError, noting, refuse
 from pulseveil.core.identity import number_label, require_name
-from pulseveil.evaluation.protocols import require_apart, require_folds
+from pulseveil.evaluation.protocols import Outline, require_apart, require_folds
 from pulseveil.study import lengths, persons
 from pulseveil.study.cells import Budgets, DetectorPack
 from pulseveil.study.plan import Plan, errors_of
@@ -26,47 +26,62 @@ _MOST_RUNS = 2_000_000
 
 
 def make_plan(study: Study) -> Plan:
-    """Plan of a study, checked.
+    """Plan of a study, checked; all faults are told at once.
 
     Raises:
         InputError: the plan has too many runs, windows are longer than intervals, a protocol gives invalid
             folds, a name cannot be part of a path, or a model has no private training for one of its budgets.
     """
-    outlines = {
-        name: registry.load("cohorts", settings.kind)(settings).outline()
-        for name, settings in study.cohort_settings.items()
-    }
-    for name, settings in study.cohort_settings.items():
-        try:
-            require_units(settings.kind, study.protocol, study.channels, study.scaling)
-        except InputError as error:
-            raise InputError(f"cohorts.{name}: {error}") from None
-    for name, outline in outlines.items():
-        for subject in outline:
-            require_name(subject, f"cohort {name}: subject")
-    lengths.require_room(study)
-    plan = Plan(study, outlines)
-    _check_same_people(plan)
-    _check_size(plan)
-    _check_folds(plan)
+    faults: list[str] = []
+    plan = Plan(study, _outlines(study, faults))
+    # Without the people of a cohort there are no folds.
+    if plan.outlines.keys() != study.cohort_settings.keys():
+        refuse(faults)
+    with noting(faults):
+        lengths.require_room(study)
+    _check_same_people(plan, faults)
+    _check_size(plan, faults)
+    _check_folds(plan, faults)
+    _check_budgets(plan, faults)
     for pack in plan.detector_packs:
         for detector in pack.detectors:
             for privacy in plan.privacies(pack, detector):
-                _check_private("detectors", study.detector(detector), privacy.epsilon_detector, privacy.unit)
-                _check_parts(pack, privacy)
-                _check_public(study, detector, privacy)
-            _check_signals(study, pack, detector)
+                with noting(faults):
+                    _check_parts(pack, privacy)
+                with noting(faults):
+                    _check_public(study, detector, privacy)
+            with noting(faults):
+                _check_signals(study, pack, detector)
     for cell in plan.generator_cells():
-        _check_private("generators", study.generator(cell.generator), cell.epsilon, cell.unit)
-        _check_windows(study, cell.generator)
-    _check_public_cohorts(plan)
+        with noting(faults):
+            _check_windows(study, cell.generator)
+    _check_public_cohorts(plan, faults)
+    # Packs and cells of one model have the same faults.
+    refuse(tuple(dict.fromkeys(faults)))
     return plan
 
 
-def _check_same_people(plan: Plan) -> None:
+def _outlines(study: Study, faults: list[str]) -> dict[str, Outline]:
+    """People of each cohort, without cohorts that do not know theirs; what is wrong is added to `faults`."""
+    found = {}
+    for name, settings in study.cohort_settings.items():
+        with noting(faults):
+            found[name] = registry.load("cohorts", settings.kind)(settings).outline()
+        try:
+            require_units(settings.kind, study.protocol, study.channels, study.scaling)
+        except InputError as error:
+            faults += [f"cohorts.{name}: {message}" for message in error.messages]
+        for subject in found.get(name, ()):
+            with noting(faults):
+                require_name(subject, f"cohort {name}: subject")
+    return found
+
+
+def _check_same_people(plan: Plan, faults: list[str]) -> None:
     """Check that the people of `same_person` exist, and that models keep and protect them as one person."""
     people = plan.study.same_people
-    persons.require_known(people, plan.outlines)
+    with noting(faults):
+        persons.require_known(people, plan.outlines)
     # Ledgers compose what a person spends by name.
     private = {
         pack.evaluation.cohort
@@ -74,44 +89,45 @@ def _check_same_people(plan: Plan) -> None:
         for detector in pack.detectors
         if any(privacy.is_private for privacy in plan.privacies(pack, detector))
     }
-    persons.require_one_budget(people, private)
+    with noting(faults):
+        persons.require_one_budget(people, private)
     for pack in plan.detector_packs:
         if plan.study.generator_shared and pack.train != "real":
             evaluation = pack.evaluation
-            persons.require_not_learnt(people, evaluation.cohort, evaluation.tested_cohort)
+            with noting(faults):
+                persons.require_not_learnt(people, evaluation.cohort, evaluation.tested_cohort)
 
 
-def _check_size(plan: Plan) -> None:
-    """Check that the plan has at most `_MOST_RUNS` detector runs."""
+def _check_size(plan: Plan, faults: list[str]) -> None:
+    """Check that the plan has at most `_MOST_RUNS` detector runs.
+
+    Raises:
+        InputError: it has more; other checks would take too long.
+    """
     # Counted by products, because the table of runs itself would take the memory that is to be saved.
-    runs = sum(
-        math.prod(
-            map(
-                len,
-                (
-                    *(pack.seeds, pack.generators, pack.subjects, pack.noise, pack.signals),
-                    plan.detector_folds(pack),
-                ),
-            )
-        )
-        * sum(len(plan.privacies(pack, detector)) for detector in pack.detectors)
-        for pack in plan.detector_packs
-    )
+    runs = 0
+    for pack in plan.detector_packs:
+        axes = (pack.seeds, pack.generators, pack.subjects, pack.noise, pack.signals)
+        budgets = sum(len(plan.privacies(pack, detector)) for detector in pack.detectors)
+        with noting(faults):
+            runs += math.prod(map(len, (*axes, plan.detector_folds(pack)))) * budgets
     if runs > _MOST_RUNS:
         raise InputError(
+            *dict.fromkeys(faults),
             f"study {plan.study.name}: {runs} runs, more than {_MOST_RUNS}; ask for fewer seeds, "
-            "synthetic_subjects, epsilons, input_noise or signals"
+            "synthetic_subjects, epsilons, input_noise or signals",
         )
 
 
-def _check_folds(plan: Plan) -> None:
+def _check_folds(plan: Plan, faults: list[str]) -> None:
     """Check all folds: their names and subjects, and that none tests a subject on which it trains."""
     # Protocols can come from other packages, and a fold that tests its training subjects looks like a
     # success.
     packs = {(pack.evaluation.name, pack.train): pack for pack in plan.detector_packs}
     for pack in packs.values():
-        evaluation, folds = pack.evaluation, plan.detector_folds(pack)
-        with errors_of(evaluation):
+        evaluation = pack.evaluation
+        with noting(faults), errors_of(evaluation):
+            folds = plan.detector_folds(pack)
             require_folds(folds, plan.people(evaluation))
             # Of the plan's labels: a job would fail only after the recordings are read.
             outline = plan.outlines[evaluation.cohort]
@@ -122,15 +138,30 @@ def _check_folds(plan: Plan) -> None:
             if evaluation.tested_cohort == evaluation.cohort and not plan.learns_of_all(pack):
                 require_apart(folds)
     for cohort in dict.fromkeys(cell.cohort for cell in plan.generator_cells()):
-        for fold in plan.generator_folds(cohort):
-            require_name(fold.name, f"cohort {cohort}: fold")
+        with noting(faults):
+            for fold in plan.generator_folds(cohort):
+                require_name(fold.name, f"cohort {cohort}: fold")
 
 
-def _check_private(group: registry.Group, model: Model, epsilon: float, unit: str) -> None:
-    if np.isfinite(epsilon) and unit not in _kind(group, model).private_units:
-        raise InputError(
-            f"{group}: {model.name}: no private training at unit {unit} is known for kind {model.kind}; "
-            f"use epsilon inf, not {number_label(epsilon)}, or add `epsilons: [inf]` to its entry"
+def _check_budgets(plan: Plan, faults: list[str]) -> None:
+    """Check that each model has a private training for each of its units with a budget."""
+    study = plan.study
+    refused: dict[tuple[str, str, str, str], dict[str, None]] = {}
+
+    def check(group: registry.Group, model: Model, epsilon: float, unit: str) -> None:
+        if np.isfinite(epsilon) and unit not in _kind(group, model).private_units:
+            refused.setdefault((group, model.name, model.kind, unit), {})[number_label(epsilon)] = None
+
+    for pack in plan.detector_packs:
+        for detector in pack.detectors:
+            for privacy in plan.privacies(pack, detector):
+                check("detectors", study.detector(detector), privacy.epsilon_detector, privacy.unit)
+    for cell in plan.generator_cells():
+        check("generators", study.generator(cell.generator), cell.epsilon, cell.unit)
+    for (group, name, kind, unit), epsilons in refused.items():
+        faults.append(
+            f"{group}: {name}: no private training at unit {unit} is known for kind {kind}; use epsilon inf, "
+            f"not {' or '.join(epsilons)}, or add `epsilons: [inf]` to its entry"
         )
 
 
@@ -175,50 +206,48 @@ def _check_windows(study: Study, generator: str) -> None:
         raise InputError(f"generators: {error}") from None
 
 
-def _check_public_cohorts(plan: Plan) -> None:
-    """Check that public people are other people than those who train and are tested.
-
-    Raises:
-        InputError: a model needs public cohorts and the study has none, or a public cohort shares people with
-            a cohort of an evaluation, or a detector with public cohorts is audited.
-    """
+def _check_public_cohorts(plan: Plan, faults: list[str]) -> None:
+    """Check that models have the public people whom they read, who neither train nor are tested."""
     study = plan.study
     for pack in plan.detector_packs:
         for generator in pack.generators if pack.train != "real" and not pack.timeline else ():
             model = study.generator(generator)
             if _kind("generators", model).uses_public_people(model.settings) and not study.public_cohorts:
-                raise InputError(
+                faults.append(
                     f"generators: {generator}: prior pool needs public people; name cohorts of the study in "
                     "the key public_cohorts, or set prior: literature"
                 )
-            _check_other_people(plan, plan.public_cohorts(generator), pack.evaluation)
+            _check_other_people(plan, plan.public_cohorts(generator), pack.evaluation, faults)
         for detector in pack.detectors:
             model = study.detector(detector)
             if not _kind("detectors", model).uses_public_people(model.settings):
                 continue
             if not study.public_cohorts:
-                raise InputError(
+                faults.append(
                     f"detectors: {detector}: pretrain public needs public people; name cohorts of the study "
                     "in the key public_cohorts, or leave pretrain out"
                 )
             if study.audit is not None and pack.evaluation.name in study.audit.evaluations:
-                raise InputError(
+                faults.append(
                     f"detectors: {detector}: no audit of a pretrained network is known; audit an evaluation "
                     "without this detector"
                 )
-            _check_other_people(plan, study.public_cohorts, pack.evaluation)
+            _check_other_people(plan, study.public_cohorts, pack.evaluation, faults)
 
 
-def _check_other_people(plan: Plan, public_cohorts: tuple[str, ...], evaluation: Evaluation) -> None:
+def _check_other_people(
+    plan: Plan, public_cohorts: tuple[str, ...], evaluation: Evaluation, faults: list[str]
+) -> None:
     """Check that nobody of the public cohorts trains or is tested in an evaluation."""
     for public in public_cohorts:
         for cohort in dict.fromkeys((evaluation.cohort, evaluation.tested_cohort)):
-            if public == cohort or _share_people(plan, public, cohort):
-                raise InputError(
-                    f"public_cohorts: {public} shares people with cohort {cohort} of evaluation "
-                    f"{evaluation.name}: what is taken for public would hold the people who are "
-                    "protected or tested; name a cohort of other people"
-                )
+            with noting(faults):
+                if public == cohort or _share_people(plan, public, cohort):
+                    raise InputError(
+                        f"public_cohorts: {public} shares people with cohort {cohort} of evaluation "
+                        f"{evaluation.name}: what is taken for public would hold the people who are "
+                        "protected or tested; name a cohort of other people"
+                    )
 
 
 def _share_people(plan: Plan, first: str, second: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pulseveil.core import identity, paths, registry
 from pulseveil.core.errors import InputError
-from pulseveil.study import audits, costs, spending, tasks
+from pulseveil.study import audits, costs, kept, spending, tasks
 from pulseveil.study.cells import AuditedCell, DetectorPack, GeneratorPack, NoisedCell
 from pulseveil.study.checks import make_plan
 from pulseveil.study.plan import Plan
@@ -96,15 +96,19 @@ def from_config(config: Mapping[str, Any], *, sources: Sequence[str], demo: Path
     return make_plan(check_study(values, f"{demo.name} with --config"))
 
 
-def describe(plan: Plan) -> str:
-    """Expected hours and, for a private study, planned spend of a plan, as text.
+def describe(plan: Plan, folder: Path) -> str:
+    """Expected hours, files kept and new in `folder`, and planned spend of a private study, as text.
 
     Raises:
         InputError: the spend is refused.
     """
     # The Snakefile calls this in the main process alone: each job reads the Snakefile again, and calibrating
     # the noise takes seconds.
-    return "\n\n".join(text for text in (costs.describe(plan), spending.describe(plan)) if text)
+    parts = (
+        *(costs.describe(plan), audits.describe(plan)),
+        *(kept.describe(plan, folder), spending.describe(plan)),
+    )
+    return "\n\n".join(text for text in parts if text)
 
 
 # Set where a run begins; the environment carries it to all jobs, those of a cluster too.
@@ -143,9 +147,7 @@ def _origins(plan: Plan, project: Path) -> dict[str, str]:
 
 def recordings_at_hand(plan: Plan, cohort: str) -> list[str]:
     """Files of a cohort that exist on this machine; a dry run needs none, a run needs all."""
-    settings = plan.study.cohort_settings[cohort]
-    sources = registry.load("cohorts", settings.kind)(settings).sources()
-    return [str(path) for path in sources if path.exists()]
+    return kept.recordings(plan, cohort, Path())
 
 
 def pieces_before(plan: Plan, cohort: str) -> list[str]:
@@ -166,6 +168,12 @@ def require_recordings(plan: Plan) -> None:
         for path in registry.load("cohorts", settings.kind)(settings).sources():
             if not path.exists():
                 raise InputError(f"{path}: no such file; cohort {name} needs it, see its keys in the study")
+
+
+def logged(workflow: Any, command: str) -> str:
+    """Command of a rule with its words in the rule's log, and in a job of a cluster also in the job's own."""
+    # A cluster keeps the words of each try, and the next try writes the rule's log anew.
+    return command + (" 2>&1 | tee {log:q}" if workflow.remote_exec else " > {log:q} 2>&1")
 
 
 def job(plan: Plan, rule: str, pack: Pack | None = None) -> Callable[[Any], str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from pulseveil.core.errors import InputError
+from pulseveil.core.errors import InputError, refuse
 from pulseveil.core.settings import explain_choice
 from pulseveil.evaluation.protocols import Fold, Outline
 
@@ -54,32 +54,40 @@ def shared(people: Sequence[Person], first: str, second: str) -> bool:
 
 def require_known(people: Sequence[Person], outlines: Mapping[str, Outline]) -> None:
     """Raise InputError if a cohort has no person of a name."""
-    for i, person in enumerate(people):
-        for cohort, name in sorted(person):
-            if name not in outlines[cohort]:
-                raise InputError(explain_choice(f"same_person[{i}]", cohort, name, tuple(outlines[cohort])))
+    refuse(
+        [
+            explain_choice(f"same_person[{i}]", cohort, name, tuple(outlines[cohort]))
+            for i, person in enumerate(people)
+            for cohort, name in sorted(person)
+            if name not in outlines[cohort]
+        ]
+    )
 
 
 def require_one_budget(people: Sequence[Person], private: Collection[str]) -> None:
     """Raise InputError if a person has several names in cohorts with private trainings."""
+    faults = []
     for i, person in enumerate(people):
         names = sorted({name for cohort, name in person if cohort in private})
         if len(names) > 1:
-            raise InputError(
+            faults.append(
                 f"same_person[{i}]: {' and '.join(names)} are one person in private trainings, where each "
                 "name has a budget of its own; give the person one name in all cohorts, and merge the labels "
                 "within a cohort"
             )
+    refuse(faults)
 
 
 def require_not_learnt(people: Sequence[Person], train: str, test: str) -> None:
     """Raise InputError if the generator of all people of a cohort learns from a person tested in another."""
-    for i, person in enumerate(people):
-        if train != test and {train, test} <= _cohorts(person):
-            raise InputError(
-                f"same_person[{i}]: a tested person of cohort {test} is in cohort {train}, on which one "
-                "generator is trained for all folds; set generator_shared: false"
-            )
+    refuse(
+        [
+            f"same_person[{i}]: a tested person of cohort {test} is in cohort {train}, on which one "
+            "generator is trained for all folds; set generator_shared: false"
+            for i, person in enumerate(people)
+            if train != test and {train, test} <= _cohorts(person)
+        ]
+    )
 
 
 def _cohorts(person: Person) -> set[str]:

@@ -9,6 +9,7 @@ __all__ = [  # noqa: RUF022
     "printing",
     "palette",
     "terminal",
+    "history",
     "job_runs",
     "crate",
     "cohort_page",

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from pulseveil.detectors import BASELINE, COMPARED, LITERATURE_THREE
+from pulseveil.detectors import BASELINE, COMPARED, LITERATURE, LITERATURE_THREE
 from pulseveil.evaluation.metrics import METRICS
 from pulseveil.summary.labels import MINUS
 from pulseveil.summary.labels import evaluation as in_words
@@ -222,6 +222,7 @@ PRIVACY = (
         "epsilon of generator and detector together at the row's unit, by privacy loss distributions",
         "epsilon",
         title="ε composed (PLD)",
+        short="ε",
         form="epsilon",
         optional=True,
     ),
@@ -261,6 +262,7 @@ _USE = Column(
     'whether the row beats each literature rule and, as a network, itself before training: "yes", "no", or '
     '"few seeds" (too few noise draws)',
     title="Shows use of private data",
+    short="shown",
     optional=True,
 )
 PUBLIC_COHORTS = Column(
@@ -276,6 +278,7 @@ AUDITED = (
         "largest lower bound (95 %) that an attack found for the audited part",
         "epsilon",
         title="ε audited, at least",
+        short="audit ≥",
         form="epsilon",
         optional=True,
     ),
@@ -326,9 +329,12 @@ BRIEF = (
     *("evaluation", "generator", "detector", *(column.key for column in AXES), "accuracy", "f1"),
     *(f"accuracy_minus_{LITERATURE_THREE}", "shows_use_of_private_data", "published_accuracy"),
 )
+# Differences to these rules are a verdict on private rows: they stand there, with the interval that decides.
+VERDICTS = (f"accuracy_minus_{LITERATURE}", f"accuracy_minus_{LITERATURE_THREE}")
 TERMINAL = (
     *("detector", "generator", *(column.key for column in AXES)),
-    *("accuracy", "f1", "auroc", f"accuracy_minus_{BASELINE}", "published_accuracy"),
+    *("accuracy", "f1", "auroc", f"accuracy_minus_{BASELINE}", *VERDICTS, "shows_use_of_private_data"),
+    *("epsilon_pld", "audit_epsilon_low", "published_accuracy"),
 )
 PER_SUBJECT = (
     *CELL,

@@ -88,8 +88,8 @@ def with_interval(value: float, low: float, high: float, digits: int = 3) -> str
     return f"{number(value)} [{number(low, digits)}, {number(high, digits)}]"
 
 
-def difference_with_interval(value: float, low: float, high: float) -> str:
-    """A difference with its interval; the difference alone if the interval is undefined.
+def difference_with_interval(value: float, low: float, high: float, digits: int = 3) -> str:
+    """A difference with its interval of `digits` decimals; the difference alone if the interval is undefined.
 
     Limits keep their sign: a limit that is rounded to 0 says on which side of 0 it lies.
 
@@ -99,5 +99,5 @@ def difference_with_interval(value: float, low: float, high: float) -> str:
     """
     if math.isnan(low):
         return signed(value)
-    limits = ", ".join(f"{limit:+.3f}" if limit else number(0.0) for limit in (low, high))
+    limits = ", ".join(f"{limit:+.{digits}f}" if limit else number(0.0, digits) for limit in (low, high))
     return f"{signed(value)} [{limits.replace('-', MINUS)}]"

@@ -153,6 +153,14 @@ def difference_with_interval(rows: pd.DataFrame, name: str) -> pd.Series[str]:
     return pd.Series(spelled, dtype=str) + _decision(rows, name)
 
 
+def verdict_column(rows: pd.DataFrame, name: str, digits: int, unmarked: str = "") -> pd.Series[str]:
+    """A difference with the interval that decides, as text; ends in `TWO_PEOPLE` where two people decide."""
+    values = rows[[name, f"{name}_low", f"{name}_high"]].to_numpy(float).tolist()
+    spelled = [labels.difference_with_interval(mean, low, high, digits) for mean, low, high in values]
+    marks = rows[f"{name}_two_people"].map({"yes": TWO_PEOPLE}).fillna(unmarked)
+    return pd.Series(spelled, dtype=str) + marks.where(rows[name].notna(), "")
+
+
 def _decision(rows: pd.DataFrame, name: str, unmarked: str = "") -> pd.Series[str]:
     """p values as text after a blank, and marks of two people; empty for rows without a p value."""
     marks = rows[f"{name}_two_people"].map({"yes": TWO_PEOPLE}).fillna(unmarked)

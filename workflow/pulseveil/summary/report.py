@@ -14,7 +14,7 @@ import pandas as pd
 
 from pulseveil.core.identity import installed
 from pulseveil.detectors import BASELINE
-from pulseveil.summary import claimed, columns, labels, printing
+from pulseveil.summary import audited, claimed, columns, labels, printing
 from pulseveil.summary.description import DESCRIPTIONS, StageDescription, StudyDescription
 from pulseveil.summary.printing import has_published, html, printed_table
 from pulseveil.summary.published import page_values
@@ -103,6 +103,7 @@ def render_report(
         quality_pictures=[embedded(picture) for picture in quality_pictures],
         spending=_readable_table(findings.spending, columns.SPENDING),
         audits=_readable_table(findings.audits, columns.AUDIT),
+        audits_in_words=_readable_table(audited.in_words(findings.audits), audited.IN_WORDS),
         cohorts={name: _cohort(cohort.summary) for name, cohort in description.cohorts.items()},
         pictures=[embedded(picture) for picture in pictures],
         caveats=caveats(description, main),

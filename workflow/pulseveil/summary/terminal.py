@@ -21,12 +21,12 @@ from pulseveil.summary.columns import Column
 from pulseveil.summary.results import CELL, NO_GENERATOR
 from pulseveil.windows.signals import ALL_SIGNALS
 
-WIDTH = 110
+WIDTH = 100
 _GAP = 2
 # Limits of intervals with two decimals: a row must fit into WIDTH.
 _LIMIT_DIGITS = 2
-# Left out in this order until a block fits.
-_DISPENSABLE = ("auroc", "f1", "published_accuracy")
+# Left out in this order until a block fits; of two literature rules the one with three statistics stays.
+_DISPENSABLE = ("auroc", "f1", "published_accuracy", f"accuracy_minus_{BASELINE}", columns.VERDICTS[0])
 
 
 def terminal_summary(main: pd.DataFrame, files: Iterable[Path], note: str = "") -> RenderableType:
@@ -36,10 +36,8 @@ def terminal_summary(main: pd.DataFrame, files: Iterable[Path], note: str = "") 
     fit are left out, `_DISPENSABLE` in this order.
     """
     rows = printing.readable_rows(main)
-    blocks = [
-        _block(_fitting(_columns(members.reset_index(drop=True))), _title(str(name), members))
-        for name, members in rows.groupby("evaluation", sort=False)
-    ]
+    groups = [(str(name), of.reset_index(drop=True)) for name, of in rows.groupby("evaluation", sort=False)]
+    blocks = [_block(_fitting(_columns(of)), _title(name, of)) for name, of in groups]
     promised = [Text("\n".join(found), style="bold"), Text()] if (found := claims(rows)) else []
     notes = Text("\n".join(_notes(rows)), style="dim")
     listed = Text("\n".join(["", *(str(path) for path in files)]), no_wrap=True, overflow="ignore")
@@ -54,14 +52,25 @@ def _columns(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _shown(rows: pd.DataFrame) -> Iterator[str]:
+    constant = _constant_axes(rows)
     for key in columns.TERMINAL:
-        column = printing.MAIN[key]
-        if column.form == "difference" or printing.is_shown(rows, column):
+        if key in constant or (key in columns.VERDICTS and not printing.is_private(rows)):
+            continue
+        if key == f"accuracy_minus_{BASELINE}" or printing.is_shown(rows, printing.MAIN[key]):
             yield key
+
+
+def _constant_axes(rows: pd.DataFrame) -> dict[str, str]:
+    """Shown axes on which the models of a block are equal, by key, with their level: the title says them."""
+    models = rows[rows["role"] == MODEL]
+    found = {key: models[key].unique() for key in printing.shown_axes(rows)}
+    return {key: labels.level(levels[0]) for key, levels in found.items() if len(levels) == 1}
 
 
 def _texts(rows: pd.DataFrame, column: Column) -> pd.Series[str]:
     # A blank in place of the mark keeps right-aligned numbers in line.
+    if column.key in columns.VERDICTS:
+        return printing.verdict_column(rows, column.key, _LIMIT_DIGITS, unmarked=" ")
     found = printing.texts(rows, column, _LIMIT_DIGITS, unmarked=" ")
     of_models = column.form == "axis" or column.key == "generator"
     return found.where(rows["role"] == MODEL, "") if of_models else found
@@ -84,7 +93,8 @@ def _title(name: str, members: pd.DataFrame) -> Text:
     first = members.iloc[0]
     seeds, subjects, windows = first["n_seeds"], first["n_subjects"], first["n_windows"]
     title = Text(name, style="bold")
-    title.append(f"  {subjects} subjects, {windows} windows, {seeds} seeds", style="dim")
+    levels = "".join(f", {_heading(key)} {level}" for key, level in _constant_axes(members).items())
+    title.append(f"  {subjects} subjects, {windows} windows, {seeds} seeds{levels}", style="dim")
     if (members["generator_saw_test_subject"] == "yes").any():
         title.append("  generator saw the test subject", style="yellow")
     return title
@@ -100,8 +110,11 @@ def _block(texts: pd.DataFrame, title: Text) -> Table:
         padding=(0, _GAP - 1, 0, 0),
     )
     for key in texts:
-        is_text = key in ("detector", "generator")
-        table.add_column(_heading(str(key)), no_wrap=True, justify="left" if is_text else "right")
+        # Names alone may take several lines.
+        if key in ("detector", "generator"):
+            table.add_column(_heading(str(key)), overflow="fold")
+        else:
+            table.add_column(_heading(str(key)), no_wrap=True, justify="right")
     for row in texts.itertuples(index=False):
         marked = any(str(text).endswith(printing.NOT_BETTER) for text in row)
         table.add_row(*map(str, row), style="dim" if marked else None)
@@ -114,6 +127,11 @@ def _notes(rows: pd.DataFrame) -> list[str]:
         notes.append(
             f"{printing.NOT_BETTER} accuracy not shown to be better than always answering 'no stress': p is "
             "above 0.05, or the row is worse."
+        )
+    if printing.is_private(rows):
+        notes.append(
+            "shown: whether the row beats the rules that use no private data; few seeds: too few noise draws "
+            "to say so. ε: of generator and detector together; audit ≥: what attacks found at least."
         )
     if printing.decided_by_two(rows, columns.TERMINAL):
         notes.append(f"{printing.TWO_PEOPLE} two people decide: without them the claim would be another.")
@@ -187,8 +205,9 @@ def terminal_comparison(compared: pd.DataFrame, names: tuple[str, str]) -> Rende
     rule = compared["role"] != MODEL
     rows = compared[~(rule & compared.duplicated(["evaluation", "detector"]))]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    # Names alone may take several lines.
     for name in ("evaluation", "model"):
-        table.add_column(name, no_wrap=True)
+        table.add_column(name, overflow="fold")
     for metric in ("accuracy", "F1"):
         for name in (*names, "change"):
             table.add_column(f"{metric}\n{name}", justify="right")

@@ -39,6 +39,7 @@ _STORES = (
 )
 _RESULTS = (
     Holding("tables/main.*", "means over the tested people, and tests of these means"),
+    Holding("history/*/main.csv", "tables/main.csv of this run and of earlier ones"),
     Holding(
         "tables/per_subject.csv",
         "each tested person by name: number of windows, of stress windows, and metrics",
