@@ -14,8 +14,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
 
+from pulseveil.core.tables import in_order, levels
 from pulseveil.detectors import BASELINE, MODEL
 from pulseveil.summary import labels
 from pulseveil.summary.columns import HEADLINES
@@ -54,8 +54,8 @@ def study_axes(keys: pd.DataFrame) -> list[StudyAxis]:
     axes = []
     for name, rows in models.groupby("evaluation", sort=False):
         # Counted per pair: epsilons of two different models are not levels of one axis.
-        levels = rows.groupby(["generator", "detector"])[list(AXES)].nunique().max()
-        axes += [StudyAxis(str(name), axis) for axis in AXES if levels[axis] > 1]
+        counts = rows.groupby(["generator", "detector"])[list(AXES)].nunique().max()
+        axes += [StudyAxis(str(name), axis) for axis in AXES if counts[axis] > 1]
     return axes
 
 
@@ -104,17 +104,17 @@ def _draw_axis(
 ) -> None:
     colours = generator_colours(description)
     panels = part.subplots(len(_METRICS), columns, squeeze=False, sharex=True, sharey="row")
-    levels = np.sort(rows[axis.axis].unique()).astype(float)
+    ticks = levels(rows[axis.axis].astype(float))
     for column, (detector, members) in zip(panels.T, rows.groupby("detector", sort=False), strict=False):
         for panel, metric in zip(column, _METRICS, strict=True):
             for generator, line in members.groupby("generator", sort=False):
-                _draw_line(panel, line.sort_values(axis.axis), levels, axis, metric, colours[str(generator)])
+                _draw_line(panel, in_order(line, [axis.axis]), ticks, axis, metric, colours[str(generator)])
             open_axes(panel, grid="y")
         for value in baseline["accuracy"]:
             column[0].axhline(value, **BASELINE_LINE)
         column[0].set_title(description.detector_title(str(detector)))
         if axis.axis != "noise":
-            column[-1].set_xticks(range(len(levels)), [labels.level(v) for v in levels.tolist()], fontsize=7)
+            column[-1].set_xticks(range(len(ticks)), list(map(labels.level, ticks)), fontsize=7)
     # Another axis of the figure may have more detectors.
     for panel in panels[:, rows["detector"].nunique() :].flat:
         panel.set_visible(False)
@@ -125,11 +125,11 @@ def _draw_axis(
 
 
 def _draw_line(
-    panel: Axes, line: pd.DataFrame, levels: NDArray[np.float64], axis: StudyAxis, metric: str, colour: str
+    panel: Axes, line: pd.DataFrame, ticks: pd.Index, axis: StudyAxis, metric: str, colour: str
 ) -> None:
     values = line[axis.axis].to_numpy(float)
     # Noise is to scale. Epsilons (infinity among them) and numbers of subjects take one step per level.
-    x = values if axis.axis == "noise" else np.searchsorted(levels, values).astype(float)
+    x = values if axis.axis == "noise" else ticks.get_indexer(values).astype(float)
     mean, low, high = line[[metric, f"{metric}_low", f"{metric}_high"]].to_numpy(float).T
     panel.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
     panel.plot(x, mean, marker="o", markersize=3.2, linewidth=1.4, color=colour)
@@ -198,13 +198,13 @@ def _draw(
     models = rows[rows["role"] == MODEL]
     for column, unit in zip(panels.T, units, strict=True):
         shown = models[(models["unit"] == unit) | np.isinf(models["epsilon"])]
-        levels = np.sort(shown["epsilon"].unique())[::-1]
+        ticks = levels(shown["epsilon"])
         for panel, metric in zip(column, _METRICS, strict=True):
             _rules(panel, rows, metric, description)
-            _models(panel, shown, levels, metric, description)
+            _models(panel, shown, ticks, metric, description)
             open_axes(panel, grid="y")
         column[0].set_title(_UNITS[unit])
-        column[-1].set_xticks(range(len(levels)), [labels.level(v) for v in levels.tolist()])
+        column[-1].set_xticks(range(len(ticks)), list(map(labels.level, ticks)))
         column[-1].set_xlabel("ε of one trained model")
     for panel, metric in zip(panels[:, 0], _METRICS, strict=True):
         panel.set_ylabel(title_of(metric, HEADLINES))
@@ -220,7 +220,7 @@ def _rules(panel: Axes, rows: pd.DataFrame, metric: str, description: StudyDescr
 def _models(
     panel: Axes,
     rows: pd.DataFrame,
-    levels: NDArray[np.float64],
+    ticks: pd.Index,
     metric: str,
     description: StudyDescription,
 ) -> None:
@@ -229,9 +229,8 @@ def _models(
     # Side by side: intervals of models at one epsilon would cover each other.
     offsets = _SPREAD * (np.arange(len(groups)) - (len(groups) - 1) / 2)
     for ((generator, detector), members), offset in zip(groups, offsets.tolist(), strict=True):
-        line = members.sort_values("epsilon", ascending=False).drop_duplicates("epsilon")
-        # `levels` falls, searchsorted wants rising values.
-        x = np.searchsorted(-levels, -line["epsilon"].to_numpy(float)) + offset
+        line = in_order(members, ["epsilon"]).drop_duplicates("epsilon")
+        x = ticks.get_indexer(line["epsilon"]) + offset
         mean, low, high = line[[metric, f"{metric}_low", f"{metric}_high"]].to_numpy(float).T
         colour = colours[str(detector)]
         panel.vlines(x, low, high, colors=colour, linewidth=1.4)

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pulseveil.core.tables import in_order
 from pulseveil.detectors import MODEL
 from pulseveil.summary import labels
 from pulseveil.summary.columns import HEADLINES
@@ -99,8 +100,7 @@ def _of_generators(main: pd.DataFrame, attacks: pd.DataFrame, description: Study
     models, rules = own[own["role"] == MODEL], own[own["role"] != MODEL]
     # The most synthetic subjects: the reference of that axis.
     models = models.sort_values("subjects", ascending=False).drop_duplicates([*keys, "detector"])
-    releases = attacks[keys].drop_duplicates().sort_values(keys[1:], ascending=[True, True, False])
-    releases = releases.reset_index(drop=True)
+    releases = in_order(attacks[keys].drop_duplicates(), keys[1:]).reset_index(drop=True)
     at = releases.assign(position=releases.index)
     ticks = [
         f"{description.generator_title(name)}\n{_budget(unit, epsilon)}"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pulseveil.core import paths, store
 from pulseveil.core.contracts import Portrait
-from pulseveil.core.identity import parse_number
+from pulseveil.core.identity import falling, parse_number
 from pulseveil.summary import labels
 from pulseveil.summary.palette import DIVERGING, GREY, INK, LIGHT_GREY, STYLE, SYNTHETIC, open_axes
 
@@ -83,7 +83,7 @@ def quality_figure(page: QualityPage) -> Figure:
 
 
 def _ends(portraits: Sequence[Portrait]) -> tuple[Portrait, ...]:
-    ordered = sorted(portraits, key=epsilon_of, reverse=True)
+    ordered = sorted(portraits, key=lambda portrait: falling(epsilon_of(portrait)))
     return (ordered[0], ordered[-1]) if epsilon_of(ordered[0]) > epsilon_of(ordered[-1]) else (ordered[0],)
 
 

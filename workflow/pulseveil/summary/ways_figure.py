@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from numpy.typing import NDArray
 
+from pulseveil.core.tables import in_order, levels
 from pulseveil.detectors import MODEL
 from pulseveil.summary import labels
 from pulseveil.summary.columns import HEADLINES
@@ -104,14 +104,14 @@ def _draw(
     for column, unit in zip(panels.T, units, strict=True):
         models = rows[(rows["role"] == MODEL) & ((rows["unit"] == unit) | np.isinf(rows["epsilon"]))]
         learnt = models[_learns(models, description)]
-        levels = np.sort(learnt["epsilon"].unique())[::-1]
+        ticks = levels(learnt["epsilon"])
         for panel, metric in zip(column, _METRICS, strict=True):
             _lines(panel, rows, metric, markers, description)
-            _points(panel, learnt, levels, metric, markers, description)
+            _points(panel, learnt, ticks, metric, markers, description)
             open_axes(panel, grid="y")
         column[0].set_title(_UNITS[unit])
-        column[-1].set_xticks(range(len(levels)), [labels.level(v) for v in levels.tolist()])
-        column[-1].set_xlim(-0.5, len(levels) - 0.5)
+        column[-1].set_xticks(range(len(ticks)), list(map(labels.level, ticks)))
+        column[-1].set_xlim(-0.5, len(ticks) - 0.5)
         column[-1].set_xlabel("ε of one trained model")
     for panel, metric in zip(panels[:, 0], _METRICS, strict=True):
         panel.set_ylabel(title_of(metric, HEADLINES))
@@ -147,7 +147,7 @@ def _lines(
 def _points(
     panel: Axes,
     rows: pd.DataFrame,
-    levels: NDArray[np.float64],
+    ticks: pd.Index,
     metric: str,
     markers: Mapping[str, str],
     description: StudyDescription,
@@ -157,9 +157,8 @@ def _points(
     # Side by side: intervals of ways at one epsilon would cover each other.
     offsets = np.linspace(-_SPREAD / 2, _SPREAD / 2, len(ways)) if len(ways) > 1 else np.zeros(1)
     for ((_, generator, detector), members), offset in zip(ways, offsets.tolist(), strict=True):
-        line = members.sort_values("epsilon", ascending=False).drop_duplicates("epsilon")
-        # `levels` falls, searchsorted wants rising values.
-        x = np.searchsorted(-levels, -line["epsilon"].to_numpy(float)) + offset
+        line = in_order(members, ["epsilon"]).drop_duplicates("epsilon")
+        x = ticks.get_indexer(line["epsilon"]) + offset
         mean, low, high = line[[metric, f"{metric}_low", f"{metric}_high"]].to_numpy(float).T
         colour = colours[str(generator)]
         panel.vlines(x, low, high, colors=colour, linewidth=1.1, alpha=0.7)
