@@ -31,7 +31,10 @@ ROOT = Path(__file__).resolve().parents[3]
 TABLES = ["main.csv", "main.tex", "main.html", "per_subject.csv", "differences.csv", "quality.csv"]
 TABLES += ["columns.json"]
 TABLES += ["spending.csv", "ledger.json", "statement.txt", "audit.csv"]
-FIGURES = [f"{name}.{kind}" for name in ("main", "per_subject") for kind in ("pdf", "png", "svg")]
+FORMATS = ("pdf", "png", "svg")
+FIGURES = [
+    f"{name}{end}.{kind}" for name in ("main", "per_subject") for end in ("", "-column") for kind in FORMATS
+]
 REPAIRS = [{"subject": "S2", "windows": 35, "repairs": ["EDA gap of 3 s filled", "clock set back"]}]
 
 
@@ -190,7 +193,9 @@ def test_an_axis_and_a_budget_add_their_figures(tmp_path):
     models = [write_generator(tmp_path, epsilon_generator=epsilon) for epsilon in (10, 1)]
     study = StudyDescription.model_validate(description(models=models))
     names = [path.name for path in summarize(study, files, tmp_path / "results").files]
-    added = [f"{name}.{kind}" for name in ("axes", "privacy") for kind in ("pdf", "png", "svg")]
+    added = [
+        f"{name}{end}.{kind}" for name in ("axes", "privacy") for end in ("", "-column") for kind in FORMATS
+    ]
     assert names == [*TABLES, *FIGURES, *added, "report.html"]
 
 

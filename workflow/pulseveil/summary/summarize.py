@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from pulseveil.core.atomic import write_json
 from pulseveil.core.randomness import Stream, child, root_stream
@@ -21,7 +23,7 @@ from pulseveil.summary.differences import differences_table
 from pulseveil.summary.figures import main_figure, reference_rows, subject_figure
 from pulseveil.summary.noise_figure import CAPTION as NOISE_CAPTION
 from pulseveil.summary.noise_figure import noise_columns, noise_figure
-from pulseveil.summary.palette import save
+from pulseveil.summary.palette import save, save_widths
 from pulseveil.summary.printing import printed_table
 from pulseveil.summary.published import reproduction_page, reproduction_table
 from pulseveil.summary.quality import quality_table
@@ -140,16 +142,16 @@ def _write_figures(
         if len(reference_rows(main)) == len(main)
         else " One cell per generator and detector is shown, at the reference of each axis."
     )
-    shown = [
+    shown: list[tuple[str, Callable[[float], Figure], str]] = [
         (
             "main",
-            main_figure(main, description),
+            partial(main_figure, main, description),
             "Accuracy and stress F1: mean over subjects with its 95 % interval; lines show rules that learn "
             "from no sensor data." + (part if axes else ""),
         ),
         (
             "per_subject",
-            subject_figure(main, cells, description),
+            partial(subject_figure, main, cells, description),
             "Accuracy of each subject (mean over seeds); the subject with the lowest accuracy is named.",
         ),
     ]
@@ -157,35 +159,35 @@ def _write_figures(
         caption = (
             "Accuracy and stress F1 along the axes of the study; bands are 95 % intervals over subjects."
         )
-        shown.append(("axes", axis_figure(main, axes, description), caption))
+        shown.append(("axes", partial(axis_figure, main, axes, description), caption))
     if ablations(main):
         caption = (
             "Accuracy and stress F1 by the signals that the detectors read; bars are 95 % intervals over "
             "subjects, lines are rules, which read what they always read."
         )
-        shown.append(("ablation", ablation_figure(main, description), caption))
+        shown.append(("ablation", partial(ablation_figure, main, description), caption))
     if private_evaluations(main):
         caption = (
             "Accuracy and stress F1 by the epsilon of one trained model, for each unit; bars are "
             "95 % intervals over subjects, lines are rules that use no private data."
         )
-        shown.append(("privacy", privacy_figure(main, description), caption))
+        shown.append(("privacy", partial(privacy_figure, main, description), caption))
     if asked := questions(main, description):
         caption = (
             "Privacy and utility of all ways to a private detector side by side: accuracy and stress F1 by "
             "the epsilon of one trained model, for each unit; bars are 95 % intervals over subjects. Lines "
             "use no private data: rules, and generators that draw from public knowledge alone."
         )
-        shown.append(("ways", ways_figure(asked, description), caption))
+        shown.append(("ways", partial(ways_figure, asked, description), caption))
     if weights := read_weights(map(Path, description.linear_detectors), description):
         caption = (
             "What linear detectors read: the weight of each statistic of each signal, mean and SD over folds "
             "(first seed). Red speaks for stress, blue against it."
         )
-        shown.append(("weights", weights_figure(weights), caption))
+        shown.append(("weights", partial(weights_figure, weights), caption))
     if noised := noise_columns(main, audits, description):
-        shown.append(("noise", noise_figure(noised, description), NOISE_CAPTION))
-    files = [path for name, figure, _ in shown for path in save(figure, folder, name)]
+        shown.append(("noise", partial(noise_figure, noised, description), NOISE_CAPTION))
+    files = [path for name, draw, _ in shown for path in save_widths(draw, folder, name)]
     return [Picture(folder / f"{name}.svg", caption) for name, _, caption in shown], files
 
 

@@ -23,7 +23,17 @@ from pulseveil.summary.columns import HEADLINES
 from pulseveil.summary.columns import title as title_of
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.figures import line_handles, line_styles
-from pulseveil.summary.palette import GREY, INK, STYLE, generator_colours, open_axes
+from pulseveil.summary.palette import (
+    GREY,
+    INK,
+    PAGE,
+    generator_colours,
+    legend_columns,
+    legend_inches,
+    open_axes,
+    style,
+    wrapped,
+)
 from pulseveil.summary.results import NO_GENERATOR
 from pulseveil.windows.signals import ALL_SIGNALS
 
@@ -32,8 +42,7 @@ _MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 _UNITS = {"subject": "protects a person", "window": "protects one window"}
 _EPSILONS = ["epsilon_generator", "epsilon_detector"]
 _WAY = ["evaluation", "generator", "detector"]
-_PANEL_INCHES = (3.3, 1.9)
-_LEGEND_INCHES = 0.17
+_PANEL_INCHES = 1.9
 _SPREAD = 0.5
 
 
@@ -67,7 +76,7 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
     return ordered.drop_duplicates([*_WAY, "unit", "epsilon"]).sort_index()
 
 
-def ways_figure(asked: list[Question], description: StudyDescription) -> Figure:
+def ways_figure(asked: list[Question], description: StudyDescription, width: float = PAGE) -> Figure:
     """Accuracy and stress F1 by epsilon: dots with 95 % intervals over subjects, one colour per generator.
 
     One row of panels per question and metric, one column per unit. A private cell stands at the smaller
@@ -77,18 +86,15 @@ def ways_figure(asked: list[Question], description: StudyDescription) -> Figure:
     rows = pd.concat([question.rows for question in asked])
     private = rows[np.isfinite(rows["epsilon"]) & (rows["role"] == MODEL)]
     units, markers = list(private["unit"].unique()), _markers(rows)
-    with mpl.rc_context(dict(STYLE)):
+    with mpl.rc_context(style(width)):
         handles = _legend(rows, description)
-        width = max(7.2, 0.9 + _PANEL_INCHES[0] * len(units))
-        columns = 3
-        legend = 0.15 + _LEGEND_INCHES * -(-len(handles) // columns)
-        part_inches = 0.75 + _PANEL_INCHES[1] * len(_METRICS)
-        heights = [part_inches] * len(asked) + [legend]
+        part_inches = 0.75 + _PANEL_INCHES * len(_METRICS)
+        heights = [part_inches] * len(asked) + [legend_inches(handles, width)]
         figure = Figure(figsize=(width, sum(heights)), layout="constrained")
         parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
         for part, question in zip(parts, asked, strict=False):
             _draw(part, question, units, markers, description)
-        parts[-1].legend(handles=handles, loc="center", ncols=columns)
+        parts[-1].legend(handles=handles, loc="center", ncols=legend_columns(handles, width))
     return figure
 
 
@@ -115,7 +121,7 @@ def _draw(
         column[-1].set_xlabel("ε of one trained model")
     for panel, metric in zip(panels[:, 0], _METRICS, strict=True):
         panel.set_ylabel(title_of(metric, HEADLINES))
-    part.suptitle(question.title, fontweight="bold", fontsize=9.5, x=0.02, ha="left")
+    part.suptitle(wrapped(question.title, part.figure.get_figwidth()), x=0.02, ha="left")
 
 
 def _learns(rows: pd.DataFrame, description: StudyDescription) -> pd.Series:
