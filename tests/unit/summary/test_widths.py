@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 
 from pulseveil.core.randomness import root_stream
@@ -112,18 +111,12 @@ def require_print(paths, width_mm):
         elif path.suffix == ".pdf":
             (width,) = re.findall(rb"/MediaBox \[ 0 0 ([\d.]+) ", path.read_bytes())
         else:
-            width = imread(path).shape[1] / 200 * 72
+            image = imread(path)[..., :3]
+            width = image.shape[1] / 200 * 72
+            # What leaves the figure is cut at its edge.
+            edges = [image[0], image[-1], image[:, 0], image[:, -1]]
+            assert min(edge.min() for edge in edges) == 1.0, path.name
         assert float(width) / MM == pytest.approx(width_mm, abs=0.3), path.name
-
-
-def require_inside(figure, name):
-    """Nothing is drawn outside the figure."""
-    # The first drawing lays the figure out.
-    figure.draw_without_rendering()
-    box = figure.get_tightbbox(FigureCanvasAgg(figure).get_renderer())
-    assert min(box.x0, box.y0) >= -0.01, (name, box)
-    assert box.x1 <= figure.get_figwidth() + 0.01, (name, box)
-    assert box.y1 <= figure.get_figheight() + 0.01, (name, box)
 
 
 NAMES = ("main", "per_subject", "axes", "ablation", "privacy", "ways", "weights", "noise")
@@ -131,19 +124,11 @@ NAMES = ("main", "per_subject", "axes", "ablation", "privacy", "ways", "weights"
 
 @pytest.mark.parametrize("name", NAMES)
 def test_figures_have_both_widths_and_readable_text(drawn, name, tmp_path):
-    figures = []
-
-    def draw(width):
-        figures.append(drawn[name](width))
-        return figures[-1]
-
-    paths = save_widths(draw, tmp_path, name)
+    paths = save_widths(drawn[name], tmp_path, name)
     suffixes = ("pdf", "png", "svg")
     assert [p.name for p in paths] == [f"{name}{end}.{s}" for end in ("", "-column") for s in suffixes]
     require_print(paths[:3], 174)
     require_print(paths[3:], 88)
-    for figure in figures:
-        require_inside(figure, name)
 
 
 def test_pages_of_synthetic_windows_have_two_columns_and_readable_text(tmp_path):
@@ -153,4 +138,3 @@ def test_pages_of_synthetic_windows_have_two_columns_and_readable_text(tmp_path)
     (windows,) = window_pages(pages)
     for figure in (quality_figure(pages[0]), window_figure(windows, study())):
         require_print(save(figure, tmp_path, "page"), 174)
-        require_inside(figure, "page")
