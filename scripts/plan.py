@@ -8,6 +8,7 @@ from pulseveil.core.errors import run_command
 from pulseveil.study import dag, hours
 from pulseveil.study.checks import make_plan
 from pulseveil.study.reading import read_study
+from pulseveil.summary import columns
 
 
 def main() -> None:
@@ -22,6 +23,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     plan = make_plan(read_study(options.study))
+    columns.require_main(plan.study.table_columns)
     print(hours.describe(hours.hours(plan, options.directory)) if options.measured else dag.describe(plan))
     if options.runs:
         with atomic_path(options.runs) as path:

@@ -6,12 +6,14 @@ Tables take the order of their columns from this module, printed tables and the 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import pandas as pd
 
+from pulseveil.core.errors import InputError
+from pulseveil.core.settings import nearest
 from pulseveil.detectors import BASELINE, COMPARED, LITERATURE_THREE
 from pulseveil.evaluation.metrics import METRICS
 from pulseveil.summary.labels import MINUS
@@ -322,6 +324,8 @@ BRIEF = (
     *("evaluation", "generator", "detector", *(column.key for column in AXES), "accuracy", "f1"),
     *(f"accuracy_minus_{LITERATURE_THREE}", "shows_use_of_private_data", "published_accuracy"),
 )
+# Those of tables/main.tex if the study does not choose: two columns of a journal hold them.
+LATEX = ("evaluation", "generator", "detector", *(column.key for column in AXES), "accuracy", "f1")
 TERMINAL = (
     *("detector", "generator", *(column.key for column in AXES)),
     *("accuracy", "f1", "auroc", f"accuracy_minus_{BASELINE}", "published_accuracy"),
@@ -499,6 +503,19 @@ def keys(columns: Collection[Column]) -> list[str]:
     return [column.key for column in columns]
 
 
+def require_main(chosen: Iterable[str]) -> None:
+    """Check that a study's `table_columns` are columns of the main table.
+
+    Raises:
+        InputError: a name is no column.
+    """
+    known = keys(MAIN)
+    unknown = [name for name in chosen if name not in known]
+    if unknown:
+        faults = ", ".join(f"{name!r}{nearest(name, known)}" for name in unknown)
+        raise InputError(f"table_columns: expected columns of tables/main.csv, such as f1; found {faults}")
+
+
 def title(key: str, columns: Collection[Column] = MAIN) -> str:
     """Title of a column for readers.
 
@@ -557,7 +574,11 @@ def _entry(table: str, column: Column) -> dict[str, Any]:
 def _shown(table: str, key: str) -> Iterator[str]:
     """Files and views that show a column, besides its CSV file."""
     views: Mapping[str, Mapping[str, Collection[str]]] = {
-        "tables/main.csv": {"tables/main.tex, tables/main.html, report": PRINTED, "terminal": TERMINAL},
+        "tables/main.csv": {
+            "tables/main.html, report": PRINTED,
+            "tables/main.tex": LATEX,
+            "terminal": TERMINAL,
+        },
         "tables/spending.csv": {"report": keys(SPENDING)},
         "tables/audit.csv": {"report": keys(AUDIT)},
         "tables/reproduction.csv": {"reproduction.html, report": REPRODUCTION_PAGE},

@@ -123,6 +123,7 @@ class StudyDescription(Settings):
     detectors: Mapping[str, DetectorDescription] = Field(min_length=1)
     seeds: int
     note: str = ""
+    table_columns: tuple[str, ...] = ()
     plan: Mapping[str, Any] = {}
     stages: tuple[StageDescription, ...] = ()
     gpu_speedup: float = 1.0
@@ -213,6 +214,7 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
         },
         seeds=study.seeds,
         note=study.note,
+        table_columns=study.table_columns,
         plan={"runs": sum(line.runs for line in lines), "jobs": sum(line.jobs for line in lines)},
         stages=tuple(
             StageDescription(
