@@ -52,6 +52,7 @@ rule summarize:
         quality_figures=dag.quality_figures(PLAN),
         report=tasks.outputs(PLAN, "summarize"),
         reproduction=f"results/{STUDY.name}/reproduction.html",
+        files=f"results/{STUDY.name}/files.html",
         settings=f"results/{STUDY.name}/study.json",
         # Measured hours and times of the run: these two files differ from run to run.
         hours=f"results/{STUDY.name}/hours.csv",

@@ -313,6 +313,7 @@ def _cohort(plan: Plan, name: str, folder: Path) -> CohortDescription:
 DESCRIPTIONS: Mapping[str, str] = {
     "report.html": "The report: plan, tables, figures, privacy, cohorts and versions on one page.",
     "reproduction.html": "Each published value beside ours, with a verdict and its reason.",
+    "files.html": "What each file of the study and each column of its tables holds.",
     "tables/main.csv": "Main table: one row per cell, all metrics with intervals over subjects.",
     "tables/columns.json": "Data dictionary: title, unit and meaning of each column of all tables.",
     "tables/per_subject.csv": "Metrics of each tested subject and seed.",

@@ -268,6 +268,11 @@ def html(printed: pd.DataFrame, name: str, caption: str = "") -> str:
     return styler.to_html(cell_ids=False)
 
 
+def static_html(table: pd.DataFrame) -> str:
+    """A table of texts as HTML without styles."""
+    return table.to_html(index=False, border=0, classes="printed", justify="unset")
+
+
 def _stacked(heading: str) -> str:
     """A heading in short lines; the empty group keeps a bracket from being an option of the line's end."""
     # A number and its unit stay on one line.

@@ -226,7 +226,7 @@ def _cohort(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def plain_html(table: pd.DataFrame) -> str:
     """A table as HTML, numbers with four digits and missing values empty."""
-    return table.map(_readable).to_html(index=False, border=0, classes="printed", justify="unset")
+    return printing.static_html(table.map(_readable))
 
 
 def _readable(value: Any) -> str:

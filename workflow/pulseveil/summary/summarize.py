@@ -21,6 +21,7 @@ from pulseveil.summary.axis_figures import axis_figure, privacy_figure, private_
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.differences import differences_table
 from pulseveil.summary.figures import main_figure, reference_rows, subject_figure
+from pulseveil.summary.file_page import file_page
 from pulseveil.summary.noise_figure import CAPTION as NOISE_CAPTION
 from pulseveil.summary.noise_figure import noise_columns, noise_figure
 from pulseveil.summary.palette import save, save_widths
@@ -91,11 +92,12 @@ def summarize(
     pictures, figures = _write_figures(out_dir / "figures", main, audits, cells, description)
     shown, pages = _write_quality_figures(out_dir / "figures", description)
     figures += pages
-    written = [out_dir / "report.html"]
+    written = [out_dir / "files.html", out_dir / "report.html"]
+    printing.write_text(written[0], file_page(description.study))
     compared = None if published is None else reproduction_table(main, description, published)
     findings = Findings(main, quality, spending, audits, compared)
     page = render_report(description, findings, pictures, shown, results.digest, privacy)
-    printing.write_text(written[0], page)
+    printing.write_text(written[-1], page)
     if compared is not None:
         printing.write_csv(out_dir / "tables" / "reproduction.csv", compared)
         tables.append(out_dir / "tables" / "reproduction.csv")
