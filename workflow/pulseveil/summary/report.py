@@ -88,8 +88,9 @@ def render_report(
     """
     main, compared = findings.main, findings.compared
     reproduction: Mapping[str, Any] = {"scenarios": []}
-    if compared is not None and compared["ours"].notna().any():
-        reproduction = page_values(compared, description)
+    if compared is not None and (own := compared["ours"].notna()).any():
+        others = int((~own).sum())
+        reproduction = page_values(compared[own], description) | {"others": others}
     return printing.render(
         "report.html.jinja",
         description=description,
