@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pulseveil.core import paths, store
+from pulseveil.core import paths, registry, store
 from pulseveil.core.contracts import subject_order
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import falling, number_label, parse_number
@@ -33,8 +33,10 @@ class ModelFile:
 
     @property
     def model(self) -> str:
-        """Generator and training cohort as text."""
-        return f"{self.generator} on {self.cohort}"
+        """Generator, by the title of its kind if it has the name of a kind, and training cohort as text."""
+        known = self.generator in registry.names("generators")
+        title = registry.load("generators", self.generator).title if known else self.generator
+        return f"{title} on {self.cohort}"
 
     @property
     def budget(self) -> str:
