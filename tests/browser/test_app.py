@@ -174,7 +174,7 @@ def test_the_table_of_means_has_units_and_the_means_of_the_windows(private, mode
     made = synthesis.make(trained(models_folder, "small", 8.0), request)
     windows, stress = made.synthetic.windows, made.synthetic.condition == 1
     for i, (row, channel) in enumerate(zip(shown, made.trained.facts.channels, strict=True)):
-        assert row[:2] == [channel.name.replace("_", " "), channel.unit]
+        assert row[:2] == [channel.name.replace("_", " ").replace("eda", "EDA"), channel.unit]
         expected = [windows[~stress, :, i].mean(), windows[stress, :, i].mean()]
         np.testing.assert_allclose([float(text) for text in row[2:]], expected, rtol=6e-3)
 

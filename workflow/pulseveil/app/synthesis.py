@@ -17,6 +17,7 @@ from pulseveil.generators.subjects import class_shares
 from pulseveil.release.cards import class_names
 from pulseveil.release.exits import require_leave
 from pulseveil.runs.generators import synthesize_fold
+from pulseveil.summary import labels
 
 MOST_SUBJECTS = 1000
 MOST_WINDOWS = 500
@@ -163,7 +164,7 @@ def class_means(generated: Generated) -> pd.DataFrame:
     means = synthetic.windows.mean(axis=1)
     table = pd.DataFrame(
         {
-            "signal": [channel.name.replace("_", " ") for channel in facts.channels],
+            "signal": [labels.signals(channel.name) for channel in facts.channels],
             "unit": [channel.unit for channel in facts.channels],
         }
     )

@@ -54,7 +54,8 @@ def in_order(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 def levels(values: pd.Series) -> pd.Index:
     """Distinct values of an axis of the study, in the order of `in_order`."""
-    return pd.Index(values.drop_duplicates().sort_values(key=_rank))
+    distinct: pd.Index = pd.Index(values.drop_duplicates().sort_values(key=_rank))
+    return distinct
 
 
 def _rank(column: pd.Series) -> pd.Series:
