@@ -160,7 +160,7 @@ def _draw_line(
 ) -> None:
     values = line[axis.axis].to_numpy(float)
     # Noise is to scale. Epsilons (infinity among them) and numbers of subjects take one step per level.
-    x = values if axis.axis == "noise" else ticks.get_indexer(values).astype(float)
+    x = values if axis.axis == "noise" else ticks.get_indexer(pd.Index(values)).astype(float)
     mean, low, high = line[[metric, f"{metric}_low", f"{metric}_high"]].to_numpy(float).T
     panel.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
     panel.plot(x, mean, marker="o", markersize=3.2, linewidth=1.4, color=colour)
@@ -262,7 +262,7 @@ def _models(
     offsets = spread * (np.arange(len(groups)) - (len(groups) - 1) / 2)
     for ((generator, detector), members), offset in zip(groups, offsets.tolist(), strict=True):
         line = in_order(members, ["epsilon"]).drop_duplicates("epsilon")
-        x = ticks.get_indexer(line["epsilon"]) + offset
+        x = ticks.get_indexer(pd.Index(line["epsilon"])) + offset
         mean, low, high = line[[metric, f"{metric}_low", f"{metric}_high"]].to_numpy(float).T
         colour = colours[str(detector)]
         panel.vlines(x, low, high, colors=colour, linewidth=1.4)

@@ -164,7 +164,7 @@ def _points(
     offsets = np.linspace(-_SPREAD / 2, _SPREAD / 2, len(ways)) if len(ways) > 1 else np.zeros(1)
     for ((_, generator, detector), members), offset in zip(ways, offsets.tolist(), strict=True):
         line = in_order(members, ["epsilon"]).drop_duplicates("epsilon")
-        x = ticks.get_indexer(line["epsilon"]) + offset
+        x = ticks.get_indexer(pd.Index(line["epsilon"])) + offset
         mean, low, high = line[[metric, f"{metric}_low", f"{metric}_high"]].to_numpy(float).T
         colour = colours[str(generator)]
         panel.vlines(x, low, high, colors=colour, linewidth=1.1, alpha=0.7)
