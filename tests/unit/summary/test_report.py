@@ -188,6 +188,19 @@ def test_exactly_its_files_are_written_and_the_same_bytes_twice(done, tmp_path):
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(again, done.files, strict=True))
 
 
+def test_the_caption_of_the_latex_table_explains_the_marks_that_the_table_has(tmp_path):
+    keys = {"table_columns": ["detector", "accuracy", "accuracy_minus_majority"]}
+    for wrong, marked in (
+        ({"S2": 0, "S3": 12, "S4": 6}, True),
+        ({name: i % 2 for i, name in enumerate(WESAD)}, False),
+    ):
+        folder = tmp_path / str(marked)
+        files = write(folder, [scores(wrong), constant_scores(list(wrong))])
+        summarize(StudyDescription.model_validate(description(**keys)), files, folder / "results")
+        head, body = (folder / "results/tables/main.tex").read_text().split(r"\toprule")
+        assert (r"$^\dagger$ not shown to be better" in head) == (r"$^\dagger$" in body) == marked
+
+
 def test_a_note_stands_above_every_table(tmp_path):
     files = write(tmp_path / "scores", list(records()))
     study = StudyDescription.model_validate(description(note="Not a result: 3 < 10 passes."))

@@ -40,6 +40,10 @@ from pulseveil.summary.window_figures import window_figure, window_pages
 
 _LOG = logging.getLogger(__name__)
 _CAPTION = "Mean accuracy and F1 over subjects with 95 % intervals."
+_MARKS = {
+    printing.NOT_BETTER: f"{printing.NOT_BETTER} not shown to be better than always answering 'no stress'.",
+    printing.TWO_PEOPLE: f"{printing.TWO_PEOPLE} two people decide the difference.",
+}
 # Resampling is not part of the study's random streams: the same scores give the same intervals for any root.
 _STREAM: Stream = child(root_stream(0), "summary")
 
@@ -116,8 +120,10 @@ def _write_tables(
 ) -> list[Path]:
     printed = printed_table(main, description)
     printing.write_csv(folder / "main.csv", main)
-    caption = " ".join(filter(None, [description.note, _CAPTION]))
     chosen = printed_table(main, description, description.table_columns or columns.LATEX)
+    shown = "".join(chosen.to_numpy().ravel())
+    marks = [text for mark, text in _MARKS.items() if mark in shown]
+    caption = " ".join(filter(None, [description.note, _CAPTION, *marks]))
     printing.write_text(folder / "main.tex", printing.latex(chosen, caption, f"tab:{description.study}"))
     printing.write_text(folder / "main.html", printing.html(printed, "main", description.note) + "\n")
     printing.write_csv(folder / "per_subject.csv", results.per_subject)
