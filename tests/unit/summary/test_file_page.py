@@ -78,7 +78,7 @@ def test_examples_have_the_form_of_the_values(results):
         if column.key in results.main and pd.api.types.is_numeric_dtype(results.main[column.key]):
             assert isinstance(parse_number(column.example), float), column.key
         elif column.key in results.main and set(results.main[column.key]) <= {"yes", "no", ""}:
-            assert column.example in ("yes", "no", "wesad", "few seeds", "detector"), column.key
+            assert column.example in ("yes", "no", "my_cohort", "detector"), column.key
 
 
 def test_the_report_leads_to_the_page(results):

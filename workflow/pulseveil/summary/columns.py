@@ -291,8 +291,8 @@ AUDITED = (
 # As in files of the demo and of studies of published cells; they show the form of a value.
 _EXAMPLES: Mapping[str, str] = {
     "evaluation": "tstr",
-    "generator": "cgan",
-    "detector": "cnn",
+    "generator": "my_generator",
+    "detector": "my_detector",
     "unit": "subject",
     "epsilon_generator": "10",
     "epsilon_detector": "inf",
@@ -305,7 +305,7 @@ _EXAMPLES: Mapping[str, str] = {
     "n_windows": "96",
     "poor_ratio": "0.0",
     "generator_saw_test_subject": "no",
-    "public_cohorts": "wesad",
+    "public_cohorts": "my_cohort",
     "published_scenario": "1-LOSO_15real",
     "published_accuracy": "0.8812",
     "published_accuracy_sd": "0.0085",
