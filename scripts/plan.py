@@ -8,6 +8,7 @@ from pulseveil.core.errors import run_command
 from pulseveil.study import dag, hours
 from pulseveil.study.checks import make_plan
 from pulseveil.study.reading import read_study
+from pulseveil.summary import columns
 
 
 def main() -> None:
@@ -20,6 +21,7 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, default=Path(), help="folder with results/ and benchmarks/")
     options = parser.parse_args()
     plan = make_plan(read_study(options.study))
+    columns.require_main(plan.study.table_columns)
     if options.measured:
         print(hours.describe(hours.hours(plan, options.directory)))
     else:

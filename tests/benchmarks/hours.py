@@ -1,9 +1,9 @@
-"""Planned over measured CPU seconds of all kinds: `python tests/benchmarks/hours.py [--kinds cnn forest] [--bins 210]`.
+"""Planned over measured CPU seconds of all kinds: `python tests/benchmarks/hours.py --kinds cnn --bins 210`.
 
-One thread. The seconds are those between a short and a longer training, so that starts, compilations and calibrations
-cancel; models without epochs or steps are trained whole. Rows are those of the published study: 14 people of 36
-windows, for generators of 72, and, beside released windows, 15 synthetic people of 35. The column `first` has the
-seconds of the first training beyond those of the second: imports and compilation.
+One thread. The seconds are those between a short and a longer training, so that starts, compilations and
+calibrations cancel; models without epochs or steps are trained whole. Rows are those of the published study:
+14 people of 36 windows, for generators of 72, and, beside released windows, 15 synthetic people of 35. The
+column `first` has the seconds of the first training beyond those of the second: imports and compilation.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ SHORT: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """A kind with its unit (None: not private), bins of the spectra, and whether released windows train too."""
+    """A kind, its unit (None: not private), bins of the spectra, and whether released windows train too."""
 
     group: registry.Group
     kind: str

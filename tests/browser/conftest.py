@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -40,8 +41,8 @@ def chromium() -> tuple[str, str]:
     return browser, driver
 
 
-@pytest.fixture(scope="session")
-def address(chromium: tuple[str, str], models_folder: Path) -> Iterator[str]:
+@contextmanager
+def served(models_folder: Path) -> Iterator[str]:
     """Where `make app` serves the models of `models_folder`."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -64,6 +65,13 @@ def address(chromium: tuple[str, str], models_folder: Path) -> Iterator[str]:
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(timeout=WAIT_S)
+
+
+@pytest.fixture(scope="session")
+def address(chromium: tuple[str, str], models_folder: Path) -> Iterator[str]:
+    """A server of the front end for all tests."""
+    with served(models_folder) as found:
+        yield found
 
 
 def _until_healthy(address: str, server: subprocess.Popen[bytes]) -> None:
@@ -145,6 +153,12 @@ class Page:
         field = self.wait(lambda: self.of(key, "input"), key)[0]
         field.send_keys(Keys.CONTROL, "a")
         field.send_keys(str(value), Keys.ENTER)
+        self.settle()
+
+    def confirm(self) -> None:
+        """Confirm that a model is not private; the side bar has check boxes of its own."""
+        box = "[data-testid=stMainBlockContainer] [data-testid=stCheckbox] label"
+        self.wait(lambda: self.driver.find_elements(By.CSS_SELECTOR, box), "a check box")[0].click()
         self.settle()
 
     def settle(self) -> None:

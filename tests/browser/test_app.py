@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import re
 import urllib.error
 import urllib.request
@@ -11,11 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 from pulseveil.app import catalogue, synthesis
 from pulseveil.core import store
 from pulseveil.core.contracts import SyntheticSet
 from pulseveil.release.export import export_csv
+from tests.browser.conftest import WAIT_S, served
 
 pytestmark = pytest.mark.browser
 
@@ -115,7 +118,7 @@ def test_a_model_without_budget_gives_nothing_until_that_is_confirmed(private):
     private.wait_for("The page synthesizes nothing from this model before you confirm this.")
     assert not private.of("generate", "button")
     assert not private.of("subjects", "input")
-    private.driver.find_element(By.CSS_SELECTOR, "[data-testid=stCheckbox] label").click()
+    private.confirm()
     private.click("generate", "button")
     private.wait_for("Synthetic subjects: 1")
     downloaded = private.download()
@@ -146,6 +149,78 @@ def test_what_was_drawn_vanishes_with_another_model_or_request(private):
     private.wait(lambda: private.of("download", "button"), "the download of the same request again")
     private.choose("fold", "all people except S2")
     private.wait(lambda: not private.of("download", "button"), "no download of another model")
+
+
+def test_models_have_the_names_of_their_kinds(private):
+    assert private.of("model", "input")[0].get_attribute("value") == "Moments on people"
+    private.click("generate", "button")
+    private.wait(lambda: private.of("download", "button"), "a download")
+    label = private.of("download", "button")[0].text
+    assert label == "Download CSV: Moments on people"
+
+
+def test_the_table_of_means_has_units_and_the_means_of_the_windows(private, models_folder):
+    private.click("generate", "button")
+    private.wait(lambda: private.driver.find_elements(By.CSS_SELECTOR, "[data-testid=stTab]"), "tabs")
+    tabs = {tab.text: tab for tab in private.driver.find_elements(By.CSS_SELECTOR, "[data-testid=stTab]")}
+    tabs["Distributions"].click()
+    rows = private.wait(
+        lambda: private.driver.find_elements(By.CSS_SELECTOR, "[data-testid=stTable] tbody tr"), "a table"
+    )
+    # The text of a tab that is still unfolding is empty.
+    private.wait(lambda: rows[0].text, "the text of the table")
+    shown = [[cell.text for cell in row.find_elements(By.CSS_SELECTOR, "th, td")] for row in rows]
+    request = synthesis.Request(1, 36, (0.7, 0.3), seed=0)
+    made = synthesis.make(trained(models_folder, "small", 8.0), request)
+    windows, stress = made.synthetic.windows, made.synthetic.condition == 1
+    for i, (row, channel) in enumerate(zip(shown, made.trained.facts.channels, strict=True)):
+        assert row[:2] == [channel.name.replace("_", " ").replace("eda", "EDA"), channel.unit]
+        expected = [windows[~stress, :, i].mean(), windows[stress, :, i].mean()]
+        np.testing.assert_allclose([float(text) for text in row[2:]], expected, rtol=6e-3)
+
+
+def test_two_models_stand_side_by_side_each_behind_its_own_guard(private):
+    private.driver.find_element(By.CSS_SELECTOR, ".st-key-compare label").click()
+    private.settle()
+    private.choose("second-study", "small")
+    private.choose("second-budget", "no budget (not private)")
+    private.wait_for("before you confirm this")
+    assert not private.of("generate", "button")
+    private.confirm()
+    private.click("generate", "button")
+    buttons = private.wait(
+        lambda: (
+            private.of("second-download", "button")
+            and private.driver.find_elements(By.CSS_SELECTOR, "[data-testid=stDownloadButton] button")
+        ),
+        "two downloads",
+    )
+    assert len(buttons) == 2
+    first, second = (button.rect for button in buttons)
+    assert second["x"] > first["x"] + 200
+    assert abs(second["y"] - first["y"]) < 200
+    buttons[1].click()
+    files = private.wait(lambda: list(private.downloads.glob("*.zip")), "a zip file")
+    assert files[0].name.startswith("NOT-PRIVATE_")
+    private.of("download", "button")[0].click()
+    names = private.wait(
+        lambda: len(found := sorted(path.name for path in private.downloads.glob("*.zip"))) == 2 and found,
+        "both zip files",
+    )
+    assert [name.startswith("NOT-PRIVATE_") for name in names] == [True, False]
+
+
+def test_the_first_visit_of_a_new_server_paints_within_three_seconds(driver, models_folder):
+    if os.getloadavg()[0] > os.cpu_count():
+        pytest.skip("this machine is busy")
+    with served(models_folder) as address:
+        driver.get(address)
+        title = (By.XPATH, "//h1[contains(., 'PulseVeil')]")
+        WebDriverWait(driver, WAIT_S).until(lambda _: driver.find_elements(*title))
+        paints = driver.execute_script(
+            "return performance.getEntriesByName('first-contentful-paint').map(e => e.startTime)"
+        )
+    assert 0 < paints[0] < 3000
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,18 @@ def test_a_dry_run_needs_no_recordings_and_prints_the_plan(runner, name):
     assert re.search(r"stage +runs +jobs", result.stderr)
 
 
+def test_an_unknown_column_of_the_latex_table_is_refused_before_the_plan(runner):
+    run = runner.snakemake("-n", study=changed(table_columns=["detector", "acuracy"]), check=False)
+    command = [sys.executable, ROOT / "scripts" / "plan.py", runner.directory / "study.yaml"]
+    plan = subprocess.run(command, capture_output=True, text=True, check=False)
+    for result in (run, plan):
+        assert result.returncode != 0
+        assert "table_columns: expected columns of tables/main.csv" in result.stderr
+        assert "found 'acuracy' (did you mean 'accuracy'?)" in result.stderr
+        assert "Traceback" not in result.stderr
+        assert "CPU hours" not in result.stdout + result.stderr
+
+
 def test_a_run_leaves_tables_figures_report_and_a_second_run_does_nothing(finished_light, tmp_path):
     names = ["tables/main.csv", "tables/main.tex", "tables/main.html", "tables/quality.csv", "report.html"]
     for name in [*names, "figures/main.png", "figures/quality_simulated_moments.png"]:

@@ -18,7 +18,7 @@ def files(folder):
 def test_models_are_found_with_the_words_of_their_place(models_folder):
     found = catalogue.find_models(models_folder)
     assert [(f.study, f.epsilon) for f in found] == [("rehearsal", 8), ("small", 8), ("small", math.inf)]
-    assert {f.model for f in found} == {"moments on people"}
+    assert {f.model for f in found} == {"Moments on people"}
     assert [f.budget for f in found[1:]] == ["epsilon 8 for a subject", "no budget (not private)"]
     assert catalogue.fold_names(found[1]) == ("S1", "S2")
     assert catalogue.find_models(models_folder / "results") == ()

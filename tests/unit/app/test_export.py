@@ -182,7 +182,8 @@ def test_signals_are_the_first_windows_of_each_class(private):
 def test_distributions_show_every_window_beside_the_literature(private):
     figure = figures.distributions_figure(private)
     panels = [axes for axes in figure.axes if axes.get_title()]
-    assert [axes.get_title().split("\n")[0] for axes in panels] == list(private.synthetic.channels)
+    names = [name.replace("_", " ").replace("eda", "EDA") for name in private.synthetic.channels]
+    assert [axes.get_title().split("\n")[0] for axes in panels] == names
     assert panels[0].get_title().endswith("literature: higher in stress")
     means = private.synthetic.windows.mean(axis=1)
     for i, axes in enumerate(panels):

@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.web.server.starlette import App
 
-from pulseveil.app import page, serving
+from pulseveil.app import body, page, serving
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_a_damaged_model_is_a_sentence(run, tmp_path):
 
 
 def test_a_card_on_the_page_has_smaller_headings():
-    assert page._demoted("# A\n\n## B\nC # D\n") == "### A\n\n#### B\nC # D\n"
+    assert body._demoted("# A\n\n## B\nC # D\n") == "### A\n\n#### B\nC # D\n"
 
 
 def test_the_server_is_for_this_machine_only_and_tells_nobody(monkeypatch):

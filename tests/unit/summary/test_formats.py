@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import root_stream
-from pulseveil.summary import printing
+from pulseveil.summary import columns, printing
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.labels import MINUS
 from pulseveil.summary.printing import printed_table
@@ -77,6 +78,45 @@ def test_latex_has_booktabs_rules_and_whole_rows(main):
     assert len(body) == len(printed)
     assert {len(re.findall(r"(?<!\\)&", line)) + 1 for line in body} == {printed.shape[1]}
     assert text.isascii()
+
+
+def test_the_latex_table_of_a_study_is_narrow_enough_for_a_page(main):
+    printed = printed_table(main, STUDY, columns.LATEX)
+    text = printing.latex(printed, "", "")
+    heads = text.split(r"\toprule")[1].split(r"\midrule")[0].strip().removesuffix(r" \\").split(" & ")
+    assert heads[-3:] == [
+        r"\shortstack{Synthetic\\{}subjects}",
+        r"\shortstack{Accuracy\\{}[95~\%]}",
+        r"\shortstack{Stress F1\\{}[95~\%]}",
+    ]
+    lines = [head.removeprefix(r"\shortstack{").removesuffix("}").split(r"\\{}") for head in heads]
+    cells = [[*line, *texts] for line, texts in zip(lines, printed.to_numpy().T.tolist(), strict=True)]
+    # \footnotesize has 8 points, of which a character takes about half; 6 points lie between two columns.
+    points = sum(4.2 * max(map(len, cell)) + 6 for cell in cells)
+    assert points < 174 * 72 / 25.4
+
+
+def test_each_column_of_the_main_table_can_be_chosen(main):
+    for key in columns.keys(columns.MAIN):
+        chosen = ["evaluation", "detector", key]
+        columns.require_main(chosen)
+        text = printing.latex(printed_table(main, STUDY, chosen), "", "tab:x")
+        rows = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+        assert len(rows) == 7, key
+        assert all(row.endswith(r" \\") for row in rows), key
+        groups = text.replace(r"\\", "")
+        assert groups.count("{") - groups.count(r"\{") == groups.count("}") - groups.count(r"\}"), key
+        assert not re.findall(r"nan|None|\d{5}", text), key
+
+
+def test_an_unknown_column_is_refused_with_its_nearest():
+    with pytest.raises(InputError, match=r"table_columns: .* found 'acuracy' \(did you mean 'accuracy'\?\)"):
+        columns.require_main(["evaluation", "acuracy"])
+
+
+def test_a_label_holds_nothing_that_tex_would_run():
+    text = printing.latex(pd.DataFrame({"Detector": ["cnn"]}), "", "tab:a_b #1 & {c}")
+    assert r"\label{tab:a_b-1-c-}" in text
 
 
 def test_latex_escapes_names():

@@ -28,10 +28,14 @@ from tests.unit.summary_cases import (
 )
 
 ROOT = Path(__file__).resolve().parents[3]
+PUBLISHED = read_published(ROOT / "config" / "published.csv")
 TABLES = ["main.csv", "main.tex", "main.html", "per_subject.csv", "differences.csv", "quality.csv"]
 TABLES += ["columns.json"]
 TABLES += ["spending.csv", "ledger.json", "statement.txt", "audit.csv"]
-FIGURES = [f"{name}.{kind}" for name in ("main", "per_subject") for kind in ("pdf", "png", "svg")]
+FORMATS = ("pdf", "png", "svg")
+FIGURES = [
+    f"{name}{end}.{kind}" for name in ("main", "per_subject") for end in ("", "-column") for kind in FORMATS
+]
 REPAIRS = [{"subject": "S2", "windows": 35, "repairs": ["EDA gap of 3 s filled", "clock set back"]}]
 
 
@@ -76,7 +80,8 @@ def test_the_report_loads_nothing_from_elsewhere(done):
     assert sources
     assert all(source.startswith("data:image/svg+xml;base64,") for source in sources)
     places = re.findall(r'href="([^"]+)"', page)
-    assert all(place.startswith("#") and f'id="{place[1:]}"' in page for place in places)
+    inside = [place for place in places if place != "files.html"]
+    assert all(place.startswith("#") and f'id="{place[1:]}"' in page for place in inside)
     assert not re.findall(r"@import|url\(|<script[^>]|<link", page)
     images = re.findall(r"base64,([A-Za-z0-9+/=]+)", page)
     assert [base64.b64decode(image)[:5] for image in images] == [b"<?xml", b"<?xml"]
@@ -97,13 +102,21 @@ def test_the_report_has_all_its_parts(done):
     assert "ro-crate-metadata.json" in page
 
 
-def test_the_report_holds_the_reproduction_page(done):
-    report, page = done.files[-1].read_text(), done.files[-2].read_text()
-    assert done.files[-2].name == "reproduction.html"
-    # The cell of 1-LOSO_15real: .875 here, .881 published.
-    rows = [line for line in page.splitlines() if line.startswith("<tr class=")]
-    assert len(rows) > 100
-    assert set(rows) <= set(report.splitlines())
+def published_rows(page):
+    """Cells of the rows of all published cells on a page, as text."""
+    rows = re.findall(r'<tr class="(?:not-)?(?:reproduced|run|defined)">(.*?)</tr>', page)
+    return [[re.sub("<.*?>", "", cell) for cell in re.findall(r"<td.*?</td>", row)] for row in rows]
+
+
+def test_the_report_compares_the_published_cells_of_the_study_alone(done):
+    report, page = done.files[-1].read_text(), done.files[-3].read_text()
+    assert done.files[-3].name == "reproduction.html"
+    own, every = published_rows(report), published_rows(page)
+    assert len(every) == len(PUBLISHED) == 184
+    # The CNN of 1-LOSO_15real and of 3-TSTR_cGAN with 15 subjects: two of 20 windows are wrong.
+    assert [row[7].split()[0] for row in own] == ["0.900", "0.900"]
+    assert [row for row in every if row[7]] == own
+    assert "182 other published cells are no part of this study" in report
 
 
 def test_a_study_that_repeats_no_published_cell_says_so(tmp_path):
@@ -113,7 +126,7 @@ def test_a_study_that_repeats_no_published_cell_says_so(tmp_path):
         study, write(tmp_path, [constant_scores(WESAD)]), tmp_path / "results", published=published
     ).files
     assert "No cell of this study repeats a published cell" in files[-1].read_text()
-    assert "All published cells" not in files[-1].read_text()
+    assert "The published cells of this study" not in files[-1].read_text()
 
 
 def test_planned_hours_are_summed_and_a_guess_is_called_one(tmp_path):
@@ -169,9 +182,23 @@ def test_exactly_its_files_are_written_and_the_same_bytes_twice(done, tmp_path):
     again = summarize(study, paths[::-1], tmp_path / "results", published=published).files
     written = [path for path in (tmp_path / "results").rglob("*") if path.is_file()]
     compared = ("reproduction.csv", "reproduction.html")
-    assert [path.name for path in again] == [*TABLES, compared[0], *FIGURES, compared[1], "report.html"]
+    pages = [compared[1], "files.html", "report.html"]
+    assert [path.name for path in again] == [*TABLES, compared[0], *FIGURES, *pages]
     assert sorted(written) == sorted(again)
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(again, done.files, strict=True))
+
+
+def test_the_caption_of_the_latex_table_explains_the_marks_that_the_table_has(tmp_path):
+    keys = {"table_columns": ["detector", "accuracy", "accuracy_minus_majority"]}
+    for wrong, marked in (
+        ({"S2": 0, "S3": 12, "S4": 6}, True),
+        ({name: i % 2 for i, name in enumerate(WESAD)}, False),
+    ):
+        folder = tmp_path / str(marked)
+        files = write(folder, [scores(wrong), constant_scores(list(wrong))])
+        summarize(StudyDescription.model_validate(description(**keys)), files, folder / "results")
+        head, body = (folder / "results/tables/main.tex").read_text().split(r"\toprule")
+        assert (r"$^\dagger$ not shown to be better" in head) == (r"$^\dagger$" in body) == marked
 
 
 def test_a_note_stands_above_every_table(tmp_path):
@@ -190,8 +217,10 @@ def test_an_axis_and_a_budget_add_their_figures(tmp_path):
     models = [write_generator(tmp_path, epsilon_generator=epsilon) for epsilon in (10, 1)]
     study = StudyDescription.model_validate(description(models=models))
     names = [path.name for path in summarize(study, files, tmp_path / "results").files]
-    added = [f"{name}.{kind}" for name in ("axes", "privacy") for kind in ("pdf", "png", "svg")]
-    assert names == [*TABLES, *FIGURES, *added, "report.html"]
+    added = [
+        f"{name}{end}.{kind}" for name in ("axes", "privacy") for end in ("", "-column") for kind in FORMATS
+    ]
+    assert names == [*TABLES, *FIGURES, *added, "files.html", "report.html"]
 
 
 def test_what_a_budget_changes_beside_noise_stands_beside_the_rows_that_have_one(done, tmp_path):

@@ -9,7 +9,13 @@ import pandas as pd
 import pytest
 
 from pulseveil.summary.description import StudyDescription
-from pulseveil.summary.published import TOLERANCE, read_published, reproduction_page, reproduction_table
+from pulseveil.summary.published import (
+    MATCH,
+    TOLERANCE,
+    read_published,
+    reproduction_page,
+    reproduction_table,
+)
 from tests.unit.summary_cases import KEYS, description
 
 PUBLISHED = read_published(Path(__file__).resolve().parents[3] / "config" / "published.csv")
@@ -38,8 +44,9 @@ def row(table, scenario, detector, **keys):
 def test_every_published_cell_is_judged_once():
     table, _ = compared({"accuracy": 0.88})
     assert len(table) == len(PUBLISHED) == 184
-    finite = np.isfinite(PUBLISHED[["epsilon_generator", "epsilon_detector"]]).any(axis=1)
-    undefined = finite | (PUBLISHED["generator"] == "timegan")
+    assert len(table.merge(PUBLISHED[MATCH], on=MATCH)) == 184
+    finite = np.isfinite(table[["epsilon_generator", "epsilon_detector"]]).any(axis=1)
+    undefined = finite | (table["generator"] == "timegan")
     assert (table["verdict"] == "not defined").tolist() == undefined.tolist()
     assert table["verdict"].value_counts()["reproduced"] == 1
 

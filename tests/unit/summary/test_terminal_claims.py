@@ -18,7 +18,7 @@ def rows(*private):
 def test_each_unit_has_one_sentence_with_all_its_epsilons():
     table = rows(("subject", 10, "yes", "yes"), ("subject", 1, "yes", "no"), ("window", 3, "yes", "no"))
     person, window, unshown, rest = claims(table)
-    assert person.startswith("Private (ε 1, 10): ")
+    assert person.startswith("Private (ε 10, 1): ")
     assert "with the recordings of one whole person as without them" in person
     assert "except with probability about 1e-05" in person
     assert window.startswith("Private (ε 3): ")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from pulseveil.core import paths, store
+from pulseveil.core import paths, registry, store
 from pulseveil.core.contracts import subject_order
 from pulseveil.core.errors import InputError
-from pulseveil.core.identity import number_label, parse_number
+from pulseveil.core.identity import falling, number_label, parse_number
 from pulseveil.evaluation.protocols import ALL
 from pulseveil.release.cards import Facts, gather
 from pulseveil.runs.scoring import choose_fold
@@ -18,7 +19,7 @@ from pulseveil.study.jobs import GeneratorJob, read_generators
 _ANY = ("study", "cohort", "generator", "unit", "epsilon_generator", "seed")
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class ModelFile:
     """A file of trained generators, one model per fold; all fields come from its path."""
 
@@ -32,8 +33,10 @@ class ModelFile:
 
     @property
     def model(self) -> str:
-        """Generator and training cohort as text."""
-        return f"{self.generator} on {self.cohort}"
+        """Generator, by the title of its kind if it has the name of a kind, and training cohort as text."""
+        known = self.generator in registry.names("generators")
+        title = registry.load("generators", self.generator).title if known else self.generator
+        return f"{title} on {self.cohort}"
 
     @property
     def budget(self) -> str:
@@ -65,7 +68,13 @@ def find_models(folder: Path) -> tuple[ModelFile, ...]:
     """
     pattern = paths.fill(paths.MODELS, **dict.fromkeys(_ANY, "*"))
     found = [_named(path) for path in folder.glob(pattern)]
-    return tuple(sorted(found, key=lambda file: (math.isinf(file.epsilon), file)))
+    return tuple(sorted(found, key=_rank))
+
+
+def _rank(file: ModelFile) -> tuple[Any, ...]:
+    own = astuple(replace(file, epsilon=falling(file.epsilon)))
+    # The page shows the first model: nobody must meet an unprotected one unasked.
+    return math.isinf(file.epsilon), *own
 
 
 def fold_names(file: ModelFile) -> tuple[str, ...]:

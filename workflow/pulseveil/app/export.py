@@ -7,8 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pulseveil.app.synthesis import Generated, require_confirmation
-from pulseveil.core import identity
+from pulseveil.app.synthesis import Generated, cell_hash, require_confirmation
 from pulseveil.core.identity import number_label
 from pulseveil.privacy import ledger
 from pulseveil.release import bundle, croissant
@@ -23,21 +22,6 @@ class Export:
 
     name: str
     content: bytes
-
-
-def cell_hash(generated: Generated) -> str:
-    """Hash of everything that the exported values depend on: model, fold, request and program version."""
-    request = generated.request
-    return identity.cell_hash(
-        {
-            "model": generated.trained.facts.model_hash,
-            "fold": generated.trained.fold,
-            "subjects": request.subjects,
-            "windows": request.windows_per_condition(),
-            "seed": request.seed,
-            "version": identity.SYNTHESIS,
-        }
-    )
 
 
 def export(generated: Generated, form: Form, *, confirmed_not_private: bool = False) -> Export:

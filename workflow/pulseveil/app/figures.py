@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pulseveil.app.synthesis import Generated, require_confirmation
 from pulseveil.release.public_summary import PublicChannel
+from pulseveil.summary import labels
 from pulseveil.summary.palette import GREY, STYLE, class_colours, open_axes
 
 SHOWN_WINDOWS = 3
@@ -46,10 +47,11 @@ def signals_figure(generated: Generated, *, confirmed_not_private: bool = False)
                 axes.margins(x=0)
                 open_axes(axes, grid="y")
                 if column == 0:
-                    axes.set_ylabel(channel.name.replace("_", "\n"), rotation=0, ha="right", va="center")
+                    name = f"{labels.signals(channel.name)}\n{textwrap.fill(channel.unit, 26)}"
+                    axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7.5)
             title = f"{facts.classes[code]}: {len(windows)} of {int((synthetic.condition == code).sum())}"
             grid[0, column].set_title(f"{title} windows")
-            grid[-1, column].set_xlabel("seconds")
+            grid[-1, column].set_xlabel("time, s")
     return figure
 
 
@@ -103,7 +105,7 @@ def _distribution(
             axes.hist(values, bins=bins, weights=weights, color=colour, alpha=0.35, histtype="stepfilled")
             axes.hist(values, bins=bins, weights=weights, color=colour, linewidth=1.2, histtype="step")
     axes.set_xlim(low, high)
-    axes.set_title(f"{channel.name}\nliterature: {channel.direction}")
+    axes.set_title(f"{labels.signals(channel.name)}\nliterature: {channel.direction}")
     axes.set_xlabel(textwrap.fill(channel.unit, 38), fontsize=7.5)
     axes.set_ylabel("% of windows", fontsize=7.5)
     open_axes(axes, grid="y")

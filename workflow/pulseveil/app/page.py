@@ -1,39 +1,18 @@
-"""The page of the front end, run by Streamlit: choose a model, synthesize, look, download."""
+"""The page of the front end, run by Streamlit: its title, then the rest of the page (`body`)."""
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from importlib import import_module
 
 import streamlit as st
 
-from pulseveil.app import catalogue, export, figures, serving, synthesis
-from pulseveil.app.catalogue import ModelFile, TrainedModel
-from pulseveil.app.synthesis import Generated, Request
-from pulseveil.core.errors import InputError
-from pulseveil.evaluation.protocols import ALL
-from pulseveil.release.export import Form
+from pulseveil.app import serving
 
-NO_MODELS = """
-No trained generators below `{folder}/results`. Train some first, in the folder of PulseVeil:
-
-```sh
-.venv/bin/snakemake --cores 2
-.venv/bin/snakemake --cores 2 --configfile config/private.yaml
-```
-
-The first command runs the demo, of whose models `posterior` alone is private. The second command trains
-private models on the WESAD recordings. Then reload this page.
-"""
 # Small letters for the statement: its tables are 108 characters wide.
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] {padding: 3rem 2.5rem}
-.st-key-statement code {font-size: 0.7rem}
+.st-key-statement code, .st-key-second-statement code {font-size: 0.7rem}
 </style>"""
-OF_WINDOWS = (
-    " The budget protects one window; a person has many, and a minute touches several: see the statement."
-)
-FORMS: dict[str, Form] = {"CSV": "csv", "Parquet": "parquet", "HDF5": "h5"}
 
 
 def main() -> None:
@@ -41,173 +20,8 @@ def main() -> None:
     st.set_page_config(page_title="PulseVeil", layout="wide")
     st.html(STYLE)
     st.title("PulseVeil: synthetic wearable data")
-    folder = serving.options().folder
-    try:
-        files = catalogue.find_models(folder)
-        if files:
-            _show(files)
-        else:
-            st.info(NO_MODELS.format(folder=folder))
-    except InputError as error:
-        st.error(str(error))
-
-
-def _show(files: tuple[ModelFile, ...]) -> None:
-    file, fold = _choose(files)
-    trained = _open(file, fold, file.path.stat().st_mtime_ns)
-    confirmed = _privacy(trained, f"{file.path}:{fold}")
-    if not (trained.facts.claim.is_private or confirmed):
-        st.info("The page synthesizes nothing from this model before you confirm this.")
-        return
-    request = _ask(trained)
-    generated = _generated(trained, request, confirmed, (str(file.path), file.path.stat().st_mtime_ns, fold))
-    if generated is not None:
-        _results(generated, confirmed)
-
-
-@st.cache_resource(max_entries=20, ttl=60, show_spinner="Reading the model and checking its ledger")
-def _open(file: ModelFile, fold: str, written_ns: int) -> TrainedModel:
-    """The model with its claim; read again if its file has changed (`written_ns`), and after a minute."""
-    # The minute is for files beside the model: a new audit can refute the claim of an unchanged file.
-    return catalogue.open_model(file, fold)
-
-
-@st.cache_data(max_entries=100, show_spinner=False)
-def _folds(file: ModelFile, written_ns: int) -> tuple[str, ...]:
-    return catalogue.fold_names(file)
-
-
-def _choose(files: tuple[ModelFile, ...]) -> tuple[ModelFile, str]:
-    """The model file and fold that the user chooses in the side bar."""
-    with st.sidebar:
-        st.header("Trained model")
-        study = st.selectbox("Study", _unique(file.study for file in files), key="study")
-        files = tuple(file for file in files if file.study == study)
-        model = st.selectbox("Generator", _unique(file.model for file in files), key="model")
-        files = tuple(file for file in files if file.model == model)
-        budget = st.selectbox("Privacy budget", _unique(file.budget for file in files), key="budget")
-        files = tuple(file for file in files if file.budget == budget)
-        seed = st.selectbox("Seed of the training", _unique(file.seed for file in files), key="training")
-        file = next(file for file in files if file.seed == seed)
-        names = _folds(file, file.path.stat().st_mtime_ns)
-        fold = st.selectbox("Learned from", names, format_func=_fold_label, key="fold")
-        st.caption(
-            "The figures show only synthetic data and ranges from the literature. The page reads no "
-            "recording. The study measured the quality and audit numbers on the cards on its own data."
-        )
-    return file, str(fold)
-
-
-def _privacy(trained: TrainedModel, identity: str) -> bool:
-    """Show the claim of the model; returns whether the user confirmed that the model is not private."""
-    claim = trained.facts.claim
-    headline = f"{claim.headline[0].upper()}{claim.headline[1:]}."
-    confirmed = False
-    if claim.is_private:
-        st.success(
-            f"**{headline}** Synthesizing more from this model spends nothing more. Epsilon adds up over "
-            "several models of the same people." + (OF_WINDOWS if claim.unit == "window" else "")
-        )
-    else:
-        st.error(
-            f"**{headline}** The synthetic data may reveal single people of the training data. Treat them "
-            "like the recordings themselves."
-        )
-        confirmed = st.checkbox(
-            "I know that this model is not private, and that its export says so.",
-            key=f"confirm {identity}",
-        )
-    with st.expander("Privacy statement of this model", expanded=False, key="statement"):
-        st.code(claim.statement.strip(), language=None, wrap_lines=True)
-    return confirmed
-
-
-def _ask(trained: TrainedModel) -> Request:
-    """The request that the user enters, unchecked."""
-    classes = trained.facts.classes
-    usual = synthesis.usual_request(len(classes))
-    st.subheader("What to synthesize")
-    columns = st.columns(3 + len(classes))
-    subjects = columns[0].number_input("Subjects", value=usual.subjects, step=1, key="subjects")
-    windows = columns[1].number_input("Windows per subject", value=usual.windows, step=1, key="windows")
-    seed = columns[2].number_input("Seed", value=usual.seed, step=1, key="seed")
-    percent = [
-        column.number_input(f"% {name}", value=round(100 * share), step=1, key=f"share {name}")
-        for column, name, share in zip(columns[3:], classes, usual.shares, strict=True)
-    ]
-    return Request(int(subjects), int(windows), tuple(value / 100 for value in percent), int(seed))
-
-
-def _generated(
-    trained: TrainedModel, request: Request, confirmed: bool, model: tuple[Any, ...]
-) -> Generated | None:
-    """Windows of the last click on the button, if model, claim and request are still the same."""
-    identity = (*model, trained.facts.claim.headline, request)
-    if st.button("Generate", type="primary", key="generate"):
-        # First: an error below must not leave older windows on the page.
-        st.session_state.pop("generated", None)
-        with st.spinner("Synthesizing"):
-            generated = synthesis.make(trained, request, confirmed_not_private=confirmed)
-        st.session_state["generated"] = (identity, generated)
-    known, generated_before = st.session_state.get("generated", (None, None))
-    return generated_before if known == identity else None
-
-
-def _results(generated: Generated, confirmed: bool) -> None:
-    synthetic = generated.synthetic
-    st.subheader(f"Synthetic subjects: {generated.request.subjects}, windows: {len(synthetic)}")
-    choice, button = st.columns([1, 3], vertical_alignment="bottom")
-    form = FORMS[str(choice.radio("Format", list(FORMS), horizontal=True, key="form"))]
-    # Key of the caches below: everything that their bytes depend on.
-    identity = f"{export.cell_hash(generated)} {generated.trained.facts.claim.headline}"
-    file = _file(identity, form, confirmed, generated)
-    # on_click="ignore": a download does not run the page again.
-    button.download_button(
-        f"Download {file.name}", file.content, file.name, "application/zip", key="download", on_click="ignore"
-    )
-    st.caption("The zip file holds the data, data card, model card, privacy statement and ledger.")
-    names = ("Signals", "Distributions", "Data card", "Model card")
-    signals, distributions, of_data, of_model = st.tabs(names)
-    with signals:
-        st.image(_signals(identity, confirmed, generated))
-    with distributions:
-        st.image(_distributions(identity, confirmed, generated))
-        st.caption(
-            "Means of synthetic windows. Ranges and directions come from the literature, not from recordings."
-        )
-    cards = export.preview(generated, confirmed_not_private=confirmed)
-    for tab, card in zip((of_data, of_model), cards, strict=True):
-        with tab:
-            st.markdown(_demoted(card))
-
-
-# Streamlit leaves parameters with a leading underscore out of the key of a cache.
-@st.cache_data(max_entries=4, show_spinner="Writing")
-def _file(identity: str, form: Form, confirmed: bool, _generated: Generated) -> export.Export:
-    return export.export(_generated, form, confirmed_not_private=confirmed)
-
-
-@st.cache_data(max_entries=20, show_spinner="Drawing")
-def _signals(identity: str, confirmed: bool, _generated: Generated) -> bytes:
-    return figures.png(figures.signals_figure(_generated, confirmed_not_private=confirmed))
-
-
-@st.cache_data(max_entries=20, show_spinner="Drawing")
-def _distributions(identity: str, confirmed: bool, _generated: Generated) -> bytes:
-    return figures.png(figures.distributions_figure(_generated, confirmed_not_private=confirmed))
-
-
-def _demoted(card: str) -> str:
-    """A card whose headings are two levels lower, below those of the page."""
-    return re.sub(r"^(#+ )", r"##\1", card, flags=re.MULTILINE)
-
-
-def _unique(values: Any) -> list[Any]:
-    return list(dict.fromkeys(values))
-
-
-def _fold_label(fold: str) -> str:
-    return "all people of the cohort" if fold == ALL else f"all people except {fold}"
+    # Below the title: the first visit of a server imports for a second, and the user already sees the page.
+    import_module("pulseveil.app.body").show(serving.options().folder)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -92,6 +94,8 @@ def app(chosen: Options) -> App:
 
 def serve(chosen: Options) -> None:
     """Serve the page until the process ends."""
+    # While a user opens the page: its first visit would wait for this import.
+    Thread(target=import_module, args=("pulseveil.app.body",), daemon=True).start()
     app(chosen).run(config=OPTIONS | {"server.address": chosen.address, "server.port": chosen.port})
 
 

@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from pulseveil.app.catalogue import TrainedModel
-from pulseveil.core import registry
+from pulseveil.core import identity, registry
 from pulseveil.core.contracts import SyntheticSet
 from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import child
@@ -16,6 +17,7 @@ from pulseveil.generators.subjects import class_shares
 from pulseveil.release.cards import class_names
 from pulseveil.release.exits import require_leave
 from pulseveil.runs.generators import synthesize_fold
+from pulseveil.summary import labels
 
 MOST_SUBJECTS = 1000
 MOST_WINDOWS = 500
@@ -139,3 +141,34 @@ def require_confirmation(trained: TrainedModel, confirmed_not_private: bool) -> 
 def _check_whole(name: str, value: object, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise InputError(f"{name}: expected a whole number from {low} to {high}, found {value}")
+
+
+def cell_hash(generated: Generated) -> str:
+    """Hash of everything that the exported values depend on: model, fold, request and program version."""
+    request = generated.request
+    return identity.cell_hash(
+        {
+            "model": generated.trained.facts.model_hash,
+            "fold": generated.trained.fold,
+            "subjects": request.subjects,
+            "windows": request.windows_per_condition(),
+            "seed": request.seed,
+            "version": identity.SYNTHESIS,
+        }
+    )
+
+
+def class_means(generated: Generated) -> pd.DataFrame:
+    """Mean of each signal over the windows of each class, as text, with the unit of the values."""
+    facts, synthetic = generated.trained.facts, generated.synthetic
+    means = synthetic.windows.mean(axis=1)
+    table = pd.DataFrame(
+        {
+            "signal": [labels.signals(channel.name) for channel in facts.channels],
+            "unit": [channel.unit for channel in facts.channels],
+        }
+    )
+    for code, name in enumerate(facts.classes):
+        own = means[synthetic.condition == code]
+        table[f"mean, {name}"] = [f"{value:.3g}" for value in own.mean(axis=0)] if len(own) else ""
+    return table.set_index("signal")

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pulseveil.core.errors import InputError
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"\w[\w .,:;()#&-]{0,63}")
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+Epsilons = TypeVar("Epsilons", float, "pd.Series[float]")
 
 
 def parse_number(text: str | float) -> float:
@@ -72,6 +73,16 @@ def number_label(value: float) -> str:
         return "inf" if number > 0 else "-inf"
     # Without the bound, 1e300 would become a file name of 301 digits.
     return str(int(number)) if number == int(number) and abs(number) < 1e15 else repr(number)
+
+
+def falling(epsilon: Epsilons) -> Epsilons:
+    """Sort key of epsilons in tables, figures and texts: no budget first, then ever smaller budgets.
+
+    Examples:
+        >>> sorted([0.1, float("inf"), 1, 10], key=falling)
+        [inf, 10, 1, 0.1]
+    """
+    return -epsilon
 
 
 def require_name(name: str, what: str) -> None:
@@ -233,4 +244,4 @@ SYNTHESIS = 1
 QUALITY = 3
 DETECTORS = 1
 AUDIT = 2
-SUMMARY = 10
+SUMMARY = 11

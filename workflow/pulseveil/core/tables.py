@@ -1,8 +1,8 @@
-"""Safe reading of CSV tables from outside: within the limits, with the columns that a reader needs."""
+"""Tables: safe reading of CSV files from outside, and the order of rows."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pandas as pd
 
 from pulseveil.core import limits
 from pulseveil.core.errors import InputError
+from pulseveil.core.identity import falling
 
 
 def read_table(path: Path, columns: Collection[str], cure: str, **options: Any) -> pd.DataFrame:
@@ -41,3 +42,21 @@ def as_numbers(table: pd.DataFrame, columns: Collection[str], path: Path) -> pd.
         return table.astype(dict.fromkeys(columns, float))
     except ValueError as error:
         raise InputError(f"{path}: expected numbers in {', '.join(columns)} ({error})") from None
+
+
+def in_order(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Rows of a table sorted by the columns `by`: epsilons in the order of `falling`, other values rise.
+
+    Rows with equal keys keep their order.
+    """
+    return table.sort_values(list(by), key=_rank, kind="stable")
+
+
+def levels(values: pd.Series) -> pd.Index:
+    """Distinct values of an axis of the study, in the order of `in_order`."""
+    distinct: pd.Index = pd.Index(values.drop_duplicates().sort_values(key=_rank))
+    return distinct
+
+
+def _rank(column: pd.Series) -> pd.Series:
+    return falling(column) if str(column.name).startswith("epsilon") else column

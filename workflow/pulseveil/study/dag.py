@@ -223,7 +223,7 @@ def portrait_output(plan: Plan, pack: GeneratorPack) -> list[str]:
     return [paths.fill(paths.PORTRAIT, study=plan.study.name)] if 0 in pack.seeds else []
 
 
-def quality_figures(plan: Plan) -> list[str]:
+def quality_figures(plan: Plan, suffixes: Sequence[str] = ("pdf", "png", "svg")) -> list[str]:
     """Figure files of quality: one page per cohort and generator, and one page of windows per cohort."""
     # Cells that differ in unit or epsilon share a page.
     cells = plan.generator_cells()
@@ -234,7 +234,7 @@ def quality_figures(plan: Plan) -> list[str]:
         ]
     )
     folder = paths.results(plan.study.name) / "figures"
-    return [str(folder / f"{name}.{suffix}") for name in names for suffix in ("pdf", "png", "svg")]
+    return [str(folder / f"{name}.{suffix}") for name in names for suffix in suffixes]
 
 
 def study_json(plan: Plan) -> str:

@@ -270,6 +270,11 @@ class Study(Settings):
         description="one generator for all folds, which saw the test subject; default: true in `paper`"
     )
     note: str = Field("", description="text above the plan and all tables, such as 'not a result'")
+    table_columns: tuple[str, ...] = Field(
+        (),
+        description="columns of `tables/main.tex`, by their keys in `tables/main.csv`; default: as many as a "
+        "page holds",
+    )
     license: Annotated[str, Field(pattern=r"^[A-Za-z0-9.+-]+$")] = Field(
         "MIT", description="SPDX identifier of the licence of the study's results"
     )

@@ -8,6 +8,7 @@ __all__ = [  # noqa: RUF022
     "published",
     "printing",
     "palette",
+    "labels",
     "terminal",
     "history",
     "job_runs",

@@ -15,13 +15,24 @@ from pulseveil.summary.columns import HEADLINES
 from pulseveil.summary.columns import title as title_of
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.figures import line_handles, reference_rows, rule_lines
-from pulseveil.summary.palette import INK, STYLE, detector_colours, open_axes
+from pulseveil.summary.palette import (
+    INK,
+    PAGE,
+    detector_colours,
+    legend_columns,
+    legend_inches,
+    open_axes,
+    style,
+    wrapped,
+)
 from pulseveil.summary.results import NO_GENERATOR
 
 _METRICS = ("accuracy", "f1")
 _MARKERS = ("o", "s", "D", "^", "v", "P")
 _KEYS = ["generator", "detector"]
-_WIDTH, _ROW_INCHES, _SERIES_INCHES = 7.2, 0.12, 0.1
+_ROW_INCHES, _SERIES_INCHES = 0.12, 0.1
+# The share of the width for names of signals, and the height of a line of such a name.
+_NAMES, _LINE_INCHES = 0.28, 0.13
 
 
 def ablations(main: pd.DataFrame) -> list[str]:
@@ -31,7 +42,7 @@ def ablations(main: pd.DataFrame) -> list[str]:
     return [str(name) for name in levels.index[levels > 1]]
 
 
-def ablation_figure(main: pd.DataFrame, description: StudyDescription) -> Figure:
+def ablation_figure(main: pd.DataFrame, description: StudyDescription, width: float = PAGE) -> Figure:
     """Accuracy and stress F1 by the signals that detectors read, with 95 % intervals over subjects.
 
     One row of panels per evaluation, one series per generator and detector. All other axes stay at their
@@ -39,9 +50,11 @@ def ablation_figure(main: pd.DataFrame, description: StudyDescription) -> Figure
     """
     names = ablations(main)
     parts = [_reference(main[main["evaluation"] == name]) for name in names]
-    heights = [_height(rows) for rows in parts]
-    with mpl.rc_context(dict(STYLE)):
-        figure = Figure(figsize=(_WIDTH, 1.1 + sum(heights) + 0.3 * len(parts)), layout="constrained")
+    with mpl.rc_context(style(width)):
+        heights = [_height(rows, width) for rows in parts]
+        handles = [*_series_handles(pd.concat(parts), description), *line_handles(main, description)]
+        height = 0.6 + sum(heights) + 0.3 * len(parts) + legend_inches(handles, width)
+        figure = Figure(figsize=(width, height), layout="constrained")
         grid = figure.subplots(
             len(parts), 2, squeeze=False, sharex="col", gridspec_kw={"height_ratios": heights}
         )
@@ -49,13 +62,13 @@ def ablation_figure(main: pd.DataFrame, description: StudyDescription) -> Figure
             rules = main[(main["evaluation"] == name) & (main["role"] != MODEL)].drop_duplicates("detector")
             for panel, metric in zip(panels, _METRICS, strict=True):
                 rule_lines(panel, rules, metric, description)
-                _draw(panel, rows, metric, description)
+                _draw(panel, rows, metric, description, width)
             panels[0].set_title(labels.evaluation(name), loc="left", fontweight="bold")
             panels[1].tick_params(labelleft=False)
         for panel, metric in zip(grid[-1], _METRICS, strict=True):
             panel.set_xlabel(title_of(metric, HEADLINES))
-        handles = [*_series_handles(pd.concat(parts), description), *line_handles(main, description)]
-        figure.legend(handles=handles, loc="outside lower center", ncols=3)
+        columns = legend_columns(handles, width)
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     return figure
 
 
@@ -66,13 +79,19 @@ def _reference(rows: pd.DataFrame) -> pd.DataFrame:
     return models.merge(reference_rows(rows)[axes].drop_duplicates(), on=axes)
 
 
-def _height(rows: pd.DataFrame) -> float:
+def _height(rows: pd.DataFrame, width: float) -> float:
     """Height of a panel in inches."""
     series = len(rows[_KEYS].drop_duplicates())
-    return float(rows["signals"].nunique() * (_ROW_INCHES + _SERIES_INCHES * series))
+    lines = max(_name(level, width).count("\n") + 1 for level in rows["signals"])
+    row = max(_ROW_INCHES + _SERIES_INCHES * series, _LINE_INCHES * lines + 0.05)
+    return float(rows["signals"].nunique() * row)
 
 
-def _draw(panel: Axes, rows: pd.DataFrame, metric: str, description: StudyDescription) -> None:
+def _name(level: str, width: float) -> str:
+    return wrapped(labels.signals(level), _NAMES * width)
+
+
+def _draw(panel: Axes, rows: pd.DataFrame, metric: str, description: StudyDescription, width: float) -> None:
     levels = list(dict.fromkeys(rows["signals"]))
     styles = _styles(rows, description)
     # Side by side: intervals of models that read the same signals would cover each other.
@@ -83,7 +102,7 @@ def _draw(panel: Axes, rows: pd.DataFrame, metric: str, description: StudyDescri
         mean, low, high = own[[metric, f"{metric}_low", f"{metric}_high"]].to_numpy(float).T
         panel.hlines(y, low, high, colors=colour, linewidth=1.4)
         panel.scatter(mean, y, color=colour, marker=marker, s=16, zorder=3, linewidths=0)
-    panel.set_yticks(range(len(levels)), list(map(labels.signals, levels)))
+    panel.set_yticks(range(len(levels)), [_name(level, width) for level in levels])
     panel.set_ylim(len(levels) - 0.4, -0.6)
     open_axes(panel, grid="x")
     panel.spines["left"].set_visible(False)

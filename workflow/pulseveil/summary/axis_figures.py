@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from pulseveil.core.tables import in_order, levels
 from pulseveil.detectors import BASELINE, MODEL
 from pulseveil.summary import labels
 from pulseveil.summary.columns import HEADLINES
@@ -26,17 +28,22 @@ from pulseveil.summary.palette import (
     BASELINE_LINE,
     GREY,
     INK,
-    STYLE,
+    LEAST_PT,
+    PAGE,
     detector_colours,
     generator_colours,
+    legend_columns,
+    legend_inches,
     open_axes,
+    style,
+    wrapped,
 )
 from pulseveil.summary.results import NO_GENERATOR
 
 AXES = ("epsilon_generator", "epsilon_detector", "subjects", "noise")
 _METRICS = ("accuracy", "f1")
-_PANEL_INCHES = (1.45, 1.25)
-_WIDTHS = (3.6, 7.2)
+_PANEL_INCHES = (1.15, 1.25)
+_LABEL_INCHES = 0.7
 
 
 @dataclass(frozen=True)
@@ -54,30 +61,34 @@ def study_axes(keys: pd.DataFrame) -> list[StudyAxis]:
     axes = []
     for name, rows in models.groupby("evaluation", sort=False):
         # Counted per pair: epsilons of two different models are not levels of one axis.
-        levels = rows.groupby(["generator", "detector"])[list(AXES)].nunique().max()
-        axes += [StudyAxis(str(name), axis) for axis in AXES if levels[axis] > 1]
+        counts = rows.groupby(["generator", "detector"])[list(AXES)].nunique().max()
+        axes += [StudyAxis(str(name), axis) for axis in AXES if counts[axis] > 1]
     return axes
 
 
-def axis_figure(main: pd.DataFrame, axes: Sequence[StudyAxis], description: StudyDescription) -> Figure:
+def axis_figure(
+    main: pd.DataFrame, axes: Sequence[StudyAxis], description: StudyDescription, width: float = PAGE
+) -> Figure:
     """Accuracy and stress F1 over each axis, with bands of 95 % intervals over subjects.
 
-    One column per detector, one colour per generator. All other axes stay at their reference: largest
-    epsilon, least noise, most synthetic subjects.
+    One column per detector, as far as they fit side by side, one colour per generator. All other axes stay at
+    their reference: largest epsilon, least noise, most synthetic subjects.
     """
     models = main[main["role"] == MODEL]
     lines = [_along(models, axis) for axis in axes]
     # The axis with most detectors sets the columns of all axes: panels of one figure keep one width.
     columns = max(rows["detector"].nunique() for rows in lines)
-    width = float(np.clip(0.8 + _PANEL_INCHES[0] * columns, *_WIDTHS))
-    with mpl.rc_context(dict(STYLE)):
-        height = 0.5 + len(axes) * (0.75 + _PANEL_INCHES[1] * len(_METRICS))
-        figure = Figure(figsize=(width, height), layout="constrained")
-        parts = figure.subfigures(len(axes) + 1, 1, height_ratios=[*[1.0] * len(axes), 0.12], squeeze=False)
-        for (part,), axis, rows in zip(parts, axes, lines, strict=False):
-            _draw_axis(part, axis, rows, _baseline(main, axis, description), columns, description)
+    columns = min(columns, int((width - _LABEL_INCHES) / _PANEL_INCHES[0]))
+    with mpl.rc_context(style(width)):
         handles = _legend(pd.concat(lines), description)
-        parts[-1, 0].legend(handles=handles, loc="center", ncols=min(5, len(handles)))
+        blocks = [-(-rows["detector"].nunique() // columns) for rows in lines]
+        heights = [0.45 + count * (0.3 + _PANEL_INCHES[1] * len(_METRICS)) for count in blocks]
+        heights.append(legend_inches(handles, width))
+        figure = Figure(figsize=(width, sum(heights)), layout="constrained")
+        parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+        for part, axis, rows in zip(parts, axes, lines, strict=False):
+            _draw_axis(part, axis, rows, _baseline(main, axis, description), columns, description)
+        parts[-1].legend(handles=handles, loc="center", ncols=legend_columns(handles, width))
     return figure
 
 
@@ -103,33 +114,53 @@ def _draw_axis(
     description: StudyDescription,
 ) -> None:
     colours = generator_colours(description)
-    panels = part.subplots(len(_METRICS), columns, squeeze=False, sharex=True, sharey="row")
-    levels = np.sort(rows[axis.axis].unique()).astype(float)
-    for column, (detector, members) in zip(panels.T, rows.groupby("detector", sort=False), strict=False):
+    columns_of = _detector_panels(part, rows["detector"].nunique(), columns)
+    ticks = levels(rows[axis.axis].astype(float))
+    for column, (detector, members) in zip(columns_of, rows.groupby("detector", sort=False), strict=True):
         for panel, metric in zip(column, _METRICS, strict=True):
             for generator, line in members.groupby("generator", sort=False):
-                _draw_line(panel, line.sort_values(axis.axis), levels, axis, metric, colours[str(generator)])
+                _draw_line(panel, in_order(line, [axis.axis]), ticks, axis, metric, colours[str(generator)])
             open_axes(panel, grid="y")
         for value in baseline["accuracy"]:
             column[0].axhline(value, **BASELINE_LINE)
-        column[0].set_title(description.detector_title(str(detector)))
+        inches = (part.figure.get_figwidth() - _LABEL_INCHES) / columns
+        column[0].set_title(wrapped(description.detector_title(str(detector)), inches))
         if axis.axis != "noise":
-            column[-1].set_xticks(range(len(levels)), [labels.level(v) for v in levels.tolist()], fontsize=7)
-    # Another axis of the figure may have more detectors.
-    for panel in panels[:, rows["detector"].nunique() :].flat:
-        panel.set_visible(False)
-    for panel, metric in zip(panels[:, 0], _METRICS, strict=True):
-        panel.set_ylabel(title_of(metric, HEADLINES))
+            column[-1].set_xticks(range(len(ticks)), list(map(labels.level, ticks)), fontsize=LEAST_PT)
+    for column in columns_of[::columns]:
+        for panel, metric in zip(column, _METRICS, strict=True):
+            panel.set_ylabel(title_of(metric, HEADLINES))
     title = f"{labels.evaluation(axis.evaluation)}: {title_of(axis.axis).lower()}"
-    part.suptitle(title, fontweight="bold", fontsize=9.5, x=0.02, ha="left")
+    part.suptitle(title, x=0.02, ha="left")
+
+
+def _detector_panels(part: SubFigure, detectors: int, columns: int) -> list[NDArray[Any]]:
+    """Panels of each detector, one per metric: `columns` detectors side by side, the others below.
+
+    All panels share x, and all panels of a metric share y.
+    """
+    blocks = -(-detectors // columns)
+    panels = part.subplots(blocks * len(_METRICS), columns, squeeze=False, sharex=True)
+    found = [
+        panels[block * len(_METRICS) : (block + 1) * len(_METRICS), column]
+        for block in range(blocks)
+        for column in range(columns)
+    ]
+    for i, column in enumerate(found[1:], start=1):
+        for panel, first in zip(column, found[0], strict=True):
+            panel.sharey(first)
+            panel.tick_params(labelleft=i % columns == 0)
+    for panel in np.ravel(found[detectors:]):
+        panel.set_visible(False)
+    return found[:detectors]
 
 
 def _draw_line(
-    panel: Axes, line: pd.DataFrame, levels: NDArray[np.float64], axis: StudyAxis, metric: str, colour: str
+    panel: Axes, line: pd.DataFrame, ticks: pd.Index, axis: StudyAxis, metric: str, colour: str
 ) -> None:
     values = line[axis.axis].to_numpy(float)
     # Noise is to scale. Epsilons (infinity among them) and numbers of subjects take one step per level.
-    x = values if axis.axis == "noise" else np.searchsorted(levels, values).astype(float)
+    x = values if axis.axis == "noise" else ticks.get_indexer(pd.Index(values)).astype(float)
     mean, low, high = line[[metric, f"{metric}_low", f"{metric}_high"]].to_numpy(float).T
     panel.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
     panel.plot(x, mean, marker="o", markersize=3.2, linewidth=1.4, color=colour)
@@ -154,10 +185,10 @@ def _legend(rows: pd.DataFrame, description: StudyDescription) -> list[Line2D]:
 
 
 _EPSILONS = ["epsilon_generator", "epsilon_detector"]
-_LEGEND_INCHES = 2.1
-_PRIVACY_PANEL_INCHES = (2.9, 1.55)
+_PRIVACY_PANEL_INCHES = 1.55
 _UNITS = {"subject": "protects a person", "window": "protects one window"}
-_SPREAD = 0.11
+# Between two models at one epsilon, and of all models there: the step between two epsilons is 1.
+_SPREAD, _STEP = 0.11, 0.8
 
 
 def private_evaluations(main: pd.DataFrame) -> list[str]:
@@ -167,7 +198,7 @@ def private_evaluations(main: pd.DataFrame) -> list[str]:
     return list(private["evaluation"].unique())
 
 
-def privacy_figure(main: pd.DataFrame, description: StudyDescription) -> Figure:
+def privacy_figure(main: pd.DataFrame, description: StudyDescription, width: float = PAGE) -> Figure:
     """Accuracy and stress F1 by epsilon: dots with 95 % intervals over subjects, rules as lines.
 
     One column per unit, one colour per detector. The epsilon of a private cell is the smaller one of its
@@ -179,15 +210,15 @@ def privacy_figure(main: pd.DataFrame, description: StudyDescription) -> Figure:
     rows = main[main["evaluation"].isin(names)].assign(epsilon=epsilon)
     models = rows[rows["role"] == MODEL]
     units = list(models.loc[np.isfinite(models["epsilon"]), "unit"].unique())
-    with mpl.rc_context(dict(STYLE)):
-        width = max(0.9 + _PRIVACY_PANEL_INCHES[0] * len(units), 4.4)
-        height = 0.5 + len(names) * (0.6 + _PRIVACY_PANEL_INCHES[1] * len(_METRICS))
-        figure = Figure(figsize=(width, height), layout="constrained")
-        parts = figure.subfigures(len(names) + 1, 1, height_ratios=[*[1.0] * len(names), 0.14], squeeze=False)
-        for (part,), name in zip(parts, names, strict=False):
+    with mpl.rc_context(style(width)):
+        handles = _privacy_legend(models, rows, description)
+        heights = [0.6 + _PRIVACY_PANEL_INCHES * len(_METRICS)] * len(names)
+        heights.append(legend_inches(handles, width))
+        figure = Figure(figsize=(width, sum(heights)), layout="constrained")
+        parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+        for part, name in zip(parts, names, strict=False):
             _draw(part, name, rows[rows["evaluation"] == name], units, description)
-        columns = max(1, int(width / _LEGEND_INCHES))
-        parts[-1, 0].legend(handles=_privacy_legend(models, rows, description), loc="center", ncols=columns)
+        parts[-1].legend(handles=handles, loc="center", ncols=legend_columns(handles, width))
     return figure
 
 
@@ -198,17 +229,17 @@ def _draw(
     models = rows[rows["role"] == MODEL]
     for column, unit in zip(panels.T, units, strict=True):
         shown = models[(models["unit"] == unit) | np.isinf(models["epsilon"])]
-        levels = np.sort(shown["epsilon"].unique())[::-1]
+        ticks = levels(shown["epsilon"])
         for panel, metric in zip(column, _METRICS, strict=True):
             _rules(panel, rows, metric, description)
-            _models(panel, shown, levels, metric, description)
+            _models(panel, shown, ticks, metric, description)
             open_axes(panel, grid="y")
         column[0].set_title(_UNITS[unit])
-        column[-1].set_xticks(range(len(levels)), [labels.level(v) for v in levels.tolist()])
+        column[-1].set_xticks(range(len(ticks)), list(map(labels.level, ticks)))
         column[-1].set_xlabel("ε of one trained model")
     for panel, metric in zip(panels[:, 0], _METRICS, strict=True):
         panel.set_ylabel(title_of(metric, HEADLINES))
-    part.suptitle(labels.evaluation(name), fontweight="bold", fontsize=9.5, x=0.02, ha="left")
+    part.suptitle(labels.evaluation(name), x=0.02, ha="left")
 
 
 def _rules(panel: Axes, rows: pd.DataFrame, metric: str, description: StudyDescription) -> None:
@@ -220,18 +251,18 @@ def _rules(panel: Axes, rows: pd.DataFrame, metric: str, description: StudyDescr
 def _models(
     panel: Axes,
     rows: pd.DataFrame,
-    levels: NDArray[np.float64],
+    ticks: pd.Index,
     metric: str,
     description: StudyDescription,
 ) -> None:
     colours = detector_colours(description)
     groups = list(rows.groupby(["generator", "detector"], sort=False))
     # Side by side: intervals of models at one epsilon would cover each other.
-    offsets = _SPREAD * (np.arange(len(groups)) - (len(groups) - 1) / 2)
+    spread = min(_SPREAD, _STEP / max(1, len(groups)))
+    offsets = spread * (np.arange(len(groups)) - (len(groups) - 1) / 2)
     for ((generator, detector), members), offset in zip(groups, offsets.tolist(), strict=True):
-        line = members.sort_values("epsilon", ascending=False).drop_duplicates("epsilon")
-        # `levels` falls, searchsorted wants rising values.
-        x = np.searchsorted(-levels, -line["epsilon"].to_numpy(float)) + offset
+        line = in_order(members, ["epsilon"]).drop_duplicates("epsilon")
+        x = ticks.get_indexer(pd.Index(line["epsilon"])) + offset
         mean, low, high = line[[metric, f"{metric}_low", f"{metric}_high"]].to_numpy(float).T
         colour = colours[str(detector)]
         panel.vlines(x, low, high, colors=colour, linewidth=1.4)

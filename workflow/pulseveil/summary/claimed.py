@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from pulseveil.core.tables import levels
 from pulseveil.detectors import BEFORE_TRAINING, LITERATURE, LITERATURE_THREE, MODEL
 from pulseveil.privacy.statement import UNIT_NAMES
 from pulseveil.summary import labels
@@ -82,7 +83,7 @@ def _differences(row: pd.Series[float]) -> Iterator[str]:
 def _protected(main: pd.DataFrame) -> Iterator[File]:
     private = main[(main["role"] == MODEL) & (main["secret"] == "yes")]
     for unit, members in private.groupby("unit", sort=False):
-        epsilons = ", ".join(dict.fromkeys(map(labels.epsilon, sorted(members["epsilon_pld"]))))
+        epsilons = ", ".join(dict.fromkeys(map(labels.epsilon, levels(members["epsilon_pld"]))))
         guarantee = f"one model: epsilon {epsilons} for {UNIT_NAMES[str(unit)]}; several add up"
         release = "yes, one of them: pulseveil release trains it on all people with its proof"
         if (members["epsilon_generator"] < np.inf).any():

@@ -6,12 +6,14 @@ Tables take the order of their columns from this module, printed tables and the 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import pandas as pd
 
+from pulseveil.core.errors import InputError
+from pulseveil.core.settings import nearest
 from pulseveil.detectors import BASELINE, COMPARED, LITERATURE, LITERATURE_THREE
 from pulseveil.evaluation.metrics import METRICS
 from pulseveil.summary.labels import MINUS
@@ -27,8 +29,8 @@ class Column:
     """A column of a table.
 
     title: heading in printed tables and the report, by default the key in words. short: heading in the
-    terminal. form: how `printing` writes a value. optional: the column is printed only if a row has a value.
-    sometimes: some studies lack the column.
+    terminal. form: how `printing` writes a value. example: a value as in the file, but rounded. optional: the
+    column is printed only if a row has a value. sometimes: some studies lack the column.
     """
 
     key: str
@@ -37,6 +39,7 @@ class Column:
     title: str = ""
     short: str = ""
     form: Form = "text"
+    example: str = ""
     optional: bool = False
     sometimes: bool = False
 
@@ -291,7 +294,80 @@ AUDITED = (
         optional=True,
     ),
 )
-MAIN = (
+# As in files of the demo and of studies of published cells; they show the form of a value.
+_EXAMPLES: Mapping[str, str] = {
+    "evaluation": "tstr",
+    "generator": "my_generator",
+    "detector": "my_detector",
+    "unit": "subject",
+    "epsilon_generator": "10",
+    "epsilon_detector": "inf",
+    "subjects": "10",
+    "noise": "0",
+    "signals": "all",
+    "trained_in": "tstr",
+    "role": "model",
+    "n_seeds": "2",
+    "n_subjects": "6",
+    "n_windows": "96",
+    "poor_ratio": "0.0",
+    "generator_saw_test_subject": "no",
+    "public_cohorts": "my_cohort",
+    "published_scenario": "1-LOSO_15real",
+    "published_accuracy": "0.8812",
+    "published_accuracy_sd": "0.0085",
+    "published_f1": "0.88",
+    "published_f1_sd": "0.0083",
+    "published_poor_ratio": "0.0",
+    "published_equals_majority": "no",
+    "accuracy_minus_published": "-0.012",
+    "f1_published_minus_published": "-0.011",
+    "delta": "1e-05",
+    "epsilon_pld": "10.0",
+    "epsilon_rdp": "10.73",
+    "epsilon_unamplified": "10.0",
+    "epsilon_replace_one": "24.39",
+    "epsilon_subject": "10.0",
+    "epsilon_window": "10.0",
+    "epsilon_60_s": "10.0",
+    "mu": "2.0",
+    "secret": "yes",
+    "n_seeds_asked": "100",
+    "shows_use_of_private_data": "no",
+    "audited_part": "detector",
+    "audit_epsilon_low": "3.78",
+    "audit_epsilon_ceiling": "16.0",
+    f"better_than_{BASELINE}": "yes",
+}
+_METRIC_EXAMPLES: Mapping[str, str] = {
+    "": "0.818",
+    "_sd_seeds": "0.052",
+    "_sd_subjects": "0.127",
+    "_low": "0.623",
+    "_high": "0.930",
+    "_interval": "bootstrap-t",
+    "_undefined": "0",
+    "_pooled": "0.818",
+}
+_RULE_EXAMPLES: Mapping[str, str] = {
+    "": "0.193",
+    "_low": "0.026",
+    "_high": "0.411",
+    "_p": "0.0356",
+    "_two_people": "yes",
+}
+
+
+def _examples() -> dict[str, str]:
+    """Example of each column of the main table."""
+    of_metrics = {f"{m.key}{end}": value for m in HEADLINES for end, value in _METRIC_EXAMPLES.items()}
+    of_rules = {
+        f"accuracy_minus_{role}{end}": value for role in COMPARED for end, value in _RULE_EXAMPLES.items()
+    }
+    return {**of_metrics, **of_rules, **_EXAMPLES}
+
+
+_MAIN = (
     *CELL,
     _TRAINED_IN,
     _ROLE,
@@ -312,6 +388,7 @@ MAIN = (
     _USE,
     *AUDITED,
 )
+MAIN = tuple(replace(column, example=_examples()[column.key]) for column in _MAIN)
 # Printed only where some row is private.
 OF_PRIVATE = frozenset(column.key for column in (*PRIVACY, _USE, *AUDITED))
 # The keys of the main table that readers see, in their order.
@@ -331,6 +408,8 @@ BRIEF = (
 )
 # Differences to these rules are a verdict on private rows: they stand there, with the interval that decides.
 VERDICTS = (f"accuracy_minus_{LITERATURE}", f"accuracy_minus_{LITERATURE_THREE}")
+# Those of tables/main.tex if the study does not choose: two columns of a journal hold them.
+LATEX = ("evaluation", "generator", "detector", *(column.key for column in AXES), "accuracy", "f1")
 TERMINAL = (
     *("detector", "generator", *(column.key for column in AXES)),
     *("accuracy", "f1", "auroc", f"accuracy_minus_{BASELINE}", *VERDICTS, "shows_use_of_private_data"),
@@ -510,6 +589,19 @@ def keys(columns: Collection[Column]) -> list[str]:
     return [column.key for column in columns]
 
 
+def require_main(chosen: Iterable[str]) -> None:
+    """Check that a study's `table_columns` are columns of the main table.
+
+    Raises:
+        InputError: a name is no column.
+    """
+    known = keys(MAIN)
+    unknown = [name for name in chosen if name not in known]
+    if unknown:
+        faults = ", ".join(f"{name!r}{nearest(name, known)}" for name in unknown)
+        raise InputError(f"table_columns: expected columns of tables/main.csv, such as f1; found {faults}")
+
+
 def title(key: str, columns: Collection[Column] = MAIN) -> str:
     """Title of a column for readers.
 
@@ -560,6 +652,7 @@ def _entry(table: str, column: Column) -> dict[str, Any]:
         "title": column.heading,
         "unit": column.unit,
         "meaning": column.meaning,
+        "example": column.example,
         "shown": list(_shown(table, column.key)),
         "always": not column.sometimes,
     }
@@ -568,7 +661,11 @@ def _entry(table: str, column: Column) -> dict[str, Any]:
 def _shown(table: str, key: str) -> Iterator[str]:
     """Files and views that show a column, besides its CSV file."""
     views: Mapping[str, Mapping[str, Collection[str]]] = {
-        "tables/main.csv": {"tables/main.tex, tables/main.html, report": PRINTED, "terminal": TERMINAL},
+        "tables/main.csv": {
+            "tables/main.html, report": PRINTED,
+            "tables/main.tex": LATEX,
+            "terminal": TERMINAL,
+        },
         "tables/spending.csv": {"report": keys(SPENDING)},
         "tables/audit.csv": {"report": keys(AUDIT)},
         "tables/reproduction.csv": {"reproduction.html, report": REPRODUCTION_PAGE},

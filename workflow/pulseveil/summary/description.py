@@ -126,6 +126,7 @@ class StudyDescription(Settings):
     detectors: Mapping[str, DetectorDescription] = Field(min_length=1)
     seeds: int
     note: str = ""
+    table_columns: tuple[str, ...] = ()
     plan: Mapping[str, Any] = {}
     stages: tuple[StageDescription, ...] = ()
     gpu_speedup: float = 1.0
@@ -217,6 +218,7 @@ def describe(plan: Plan, folder: Path) -> StudyDescription:
         },
         seeds=study.seeds,
         note=study.note,
+        table_columns=study.table_columns,
         plan={"runs": sum(line.runs for line in lines), "jobs": sum(line.jobs for line in lines)},
         stages=tuple(
             StageDescription(
@@ -316,6 +318,7 @@ def _cohort(plan: Plan, name: str, folder: Path) -> CohortDescription:
 DESCRIPTIONS: Mapping[str, str] = {
     "report.html": "The report: plan, tables, figures, privacy, cohorts and versions on one page.",
     "reproduction.html": "Each published value beside ours, with a verdict and its reason.",
+    "files.html": "What each file of the study and each column of its tables holds.",
     "tables/main.csv": "Main table: one row per cell, all metrics with intervals over subjects.",
     "tables/columns.json": "Data dictionary: title, unit and meaning of each column of all tables.",
     "tables/per_subject.csv": "Metrics of each tested subject and seed.",

@@ -17,10 +17,21 @@ from matplotlib.lines import Line2D
 from pulseveil.detectors import BASELINE, CLOCK, LITERATURE, LITERATURE_THREE, MODEL, Role
 from pulseveil.summary import labels
 from pulseveil.summary.description import StudyDescription
-from pulseveil.summary.palette import GREY, INK, STYLE, detector_colours, open_axes
+from pulseveil.summary.palette import (
+    GREY,
+    INK,
+    LEAST_PT,
+    PAGE,
+    detector_colours,
+    legend_columns,
+    legend_inches,
+    open_axes,
+    style,
+)
 from pulseveil.summary.results import NO_GENERATOR, Cells
 
-_ROW_INCHES = 0.23
+# Names of rows have two lines in a narrow figure.
+_ROW_INCHES, _NARROW_ROW_INCHES = 0.23, 0.29
 _TITLE_INCHES = 0.3
 _Dashes = tuple[int, tuple[float, ...]]
 _LINES: Mapping[Role, _Dashes] = {
@@ -67,50 +78,58 @@ def reference_rows(main: pd.DataFrame) -> pd.DataFrame:
     return best.drop_duplicates(["evaluation", "generator", "detector"]).sort_index()
 
 
-def main_figure(main: pd.DataFrame, description: StudyDescription) -> Figure:
+def main_figure(main: pd.DataFrame, description: StudyDescription, width: float = PAGE) -> Figure:
     """Accuracy and stress F1 of each model, with 95 % intervals over subjects: one panel per evaluation."""
     parts = blocks(main)
     colours = detector_colours(description)
-    with mpl.rc_context(dict(STYLE)):
-        figure, grid = _panels(parts, columns=2, width=7.2)
+    with mpl.rc_context(style(width)):
+        handles = _legend(main, description)
+        figure, grid = _panels(parts, columns=2, width=width, legend=legend_inches(handles, width))
         for axes, part in zip(grid, parts, strict=True):
             for panel, metric in zip(axes, ("accuracy", "f1"), strict=True):
                 rule_lines(panel, part.rules, metric, description)
                 _dots(panel, part.models, metric, colours)
                 # The published F1 averages over both outputs: it does not belong beside stress F1.
                 _published(panel, part.models, "published_accuracy" if metric == "accuracy" else "")
-            _name_rows(axes[0], part, description)
+            _name_rows(axes[0], part, description, "\n" if width < PAGE else " ")
             axes[1].tick_params(labelleft=False)
         _finish(grid, ("Accuracy", "Stress F1"), _lowest(main))
-        figure.legend(handles=_legend(main, description), loc="outside lower center", ncols=5)
+        columns = legend_columns(handles, width)
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     return figure
 
 
-def subject_figure(main: pd.DataFrame, cells: Cells, description: StudyDescription) -> Figure:
+def subject_figure(
+    main: pd.DataFrame, cells: Cells, description: StudyDescription, width: float = PAGE
+) -> Figure:
     """Accuracy of each subject under each model, mean over seeds; the lowest subject of a row is named."""
     parts = blocks(main)
     colours = detector_colours(description)
-    with mpl.rc_context(dict(STYLE)):
-        figure, grid = _panels(parts, columns=1, width=7.2)
-        for (panel,), part in zip(grid, parts, strict=True):
-            rule_lines(panel, part.rules, "accuracy", description)
-            for y, row in enumerate(part.models.index):
-                colour = colours[part.models.loc[row, "detector"]]
-                _strip(panel, y, cells.values["accuracy"][row], cells.subjects, colour)
-            _name_rows(panel, part, description)
-        _finish(grid, ("Accuracy of each subject",), float(np.nanmin(cells.values["accuracy"])))
+    with mpl.rc_context(style(width)):
         handles = [
             Line2D([], [], color=INK, marker="o", ms=4, ls="", alpha=0.6, label="subject (mean over seeds)"),
             Line2D([], [], color=INK, marker="|", ms=11, mew=2, ls="", label="mean"),
             *line_handles(main, description),
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=4)
+        figure, grid = _panels(parts, columns=1, width=width, legend=legend_inches(handles, width))
+        for (panel,), part in zip(grid, parts, strict=True):
+            rule_lines(panel, part.rules, "accuracy", description)
+            for y, row in enumerate(part.models.index):
+                colour = colours[part.models.loc[row, "detector"]]
+                _strip(panel, y, cells.values["accuracy"][row], cells.subjects, colour)
+            _name_rows(panel, part, description, "\n" if width < PAGE else " ")
+        _finish(grid, ("Accuracy of each subject",), float(np.nanmin(cells.values["accuracy"])))
+        columns = legend_columns(handles, width)
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     return figure
 
 
-def _panels(parts: list[Block], *, columns: int, width: float) -> tuple[Figure, list[list[Axes]]]:
+def _panels(
+    parts: list[Block], *, columns: int, width: float, legend: float
+) -> tuple[Figure, list[list[Axes]]]:
     heights = [_rows(part) for part in parts]
-    inches = 0.9 + sum(heights) * _ROW_INCHES + _TITLE_INCHES * len(parts)
+    row = _ROW_INCHES if width >= PAGE else _NARROW_ROW_INCHES
+    inches = 0.5 + sum(heights) * row + _TITLE_INCHES * len(parts) + legend
     figure = Figure(figsize=(width, inches), layout=ConstrainedLayoutEngine(wspace=0.06))
     grid = figure.subplots(
         len(parts), columns, squeeze=False, sharex="col", gridspec_kw={"height_ratios": heights}
@@ -151,7 +170,7 @@ def _strip(panel: Axes, y: int, values: np.ndarray, subjects: tuple[str, ...], c
     worst = tested[np.argmin(values[tested])]
     at = (values[worst], y + spread[np.argmin(values[tested])])
     panel.annotate(
-        subjects[worst], at, (-5, 0), textcoords="offset points", ha="right", va="center", fontsize=7
+        subjects[worst], at, (-5, 0), textcoords="offset points", ha="right", va="center", fontsize=LEAST_PT
     )
 
 
@@ -162,15 +181,16 @@ def rule_lines(panel: Axes, rules: pd.DataFrame, metric: str, description: Study
             panel.axvline(value, color=GREY, linestyle=dashes, linewidth=1.2, zorder=1)
 
 
-def _name_rows(panel: Axes, part: Block, description: StudyDescription) -> None:
+def _name_rows(panel: Axes, part: Block, description: StudyDescription, space: str) -> None:
+    """Names of rows and title of a panel; `space`: what parts the two names of a row, and the remark."""
     names = [
         description.detector_title(detector)
-        + ("" if generator == NO_GENERATOR else f" · {description.generator_title(generator)}")
+        + ("" if generator == NO_GENERATOR else f"{space}· {description.generator_title(generator)}")
         for generator, detector in zip(part.models["generator"], part.models["detector"], strict=True)
     ]
     panel.set_yticks(range(len(names)), names)
     saw = (part.models["generator_saw_test_subject"] == "yes").any()
-    remark = "  (generator saw the test subject)" if saw else ""
+    remark = f"{space}(generator saw the test subject)" if saw else ""
     panel.set_title(labels.evaluation(part.evaluation) + remark, loc="left", fontweight="bold")
 
 

@@ -12,16 +12,27 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
+from pulseveil.core.tables import in_order
 from pulseveil.detectors import MODEL
 from pulseveil.summary import labels
 from pulseveil.summary.columns import HEADLINES
 from pulseveil.summary.columns import title as title_of
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.figures import line_handles, line_styles
-from pulseveil.summary.palette import GREY, INK, STYLE, detector_colours, open_axes
+from pulseveil.summary.palette import (
+    GREY,
+    INK,
+    PAGE,
+    detector_colours,
+    legend_columns,
+    legend_inches,
+    open_axes,
+    style,
+    wrapped,
+)
 from pulseveil.windows.signals import ALL_SIGNALS
 
 CAPTION = (
@@ -35,6 +46,8 @@ CAPTION = (
 )
 _METRICS = ("accuracy", "f1")
 _HEIGHTS = (1.6, 1.6, 1.6)
+# Of y labels, titles and x labels of one row of columns.
+_LABEL_INCHES, _HEAD_INCHES = 0.8, 1.1
 _SPREAD = 0.3
 # Dotted: rules are dashed.
 _CHANCE: Mapping[str, Any] = {"color": GREY, "linestyle": (0, (1, 1.5)), "linewidth": 1.2}
@@ -99,8 +112,7 @@ def _of_generators(main: pd.DataFrame, attacks: pd.DataFrame, description: Study
     models, rules = own[own["role"] == MODEL], own[own["role"] != MODEL]
     # The most synthetic subjects: the reference of that axis.
     models = models.sort_values("subjects", ascending=False).drop_duplicates([*keys, "detector"])
-    releases = attacks[keys].drop_duplicates().sort_values(keys[1:], ascending=[True, True, False])
-    releases = releases.reset_index(drop=True)
+    releases = in_order(attacks[keys].drop_duplicates(), keys[1:]).reset_index(drop=True)
     at = releases.assign(position=releases.index)
     ticks = [
         f"{description.generator_title(name)}\n{_budget(unit, epsilon)}"
@@ -121,41 +133,72 @@ def _budget(unit: str, epsilon: float) -> str:
     return "none" if np.isinf(epsilon) else f"ε {labels.level(epsilon)}, {unit}"
 
 
-def noise_figure(columns: Sequence[Column], description: StudyDescription) -> Figure:
+def noise_figure(columns: Sequence[Column], description: StudyDescription, width: float = PAGE) -> Figure:
     """Accuracy, stress F1 and re-identified people by the noise, one column of panels per `Column`."""
     main = pd.concat([part for column in columns for part in (column.main, column.rules)])
     colours = detector_colours(description)
     shown = [name for name in colours if name in set(main["detector"])]
-    widths = [0.6 + 0.3 * max(4, len(column.ticks) * (1 if column.joined else 2.2)) for column in columns]
-    with mpl.rc_context(dict(STYLE)):
-        figure = Figure(figsize=(max(7.2, 0.8 + sum(widths)), 1.2 + sum(_HEIGHTS)), layout="constrained")
-        grid = figure.subplots(
-            len(_HEIGHTS),
-            len(columns),
-            squeeze=False,
-            sharex="col",
-            sharey="row",
-            gridspec_kw={"width_ratios": widths, "height_ratios": _HEIGHTS},
-        )
-        for panels, column in zip(grid.T, columns, strict=True):
-            for panel, metric in zip(panels, _METRICS, strict=False):
-                _rules(panel, column.rules, metric, description)
-                _utility(panel, column, metric, shown, colours)
-            _attacks(panels[-1], column)
-            for panel in panels:
-                open_axes(panel, grid="y")
-            panels[0].set_title(column.title)
-            panels[-1].set_xticks(range(len(column.ticks)), column.ticks)
-            panels[-1].set_xlim(-0.5, len(column.ticks) - 0.5)
-            panels[-1].set_xlabel(column.axis)
-        names = [title_of(metric, HEADLINES) for metric in _METRICS]
-        for panel, name in zip(grid[:, 0], [*names, "People recognised"], strict=True):
-            panel.set_ylabel(name)
-        grid[-1, 0].set_ylim(-0.03, 1.03)
-        attacked = {name for column in columns for name in column.attacks["attack"]}
+    attacked = {name for column in columns for name in column.attacks["attack"]}
+    with mpl.rc_context(style(width)):
         handles = _legend(main, attacked, shown, colours, description)
-        figure.legend(handles=handles, loc="outside lower center", ncols=4)
+        rows = _side_by_side(columns, width - _LABEL_INCHES)
+        heights = [sum(_HEIGHTS) + max(map(_head_inches, row)) for row in rows]
+        heights.append(legend_inches(handles, width))
+        figure = Figure(figsize=(width, sum(heights)), layout="constrained")
+        parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+        for part, row in zip(parts, rows, strict=False):
+            _draw(part, row, {name: colours[name] for name in shown}, description)
+        parts[-1].legend(handles=handles, loc="center", ncols=legend_columns(handles, width))
     return figure
+
+
+def _inches(column: Column) -> float:
+    return 0.6 + 0.3 * max(4, len(column.ticks))
+
+
+def _head_inches(column: Column) -> float:
+    """Height of title and x labels: names of generators stand upright."""
+    return _HEAD_INCHES if column.joined else 2 * _HEAD_INCHES
+
+
+def _side_by_side(columns: Sequence[Column], inches: float) -> list[list[Column]]:
+    """Columns in rows of at most `inches`, at least one per row."""
+    rows: list[list[Column]] = []
+    for column in columns:
+        if rows and sum(map(_inches, [*rows[-1], column])) <= inches:
+            rows[-1].append(column)
+        else:
+            rows.append([column])
+    return rows
+
+
+def _draw(
+    part: SubFigure, columns: Sequence[Column], colours: Mapping[str, str], description: StudyDescription
+) -> None:
+    widths = list(map(_inches, columns))
+    grid = part.subplots(
+        len(_HEIGHTS),
+        len(columns),
+        squeeze=False,
+        sharex="col",
+        sharey="row",
+        gridspec_kw={"width_ratios": widths, "height_ratios": _HEIGHTS},
+    )
+    for panels, column in zip(grid.T, columns, strict=True):
+        for panel, metric in zip(panels, _METRICS, strict=False):
+            _rules(panel, column.rules, metric, description)
+            _utility(panel, column, metric, list(colours), colours)
+        _attacks(panels[-1], column)
+        for panel in panels:
+            open_axes(panel, grid="y")
+        panels[0].set_title(wrapped(column.title, _inches(column)))
+        panels[-1].set_xticks(range(len(column.ticks)), column.ticks, rotation=0 if column.joined else 90)
+        panels[-1].set_xlim(-0.5, len(column.ticks) - 0.5)
+        panels[-1].set_xlabel(column.axis)
+    names = [title_of(metric, HEADLINES) for metric in _METRICS]
+    for panel, name in zip(grid[:, 0], [*names, "People recognised"], strict=True):
+        panel.set_ylabel(name)
+    grid[-1, 0].set_ylim(-0.03, 1.03)
 
 
 def _rules(panel: Axes, rules: pd.DataFrame, metric: str, description: StudyDescription) -> None:

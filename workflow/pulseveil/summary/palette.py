@@ -1,13 +1,15 @@
-"""Style of all figures: colours, fonts, and files with the same bytes for the same data."""
+"""Style of all figures: widths, colours, fonts, and files with the same bytes for the same data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
@@ -34,6 +36,15 @@ SYNTHETIC = (_COLOURS[0], _COLOURS[1])
 DIVERGING = "PuOr_r"
 BASELINE_LINE: Mapping[str, Any] = {"color": GREY, "linestyle": (0, (4, 2)), "linewidth": 1.2, "zorder": 1}
 
+# Widths in inches by the end of a file's name: two columns of a journal (174 mm), and one (88 mm).
+WIDTHS: Mapping[str, float] = {"": 174 / 25.4, "-column": 88 / 25.4}
+PAGE = WIDTHS[""]
+# Journals refuse smaller text.
+LEAST_PT = 7.0
+# Of DejaVu Sans: mean width of a character, and height of a line, in font sizes.
+_CHARACTER, _LINE = 0.52, 1.55
+# What a legend entry needs beside its text, in font sizes.
+_HANDLE = 4.3
 STYLE: Mapping[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -42,6 +53,8 @@ STYLE: Mapping[str, Any] = {
     "xtick.labelsize": 8,
     "ytick.labelsize": 8.5,
     "legend.fontsize": 8,
+    "figure.titlesize": 9.5,
+    "figure.titleweight": "bold",
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": "#888888",
@@ -66,6 +79,31 @@ _METADATA: Mapping[str, Mapping[str, None]] = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
 }
+
+
+def style(width: float) -> dict[str, Any]:
+    """Style of a figure of `width` inches: figures narrower than `PAGE` have all text at `LEAST_PT`."""
+    if width >= PAGE:
+        return dict(STYLE)
+    return dict(STYLE) | {key: LEAST_PT for key in STYLE if key.endswith("size")}
+
+
+def wrapped(text: str, inches: float) -> str:
+    """Text in lines of at most `inches` in the present style."""
+    return textwrap.fill(text, max(8, int(inches * 72 / _CHARACTER / mpl.rcParams["font.size"])))
+
+
+def legend_columns(handles: Sequence[Artist], width: float) -> int:
+    """Number of columns of a legend that fit into `width` inches in the present style."""
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    inches = (_CHARACTER * longest + _HANDLE) * mpl.rcParams["legend.fontsize"] / 72
+    return min(len(handles), max(1, int(width / inches)))
+
+
+def legend_inches(handles: Sequence[Artist], width: float) -> float:
+    """Height of a legend with `legend_columns`."""
+    lines = -(-len(handles) // legend_columns(handles, width))
+    return float(0.2 + lines * _LINE * mpl.rcParams["legend.fontsize"] / 72)
 
 
 def detector_colours(description: StudyDescription) -> dict[str, str]:
@@ -133,6 +171,11 @@ def save(
                     temporary, format=suffix, dpi=200, metadata=dict(_METADATA[suffix]), facecolor="white"
                 )
     return paths
+
+
+def save_widths(draw: Callable[[float], Figure], folder: Path, name: str) -> list[Path]:
+    """Write a figure in each width of `WIDTHS` and each format; `draw`: the figure of a width in inches."""
+    return [path for end, width in WIDTHS.items() for path in save(draw(width), folder, f"{name}{end}")]
 
 
 def _fix_layout(figure: Figure) -> None:

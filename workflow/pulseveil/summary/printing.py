@@ -5,6 +5,8 @@ CSV files have full precision. The same table gives the same bytes.
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from html import escape as html_escape
 from importlib.resources import files
@@ -14,6 +16,7 @@ from typing import Any
 import jinja2
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from pulseveil.core.atomic import atomic_path
 from pulseveil.core.identity import number_label, require_no_formulas
@@ -76,11 +79,13 @@ def is_shown(rows: pd.DataFrame, column: Column) -> bool:
         return bool((rows["generator"] != NO_GENERATOR).any())
     if column.form == "axis":
         return column.key in shown_axes(rows)
+    if column.key not in rows:
+        return False
     if column.key in columns.OF_PRIVATE and not is_private(rows):
         return False
     if not column.optional:
         return True
-    return column.key in rows and bool((rows[column.key].notna() & (rows[column.key] != "")).any())
+    return bool((rows[column.key].notna() & (rows[column.key] != "")).any())
 
 
 def texts(rows: pd.DataFrame, column: Column, digits: int = 3, unmarked: str = "") -> pd.Series[str]:
@@ -96,6 +101,8 @@ def texts(rows: pd.DataFrame, column: Column, digits: int = 3, unmarked: str = "
             return marked_accuracy(rows, digits, unmarked)
         case "difference":
             return difference_column(rows, column.key, unmarked)
+        case "text" if is_numeric_dtype(values):
+            return values.map(labels.epsilon)
         case "name" | "text":
             return values.fillna("")
         case "count":
@@ -184,6 +191,8 @@ def is_private(rows: pd.DataFrame) -> bool:
     return "epsilon_pld" in rows and bool(rows["epsilon_pld"].notna().any())
 
 
+# Characters of a line of a heading in LaTeX.
+_HEADING = 13
 _NUMBER_KEYS = ("epsilon_generator", "epsilon_detector", "noise")
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -196,6 +205,7 @@ _LATEX = {
     "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "\N{NO-BREAK SPACE}": "~",
     labels.MINUS: "$-$",
     "∞": r"$\infty$",
     "ε": r"$\varepsilon$",
@@ -235,18 +245,19 @@ def write_text(path: Path, text: str) -> None:
 
 
 def latex(printed: pd.DataFrame, caption: str, label: str) -> str:
-    """A printed table in LaTeX; the document needs the packages booktabs and graphicx."""
-    escaped = printed.map(_escape).rename(columns=_escape)
+    """A printed table in LaTeX, as wide as the page; the document needs the package booktabs."""
+    escaped = printed.map(_escape).rename(columns=_stacked)
     names = [column.heading for column in columns.CELL if column.form == "name"]
     text_columns = sum(name in printed for name in names)
     tabular = escaped.style.hide(axis="index").to_latex(
         hrules=True, column_format="l" * text_columns + "r" * (printed.shape[1] - text_columns)
     )
+    # A name may hold characters that TeX would run.
+    label = re.sub(r"[^\w:.-]+", "-", label)
     return (
-        "\\begin{table}\n"
-        f"\\caption{{{_escape(caption)}}}\n\\label{{{label}}}\n"
-        f"\\resizebox{{\\textwidth}}{{!}}{{%\n{tabular}}}\n"
-        "\\end{table}\n"
+        "\\begin{table*}\n\\centering\n\\footnotesize\n\\setlength{\\tabcolsep}{3pt}\n"
+        f"\\caption{{{_escape(caption)}}}\n\\label{{{label}}}\n{tabular}"
+        "\\end{table*}\n"
     )
 
 
@@ -263,6 +274,18 @@ def html(printed: pd.DataFrame, name: str, caption: str = "") -> str:
     if caption:
         styler = styler.set_caption(html_escape(caption))
     return styler.to_html(cell_ids=False)
+
+
+def static_html(table: pd.DataFrame) -> str:
+    """A table of texts as HTML without styles."""
+    return table.to_html(index=False, border=0, classes="printed", justify="unset")
+
+
+def _stacked(heading: str) -> str:
+    """A heading in short lines; the empty group keeps a bracket from being an option of the line's end."""
+    # A number and its unit stay on one line.
+    lines = textwrap.wrap(heading.replace(" %", "\N{NO-BREAK SPACE}%"), _HEADING)
+    return r"\shortstack{" + r"\\{}".join(map(_escape, lines)) + "}"
 
 
 def _escape(text: str) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pulseveil.core import registry
-from pulseveil.core.tables import as_numbers, read_table
+from pulseveil.core.tables import as_numbers, in_order, read_table
 from pulseveil.summary import columns, labels, printing
 from pulseveil.summary.description import ModelDescription, StudyDescription
 from pulseveil.summary.results import CELL, NO_GENERATOR
@@ -164,7 +164,8 @@ def reproduction_table(
     )
     rows = table.assign(classes=found["classes"]).to_dict("records")
     judged = pd.DataFrame([_judge(row) for row in rows], columns=["verdict", "reason"])
-    return columns.in_order(table.join(judged), columns.REPRODUCTION)
+    table = in_order(table.join(judged), MATCH).reset_index(drop=True)
+    return columns.in_order(table, columns.REPRODUCTION)
 
 
 def reproduction_page(table: pd.DataFrame, description: StudyDescription) -> str:

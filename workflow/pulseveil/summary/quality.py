@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pulseveil.core.tables import read_table
+from pulseveil.core.tables import in_order, read_table
 from pulseveil.quality.measures import TITLES
 from pulseveil.summary import columns, labels
 from pulseveil.summary.description import StudyDescription
@@ -42,7 +42,7 @@ def quality_table(paths: Iterable[Path], description: StudyDescription) -> pd.Da
         floor_high=("floor_high", "max"),
         held_out=("held_out", "mean"),
     )
-    table = table.reset_index()
+    table = in_order(table.reset_index(), _CELL).reset_index(drop=True)
     table["public_cohorts"] = [description.public_cohorts(name) for name in table["generator"]]
     return columns.in_order(table, columns.QUALITY)
 

@@ -16,14 +16,22 @@ from numpy.typing import NDArray
 
 from pulseveil.core import paths, store
 from pulseveil.core.contracts import Portrait
-from pulseveil.core.identity import parse_number
+from pulseveil.core.identity import falling, parse_number
 from pulseveil.summary import labels
-from pulseveil.summary.palette import DIVERGING, GREY, INK, LIGHT_GREY, STYLE, SYNTHETIC, open_axes
+from pulseveil.summary.palette import (
+    DIVERGING,
+    GREY,
+    INK,
+    LEAST_PT,
+    LIGHT_GREY,
+    PAGE,
+    STYLE,
+    SYNTHETIC,
+    open_axes,
+)
 
 CONDITIONS = ("not stress", "stress")
 _LABEL = "stress (label)"
-_SMALL = 7
-_WIDTH = 7.2
 _MARKERS = ("o", "^")
 
 
@@ -72,7 +80,7 @@ def quality_figure(page: QualityPage) -> Figure:
     with mpl.rc_context(dict(STYLE)):
         heights = [2.4, 1.5, 2.6, 2.0, 0.3]
         # No layout engine: its solver rounds differently from run to run, and the bytes would differ.
-        figure = Figure(figsize=(_WIDTH, sum(heights)))
+        figure = Figure(figsize=(PAGE, sum(heights)))
         rows = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
         _distributions(rows[0], page.portraits, channels)
         _spectra(rows[1], page.portraits, channels)
@@ -83,7 +91,7 @@ def quality_figure(page: QualityPage) -> Figure:
 
 
 def _ends(portraits: Sequence[Portrait]) -> tuple[Portrait, ...]:
-    ordered = sorted(portraits, key=epsilon_of, reverse=True)
+    ordered = sorted(portraits, key=lambda portrait: falling(epsilon_of(portrait)))
     return (ordered[0], ordered[-1]) if epsilon_of(ordered[0]) > epsilon_of(ordered[-1]) else (ordered[0],)
 
 
@@ -131,7 +139,7 @@ def _spectra(part: SubFigure, portraits: Sequence[Portrait], channels: int) -> N
             panel.plot(portrait.frequency_hz, power, color=colour, linewidth=1.1)
         open_axes(panel, grid="y")
         panel.set_title(_signal(real.channels[i]), fontsize=8)
-        panel.tick_params(labelsize=_SMALL, pad=1.5)
+        panel.tick_params(labelsize=LEAST_PT, pad=1.5)
         panel.locator_params(axis="y", nbins=4)
         panel.set_xticks([0, real.frequency_hz[-1]])
         panel.xaxis.set_major_formatter("{x:.2g}")
@@ -152,14 +160,14 @@ def _correlations(part: SubFigure, portraits: Sequence[Portrait]) -> None:
     for panel, (title, matrix) in zip(panels, matrices, strict=True):
         image = panel.imshow(matrix, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto")
         panel.set_title(title, fontsize=8)
-        panel.set_xticks(range(len(names)), names, rotation=90, fontsize=_SMALL)
-        panel.set_yticks(range(len(names)), names if panel is panels[0] else [], fontsize=_SMALL)
+        panel.set_xticks(range(len(names)), names, rotation=90, fontsize=LEAST_PT)
+        panel.set_yticks(range(len(names)), names if panel is panels[0] else [], fontsize=LEAST_PT)
         panel.grid(visible=False)
         panel.tick_params(length=0, pad=1.5)
         panel.spines[:].set_visible(False)
     bar = part.colorbar(image, cax=part.add_axes((0.955, 0.4, 0.01, 0.36)), ticks=[-1, 0, 1])
     bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=_SMALL, length=0)
+    bar.ax.tick_params(labelsize=LEAST_PT, length=0)
     _head(part, "Correlations over all samples")
 
 
@@ -207,12 +215,12 @@ def _bare(panel: Axes) -> None:
     open_axes(panel, grid="x")
     panel.spines["left"].set_visible(False)
     panel.set_yticks([])
-    panel.tick_params(labelsize=_SMALL, pad=1.5)
+    panel.tick_params(labelsize=LEAST_PT, pad=1.5)
     panel.locator_params(axis="x", nbins=3)
 
 
 def _head(part: SubFigure, text: str) -> None:
-    part.suptitle(text, fontsize=9, fontweight="bold", x=0.01, ha="left")
+    part.suptitle(text, fontsize=9, x=0.01, ha="left")
 
 
 def _legend(portraits: Sequence[Portrait]) -> list[Line2D | Patch]:

@@ -88,8 +88,9 @@ def render_report(
     """
     main, compared = findings.main, findings.compared
     reproduction: Mapping[str, Any] = {"scenarios": []}
-    if compared is not None and compared["ours"].notna().any():
-        reproduction = page_values(compared, description)
+    if compared is not None and (own := compared["ours"].notna()).any():
+        others = int((~own).sum())
+        reproduction = page_values(compared[own], description) | {"others": others}
     return printing.render(
         "report.html.jinja",
         description=description,
@@ -227,7 +228,7 @@ def _cohort(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def plain_html(table: pd.DataFrame) -> str:
     """A table as HTML, numbers with four digits and missing values empty."""
-    return table.map(_readable).to_html(index=False, border=0, classes="printed", justify="unset")
+    return printing.static_html(table.map(_readable))
 
 
 def _readable(value: Any) -> str:

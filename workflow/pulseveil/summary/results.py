@@ -16,6 +16,7 @@ from pulseveil.core.contracts import Scores, subject_order
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import file_hash, parse_number
 from pulseveil.core.store import read_record
+from pulseveil.core.tables import in_order
 from pulseveil.detectors import MODEL
 from pulseveil.evaluation.metrics import NAMES, per_subject, pooled
 from pulseveil.summary import columns
@@ -67,12 +68,8 @@ def collect(paths: Sequence[Path]) -> Results:
     _refuse_repeated_runs(per_run, paths)
     _refuse_different_tests(subjects)
     return Results(
-        columns.in_order(subjects, columns.PER_SUBJECT).sort_values(
-            list(RUN), kind="stable", ignore_index=True
-        ),
-        per_run[[*RUN, "trained_in", "windows", *NAMES]].sort_values(
-            list(RUN), kind="stable", ignore_index=True
-        ),
+        in_order(columns.in_order(subjects, columns.PER_SUBJECT), RUN).reset_index(drop=True),
+        in_order(per_run[[*RUN, "trained_in", "windows", *NAMES]], RUN).reset_index(drop=True),
         # Sorted: the digest must not depend on the order of the paths.
         hashlib.sha256("".join(sorted(map(file_hash, paths))).encode()).hexdigest(),
         tuple(entry for run in runs for entry in run.ledger),
@@ -109,7 +106,7 @@ def _with_shared(frame: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
             f"which {cell['evaluation']} needs too; pass the scores of the whole study"
         )
     together = pd.concat([frame, copies.astype(frame.dtypes)], ignore_index=True)
-    return together.sort_values(list(RUN), kind="stable", ignore_index=True)
+    return in_order(together, RUN).reset_index(drop=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,9 +223,7 @@ def _in_table_order(keys: pd.DataFrame, evaluations: list[str]) -> pd.DataFrame:
     ranks = keys.assign(
         evaluation=keys["evaluation"].map(evaluations.index),
         rule=keys["role"] != MODEL,
-        epsilon_generator=-keys["epsilon_generator"],
-        epsilon_detector=-keys["epsilon_detector"],
         signals=(keys["signals"] != ALL_SIGNALS).astype(int).astype(str) + keys["signals"],
     )
     by = ["evaluation", "rule", *CELL[1:]]
-    return keys.loc[ranks.sort_values(by, kind="stable").index].reset_index(drop=True)
+    return keys.loc[in_order(ranks, by).index].reset_index(drop=True)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from pulseveil.core import store
 from pulseveil.core.errors import InputError
-from pulseveil.core.identity import parse_number
+from pulseveil.core.identity import falling, parse_number
 from pulseveil.privacy import accounting, ledger
 from pulseveil.privacy.accounting import Group
 from pulseveil.privacy.budget import Mechanism, seeds_asked
@@ -181,7 +181,13 @@ def _by_keys(texts: Iterable[str], names: tuple[str, ...]) -> dict[tuple[Any, ..
     for text in texts:
         entry = ledger.from_json(text)
         found.setdefault(_key(entry.inputs, names), []).append(entry)
-    return {key: tuple(entries) for key, entries in found.items()}
+    return {key: tuple(found[key]) for key in sorted(found, key=lambda key: _rank(key, names))}
+
+
+def _rank(key: tuple[Any, ...], names: tuple[str, ...]) -> tuple[Any, ...]:
+    """Sort key of a ledger's key: its epsilons in their order."""
+    values = zip(names, key, strict=True)
+    return tuple(falling(value) if name.startswith("epsilon") else value for name, value in values)
 
 
 def _key(values: Mapping[str, Any], names: Sequence[str]) -> tuple[Any, ...]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from pulseveil.core.atomic import write_json
 from pulseveil.core.randomness import Stream, child, root_stream
@@ -19,9 +21,10 @@ from pulseveil.summary.axis_figures import axis_figure, privacy_figure, private_
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.differences import differences_table
 from pulseveil.summary.figures import main_figure, reference_rows, subject_figure
+from pulseveil.summary.file_page import file_page
 from pulseveil.summary.noise_figure import CAPTION as NOISE_CAPTION
 from pulseveil.summary.noise_figure import noise_columns, noise_figure
-from pulseveil.summary.palette import save
+from pulseveil.summary.palette import save, save_widths
 from pulseveil.summary.printing import printed_table
 from pulseveil.summary.published import reproduction_page, reproduction_table
 from pulseveil.summary.quality import quality_table
@@ -37,6 +40,10 @@ from pulseveil.summary.window_figures import window_figure, window_pages
 
 _LOG = logging.getLogger(__name__)
 _CAPTION = "Mean accuracy and F1 over subjects with 95 % intervals."
+_MARKS = {
+    printing.NOT_BETTER: f"{printing.NOT_BETTER} not shown to be better than always answering 'no stress'.",
+    printing.TWO_PEOPLE: f"{printing.TWO_PEOPLE} two people decide the difference.",
+}
 # Resampling is not part of the study's random streams: the same scores give the same intervals for any root.
 _STREAM: Stream = child(root_stream(0), "summary")
 
@@ -89,11 +96,12 @@ def summarize(
     pictures, figures = _write_figures(out_dir / "figures", main, audits, cells, description)
     shown, pages = _write_quality_figures(out_dir / "figures", description)
     figures += pages
-    written = [out_dir / "report.html"]
+    written = [out_dir / "files.html", out_dir / "report.html"]
+    printing.write_text(written[0], file_page(description.study))
     compared = None if published is None else reproduction_table(main, description, published)
     findings = Findings(main, quality, spending, audits, compared)
     page = render_report(description, findings, pictures, shown, results.digest, privacy)
-    printing.write_text(written[0], page)
+    printing.write_text(written[-1], page)
     if compared is not None:
         printing.write_csv(out_dir / "tables" / "reproduction.csv", compared)
         tables.append(out_dir / "tables" / "reproduction.csv")
@@ -112,8 +120,11 @@ def _write_tables(
 ) -> list[Path]:
     printed = printed_table(main, description)
     printing.write_csv(folder / "main.csv", main)
-    caption = " ".join(filter(None, [description.note, _CAPTION]))
-    printing.write_text(folder / "main.tex", printing.latex(printed, caption, f"tab:{description.study}"))
+    chosen = printed_table(main, description, description.table_columns or columns.LATEX)
+    shown = "".join(chosen.to_numpy().ravel())
+    marks = [text for mark, text in _MARKS.items() if mark in shown]
+    caption = " ".join(filter(None, [description.note, _CAPTION, *marks]))
+    printing.write_text(folder / "main.tex", printing.latex(chosen, caption, f"tab:{description.study}"))
     printing.write_text(folder / "main.html", printing.html(printed, "main", description.note) + "\n")
     printing.write_csv(folder / "per_subject.csv", results.per_subject)
     printing.write_csv(folder / "differences.csv", differences_table(cells, description, _STREAM))
@@ -140,16 +151,16 @@ def _write_figures(
         if len(reference_rows(main)) == len(main)
         else " One cell per generator and detector is shown, at the reference of each axis."
     )
-    shown = [
+    shown: list[tuple[str, Callable[[float], Figure], str]] = [
         (
             "main",
-            main_figure(main, description),
+            partial(main_figure, main, description),
             "Accuracy and stress F1: mean over subjects with its 95 % interval; lines show rules that learn "
             "from no sensor data." + (part if axes else ""),
         ),
         (
             "per_subject",
-            subject_figure(main, cells, description),
+            partial(subject_figure, main, cells, description),
             "Accuracy of each subject (mean over seeds); the subject with the lowest accuracy is named.",
         ),
     ]
@@ -157,35 +168,35 @@ def _write_figures(
         caption = (
             "Accuracy and stress F1 along the axes of the study; bands are 95 % intervals over subjects."
         )
-        shown.append(("axes", axis_figure(main, axes, description), caption))
+        shown.append(("axes", partial(axis_figure, main, axes, description), caption))
     if ablations(main):
         caption = (
             "Accuracy and stress F1 by the signals that the detectors read; bars are 95 % intervals over "
             "subjects, lines are rules, which read what they always read."
         )
-        shown.append(("ablation", ablation_figure(main, description), caption))
+        shown.append(("ablation", partial(ablation_figure, main, description), caption))
     if private_evaluations(main):
         caption = (
             "Accuracy and stress F1 by the epsilon of one trained model, for each unit; bars are "
             "95 % intervals over subjects, lines are rules that use no private data."
         )
-        shown.append(("privacy", privacy_figure(main, description), caption))
+        shown.append(("privacy", partial(privacy_figure, main, description), caption))
     if asked := questions(main, description):
         caption = (
             "Privacy and utility of all ways to a private detector side by side: accuracy and stress F1 by "
             "the epsilon of one trained model, for each unit; bars are 95 % intervals over subjects. Lines "
             "use no private data: rules, and generators that draw from public knowledge alone."
         )
-        shown.append(("ways", ways_figure(asked, description), caption))
+        shown.append(("ways", partial(ways_figure, asked, description), caption))
     if weights := read_weights(map(Path, description.linear_detectors), description):
         caption = (
             "What linear detectors read: the weight of each statistic of each signal, mean and SD over folds "
             "(first seed). Red speaks for stress, blue against it."
         )
-        shown.append(("weights", weights_figure(weights), caption))
+        shown.append(("weights", partial(weights_figure, weights), caption))
     if noised := noise_columns(main, audits, description):
-        shown.append(("noise", noise_figure(noised, description), NOISE_CAPTION))
-    files = [path for name, figure, _ in shown for path in save(figure, folder, name)]
+        shown.append(("noise", partial(noise_figure, noised, description), NOISE_CAPTION))
+    files = [path for name, draw, _ in shown for path in save_widths(draw, folder, name)]
     return [Picture(folder / f"{name}.svg", caption) for name, _, caption in shown], files
 
 

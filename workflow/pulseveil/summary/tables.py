@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pulseveil.core.randomness import Stream
-from pulseveil.core.tables import read_table
+from pulseveil.core.tables import in_order, read_table
 from pulseveil.detectors import BASELINE, BEFORE_TRAINING, COMPARED, LITERATURE, LITERATURE_THREE, MODEL, Role
 from pulseveil.summary.columns import AUDIT_KEYS, AUDITED, POOR_F1
 from pulseveil.summary.columns import keys as keys_of
@@ -173,7 +173,9 @@ def audit_table(paths: Iterable[Path]) -> pd.DataFrame:
         InputError: a file is not a table.
     """
     parts = [_read(path) for path in paths]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(AUDIT_KEYS))
+    if not parts:
+        return pd.DataFrame(columns=list(AUDIT_KEYS))
+    return in_order(pd.concat(parts), AUDIT_KEYS).reset_index(drop=True)
 
 
 def audited_columns(keys: pd.DataFrame, audits: pd.DataFrame, description: StudyDescription) -> pd.DataFrame:

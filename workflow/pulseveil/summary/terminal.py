@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pulseveil.core.tables import as_numbers, read_table
+from pulseveil.core.tables import as_numbers, levels, read_table
 from pulseveil.detectors import BASELINE, MODEL
 from pulseveil.privacy.statement import UNIT_NAMES
 from pulseveil.summary import columns, labels, printing
@@ -148,7 +148,7 @@ def claims(rows: pd.DataFrame) -> list[str]:
     private = rows[(rows["secret"] == "yes") & (rows["role"] == MODEL)]
     sentences = []
     for (unit, delta), members in private.groupby(["unit", "delta"]):
-        epsilons = dict.fromkeys(labels.epsilon(value) for value in sorted(members["epsilon_pld"]))
+        epsilons = dict.fromkeys(map(labels.epsilon, levels(members["epsilon_pld"])))
         sentences.append(
             f"Private (ε {', '.join(epsilons)}): whatever anybody learns from one of these models is at "
             f"most e^ε times as likely with the recordings of {UNIT_NAMES[str(unit)]} as without them, "

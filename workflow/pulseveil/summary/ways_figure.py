@@ -15,15 +15,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from numpy.typing import NDArray
 
+from pulseveil.core.tables import in_order, levels
 from pulseveil.detectors import MODEL
 from pulseveil.summary import labels
 from pulseveil.summary.columns import HEADLINES
 from pulseveil.summary.columns import title as title_of
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.figures import line_handles, line_styles
-from pulseveil.summary.palette import GREY, INK, STYLE, generator_colours, open_axes
+from pulseveil.summary.palette import (
+    GREY,
+    INK,
+    PAGE,
+    generator_colours,
+    legend_columns,
+    legend_inches,
+    open_axes,
+    style,
+    wrapped,
+)
 from pulseveil.summary.results import NO_GENERATOR
 from pulseveil.windows.signals import ALL_SIGNALS
 
@@ -32,8 +42,7 @@ _MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 _UNITS = {"subject": "protects a person", "window": "protects one window"}
 _EPSILONS = ["epsilon_generator", "epsilon_detector"]
 _WAY = ["evaluation", "generator", "detector"]
-_PANEL_INCHES = (3.3, 1.9)
-_LEGEND_INCHES = 0.17
+_PANEL_INCHES = 1.9
 _SPREAD = 0.5
 
 
@@ -67,7 +76,7 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
     return ordered.drop_duplicates([*_WAY, "unit", "epsilon"]).sort_index()
 
 
-def ways_figure(asked: list[Question], description: StudyDescription) -> Figure:
+def ways_figure(asked: list[Question], description: StudyDescription, width: float = PAGE) -> Figure:
     """Accuracy and stress F1 by epsilon: dots with 95 % intervals over subjects, one colour per generator.
 
     One row of panels per question and metric, one column per unit. A private cell stands at the smaller
@@ -77,18 +86,15 @@ def ways_figure(asked: list[Question], description: StudyDescription) -> Figure:
     rows = pd.concat([question.rows for question in asked])
     private = rows[np.isfinite(rows["epsilon"]) & (rows["role"] == MODEL)]
     units, markers = list(private["unit"].unique()), _markers(rows)
-    with mpl.rc_context(dict(STYLE)):
+    with mpl.rc_context(style(width)):
         handles = _legend(rows, description)
-        width = max(7.2, 0.9 + _PANEL_INCHES[0] * len(units))
-        columns = 3
-        legend = 0.15 + _LEGEND_INCHES * -(-len(handles) // columns)
-        part_inches = 0.75 + _PANEL_INCHES[1] * len(_METRICS)
-        heights = [part_inches] * len(asked) + [legend]
+        part_inches = 0.75 + _PANEL_INCHES * len(_METRICS)
+        heights = [part_inches] * len(asked) + [legend_inches(handles, width)]
         figure = Figure(figsize=(width, sum(heights)), layout="constrained")
         parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
         for part, question in zip(parts, asked, strict=False):
             _draw(part, question, units, markers, description)
-        parts[-1].legend(handles=handles, loc="center", ncols=columns)
+        parts[-1].legend(handles=handles, loc="center", ncols=legend_columns(handles, width))
     return figure
 
 
@@ -104,18 +110,18 @@ def _draw(
     for column, unit in zip(panels.T, units, strict=True):
         models = rows[(rows["role"] == MODEL) & ((rows["unit"] == unit) | np.isinf(rows["epsilon"]))]
         learnt = models[_learns(models, description)]
-        levels = np.sort(learnt["epsilon"].unique())[::-1]
+        ticks = levels(learnt["epsilon"])
         for panel, metric in zip(column, _METRICS, strict=True):
             _lines(panel, rows, metric, markers, description)
-            _points(panel, learnt, levels, metric, markers, description)
+            _points(panel, learnt, ticks, metric, markers, description)
             open_axes(panel, grid="y")
         column[0].set_title(_UNITS[unit])
-        column[-1].set_xticks(range(len(levels)), [labels.level(v) for v in levels.tolist()])
-        column[-1].set_xlim(-0.5, len(levels) - 0.5)
+        column[-1].set_xticks(range(len(ticks)), list(map(labels.level, ticks)))
+        column[-1].set_xlim(-0.5, len(ticks) - 0.5)
         column[-1].set_xlabel("ε of one trained model")
     for panel, metric in zip(panels[:, 0], _METRICS, strict=True):
         panel.set_ylabel(title_of(metric, HEADLINES))
-    part.suptitle(question.title, fontweight="bold", fontsize=9.5, x=0.02, ha="left")
+    part.suptitle(wrapped(question.title, part.figure.get_figwidth()), x=0.02, ha="left")
 
 
 def _learns(rows: pd.DataFrame, description: StudyDescription) -> pd.Series:
@@ -147,7 +153,7 @@ def _lines(
 def _points(
     panel: Axes,
     rows: pd.DataFrame,
-    levels: NDArray[np.float64],
+    ticks: pd.Index,
     metric: str,
     markers: Mapping[str, str],
     description: StudyDescription,
@@ -157,9 +163,8 @@ def _points(
     # Side by side: intervals of ways at one epsilon would cover each other.
     offsets = np.linspace(-_SPREAD / 2, _SPREAD / 2, len(ways)) if len(ways) > 1 else np.zeros(1)
     for ((_, generator, detector), members), offset in zip(ways, offsets.tolist(), strict=True):
-        line = members.sort_values("epsilon", ascending=False).drop_duplicates("epsilon")
-        # `levels` falls, searchsorted wants rising values.
-        x = np.searchsorted(-levels, -line["epsilon"].to_numpy(float)) + offset
+        line = in_order(members, ["epsilon"]).drop_duplicates("epsilon")
+        x = ticks.get_indexer(pd.Index(line["epsilon"])) + offset
         mean, low, high = line[[metric, f"{metric}_low", f"{metric}_high"]].to_numpy(float).T
         colour = colours[str(generator)]
         panel.vlines(x, low, high, colors=colour, linewidth=1.1, alpha=0.7)

@@ -17,12 +17,11 @@ from pulseveil.core.contracts import CHANNEL_SETS
 from pulseveil.study.jobs import DetectorJob, read_detectors
 from pulseveil.summary import labels
 from pulseveil.summary.description import StudyDescription
-from pulseveil.summary.palette import INK, STYLE
+from pulseveil.summary.palette import INK, LEAST_PT, PAGE, style
 from pulseveil.summary.results import NO_GENERATOR
 from pulseveil.windows.features import STATISTICS
 
-_TEXT = 6.5
-_COLUMNS, _WIDTH, _ROW_INCHES, _HEAD_INCHES = 3, 7.2, 0.22, 0.75
+_PANEL_INCHES, _LABEL_INCHES, _ROW_INCHES, _HEAD_INCHES = 2.1, 0.9, 0.29, 0.75
 
 
 class Weights(NamedTuple):
@@ -71,17 +70,17 @@ def as_table(title: str, channels: Sequence[str], of_folds: Sequence[Mapping[str
     return Weights(title, tuple(channels), tuple(read), values.mean(axis=0), values.std(axis=0))
 
 
-def weights_figure(tables: Sequence[Weights]) -> Figure:
+def weights_figure(tables: Sequence[Weights], width: float = PAGE) -> Figure:
     """One panel per detector: rows are signals, columns are statistics, colours are weights.
 
     The strongest weight of each panel has the same colour, because detectors scale statistics by other units.
     The numbers are means over folds, with the SD over folds.
     """
-    columns = min(_COLUMNS, len(tables))
+    columns = min(int((width - _LABEL_INCHES) / _PANEL_INCHES), len(tables))
     rows = -(-len(tables) // columns)
     height = rows * (_HEAD_INCHES + _ROW_INCHES * len(tables[0].channels))
-    with mpl.rc_context(dict(STYLE)):
-        figure = Figure(figsize=(_WIDTH, height + 0.1), layout="constrained")
+    with mpl.rc_context(style(width)):
+        figure = Figure(figsize=(width, height + 0.1), layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False)
         for panel, table in zip(panels.ravel(), tables, strict=False):
             _draw(panel, table)
@@ -99,13 +98,13 @@ def _draw(panel: Axes, table: Weights) -> None:
     panel.grid(visible=False)
     for (row, column), mean in np.ndenumerate(table.mean):
         if np.isfinite(mean):
-            words = f"{mean:+.2f} ± {table.spread[row, column]:.2f}"
-            panel.text(column, row, words, ha="center", va="center", fontsize=_TEXT - 1.5, color=INK)
+            words = f"{mean:+.2f}\n± {table.spread[row, column]:.2f}"
+            panel.text(column, row, words, ha="center", va="center", fontsize=LEAST_PT, color=INK)
     panel.set_xticks(range(len(table.statistics)), [n.replace("log_sd", "log SD") for n in table.statistics])
     panel.set_yticks(range(len(table.channels)), list(map(labels.signals, table.channels)))
-    panel.tick_params(labelsize=_TEXT, length=0)
+    panel.tick_params(labelsize=LEAST_PT, length=0)
     panel.spines[:].set_visible(False)
-    panel.set_title(table.title, fontsize=_TEXT + 0.5)
+    panel.set_title(table.title, fontsize=LEAST_PT)
 
 
 def _title(keys: Mapping[str, str], description: StudyDescription) -> str:

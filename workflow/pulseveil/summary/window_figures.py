@@ -15,11 +15,10 @@ from pulseveil.core import paths
 from pulseveil.core.contracts import Portrait
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.labels import level, signals
-from pulseveil.summary.palette import GREY, STYLE, generator_colours, open_axes
+from pulseveil.summary.palette import GREY, LEAST_PT, PAGE, STYLE, generator_colours, open_axes
 from pulseveil.summary.quality_figures import CONDITIONS, QualityPage, epsilon_of
 
-_TEXT = 7.0
-_LEAST_WIDTH, _COLUMN_INCHES, _ROW_INCHES, _HEAD_INCHES = 7.2, 0.95, 0.42, 0.75
+_LABEL_INCHES, _COLUMN_INCHES, _ROW_INCHES, _HEAD_INCHES = 1.0, 0.95, 0.42, 0.75
 
 
 class _Column(NamedTuple):
@@ -63,39 +62,49 @@ def window_pages(pages: Sequence[QualityPage]) -> list[WindowPage]:
 
 
 def window_figure(page: WindowPage, description: StudyDescription) -> Figure:
-    """Figure of a page: one row per class and signal, one column per source, windows as lines over time."""
+    """Figure of a page: one row per class and signal, one column per source, windows as lines over time.
+
+    Sources that do not fit side by side stand below.
+    """
     columns = _columns(page.portraits, description)
     channels = page.portraits[0].channels
     seconds = np.arange(columns[0].windows.shape[2]) / page.portraits[0].rate_hz
+    bounds = [_bounds([column.windows[..., i] for column in columns]) for i in range(len(channels))]
+    most = int((PAGE - _LABEL_INCHES) / _COLUMN_INCHES)
+    blocks = [
+        (i, columns[first : first + most])
+        for i in range(len(CONDITIONS))
+        for first in range(0, len(columns), most)
+    ]
     with mpl.rc_context(dict(STYLE)):
-        width = max(_LEAST_WIDTH, 1.0 + _COLUMN_INCHES * len(columns))
-        heads = _HEAD_INCHES * len(CONDITIONS)
-        figure = Figure(figsize=(width, heads + _ROW_INCHES * len(CONDITIONS) * len(channels)))
-        parts = figure.subfigures(len(CONDITIONS), 1, squeeze=False)[:, 0]
-        for i, (part, condition) in enumerate(zip(parts, CONDITIONS, strict=True)):
-            margins = {"left": 1.0 / width, "right": 0.99, "bottom": 0.1, "top": 0.82}
+        height = _HEAD_INCHES + _ROW_INCHES * len(channels)
+        figure = Figure(figsize=(PAGE, height * len(blocks)))
+        parts = figure.subfigures(len(blocks), 1, squeeze=False)[:, 0]
+        for part, (i, shown) in zip(parts, blocks, strict=True):
+            margins = {"left": _LABEL_INCHES / PAGE, "right": 0.99, "bottom": 0.1, "top": 0.82}
             panels = part.subplots(
                 len(channels),
-                len(columns),
+                min(most, len(columns)),
                 squeeze=False,
                 sharex=True,
                 gridspec_kw={**margins, "wspace": 0.08, "hspace": 0.18},
             )
+            for panel in panels[:, len(shown) :].flat:
+                panel.set_visible(False)
             for channel, row in enumerate(panels):
-                bounds = _bounds([column.windows[..., channel] for column in columns])
-                for panel, column in zip(row, columns, strict=True):
+                for panel, column in zip(row, shown, strict=False):
                     _draw(panel, seconds, column.windows[i, :, :, channel], column.colour)
-                    panel.set_ylim(*bounds)
+                    panel.set_ylim(*bounds[channel])
                 row[0].set_ylabel(
-                    signals(channels[channel]), fontsize=_TEXT, rotation=0, ha="right", va="center"
+                    signals(channels[channel]), fontsize=LEAST_PT, rotation=0, ha="right", va="center"
                 )
-            for panel, column in zip(panels[0], columns, strict=True):
-                panel.set_title(column.title, fontsize=_TEXT, color=column.colour)
+            for panel, column in zip(panels[0], shown, strict=False):
+                panel.set_title(column.title, fontsize=LEAST_PT, color=column.colour)
             for panel in panels[-1]:
                 panel.set_xticks([seconds[0], seconds[-1]], [f"{seconds[0]:.0f}", f"{seconds[-1]:.0f}"])
-                panel.tick_params(axis="x", labelsize=_TEXT, pad=1.5)
-            part.supxlabel("time, s", fontsize=_TEXT, y=0.01)
-            part.suptitle(condition, fontsize=9, fontweight="bold", x=0.01, ha="left")
+                panel.tick_params(axis="x", labelsize=LEAST_PT, pad=1.5)
+            part.supxlabel("time, s", fontsize=LEAST_PT, y=0.01)
+            part.suptitle(CONDITIONS[i], fontsize=9, x=0.01, ha="left")
     return figure
 
 
