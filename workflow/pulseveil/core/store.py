@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -28,6 +27,8 @@ _FORMATS: Mapping[type[Any], tuple[str, str]] = {
     Scores: ("pulseveil-scores", "train_detectors"),
     Portrait: ("pulseveil-portrait", "assess_quality"),
 }
+# Evaluated once: a summary reads thousands of files, and annotations are text.
+_HINTS: Mapping[type[Any], Mapping[str, Any]] = {kind: get_type_hints(kind) for kind in _FORMATS}
 Group = Literal["generators", "detectors"]
 _MODEL_FORMATS: Mapping[Group, tuple[str, str]] = {
     "generators": ("pulseveil-models", "train_generator"),
@@ -62,7 +63,7 @@ def read_record(path: Path, kind: type[Record]) -> Record:
         InputError: the file is missing, damaged or of another format; the message names the stage to rerun.
     """
     expected, stage = _FORMATS[kind]
-    hints = _hints(kind)
+    hints = _HINTS[kind]
     with _open(path, expected, stage) as file:
         values: dict[str, Any] = {}
         for item in fields(kind):  # type: ignore[arg-type]
@@ -199,12 +200,6 @@ def _opened(path: Path, stage: str) -> Iterator[h5py.File]:
         except Exception as error:
             # The HDF5 library raises different errors for different damaged bytes.
             raise InputError(f"{path}: damaged file ({error}); rerun {stage}") from None
-
-
-@cache
-def _hints(kind: type[Rows | Portrait]) -> Mapping[str, Any]:
-    # Once per kind: a summary reads thousands of files, and the types are text that Python evaluates anew.
-    return get_type_hints(kind)
 
 
 def _type_fault(value: Any, annotation: Any) -> str:

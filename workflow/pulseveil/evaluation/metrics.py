@@ -127,9 +127,9 @@ class _Groups:
         """Number of chosen (n) windows of each group (number)."""
         return np.bincount(self.codes[chosen], minlength=self.number)
 
-    def sum(self, values: NDArray[np.floating]) -> Floats:
+    def sum(self, values: NDArray[Any]) -> Floats:
         """Sum of values (n) of each group (number)."""
-        return np.bincount(self.codes, values, minlength=self.number)
+        return np.bincount(self.codes, values, minlength=self.number).astype(np.float64)
 
     def take(self, chosen: Bools) -> _Groups:
         """The groups of the chosen (n) windows alone."""
@@ -228,7 +228,9 @@ def _sums_before(counts: NDArray[np.intp], groups: _Groups) -> NDArray[np.intp]:
 
 def _ratio(values: NDArray[Any], of: NDArray[Any]) -> Floats:
     """Quotient of each group (number); NaN where the divisor is 0."""
-    return np.divide(values, of, out=np.full(len(of), np.nan), where=of > 0)
+    quotient = np.full(len(of), np.nan)
+    np.divide(values, of, out=quotient, where=of > 0)
+    return quotient
 
 
 def _if_finite(values: Floats, score: NDArray[np.floating], groups: _Groups) -> Floats:

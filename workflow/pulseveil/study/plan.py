@@ -231,12 +231,12 @@ class Plan:
         """Parts of a pack whose cells are all in `first`, or all not, for each detector and its budgets."""
 
         def known(part: DetectorPack, axis: str, value: Any) -> list[str]:
-            return [first.get(cell, "") for cell in self._cells(replace(part, **{axis: (value,)}))]
+            return [first.get(cell, "") for cell in self._cells(_with_axis(part, axis, (value,)))]
 
         parts = [pack]
         for axis in ("generators", "subjects", "noise"):
             parts = [
-                replace(part, **{axis: values})
+                _with_axis(part, axis, values)
                 for part in parts
                 for values in _alike(getattr(part, axis), partial(known, part, axis))
             ]
@@ -467,6 +467,11 @@ def _cells(pack: DetectorPack, detector: str, budgets: Budgets) -> Iterator[tupl
         # Without noise it does not matter to what and from which distribution noise would be added.
         noised = (noise, evaluation.noise_distribution, pack.noise_on) if noise else ()
         yield (*question, generator, subjects, noised, signals)
+
+
+def _with_axis(pack: DetectorPack, axis: str, values: tuple[Any, ...]) -> DetectorPack:
+    changed: dict[str, Any] = {axis: values}
+    return replace(pack, **changed)
 
 
 def _alike(values: tuple[Any, ...], of: Callable[[Any], list[str]]) -> Iterator[tuple[Any, ...]]:
