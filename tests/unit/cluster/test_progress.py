@@ -32,7 +32,7 @@ def test_the_planned_files_are_those_of_a_dry_run(tmp_path):
         "generators": 4,
         "synthetic data": 4,
         "quality": 4,
-        "detectors": 32,
+        "detectors": 24,
         "summary": 1,
     }
     assert not any(stage.done for stage in found.values())

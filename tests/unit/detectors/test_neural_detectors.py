@@ -140,7 +140,8 @@ def test_dropout_is_where_keras_has_it(name, blocks):
     network.train_logits(weights, tf.zeros((1, 6, 8)), tf.ones(1), drop)
     model = keras_detectors.NETWORKS[name](8, **blocks)
     theirs = [np.prod(layer.output_shape[1:]) for layer in model.layers if "Dropout" in type(layer).__name__]
-    attention = [6 * 6 * 4 for layer in model.layers if "Attention" in type(layer).__name__]
+    # A row per token and head: weights between heads are 0 before and after.
+    attention = [(6 * 4) ** 2 for layer in model.layers if "Attention" in type(layer).__name__]
     assert sorted(dropped.values()) == sorted([*theirs, *attention])
 
 

@@ -31,6 +31,7 @@ UNITS = ("window", "subject")
 TSTR = {"evaluation": "tstr", "generator": "cgan", "subjects": 15}
 NAMES = {"cohort", "evaluation", "generator", "detector", "unit", "part", "scenario", "measure", "attack"}
 AUDIT = {"part": "generator", "detector": "none", "epsilon_detector": "inf", "attack": "canaries"}
+AUDIT |= {"canaries": 100, "guesses": 100, "correct": 52, "canaries_needed": 1000, "epsilon_claimed": 10}
 
 
 @pytest.fixture(scope="module")

@@ -126,17 +126,19 @@ def _check_folds(plan: Plan, faults: list[str]) -> None:
     packs = {(pack.evaluation.name, pack.train): pack for pack in plan.detector_packs}
     for pack in packs.values():
         evaluation = pack.evaluation
-        with noting(faults), errors_of(evaluation):
+        with noting(faults):
             folds = plan.detector_folds(pack)
-            require_folds(folds, plan.people(evaluation))
-            # Of the plan's labels: a job would fail only after the recordings are read.
-            outline = plan.outlines[evaluation.cohort]
-            require_classes(outline, f"cohort {evaluation.cohort}")
-            for fold in folds:
-                train = {subject: outline[subject] for subject in fold.train_subjects if subject in outline}
-                require_classes(train, f"fold {fold.name}")
-            if evaluation.tested_cohort == evaluation.cohort and not plan.learns_of_all(pack):
-                require_apart(folds)
+            with errors_of(evaluation):
+                require_folds(folds, plan.people(evaluation))
+                # Of the plan's labels: a job would fail only after the recordings are read.
+                outline = plan.outlines[evaluation.cohort]
+                require_classes(outline, f"cohort {evaluation.cohort}")
+                for fold in folds:
+                    known = [subject for subject in fold.train_subjects if subject in outline]
+                    train = {subject: outline[subject] for subject in known}
+                    require_classes(train, f"fold {fold.name}")
+                if evaluation.tested_cohort == evaluation.cohort and not plan.learns_of_all(pack):
+                    require_apart(folds)
     for cohort in dict.fromkeys(cell.cohort for cell in plan.generator_cells()):
         with noting(faults):
             for fold in plan.generator_folds(cohort):
