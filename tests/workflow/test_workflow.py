@@ -149,7 +149,7 @@ def test_one_more_seed_trains_only_that_seed(copied):
     copied.snakemake(study=changed(seeds=3))
     new = copied.trained()[before:]
     assert {run["seed"] for run in new} == {2}
-    assert len(new) == (8 + 32) // 2
+    assert len(new) == (8 + 24) // 2
 
 
 def test_a_changed_detector_setting_trains_only_that_detector(copied):
