@@ -125,7 +125,7 @@ def test_other_bytes_of_an_input_are_told_and_another_time_alone_is_not(light):
     assert {why for _, why in told(LIGHT, light.directory)} == {""}
     assert jobs_of_snakemake(light, LIGHT) == Counter()
     features.write_bytes(features.read_bytes() + b"0")
-    assert told(LIGHT, light.directory)["train_detectors", kept.INPUT_CHANGED] == 8
+    assert told(LIGHT, light.directory)["train_detectors", kept.INPUT_CHANGED] == 6
     assert jobs_told(LIGHT, light.directory) == jobs_of_snakemake(light, LIGHT)
 
 

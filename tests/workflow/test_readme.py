@@ -17,6 +17,8 @@ pytestmark = pytest.mark.workflow
 RUN_BY_CI = ("make lint", "make test")
 # A server does not end: tests/browser starts it by the same command.
 SERVERS = ("make app",)
+# These read the results of the demo.
+AFTER_THE_DEMO = (".venv/bin/snakemake --report demo-report.html",)
 
 
 def commands():
@@ -50,7 +52,9 @@ def test_the_readme_names_the_commands_of_ci():
     assert len(commands()) >= 6
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if c not in (*RUN_BY_CI, *SERVERS, "make demo")])
+@pytest.mark.parametrize(
+    "command", [c for c in commands() if c not in (*RUN_BY_CI, *SERVERS, *AFTER_THE_DEMO, "make demo")]
+)
 def test_a_command_of_the_readme_works(copy, command):
     result = run(copy, command)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -75,3 +79,8 @@ def test_the_demo_ends_with_its_table_and_a_second_run_has_no_job(copy):
     assert "Nothing to be done" in again.stdout + again.stderr
     # A second release would spend the same people's budget again.
     assert ledger.read_bytes() == released
+    assert set(AFTER_THE_DEMO) <= set(commands())
+    for command in AFTER_THE_DEMO:
+        done = run(copy, command)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert (copy / "demo-report.html").stat().st_size > 1000
