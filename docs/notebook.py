@@ -40,6 +40,7 @@ def executed(notebook: NotebookNode) -> NotebookNode:
 
 
 def main() -> None:
+    """Write the notebook."""
     notebook = executed(v4.new_notebook(cells=cells(SCRIPT.read_text())))
     # The version of the interpreter that wrote the file concerns nobody.
     notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}

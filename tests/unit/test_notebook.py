@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "docs"))
-import notebook
+import notebook  # noqa: E402
 
 
 def outputs(cells):
