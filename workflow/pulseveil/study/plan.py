@@ -6,11 +6,11 @@ a pure function of the study file, so that two machines plan the same jobs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from itertools import count, groupby, product
+from functools import cached_property
+from itertools import groupby, product
 from typing import Any
 
 import numpy as np
@@ -32,24 +32,13 @@ from pulseveil.privacy.budget import Unit
 from pulseveil.study import persons
 from pulseveil.study.cells import NONE, Budgets, DetectorPack, GeneratorCell, GeneratorPack
 from pulseveil.study.jobs import DetectorJob, GeneratorJob, Preparation
+from pulseveil.study.sharing import SharedCells, Shares, share
 from pulseveil.study.study import Evaluation, Model, Study
 
 RUN_KEYS = (
     *("evaluation", "generator", "detector", "unit", "epsilon_generator", "epsilon_detector"),
     *("subjects", "noise", "signals", "seed"),
 )
-
-
-@dataclass(frozen=True)
-class SharedCells:
-    """Cells of a detector in a pack that an earlier evaluation asks for too, with the same answer.
-
-    trained_in: name of that evaluation, by the budgets of the cells.
-    """
-
-    pack: DetectorPack
-    detector: str
-    trained_in: Mapping[Budgets, str]
 
 
 @dataclass(frozen=True)
@@ -182,12 +171,12 @@ class Plan:
     @cached_property
     def detector_packs(self) -> tuple[DetectorPack, ...]:
         """Packs of all evaluations, without the cells that an earlier evaluation asks for too."""
-        return self._asked[0]
+        return self._shares.packs
 
     @cached_property
     def shared(self) -> tuple[SharedCells, ...]:
         """Cells that an earlier evaluation trains: each equal cell of several evaluations is trained once."""
-        return self._asked[1]
+        return self._shares.shared
 
     def privacies(self, pack: DetectorPack, detector: str) -> tuple[Budgets, ...]:
         """Budgets of the cells of a detector that a pack trains; see `shared` for the others."""
@@ -199,54 +188,8 @@ class Plan:
         return {(cells.pack.name, cells.detector): cells.trained_in for cells in self.shared}
 
     @cached_property
-    def _asked(self) -> tuple[tuple[DetectorPack, ...], tuple[SharedCells, ...]]:
-        """Packs of all evaluations with a cell of their own, and the cells that are trained elsewhere."""
-        first: dict[tuple[Any, ...], str] = {}
-        packs, shared = [], []
-        for evaluation in self.study.evaluations:
-            asked = [part for pack in self._packs(evaluation) for part in self._apart(pack, first)]
-            numbers = {timeline: count() for timeline in (False, True)}
-            asked = [replace(pack, name=f"{pack.name}_{next(numbers[pack.timeline])}") for pack in asked]
-            for pack in asked:
-                learning = []
-                for detector in pack.detectors:
-                    trained_in = {
-                        budgets: first[cell]
-                        for budgets in self._privacies(pack, detector)
-                        if (cell := next(_cells(pack, detector, budgets))) in first
-                    }
-                    if trained_in:
-                        shared.append(SharedCells(pack, detector, trained_in))
-                    if len(trained_in) < len(self._privacies(pack, detector)):
-                        learning.append(detector)
-                if learning:
-                    packs.append(replace(pack, detectors=tuple(learning)))
-            # After all packs of the evaluation: its blocks of seeds are no repetitions of each other.
-            for pack in asked:
-                for cell in self._cells(pack):
-                    first.setdefault(cell, evaluation.name)
-        return tuple(packs), tuple(shared)
-
-    def _apart(self, pack: DetectorPack, first: Mapping[tuple[Any, ...], str]) -> Iterator[DetectorPack]:
-        """Parts of a pack whose cells are all in `first`, or all not, for each detector and its budgets."""
-
-        def known(part: DetectorPack, axis: str, value: Any) -> list[str]:
-            return [first.get(cell, "") for cell in self._cells(_with_axis(part, axis, (value,)))]
-
-        parts = [pack]
-        for axis in ("generators", "subjects", "noise"):
-            parts = [
-                _with_axis(part, axis, values)
-                for part in parts
-                for values in _alike(getattr(part, axis), partial(known, part, axis))
-            ]
-        yield from parts
-
-    def _cells(self, pack: DetectorPack) -> Iterator[tuple[Any, ...]]:
-        """What all cells of a pack depend on besides their seeds."""
-        for detector in pack.detectors:
-            for budgets in self._privacies(pack, detector):
-                yield from _cells(pack, detector, budgets)
+    def _shares(self) -> Shares:
+        return share([list(self._packs(e)) for e in self.study.evaluations], self._privacies)
 
     def _privacies(self, pack: DetectorPack, detector: str) -> tuple[Budgets, ...]:
         """Budgets of all cells of a detector in a pack; a cell without any has the study's first unit."""
@@ -455,31 +398,6 @@ def _run_keys(pack: DetectorPack, detector: str, budgets: Budgets, axes: tuple[A
     epsilons = map(number_label, (budgets.epsilon_generator, budgets.epsilon_detector))
     words = (pack.evaluation.name, generator, detector, budgets.unit, *epsilons)
     return (*words, subjects, number_label(noise), signals, seed)
-
-
-def _cells(pack: DetectorPack, detector: str, budgets: Budgets) -> Iterator[tuple[Any, ...]]:
-    """What the cells of a pack depend on besides their seeds, in the order of its axes."""
-    evaluation = pack.evaluation
-    question = (evaluation.cohort, evaluation.tested_cohort, evaluation.test, pack.train, detector, budgets)
-    for generator, subjects, noise, signals in product(
-        pack.generators, pack.subjects, pack.noise, pack.signals
-    ):
-        # Without noise it does not matter to what and from which distribution noise would be added.
-        noised = (noise, evaluation.noise_distribution, pack.noise_on) if noise else ()
-        yield (*question, generator, subjects, noised, signals)
-
-
-def _with_axis(pack: DetectorPack, axis: str, values: tuple[Any, ...]) -> DetectorPack:
-    changed: dict[str, Any] = {axis: values}
-    return replace(pack, **changed)
-
-
-def _alike(values: tuple[Any, ...], of: Callable[[Any], list[str]]) -> Iterator[tuple[Any, ...]]:
-    """Groups of the `values` for which `of` is equal, in the order of their first members."""
-    groups: dict[tuple[str, ...], list[Any]] = {}
-    for value in values:
-        groups.setdefault(tuple(of(value)), []).append(value)
-    yield from map(tuple, groups.values())
 
 
 def programs(kind: Any, epsilon: float) -> tuple[int, ...]:
