@@ -19,12 +19,14 @@ TIMED = {"journal.jsonl", "hours.csv", "ro-crate-metadata.json"}
 
 
 def results(directory: Path) -> dict[str, bytes]:
-    """All results except files with the time, the machine or the duration of a run."""
+    """All results except files with the time, the machine or the duration of a run, or named by its time."""
     files = [path for path in (directory / "results").rglob("*") if path.is_file()]
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in files
-        if path.name not in TIMED and not path.name.endswith(".provenance.json")
+        if path.name not in TIMED
+        and not path.name.endswith(".provenance.json")
+        and "history" not in path.parts
     }
 
 
