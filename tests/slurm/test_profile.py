@@ -39,6 +39,7 @@ def test_a_study_gives_the_same_bytes_as_on_one_machine(on_cluster: OnCluster, t
     check_same(local.directory, on_cluster.directory, "light")
 
 
+@pytest.mark.slow
 def test_the_demo_gives_the_same_bytes_as_on_one_machine(on_cluster: OnCluster, tmp_path_factory) -> None:
     # Noise from the seeds: secret noise gives other bytes in each run. Three people, to save time.
     keys = {"privacy_noise": "reproducible", "folds": 3}
