@@ -364,5 +364,5 @@ def test_planning_without_epsilon_imports_neither_dp_accounting_nor_scipy():
 def test_missing_library_is_named_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "dp_accounting", None)
     accounting._epsilon.cache_clear()
-    with pytest.raises(InputError, match=r"pip install 'pulseveil\[privacy\]'"):
+    with pytest.raises(InputError, match="pip install dp-accounting"):
         epsilon_pld([full_batch(1.2345)], 1e-5)

@@ -424,6 +424,6 @@ def _library() -> Any:
     try:
         import dp_accounting
     except ImportError:
-        cure = "run pip install 'pulseveil[privacy]'"
+        cure = "run pip install dp-accounting"
         raise InputError(f"epsilon is computed by dp-accounting, which is not installed; {cure}") from None
     return dp_accounting
