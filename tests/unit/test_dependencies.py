@@ -24,6 +24,7 @@ RELEASED = {"dependencies": PROJECT["project"]["dependencies"], **EXTRAS}
 DEVELOPMENT = RELEASED.pop("dev")
 # Used without an import of ours: the file and the words that use it.
 OTHER_USES = {
+    "ipykernel": ("docs/notebook.py", '"name": "python3"'),
     "mkdocs": ("Makefile", " mkdocs build --strict"),
     "mkdocs-material": ("mkdocs.yml", "  name: material\n"),
     "mkdocstrings": ("mkdocs.yml", "  - mkdocstrings:\n"),
@@ -41,6 +42,8 @@ OWN_TESTS = tuple(
     for path in sorted((ROOT / "tests").glob("*"))
     if path.name not in ("foreign", "__pycache__") and (path.is_dir() or path.suffix == ".py")
 )
+# Tests run the notebook and the pictures of the documentation with the scripts that write them.
+DEVELOPED = (*OWN_TESTS, "docs")
 EXECUTOR = "snakemake-executor-plugin-"
 
 
@@ -98,7 +101,7 @@ def test_every_dependency_of_a_release_is_used_by_the_library_or_a_script(group:
 def test_every_dependency_of_the_development_is_used() -> None:
     all_declared = declared([*DEVELOPMENT, *(text for group in RELEASED.values() for text in group)])
     typed = {f"types-{name}" for name in all_declared} | {f"{name}-stubs" for name in all_declared}
-    used = distributions(imported(*OWN_TESTS)) | otherwise_used() | typed
+    used = distributions(imported(*DEVELOPED)) | otherwise_used() | typed
     assert sorted(declared(DEVELOPMENT) - used) == []
 
 
@@ -109,7 +112,7 @@ def test_what_the_library_and_scripts_import_is_declared_for_a_release() -> None
 
 def test_what_tests_import_is_declared() -> None:
     requirements = [*DEVELOPMENT, *(text for group in RELEASED.values() for text in group)]
-    assert undeclared(imported(*OWN_TESTS), requirements) == []
+    assert undeclared(imported(*DEVELOPED), requirements) == []
 
 
 def test_foreign_libraries_are_imported_by_their_tests_alone_and_enter_no_lock() -> None:
