@@ -6,8 +6,8 @@
 Shapes are what windows of one person and class have beside their means: residuals of the 18 statistics, and
 courses of SD 1. `prior` takes them from the prior (random walks, or windows of public people); `flow` and
 `autoencoder` learn windows of public people alone, and each class takes the shapes of its learnt windows.
-Nothing else changes, nor does the privacy spent. `phasic` keeps the shapes of the prior, and lets the mean of
-phasic EDA, which no query asks, differ between people as little as between windows: by .05 units, not by 1.2.
+Nothing else changes, nor does the privacy spent. `wide phasic` keeps the shapes of the prior, and lets the mean
+of phasic EDA, which no query asks, differ between people by 1.2, as version 1 of `posterior` did, not by .06.
 
 The first command reads no recording of a real person: it asks 14 people of another cohort, and takes five
 people of a third one for public. `--level` makes all cohorts harder (`drifting_cohorts`). The second command
@@ -62,7 +62,7 @@ PUBLIC_PEOPLE = 5
 # Seeds of public cohorts are so much larger than those of the cohorts that train.
 PUBLIC = 500
 DETECTORS = ("logistic", "forest", "cnn")
-PHASIC_SD = 0.05
+WIDE_PHASIC_SD = 1.2
 LEARNERS: Mapping[str, Mapping[str, Any]] = {
     "flow": {},
     "autoencoder": {},
@@ -124,8 +124,8 @@ def people_of(
     settings = PosteriorSettings.model_validate({"prior": prior})
     private = as_training(windows, 2, budget, child(stream, "fit"), public=(public,))
     model: Any = Posterior.fit(settings, private)
-    if shapes == "phasic":
-        model = PriorOnly.from_arrays(settings, {**model.arrays(), **_small_phasic(model.arrays())})
+    if shapes == "wide phasic":
+        model = PriorOnly.from_arrays(settings, {**model.arrays(), **_wide_phasic(model.arrays())})
     elif shapes != "prior":
         rest, stress = (
             PriorOnly.from_arrays(settings, {**model.arrays(), **vars(pool)}) for pool in pools[shapes]
@@ -135,10 +135,10 @@ def people_of(
     return as_set(made, windows, generator="posterior", unit="subject", epsilon=budget.epsilon)
 
 
-def _small_phasic(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def _wide_phasic(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """SDs between people with that of the mean of phasic EDA replaced."""
     is_phasic = np.array(NAMES) == "eda_phasic_mean"
-    return {name: np.where(is_phasic, PHASIC_SD, arrays[name]) for name in ("difference_sd", "midpoint_sd")}
+    return {name: np.where(is_phasic, WIDE_PHASIC_SD, arrays[name]) for name in ("difference_sd", "midpoint_sd")}
 
 
 def decided(detector: str, train: FeatureSet, test: FeatureSet, stream: Stream) -> NDArray[np.bool_]:
@@ -241,7 +241,7 @@ def main() -> None:
     parser.add_argument("--stress-predict", type=Path)
     parser.add_argument("--priors", nargs="+", default=["literature", "pool"])
     parser.add_argument(
-        "--shapes", nargs="+", default=["prior", *LEARNERS, "phasic"], help="`prior` comes first"
+        "--shapes", nargs="+", default=["prior", *LEARNERS, "wide phasic"], help="`prior` comes first"
     )
     parser.add_argument("--epsilons", nargs="+", type=float, default=[10.0])
     parser.add_argument("--draws", type=int, default=1)

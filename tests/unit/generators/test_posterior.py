@@ -64,8 +64,13 @@ def test_a_persons_contribution_is_what_a_plain_loop_says():
     found = contributions(statistics, code == 1, subject, PRIOR, "subject")
     for person, name in enumerate(np.unique(subject)):
         for s in range(S):
+            farthest = 8 * PRIOR.unit[s]
             stress, rest = (
-                [statistics[i, s] for i in range(len(code)) if subject[i] == name and code[i] == c]
+                [
+                    min(max(statistics[i, s], -farthest), farthest)
+                    for i in range(len(code))
+                    if subject[i] == name and code[i] == c
+                ]
                 for c in (1, 0)
             )
             high, low = sum(stress) / len(stress), sum(rest) / len(rest)
@@ -78,6 +83,21 @@ def test_a_persons_contribution_is_what_a_plain_loop_says():
     assert not of_windows[9, S:].any()
     expected = np.clip((statistics[9] - PRIOR.stress) / PRIOR.unit, -4, 4)
     np.testing.assert_allclose(of_windows[9, :S], expected)
+
+
+def test_people_differ_in_the_mean_of_phasic_eda_about_as_much_as_their_windows_do():
+    made = synthetic_subjects(
+        fit(windows_of_people(), budget()), subjects=400, classes=2, stream=root_stream(0)
+    )
+    means = statistics_of(made.windows, 1.0)[made.condition == 0, index("eda_phasic_mean")]
+    subject = made.subject[made.condition == 0]
+    of_people = [means[subject == name] for name in np.unique(subject)]
+    between = np.std([own.mean() for own in of_people])
+    within = np.mean([own.std(ddof=1) for own in of_people])
+    # At rest a person lies at midpoint less half a difference, of 1.2 units of .05 each. The standard error
+    # of an SD over 400 people is 3.5 %, and the people's own windows add a little.
+    assert between == pytest.approx(0.06 * np.sqrt(1.25), rel=0.2)
+    assert within == pytest.approx(0.05, rel=0.2)
 
 
 def test_a_person_without_one_class_adds_nothing():

@@ -124,7 +124,7 @@ class Posterior(PriorOnly):
     Settings: ClassVar[type[GeneratorSettings]] = PosteriorSettings
     title: ClassVar[str] = "Posterior"
     colour: ClassVar[str] = "#56B4E9"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     learns: ClassVar[bool] = True
     audited: ClassVar[bool] = True
     no_budget: ClassVar[str] = GeneratorKind.no_budget

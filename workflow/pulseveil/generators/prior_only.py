@@ -85,7 +85,7 @@ class PriorOnly(Generator):
     Settings: ClassVar[type[GeneratorSettings]] = PriorSettings
     title: ClassVar[str] = "Prior only"
     colour: ClassVar[str] = "#999999"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     learns: ClassVar[bool] = False
     audited: ClassVar[bool] = False
     no_budget: ClassVar[str] = (

@@ -23,6 +23,9 @@ NAMES = tuple(f"{channel}_{statistic}" for statistic in STATISTICS for channel i
 # A change that matters, in the statistic's unit: one unit of the channel, a factor of e, and 0.1 per minute,
 # which is one unit in a task of ten minutes.
 _UNIT = {"mean": 1.0, "log_sd": 1.0, "slope": 0.1}
+# Phasic EDA is what the level leaves over, so that its mean stays near 0: a window's own spread is a change.
+_WITHIN_PHASIC = 0.05
+_UNIT_OF_ONE = {"eda_phasic_mean": _WITHIN_PHASIC}
 # Stress moves a squashed statistic by 0.3 along its sign (`literature.MIDPOINT`), which is tanh(0.62 / 2).
 _SHIFT = 0.62
 # Spread within a minute where the literature's table has no centre: heart rate varies by 4 of 10 beats/min,
@@ -30,7 +33,7 @@ _SHIFT = 0.62
 _LOG_SD = {"heart_rate": -1.0, "pulse_amplitude": -1.0, "activity": -1.0, "temperature": -3.0}
 # Spread of the windows of one person and condition: half a unit, and slopes that undo themselves in a minute
 # or, for slow channels, in several.
-_WITHIN_MEAN, _WITHIN_LOG_SD = {"eda_phasic": 0.05}, 0.6
+_WITHIN_MEAN, _WITHIN_LOG_SD = {"eda_phasic": _WITHIN_PHASIC}, 0.6
 _WITHIN_SLOPE = {"eda_level": 0.25, "eda_phasic": 0.25, "temperature": 0.15}
 # Share of a window's variance that its line may take.
 _LINE_SHARE = 0.95
@@ -82,7 +85,7 @@ def literature_prior() -> Prior:
             public = _LOG_SD.get(channel, 0.0) if statistic == "log_sd" else 0.0
             rest.append(column.centre if column else public)
             shift.append(_SHIFT * column.sign * column.scale if column else 0.0)
-            unit.append(_UNIT[statistic])
+            unit.append(_UNIT_OF_ONE.get(f"{channel}_{statistic}", _UNIT[statistic]))
             within.append(
                 {
                     "mean": _WITHIN_MEAN.get(channel, 0.5),
