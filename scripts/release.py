@@ -25,6 +25,7 @@ from pulseveil.release import bundle
 from pulseveil.runs import script
 from pulseveil.runs.releasing import Release, Wanted, epsilon_of, release_job, train
 from pulseveil.study.checks import make_plan
+from pulseveil.study.licence import require_licence
 from pulseveil.study.reading import read_study
 
 _NO_BUDGET = "nothing is written: release a model with a budget, or add --not-private"
@@ -54,6 +55,7 @@ def main() -> None:
     plan = make_plan(read_study(options.study))
     wanted = Wanted(options.model, options.cohort, options.unit, options.epsilon, options.seed)
     job = release_job(plan, wanted)
+    require_licence(plan.study)
     if any(count < 1 for count in options.subjects):
         raise InputError(f"--subjects: expected numbers above 0, found {options.subjects}")
     if not (options.not_private or math.isfinite(epsilon_of(job))):

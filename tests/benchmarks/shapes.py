@@ -6,8 +6,9 @@
 Shapes are what windows of one person and class have beside their means: residuals of the 18 statistics, and
 courses of SD 1. `prior` takes them from the prior (random walks, or windows of public people); `flow` and
 `autoencoder` learn windows of public people alone, and each class takes the shapes of its learnt windows.
-Nothing else changes, nor does the privacy spent. `wide phasic` keeps the shapes of the prior, and lets the mean
-of phasic EDA, which no query asks, differ between people by 1.2, as version 1 of `posterior` did, not by .06.
+Nothing else changes, nor does the privacy spent. `wide phasic` keeps the shapes of the prior, and lets the
+mean of phasic EDA, which no query asks, differ between people by 1.2, as version 1 of `posterior` did, not by
+.06.
 
 The first command reads no recording of a real person: it asks 14 people of another cohort, and takes five
 people of a third one for public. `--level` makes all cohorts harder (`drifting_cohorts`). The second command
@@ -138,7 +139,9 @@ def people_of(
 def _wide_phasic(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """SDs between people with that of the mean of phasic EDA replaced."""
     is_phasic = np.array(NAMES) == "eda_phasic_mean"
-    return {name: np.where(is_phasic, WIDE_PHASIC_SD, arrays[name]) for name in ("difference_sd", "midpoint_sd")}
+    return {
+        name: np.where(is_phasic, WIDE_PHASIC_SD, arrays[name]) for name in ("difference_sd", "midpoint_sd")
+    }
 
 
 def decided(detector: str, train: FeatureSet, test: FeatureSet, stream: Stream) -> NDArray[np.bool_]:

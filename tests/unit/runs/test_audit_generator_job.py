@@ -21,7 +21,7 @@ from pulseveil.study.jobs import GeneratorAuditJob
 from tests.unit.audit.test_generator import windows
 
 ROOT = Path(__file__).resolve().parents[3]
-SMALL = AuditSettings(trainings=3, canaries=2, runs=10, repetitions=60)
+SMALL = AuditSettings(trainings=3, membership="always", canaries=2, runs=10, repetitions=60)
 
 
 def job(**changes):
@@ -120,7 +120,7 @@ def test_every_training_is_the_studys_own_with_a_key_of_its_own(fixed_coins, mon
         return fit(settings, training)
 
     monkeypatch.setattr(kind, "fit", spy)
-    settings = AuditSettings(trainings=3, canaries=2, runs=4, repetitions=0)
+    settings = AuditSettings(trainings=3, membership="always", canaries=2, runs=4, repetitions=0)
     audit_generator(job(epsilon_generator=8.0, noise_mode="secret", audit=settings, audits=100), windows())
     assert len(calls) == settings.trained_models("generator", "subject", 5)
     # Without a person the public number stays; beside canaries it has capacity for both.

@@ -91,6 +91,21 @@ def test_without_trainings_of_a_side_canaries_are_the_only_attack(unit, monkeypa
     assert len(fitted) == alone.trained_models("detector", unit, 4) == 3
 
 
+@pytest.mark.parametrize(("epsilon", "attacked"), [(0.3, True), (1.0, False), (math.inf, True)])
+def test_people_are_attacked_where_the_claim_can_be_tested_or_nothing_is_claimed(
+    epsilon, attacked, monkeypatch
+):
+    """An attack without an error in 8 + 8 trainings shows log(.631 / .369) = .54 at most."""
+    kind = registry.load("detectors", "logistic")
+    fitted, fit = [], kind.fit
+    monkeypatch.setattr(kind, "fit", lambda *given: fitted.append(1) or fit(*given))
+    settings = AuditSettings(trainings=8, canaries=40, guesses=20, runs=2, repetitions=0)
+    table = audit_detector(job(audit=settings, epsilon_detector=epsilon), features(80))
+    assert ("membership" in set(table.attack)) == attacked
+    # All four people, and all but one of them, 8 times each; with canaries 2, and one without them.
+    assert len(fitted) == (8 * 5 if attacked else 0) + 3
+
+
 def test_a_detector_of_real_and_synthetic_windows_learns_from_one_release_in_every_training(monkeypatch):
     made = features(40, seed=9)
     names = np.array([f"SYN{i // 10}" for i in range(40)])
@@ -109,7 +124,7 @@ def test_a_detector_of_real_and_synthetic_windows_learns_from_one_release_in_eve
         "generator_fold": "S1",
         "synthetic_subjects": 1,
     }
-    small = AuditSettings(trainings=3, runs=2, repetitions=0)
+    small = AuditSettings(trainings=3, membership="always", runs=2, repetitions=0)
     table = audit_detector(job(audit=small, epsilon_detector=8.0, audits=100, **mixed), features(80), made)
     assert set(table.generator) == {"moments"}
     assert len(seen) == small.trained_models("detector", "subject", 4)
@@ -128,7 +143,7 @@ def test_the_public_number_of_records_has_capacity_for_the_canaries():
 @pytest.mark.parametrize("unit", ["subject", "window"])
 def test_a_private_detector_keeps_its_claim_and_its_curve(unit, kind):
     """Its verdicts have an error of .05 % each: in fact far less, as the attack sees the last model only."""
-    settings = AuditSettings(trainings=3, runs=40, repetitions=40)
+    settings = AuditSettings(trainings=3, membership="always", runs=40, repetitions=40)
     table = audit_detector(
         job(unit=unit, kind=kind, epsilon_detector=1.0, audit=settings, audits=100), features(80)
     )

@@ -113,9 +113,11 @@ def test_a_job_knows_its_part_its_epsilon_and_its_windows():
 
 
 def test_all_verdicts_of_a_study_share_one_error():
-    plan = audited(["real", "tstr"])
+    plan = audited(["real", "tstr"], audit={"evaluation": ["real", "tstr"], "membership": "always"})
     # Six people and twice two canary verdicts at unit subject, the canaries alone at unit window.
     assert audits.verdicts(plan) == 2 * (6 + 4) + 2 * 4
+    # No membership attack with 15 trainings per side can test a claim of 8.
+    assert audits.verdicts(audited(["real", "tstr"])) == 2 * 4 + 2 * 4
 
 
 def test_a_plan_counts_what_its_audits_train():
@@ -123,7 +125,8 @@ def test_a_plan_counts_what_its_audits_train():
     line = next(line for line in costs.lines(plan) if line.stage == "audits")
     # Membership of 6 people (of halves), canaries, releases to compare with, one without each person.
     of_people, of_windows = 4 * 7 + 40 + 4 + 6, 4 * 2 + 40 + 4 + 6
-    assert (line.jobs, line.runs) == (3, 2 * of_people + of_windows)
+    # The attack on people is left out at epsilon 8, which it cannot test, and made without a budget.
+    assert (line.jobs, line.runs) == (3, 2 * of_people - 4 * 7 + of_windows)
     assert line.cpu_hours > 0
 
 
@@ -180,9 +183,9 @@ def test_the_plan_says_what_no_audit_can_test_and_why():
     assert told == [
         "audits left out, because they could not test anything:",
         "  real: majority: a rule reads no window",
-        "membership attacks with 15 trainings per side can show epsilon 1.28 at most; canaries alone test:",
+        "membership attacks with 15 trainings per side can show epsilon 1.28 at most, and are left out for:",
         "  logistic, epsilon 8",
-        "  (audit.trainings: 0 leaves these attacks out for detectors)",
+        "  (canaries test these claims; audit.membership: always attacks people too)",
     ]
     assert audits.describe(demo()) == ""
 
@@ -236,5 +239,6 @@ def test_the_reach_of_membership_attacks_is_the_bound_of_an_attack_without_an_er
 def test_claims_within_reach_are_not_doubted():
     assert audits.out_of_reach(audited("real", epsilons=[1])) == {}
     assert audits.out_of_reach(audited("real", epsilons=[1, 8])) == {8: ("logistic",)}
-    without = {"evaluation": "real", "trainings": 0}
-    assert audits.out_of_reach(audited("real", epsilons=[8], audit=without)) == {}
+    for allowed in ({"trainings": 0}, {"membership": "always"}, {"trainings": 100_000}):
+        plan = audited("real", epsilons=[8], audit={"evaluation": "real", **allowed})
+        assert audits.out_of_reach(plan) == {}

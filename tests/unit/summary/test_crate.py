@@ -230,3 +230,10 @@ def test_the_licence_is_that_of_the_study(tmp_path):
     assert entities["#pulseveil"]["license"] == {"@id": "https://spdx.org/licenses/MIT"}
     with pytest.raises(InputError, match="license"):
         study(license="do what you like")
+
+
+def test_results_of_recorded_people_have_no_licence_that_the_study_did_not_name(results, tmp_path):
+    root = read(results)["./"]["license"]
+    assert read(results)[root["@id"]]["name"] == "No licence named"
+    write_crate(tmp_path, study(cohorts={"made_up": COHORTS["made_up"]}))
+    assert read(tmp_path)["./"]["license"] == {"@id": "https://spdx.org/licenses/MIT"}

@@ -25,7 +25,7 @@ from pulseveil.audit.canaries import (
     shared_subjects,
 )
 from pulseveil.audit.discriminator import discriminator_rows
-from pulseveil.audit.membership import Train
+from pulseveil.audit.membership import Records, Train
 from pulseveil.audit.release import (
     Reidentification,
     Windows,
@@ -82,7 +82,7 @@ def attack_generator(
         released = synthesize(rows, own)
         return lambda asked: nearness(asked.windows, released.windows)
 
-    rows = membership_rows(train, windows, settings, defence, child(stream, "membership"))
+    rows = _membership(train, windows, settings, defence, stream)
     on_canaries = child(stream, "canaries")
     # Trained once: the audits with many canaries and with one compare with the same releases.
     without = tuple(
@@ -176,18 +176,26 @@ def attack_detector(
 ) -> pd.DataFrame:
     """All audits of a detector: one row per record and attack (columns of `tables`).
 
-    Without `settings.trainings` there are canaries alone.
+    Where membership inference could not test the claim, there are canaries alone.
 
     Args:
         train: runs the claimed mechanism, over the public number of records.
         train_with_canaries: runs the same mechanism over a number with capacity for the canaries.
     """
-    membership = []
-    if settings.trainings:
-        membership = membership_rows(train, features, settings, defence, child(stream, "membership"))
+    membership = _membership(train, features, settings, defence, stream)
     training = partial(_of_detector, train_with_canaries, features, settings, defence.claim.unit)
     on_canaries = canary_rows(training, settings, defence, child(stream, "canaries"))
     return pd.DataFrame([*membership, *on_canaries])
+
+
+def _membership(
+    train: Train[Records], rows: Records, settings: AuditSettings, defence: Defence, stream: Stream
+) -> list[tables.Row]:
+    """Rows of membership inference; none where it could not test the claim."""
+    claim = defence.claim
+    if not settings.attacks_members(claim.unit, claim.epsilon, claim.delta):
+        return []
+    return membership_rows(train, rows, settings, defence, child(stream, "membership"))
 
 
 def _of_detector(

@@ -36,6 +36,7 @@ from pulseveil.runs.run_store import Journal, RunStore
 from pulseveil.study import spending, tasks
 from pulseveil.study.cells import NONE, AuditedCell, Budgets, DetectorPack, GeneratorCell, WindowsCell
 from pulseveil.study.jobs import CohortJob, DetectorJob, FeatureJob, GeneratorJob
+from pulseveil.study.licence import require_licence
 from pulseveil.study.plan import Plan
 from pulseveil.windows.features import extract_features
 
@@ -240,13 +241,11 @@ class Release:
             sets.append(croissant.DataSet(name, synthetic, request, named))
         if sets:
             study = self.plan.study
-            # The default licence is that of scores and tables: only a licence that the study names is meant.
-            named_licence = study.license if "license" in study.model_fields_set else None
             files[croissant.NAME] = croissant.croissant(
                 self._name(f"{study.name}_{facts.generator}".replace(" ", "-")),
                 facts,
                 sets,
-                croissant.licence(facts.origin, named_licence),
+                croissant.licence(facts.origin, require_licence(study)),
                 published,
             )
         return files

@@ -16,6 +16,7 @@ __all__ = [  # noqa: RUF022
     "costs",
     "hours",
     "spending",
+    "licence",
     "kept",
     "dag",
 ]

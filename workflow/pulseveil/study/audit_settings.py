@@ -36,6 +36,11 @@ class AuditSettings(Settings):
         ge=0,
         description="trainings with a record, and as many without it; 0 (detectors only): canaries alone",
     )
+    membership: Literal["testing", "always"] = Field(
+        "testing",
+        description="membership attacks on people: not where the claim is above all that they can show "
+        "(`testing`), or on every model (`always`)",
+    )
     canaries: int = Field(4, gt=0, description="canaries per training, each included by a fair coin")
     guesses: int = Field(2, gt=0, description="canaries per training whose coins are guessed")
     runs: int = Field(50, gt=0, description="trainings with canaries")
@@ -94,16 +99,41 @@ class AuditSettings(Settings):
         least_true: float = 0.025 ** (1 / self.trainings) if self.trainings else 0.0
         return math.log((least_true - delta) / (1 - least_true)) if 2 * least_true > 1 + delta else 0.0
 
-    def verdicts(self, unit: Unit, people: int, *, has_curve: bool, has_discriminator: bool = False) -> int:
+    def attacks_members(self, unit: Unit, epsilon: float, delta: float) -> bool:
+        """Whether a model that claims (epsilon, delta) at `unit` is attacked by membership inference.
+
+        A model without a claim is attacked, because its rows show what the attack finds without noise. So are
+        single windows, whose attack has no verdict.
+        """
+        testable = epsilon < self.membership_reach(delta) or math.isinf(epsilon) or unit == "window"
+        return self.trainings > 0 and (self.membership == "always" or testable)
+
+    def verdicts(
+        self,
+        unit: Unit,
+        people: int,
+        *,
+        has_curve: bool,
+        has_discriminator: bool = False,
+        has_membership: bool = True,
+    ) -> int:
         """Number of verdicts on one model that can fail a run.
 
         has_curve: whether the claim has a trade-off curve, which is tested beside epsilon. has_discriminator:
-        whether the discriminator is attacked beside the releases.
+        whether the discriminator is attacked beside the releases. has_membership: whether people are.
         """
         on_canaries = (1 + has_discriminator) * (1 + has_curve) * (1 + (self.repetitions > 0))
-        return on_canaries + (people if unit == "subject" and self.trainings else 0)
+        return on_canaries + (people if unit == "subject" and self.trainings and has_membership else 0)
 
-    def trained_models(self, part: Part, unit: Unit, people: int, *, has_discriminator: bool = False) -> int:
+    def trained_models(
+        self,
+        part: Part,
+        unit: Unit,
+        people: int,
+        *,
+        has_discriminator: bool = False,
+        has_membership: bool = True,
+    ) -> int:
         """Number of models that the audit of one part trains on `people` people.
 
         The canary attack on a generator compares with `trainings` releases without canaries, and with one
@@ -114,7 +144,8 @@ class AuditSettings(Settings):
             >>> AuditSettings(trainings=0, runs=50, repetitions=100).trained_models("detector", "subject", 15)
             152
         """
-        membership = self.trainings * (people + 1 if unit == "subject" else 2)
+        compared = people + 1 if unit == "subject" else 2
+        membership = self.trainings * compared if has_membership else 0
         with_canaries = self.runs + self.repetitions
         attacked = with_canaries + 1 + (self.repetitions > 0)
         if part == "detector":

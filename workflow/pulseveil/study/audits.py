@@ -53,14 +53,12 @@ def left_out(plan: Plan) -> dict[tuple[str, str], tuple[str, ...]]:
 
 
 def out_of_reach(plan: Plan) -> dict[float, tuple[str, ...]]:
-    """Models whose claimed epsilon no membership attack of the study can test, by that epsilon."""
+    """Models that are not attacked by membership inference, which could not test their claim, by epsilon."""
     if plan.study.audit is None or not plan.study.audit.trainings:
         return {}
     found: dict[float, dict[str, None]] = {}
     for cell in audited_cells(plan):
-        # Windows are attacked together, without a verdict.
-        tested = cell.unit == "subject" and math.isfinite(cell.epsilon)
-        if tested and cell.epsilon >= _audit(plan).membership_reach(plan.study.delta):
+        if not _attacks_members(plan, cell):
             name = cell.detector if cell.part == "detector" else cell.generator
             found.setdefault(cell.epsilon, {})[name] = None
     return {epsilon: tuple(names) for epsilon, names in found.items()}
@@ -75,11 +73,11 @@ def describe(plan: Plan) -> str:
     if out := out_of_reach(plan):
         trainings, reach = _audit(plan).trainings, _audit(plan).membership_reach(plan.study.delta)
         lines.append(
-            f"membership attacks with {trainings} trainings per side can show epsilon {reach:.2f} at most; "
-            "canaries alone test:"
+            f"membership attacks with {trainings} trainings per side can show epsilon {reach:.2f} at most, "
+            "and are left out for:"
         )
         lines += [f"  {', '.join(names)}, epsilon {number_label(epsilon)}" for epsilon, names in out.items()]
-        lines.append("  (audit.trainings: 0 leaves these attacks out for detectors)")
+        lines.append("  (canaries test these claims; audit.membership: always attacks people too)")
     return "\n".join(lines)
 
 
@@ -93,6 +91,7 @@ def verdicts(plan: Plan) -> int:
             len(plan.outlines[cell.cohort]),
             has_curve=True,
             has_discriminator=_has_discriminator(plan, cell),
+            has_membership=_attacks_members(plan, cell),
         )
         for cell in private
     ]
@@ -103,8 +102,13 @@ def verdicts(plan: Plan) -> int:
 def trained_models(plan: Plan, cell: AuditedCell) -> int:
     """Number of models that the audit of one part trains."""
     people = len(plan.outlines[cell.cohort])
-    attacked = _has_discriminator(plan, cell)
-    return _audit(plan).trained_models(cell.part, cell.unit, people, has_discriminator=attacked)
+    return _audit(plan).trained_models(
+        cell.part,
+        cell.unit,
+        people,
+        has_discriminator=_has_discriminator(plan, cell),
+        has_membership=_attacks_members(plan, cell),
+    )
 
 
 def synthetic_subjects(plan: Plan, cell: AuditedCell) -> int:
@@ -252,6 +256,10 @@ def _audit(plan: Plan) -> Audit:
     if plan.study.audit is None:
         raise ValueError("the study has no audit")
     return plan.study.audit
+
+
+def _attacks_members(plan: Plan, cell: AuditedCell) -> bool:
+    return _audit(plan).attacks_members(cell.unit, cell.epsilon, plan.study.delta)
 
 
 def _has_discriminator(plan: Plan, cell: AuditedCell) -> bool:

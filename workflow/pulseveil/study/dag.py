@@ -13,7 +13,7 @@ from typing import Any
 
 from pulseveil.core import identity, paths, registry
 from pulseveil.core.errors import InputError
-from pulseveil.study import audits, costs, kept, spending, tasks
+from pulseveil.study import audits, costs, kept, licence, spending, tasks
 from pulseveil.study.cells import AuditedCell, DetectorPack, GeneratorPack, NoisedCell
 from pulseveil.study.checks import make_plan
 from pulseveil.study.plan import Plan
@@ -106,7 +106,7 @@ def describe(plan: Plan, folder: Path) -> str:
     # the noise takes seconds.
     parts = (
         *(costs.describe(plan), audits.describe(plan)),
-        *(kept.describe(plan, folder), spending.describe(plan)),
+        *(kept.describe(plan, folder), spending.describe(plan), licence.describe(plan.study)),
     )
     return "\n\n".join(text for text in parts if text)
 

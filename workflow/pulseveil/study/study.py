@@ -275,8 +275,10 @@ class Study(Settings):
         description="columns of `tables/main.tex`, by their keys in `tables/main.csv`; default: as many as a "
         "page holds",
     )
-    license: Annotated[str, Field(pattern=r"^[A-Za-z0-9.+-]+$")] = Field(
-        "MIT", description="SPDX identifier of the licence of the study's results"
+    license: Annotated[str, Field(pattern=r"^[A-Za-z0-9.+-]+$")] | None = Field(
+        None,
+        description="SPDX identifier of the licence of the study's results; default: MIT if all people are "
+        "simulated, else a release asks for it",
     )
     epsilons: tuple[Epsilon, ...] = Field(
         (math.inf,), min_length=1, description="epsilons of the privacy budgets; inf: not private"

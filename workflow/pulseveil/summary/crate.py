@@ -20,6 +20,7 @@ from rocrate.rocrate import ROCrate
 import pulseveil
 from pulseveil.cohorts import Article, Origin, origin_of
 from pulseveil.core.identity import file_hash
+from pulseveil.study.licence import results_licence
 from pulseveil.study.study import Study
 from pulseveil.summary.description import DESCRIPTIONS
 from pulseveil.summary.job_runs import JobRun
@@ -49,6 +50,7 @@ _DEVELOPERS = "#developers"
 _SOFTWARE = "#pulseveil"
 _AGENT = "#agent"
 _OWN_LICENCE = "MIT"
+_NO_LICENCE = "#licence-not-named"
 _STUDY = Article(
     "https://doi.org/10.3390/s24103052",
     "Generating Synthetic Health Sensor Data for Privacy-Preserving Wearable Stress Detection",
@@ -114,7 +116,7 @@ def crate(
         name=f"Results of the PulseVeil study {study.name}",
         description=_description(study),
         datePublished=run["finished"],
-        license={"@id": _licence(study.license)},
+        license={"@id": _licence(named) if (named := results_licence(study)) else _NO_LICENCE},
         conformsTo=_profiles(found),
         citation={"@id": _STUDY.doi},
         isBasedOn=list(sources.values()),
@@ -304,7 +306,16 @@ def _source(found: ROCrate, name: str, kind: str) -> Any:
 
 def _add_licences(found: ROCrate, study: Study) -> None:
     of_cohorts = [origin.license for origin in _origins(study) if origin.license]
-    for name in sorted({study.license, _OWN_LICENCE, *of_cohorts}):
+    of_results = results_licence(study)
+    if of_results is None:
+        _add(
+            found,
+            _NO_LICENCE,
+            "CreativeWork",
+            name="No licence named",
+            description="The study names no licence. Ask its authors; the terms of the recordings apply too.",
+        )
+    for name in sorted({_OWN_LICENCE, *of_cohorts, *([of_results] if of_results else [])}):
         _add(
             found,
             _licence(name),
