@@ -12,8 +12,8 @@ from pulseveil.core.settings import Channels, Preprocessing, ScalingName
 from pulseveil.privacy.ledger import check_epsilons, read
 from pulseveil.privacy.statement import Setting, statement
 from pulseveil.summary.description import read_setting
-from pulseveil.windows.cutting import Recipe
 from pulseveil.windows.reach import reach_s
+from pulseveil.windows.recipe import Recipe
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from pulseveil.runs.quality import assess
 from pulseveil.runs.run_store import Journal, RunStore
 from pulseveil.study.checks import make_plan
 from pulseveil.study.reading import check_study
-from pulseveil.windows.cutting import Recipe
+from pulseveil.windows.recipe import Recipe
 
 STUDY = {
     "name": "small",

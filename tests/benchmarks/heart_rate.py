@@ -43,8 +43,9 @@ from pulseveil.cohorts.simulated_sensors import (
 from pulseveil.cohorts.wesad import read_subject
 from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import Recording, Signal, subject_order
-from pulseveil.windows.cutting import Recipe, cut_subject
+from pulseveil.windows.cutting import cut_subject
 from pulseveil.windows.physiology import physiological_channels
+from pulseveil.windows.recipe import Recipe
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.official_layout import write_official_layout

@@ -37,8 +37,9 @@ from pulseveil.cohorts.simulated import Simulated
 from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import Recording
 from pulseveil.generators.public_prior import NAMES, statistics_of
-from pulseveil.windows.cutting import Recipe, cut_subject
+from pulseveil.windows.cutting import cut_subject
 from pulseveil.windows.heart_rate import rmssd_ms
+from pulseveil.windows.recipe import Recipe
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.benchmarks.heart_rate import embraceplus

@@ -12,8 +12,9 @@ import pytest
 from pulseveil.cohorts.embraceplus import EmbracePlus, EmbracePlusSettings
 from pulseveil.core.contracts import Recording
 from pulseveil.core.errors import InputError
-from pulseveil.windows.cutting import Recipe, cut_subject
+from pulseveil.windows.cutting import cut_subject
 from pulseveil.windows.physiology import physiological_channels
+from pulseveil.windows.recipe import Recipe
 
 pytestmark = pytest.mark.real
 

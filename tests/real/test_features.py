@@ -15,8 +15,9 @@ from pulseveil.detectors import Training
 from pulseveil.evaluation import protocols
 from pulseveil.evaluation.metrics import NAMES, per_subject, pooled
 from pulseveil.privacy.budget import NOT_PRIVATE
-from pulseveil.windows.cutting import Recipe, cut_subject
+from pulseveil.windows.cutting import cut_subject
 from pulseveil.windows.features import extract_features
+from pulseveil.windows.recipe import Recipe
 
 pytestmark = pytest.mark.real
 

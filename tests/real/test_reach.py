@@ -9,8 +9,8 @@ import pytest
 
 from pulseveil.cohorts.wesad import Wesad, WesadSettings
 from pulseveil.core.contracts import CHANNEL_SETS, Recording
-from pulseveil.windows.cutting import Recipe
 from pulseveil.windows.reach import piece_windows, reach_s
+from pulseveil.windows.recipe import Recipe
 from pulseveil.windows.timeline import RESAMPLERS
 from tests.unit.windows.test_reach import (
     FINITE,

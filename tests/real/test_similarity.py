@@ -13,7 +13,7 @@ from pulseveil.core.contracts import WindowSet
 from pulseveil.core.randomness import root_stream
 from pulseveil.generators.moments import Moments, MomentsSettings
 from pulseveil.runs.cohort import prepare_cohort
-from pulseveil.windows.cutting import Recipe
+from pulseveil.windows.recipe import Recipe
 from tests.trainings import plain
 
 pytestmark = pytest.mark.real

@@ -14,7 +14,8 @@ import pytest
 
 from pulseveil.cohorts.wesad import ORDERS, Wesad, WesadSettings, read_subject
 from pulseveil.core.contracts import CONDITIONS, Recording, WindowSet
-from pulseveil.windows.cutting import Recipe, cut_subject
+from pulseveil.windows.cutting import cut_subject
+from pulseveil.windows.recipe import Recipe
 from tests.official_layout import LABEL_HZ, write_official_layout
 
 pytestmark = pytest.mark.real

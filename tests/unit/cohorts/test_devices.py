@@ -19,8 +19,9 @@ from pulseveil.cohorts.simulated import Simulated, SimulatedSettings
 from pulseveil.cohorts.table import Table, TableSettings
 from pulseveil.core.contracts import PHYSIOLOGICAL_CHANNELS, Recording
 from pulseveil.core.errors import InputError
-from pulseveil.windows.cutting import Recipe, cut_person
+from pulseveil.windows.cutting import cut_person
 from pulseveil.windows.physiology import physiological_channels
+from pulseveil.windows.recipe import Recipe
 
 START = 1_764_153_713
 RECIPE = Recipe.with_defaults("sound", "detector", calibration_s=60)

@@ -25,7 +25,8 @@ from pulseveil.runs.cohort import check_settings, prepare_cohort
 from pulseveil.study.checks import make_plan
 from pulseveil.study.reading import check_study
 from pulseveil.study.yaml_files import load_yaml
-from pulseveil.windows.cutting import Recipe, cut_person
+from pulseveil.windows.cutting import cut_person
+from pulseveil.windows.recipe import Recipe
 
 START = 1_700_000_000
 COLUMNS = {"BVP": ("BVP",), "EDA": ("EDA",), "ACC": ("ACC_x", "ACC_y", "ACC_z"), "TEMP": ("TEMP",)}

@@ -16,7 +16,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.runs.cohort import check_settings, prepare_cohort
 from pulseveil.study.checks import make_plan
 from pulseveil.study.reading import check_study
-from pulseveil.windows.cutting import Recipe
+from pulseveil.windows.recipe import Recipe
 
 COLUMNS = ["BVP", "EDA", "ACC_x", "ACC_y", "ACC_z", "TEMP"]
 COURSES = {

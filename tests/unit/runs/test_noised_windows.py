@@ -23,8 +23,8 @@ from pulseveil.study.checks import make_plan
 from pulseveil.study.jobs import DetectorJob
 from pulseveil.study.plan import Plan
 from pulseveil.study.reading import check_study
-from pulseveil.windows.cutting import Recipe
 from pulseveil.windows.features import extract_features
+from pulseveil.windows.recipe import Recipe
 
 SCALE = 0.4
 

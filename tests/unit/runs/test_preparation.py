@@ -15,7 +15,7 @@ from pulseveil.core import store
 from pulseveil.core.contracts import WindowSet
 from pulseveil.core.errors import InputError
 from pulseveil.runs.cohort import check_settings, prepare_cohort, render, summarize, windows_hash
-from pulseveil.windows.cutting import Recipe
+from pulseveil.windows.recipe import Recipe
 from tests.conftest import ROOT
 from tests.unit.cohorts.test_e4 import START, export
 

@@ -15,8 +15,8 @@ from pulseveil.runs.run_store import Journal, RunStore
 from pulseveil.study.checks import make_plan
 from pulseveil.study.reading import check_study
 from pulseveil.summary.description import describe
-from pulseveil.windows.cutting import Recipe
 from pulseveil.windows.features import extract_features
+from pulseveil.windows.recipe import Recipe
 from tests.tokens import hexadecimals
 from tests.workflow.conftest import LIGHT
 

@@ -21,8 +21,9 @@ from pulseveil.runs.run_store import Journal, RunStore
 from pulseveil.runs.scoring import read_detector, score_people
 from pulseveil.study.checks import make_plan
 from pulseveil.study.reading import check_study
-from pulseveil.windows.cutting import Recipe, cut_whole
+from pulseveil.windows.cutting import cut_whole
 from pulseveil.windows.features import extract_features
+from pulseveil.windows.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[3]
 PEOPLE = {"kind": "simulated", "subjects": 3, "seed": 2}

@@ -16,7 +16,8 @@ from pulseveil.core.contracts import CONDITIONS, WindowSet
 from pulseveil.summary import cohort_page as page_module
 from pulseveil.summary.cohort_figures import COLUMNS, envelope, examples, person_figure, spectra_figure
 from pulseveil.summary.cohort_page import cohort_page, label_counts, statistics
-from pulseveil.windows.cutting import Recipe, SubjectWindows, Trace, cut_subject
+from pulseveil.windows.cutting import SubjectWindows, Trace, cut_subject
+from pulseveil.windows.recipe import Recipe
 from pulseveil.windows.timeline import Timeline
 
 ROOT = Path(__file__).resolve().parents[3]

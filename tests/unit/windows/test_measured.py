@@ -15,9 +15,10 @@ from pulseveil.core.contracts import Recording
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import PHYSIOLOGY
 from pulseveil.runs.cohort import render, summarize
-from pulseveil.windows.cutting import Recipe, cut_person, cut_subject
+from pulseveil.windows.cutting import cut_person, cut_subject
 from pulseveil.windows.measured import SENSORS, joined, measured
 from pulseveil.windows.physiology import physiological_channels
+from pulseveil.windows.recipe import Recipe
 
 RECIPE = Recipe.with_defaults("sound", "detector")
 

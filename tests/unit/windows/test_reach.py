@@ -20,8 +20,9 @@ from pulseveil.cohorts.gaps import bridge
 from pulseveil.cohorts.simulated import Simulated, SimulatedSettings
 from pulseveil.core.contracts import CHANNEL_SETS, Recording, Signal
 from pulseveil.windows import heart_rate, physiology
-from pulseveil.windows.cutting import Recipe, cut_subject
+from pulseveil.windows.cutting import cut_subject
 from pulseveil.windows.reach import PIECE_S, piece_windows, reach_of, reach_s
+from pulseveil.windows.recipe import Recipe
 from pulseveil.windows.scaling import scalings
 from pulseveil.windows.timeline import RESAMPLERS, make_timeline
 

@@ -12,14 +12,9 @@ from hypothesis import strategies as st
 from pulseveil.core.contracts import BASELINE, PUBLISHED_CHANNELS, STRESS, Interval, Recording, Signal
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import COHORT
-from pulseveil.windows.cutting import (
-    Recipe,
-    cut_subject,
-    cut_windows,
-    majority,
-    published_starts,
-    window_rows,
-)
+from pulseveil.windows.cutting import cut_subject, cut_windows, majority, window_rows
+from pulseveil.windows.recipe import Recipe
+from pulseveil.windows.starts import published_starts
 from pulseveil.windows.timeline import UNLABELLED, Timeline, anti_aliased, fourier, make_timeline
 
 RATES = {"BVP": 64, "EDA": 4, "ACC_x": 32, "ACC_y": 32, "ACC_z": 32, "TEMP": 4}

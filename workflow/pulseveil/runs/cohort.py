@@ -23,7 +23,8 @@ from pulseveil.core.errors import InputError, noting, refuse
 from pulseveil.core.identity import COHORT, cell_hash, file_hash
 from pulseveil.core.settings import explain, explain_choice
 from pulseveil.study.jobs import CohortJob
-from pulseveil.windows.cutting import Recipe, SubjectWindows, cut_person
+from pulseveil.windows.cutting import SubjectWindows, cut_person
+from pulseveil.windows.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from pulseveil.core.errors import InputError
 from pulseveil.detectors import Fitted
 from pulseveil.runs import training
 from pulseveil.study.jobs import DetectorJob, read_detectors
-from pulseveil.windows.cutting import Recipe, WholeWindows, cut_whole
+from pulseveil.windows.cutting import WholeWindows, cut_whole
 from pulseveil.windows.features import extract_features
+from pulseveil.windows.recipe import Recipe
 from pulseveil.windows.signals import ALL_SIGNALS, of_signals
 
 logger = logging.getLogger(__name__)

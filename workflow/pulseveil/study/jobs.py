@@ -51,7 +51,7 @@ class CohortJob(Job):
     """Job of cutting the recordings of a cohort into windows; omitted keys take the protocol's values.
 
     settings: those of the cohort, with its kind. same_person: names (COHORT/NAME) of people of this cohort in
-    other cohorts, by their name in this one. For the other keys see `windows.cutting.Recipe`.
+    other cohorts, by their name in this one. For the other keys see `windows.recipe.Recipe`.
     """
 
     stage: ClassVar[int | None] = identity.COHORT
@@ -222,7 +222,7 @@ def read_generators(path: Path) -> store.Models:
 
 
 class Preparation(Settings):
-    """How recordings become the features of a detector; see `windows.cutting.Recipe` and `FeatureJob`."""
+    """How recordings become the features of a detector; see `windows.recipe.Recipe` and `FeatureJob`."""
 
     protocol: Preprocessing
     channels: Channels

@@ -2,6 +2,7 @@
 
 # What other packages may use, in reading order.
 __all__ = [  # noqa: RUF022
+    "recipe",
     "cutting",
     "scaling",
     "features",

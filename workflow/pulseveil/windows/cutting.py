@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from itertools import groupby, pairwise
-from typing import Any
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +12,12 @@ from numpy.typing import NDArray
 from pulseveil.core.arrays import Floats
 from pulseveil.core.contracts import CHANNEL_SETS, CONDITIONS, STRESS, Recording, WindowSet
 from pulseveil.core.errors import InputError
-from pulseveil.core.identity import PHYSIOLOGY
-from pulseveil.core.settings import Audience, Channels, LabelRule, Preprocessing, ScalingName
+from pulseveil.core.settings import Audience, Channels, Preprocessing, ScalingName
 from pulseveil.windows import measured, scaling
 from pulseveil.windows.heart_rate import rmssd_ms
+from pulseveil.windows.recipe import Recipe
 from pulseveil.windows.scaling import Scaled
+from pulseveil.windows.starts import interval_runs, interval_starts, published_starts
 from pulseveil.windows.timeline import (
     RATE_HZ,
     RESAMPLERS,
@@ -27,85 +27,6 @@ from pulseveil.windows.timeline import (
     joined,
     make_timeline,
 )
-
-# Default of the least measured share in protocol `sound`: a window that is mostly invented is none. No worn
-# device comes near it: the least share of any sensor in a window is 0.997 in a simulated cohort, 0.989 in
-# WESAD and 0.954 in Stress-Predict. The share of seconds with a clear heart rate is told and leaves out no
-# window: the other channels are measured, and movement depends on the condition (36 of 148 windows of rest
-# and 13 of 82 of stress in Stress-Predict would go).
-MEASURED = 0.5
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Settings by which recordings become windows; lengths in whole seconds.
-
-    measured: least share of a window that each sensor measured; other windows are left out. label_rule: a
-    window has the most frequent condition of its seconds, or stress if any of its seconds has stress.
-
-    Raises:
-        InputError: a length is not a whole number of seconds above 0.
-    """
-
-    protocol: Preprocessing
-    audience: Audience
-    channels: Channels
-    scaling: ScalingName
-    window_s: int = 60
-    stride_s: int = 60
-    calibration_s: int = 300
-    measured: float = 0.0
-    label_rule: LabelRule = "majority"
-
-    def __post_init__(self) -> None:
-        for name in ("window_s", "stride_s", "calibration_s"):
-            value = getattr(self, name)
-            if value % 1 != 0 or value < 1:
-                raise InputError(
-                    f"{name}: expected whole seconds above 0 (windows are at 1 Hz), found {value}"
-                )
-            # A study file may say 60.0, but rows are indexed with integers.
-            object.__setattr__(self, name, int(value))
-
-    @classmethod
-    def with_defaults(cls, protocol: Preprocessing, audience: Audience, **given: Any) -> Recipe:
-        """The recipe of a protocol, with each value of `given` that is not None instead of its default.
-
-        `paper`: published channels, min-max, all windows; `sound`: physiological channels, calibration, and
-        windows that are mostly measured (`MEASURED`). Both: windows of
-        60 s, every 30 s for generators and every 60 s for detectors.
-
-        Examples:
-            >>> Recipe.with_defaults("sound", "generator", window_s=30).scaling
-            'calibration'
-        """
-        paper = protocol == "paper"
-        values: dict[str, Any] = {
-            "channels": "published" if paper else "physiological",
-            "scaling": "min-max" if paper else "calibration",
-            "stride_s": 30 if audience == "generator" else 60,
-            "measured": 0.0 if paper else MEASURED,
-        }
-        values.update({name: value for name, value in given.items() if value is not None})
-        return cls(protocol=protocol, audience=audience, **values)
-
-    def settings(self) -> dict[str, Any]:
-        """All values that the windows depend on, for hashes."""
-        used = asdict(self)
-        # The key in the hashes of existing files, which must stay valid.
-        used["windows"] = used.pop("audience")
-        # Published channels stay valid when physiological ones are computed in another way.
-        if self.channels == "physiological":
-            used["physiology"] = PHYSIOLOGY
-        # Without the defaults of later keys, as in files that were written before there were these keys.
-        if not self.measured:
-            del used["measured"]
-        if self.label_rule == "majority":
-            del used["label_rule"]
-        # Another length of calibration must not redo windows that are not calibrated.
-        if self.scaling != "calibration":
-            del used["calibration_s"]
-        return used
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,35 +229,6 @@ def window_rows(timeline: Timeline, recipe: Recipe) -> NDArray[np.intp]:
     return _rows_from(interval_starts(timeline.interval, recipe.window_s, recipe.stride_s), recipe.window_s)
 
 
-def published_starts(kept: int, window_s: int, stride_s: int, audience: Audience) -> NDArray[np.intp]:
-    """Window starts (n,) of the published study among `kept` concatenated seconds of one subject.
-
-    Its generators trained on every whole window. Its detectors lost the last window twice: by a strict
-    comparison and by the loop that computed the features.
-
-    Examples:
-        >>> published_starts(300, 60, 60, "generator"), published_starts(300, 60, 60, "detector")
-        (array([  0,  60, 120, 180, 240]), array([  0,  60, 120]))
-    """
-    if audience == "generator":
-        return np.arange(0, kept - window_s + 1, stride_s)
-    return np.arange(0, kept - window_s, stride_s)[:-1]
-
-
-def interval_starts(interval: NDArray[np.int16], window_s: int, stride_s: int) -> NDArray[np.intp]:
-    """Starts (n,) of all whole windows that lie in one interval each, the first at the interval's start.
-
-    interval: (T,) index of the interval of each second, `UNLABELLED` outside all intervals.
-
-    Examples:
-        >>> interval_starts(np.array([-1, 0, 0, 0, 0, 0, 1, 1], np.int16), 2, 2)
-        array([1, 3, 6])
-    """
-    runs = _runs(interval)
-    starts = [np.arange(start, end - window_s + 1, stride_s) for start, end in runs]
-    return np.concatenate([np.zeros(0, np.intp), *starts])
-
-
 def majority(codes: NDArray[np.int8], classes: int) -> NDArray[np.int8]:
     """The most frequent code (n,) in each row of codes (n, time); ties go to the smaller code.
 
@@ -428,12 +320,6 @@ def _rows_from(starts: NDArray[np.intp], window_s: int) -> NDArray[np.intp]:
     return starts[:, None] + np.arange(window_s)
 
 
-def _runs(interval: NDArray[np.int16]) -> list[tuple[int, int]]:
-    """First row, and row after the last, of each interval."""
-    borders = np.flatnonzero(np.diff(interval, prepend=UNLABELLED, append=UNLABELLED))
-    return [(int(start), int(end)) for start, end in pairwise(borders) if interval[start] != UNLABELLED]
-
-
 def _left_out(counts: Mapping[str, int], least: float) -> tuple[str, ...]:
     return tuple(
         f"{why}: {number} window(s) measured to less than {least:.0%}, left out"
@@ -445,6 +331,6 @@ def _short_intervals(timeline: Timeline, window_s: int) -> tuple[str, ...]:
     return tuple(
         f"interval at {timeline.second[start]:.0f} s holds {end - start} s, less than one window of "
         f"{window_s} s"
-        for start, end in _runs(timeline.interval)
+        for start, end in interval_runs(timeline.interval)
         if end - start < window_s
     )
