@@ -98,7 +98,9 @@ def write_study(plan: Plan, folder: Path) -> None:
     rng = np.random.default_rng(0)
     for cohort in plan.study.cohorts:
         words = {"study": plan.study.name, "cohort": cohort, "windows": "detector"}
-        write_json(store.sidecar_path(folder / paths.fill(paths.WINDOWS, **words)), {**PROVENANCE, "cohort": []})
+        write_json(
+            store.sidecar_path(folder / paths.fill(paths.WINDOWS, **words)), {**PROVENANCE, "cohort": []}
+        )
     for task in tasks.tasks(plan):
         files = [folder / path for path in tasks.filled(tasks.outputs(plan, task.rule, task.pack), task)]
         if task.rule == "train_generator":
@@ -161,7 +163,9 @@ def write_scores(job: Any, files: list[Path], rng: np.random.Generator) -> None:
     tested = [subject for fold in job.folds for subject in fold.test_subjects]
     subject = np.repeat(np.array(tested, dtype=np.str_), WINDOWS)
     fold = np.repeat([fold.name for fold in job.folds for _ in fold.test_subjects], WINDOWS)
-    condition = np.tile(np.where(np.arange(WINDOWS) < STRESS, 1, 2 * (np.arange(WINDOWS) % 3 == 0)), len(tested))
+    condition = np.tile(
+        np.where(np.arange(WINDOWS) < STRESS, 1, 2 * (np.arange(WINDOWS) % 3 == 0)), len(tested)
+    )
     stress = condition == 1
     for path, keys in zip(files, job.cells(), strict=True):
         score = (1 / (1 + np.exp(-rng.normal(2 * stress - 1, 1.5)))).astype(np.float32)
