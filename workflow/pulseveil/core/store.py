@@ -40,6 +40,8 @@ _LAYOUT = "earliest"
 _CHUNK_BYTES = 1 << 20
 
 Record = TypeVar("Record", bound=Rows | Portrait)
+_Opened = tuple[h5py.File, Mapping[str, h5py.Dataset]]
+"""A file, and its arrays outside of groups by name."""
 
 
 def write_record(path: Path, record: Rows | Portrait, *, cell_hash: str) -> None:
@@ -64,13 +66,14 @@ def read_record(path: Path, kind: type[Record]) -> Record:
     """
     expected, stage = _FORMATS[kind]
     hints = _HINTS[kind]
-    with _open(path, expected, stage) as file:
+    with _open(path, expected, stage) as (file, arrays):
         values: dict[str, Any] = {}
+        attributes = file.attrs
         for item in fields(kind):  # type: ignore[arg-type]
-            if item.name in file:
-                values[item.name] = hdf5.read(file[item.name])
-            elif item.name in file.attrs:
-                values[item.name] = _read_attribute(file.attrs[item.name], item.type)
+            if item.name in arrays:
+                values[item.name] = hdf5.read(arrays[item.name])
+            elif item.name in attributes:
+                values[item.name] = _read_attribute(attributes[item.name], item.type)
             else:
                 raise InputError(f"{path}: no field {item.name!r}; rerun {stage}")
             if problem := _type_fault(values[item.name], hints[item.name]):
@@ -87,7 +90,7 @@ def record_kind(path: Path) -> type[Rows | Portrait]:
     Raises:
         InputError: the file is unreadable, or holds no record of `contracts`.
     """
-    with _opened(path, "the stage that wrote it") as file:
+    with _opened(path, "the stage that wrote it") as (file, _):
         found = file.attrs.get("format")
     for kind, (name, _) in _FORMATS.items():
         if name == found:
@@ -102,7 +105,7 @@ def read_cell_hash(path: Path) -> str:
     Raises:
         InputError: the file is unreadable, or has no `cell_hash`.
     """
-    with _opened(path, "the stage that wrote it") as file:
+    with _opened(path, "the stage that wrote it") as (file, _):
         return str(file.attrs["cell_hash"])
 
 
@@ -150,7 +153,7 @@ def read_models(path: Path, group: Group = "generators") -> Models:
         InputError: the file is missing, damaged or of another format, such as that of the other group.
     """
     expected, stage = _MODEL_FORMATS[group]
-    with _open(path, expected, stage) as file:
+    with _open(path, expected, stage) as (file, _):
         arrays = {
             group.removeprefix("fold="): {name: hdf5.read(data) for name, data in file[group].items()}
             for group in file
@@ -169,22 +172,23 @@ def sidecar_path(path: Path) -> Path:
 
 
 @contextmanager
-def _open(path: Path, expected: str, stage: str) -> Iterator[h5py.File]:
+def _open(path: Path, expected: str, stage: str) -> Iterator[_Opened]:
     """Open a file of the format `expected`; raises InputError, which names `stage`, for any other file."""
     if not path.exists():
         raise InputError(f"{path}: no such file; run {stage} to make it")
-    with _opened(path, stage) as file:
-        found = (file.attrs.get("format"), file.attrs.get("format_version"))
+    with _opened(path, stage) as (file, arrays):
+        attributes = file.attrs
+        found = (attributes.get("format"), attributes.get("format_version"))
         if found != (expected, FORMAT_VERSION):
             raise InputError(
                 f"{path}: expected format {expected} version {FORMAT_VERSION}, "
                 f"found {found[0]} version {found[1]}; rerun {stage}"
             )
-        yield file
+        yield file, arrays
 
 
 @contextmanager
-def _opened(path: Path, stage: str) -> Iterator[h5py.File]:
+def _opened(path: Path, stage: str) -> Iterator[_Opened]:
     """Open any HDF5 file within the limits; all errors while it is read become an InputError."""
     limits.require_file(path, limits.ARRAYS_BYTES, f"an HDF5 file; rerun {stage}")
     try:
@@ -193,8 +197,7 @@ def _opened(path: Path, stage: str) -> Iterator[h5py.File]:
         raise InputError(f"{path}: not a readable HDF5 file ({error}); rerun {stage}") from None
     with file:
         try:
-            hdf5.check(file)
-            yield file
+            yield file, hdf5.check(file)
         except InputError:
             raise
         except Exception as error:

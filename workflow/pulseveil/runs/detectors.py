@@ -113,7 +113,7 @@ def train_detectors(
         parts = [store.read_record(runs.path(run_hash), Scores) for run_hash in hashes]
         scores = _together(parts)
         models = _kept(job, keys, hashes, data, runs) if keys["seed"] in job.kept_seeds else None
-        yield Trained(keys, scores, models, _public_hash(job, keys, scores))
+        yield Trained(keys, scores, models, public_hash(job, keys, scores.ledger))
 
 
 def _varied(job: DetectorJob) -> tuple[str, ...]:
@@ -135,7 +135,7 @@ def require_own(plan: Plan, results: Path) -> None:
         templates = tasks.outputs(plan, task.rule, task.pack)
         for template, keys in zip(templates, job.cells(), strict=True):
             path = results / paths.fill(template, **task.cell.words)
-            if store.read_cell_hash(path) != _public_hash(job, keys, store.read_record(path, Scores)):
+            if store.read_cell_hash(path) != public_hash(job, keys, store.read_record(path, Scores).ledger):
                 foreign.append(path)
     if foreign:
         names = ", ".join(map(str, foreign[:_MOST_NAMED])) + (" ..." if len(foreign) > _MOST_NAMED else "")
@@ -270,11 +270,11 @@ def _run_hash(
     return identity.cell_hash(_settings(job, keys, fold) | data)
 
 
-def _public_hash(job: DetectorJob, keys: Keys, scores: Scores) -> str:
-    """Hash of a cell's settings and releases, for files that leave."""
+def public_hash(job: DetectorJob, keys: Keys, ledger: NDArray[np.str_]) -> str:
+    """Hash of a cell's settings and releases, for files that leave; ledger: entries of all folds (m)."""
     # The runs' hashes would let anybody check a guess of the training data: they stay in the run store.
     folds = [_settings(job, keys, fold) for fold in job.folds]
-    return identity.cell_hash({"folds": folds, "ledger": scores.ledger.tolist()})
+    return identity.cell_hash({"folds": folds, "ledger": ledger.tolist()})
 
 
 def _settings(job: DetectorJob, keys: Keys, fold: Fold) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pulseveil.core.errors import InputError
 from pulseveil.core.settings import nearest
 from pulseveil.detectors import BASELINE, COMPARED, LITERATURE, LITERATURE_THREE
 from pulseveil.evaluation.metrics import METRICS
+from pulseveil.summary.column_examples import EXAMPLES
 from pulseveil.summary.labels import MINUS
 from pulseveil.summary.labels import evaluation as in_words
 
@@ -294,79 +295,6 @@ AUDITED = (
         optional=True,
     ),
 )
-# As in files of the demo and of studies of published cells; they show the form of a value.
-_EXAMPLES: Mapping[str, str] = {
-    "evaluation": "tstr",
-    "generator": "my_generator",
-    "detector": "my_detector",
-    "unit": "subject",
-    "epsilon_generator": "10",
-    "epsilon_detector": "inf",
-    "subjects": "10",
-    "noise": "0",
-    "signals": "all",
-    "trained_in": "tstr",
-    "role": "model",
-    "n_seeds": "2",
-    "n_subjects": "6",
-    "n_windows": "96",
-    "poor_ratio": "0.0",
-    "generator_saw_test_subject": "no",
-    "public_cohorts": "my_cohort",
-    "published_scenario": "1-LOSO_15real",
-    "published_accuracy": "0.8812",
-    "published_accuracy_sd": "0.0085",
-    "published_f1": "0.88",
-    "published_f1_sd": "0.0083",
-    "published_poor_ratio": "0.0",
-    "published_equals_majority": "no",
-    "accuracy_minus_published": "-0.012",
-    "f1_published_minus_published": "-0.011",
-    "delta": "1e-05",
-    "epsilon_pld": "10.0",
-    "epsilon_rdp": "10.73",
-    "epsilon_unamplified": "10.0",
-    "epsilon_replace_one": "24.39",
-    "epsilon_subject": "10.0",
-    "epsilon_window": "10.0",
-    "epsilon_60_s": "10.0",
-    "mu": "2.0",
-    "secret": "yes",
-    "n_seeds_asked": "100",
-    "shows_use_of_private_data": "no",
-    "audited_part": "detector",
-    "audit_epsilon_low": "3.78",
-    "audit_epsilon_ceiling": "16.0",
-    f"better_than_{BASELINE}": "yes",
-}
-_METRIC_EXAMPLES: Mapping[str, str] = {
-    "": "0.818",
-    "_sd_seeds": "0.052",
-    "_sd_subjects": "0.127",
-    "_low": "0.623",
-    "_high": "0.930",
-    "_interval": "bootstrap-t",
-    "_undefined": "0",
-    "_pooled": "0.818",
-}
-_RULE_EXAMPLES: Mapping[str, str] = {
-    "": "0.193",
-    "_low": "0.026",
-    "_high": "0.411",
-    "_p": "0.0356",
-    "_two_people": "yes",
-}
-
-
-def _examples() -> dict[str, str]:
-    """Example of each column of the main table."""
-    of_metrics = {f"{m.key}{end}": value for m in HEADLINES for end, value in _METRIC_EXAMPLES.items()}
-    of_rules = {
-        f"accuracy_minus_{role}{end}": value for role in COMPARED for end, value in _RULE_EXAMPLES.items()
-    }
-    return {**of_metrics, **of_rules, **_EXAMPLES}
-
-
 _MAIN = (
     *CELL,
     _TRAINED_IN,
@@ -388,7 +316,7 @@ _MAIN = (
     _USE,
     *AUDITED,
 )
-MAIN = tuple(replace(column, example=_examples()[column.key]) for column in _MAIN)
+MAIN = tuple(replace(column, example=EXAMPLES[column.key]) for column in _MAIN)
 # Printed only where some row is private.
 OF_PRIVATE = frozenset(column.key for column in (*PRIVACY, _USE, *AUDITED))
 # The keys of the main table that readers see, in their order.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -25,8 +26,10 @@ FEWEST_FOR_BOOTSTRAP = 5
 _DIFFERENCES = (-1.0, 1.0)
 # How many people may not decide a claim alone, and how many must be left to test the claim without them.
 _FEW_PEOPLE, _FEWEST_LEFT = 2, 3
-# 64 MB of float64.
-_CHUNK_NUMBERS = 1 << 23
+# How many resamples lie beyond each limit, and the limit itself.
+_TAIL = round((RESAMPLES + 1) * (1 - LEVEL) / 2)
+# 1.3 MB of resamples: a chunk that is read and written many times stays in a core's cache.
+_CHUNK_ROWS = 16
 
 Method = Literal["bootstrap-t", "t", "constant", "none"]
 
@@ -119,7 +122,8 @@ def paired_claims(differences: Floats, stream: Stream) -> Claims:
         if complete.shape[1] > 1:
             found = _claims(complete, stream)
             low[rows], high[rows], p[rows], method[rows] = found
-            two_people[rows] = _decided_by_two(complete, _side(found), stream)
+            side = _side(found.low, found.high)
+            two_people[rows] = _decided_by_two(complete, side, stream)
     return Claims(mean, low, high, method, p, two_people)
 
 
@@ -136,20 +140,27 @@ def _claims(differences: Floats, stream: Stream) -> _Tests:
     low, high, p, method = _tests(differences, stream, _DIFFERENCES)
     constant = method == "constant"
     n, value = differences.shape[1], differences[:, 0]
-    differ = 1 - ((1 - LEVEL) / 2) ** (1 / n)
-    least, most = _DIFFERENCES
+    least, most = _limits_of_equal(differences)
     return _Tests(
-        np.where(constant, value - differ * (value - least), low),
-        np.where(constant, value + differ * (most - value), high),
+        np.where(constant, least, low),
+        np.where(constant, most, high),
         # (1 - differ)^n = p / 2 at the share that moves the limit to 0.
         np.where(constant, np.minimum(1.0, 2 * (1 + np.abs(value)) ** -float(n)), p),
         method,
     )
 
 
-def _side(found: _Tests) -> NDArray[np.int64]:
+def _limits_of_equal(differences: Floats) -> tuple[Floats, Floats]:
+    """Limits (r) of rows with equal differences, beside which a binomial share of people may differ."""
+    n, value = differences.shape[1], differences[:, 0]
+    differ = 1 - ((1 - LEVEL) / 2) ** (1 / n)
+    least, most = _DIFFERENCES
+    return value - differ * (value - least), value + differ * (most - value)
+
+
+def _side(low: Floats, high: Floats) -> NDArray[np.int64]:
     """Side of 0 (r) on which each interval lies: 1 above, -1 below, 0 if the interval holds 0."""
-    return np.where(found.low > 0, 1, np.where(found.high < 0, -1, 0))
+    return np.where(low > 0, 1, np.where(high < 0, -1, 0))
 
 
 def _decided_by_two(differences: Floats, side: NDArray[np.int64], stream: Stream) -> NDArray[np.bool_]:
@@ -157,25 +168,59 @@ def _decided_by_two(differences: Floats, side: NDArray[np.int64], stream: Stream
         return np.zeros(len(differences), dtype=np.bool_)
     ordered = np.sort(differences, axis=1)
     parts = (ordered[:, _FEW_PEOPLE:], ordered[:, :-_FEW_PEOPLE])
-    without = np.stack([_side(_claims(part, stream)) for part in parts])
+    without = np.stack([_sides(part, stream) for part in parts])
     return np.asarray((without != side).any(axis=0), dtype=np.bool_)
 
 
-def _tests(values: Floats, stream: Stream, bounds: tuple[float, float]) -> _Tests:
-    n = values.shape[1]
+def _sides(differences: Floats, stream: Stream) -> NDArray[np.int64]:
+    """Sides of 0 (r) of the intervals of `_claims`, without their limits: sorting takes most of the time."""
+    n = differences.shape[1]
+    if n < FEWEST_FOR_BOOTSTRAP:
+        found = _claims(differences, stream)
+        return _side(found.low, found.high)
+    rows = _described(differences)
+    widest = _widest(n, _DIFFERENCES)
+    reach = _reach(differences, rows, stream)
+    # A limit is the `_TAIL`th resample: it leaves out 0 exactly if fewer resamples reach the mean.
+    above = (reach.high < _TAIL) | (rows.mean > widest)
+    below = (reach.low < _TAIL) | (-rows.mean > widest)
+    least, most = _limits_of_equal(differences)
+    sides = np.where(above, 1, np.where(below, -1, 0))
+    return np.where(rows.constant, _side(least, most), sides)
+
+
+class _Described(NamedTuple):
+    """Mean and standard error of rows without gaps, and whether all values are equal; all (r)."""
+
+    mean: Floats
+    error: Floats
+    constant: NDArray[np.bool_]
+
+
+def _described(values: Floats) -> _Described:
     mean = values.mean(axis=1)
     spread = values.std(axis=1, ddof=1)
     # Rounding gives equal values a tiny spread, and their t statistics would be rounding divided by rounding.
     constant = spread <= 1e-12 * np.maximum(1.0, np.abs(mean))
-    error = np.where(constant, 0.0, spread / np.sqrt(n))
+    return _Described(mean, np.where(constant, 0.0, spread / np.sqrt(values.shape[1])), constant)
+
+
+def _widest(n: int, bounds: tuple[float, float]) -> float:
+    """Distance of the limits from the mean of n values within `bounds` by Hoeffding's inequality."""
+    return float((bounds[1] - bounds[0]) * np.sqrt(np.log(2 / (1 - LEVEL)) / (2 * n)))
+
+
+def _tests(values: Floats, stream: Stream, bounds: tuple[float, float]) -> _Tests:
+    n = values.shape[1]
+    rows = _described(values)
+    mean, error, constant = rows
     if n < FEWEST_FOR_BOOTSTRAP:
         quantile = stats.t.ppf((1 + LEVEL) / 2, n - 1)
         below, above, name = quantile * error, quantile * error, "t"
         p = 2 * stats.t.sf(np.abs(mean) / np.where(constant, np.inf, error), n - 1)
     else:
-        # A stream per n: rows with another number of values must not shift these resamples.
-        found = _bootstrap(values, mean, error, child(stream, "bootstrap", n))
-        widest = (bounds[1] - bounds[0]) * np.sqrt(np.log(2 / (1 - LEVEL)) / (2 * n))
+        found = _bootstrap(values, rows, stream)
+        widest = _widest(n, bounds)
         below, above = np.minimum(found.below, widest), np.minimum(found.above, widest)
         by_hoeffding = 2 * np.exp(-2 * n * (mean / (bounds[1] - bounds[0])) ** 2)
         # An interval of the narrower limits leaves out 0 where either does.
@@ -192,39 +237,72 @@ class _Bootstrap(NamedTuple):
     p: Floats
 
 
-def _bootstrap(values: Floats, mean: Floats, error: Floats, stream: Stream) -> _Bootstrap:
+def _bootstrap(values: Floats, rows: _Described, stream: Stream) -> _Bootstrap:
     """Limits and p values by the bootstrap t statistic of each row (r, n); 0 and 1 for rows without spread.
 
     p counts resamples: a limit is the k-th of them, so the limit reaches 0 exactly if fewer than k resamples
     are at least as extreme as the mean.
     """
-    n = values.shape[1]
-    constant = error == 0
-    centred = np.where(constant[:, None], 0.0, values - mean[:, None])
-    # Resamples as weights: mean and variance of all rows are then two matrix products.
-    weights = generator(stream).multinomial(n, np.full(n, 1 / n), size=RESAMPLES).T / n
-    tail = round((RESAMPLES + 1) * (1 - LEVEL) / 2)
     below, above, as_extreme = (np.empty(len(values)) for _ in range(3))
-    # In chunks: a study has thousands of rows, and each needs RESAMPLES numbers.
-    step = max(1, _CHUNK_NUMBERS // RESAMPLES)
-    for start in range(0, len(values), step):
-        rows = slice(start, start + step)
-        t = _t_statistics(centred[rows], weights)
+    for part, moved in _resampled(values, rows, stream):
+        reach = _reaching(moved, rows.mean[part])
+        as_extreme[part] = np.minimum(reach.high, reach.low)
+        moved.partition((_TAIL - 1, RESAMPLES - _TAIL), axis=1)
+        below[part], above[part] = moved[:, RESAMPLES - _TAIL], -moved[:, _TAIL - 1]
+    p = np.where(rows.constant, 1.0, 2 * (1 + as_extreme) / (1 + RESAMPLES))
+    return _Bootstrap(below, above, p)
+
+
+class _Reach(NamedTuple):
+    """Numbers of resamples (r) that are at least as high, and at least as low, as the mean of the values."""
+
+    high: NDArray[np.intp]
+    low: NDArray[np.intp]
+
+
+def _reach(values: Floats, rows: _Described, stream: Stream) -> _Reach:
+    found = [_reaching(moved, rows.mean[part]) for part, moved in _resampled(values, rows, stream)]
+    return _Reach(*(np.concatenate(counts) for counts in zip(*found, strict=True)))
+
+
+def _reaching(moved: Floats, mean: Floats) -> _Reach:
+    of_mean = mean[:, None]
+    return _Reach(np.count_nonzero(moved >= of_mean, axis=1), np.count_nonzero(moved <= of_mean, axis=1))
+
+
+def _resampled(values: Floats, rows: _Described, stream: Stream) -> Iterator[tuple[slice, Floats]]:
+    """Resampled distances from the mean, t statistic times standard error, in chunks (some rows, RESAMPLES)."""
+    n = values.shape[1]
+    centred = np.where(rows.constant[:, None], 0.0, values - rows.mean[:, None])
+    # A stream per n: rows with another number of values must not shift these resamples. Resamples as weights:
+    # mean and variance of all rows are then two matrix products.
+    rng = generator(child(stream, "bootstrap", n))
+    weights = rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES).T / n
+    # In chunks: a study has thousands of rows, and each needs RESAMPLES numbers. The last chunk is the longest,
+    # since products of few rows are rounded otherwise.
+    ends = [*range(_CHUNK_ROWS, len(values) - _CHUNK_ROWS + 1, _CHUNK_ROWS), len(values)]
+    for start, end in pairwise([0, *ends]):
+        part = slice(start, end)
+        moved = _t_statistics(centred[part], weights)
         # Products and not quotients are compared: rounding must not part p from the limits.
-        moved = np.where(constant[rows, None], 0.0, t * error[rows, None])
-        of_mean = mean[rows, None]
-        as_extreme[rows] = np.minimum((moved >= of_mean).sum(axis=1), (moved <= of_mean).sum(axis=1))
-        moved = np.partition(moved, (tail - 1, RESAMPLES - tail), axis=1)
-        below[rows], above[rows] = moved[:, RESAMPLES - tail], -moved[:, tail - 1]
-    return _Bootstrap(below, above, np.where(constant, 1.0, 2 * (1 + as_extreme) / (1 + RESAMPLES)))
+        moved *= rows.error[part, None]
+        moved[rows.constant[part]] = 0.0
+        yield part, moved
 
 
 def _t_statistics(centred: Floats, weights: Floats) -> Floats:
     n = centred.shape[1]
+    squares = centred**2
     mean = centred @ weights
-    variance = (centred**2) @ weights - mean**2
+    variance = squares @ weights
+    variance -= mean**2
     # A resample that repeats one value has no spread: t is infinite, or 0 if its mean is the sample mean.
-    flat = variance <= 1e-12 * np.mean(centred**2, axis=1, keepdims=True)
-    error = np.sqrt(np.where(flat, 1.0, variance) / (n - 1))
-    infinite = np.where(mean == 0, 0.0, np.copysign(np.inf, mean))
-    return np.where(flat, infinite, mean / error)
+    flat = variance <= 1e-12 * np.mean(squares, axis=1, keepdims=True)
+    of_flat = mean[flat]
+    variance[flat] = 1.0
+    # In place: a new array for each step would cost more than the step.
+    variance /= n - 1
+    np.sqrt(variance, out=variance)
+    mean /= variance
+    mean[flat] = np.where(of_flat == 0, 0.0, np.copysign(np.inf, of_flat))
+    return mean
