@@ -88,8 +88,8 @@ class Case(NamedTuple):
     """A line of the table.
 
     make: to the function that takes so many steps of all models, at most `most` in a call, and gives the
-    state after them. rows: windows of a model's step. flops: operations of a step. compared: whether device
-    and CPU must agree.
+    state after them. rows, flops: windows and operations of a model's step. compared: whether device and CPU
+    must agree.
     """
 
     name: str
@@ -238,13 +238,23 @@ def measured(case: Case, device: str, seconds: float) -> Measured:
         started = time.monotonic()
         averages = averaged_gradients(run(FIRST_STEPS))
         first = time.monotonic() - started
-        if any(not value.device.endswith(device) for value in averages):
-            raise RuntimeError(f"ran on {averages[0].device}, and not on {device}")
+        require_device(averages, device)
         gradients = [value.numpy() for value in averages]
         count = int(np.clip(seconds / turns.seconds(run, 1).wall, 1, case.most))
         step = float(np.median([turns.seconds(run, count).wall / count for _ in range(ROUNDS)]))
     memory = tf.config.experimental.get_memory_info(device)["peak"] / 1e6 if is_gpu else 0.0
     return Measured(first, step, memory, gradients)
+
+
+def require_device(values: Sequence[tf.Tensor], device: str) -> None:
+    """Refuse results of another device, whose time would pass for that of `device`.
+
+    Raises:
+        RuntimeError: a value lies on another device.
+    """
+    for value in values:
+        if not value.device.endswith(device):
+            raise RuntimeError(f"a result lies on {value.device}, and not on {device}")
 
 
 def averaged_gradients(state: Any) -> list[tf.Tensor]:
@@ -332,7 +342,7 @@ def print_case(case: Case, device: str, limit: float, seconds: float) -> bool:
         f"{1000 * core.step:.3f}" if core else "-",
         f"{core.step / own.step:.1f}" if core else "-",
         f"{case.models * case.rows / own.step:,.0f}",
-        f"{case.flops() / own.step / limit:.1%}" if case.flops else "-",
+        f"{case.models * case.flops() / own.step / limit:.1%}" if case.flops else "-",
         f"{own.memory_mb:,.0f}" if own.memory_mb else "-",
         f"{own.first:.1f}",
     ]
