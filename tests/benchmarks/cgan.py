@@ -52,6 +52,7 @@ def ours(discriminator, steps, models=1):
         nonlocal state
         state, losses = program(state, data, bound, tf.constant(steps))
         losses.numpy()
+        return state
 
     return run
 

@@ -50,6 +50,7 @@ def ours(passes, models=1):
         nonlocal state
         state, losses = program(state, rows, draws, tf.constant(passes))
         losses.numpy()
+        return state
 
     return run
 

@@ -58,7 +58,7 @@ Rows = tuple[tf.Tensor, ...]
 Parameters = Sequence[tf.Tensor]
 Losses = Callable[[Parameters, Rows, tf.Tensor, Note], tf.Tensor]
 Sums = Callable[[Parameters, Rows, tf.Tensor], list[tf.Tensor]]
-Run = Callable[[int], None]
+Run = Callable[[int], Any]
 
 
 class Problem(NamedTuple):
@@ -79,7 +79,7 @@ class Problem(NamedTuple):
 
 
 class Program(NamedTuple):
-    """`run(steps)` of so many rows each; `slow` ones get few steps."""
+    """`run(steps)` of so many rows each gives the state after them; `slow` ones get few steps."""
 
     run: Run
     rows: int = BATCH
@@ -202,10 +202,11 @@ def _loop(
     parameters, moments = problem.start, adam.start(problem.start)
     numbers = tf.constant(np.random.default_rng(1).permutation(BATCH).astype(np.int32))
 
-    def run(steps: int) -> None:
+    def run(steps: int) -> tuple[list[tf.Tensor], adam.AdamState]:
         nonlocal parameters, moments
         parameters, moments = loop(parameters, moments, problem.rows, numbers, tf.constant(steps))
         moments.step.numpy()
+        return parameters, moments
 
     return Program(run)
 
@@ -222,13 +223,14 @@ def private_detector(name: str, problem: Problem) -> Program:
     state = dpsgd.start(Weights(problem.start, []))
     random = np.random.default_rng(1)
 
-    def run(steps: int) -> None:
+    def run(steps: int) -> dpsgd.State:
         nonlocal state
         order = random.permuted(np.tile(np.arange(BATCH, dtype=np.int32), (steps, 1)), axis=1)
         seeds = random.integers(2**31, size=(steps, 2)).astype(np.int32)
         chance = dpsgd.Chance(tf.constant(order), tf.constant(seeds))
         state = program(state, examples, chance, tf.constant([1, 2]), dpsgd.scales(recipe))
         state.noised.numpy()
+        return state
 
     return Program(run)
 

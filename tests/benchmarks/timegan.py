@@ -48,6 +48,7 @@ def ours(phase, steps, models=1):
         nonlocal state
         state, losses = program(state, data, tf.constant(steps))
         losses.numpy()
+        return state
 
     return run
 

@@ -94,7 +94,7 @@ class Training:
 
 # Abstract classes and not protocols: the registry reads from a kind's bases what its model can do.
 class FitsTogether(ABC):
-    """Second base of a kind whose model can train many models in one program, which fills a GPU."""
+    """Second base of a kind whose model can train many models in one program, meant to fill a GPU."""
 
     @classmethod
     @abstractmethod

@@ -65,8 +65,8 @@ def train(
 ) -> list[NamedWeights]:
     """Train one generator per item of `models`; continues from the state in `checkpoint`, if any.
 
-    Models with equally many windows train side by side, one such group after the other. A step of
-    `checkpoint` is one pass of a group over its windows.
+    Models with equally many windows train side by side, one such group after the other: untested on a GPU, no
+    gain on a CPU (tests/benchmarks/gpu.py). A step of `checkpoint` is one pass of a group over its windows.
 
     Returns:
         The parameters of each generator by name.
