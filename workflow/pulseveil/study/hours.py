@@ -1,4 +1,4 @@
-"""Planned and measured CPU hours and energy of a study; Snakemake's benchmark files have the measured ones."""
+"""Planned and measured CPU hours and energy of a study, the latter from Snakemake's benchmark files."""
 
 from __future__ import annotations
 
