@@ -1,6 +1,7 @@
 """Print the plan of a study: runs, jobs, expected hours, files kept and new, and what private cells spend."""
 
 import argparse
+import logging
 from pathlib import Path
 
 from pulseveil.core.atomic import atomic_path
@@ -32,6 +33,8 @@ def main() -> None:
     if options.measured:
         print(hours.describe(plan, hours.hours(plan, options.directory)))
     elif options.calibrate:
+        # Generators warn of what they did not learn in a second.
+        logging.getLogger("pulseveil").setLevel(logging.ERROR)
         planned = sum(line.cpu_hours for line in costs.lines(plan))
         print(calibration.describe(calibration.calibrate(), planned))
     else:

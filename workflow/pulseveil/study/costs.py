@@ -33,21 +33,21 @@ from pulseveil.windows.features import PAPER_BINS, spectrum_bins
 # another core takes of them is measured by `runs.calibration`.
 REFERENCE_GFLOPS = 100.0
 # The start of TensorFlow includes the first compilation.
-TENSORFLOW_START = 8.0
-PYTHON_START = 0.5
-SCIKIT_LEARN_IMPORT = 1.0
+TENSORFLOW_START = 16.0
+PYTHON_START = 1.0
+SCIKIT_LEARN_IMPORT = 2.0
 # The published protocol has about 36 labelled minutes per person: constants, because a plan is made without
 # recordings.
 WINDOWS_PER_SUBJECT = 36
 WINDOWS_PER_SYNTHETIC_SUBJECT = 35
 # Dynamic time warping of one pair of windows with 60 s and 6 channels.
-WARPING = 1.6e-5
-# Cutting the recording of one person into windows.
-PREPARATION = 0.15
+WARPING = 3.5e-5
+# Reading the recording of one person and cutting it into windows.
+PREPARATION = 1.0
 # The start of the summary, and each file of scores.
-SUMMARY_START, SCORES = 3.5, 0.02
+SUMMARY_START, SCORES = 7.0, 0.04
 # All quality measures with their floors, per fold and seed.
-ASSESSMENT = 5.0
+ASSESSMENT = 11.0
 # A job's time limit over its expected time: cores are slower than that of the plan, and shared.
 LIMIT_MARGIN = 3
 _STAGES = {
