@@ -10,6 +10,7 @@ from pulseveil.detectors.neural import CNN, CNNLSTM
 from pulseveil.study import costs
 from pulseveil.study.checks import make_plan
 from pulseveil.study.reading import check_study, read_study
+from pulseveil.study.study import Energy
 from pulseveil.study.tasks import benchmark, tasks
 from pulseveil.windows.features import extract_features, spectrum_bins
 
@@ -133,6 +134,48 @@ def test_hours_on_a_gpu_are_those_of_its_jobs_by_the_guess():
     total = next(line for line in printed.splitlines() if line.startswith("all ")).split()
     hours = [sum(getattr(line, name) for line in lines.values()) for name in ("cpu_hours", "gpu_hours")]
     assert [total[4], total[6]] == [f"{value:.2f}" for value in hours]
+
+
+def test_energy_of_the_paper_by_its_watts():
+    """Jobs of networks on a GPU that is 20 times faster than a core, others on a core."""
+    values = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())
+    energy = {"watts_per_core": 11, "watts_per_gpu": 350, "carbon": 250}
+    plan = make_plan(check_study(values | {"energy": energy}, "paper.yaml"))
+    joules = 0.0
+    for task in tasks(plan):
+        job = costs.cost(plan, task)
+        joules += job.seconds / 20 * (11 + 350) if job.gpu else job.seconds * 11
+    kilowatt_hours = joules / 3.6e6
+    assert sum(line.kilowatt_hours for line in costs.lines(plan)) == pytest.approx(kilowatt_hours)
+    line = next(line for line in costs.describe(plan).splitlines() if line.startswith("energy: "))
+    assert line == (
+        f"energy: {kilowatt_hours:.3g} kWh at 11 W per core and 350 W per GPU, "
+        f"{kilowatt_hours / 4:.3g} kg CO2e at 250 g per kWh (energy.carbon)."
+    )
+
+
+def test_an_hour_of_a_kilowatt_is_a_kilowatt_hour():
+    assert Energy(watts_per_core=1000).kilowatt_hours(3600, 0) == 1
+    assert Energy(watts_per_gpu=500).kilowatt_hours(0, 3600) == 0.5
+    assert Energy(carbon=380).co2e_kilograms(10) == pytest.approx(3.8)
+
+
+def test_time_limits_have_the_margin_that_the_plan_states():
+    plan = demo(resources={"gpu": 1, "gpu_speedup": 4, "runtime": 7})
+    assert costs.limit_minutes(plan, 60, gpu=0) == 7
+    hour = 3600
+    assert costs.limit_minutes(plan, hour, gpu=0) == 60 * 3
+    assert costs.limit_minutes(plan, hour, gpu=1) == 15 * 3
+    printed = costs.describe(plan)
+    assert "time limit of a job: 3 times its hours, at least 7 minutes" in printed
+    assert f"the longest: {costs.longest_limit_minutes(plan)} minutes" in printed
+
+
+def test_released_windows_add_records_to_the_steps_of_a_private_network_and_no_steps():
+    settings, bins = CNN.Settings(), spectrum_bins("paper", 60)
+    for unit in ("window", "subject"):
+        alone = costs.training_seconds(CNN, settings, 500, 0, unit, bins)
+        assert costs.training_seconds(CNN, settings, 500, 250, unit, bins) == pytest.approx(1.5 * alone)
 
 
 def test_a_study_without_gpus_says_nothing_of_their_speed():

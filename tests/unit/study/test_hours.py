@@ -49,7 +49,7 @@ def test_the_time_of_a_job_is_what_its_own_clock_says(tmp_path):
     benchmark.write_benchmark_records([record], str(path), False)
     assert path.read_text().startswith(HEADER)
     # Nobody looks in the last half second, and on a busy machine looks come late.
-    assert hours.measured_seconds(path) == pytest.approx(float(printed), abs=0.7)
+    assert hours.measured(path).cpu_s == pytest.approx(float(printed), abs=0.7)
 
 
 def test_the_last_look_is_that_of_snakemakes_timer():
@@ -76,13 +76,13 @@ def test_the_last_look_is_that_of_snakemakes_timer():
 )
 def test_what_was_not_seen_goes_on_as_before(tmp_path, wall, cpu, expected):
     write(tmp_path / "job.tsv", (wall, cpu))
-    assert hours.measured_seconds(tmp_path / "job.tsv") == pytest.approx(expected)
+    assert hours.measured(tmp_path / "job.tsv").cpu_s == pytest.approx(expected)
 
 
 def test_a_file_of_another_kind_is_named(tmp_path):
     (tmp_path / "job.tsv").write_text("seconds\n1\n")
     with pytest.raises(InputError, match=r"job\.tsv: expected Snakemake's columns"):
-        hours.measured_seconds(tmp_path / "job.tsv")
+        hours.measured(tmp_path / "job.tsv")
 
 
 def test_ratios_are_measured_hours_to_planned_ones(plan, tmp_path):
@@ -91,7 +91,7 @@ def test_ratios_are_measured_hours_to_planned_ones(plan, tmp_path):
     assert table["ratio"].to_numpy() == pytest.approx(1.5)
     assert table["expected_hours"].sum() == pytest.approx(sum(line.cpu_hours for line in costs.lines(plan)))
     assert table["jobs"].sum() == table["measured_jobs"].sum() == sum(1 for _ in tasks.tasks(plan))
-    assert "All jobs were measured" in hours.describe(table)
+    assert "All jobs were measured" in hours.describe(plan, table)
 
 
 def test_jobs_without_a_file_are_left_out_of_the_ratio_and_counted(plan, tmp_path):
@@ -102,14 +102,50 @@ def test_jobs_without_a_file_are_left_out_of_the_ratio_and_counted(plan, tmp_pat
     table = hours.hours(plan, tmp_path)
     networks = table[(table["rule"] == "train_detectors") & (table["model"] == "cnn")]
     assert networks[["measured_hours", "ratio"]].isna().all(axis=None)
-    assert hours.describe(table).splitlines()[-3].split()[-1] == "0.50"
-    assert f"{len(removed)} of {table['jobs'].sum()} jobs have no benchmark file" in hours.describe(table)
+    assert hours.describe(plan, table).splitlines()[-4].split()[-1] == "0.50"
+    assert f"{len(removed)} of {table['jobs'].sum()} jobs have no benchmark file" in hours.describe(
+        plan, table
+    )
 
 
 def test_a_study_that_has_not_run_has_planned_hours_only(plan, tmp_path):
     table = hours.hours(plan, tmp_path)
     assert table["measured_jobs"].sum() == 0
-    assert "20 of 20 jobs have no benchmark file" in hours.describe(table)
+    assert "20 of 20 jobs have no benchmark file" in hours.describe(plan, table)
+
+
+def test_used_energy_is_that_of_cores_by_their_work_and_of_gpus_from_start_to_end(tmp_path):
+    """Each job was busy for half of its time; the study runs its networks on GPUs."""
+    keys = {"resources": {"gpu": 1}, "energy": {"watts_per_core": 12, "watts_per_gpu": 300, "carbon": 400}}
+    values = yaml.safe_load((ROOT / "tests" / "study.yaml").read_text())
+    plan = make_plan(check_study(values | keys, "demo.yaml"))
+    write_all(plan, tmp_path, 1.0)
+    joules = {True: 0.0, False: 0.0}
+    for task in tasks.tasks(plan):
+        expected = costs.cost(plan, task)
+        joules[expected.gpu] += expected.seconds * 12 + (2 * expected.seconds * 300 if expected.gpu else 0)
+    table = hours.hours(plan, tmp_path)
+    of_networks = table["model"].isin(["cnn", "cgan"]) & table["rule"].str.startswith("train")
+    assert joules[True] > 0
+    assert table.loc[of_networks, "measured_kwh"].sum() == pytest.approx(joules[True] / 3.6e6)
+    assert table.loc[~of_networks, "measured_kwh"].sum() == pytest.approx(joules[False] / 3.6e6)
+    assert table["measured_co2e_kg"].sum() == pytest.approx(sum(joules.values()) / 3.6e6 * 0.4)
+    # The plan's GPU is as fast as a core: it is busy for the expected seconds.
+    planned = sum(
+        costs.cost(plan, task).seconds * (312 if costs.cost(plan, task).gpu else 12)
+        for task in tasks.tasks(plan)
+    )
+    assert table["expected_kwh"].sum() == pytest.approx(planned / 3.6e6)
+    last = hours.describe(plan, table).splitlines()[-1]
+    assert "at 12 W per core and 300 W per GPU, " in last
+    assert "kg CO2e at 400 g per kWh" in last
+
+
+def test_without_the_grids_carbon_no_co2e_is_told(plan, tmp_path):
+    write_all(plan, tmp_path, 1.0)
+    table = hours.hours(plan, tmp_path)
+    assert table["measured_co2e_kg"].isna().all()
+    assert "CO2e" not in hours.describe(plan, table) + costs.describe(plan)
 
 
 def test_the_script_prints_both(plan, tmp_path):

@@ -68,9 +68,19 @@ def published_training(epochs: int, batch_size: int, learning_rate: float, windo
     return NoisedTraining(steps=steps, batch_size=batch_size, learning_rate=learning_rate)
 
 
-def expected_windows(training: NoisedTraining, windows: int, unit: Unit) -> float:
-    """Expected number of windows that all steps of a training on `windows` windows process."""
-    return training.steps * (windows if unit == "subject" else min(training.batch_size, windows))
+def expected_windows(training: NoisedTraining, windows: int, unit: Unit, rows_of_pass: int) -> float:
+    """Expected number of windows that all steps of a training on `windows` windows process.
+
+    rows_of_pass: rows of one pass; absent windows fill up the last pass of a step, and take as long.
+
+    Examples:
+        >>> expected_windows(NoisedTraining(steps=10, batch_size=50), 500, "window", rows_of_pass=16)
+        640.0
+    """
+    if unit == "subject":
+        return float(training.steps * windows)
+    passes = math.ceil(min(training.batch_size, windows) / rows_of_pass)
+    return float(training.steps * passes * rows_of_pass)
 
 
 def mechanism(name: str, training: NoisedTraining, budget: Budget) -> Mechanism:

@@ -147,7 +147,7 @@ class ElapsedTime(Detector):
         """Rough estimate of the CPU seconds of fitting to `rows` windows."""
         if settings.source != "training":
             return 0.001
-        return settings.trees / 300 * (0.3 + 1.5e-4 * rows)
+        return settings.trees / 300 * (0.45 + 2e-4 * rows)
 
     @staticmethod
     def mechanisms(settings: ElapsedTimeSettings, budget: Budget) -> tuple[Mechanism, ...]:

@@ -117,8 +117,9 @@ class Forest(Detector):
     @staticmethod
     def expected_seconds(settings: ForestSettings, rows: int, private: Unit | None) -> float:
         """Rough estimate of the CPU seconds of fitting to `rows` windows."""
-        seconds_per_row = 4e-4 if settings.inputs == "statistics" else 2e-3
-        return settings.trees / 300 * (0.3 + seconds_per_row * rows)
+        # Spectra of 210 bins.
+        seconds_per_row = 6e-4 if settings.inputs == "statistics" else 8e-3
+        return settings.trees / 300 * (0.5 + seconds_per_row * rows)
 
     @staticmethod
     def fit(settings: ForestSettings, training: Training) -> Fitted:

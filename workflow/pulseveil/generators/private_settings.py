@@ -138,10 +138,23 @@ def discriminator_mechanism(model: str, private: PrivateGAN, budget: Budget) -> 
     )
 
 
-def expected_examples(private: PrivateGAN, windows: int, unit: Unit) -> float:
-    """Expected number of real and synthetic windows that a training on `windows` windows processes."""
-    real = windows if unit == "subject" else min(private.batch_size, windows)
-    return private.steps * (real + private.fakes)
+# Windows of a published person that start every 30 s.
+_OF_PERSON = 72
+
+
+def expected_examples(private: PrivateGAN, windows: int, unit: Unit, of_fake: float) -> float:
+    """Expected number of real windows that take as long as a training on `windows` windows.
+
+    of_fake: how many real windows take as long as a synthetic one, which is synthesized and trains both
+    networks.
+
+    Examples:
+        >>> expected_examples(PrivateGAN(steps=10, windows_each=8, fakes=64), 14 * 72, "subject", of_fake=2)
+        2400.0
+    """
+    each = private.windows_each / _OF_PERSON * windows
+    real = each if unit == "subject" else min(private.batch_size, windows)
+    return private.steps * (real + of_fake * private.fakes)
 
 
 class PrivateDGAN(PublicRange, PrivateGAN):

@@ -12,4 +12,5 @@ __all__ = [  # noqa: RUF022
     "run_store",
     "training",
     "audits",
+    "calibration",
 ]

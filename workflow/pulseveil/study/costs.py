@@ -28,22 +28,28 @@ from pulseveil.study.plan import Plan
 from pulseveil.study.tasks import Task, tasks
 from pulseveil.windows.features import PAPER_BINS, spectrum_bins
 
-# Seconds on one core of a 2020s x86-64 server. The start of TensorFlow includes the first compilation.
-TENSORFLOW_START = 8.0
-PYTHON_START = 0.5
-SCIKIT_LEARN_IMPORT = 1.0
+# All expected seconds, those of kinds too, are CPU seconds of a core that multiplies large float32 matrices
+# at this rate, as many servers do. They were measured on a core of 220 GFLOP/s and multiplied by 2.2. What
+# another core takes of them is measured by `runs.calibration`.
+REFERENCE_GFLOPS = 100.0
+# The start of TensorFlow includes the first compilation.
+TENSORFLOW_START = 16.0
+PYTHON_START = 1.0
+SCIKIT_LEARN_IMPORT = 2.0
 # The published protocol has about 36 labelled minutes per person: constants, because a plan is made without
 # recordings.
 WINDOWS_PER_SUBJECT = 36
 WINDOWS_PER_SYNTHETIC_SUBJECT = 35
 # Dynamic time warping of one pair of windows with 60 s and 6 channels.
-WARPING = 1.6e-5
-# Cutting the recording of one person into windows.
-PREPARATION = 0.15
+WARPING = 3.5e-5
+# Reading the recording of one person and cutting it into windows.
+PREPARATION = 1.0
 # The start of the summary, and each file of scores.
-SUMMARY_START, SCORES = 3.5, 0.02
+SUMMARY_START, SCORES = 7.0, 0.04
 # All quality measures with their floors, per fold and seed.
-ASSESSMENT = 5.0
+ASSESSMENT = 11.0
+# A job's time limit over its expected time: cores are slower than that of the plan, and shared.
+LIMIT_MARGIN = 3
 _STAGES = {
     "prepare_cohort": "cohorts and features",
     "extract_features": "cohorts and features",
@@ -77,7 +83,7 @@ class Line:
     """One line of the printed plan: a stage with its runs, jobs and expected hours.
 
     cpu_hours: all jobs, on one core each. gpu_hours: the GPU jobs alone, on a GPU that is as fast as the
-    study assumes.
+    study assumes. kilowatt_hours: energy of all jobs, those that get a GPU on one, by the study's watts.
     """
 
     stage: str
@@ -87,6 +93,7 @@ class Line:
     cpu_hours: float
     gpu_jobs: int
     gpu_hours: float
+    kilowatt_hours: float
 
 
 def cost(plan: Plan, task: Task) -> Cost:
@@ -142,9 +149,9 @@ def _of_detectors(plan: Plan, cell: DetectorCell, pack: DetectorPack) -> Cost:
     seconds, first = 0.0, _on_public_people(plan, cell.detector)
     for fold, subjects in product(folds, pack.subjects):
         real = 0 if pack.train == "synthetic" else WINDOWS_PER_SUBJECT * len(fold.train_subjects)
-        rows = real + WINDOWS_PER_SYNTHETIC_SUBJECT * subjects
-        seconds += runs * (first + kind.expected_seconds(model.settings, rows, private))
-    seconds = float(_detector_start(kind) + _share_of_bins(plan, kind) * seconds)
+        beside = WINDOWS_PER_SYNTHETIC_SUBJECT * subjects
+        seconds += runs * (first + training_seconds(kind, model.settings, real, beside, private, _bins(plan)))
+    seconds = float(_detector_start(kind) + seconds)
     tensorflow = kind.uses_tensorflow
     return Cost(seconds, runs * len(pack.subjects) * len(folds), tensorflow, gpu=tensorflow)
 
@@ -157,25 +164,49 @@ def _on_public_people(plan: Plan, detector: str) -> float:
     model, kind = plan.study.detector(detector), _kind(plan, "detectors", detector)
     rows = WINDOWS_PER_SUBJECT * sum(len(plan.outlines[cohort]) for cohort in public)
     # No budget protects public people: they train as recordings without a budget do.
-    return float(kind.expected_seconds(model.settings, rows, None))
+    return training_seconds(kind, model.settings, rows, 0, None, _bins(plan))
 
 
-def _share_of_bins(plan: Plan, kind: Any) -> float:
-    """Factor from the expected seconds at the published bins to those at the study's bins."""
-    share = spectrum_bins(plan.study.protocol, plan.study.window_s) / PAPER_BINS
+def training_seconds(
+    kind: Any, settings: Any, real: int, beside: int, private: Unit | None, bins: int
+) -> float:
+    """Expected CPU seconds of one training of a kind of detector, without the start of its job.
+
+    real: number of real windows. beside: number of windows of a generator that train beside the real ones.
+    private: the unit of a private training, None for any other training. bins: length of the spectra.
+    """
+    if private is None:
+        seconds = kind.expected_seconds(settings, real + beside, None)
+    else:
+        # Windows of a private generator add records to each step, but no steps.
+        seconds = kind.expected_seconds(settings, real, private) * (real + beside) / real
     left: float = kind.share_without_bins
-    return left + (1 - left) * share
+    return float((left + (1 - left) * bins / PAPER_BINS) * seconds)
+
+
+def _bins(plan: Plan) -> int:
+    return spectrum_bins(plan.study.protocol, plan.study.window_s)
 
 
 def limit_minutes(plan: Plan, seconds: float, gpu: int) -> int:
-    """Time limit in minutes of a job's first try: three times the expected time, at least `runtime`.
+    """Time limit in minutes of a job's first try: LIMIT_MARGIN times the expected time, at least `runtime`.
 
     gpu: whether the job gets a GPU.
     """
     # A limit that is too short costs little, because a training stores its state and continues at the next
     # try.
     resources = plan.study.resources
-    return max(resources.runtime, round(seconds / (resources.gpu_speedup if gpu else 1) / 20))
+    expected = seconds / (resources.gpu_speedup if gpu else 1) / 60
+    return max(resources.runtime, round(LIMIT_MARGIN * expected))
+
+
+def kilowatt_hours(plan: Plan, job: Cost) -> float:
+    """Expected energy of a job: of its core, and of its GPU if it gets one."""
+    resources = plan.study.resources
+    if resources.gpu and job.gpu:
+        seconds = job.seconds / resources.gpu_speedup
+        return plan.study.energy.kilowatt_hours(seconds, seconds)
+    return plan.study.energy.kilowatt_hours(job.seconds, 0)
 
 
 def longest_limit_minutes(plan: Plan) -> int:
@@ -203,6 +234,7 @@ def _line(plan: Plan, stage: str, found: Sequence[Cost]) -> Line:
         sum(job.seconds for job in found) / 3600,
         len(on_gpu),
         sum(job.seconds for job in on_gpu) / 3600 / resources.gpu_speedup,
+        sum(kilowatt_hours(plan, job) for job in found),
     )
 
 
@@ -219,9 +251,8 @@ def _of_audit(plan: Plan, cell: AuditedCell) -> Cost:
         attack = WARPING * people * rows * beside
     else:
         kind, settings = _kind(plan, "detectors", cell.detector), study.detector(cell.detector).settings
-        rows = WINDOWS_PER_SUBJECT * people + beside
-        fit, attack = kind.expected_seconds(settings, rows, private), 0.0
-        fit *= _share_of_bins(plan, kind)
+        rows = WINDOWS_PER_SUBJECT * people
+        fit, attack = training_seconds(kind, settings, rows, beside, private, _bins(plan)), 0.0
         start = _detector_start(kind)
     tensorflow = kind.uses_tensorflow
     return Cost(float(start + trained * fit + attack), trained, tensorflow, gpu=tensorflow)
@@ -265,6 +296,8 @@ def describe(plan: Plan) -> str:
             *(title, *study.spelling_notes, *filter(None, [study.note]), header, *body),
             *_of_shared_cells(plan),
             *_on_gpu(plan, total),
+            *_of_hours(plan),
+            *describe_energy(plan, total.kilowatt_hours, "energy"),
         ]
     )
 
@@ -285,6 +318,31 @@ def _of_shared_cells(plan: Plan) -> Iterator[str]:
         f"{runs} runs more ({hours:.2f} CPU hours) are asked for and not trained again: cells of one\n"
         f"evaluation that another one trains ({by})."
     )
+
+
+def _of_hours(plan: Plan) -> Iterator[str]:
+    """Whose hours the plan prints, and what time limits follow from them."""
+    runtime = plan.study.resources.runtime
+    yield (
+        f"hours are those of a core with {REFERENCE_GFLOPS:.0f} float32 GFLOP/s; plan STUDY --calibrate "
+        "measures this machine.\n"
+        f"time limit of a job: {LIMIT_MARGIN} times its hours, at least {runtime} minutes "
+        f"(resources.runtime); the longest: {longest_limit_minutes(plan)} minutes."
+    )
+
+
+def describe_energy(plan: Plan, kilowatt_hours: float, what: str) -> Iterator[str]:
+    """One line: so much energy by the study's watts, and CO2e where the study has `carbon`.
+
+    what: the first words of the line.
+    """
+    energy = plan.study.energy
+    gpu = f" and {energy.watts_per_gpu:g} W per GPU" if plan.study.resources.gpu else ""
+    carbon = ""
+    if energy.carbon is not None:
+        kilograms = energy.co2e_kilograms(kilowatt_hours)
+        carbon = f", {kilograms:.3g} kg CO2e at {energy.carbon:g} g per kWh (energy.carbon)"
+    yield f"{what}: {kilowatt_hours:.3g} kWh at {energy.watts_per_core:g} W per core{gpu}{carbon}."
 
 
 def _on_gpu(plan: Plan, total: Line) -> Iterator[str]:

@@ -1,16 +1,17 @@
-"""Planned and measured CPU hours of a study; measured ones come from Snakemake's benchmark files."""
+"""Planned and measured CPU hours and energy of a study, the latter from Snakemake's benchmark files."""
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from pulseveil.core.errors import InputError
 from pulseveil.study import costs
 from pulseveil.study.plan import Plan
-from pulseveil.study.tasks import benchmark, tasks
+from pulseveil.study.tasks import Task, benchmark, tasks
 
 # Times at which Snakemake samples the CPU time of a job: at its start, then every half second, and after 15 s
 # every half minute.
@@ -18,47 +19,65 @@ SHORT_PAUSE_S, LONG_PAUSE_S, SHORT_PAUSES = 0.5, 30.0, 30
 _GROUP = ["stage", "rule", "model"]
 
 
+class Used(NamedTuple):
+    """Measured seconds of a job: of its cores together, and from its start to its end."""
+
+    cpu_s: float
+    wall_s: float
+
+
 def hours(plan: Plan, folder: Path) -> pd.DataFrame:
     """Expected and measured CPU hours of a study that ran in `folder`.
 
     One row per stage, rule and model: jobs, expected_hours (of all jobs), measured_jobs (jobs with a
-    benchmark file), expected_of_measured (expected hours of the measured jobs), measured_hours, and ratio
-    (measured_hours / expected_of_measured). A job that ran elsewhere has no benchmark file. The file of a job
-    that found its trainings finished holds less time than the trainings took.
+    benchmark file), expected_of_measured (expected hours of the measured jobs), measured_hours, ratio
+    (measured_hours / expected_of_measured), and by the study's watts expected_kwh (of all jobs), measured_kwh
+    and measured_co2e_kg (NaN without `carbon`). A job that ran elsewhere has no benchmark file. The file of a
+    job that found its trainings finished holds less time than the trainings took.
 
     Raises:
         InputError: a benchmark file lacks Snakemake's columns.
     """
-    rows = [
-        (
-            costs.stage(task),
-            task.rule,
-            task.model,
-            costs.cost(plan, task).seconds,
-            measured_seconds(folder / benchmark(plan, task)),
-        )
-        for task in tasks(plan)
-    ]
+    rows = [_row(plan, task, measured(folder / benchmark(plan, task))) for task in tasks(plan)]
     # A column without any measured job would have objects, which have no sum.
-    table = pd.DataFrame(rows, columns=[*_GROUP, "expected", "measured"]).astype({"measured": float})
-    table["expected_of_measured"] = table["expected"].where(table["measured"].notna(), 0.0)
+    table = pd.DataFrame(rows).astype({"measured_hours": float, "measured_kwh": float})
+    table["expected_of_measured"] = table["expected_hours"].where(table["measured_hours"].notna(), 0.0)
     groups = table.groupby(_GROUP, sort=False)
     found = pd.DataFrame(
         {
             "jobs": groups.size(),
-            "expected_hours": groups["expected"].sum() / 3600,
-            "measured_jobs": groups["measured"].count(),
-            "expected_of_measured": groups["expected_of_measured"].sum() / 3600,
+            "expected_hours": groups["expected_hours"].sum(),
+            "measured_jobs": groups["measured_hours"].count(),
+            "expected_of_measured": groups["expected_of_measured"].sum(),
             # NaN where no job was measured: 0 hours would look like a measurement.
-            "measured_hours": groups["measured"].sum(min_count=1) / 3600,
+            "measured_hours": groups["measured_hours"].sum(min_count=1),
+            "expected_kwh": groups["expected_kwh"].sum(),
+            "measured_kwh": groups["measured_kwh"].sum(min_count=1),
         }
     )
+    found["measured_co2e_kg"] = found["measured_kwh"].map(plan.study.energy.co2e_kilograms)
     found["ratio"] = found["measured_hours"] / found["expected_of_measured"]
     return found.reset_index()
 
 
-def measured_seconds(path: Path) -> float | None:
-    """CPU seconds of a job from its benchmark file; None if there is no file.
+def _row(plan: Plan, task: Task, used: Used | None) -> dict[str, str | float | None]:
+    """Expected and measured hours and energy of a task."""
+    expected = costs.cost(plan, task)
+    # A process on a GPU waits for it: the GPU counts from the job's start to its end.
+    gpu_s = used.wall_s if used and expected.gpu and plan.study.resources.gpu else 0.0
+    return {
+        "stage": costs.stage(task),
+        "rule": task.rule,
+        "model": task.model,
+        "expected_hours": expected.seconds / 3600,
+        "expected_kwh": costs.kilowatt_hours(plan, expected),
+        "measured_hours": used and used.cpu_s / 3600,
+        "measured_kwh": used and plan.study.energy.kilowatt_hours(used.cpu_s, gpu_s),
+    }
+
+
+def measured(path: Path) -> Used | None:
+    """Seconds of a job from its benchmark file; None if there is no file.
 
     Raises:
         InputError: the file lacks Snakemake's columns.
@@ -69,7 +88,9 @@ def measured_seconds(path: Path) -> float | None:
         rows = list(csv.DictReader(file, delimiter="\t"))
     try:
         # Each row is one try of the job, and failed tries took time too.
-        return sum(cpu_seconds(float(row["s"]), _number(row["cpu_time"])) for row in rows)
+        walls = [float(row["s"]) for row in rows]
+        sampled = [_number(row["cpu_time"]) for row in rows]
+        return Used(sum(map(cpu_seconds, walls, sampled)), sum(walls))
     except (KeyError, TypeError, ValueError):
         raise InputError(
             f"{path}: expected Snakemake's columns s and cpu_time with numbers; delete this file"
@@ -105,8 +126,8 @@ def last_look(wall_s: float) -> float:
     return short_s + (wall_s - short_s) // LONG_PAUSE_S * LONG_PAUSE_S
 
 
-def describe(table: pd.DataFrame) -> str:
-    """The table of `hours` as plain text, with the sum of all rows and the number of unmeasured jobs."""
+def describe(plan: Plan, table: pd.DataFrame) -> str:
+    """The table of `hours` as plain text: sum of all rows, number of unmeasured jobs, measured energy."""
     total = table.drop(columns=[*_GROUP, "ratio"]).sum()
     if total["measured_jobs"]:
         total["ratio"] = total["measured_hours"] / total["expected_of_measured"]
@@ -119,7 +140,11 @@ def describe(table: pd.DataFrame) -> str:
         if row["measured_jobs"]:
             counts += f"{row['expected_of_measured']:>11.4f}{row['measured_hours']:>9.4f}{row['ratio']:>7.2f}"
         lines.append(words + counts)
-    return "\n".join([*lines, _missing(int(total["jobs"]), int(total["measured_jobs"]))])
+    missing = _missing(int(total["jobs"]), int(total["measured_jobs"]))
+    if not total["measured_jobs"]:
+        return "\n".join([*lines, missing])
+    energy = costs.describe_energy(plan, total["measured_kwh"], "energy of the measured jobs")
+    return "\n".join([*lines, missing, *energy])
 
 
 def _missing(jobs: int, measured: int) -> str:

@@ -8,7 +8,17 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from pulseveil.core import registry
-from pulseveil.study.study import Audit, Evaluation, Model, Pack, PublicConstants, Resources, Strides, Study
+from pulseveil.study.study import (
+    Audit,
+    Energy,
+    Evaluation,
+    Model,
+    Pack,
+    PublicConstants,
+    Resources,
+    Strides,
+    Study,
+)
 
 # Required fields that a study file may omit: their default follows from `protocol` or from the name.
 _DERIVED = {"Study": {"channels", "scaling", "generator_shared"}, "Model": {"kind", "settings"}}
@@ -43,6 +53,7 @@ def key_table() -> str:
         ("`audit`", Audit),
         ("`pack`", Pack),
         ("`resources`", Resources),
+        ("`energy`", Energy),
     ]
     for group in ("cohorts", "generators", "detectors"):
         for name in registry.names(group):

@@ -224,6 +224,32 @@ class Resources(Settings):
     )
 
 
+class Energy(Settings):
+    """What the study's hours are taken to use, for the plan and `hours.csv`."""
+
+    watts_per_core: float = Field(
+        10.0, gt=0, description="power of a busy core with its share of the machine: your guess, not measured"
+    )
+    watts_per_gpu: float = Field(400.0, gt=0, description="power of a busy GPU: your guess, not measured")
+    # No default: electricity of grids differs by a factor of ten and more.
+    carbon: float | None = Field(
+        None, ge=0, description="g CO2e per kWh where the study runs; default: no CO2e is printed"
+    )
+
+    def kilowatt_hours(self, core_seconds: float, gpu_seconds: float) -> float:
+        """Energy of cores and GPUs that are busy for so many seconds.
+
+        Examples:
+            >>> Energy(watts_per_core=10, watts_per_gpu=400).kilowatt_hours(7200, 3600)
+            0.42
+        """
+        return (self.watts_per_core * core_seconds + self.watts_per_gpu * gpu_seconds) / 3.6e6
+
+    def co2e_kilograms(self, kilowatt_hours: float) -> float:
+        """CO2e of so much energy in kg; NaN without `carbon`."""
+        return math.nan if self.carbon is None else self.carbon * kilowatt_hours / 1000
+
+
 class Study(Settings):
     """All settings of a study."""
 
@@ -323,6 +349,7 @@ class Study(Settings):
     # Part of the hash of every run: another number of threads can round differently.
     threads: int = Field(1, gt=0, description="CPU threads per job; another number trains every model again")
     resources: Resources = Field(Resources(), description="resources of jobs")
+    energy: Energy = Field(Energy(), description="watts and carbon, for the energy that the plan prints")
     pack: Pack = Field(Pack(), description="number of trainings that share a process")
     _old_keys: tuple[str, ...] = PrivateAttr(default=())
 

@@ -50,16 +50,21 @@ class NeuralDetector(DetectorKind):
         "class weights by the public share of stress; at unit subject each person counts alike",
     )
     fewest_bins: ClassVar[int] = 1
-    # CPU seconds per window and epoch, at the 210 bins of the published features.
+    # CPU seconds of the plan's core per window and epoch, at the 210 bins of the published features, and what
+    # a private step takes of them (tests/benchmarks/hours.py).
     seconds_per_window: ClassVar[float]
+    price: ClassVar[float]
+    # Rows of one pass of a private step (`privacy.dpsgd`), whose module imports TensorFlow.
+    rows_of_pass: ClassVar[int] = 16
 
     @classmethod
     def expected_seconds(cls, settings: NeuralSettings, rows: int, private: Unit | None) -> float:
         """Rough estimate of the CPU seconds of fitting to `rows` windows of 210 bins."""
-        seen = float(settings.epochs * rows)
-        if private is not None:
-            seen = private_neural.expected_windows(noised_training(settings, rows), rows, private)
-        return seen * cls.seconds_per_window
+        if private is None:
+            return settings.epochs * rows * cls.seconds_per_window
+        training = noised_training(settings, rows)
+        seen = private_neural.expected_windows(training, rows, private, cls.rows_of_pass)
+        return seen * cls.price * cls.seconds_per_window
 
     @staticmethod
     def uses_public_people(settings: NeuralSettings) -> bool:
@@ -128,7 +133,8 @@ class CNN(NeuralDetector):
     colour: ClassVar[str] = "#0072B2"
     # Two poolings halve the bins, and the dense layers need at least one of what remains.
     fewest_bins: ClassVar[int] = 4
-    seconds_per_window: ClassVar[float] = 2.6e-3
+    seconds_per_window: ClassVar[float] = 4.8e-3
+    price: ClassVar[float] = 1.15
     # From measured times at 16 and 210 bins (tests/benchmarks/private.py --bins), as in the kinds below.
     share_without_bins: ClassVar[float] = 0.05
 
@@ -156,8 +162,9 @@ class CNNLSTM(NeuralDetector):
         "layer normalisation instead of batch normalisation",
     )
     fewest_bins: ClassVar[int] = 4
-    seconds_per_window: ClassVar[float] = 3.0e-3
-    share_without_bins: ClassVar[float] = 0.1
+    seconds_per_window: ClassVar[float] = 5.3e-3
+    price: ClassVar[float] = 1.15
+    share_without_bins: ClassVar[float] = 0.07
 
 
 class TransformerSettings(NeuralSettings):
@@ -182,5 +189,7 @@ class Transformer(NeuralDetector):
     model: ClassVar[str] = "pulseveil.detectors.neural.model:TransformerModel"
     title: ClassVar[str] = "Transformer"
     colour: ClassVar[str] = "#009E73"
-    seconds_per_window: ClassVar[float] = 2.8e-3
+    seconds_per_window: ClassVar[float] = 4.0e-3
+    price: ClassVar[float] = 1.25
+    rows_of_pass: ClassVar[int] = 64
     share_without_bins: ClassVar[float] = 0.3

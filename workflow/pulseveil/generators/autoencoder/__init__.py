@@ -13,9 +13,9 @@ from pulseveil.generators.private_settings import PrivateAutoencoder, autoencode
 from pulseveil.privacy.budget import Budget, Mechanism, Unit, at_rate
 from pulseveil.privacy.programs import DPSGD
 
-# CPU seconds of a training without its steps, and windows per CPU second, on one thread of an x86-64 server.
+# CPU seconds of a training without its steps, of a step without its windows, and of a window in a step.
 # Compilation is not counted: all trainings of a process share one or two compilations of some seconds each.
-_FIXED_SECONDS, _WINDOWS_PER_SECOND = 0.5, 1e5
+_FIXED_SECONDS, _STEP_SECONDS, _WINDOW_SECONDS = 0.5, 1e-3, 1.8e-6
 
 
 class AutoencoderSettings(GeneratorSettings):
@@ -88,7 +88,7 @@ class Autoencoder(GeneratorKind):
     @staticmethod
     def expected_seconds(settings: AutoencoderSettings, rows: int, private: Unit | None) -> float:
         """Expected CPU seconds of fitting to `rows` windows."""
-        seen = float(settings.steps * min(settings.batch_size, rows))
+        steps, seen = settings.steps, float(settings.steps * min(settings.batch_size, rows))
         if private is not None:
-            seen = expected_rows(settings.private, rows, private)
-        return _FIXED_SECONDS + seen / _WINDOWS_PER_SECOND
+            steps, seen = settings.private.steps, expected_rows(settings.private, rows, private)
+        return _FIXED_SECONDS + steps * _STEP_SECONDS + seen * _WINDOW_SECONDS

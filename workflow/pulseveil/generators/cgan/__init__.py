@@ -18,10 +18,11 @@ from pulseveil.generators.private_settings import PrivateGAN
 from pulseveil.privacy.budget import Budget, Mechanism, Unit, at_rate
 from pulseveil.privacy.programs import DPGAN
 
-# Training examples per CPU second (whole steps, batch 8) on one thread of a 2020s x86-64 server.
-_EXAMPLES_PER_SECOND = {"lstm": 900, "fcn": 1700, "transformer": 680}
-# The large batches and narrow layers of a private training take less time per example.
-_LARGE_BATCHES = 1.5
+# Training examples per CPU second (whole steps, batch 8).
+_EXAMPLES_PER_SECOND = {"lstm": 480, "fcn": 900, "transformer": 360}
+# The large batches and narrow layers of a private training take less time per real window. A synthetic window
+# passes the generator, which has its published width.
+_LARGE_BATCHES, _OF_FAKE = 8, 12
 
 
 class CGANSettings(GeneratorSettings):
@@ -124,4 +125,4 @@ class CGAN(GeneratorKind, FitsTogether, Discriminates):
         if private is None:
             return settings.steps * settings.batch_size / rate
         rate *= _LARGE_BATCHES * settings.private.width_divisor
-        return private_settings.expected_examples(settings.private, rows, private) / rate
+        return private_settings.expected_examples(settings.private, rows, private, _OF_FAKE) / rate

@@ -12,9 +12,9 @@ from pydantic import Field
 from pulseveil.generators import GeneratorKind, GeneratorSettings
 from pulseveil.privacy.budget import Unit
 
-# CPU seconds of a training without its steps, and windows per CPU second at width 256 and depth 2, on one
-# thread of an x86-64 server. Compilation is not counted: all trainings of a process share one.
-_FIXED_SECONDS, _WINDOWS_PER_SECOND = 0.5, 2e5
+# CPU seconds of a training without its steps, and windows per CPU second at width 256 and depth 2.
+# Compilation is not counted: all trainings of a process share one.
+_FIXED_SECONDS, _WINDOWS_PER_SECOND = 0.5, 9e4
 _MEASURED_WIDTH, _MEASURED_DEPTH = 256, 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -12,13 +13,15 @@ from pulseveil.generators.private_settings import PrivateTimeGAN, expected_embed
 from pulseveil.privacy.budget import Budget, Mechanism, Unit, at_rate
 from pulseveil.privacy.programs import DPGAN, DPSGD
 
-# CPU seconds per step with the published sizes, and of the compilation, on one thread of a 2020s x86-64
-# server.
-_EMBEDDING_SECONDS, _SUPERVISED_SECONDS, _JOINT_SECONDS = 0.014, 0.0066, 0.14
-_COMPILE_SECONDS = 25
+# CPU seconds per step with the published sizes, and of the compilation.
+_EMBEDDING_SECONDS, _SUPERVISED_SECONDS, _JOINT_SECONDS = 0.022, 0.0105, 0.22
+_COMPILE_SECONDS = 52
 _PUBLISHED_CELLS = 128 * 10  # batch size times hidden units
-# CPU seconds per window of a private step, and of the compilation (default sizes: 40 s in all).
-_PRIVATE_WINDOW_SECONDS, _PRIVATE_COMPILE_SECONDS = 1.3e-4, 22
+# CPU seconds per window of a private step of the embedder (all windows of a person are one pass) and of the
+# discriminator, and of the compilation.
+_EMBEDDED_SECONDS: Mapping[Unit, float] = {"window": 4.2e-4, "subject": 1.7e-4}
+_JUDGED_SECONDS, _PRIVATE_COMPILE_SECONDS = 1.4e-4, 50
+_OF_FAKE = 4.3
 
 
 class TimeGANSettings(GeneratorSettings):
@@ -102,7 +105,6 @@ class TimeGAN(GeneratorKind, FitsTogether):
 def _private_seconds(settings: TimeGANSettings, rows: int, unit: Unit) -> float:
     """Expected CPU seconds of a private training on `rows` windows."""
     private = settings.private
-    seen = expected_embedded(private, rows, unit)
-    seen += private_settings.expected_examples(private.adversarial, rows, unit)
-    steps = settings.hidden / 10 * seen * _PRIVATE_WINDOW_SECONDS
-    return settings.layers / 3 * (_PRIVATE_COMPILE_SECONDS + steps)
+    judged = private_settings.expected_examples(private.adversarial, rows, unit, _OF_FAKE)
+    steps = expected_embedded(private, rows, unit) * _EMBEDDED_SECONDS[unit] + judged * _JUDGED_SECONDS
+    return settings.layers / 3 * (_PRIVATE_COMPILE_SECONDS + settings.hidden / 10 * steps)
