@@ -200,7 +200,7 @@ def _readable_table(table: pd.DataFrame, declared: Sequence[columns.Column]) -> 
 
 
 def _evaluations(description: StudyDescription) -> pd.DataFrame:
-    return pd.DataFrame(
+    rows = pd.DataFrame(
         {
             "Evaluation": labels.evaluation(name),
             "Cohort": evaluation.cohort,
@@ -212,6 +212,8 @@ def _evaluations(description: StudyDescription) -> pd.DataFrame:
         }
         for name, evaluation in description.evaluations.items()
     )
+    # Most studies repeat no published scenario, and some have no generator.
+    return rows.loc[:, rows.ne("").any()]
 
 
 def _generator(train: str, shared: bool) -> str:
