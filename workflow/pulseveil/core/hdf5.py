@@ -134,7 +134,7 @@ def _declared(dataset: Any) -> int:
 
 
 def _read_texts(dataset: h5py.Dataset) -> NDArray[np.str_]:
-    """Texts as an array; raises ValueError if they would take too much memory, each as wide as the longest."""
+    """Texts as an array; raises ValueError if they take too much memory, each as wide as the longest."""
     if dataset.size:
         path = Path(h5py.h5f.get_name(dataset.id).decode("utf-8", "surrogateescape"))
         length = np.fromfile(path, _TEXT, dataset.size, offset=dataset.id.get_offset())["length"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from pulseveil.summary.published import reproduction_page, reproduction_table
 from pulseveil.summary.quality import quality_table
 from pulseveil.summary.quality_figures import quality_figure, quality_pages
 from pulseveil.summary.report import Findings, Picture, render_report
-from pulseveil.summary.results import Cells, Results, arrange, collect, with_shared
+from pulseveil.summary.results import Cells, HashOf, Results, arrange, collect, with_shared
 from pulseveil.summary.spent import Ledgers, privacy_table, read_ledgers, spending_table
 from pulseveil.summary.tables import audit_table, audited_columns, main_table, use_of_private_data
 from pulseveil.summary.unprotected import unprotected
@@ -63,17 +63,18 @@ def summarize(
     out_dir: Path,
     *,
     published: pd.DataFrame | None = None,
+    own_hashes: Mapping[Path, HashOf] | None = None,
 ) -> Summary:
     """Write tables, figures, ledger, statement and report of a study under `out_dir`.
 
-    `published`: rows of `read_published`, shown beside the cells that repeat them. The same scores give the
-    same bytes.
+    `published`: rows of `read_published`, shown beside the cells that repeat them. own_hashes: as in
+    `results.collect`. The same scores give the same bytes.
 
     Raises:
         InputError: a score, model, quality or audit file is missing, damaged or of another study.
     """
     _LOG.info("reading %d score files", len(scores_paths))
-    results = with_shared(collect(scores_paths), description.shared)
+    results = with_shared(collect(scores_paths, own_hashes), description.shared)
     cells = arrange(results, description)
     _LOG.info("writing tables of %d cells", len(cells.keys))
     ledgers = read_ledgers(results.ledger, map(Path, description.models))
