@@ -31,6 +31,7 @@ from pulseveil.summary.quality import quality_table
 from pulseveil.summary.quality_figures import quality_figure, quality_pages
 from pulseveil.summary.report import Findings, Picture, render_report
 from pulseveil.summary.results import Cells, HashOf, Results, arrange, collect, with_shared
+from pulseveil.summary.row_pages import MOST_ROWS, cut, page_rows, row_pages
 from pulseveil.summary.spent import Ledgers, privacy_table, read_ledgers, spending_table
 from pulseveil.summary.tables import audit_table, audited_columns, main_table, use_of_private_data
 from pulseveil.summary.unprotected import unprotected
@@ -64,11 +65,13 @@ def summarize(
     *,
     published: pd.DataFrame | None = None,
     own_hashes: Mapping[Path, HashOf] | None = None,
+    most_rows: int = MOST_ROWS,
 ) -> Summary:
     """Write tables, figures, ledger, statement and report of a study under `out_dir`.
 
     `published`: rows of `read_published`, shown beside the cells that repeat them. own_hashes: as in
-    `results.collect`. The same scores give the same bytes.
+    `results.collect`. most_rows: number of rows of a table in HTML; a longer main table is divided into pages
+    by evaluation. The same scores give the same bytes.
 
     Raises:
         InputError: a score, model, quality or audit file is missing, damaged or of another study.
@@ -85,7 +88,9 @@ def summarize(
     audits = audit_table(map(Path, description.audits))
     main = columns.in_order(main.join(audited_columns(cells.keys, audits, description)), columns.MAIN)
     quality = quality_table(map(Path, description.quality), description)
-    tables = _write_tables(out_dir / "tables", results, cells, description, main, quality)
+    pages = row_pages(main, description, most_rows)
+    tables = _write_tables(out_dir / "tables", results, cells, description, main, quality, most_rows)
+    tables += _write_pages(out_dir / "tables", pages)
     spending = spending_table(cells.keys, ledgers, description)
     privacy = statement(
         ledgers.entries, description.privacy, [*map(str, unprotected(description))], description.unbudgeted
@@ -95,13 +100,15 @@ def summarize(
     tables.append(out_dir / "tables" / "audit.csv")
     _LOG.info("drawing figures")
     pictures, figures = _write_figures(out_dir / "figures", main, audits, cells, description)
-    shown, pages = _write_quality_figures(out_dir / "figures", description)
-    figures += pages
+    shown, of_quality = _write_quality_figures(out_dir / "figures", description)
+    figures += of_quality
     written = [out_dir / "files.html", out_dir / "report.html"]
     printing.write_text(written[0], file_page(description.study))
     compared = None if published is None else reproduction_table(main, description, published)
     findings = Findings(main, quality, spending, audits, compared)
-    page = render_report(description, findings, pictures, shown, results.digest, privacy)
+    page = render_report(
+        description, findings, pictures, shown, results.digest, privacy, most_rows=most_rows, pages=[*pages]
+    )
     printing.write_text(written[-1], page)
     if compared is not None:
         printing.write_csv(out_dir / "tables" / "reproduction.csv", compared)
@@ -118,21 +125,29 @@ def _write_tables(
     description: StudyDescription,
     main: pd.DataFrame,
     quality: pd.DataFrame,
+    most_rows: int,
 ) -> list[Path]:
-    printed = printed_table(main, description)
+    printed = printed_table(page_rows(main, most_rows), description)
+    note = " ".join(filter(None, [description.note, cut(main, most_rows)]))
     printing.write_csv(folder / "main.csv", main)
     chosen = printed_table(main, description, description.table_columns or columns.LATEX)
     shown = "".join(chosen.to_numpy().ravel())
     marks = [text for mark, text in _MARKS.items() if mark in shown]
     caption = " ".join(filter(None, [description.note, _CAPTION, *marks]))
     printing.write_text(folder / "main.tex", printing.latex(chosen, caption, f"tab:{description.study}"))
-    printing.write_text(folder / "main.html", printing.html(printed, "main", description.note) + "\n")
+    printing.write_text(folder / "main.html", printing.html(printed, "main", note) + "\n")
     printing.write_csv(folder / "per_subject.csv", results.per_subject)
     printing.write_csv(folder / "differences.csv", differences_table(cells, description, _STREAM))
     printing.write_csv(folder / "quality.csv", quality)
     write_json(folder / "columns.json", columns.dictionary())
     names = ("main.csv", "main.tex", "main.html", "per_subject.csv", "differences.csv", "quality.csv")
     return [folder / name for name in (*names, "columns.json")]
+
+
+def _write_pages(folder: Path, pages: Mapping[str, str]) -> list[Path]:
+    for name, page in pages.items():
+        printing.write_text(folder / name, page)
+    return [folder / name for name in pages]
 
 
 def _write_privacy(out_dir: Path, ledgers: Ledgers, spending: pd.DataFrame, privacy: str) -> list[Path]:
