@@ -46,9 +46,12 @@ def main() -> None:
     plan = make_plan(read_study(options.configfile) if options.configfile else from_json(options.study))
     folder = options.results / paths.results(plan.study.name)
     scores = [options.results / path for path in tasks.files(plan, "train_detectors")]
-    detectors.require_own(plan, options.results)
     summary = summarize(
-        describe(plan, options.results), scores, folder, published=read_published(options.published)
+        describe(plan, options.results),
+        scores,
+        folder,
+        published=read_published(options.published),
+        own_hashes=detectors.own_hashes(plan, options.results),
     )
     console = Console(width=WIDTH, record=True)
     console.print(terminal_summary(summary.main, summary.files, summary.note), highlight=False)

@@ -3,10 +3,9 @@
     python tests/benchmarks/summarize.py [--files 8010] [--more seeds|cells] [--folder FOLDER] [--keep]
 
 The study is config/paper.yaml with as many seeds (`--more seeds`) or as many numbers of synthetic people
-(`--more cells`) as give the wanted number of score files. Scores are random; keys, people, windows per person,
-hashes and ledgers are those of a real run, so that `scripts/summarize.py` checks and reads all that it always
-does. Prints, of a process of its own, CPU and wall seconds and peak memory, then the size of the largest pages
-and their rows.
+(`--more cells`) as give the wanted number of score files. Scores are random; keys, people, windows per
+person, hashes and ledgers are those of a real run, so that `scripts/summarize.py` checks and reads all that
+it always does. Prints CPU and wall seconds and peak memory of its process, then the size of each page.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import yaml
-from numpy.typing import NDArray
+from tests.unit.summary_cases import write_portrait
 
 from pulseveil.core import paths, store
 from pulseveil.core.atomic import write_json
@@ -47,7 +46,6 @@ from pulseveil.study.checks import make_plan
 from pulseveil.study.jobs import DetectorJob, GeneratorJob
 from pulseveil.study.plan import Plan
 from pulseveil.study.reading import check_study
-from tests.unit.summary_cases import write_portrait
 
 ROOT = Path(__file__).resolve().parents[2]
 # Windows of a person and those of them with stress, as in WESAD.

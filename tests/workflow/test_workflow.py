@@ -187,7 +187,7 @@ def test_scores_of_other_settings_are_refused_and_named(copied):
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=copied.directory)
     assert done.returncode == 2, done.stderr
     assert done.stderr.splitlines()[-1] == (
-        f"error: {path.relative_to(copied.directory)}: made by other settings than those of study light; "
+        f"error: {path.relative_to(copied.directory)}: made by other settings than those of this study; "
         "delete these files and run the study again"
     )
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from pulseveil.evaluation.metrics import (
     NAMES,
     auroc,
     average_precision,
+    measure,
     per_subject,
     pooled,
     two_output_f1,
@@ -136,6 +138,41 @@ def test_per_subject_keeps_folds_and_subjects_apart_in_file_order():
     assert table["stress_windows"].tolist() == [1, 1, 1]
     assert table["accuracy"].tolist() == [1.0, 0.5, 1.0]
     assert list(table.columns[4:]) == list(NAMES)
+
+
+def drawn_file(rng, people):
+    """Scores with ties of some people in two folds; people without stress or amusement occur."""
+    n = 90
+    condition = rng.integers(0, 3, n) * (rng.random(n) < 0.5)
+    fold, score = rng.choice(["a", "b"], n), np.round(rng.random(n), 1)
+    return scores(condition == 1, score, condition=condition, subject=rng.choice(people, n), fold=fold)
+
+
+def test_files_measured_together_have_the_metrics_of_a_plain_loop():
+    rng = np.random.default_rng(4)
+    files = [drawn_file(rng, people) for people in (["S2", "S3"], ["S10"], [f"S{i}" for i in range(30)])]
+    # Two files in succession that test the same people in the same windows.
+    again = rng.random(90).round(1)
+    files.insert(1, scores(files[0].stress, again, subject=files[0].subject, fold=files[0].fold))
+    found = measure(files)
+    expected = []
+    for number, each in enumerate(files):
+        pairs = list(zip(each.fold.tolist(), each.subject.tolist(), strict=True))
+        assert found.pooled.loc[number, "accuracy"] == np.mean(each.stress == each.predicted)
+        for pair in dict.fromkeys(pairs):
+            rows = np.array([other == pair for other in pairs])
+            stress, score = each.stress[rows], each.score[rows]
+            ranks = [np.nan, np.nan]
+            if stress.any():
+                ranks[1] = reference.average_precision_score(stress, score)
+            if stress.any() and not stress.all():
+                ranks[0] = reference.roc_auc_score(stress, score)
+            expected.append((number, *pair, rows.sum(), np.mean(stress == each.predicted[rows]), *ranks))
+    columns = ["file", "fold", "subject", "windows", "accuracy", "auroc", "average_precision"]
+    assert len(expected) > 30
+    pd.testing.assert_frame_equal(
+        found.per_subject[columns], pd.DataFrame(expected, columns=columns), check_dtype=False
+    )
 
 
 @settings(deadline=None, max_examples=50)

@@ -68,3 +68,17 @@ def test_a_missing_key_names_file_and_stage(tmp_path):
 def test_a_key_that_is_no_number_is_named(tmp_path):
     with pytest.raises(InputError, match=r"epsilon_generator.*found 'much'"):
         collect(write(tmp_path, [scores({"S2": 0}, epsilon_generator="much")]))
+
+
+def test_files_of_other_settings_are_refused_by_name(tmp_path):
+    paths = write(tmp_path, [scores({"S2": 0}, seed=seed, epsilon_detector=1) for seed in (0, 1)])
+
+    def own(name):
+        return lambda ledger: name if len(ledger) == 1 else "no ledger"
+
+    # `write` gives each file its name as hash.
+    hashes = {path: own(path.stem) for path in paths}
+    assert len(collect(paths, hashes).pooled) == 2
+    with pytest.raises(InputError, match=r"seed=1\.h5: made by other settings") as refused:
+        collect(paths, hashes | {paths[1]: own("another")})
+    assert "seed=0" not in str(refused.value)

@@ -143,3 +143,20 @@ def test_false_claims_are_rarer_than_those_of_t_under_skew_to_the_left():
     of_t = np.mean(stats.ttest_1samp(values, 0, axis=1, alternative="greater").pvalue <= 0.025)
     assert better < 0.06
     assert of_t > 0.08
+
+
+def test_two_people_decide_where_an_interval_without_them_lies_on_another_side():
+    rng = np.random.default_rng(8)
+    skewed = rng.normal(0.03, 0.06, (150, 9))
+    tied = rng.integers(-1, 3, (150, 9)) * 0.05
+    equal = np.repeat(rng.uniform(-0.2, 0.9, (20, 1)), 9, axis=1)
+    differences = np.concatenate([skewed, tied, equal, np.where(rng.random((80, 9)) < 0.8, 0.1, tied[:80])])
+
+    def sides(values):
+        found = paired_claims(values, STREAM)
+        return np.where(found.low > 0, 1, 0) - np.where(found.high < 0, 1, 0)
+
+    ordered = np.sort(differences, axis=1)
+    expected = (sides(ordered[:, 2:]) != sides(ordered)) | (sides(ordered[:, :-2]) != sides(ordered))
+    assert 0.1 < expected.mean() < 0.9
+    assert np.array_equal(paired_claims(ordered, STREAM).two_people, expected)

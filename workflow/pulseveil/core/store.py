@@ -64,6 +64,15 @@ def read_record(path: Path, kind: type[Record]) -> Record:
     Raises:
         InputError: the file is missing, damaged or of another format; the message names the stage to rerun.
     """
+    return read_hashed_record(path, kind)[0]
+
+
+def read_hashed_record(path: Path, kind: type[Record]) -> tuple[Record, str]:
+    """Read a record of the class `kind`, and the `cell_hash` of its file.
+
+    Raises:
+        InputError: as in `read_record`.
+    """
     expected, stage = _FORMATS[kind]
     hints = _HINTS[kind]
     with _open(path, expected, stage) as (file, arrays):
@@ -81,7 +90,7 @@ def read_record(path: Path, kind: type[Record]) -> Record:
         record = kind(**values)
         if problem := _length_fault(record):
             raise InputError(f"{path}: {problem}; rerun {stage}")
-    return record
+        return record, str(attributes["cell_hash"])
 
 
 def record_kind(path: Path) -> type[Rows | Portrait]:

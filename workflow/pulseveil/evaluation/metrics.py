@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,13 +55,25 @@ METRICS: tuple[Metric, ...] = (
 NAMES: tuple[str, ...] = tuple(metric.name for metric in METRICS)
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Metrics of several files of scores.
+
+    pooled: one row per file, with the metrics of `pooled`. per_subject: the rows of `per_subject` of all
+    files in succession, after a column `file` with the number of the file.
+    """
+
+    pooled: pd.DataFrame
+    per_subject: pd.DataFrame
+
+
 def pooled(scores: Scores) -> dict[str, float]:
     """Each metric over all windows together, keyed by `NAMES`; NaN if a metric is undefined.
 
     Metrics of stress need a stress window. AUROC, balanced accuracy and macro F1 also need a rest window. The
     amusement metrics need a stress window and an amusement window. Metrics of the score need finite scores.
     """
-    return {name: float(values[0]) for name, values in _metrics(scores, _one_group(len(scores))).items()}
+    return {str(name): float(value) for name, value in measure([scores]).pooled.iloc[0].items()}
 
 
 def per_subject(scores: Scores) -> pd.DataFrame:
@@ -68,18 +81,63 @@ def per_subject(scores: Scores) -> pd.DataFrame:
 
     Columns: fold, subject, windows, stress_windows, then each metric of `NAMES`, NaN where undefined.
     """
-    # Not by subject alone: a protocol may test a subject in several folds, by different detectors.
-    (folds, _), (subjects, names) = pd.factorize(scores.fold), pd.factorize(scores.subject)
-    codes, tested = pd.factorize(folds * len(names) + subjects)
-    groups, first = _Groups(codes, len(tested)), np.unique(codes, return_index=True)[1]
+    return measure([scores]).per_subject.drop(columns="file")
+
+
+def measure(files: Sequence[Scores]) -> Measured:
+    """Metrics of several files at once, which takes a fraction of the time of one file after the other."""
+    windows = [len(scores) for scores in files]
+    scores = Scores.concatenate([replace(each, keys={}, ledger=_NO_LEDGER) for each in files])
+    of_file = _Groups(np.repeat(np.arange(len(files)), windows), len(files))
+    tested = _tested(files)
+    # Rows and groups of a file follow those of the files before it.
+    rows, groups = (
+        np.cumsum([0, *counts[:-1]]) for counts in (windows, [len(each.first) for each in tested])
+    )
+    codes = np.concatenate([each.codes + start for each, start in zip(tested, groups.tolist(), strict=True)])
+    first = np.concatenate([each.first + start for each, start in zip(tested, rows.tolist(), strict=True)])
+    people = _Groups(codes, len(first))
     columns = {
+        "file": of_file.codes[first],
         "fold": scores.fold[first].astype(object),
         "subject": scores.subject[first].astype(object),
-        "windows": groups.count(np.ones(len(scores), dtype=bool)),
-        "stress_windows": groups.count(scores.stress),
-        **_metrics(scores, groups),
+        "windows": people.count(np.ones(len(scores), dtype=bool)),
+        "stress_windows": people.count(scores.stress),
+        **_metrics(scores, people),
     }
-    return pd.DataFrame(columns, columns=["fold", "subject", "windows", "stress_windows", *NAMES])
+    return Measured(
+        pd.DataFrame(_metrics(scores, of_file), columns=list(NAMES)),
+        pd.DataFrame(columns, columns=["file", "fold", "subject", "windows", "stress_windows", *NAMES]),
+    )
+
+
+_NO_LEDGER = np.array([], dtype=np.str_)
+
+
+@dataclass(frozen=True, eq=False)
+class _Tested:
+    """Tested pairs of fold and subject of a file: number of the pair of each window, first window of each."""
+
+    codes: NDArray[np.intp]
+    first: NDArray[np.intp]
+
+
+def _tested(files: Sequence[Scores]) -> list[_Tested]:
+    found = list[_Tested]()
+    for before, scores in zip([None, *files], files, strict=False):
+        # Files of one evaluation test the same people.
+        if before is not None and _same_people(before, scores):
+            found.append(found[-1])
+            continue
+        # Not by subject alone: a protocol may test a subject in several folds, by different detectors.
+        (folds, _), (subjects, names) = pd.factorize(scores.fold), pd.factorize(scores.subject)
+        codes, _ = pd.factorize(folds * len(names) + subjects)
+        found.append(_Tested(codes, np.unique(codes, return_index=True)[1]))
+    return found
+
+
+def _same_people(one: Scores, other: Scores) -> bool:
+    return np.array_equal(one.fold, other.fold) and np.array_equal(one.subject, other.subject)
 
 
 def two_output_f1(stress: Bools, score: NDArray[np.floating], score_rest: NDArray[np.floating]) -> float:
@@ -103,7 +161,7 @@ def auroc(stress: Bools, score: NDArray[np.floating]) -> float:
         >>> auroc(np.array([True, False, True]), np.array([0.9, 0.2, 0.2]))
         0.75
     """
-    return float(_auroc(stress, score, _one_group(len(stress)))[0])
+    return float(_auroc(_ranked(stress, score, _one_group(len(stress))))[0])
 
 
 def average_precision(stress: Bools, score: NDArray[np.floating]) -> float:
@@ -113,7 +171,7 @@ def average_precision(stress: Bools, score: NDArray[np.floating]) -> float:
         >>> average_precision(np.array([True, False, False, True]), np.array([0.9, 0.5, 0.4, 0.3]))
         0.75
     """
-    return float(_average_precision(stress, score, _one_group(len(stress)))[0])
+    return float(_average_precision(_ranked(stress, score, _one_group(len(stress))))[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,16 +204,17 @@ def _metrics(scores: Scores, groups: _Groups) -> dict[str, Floats]:
     against = stress | (scores.condition == AMUSEMENT)
     both = (groups.count(stress) > 0) & (groups.count(against) > groups.count(stress))
     squares = np.square(scores.score.astype(np.float64) - stress)
+    ranked = _ranked(stress, scores.score, groups)
     return {
         **_decision_metrics(stress, predicted, groups),
-        "auroc": _auroc(stress, scores.score, groups),
-        "average_precision": _average_precision(stress, scores.score, groups),
+        "auroc": _auroc(ranked),
+        "average_precision": _average_precision(ranked),
         "brier": _ratio(groups.sum(squares), groups.count(np.ones_like(stress))),
         "f1_published": _two_output_f1(stress, scores.score, scores.score_rest, groups),
         "accuracy_amusement": _ratio(
             groups.count(against & (stress == predicted)), np.where(both, groups.count(against), 0)
         ),
-        "auroc_amusement": _auroc(stress[against], scores.score[against], groups.take(against)),
+        "auroc_amusement": _auroc(ranked.take(against[ranked.order])),
     }
 
 
@@ -189,40 +248,62 @@ def _two_output_f1(
     )
 
 
-def _auroc(stress: Bools, score: NDArray[np.floating], groups: _Groups) -> Floats:
+@dataclass(frozen=True, eq=False)
+class _Ranked:
+    """Windows of each group by ascending score: stress, score and groups (n), and their `order` before."""
+
+    stress: Bools
+    score: NDArray[np.floating]
+    groups: _Groups
+    order: NDArray[np.intp]
+
+    def take(self, chosen: Bools) -> _Ranked:
+        """The chosen (n) windows alone."""
+        return _Ranked(self.stress[chosen], self.score[chosen], self.groups.take(chosen), self.order[chosen])
+
+    def steps(self) -> tuple[NDArray[np.intp], NDArray[np.intp], _Groups]:
+        """Numbers of stress and of rest windows per distinct score of a group, ascending, and its groups.
+
+        Ties share one step.
+        """
+        codes, score = self.groups.codes, self.score
+        begins = np.r_[True, (codes[1:] != codes[:-1]) | (score[1:] != score[:-1])][: len(codes)]
+        step = np.cumsum(begins) - 1
+        positive = np.bincount(step[self.stress], minlength=int(begins.sum()))
+        return positive, np.bincount(step) - positive, _Groups(codes[begins], self.groups.number)
+
+    def if_finite(self, values: Floats) -> Floats:
+        """The `values` of groups whose scores are all finite, otherwise NaN."""
+        return np.where(self.groups.count(~np.isfinite(self.score)) > 0, np.nan, values)
+
+
+def _ranked(stress: Bools, score: NDArray[np.floating], groups: _Groups) -> _Ranked:
+    # Sorted once for all metrics of ranks, since sorting takes most of their time.
+    order = np.lexsort((score, groups.codes))
+    return _Ranked(stress[order], score[order], _Groups(groups.codes[order], groups.number), order)
+
+
+def _auroc(ranked: _Ranked) -> Floats:
     # Sums over distinct scores: the number of pairs of windows is quadratic.
-    positive, negative, of = _by_score(stress, score, groups)
+    positive, negative, of = ranked.steps()
     below = _sums_before(negative, of) + negative / 2
-    pairs = groups.count(stress) * groups.count(~stress)
-    return _if_finite(_ratio(of.sum(positive * below), pairs), score, groups)
+    pairs = ranked.groups.count(ranked.stress) * ranked.groups.count(~ranked.stress)
+    return ranked.if_finite(_ratio(of.sum(positive * below), pairs))
 
 
-def _average_precision(stress: Bools, score: NDArray[np.floating], groups: _Groups) -> Floats:
-    positive, negative, of = _by_score(stress, -score, groups)
+def _average_precision(ranked: _Ranked) -> Floats:
+    positive, negative, of = ranked.steps()
+    # From the highest score of each group to the lowest.
+    positive, negative, of = positive[::-1], negative[::-1], _Groups(of.codes[::-1], of.number)
     alarms = _sums_before(positive + negative, of) + positive + negative
     precision = (_sums_before(positive, of) + positive) / alarms
-    return _if_finite(_ratio(of.sum(positive * precision), groups.count(stress)), score, groups)
-
-
-def _by_score(
-    stress: Bools, score: NDArray[np.floating], groups: _Groups
-) -> tuple[NDArray[np.intp], NDArray[np.intp], _Groups]:
-    """Numbers of stress and of rest windows per distinct score of a group, ascending, and its groups.
-
-    Ties share one step.
-    """
-    order = np.lexsort((score, groups.codes))
-    stress, score, codes = stress[order], score[order], groups.codes[order]
-    begins = np.r_[True, (np.diff(codes) > 0) | (score[1:] != score[:-1])][: len(codes)]
-    step = np.cumsum(begins) - 1
-    positive = np.bincount(step[stress], minlength=int(begins.sum()))
-    return positive, np.bincount(step) - positive, _Groups(codes[begins], groups.number)
+    return ranked.if_finite(_ratio(of.sum(positive * precision), ranked.groups.count(ranked.stress)))
 
 
 def _sums_before(counts: NDArray[np.intp], groups: _Groups) -> NDArray[np.intp]:
     """Sum of the counts (n) of a group before each of its members; groups lie next to each other."""
     before = np.cumsum(counts) - counts
-    first = np.flatnonzero(np.r_[True, np.diff(groups.codes) > 0][: len(counts)])
+    first = np.flatnonzero(np.r_[True, np.diff(groups.codes) != 0][: len(counts)])
     return before - np.repeat(before[first], np.diff(np.r_[first, len(counts)]))
 
 
@@ -231,8 +312,3 @@ def _ratio(values: NDArray[Any], of: NDArray[Any]) -> Floats:
     quotient = np.full(len(of), np.nan)
     np.divide(values, of, out=quotient, where=of > 0)
     return quotient
-
-
-def _if_finite(values: Floats, score: NDArray[np.floating], groups: _Groups) -> Floats:
-    """The `values` of groups whose scores are all finite, otherwise NaN."""
-    return np.where(groups.count(~np.isfinite(score)) > 0, np.nan, values)

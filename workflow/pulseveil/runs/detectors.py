@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pulseveil.core import identity, paths, randomness, registry, store, tensorflow
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.contracts import FeatureSet, Scores, WindowSet
-from pulseveil.core.errors import InputError, StopRequested, never_requested
+from pulseveil.core.errors import StopRequested, never_requested
 from pulseveil.detectors import DetectorKind, Fitted, PublicFeatures, Training
 from pulseveil.evaluation import protocols
 from pulseveil.evaluation.protocols import ALL, Fold
@@ -36,8 +36,6 @@ logger = logging.getLogger(__name__)
 # States of networks are large and their steps short: 500 steps of the largest network take half a minute on
 # one core.
 CHECKPOINT_STEPS = 500
-
-_MOST_NAMED = 5
 
 Keys = Mapping[str, Any]
 
@@ -124,9 +122,9 @@ def _varied(job: DetectorJob) -> tuple[str, ...]:
     )
 
 
-def require_own(plan: Plan, results: Path) -> None:
-    """Raise InputError for score files below `results` that other settings than the plan's have made."""
-    foreign = []
+def own_hashes(plan: Plan, results: Path) -> dict[Path, Callable[[NDArray[np.str_]], str]]:
+    """For each score file of a study below `results`, the hash that it must have, given its ledger (m)."""
+    found = {}
     for task in tasks.tasks(plan):
         if not isinstance(task.cell, DetectorCell):
             continue
@@ -134,15 +132,8 @@ def require_own(plan: Plan, results: Path) -> None:
         assert isinstance(job, DetectorJob)
         templates = tasks.outputs(plan, task.rule, task.pack)
         for template, keys in zip(templates, job.cells(), strict=True):
-            path = results / paths.fill(template, **task.cell.words)
-            if store.read_cell_hash(path) != public_hash(job, keys, store.read_record(path, Scores).ledger):
-                foreign.append(path)
-    if foreign:
-        names = ", ".join(map(str, foreign[:_MOST_NAMED])) + (" ..." if len(foreign) > _MOST_NAMED else "")
-        raise InputError(
-            f"{names}: made by other settings than those of study {plan.study.name}; delete these files and "
-            "run the study again"
-        )
+            found[results / paths.fill(template, **task.cell.words)] = partial(public_hash, job, keys)
+    return found
 
 
 def _together(parts: Sequence[Scores]) -> Scores:

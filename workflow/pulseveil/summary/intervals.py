@@ -271,15 +271,15 @@ def _reaching(moved: Floats, mean: Floats) -> _Reach:
 
 
 def _resampled(values: Floats, rows: _Described, stream: Stream) -> Iterator[tuple[slice, Floats]]:
-    """Resampled distances from the mean, t statistic times standard error, in chunks (some rows, RESAMPLES)."""
+    """Resampled distances from the mean (some rows, RESAMPLES): t statistics times standard errors."""
     n = values.shape[1]
     centred = np.where(rows.constant[:, None], 0.0, values - rows.mean[:, None])
     # A stream per n: rows with another number of values must not shift these resamples. Resamples as weights:
     # mean and variance of all rows are then two matrix products.
     rng = generator(child(stream, "bootstrap", n))
     weights = rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES).T / n
-    # In chunks: a study has thousands of rows, and each needs RESAMPLES numbers. The last chunk is the longest,
-    # since products of few rows are rounded otherwise.
+    # In chunks: a study has thousands of rows, and each needs RESAMPLES numbers. The last chunk is the
+    # longest, since products of few rows are rounded otherwise.
     ends = [*range(_CHUNK_ROWS, len(values) - _CHUNK_ROWS + 1, _CHUNK_ROWS), len(values)]
     for start, end in pairwise([0, *ends]):
         part = slice(start, end)

@@ -183,7 +183,8 @@ def _fix_layout(figure: Figure) -> None:
     if figure.get_layout_engine() is None:
         return
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    # "none" would leave a placeholder, for which each file is drawn twice.
+    figure.set_layout_engine(None)
     for part in figure.subfigs:
         # Matplotlib has no public way to move a subfigure; its own layout engines use this method.
         position = Bbox.from_bounds(*_rounded(part.bbox_relative))

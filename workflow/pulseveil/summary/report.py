@@ -19,6 +19,7 @@ from pulseveil.summary.description import DESCRIPTIONS, StageDescription, StudyD
 from pulseveil.summary.printing import has_published, html, printed_table
 from pulseveil.summary.published import page_values
 from pulseveil.summary.quality import printed_quality
+from pulseveil.summary.row_pages import MOST_ROWS, cut, page_rows
 
 _TRAINS_ON = {
     "real": "real windows",
@@ -79,14 +80,19 @@ def render_report(
     quality_pictures: Sequence[Picture],
     digest: str,
     privacy: str,
+    *,
+    most_rows: int = MOST_ROWS,
+    pages: Sequence[str] = (),
 ) -> str:
     """The report as one HTML page with embedded figures: the page loads no other file.
 
-    `digest`: hash over all score files. `privacy`: text of the privacy statement.
+    `digest`: hash over all score files. `privacy`: text of the privacy statement. most_rows: number of rows
+    of each table; the rest is in CSV. pages: files in tables/ with all rows of the main table.
 
     The page holds no times and no machine names: the same scores give the same page.
     """
     main, compared = findings.main, findings.compared
+    shown = page_rows(main, most_rows)
     reproduction: Mapping[str, Any] = {"scenarios": []}
     if compared is not None and (own := compared["ours"].notna()).any():
         others = int((~own).sum())
@@ -98,13 +104,15 @@ def render_report(
         evaluations=plain_html(_evaluations(description)),
         hours=stage_rows(description),
         gpu_speedup=_speedup(description),
-        brief=html(printed_table(main, description, columns.BRIEF), "brief"),
-        main=html(printed_table(main, description), "main"),
-        quality="" if findings.quality.empty else plain_html(printed_quality(findings.quality, description)),
+        brief=html(printed_table(shown, description, columns.BRIEF), "brief"),
+        main=html(printed_table(shown, description), "main"),
+        cut=cut(main, most_rows),
+        pages=pages,
+        quality="" if findings.quality.empty else _of_quality(findings.quality, description, most_rows),
         quality_pictures=[embedded(picture) for picture in quality_pictures],
         spending=_readable_table(findings.spending, columns.SPENDING),
-        audits=_readable_table(findings.audits, columns.AUDIT),
-        audits_in_words=_readable_table(audited.in_words(findings.audits), audited.IN_WORDS),
+        audits=_readable_table(findings.audits.head(most_rows), columns.AUDIT),
+        audits_in_words=_readable_table(audited.in_words(findings.audits).head(most_rows), audited.IN_WORDS),
         cohorts={name: _cohort(cohort.summary) for name, cohort in description.cohorts.items()},
         pictures=[embedded(picture) for picture in pictures],
         caveats=caveats(description, main),
@@ -112,7 +120,7 @@ def render_report(
         versions=installed(),
         digest=digest,
         privacy=privacy,
-        sentences=claimed.sentences(main, description),
+        sentences=claimed.sentences(shown, description),
         leaving=plain_html(pd.DataFrame(claimed.files(main, description))),
         files=DESCRIPTIONS,
         **reproduction,
@@ -193,6 +201,10 @@ def _speedup(description: StudyDescription) -> str:
     """The study's `gpu_speedup` as text; empty if no job asks for a GPU."""
     asks = any(stage.gpu_jobs for stage in description.stages)
     return f"{description.gpu_speedup:g}" if asks else ""
+
+
+def _of_quality(quality: pd.DataFrame, description: StudyDescription, most_rows: int) -> str:
+    return plain_html(printed_quality(quality, description).head(most_rows))
 
 
 def _readable_table(table: pd.DataFrame, declared: Sequence[columns.Column]) -> str:

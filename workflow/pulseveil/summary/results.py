@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from pulseveil.core.contracts import Scores, subject_order
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import file_hash, parse_number
-from pulseveil.core.store import read_record
+from pulseveil.core.store import read_hashed_record
 from pulseveil.core.tables import in_order
 from pulseveil.detectors import MODEL
-from pulseveil.evaluation.metrics import NAMES, per_subject, pooled
+from pulseveil.evaluation.metrics import NAMES, measure
 from pulseveil.summary import columns
 from pulseveil.summary.description import StudyDescription
 from pulseveil.windows.signals import ALL_SIGNALS
@@ -27,6 +27,11 @@ CELL = tuple(columns.keys(columns.CELL))
 RUN = (*CELL, "seed")
 _WORDS = ("evaluation", "generator", "detector", "unit", "signals")
 _WHOLE = ("subjects", "seed")
+HashOf = Callable[[NDArray[np.str_]], str]
+"""From the ledger of a score file to the hash that the file must have."""
+# Files whose metrics are computed at once: 1 MB of scores.
+_BATCH = 64
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,24 +52,21 @@ class Results:
     ledger: tuple[str, ...] = ()
 
 
-def collect(paths: Sequence[Path]) -> Results:
+def collect(paths: Sequence[Path], own_hashes: Mapping[Path, HashOf] | None = None) -> Results:
     """Read score files and compute their metrics; rows are sorted by the keys `RUN`.
 
+    own_hashes: hash that each file must have, given its ledger; by default any file is read.
+
     Raises:
-        InputError: there is no file, a key is missing or not a number, two files hold the same run, or the
-            seeds of a cell tested different windows.
+        InputError: there is no file, a file has another hash, a key is missing or not a number, two files
+            hold the same run, or the seeds of a cell tested different windows.
     """
     if not paths:
         raise InputError("score files: expected at least one, found none; run train_detectors first")
-    runs = [_read_run(path) for path in paths]
-    keys = pd.DataFrame([run.keys for run in runs])
-    keys["trained_in"] = keys["evaluation"]
-    per_run = keys.assign(windows=[run.windows for run in runs]).join(
-        pd.DataFrame([run.pooled for run in runs])
-    )
-    of_run = np.repeat(np.arange(len(runs)), [len(run.subjects) for run in runs])
-    subjects = pd.concat([run.subjects for run in runs], ignore_index=True)
-    subjects = keys.iloc[of_run].reset_index(drop=True).join(subjects)
+    parts = [_read_runs(some, own_hashes or {}) for some in _batches(paths)]
+    _refuse_foreign([path for part in parts for path in part.foreign])
+    per_run = pd.concat([part.per_run for part in parts], ignore_index=True)
+    subjects = pd.concat([part.subjects for part in parts], ignore_index=True)
     _refuse_repeated_runs(per_run, paths)
     _refuse_different_tests(subjects)
     return Results(
@@ -72,7 +74,7 @@ def collect(paths: Sequence[Path]) -> Results:
         in_order(per_run[[*RUN, "trained_in", "windows", *NAMES]], RUN).reset_index(drop=True),
         # Sorted: the digest must not depend on the order of the paths.
         hashlib.sha256("".join(sorted(map(file_hash, paths))).encode()).hexdigest(),
-        tuple(entry for run in runs for entry in run.ledger),
+        tuple(entry for part in parts for entry in part.ledger),
     )
 
 
@@ -109,24 +111,46 @@ def _with_shared(frame: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
     return in_order(together, RUN).reset_index(drop=True)
 
 
+def _batches(paths: Sequence[Path]) -> Iterator[Sequence[Path]]:
+    return (paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH))
+
+
 @dataclass(frozen=True, eq=False)
-class _Run:
-    keys: Mapping[str, Any]
-    windows: int
+class _Runs:
+    """Runs of some files: one row per run, one per run and subject, ledgers, and files of other settings."""
+
+    per_run: pd.DataFrame
     subjects: pd.DataFrame
-    pooled: Mapping[str, float]
     ledger: tuple[str, ...]
+    foreign: tuple[Path, ...]
 
 
-def _read_run(path: Path) -> _Run:
-    scores = read_record(path, Scores)
-    return _Run(
-        _keys(scores, path),
-        len(scores),
-        per_subject(scores),
-        pooled(scores),
-        tuple(scores.ledger.tolist()),
+def _read_runs(paths: Sequence[Path], own_hashes: Mapping[Path, HashOf]) -> _Runs:
+    read = [read_hashed_record(path, Scores) for path in paths]
+    scores = [record for record, _ in read]
+    keys = pd.DataFrame([_keys(record, path) for record, path in zip(scores, paths, strict=True)])
+    keys["trained_in"] = keys["evaluation"]
+    measured = measure(scores)
+    of_run = measured.per_subject.pop("file").to_numpy()
+    return _Runs(
+        keys.assign(windows=list(map(len, scores))).join(measured.pooled),
+        keys.iloc[of_run].reset_index(drop=True).join(measured.per_subject),
+        tuple(entry for record in scores for entry in record.ledger.tolist()),
+        tuple(
+            path
+            for path, (record, found) in zip(paths, read, strict=True)
+            if path in own_hashes and own_hashes[path](record.ledger) != found
+        ),
     )
+
+
+def _refuse_foreign(paths: Sequence[Path]) -> None:
+    if paths:
+        names = ", ".join(map(str, paths[:_MOST_NAMED])) + (" ..." if len(paths) > _MOST_NAMED else "")
+        raise InputError(
+            f"{names}: made by other settings than those of this study; delete these files and run the study "
+            "again"
+        )
 
 
 def _keys(scores: Scores, path: Path) -> dict[str, Any]:

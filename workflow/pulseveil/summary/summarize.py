@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,8 @@ from pulseveil.summary.published import reproduction_page, reproduction_table
 from pulseveil.summary.quality import quality_table
 from pulseveil.summary.quality_figures import quality_figure, quality_pages
 from pulseveil.summary.report import Findings, Picture, render_report
-from pulseveil.summary.results import Cells, Results, arrange, collect, with_shared
+from pulseveil.summary.results import Cells, HashOf, Results, arrange, collect, with_shared
+from pulseveil.summary.row_pages import MOST_ROWS, cut, page_rows, row_pages
 from pulseveil.summary.spent import Ledgers, privacy_table, read_ledgers, spending_table
 from pulseveil.summary.tables import audit_table, audited_columns, main_table, use_of_private_data
 from pulseveil.summary.unprotected import unprotected
@@ -63,17 +64,20 @@ def summarize(
     out_dir: Path,
     *,
     published: pd.DataFrame | None = None,
+    own_hashes: Mapping[Path, HashOf] | None = None,
+    most_rows: int = MOST_ROWS,
 ) -> Summary:
     """Write tables, figures, ledger, statement and report of a study under `out_dir`.
 
-    `published`: rows of `read_published`, shown beside the cells that repeat them. The same scores give the
-    same bytes.
+    `published`: rows of `read_published`, shown beside the cells that repeat them. own_hashes: as in
+    `results.collect`. most_rows: number of rows of a table in HTML; a longer main table is divided into pages
+    by evaluation. The same scores give the same bytes.
 
     Raises:
         InputError: a score, model, quality or audit file is missing, damaged or of another study.
     """
     _LOG.info("reading %d score files", len(scores_paths))
-    results = with_shared(collect(scores_paths), description.shared)
+    results = with_shared(collect(scores_paths, own_hashes), description.shared)
     cells = arrange(results, description)
     _LOG.info("writing tables of %d cells", len(cells.keys))
     ledgers = read_ledgers(results.ledger, map(Path, description.models))
@@ -84,7 +88,9 @@ def summarize(
     audits = audit_table(map(Path, description.audits))
     main = columns.in_order(main.join(audited_columns(cells.keys, audits, description)), columns.MAIN)
     quality = quality_table(map(Path, description.quality), description)
-    tables = _write_tables(out_dir / "tables", results, cells, description, main, quality)
+    pages = row_pages(main, description, most_rows)
+    tables = _write_tables(out_dir / "tables", results, cells, description, main, quality, most_rows)
+    tables += _write_pages(out_dir / "tables", pages)
     spending = spending_table(cells.keys, ledgers, description)
     privacy = statement(
         ledgers.entries, description.privacy, [*map(str, unprotected(description))], description.unbudgeted
@@ -94,13 +100,15 @@ def summarize(
     tables.append(out_dir / "tables" / "audit.csv")
     _LOG.info("drawing figures")
     pictures, figures = _write_figures(out_dir / "figures", main, audits, cells, description)
-    shown, pages = _write_quality_figures(out_dir / "figures", description)
-    figures += pages
+    shown, of_quality = _write_quality_figures(out_dir / "figures", description)
+    figures += of_quality
     written = [out_dir / "files.html", out_dir / "report.html"]
     printing.write_text(written[0], file_page(description.study))
     compared = None if published is None else reproduction_table(main, description, published)
     findings = Findings(main, quality, spending, audits, compared)
-    page = render_report(description, findings, pictures, shown, results.digest, privacy)
+    page = render_report(
+        description, findings, pictures, shown, results.digest, privacy, most_rows=most_rows, pages=[*pages]
+    )
     printing.write_text(written[-1], page)
     if compared is not None:
         printing.write_csv(out_dir / "tables" / "reproduction.csv", compared)
@@ -117,21 +125,29 @@ def _write_tables(
     description: StudyDescription,
     main: pd.DataFrame,
     quality: pd.DataFrame,
+    most_rows: int,
 ) -> list[Path]:
-    printed = printed_table(main, description)
+    printed = printed_table(page_rows(main, most_rows), description)
+    note = " ".join(filter(None, [description.note, cut(main, most_rows)]))
     printing.write_csv(folder / "main.csv", main)
     chosen = printed_table(main, description, description.table_columns or columns.LATEX)
     shown = "".join(chosen.to_numpy().ravel())
     marks = [text for mark, text in _MARKS.items() if mark in shown]
     caption = " ".join(filter(None, [description.note, _CAPTION, *marks]))
     printing.write_text(folder / "main.tex", printing.latex(chosen, caption, f"tab:{description.study}"))
-    printing.write_text(folder / "main.html", printing.html(printed, "main", description.note) + "\n")
+    printing.write_text(folder / "main.html", printing.html(printed, "main", note) + "\n")
     printing.write_csv(folder / "per_subject.csv", results.per_subject)
     printing.write_csv(folder / "differences.csv", differences_table(cells, description, _STREAM))
     printing.write_csv(folder / "quality.csv", quality)
     write_json(folder / "columns.json", columns.dictionary())
     names = ("main.csv", "main.tex", "main.html", "per_subject.csv", "differences.csv", "quality.csv")
     return [folder / name for name in (*names, "columns.json")]
+
+
+def _write_pages(folder: Path, pages: Mapping[str, str]) -> list[Path]:
+    for name, page in pages.items():
+        printing.write_text(folder / name, page)
+    return [folder / name for name in pages]
 
 
 def _write_privacy(out_dir: Path, ledgers: Ledgers, spending: pd.DataFrame, privacy: str) -> list[Path]:
