@@ -9,7 +9,8 @@ and private, and models side by side in one program. The most important come fir
 the minutes is skipped. Without a GPU a second device of the CPU takes its place, which tests this program and
 says nothing about GPUs; --quick has sizes for that.
 
-`ms`          of a model's step on the device, by the clock, after the first steps, with results fetched
+`ms`          of a model's step on the device (of DGAN a pass over 1,083 windows), by the clock, after the
+              first steps, with results fetched
 `core`        the same on one core of the CPU, for single models
 `times`       `core` / `ms`
 `rows/s`      windows of all models per second on the device
