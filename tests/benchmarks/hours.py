@@ -116,7 +116,11 @@ def of_generator(kind: str) -> Iterator[Cell]:
     # Priors and moments need likely windows, and GANs windows in [0, 1].
     likely = kind not in ("cgan", "dgan", "timegan")
     data = simulated_cohorts.windows_of(1, "generator") if likely else calibration.random_windows()
-    yield Cell(Trial("generators", kind, None, *GENERATORS[kind]), 0, data, "")
+    trial = Trial("generators", kind, None, *GENERATORS[kind])
+    yield Cell(trial, 0, data, "")
+    for network in ("fcn", "transformer") if kind == "cgan" else ():
+        short, longer = ({**keys, "discriminator": network} for keys in (trial.short, trial.longer))
+        yield Cell(replace(trial, short=short, longer=longer), 0, data, network)
     short, longer = PRIVATE.get(kind, ({}, {}))
     for unit in sorted(registry.load("generators", kind).private_units):
         trial = Trial("generators", kind, unit)

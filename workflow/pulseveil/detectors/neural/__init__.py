@@ -189,7 +189,7 @@ class Transformer(NeuralDetector):
     model: ClassVar[str] = "pulseveil.detectors.neural.model:TransformerModel"
     title: ClassVar[str] = "Transformer"
     colour: ClassVar[str] = "#009E73"
-    seconds_per_window: ClassVar[float] = 4.0e-3
+    seconds_per_window: ClassVar[float] = 4.1e-3
     price: ClassVar[float] = 1.25
     rows_of_pass: ClassVar[int] = 64
     share_without_bins: ClassVar[float] = 0.3

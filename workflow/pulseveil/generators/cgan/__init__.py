@@ -22,7 +22,7 @@ from pulseveil.privacy.programs import DPGAN
 _EXAMPLES_PER_SECOND = {"lstm": 480, "fcn": 900, "transformer": 360}
 # The large batches and narrow layers of a private training take less time per real window. A synthetic window
 # passes the generator, which has its published width.
-_LARGE_BATCHES, _OF_FAKE = 8, 12
+_LARGE_BATCHES, _OF_FAKE = 7, 12
 
 
 class CGANSettings(GeneratorSettings):
