@@ -59,7 +59,7 @@ from pulseveil.privacy import dpgan
 
 FIRST_STEPS = 3
 # Measured on a CPU with three such steps: another order of summation (plain instead of compiled programs)
-# changes the averages by 1e-5 at most, factors rounded to 10 bits as in TensorFloat-32 by 1e-3 at least. With
+# changes the averages by 3e-5 at most, factors rounded to 10 bits as in TensorFloat-32 by 1e-3 at least. With
 # five steps the two meet: the order alone changes cnn_lstm by 2e-3.
 TOLERANCE = 3e-4
 # Steps whose random numbers are drawn before a timing; those of 150 models fill gigabytes.
