@@ -225,7 +225,7 @@ def _evaluations(description: StudyDescription) -> pd.DataFrame:
         for name, evaluation in description.evaluations.items()
     )
     # Most studies repeat no published scenario, and some have no generator.
-    return rows.loc[:, rows.ne("").any()]
+    return rows.loc[:, (rows != "").any()]
 
 
 def _generator(train: str, shared: bool) -> str:
