@@ -79,7 +79,7 @@ def study(files: int, more: str) -> tuple[dict[str, Any], Plan]:
 
 
 def enlarged(values: Mapping[str, Any], factor: int, more: str) -> dict[str, Any]:
-    """The study with `factor` seeds, or with ten seeds and `factor` times as many numbers of people."""
+    """The study with `factor` seeds, or with one seed and `factor` times as many numbers of people."""
     if more == "seeds":
         return {**values, "seeds": factor}
     evaluations = [
@@ -88,7 +88,7 @@ def enlarged(values: Mapping[str, Any], factor: int, more: str) -> dict[str, Any
         else evaluation
         for evaluation in values["evaluations"]
     ]
-    return {**values, "evaluations": evaluations}
+    return {**values, "seeds": 1, "evaluations": evaluations}
 
 
 def write_study(plan: Plan, folder: Path) -> None:

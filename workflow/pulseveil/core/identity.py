@@ -204,12 +204,15 @@ def installed() -> dict[str, str]:
 
 
 def _canonical(value: Any) -> Any:
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return value
+    # As `number_label` writes them: the hash of a run holds hundreds of whole numbers, keys of its streams.
+    if type(value) is int and abs(value) < 10**15:
+        return {"number": str(value)}
     if isinstance(value, Mapping):
         return {str(k): _canonical(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_canonical(v) for v in value]
-    if isinstance(value, bool) or value is None or isinstance(value, str):
-        return value
     # Wrapped, because the number 1 and the text "1" are different settings with the same label.
     return {"number": number_label(value)}
 

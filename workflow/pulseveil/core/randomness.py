@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +29,16 @@ def child(stream: Stream, *names: str | float) -> Stream:
     # SeedSequence.spawn would number children in the order of creation. Hashes of names as spawn keys do not.
     key = list(stream.spawn_key)
     for name in names:
-        label = name if isinstance(name, str) else number_label(name)
-        digest = hashlib.sha256(label.encode()).digest()
-        key.extend(int(word) for word in np.frombuffer(digest[:16], dtype="<u4"))
+        key.extend(_words(name if isinstance(name, str) else number_label(name)))
     return np.random.SeedSequence(stream.entropy, spawn_key=tuple(key))
+
+
+# The words of a study are few, and each of its runs has a stream.
+@lru_cache(maxsize=4096)
+def _words(label: str) -> tuple[int, ...]:
+    """Four words of 32 bits of the label's SHA-256."""
+    digest = hashlib.sha256(label.encode()).digest()
+    return tuple(np.frombuffer(digest[:16], dtype="<u4").tolist())
 
 
 def generator(stream: Stream) -> np.random.Generator:

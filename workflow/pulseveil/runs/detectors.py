@@ -124,7 +124,7 @@ def _varied(job: DetectorJob) -> tuple[str, ...]:
 
 def own_hashes(plan: Plan, results: Path) -> dict[Path, Callable[[NDArray[np.str_]], str]]:
     """For each score file of a study below `results`, the hash that it must have, given its ledger (m)."""
-    found = {}
+    found = dict[Path, Callable[[NDArray[np.str_]], str]]()
     for task in tasks.tasks(plan):
         if not isinstance(task.cell, DetectorCell):
             continue

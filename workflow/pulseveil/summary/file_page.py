@@ -26,7 +26,8 @@ _FIGURES: Mapping[str, str] = {
 }
 _OTHER_TABLES: Mapping[str, str] = {
     "tables/main.tex": "Main table for a paper (LaTeX, package booktabs), with the study's `table_columns`.",
-    "tables/main.html": "Main table as HTML.",
+    "tables/main.html": "Main table as HTML; of more than 2,000 rows those at the reference of each axis.",
+    "tables/main.EVALUATION.html": "All rows of an evaluation, if the main table has more than 2,000 rows.",
     "tables/main.txt": "Main table as the terminal shows it.",
 }
 _STORED: Mapping[str, str] = {
