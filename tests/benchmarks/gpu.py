@@ -69,7 +69,7 @@ DISCRIMINATORS = ("lstm", "fcn", "transformer")
 # Of a private GAN: defaults of its settings.
 PRIVATE_BATCH, FAKES = 256, 64
 CPU = "CPU:0"
-WIDTHS = (10, 10, 8, 12, 8, 8, 8)
+NAME, WIDTHS = 40, (10, 10, 8, 12, 8, 8, 8)
 
 
 class Work(NamedTuple):
@@ -312,8 +312,10 @@ def choose_device() -> str:
 
 def print_device(device: str, work: Work) -> float:
     """Print the device and its limits; operations per second of its float32 products."""
-    on_device, on_core = gflops(device, work.product), gflops(CPU, work.product_of_core)
-    if device.startswith("GPU"):
+    is_gpu = device.startswith("GPU")
+    size = work.product if is_gpu else work.product_of_core
+    on_device, on_core = gflops(device, size), gflops(CPU, work.product_of_core)
+    if is_gpu:
         details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
         capability = ".".join(map(str, details.get("compute_capability", ())))
         print(f"GPU: {details.get('device_name', 'without a name')}, compute capability {capability}")
@@ -324,11 +326,11 @@ def print_device(device: str, work: Work) -> float:
         print("no GPU: the CPU alone, whose second device stands in for one")
     shortened = tf.config.experimental.tensor_float_32_execution_enabled()
     print(f"TensorFlow {tf.__version__}; TensorFloat-32 in the library: {'on' if shortened else 'off'}")
-    print(f"products of {work.product} rows, float32: {on_device:,.0f} GFLOP/s; one core {on_core:,.0f}")
-    if device.startswith("GPU"):
-        half = gflops(device, work.product, tf.bfloat16)
+    print(f"products of {size} rows, float32: {on_device:,.0f} GFLOP/s; one core {on_core:,.0f}")
+    if is_gpu:
+        half = gflops(device, size, tf.bfloat16)
         tf.config.experimental.enable_tensor_float_32_execution(True)
-        short = gflops(device, work.product)
+        short = gflops(device, size)
         tf.config.experimental.enable_tensor_float_32_execution(shortened)
         print(f"not used by the library: TensorFloat-32 {short:,.0f} GFLOP/s, bfloat16 {half:,.0f}")
     return 1e9 * on_device
@@ -359,7 +361,7 @@ def print_case(case: Case, device: str, limit: float, seconds: float) -> bool:
 
 
 def _line(name: str, cells: Sequence[str]) -> str:
-    return f"{name:33}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, WIDTHS, strict=True))
+    return f"{name:{NAME}}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, WIDTHS, strict=True))
 
 
 def run(wanted: Sequence[Case], device: str, limit: float, seconds: float, end: float) -> bool:
@@ -369,13 +371,15 @@ def run(wanted: Sequence[Case], device: str, limit: float, seconds: float, end: 
     for case in wanted:
         started = time.monotonic()
         if started + longest > end:
-            print(f"{case.name:33} skipped: no time left")
+            print(f"{case.name:{NAME}} skipped: no time left")
             continue
         try:
             good &= print_case(case, device, limit, seconds)
         except (tf.errors.OpError, RuntimeError) as error:
             good = False
-            print(f"{case.name:33} FAILED: {type(error).__name__}: {str(error).splitlines()[0]}", flush=True)
+            print(
+                f"{case.name:{NAME}} FAILED: {type(error).__name__}: {str(error).splitlines()[0]}", flush=True
+            )
         longest = max(longest, time.monotonic() - started)
     return good
 
