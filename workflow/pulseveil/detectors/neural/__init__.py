@@ -134,8 +134,8 @@ class CNN(NeuralDetector):
     # Two poolings halve the bins, and the dense layers need at least one of what remains.
     fewest_bins: ClassVar[int] = 4
     seconds_per_window: ClassVar[float] = 4.8e-3
-    price: ClassVar[float] = 1.15
-    # From measured times at 16 and 210 bins (tests/benchmarks/private.py --bins), as in the kinds below.
+    price: ClassVar[float] = 1.1
+    # From measured times at 16 to 210 bins (tests/benchmarks/private.py and hours.py), as in the kinds below.
     share_without_bins: ClassVar[float] = 0.05
 
 
@@ -164,7 +164,7 @@ class CNNLSTM(NeuralDetector):
     fewest_bins: ClassVar[int] = 4
     seconds_per_window: ClassVar[float] = 5.3e-3
     price: ClassVar[float] = 1.15
-    share_without_bins: ClassVar[float] = 0.07
+    share_without_bins: ClassVar[float] = 0.09
 
 
 class TransformerSettings(NeuralSettings):
@@ -190,6 +190,6 @@ class Transformer(NeuralDetector):
     title: ClassVar[str] = "Transformer"
     colour: ClassVar[str] = "#009E73"
     seconds_per_window: ClassVar[float] = 4.1e-3
-    price: ClassVar[float] = 1.25
+    price: ClassVar[float] = 1.3
     rows_of_pass: ClassVar[int] = 64
-    share_without_bins: ClassVar[float] = 0.3
+    share_without_bins: ClassVar[float] = 0.27
