@@ -13,8 +13,8 @@ from pulseveil.generators.private_settings import PrivateAutoencoder, autoencode
 from pulseveil.privacy.budget import Budget, Mechanism, Unit, at_rate
 from pulseveil.privacy.programs import DPSGD
 
-# CPU seconds of a training without its steps, of a step (private step) without its windows, and of a window in a
-# step. Compilation is not counted: all trainings of a process share one or two of some seconds each.
+# CPU seconds of a training without its steps, of a step (private step) without its windows, and of a window
+# in a step. Compilation is not counted: all trainings of a process share one or two of some seconds each.
 _FIXED_SECONDS, _STEP_SECONDS, _PRIVATE_STEP_SECONDS, _WINDOW_SECONDS = 0.5, 9e-4, 1.2e-3, 1.6e-6
 
 
