@@ -77,7 +77,7 @@ def of_network(kind: str, bins: int) -> Iterator[Cell]:
     yield Cell(Trial("detectors", kind, None, {"epochs": 2}, {"epochs": 6}), bins, few, f"{len(few)} rows")
     sizes: Mapping[Unit, Sequence[tuple[int, int, int]]] = {
         "window": ((50, 2, 14), (250, 1, 4)),
-        "subject": ((50, 1, 2),),
+        "subject": ((50, 1, 3),),
     }
     for unit in UNITS:
         for batch, short, longer in sizes[unit]:

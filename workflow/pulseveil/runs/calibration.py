@@ -103,10 +103,11 @@ class Calibration:
 def calibrate(rounds: int = 2) -> Calibration:
     """Time `TRIALS` on one thread of this machine, in about a minute."""
     tensorflow.start(1)
-    data = {"detectors": random_features(PAPER_BINS), "generators": random_windows()}
-    return Calibration(
-        tuple(measure(trial, data[trial.group], rounds) for trial in TRIALS), gflops_of_products()
+    features, windows = random_features(PAPER_BINS), random_windows()
+    timings = (
+        measure(trial, features if trial.group == "detectors" else windows, rounds) for trial in TRIALS
     )
+    return Calibration(tuple(timings), gflops_of_products())
 
 
 def measure(trial: Trial, data: FeatureSet | WindowSet, rounds: int) -> Timing:

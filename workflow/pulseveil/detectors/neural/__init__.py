@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -51,9 +52,9 @@ class NeuralDetector(DetectorKind):
     )
     fewest_bins: ClassVar[int] = 1
     # CPU seconds of the plan's core per window and epoch, at the 210 bins of the published features, and what
-    # a private step takes of them (tests/benchmarks/hours.py).
+    # a step of each unit takes of them (tests/benchmarks/hours.py).
     seconds_per_window: ClassVar[float]
-    price: ClassVar[float]
+    price: ClassVar[Mapping[Unit, float]]
     # Rows of one pass of a private step (`privacy.dpsgd`), whose module imports TensorFlow.
     rows_of_pass: ClassVar[int] = 16
 
@@ -64,7 +65,7 @@ class NeuralDetector(DetectorKind):
             return settings.epochs * rows * cls.seconds_per_window
         training = noised_training(settings, rows)
         seen = private_neural.expected_windows(training, rows, private, cls.rows_of_pass)
-        return seen * cls.price * cls.seconds_per_window
+        return seen * cls.price[private] * cls.seconds_per_window
 
     @staticmethod
     def uses_public_people(settings: NeuralSettings) -> bool:
@@ -134,8 +135,8 @@ class CNN(NeuralDetector):
     # Two poolings halve the bins, and the dense layers need at least one of what remains.
     fewest_bins: ClassVar[int] = 4
     seconds_per_window: ClassVar[float] = 4.8e-3
-    price: ClassVar[float] = 1.15
-    # From measured times at 16 and 210 bins (tests/benchmarks/private.py --bins), as in the kinds below.
+    price: ClassVar[Mapping[Unit, float]] = {"window": 1.1, "subject": 1.0}
+    # From measured times at 16 to 210 bins (tests/benchmarks/private.py and hours.py), as in the kinds below.
     share_without_bins: ClassVar[float] = 0.05
 
 
@@ -163,8 +164,8 @@ class CNNLSTM(NeuralDetector):
     )
     fewest_bins: ClassVar[int] = 4
     seconds_per_window: ClassVar[float] = 5.3e-3
-    price: ClassVar[float] = 1.15
-    share_without_bins: ClassVar[float] = 0.07
+    price: ClassVar[Mapping[Unit, float]] = {"window": 1.15, "subject": 1.05}
+    share_without_bins: ClassVar[float] = 0.08
 
 
 class TransformerSettings(NeuralSettings):
@@ -190,6 +191,6 @@ class Transformer(NeuralDetector):
     title: ClassVar[str] = "Transformer"
     colour: ClassVar[str] = "#009E73"
     seconds_per_window: ClassVar[float] = 4.1e-3
-    price: ClassVar[float] = 1.25
+    price: ClassVar[Mapping[Unit, float]] = {"window": 1.3, "subject": 1.15}
     rows_of_pass: ClassVar[int] = 64
-    share_without_bins: ClassVar[float] = 0.3
+    share_without_bins: ClassVar[float] = 0.27

@@ -19,7 +19,7 @@ from pulseveil.privacy.budget import Budget, Mechanism, Unit, at_rate
 from pulseveil.privacy.programs import DPGAN
 
 # Training examples per CPU second (whole steps, batch 8).
-_EXAMPLES_PER_SECOND = {"lstm": 480, "fcn": 900, "transformer": 360}
+_EXAMPLES_PER_SECOND = {"lstm": 480, "fcn": 900, "transformer": 240}
 # The large batches and narrow layers of a private training take less time per real window. A synthetic window
 # passes the generator, which has its published width.
 _LARGE_BATCHES, _OF_FAKE = 7, 12
