@@ -103,10 +103,11 @@ class Calibration:
 def calibrate(rounds: int = 2) -> Calibration:
     """Time `TRIALS` on one thread of this machine, in about a minute."""
     tensorflow.start(1)
-    features, windows = random_features(PAPER_BINS), random_windows()
-    timings = (
-        measure(trial, features if trial.group == "detectors" else windows, rounds) for trial in TRIALS
-    )
+    data: Mapping[str, FeatureSet | WindowSet] = {
+        "detectors": random_features(PAPER_BINS),
+        "generators": random_windows(),
+    }
+    timings = (measure(trial, data[trial.group], rounds) for trial in TRIALS)
     return Calibration(tuple(timings), gflops_of_products())
 
 
