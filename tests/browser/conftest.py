@@ -136,6 +136,15 @@ class Page:
         """Click once it is there."""
         self.wait(lambda: self.of(key, selector), f"{key} {selector}")[0].click()
 
+    def open_tab(self, name: str) -> None:
+        """Open a tab once it has its name."""
+
+        def named():
+            tabs = self.driver.find_elements(By.CSS_SELECTOR, "[data-testid=stTab]")
+            return [tab for tab in tabs if tab.text == name]
+
+        self.wait(named, f"tab {name}")[0].click()
+
     def choose(self, key: str, option: str) -> None:
         """Choose an option of a select box and wait until the server has it."""
         self.click(key, "button")

@@ -97,12 +97,11 @@ def test_a_downloaded_hdf5_file_is_a_record_of_the_library(private, models_folde
 def test_figures_and_cards_are_shown(private):
     private.click("generate", "button")
     private.wait(lambda: private.driver.find_elements(By.CSS_SELECTOR, "[data-testid=stImage] img"), "figure")
-    tabs = {tab.text: tab for tab in private.driver.find_elements(By.CSS_SELECTOR, "[data-testid=stTab]")}
-    tabs["Distributions"].click()
+    private.open_tab("Distributions")
     private.wait_for("Ranges and directions come from the literature")
-    tabs["Data card"].click()
+    private.open_tab("Data card")
     private.wait_for("Data card: synthetic windows of moments")
-    tabs["Model card"].click()
+    private.open_tab("Model card")
     private.wait_for("Model card: generator moments")
     shown = private.driver.find_elements(By.CSS_SELECTOR, "[data-testid=stImage] img")
     assert len(shown) == 2
@@ -160,9 +159,7 @@ def test_models_have_the_names_of_their_kinds(private):
 
 def test_the_table_of_means_has_units_and_the_means_of_the_windows(private, models_folder):
     private.click("generate", "button")
-    private.wait(lambda: private.driver.find_elements(By.CSS_SELECTOR, "[data-testid=stTab]"), "tabs")
-    tabs = {tab.text: tab for tab in private.driver.find_elements(By.CSS_SELECTOR, "[data-testid=stTab]")}
-    tabs["Distributions"].click()
+    private.open_tab("Distributions")
     rows = private.wait(
         lambda: private.driver.find_elements(By.CSS_SELECTOR, "[data-testid=stTable] tbody tr"), "a table"
     )

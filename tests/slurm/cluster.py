@@ -313,7 +313,8 @@ class Cluster:
 
     def _start_mariadbd(self) -> None:
         data = self.directory / "database"
-        common = {"user": "root", "datadir": data}
+        # A starting server removes temporary tables of earlier ones: in /tmp also those of other clusters.
+        common = {"user": "root", "datadir": data, "tmpdir": self.directory / "tmp"}
         if not data.exists():
             install = {**common, "auth-root-authentication-method": "normal"}
             self.run("mariadb-install-db", "--no-defaults", "--skip-test-db", *_options(install), seconds=120)
@@ -374,7 +375,7 @@ class Cluster:
             raise RuntimeError(f"node {name} does not come up: {self._last_words(name)}") from None
 
     def _write_files(self) -> None:
-        for folder in ("devices", "log", "spool", "state"):
+        for folder in ("devices", "log", "spool", "state", "tmp"):
             (self.directory / folder).mkdir(parents=True, exist_ok=True)
         key = self.directory / "munge.key"
         key.touch(mode=0o600)
