@@ -29,7 +29,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import yaml
-from tests.unit.summary_cases import write_portrait
 
 from pulseveil.core import paths, store
 from pulseveil.core.atomic import write_json
@@ -46,6 +45,9 @@ from pulseveil.study.checks import make_plan
 from pulseveil.study.jobs import DetectorJob, GeneratorJob
 from pulseveil.study.plan import Plan
 from pulseveil.study.reading import check_study
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.unit.summary_cases import write_portrait
 
 ROOT = Path(__file__).resolve().parents[2]
 # Windows of a person and those of them with stress, as in WESAD.
