@@ -15,7 +15,7 @@ from pulseveil.privacy.programs import DPSGD
 
 # CPU seconds of a training without its steps, of a step (private step) without its windows, and of a window
 # in a step. Compilation is not counted: all trainings of a process share one or two of some seconds each.
-_FIXED_SECONDS, _STEP_SECONDS, _PRIVATE_STEP_SECONDS, _WINDOW_SECONDS = 0.5, 9e-4, 1.2e-3, 1.6e-6
+_FIXED_SECONDS, _STEP_SECONDS, _PRIVATE_STEP_SECONDS, _WINDOW_SECONDS = 0.35, 6e-4, 8.5e-4, 1.1e-6
 
 
 class AutoencoderSettings(GeneratorSettings):
