@@ -1,10 +1,11 @@
 """Release one model of a study: trained on all people with one seed, as a folder and a zip with its proof.
 
-    pulseveil release config/people.yaml --model posterior --unit subject --epsilon 10 \\
+    pulseveil release config/demo.yaml --model posterior --unit subject --epsilon 10 \\
         --subjects 28 --out release/posterior
     pulseveil release config/private.yaml --model logistic --unit subject --epsilon 1 \\
         --out release/logistic
 
+A study on recordings of people must name the licence of its results (`license`).
 `python release/posterior/verify.py` then checks all files and epsilons.
 """
 

@@ -75,7 +75,7 @@ COMMANDS = (
         "release",
         "scripts/release.py",
         "one model on all people, its data sets and their proof, to give away",
-        "config/people.yaml --model posterior --unit subject --epsilon 10 --out release/posterior",
+        "config/demo.yaml --model posterior --unit subject --epsilon 10 --out release/posterior",
     ),
     Command(
         "verify",
