@@ -34,6 +34,8 @@ def test_the_list_names_each_command_with_an_example():
             "generate",
             "score",
             "compare",
+            "archive",
+            "restore",
             "statement",
             "release",
             "verify",

@@ -66,6 +66,18 @@ COMMANDS = (
         "demo people",
     ),
     Command(
+        "archive",
+        "scripts/archive.py",
+        "the finished runs of a study in one file, to resume it elsewhere",
+        "config/people.yaml NOT-PRIVATE_people.tar.xz --not-private",
+    ),
+    Command(
+        "restore",
+        "scripts/restore.py",
+        "finished runs of a study from an archive",
+        "config/people.yaml NOT-PRIVATE_people.tar.xz",
+    ),
+    Command(
         "statement",
         "scripts/statement.py",
         "a ledger in plain English: what is protected and what is not",

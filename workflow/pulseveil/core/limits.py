@@ -26,6 +26,9 @@ SIGNAL_HOURS = 60
 PEOPLE = 2000
 ARCHIVE_BYTES = 1 << 34
 ARCHIVE_ENTRIES = 10_000
+# An archive of a finished study.
+STUDY_ARCHIVE_BYTES = 1 << 30
+STUDY_ARCHIVE_FILES = 1_000_000
 # An archive inside an archive, which is decompressed in memory.
 INNER_ARCHIVE_BYTES = 1 << 28
 # Depth of folders and archives around the files of one export.

@@ -10,6 +10,7 @@ __all__ = [  # noqa: RUF022
     "scoring",
     "releasing",
     "run_store",
+    "archive",
     "training",
     "audits",
     "calibration",
