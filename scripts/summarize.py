@@ -13,13 +13,15 @@ from pulseveil.core import paths
 from pulseveil.core.atomic import atomic_path, write_json
 from pulseveil.core.errors import InputError, run_command
 from pulseveil.core.identity import describe_run
-from pulseveil.runs import detectors, script
+from pulseveil.core.processes import spread_over
+from pulseveil.runs import archive, detectors, script
 from pulseveil.study import hours, tasks
 from pulseveil.study.checks import make_plan
 from pulseveil.study.reading import check_study, read_study
 from pulseveil.study.study import Study
 from pulseveil.summary import columns, crate, history
 from pulseveil.summary.description import describe
+from pulseveil.summary.finished import finished_part
 from pulseveil.summary.job_runs import job_runs
 from pulseveil.summary.printing import write_csv
 from pulseveil.summary.published import read_published
@@ -37,6 +39,16 @@ def main() -> None:
     source.add_argument("--configfile", type=Path, help="study file (YAML)")
     source.add_argument("--study", help="the study as JSON text")
     parser.add_argument("--results", type=Path, default=Path(), help="folder with results/")
+    parser.add_argument(
+        "--archive",
+        type=Path,
+        help="restore the study from this archive first; pages of example windows, which no archive has, are "
+        "left out",
+    )
+    parser.add_argument(
+        "--finished", action="store_true", help="summarize the cells that have scores, and say so in the note"
+    )
+    parser.add_argument("--processes", type=int, default=1, help="processes that read and draw side by side")
     parser.add_argument("--published", type=Path, default=PUBLISHED, help="CSV file of published results")
     options = parser.parse_args()
     script.log_progress()
@@ -44,15 +56,24 @@ def main() -> None:
     logging.getLogger("fontTools").setLevel(logging.WARNING)
     started = datetime.now(UTC)
     plan = make_plan(read_study(options.configfile) if options.configfile else from_json(options.study))
+    if options.archive:
+        archive.restore(plan, options.archive, options.results)
+    description = describe(plan, options.results)
+    if options.archive:
+        description = description.model_copy(update={"portraits": ()})
     folder = options.results / paths.results(plan.study.name)
     scores = [options.results / path for path in tasks.files(plan, "train_detectors")]
-    summary = summarize(
-        describe(plan, options.results),
-        scores,
-        folder,
-        published=read_published(options.published),
-        own_hashes=detectors.own_hashes(plan, options.results),
-    )
+    if options.finished:
+        description, scores = finished_part(description, scores, options.results)
+    with spread_over(options.processes) as spread:
+        summary = summarize(
+            description,
+            scores,
+            folder,
+            published=read_published(options.published),
+            own_hashes=detectors.own_hashes(plan, options.results),
+            spread=spread,
+        )
     console = Console(width=WIDTH, record=True)
     console.print(terminal_summary(summary.main, summary.files, summary.note), highlight=False)
     with atomic_path(folder / "tables" / "main.txt") as temporary:

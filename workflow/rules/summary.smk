@@ -54,41 +54,14 @@ rule summarize:
             category="Report",
             labels={"page": "privacy statement"},
         ),
-        figure=report(
-            f"results/{STUDY.name}/figures/main.svg",
-            caption="../report/main_figure.rst",
-            category="Figures",
-            labels={"figure": "accuracy and stress F1"},
+        # A folder, because it depends on the scores which figures a study has.
+        figures=report(
+            directory(f"results/{STUDY.name}/figures"),
+            patterns=["{figure,.+(?<!-column)}.svg"],
+            caption="../report/figure.rst",
+            category=dag.figure_category,
+            labels={"figure": "{figure}"},
         ),
-        subjects=report(
-            f"results/{STUDY.name}/figures/per_subject.svg",
-            caption="../report/per_subject.rst",
-            category="Figures",
-            labels={"figure": "accuracy of each subject"},
-        ),
-        figures=multiext(
-            f"results/{STUDY.name}/figures/",
-            "main.pdf",
-            "main.png",
-            "main-column.pdf",
-            "main-column.png",
-            "main-column.svg",
-            "per_subject.pdf",
-            "per_subject.png",
-            "per_subject-column.pdf",
-            "per_subject-column.png",
-            "per_subject-column.svg",
-        ),
-        pages=[
-            report(
-                page,
-                caption="../report/quality_figure.rst",
-                category="Synthetic windows",
-                labels={"figure": Path(page).stem.replace("_", " ")},
-            )
-            for page in dag.quality_figures(PLAN, ("svg",))
-        ],
-        quality_figures=dag.quality_figures(PLAN, ("pdf", "png")),
         report=report(
             tasks.outputs(PLAN, "summarize"),
             caption="../report/report.rst",
@@ -115,7 +88,7 @@ rule summarize:
         paths.log(STUDY.name, "summarize"),
     benchmark:
         paths.benchmark(STUDY.name, "summarize")
-    threads: STUDY.threads
+    threads: dag.summary_threads(PLAN, workflow)
     resources:
         **dag.resources(PLAN, workflow, "summarize"),
     params:
@@ -124,4 +97,4 @@ rule summarize:
         # A function, because Snakemake would read braces in a plain text, such as a note, as wildcards.
         study=lambda wildcards: dag.study_json(PLAN),
     shell:
-        "python {params.script:q} --study {params.study:q} > {log:q} 2>&1"
+        "python {params.script:q} --study {params.study:q} --processes {threads:q} > {log:q} 2>&1"

@@ -269,7 +269,7 @@ def colours(folder, *generators):
         check=True,
         env={**os.environ, "PYTHONPATH": found},
     )
-    svg = (folder / "out" / "figures" / "axes.svg").read_text()
+    svg = (folder / "out" / "figures" / "axes_tstr.svg").read_text()
     strokes = {stroke.lower() for stroke in re.findall(r"stroke: #([0-9a-fA-F]{6})", svg)}
     return {stroke for stroke in strokes if len({stroke[0:2], stroke[2:4], stroke[4:6]}) > 1}
 

@@ -115,7 +115,9 @@ def test_ticks_of_all_figures_have_falling_epsilons(done):
             if "∞" in ticks:
                 shown.add(path.stem)
                 assert ticks[:4] == ["∞", "10", "1", "0.1"], path.name
-    assert shown == {f"{name}{end}" for name in ("axes", "privacy", "ways") for end in ("", "-column")}
+    assert shown == {
+        f"{name}{end}" for name in ("axes_real", "axes_tstr", "privacy", "ways") for end in ("", "-column")
+    }
 
 
 def test_texts_name_falling_epsilons(done):

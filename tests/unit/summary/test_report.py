@@ -11,6 +11,7 @@ from rich.console import Console
 
 from pulseveil.core import registry
 from pulseveil.core.errors import InputError
+from pulseveil.core.processes import spread_over
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.published import read_published
 from pulseveil.summary.summarize import summarize
@@ -218,9 +219,27 @@ def test_an_axis_and_a_budget_add_their_figures(tmp_path):
     study = StudyDescription.model_validate(description(models=models))
     names = [path.name for path in summarize(study, files, tmp_path / "results").files]
     added = [
-        f"{name}{end}.{kind}" for name in ("axes", "privacy") for end in ("", "-column") for kind in FORMATS
+        f"{name}{end}.{kind}"
+        for name in ("axes_tstr", "privacy")
+        for end in ("", "-column")
+        for kind in FORMATS
     ]
     assert names == [*TABLES, *FIGURES, *added, "files.html", "report.html"]
+
+
+def test_other_processes_write_the_same_bytes_and_tell_the_same_faults(tmp_path):
+    files = write(tmp_path, list(records()))
+    study = StudyDescription.model_validate(description())
+    with spread_over(2) as spread:
+        for folder, each in (("one", map), ("two", spread)):
+            summarize(study, files, tmp_path / folder, spread=each)
+        written = sorted(path for path in (tmp_path / "one").rglob("*") if path.is_file())
+        assert len(written) > 20
+        for path in written:
+            assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
+        files[0].write_bytes(files[0].read_bytes()[:500])
+        with pytest.raises(InputError, match=f"{files[0].name}: not a readable HDF5 file"):
+            summarize(study, files, tmp_path / "three", spread=spread)
 
 
 def test_what_a_budget_changes_beside_noise_stands_beside_the_rows_that_have_one(done, tmp_path):
@@ -265,9 +284,9 @@ def test_quality_is_shown_with_its_floor_and_its_figure(tmp_path):
     assert "<td>0.625 (0.725)</td>" in page
     assert "no budget of a private generator protects them" in page
     figures = [path.name for path in files if "quality_" in path.name]
-    assert figures == [f"quality_wesad_cgan.{kind}" for kind in ("pdf", "png", "svg")]
+    assert figures == [f"quality_wesad_cgan{end}.{kind}" for end in ("", "-column") for kind in FORMATS]
     windows = [path.name for path in files if path.name.startswith("windows_")]
-    assert windows == [f"windows_wesad.{kind}" for kind in ("pdf", "png", "svg")]
+    assert windows == [f"windows_wesad{end}.{kind}" for end in ("", "-column") for kind in FORMATS]
     assert "The real windows are recordings of people: no budget" in page
     assert page.count("data:image/svg+xml") == 2 + 2
 

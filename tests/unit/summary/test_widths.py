@@ -1,6 +1,7 @@
 """Figures have the widths of print: one and two columns of a journal, with text of at least 7 points."""
 
 import re
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -10,13 +11,15 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
+from pulseveil.core import store
+from pulseveil.core.contracts import Portrait
 from pulseveil.core.randomness import root_stream
 from pulseveil.summary.ablation_figure import ablation_figure
 from pulseveil.summary.axis_figures import axis_figure, privacy_figure, study_axes
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.figures import main_figure, subject_figure
 from pulseveil.summary.noise_figure import noise_columns, noise_figure
-from pulseveil.summary.palette import save, save_widths
+from pulseveil.summary.palette import save_widths
 from pulseveil.summary.quality_figures import quality_figure, quality_pages
 from pulseveil.summary.results import arrange, collect
 from pulseveil.summary.tables import main_table
@@ -131,10 +134,36 @@ def test_figures_have_both_widths_and_readable_text(drawn, name, tmp_path):
     require_print(paths[3:], 88)
 
 
-def test_pages_of_synthetic_windows_have_two_columns_and_readable_text(tmp_path):
+def wide_portrait(path, epsilon, generator):
+    """A portrait with the six signals of the physiological channels."""
+    two = store.read_record(Path(write_portrait(path, epsilon, generator)), Portrait)
+    three = {
+        name: np.concatenate([getattr(two, name)] * 3, axis=axis)
+        for name, axis in (
+            ("edges", 0),
+            ("real_density", 1),
+            ("synthetic_density", 1),
+            ("real_power", 0),
+            ("synthetic_power", 0),
+            ("real_windows", 3),
+            ("synthetic_windows", 3),
+        )
+    }
+    correlation = {"real_correlation": np.eye(7), "synthetic_correlation": np.eye(7)}
+    store.write_record(path, replace(two, channels=CHANNELS, **three, **correlation), cell_hash="")
+    return path
+
+
+@pytest.mark.parametrize("page", ["quality", "windows"])
+def test_pages_of_synthetic_windows_have_both_widths_and_readable_text(page, tmp_path):
     cases = [(epsilon, name) for name in GENERATORS for epsilon in ("inf", "10")]
-    files = [Path(write_portrait(tmp_path / f"{name}{epsilon}.h5", epsilon, name)) for epsilon, name in cases]
+    files = [wide_portrait(tmp_path / f"{name}{epsilon}.h5", epsilon, name) for epsilon, name in cases]
     pages = quality_pages(files)
     (windows,) = window_pages(pages)
-    for figure in (quality_figure(pages[0]), window_figure(windows, study())):
-        require_print(save(figure, tmp_path, "page"), 174)
+    draw = {
+        "quality": partial(quality_figure, pages[0]),
+        "windows": partial(window_figure, windows, study()),
+    }
+    paths = save_widths(draw[page], tmp_path, page)
+    require_print(paths[:3], 174)
+    require_print(paths[3:], 88)

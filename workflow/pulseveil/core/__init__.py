@@ -16,5 +16,6 @@ __all__ = [  # noqa: RUF022
     "tables",
     "atomic",
     "locks",
+    "processes",
     "tensorflow",
 ]

@@ -21,6 +21,9 @@ from pulseveil.study.reading import check_study
 from pulseveil.study.tasks import Pack
 from pulseveil.study.yaml_files import load_yaml
 
+# Each process of the summary takes 0.3 GB, and figures are too few for more.
+_SUMMARY_THREADS = 4
+
 
 def put_own_interpreter_first() -> None:
     """Put the running interpreter first in PATH, so that jobs use it in an environment not activated."""
@@ -223,18 +226,11 @@ def portrait_output(plan: Plan, pack: GeneratorPack) -> list[str]:
     return [paths.fill(paths.PORTRAIT, study=plan.study.name)] if 0 in pack.seeds else []
 
 
-def quality_figures(plan: Plan, suffixes: Sequence[str] = ("pdf", "png", "svg")) -> list[str]:
-    """Figure files of quality: one page per cohort and generator, and one page of windows per cohort."""
-    # Cells that differ in unit or epsilon share a page.
-    cells = plan.generator_cells()
-    names = dict.fromkeys(
-        [
-            *(paths.QUALITY_FIGURE.format(cohort=cell.cohort, generator=cell.generator) for cell in cells),
-            *(paths.WINDOW_FIGURE.format(cohort=cell.cohort) for cell in cells),
-        ]
-    )
-    folder = paths.results(plan.study.name) / "figures"
-    return [str(folder / f"{name}.{suffix}") for name in names for suffix in suffixes]
+def figure_category(wildcards: Any) -> str:
+    """Category of a figure in Snakemake's report, by its name without suffix."""
+    of_windows = (paths.QUALITY_FIGURE, paths.WINDOW_FIGURE)
+    starts = tuple(template.partition("{")[0] for template in of_windows)
+    return "Synthetic windows" if wildcards.figure.startswith(starts) else "Figures"
 
 
 def study_json(plan: Plan) -> str:
@@ -259,6 +255,17 @@ def resources(plan: Plan, workflow: Any, rule: str, pack: Pack | None = None) ->
         ),
         **gpu_resources(workflow, gpu),
     }
+
+
+def summary_threads(plan: Plan, workflow: Any) -> Callable[[Any], int]:
+    """Function of the threads of the summary, which runs alone: on one machine all cores, up to a bound."""
+    # Only in a run it is known whether there is a cluster, where a job waits longer for more cores. A command
+    # that runs nothing, such as --report, has no cores.
+    return lambda wildcards: (
+        max(plan.study.threads, min(_SUMMARY_THREADS, workflow.resource_settings.cores or 1))
+        if workflow.local_exec
+        else plan.study.threads
+    )
 
 
 def gpu_resources(workflow: Any, gpu: Callable[[Any], int]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ __all__ = [  # noqa: RUF022
     "columns",
     "results",
     "description",
+    "finished",
     "published",
     "printing",
     "palette",

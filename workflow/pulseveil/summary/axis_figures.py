@@ -40,6 +40,8 @@ from pulseveil.summary.palette import (
 )
 from pulseveil.summary.results import NO_GENERATOR
 
+# One figure per evaluation: panels of all evaluations of a large study would fill several pages.
+AXES_FIGURE = "axes_{evaluation}"
 AXES = ("epsilon_generator", "epsilon_detector", "subjects", "noise")
 _METRICS = ("accuracy", "f1")
 _PANEL_INCHES = (1.15, 1.25)

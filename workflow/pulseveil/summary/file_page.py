@@ -10,12 +10,13 @@ import pandas as pd
 
 from pulseveil.core import paths
 from pulseveil.summary import columns, printing
+from pulseveil.summary.axis_figures import AXES_FIGURE
 from pulseveil.summary.description import DESCRIPTIONS
 
 _FIGURES: Mapping[str, str] = {
     "main": "Accuracy and stress F1 of each model with intervals.",
     "per_subject": "Accuracy of each subject.",
-    "axes": "Accuracy and stress F1 along each axis of the study.",
+    AXES_FIGURE: "Accuracy and stress F1 of an evaluation along each axis of the study.",
     "ablation": "Accuracy and stress F1 by the signals that detectors read.",
     "privacy": "Accuracy and stress F1 by epsilon and unit.",
     "ways": "All ways to a private detector side by side.",
@@ -70,8 +71,6 @@ def every_file() -> dict[str, str]:
     figures = {
         f"figures/{_in_capitals(name)}.{{pdf,png,svg}}": (
             f"{meaning} As wide as two columns of a journal; NAME-column.* of one column."
-            if "{" not in name
-            else meaning
         )
         for name, meaning in _FIGURES.items()
     }

@@ -170,16 +170,32 @@ def reproduction_table(
 
 def reproduction_page(table: pd.DataFrame, description: StudyDescription) -> str:
     """The reproduction table as one HTML page: counts of verdicts, then one section per scenario."""
-    values = page_values(table, description)
+    values = page_values(table, description.seeds)
     return printing.render(
         "reproduction.html.jinja", study=description.study, note=description.note, **values
     )
 
 
-def page_values(table: pd.DataFrame, description: StudyDescription) -> dict[str, Any]:
-    """Values for the templates that show the reproduction table."""
+def reproduction_part(path: Path, seeds: int) -> str:
+    """Counts and rows of a table `tables/reproduction.csv` as a part of an HTML page.
+
+    Raises:
+        InputError: the file or a column is missing.
+    """
+    rows = read_table(path, columns.keys(columns.REPRODUCTION), "summarize the study again")
+    rows = as_numbers(rows, ("epsilon_generator", "epsilon_detector", "noise"), path)
+    table = rows.astype({"seeds": "Int64", "people": "Int64"})
+    for name in ("reason", "equals_majority"):
+        table[name] = table[name].fillna("")
+    values = page_values(table, seeds)
+    parts = ("reproduction_counts.html.jinja", "reproduction_rows.html.jinja")
+    return "\n".join(printing.render(part, **values) for part in parts)
+
+
+def page_values(table: pd.DataFrame, seeds: int) -> dict[str, Any]:
+    """Values for the templates that show the reproduction table; seeds: of the study."""
     return {
-        "seeds": description.seeds,
+        "seeds": seeds,
         "tolerance": TOLERANCE,
         "counts": table["verdict"].value_counts().to_dict(),
         "scenarios": [(name, list(_printed(rows))) for name, rows in table.groupby("scenario", sort=True)],

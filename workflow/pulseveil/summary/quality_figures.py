@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,14 +28,74 @@ from pulseveil.summary.palette import (
     LEAST_PT,
     LIGHT_GREY,
     PAGE,
-    STYLE,
     SYNTHETIC,
+    legend_columns,
+    legend_inches,
     open_axes,
+    style,
 )
 
 CONDITIONS = ("not stress", "stress")
 _LABEL = "stress (label)"
+_HEAD_INCHES, _TITLE_INCHES, _FOOT_INCHES = 0.27, 0.19, 0.26
+# Height of a row of panels with titles and ticks, in a wide figure.
+_DISTRIBUTIONS_INCHES, _SPECTRA_INCHES, _CORRELATIONS_INCHES, _MAPS_INCHES = 1.83, 0.98, 2.34, 1.73
+# In a narrow figure: signals side by side, and height of a row against that of a wide figure.
+_MOST_NARROW, _NARROW_SHARE = 3, 0.78
+_MAP_PT = 7.5
 _MARKERS = ("o", "^")
+
+
+@dataclass(frozen=True)
+class _Room:
+    """Height of a row of panels, inches, with a heading above it and a label below; both may be empty."""
+
+    inches: float
+    head: str
+    foot: str
+
+    def margins(self, part: SubFigure, *, left: float, right: float, bottom: float) -> dict[str, float]:
+        """Margins of panels as shares of their part, from inches beside and below the panels."""
+        width = part.figure.get_figwidth()
+        top = _TITLE_INCHES + _HEAD_INCHES * bool(self.head)
+        below = bottom + _FOOT_INCHES * bool(self.foot)
+        return {
+            "left": left / width,
+            "right": 1 - right / width,
+            "bottom": below / self.inches,
+            "top": 1 - top / self.inches,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _Section:
+    """Rows of panels under one heading and above one label; inches: height of a row without the two."""
+
+    head: str
+    foot: str
+    inches: float
+    rows: Sequence[Callable[[SubFigure, _Room], None]]
+
+    def rooms(self) -> Iterator[_Room]:
+        """Room of each row: the first has the heading, the last the label."""
+        for i in range(len(self.rows)):
+            head = self.head if i == 0 else ""
+            foot = self.foot if i == len(self.rows) - 1 else ""
+            yield _Room(self.inches + _HEAD_INCHES * bool(head) + _FOOT_INCHES * bool(foot), head, foot)
+
+
+class _Matrix(NamedTuple):
+    """Correlations of signals and label with a title."""
+
+    title: str
+    values: NDArray[np.float64]
+
+
+class _Coloured(NamedTuple):
+    """A portrait and the colour of its synthetic windows."""
+
+    portrait: Portrait
+    colour: str
 
 
 class QualityPage(NamedTuple):
@@ -74,20 +137,45 @@ def quality_pages(files: Iterable[Path]) -> list[QualityPage]:
     return [QualityPage(*key, _ends(portraits)) for key, portraits in found.items()]
 
 
-def quality_figure(page: QualityPage) -> Figure:
-    """Figure of a page, as wide as the text of a paper."""
-    channels = len(page.portraits[0].channels)
-    with mpl.rc_context(dict(STYLE)):
-        heights = [2.4, 1.5, 2.6, 2.0, 0.3]
+def quality_figure(page: QualityPage, width: float = PAGE) -> Figure:
+    """Figure of a page; in a figure narrower than `PAGE`, panels that do not fit side by side stand below."""
+    with mpl.rc_context(style(width)):
+        handles = _legend(page.portraits)
+        sections = list(_sections(page.portraits, width))
+        rooms = [room for section in sections for room in section.rooms()]
+        heights = [*(room.inches for room in rooms), legend_inches(handles, width)]
         # No layout engine: its solver rounds differently from run to run, and the bytes would differ.
-        figure = Figure(figsize=(PAGE, sum(heights)))
-        rows = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
-        _distributions(rows[0], page.portraits, channels)
-        _spectra(rows[1], page.portraits, channels)
-        _correlations(rows[2], page.portraits)
-        _maps(rows[3], page.portraits)
-        rows[4].legend(handles=_legend(page.portraits), loc="center", ncols=5)
+        figure = Figure(figsize=(width, sum(heights)))
+        parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+        draws = [draw for section in sections for draw in section.rows]
+        for part, room, draw in zip(parts, rooms, draws, strict=False):
+            part.suptitle(room.head, fontsize=mpl.rcParams["axes.titlesize"], x=0.01, ha="left")
+            part.supxlabel(room.foot, fontsize=_small(), y=0.03)
+            draw(part, room)
+        parts[-1].legend(handles=handles, loc="center", ncols=legend_columns(handles, width))
     return figure
+
+
+def _sections(portraits: Sequence[Portrait], width: float) -> Iterator[_Section]:
+    """The parts of a page from top to bottom, each with the panels that fit side by side as a row."""
+    first = portraits[0]
+    channels, narrow = range(len(first.channels)), width < PAGE
+    most = _MOST_NARROW if narrow else len(channels)
+    share = _NARROW_SHARE if narrow else 1.0
+    signals = [channels[start : start + most] for start in range(0, len(channels), most)]
+    rows = [partial(_distributions, portraits=portraits, channels=shown) for shown in signals]
+    yield _Section(
+        "Distributions (density)", f"signal, scaled: {first.scaling}", _DISTRIBUTIONS_INCHES * share, rows
+    )
+    rows = [partial(_spectra, portraits=portraits, channels=shown) for shown in signals]
+    yield _Section("Mean power spectra", "frequency, Hz", _SPECTRA_INCHES * share, rows)
+    rows = [partial(_correlations, channels=first.channels, matrices=m) for m in _matrices(portraits, width)]
+    yield _Section("Correlations over all samples", "", _CORRELATIONS_INCHES, rows)
+    coloured = [_Coloured(*pair) for pair in zip(portraits, SYNTHETIC, strict=False)]
+    rows = [
+        partial(_maps, coloured=shown) for shown in ([[one] for one in coloured] if narrow else [coloured])
+    ]
+    yield _Section("Maps of windows", "", _MAPS_INCHES * share, rows)
 
 
 def _ends(portraits: Sequence[Portrait]) -> tuple[Portrait, ...]:
@@ -109,11 +197,13 @@ def _signal(name: str) -> str:
     return name.replace("_", " ").replace("eda", "EDA")
 
 
-def _distributions(part: SubFigure, portraits: Sequence[Portrait], channels: int) -> None:
-    margins = {"left": 0.035, "right": 0.995, "bottom": 0.2, "top": 0.8, "wspace": 0.08, "hspace": 0.12}
-    panels = part.subplots(len(CONDITIONS), channels, squeeze=False, sharex="col", gridspec_kw=margins)
+def _distributions(
+    part: SubFigure, room: _Room, *, portraits: Sequence[Portrait], channels: Sequence[int]
+) -> None:
+    margins = room.margins(part, left=0.24, right=0.035, bottom=0.2) | {"wspace": 0.08, "hspace": 0.12}
+    panels = part.subplots(len(CONDITIONS), len(channels), squeeze=False, sharex="col", gridspec_kw=margins)
     for row, condition in enumerate(CONDITIONS):
-        for i, panel in enumerate(panels[row]):
+        for panel, i in zip(panels[row], channels, strict=True):
             real = portraits[0]
             panel.stairs(real.real_density[row, i], real.edges[i], fill=True, color=LIGHT_GREY)
             for portrait, colour in zip(portraits, SYNTHETIC, strict=False):
@@ -121,69 +211,75 @@ def _distributions(part: SubFigure, portraits: Sequence[Portrait], channels: int
                     portrait.synthetic_density[row, i], portrait.edges[i], color=colour, linewidth=1.1
                 )
             _bare(panel)
-        panels[row, 0].set_ylabel(condition, fontsize=8)
-    for panel, name in zip(panels[0], portraits[0].channels, strict=True):
-        panel.set_title(_signal(name), fontsize=8)
-    part.supxlabel(f"signal, scaled: {portraits[0].scaling}", fontsize=8, y=0.05)
-    _head(part, "Distributions (density)")
+        panels[row, 0].set_ylabel(condition, fontsize=_small())
+    for panel, i in zip(panels[0], channels, strict=True):
+        panel.set_title(_signal(portraits[0].channels[i]), fontsize=_small())
 
 
-def _spectra(part: SubFigure, portraits: Sequence[Portrait], channels: int) -> None:
-    margins = {"left": 0.06, "right": 0.985, "bottom": 0.28, "top": 0.7, "wspace": 0.4}
-    panels = part.subplots(1, channels, squeeze=False, gridspec_kw=margins)[0]
-    for i, panel in enumerate(panels):
+def _spectra(part: SubFigure, room: _Room, *, portraits: Sequence[Portrait], channels: Sequence[int]) -> None:
+    margins = room.margins(part, left=0.41, right=0.1, bottom=0.17) | {"wspace": 0.4}
+    panels = part.subplots(1, len(channels), squeeze=False, gridspec_kw=margins)[0]
+    for panel, i in zip(panels, channels, strict=True):
         real = portraits[0]
         panel.plot(real.frequency_hz, _decibel(real.real_power[i]), color=GREY, linewidth=1.8)
         for portrait, colour in zip(portraits, SYNTHETIC, strict=False):
             power = _decibel(portrait.synthetic_power[i])
             panel.plot(portrait.frequency_hz, power, color=colour, linewidth=1.1)
         open_axes(panel, grid="y")
-        panel.set_title(_signal(real.channels[i]), fontsize=8)
+        panel.set_title(_signal(real.channels[i]), fontsize=_small())
         panel.tick_params(labelsize=LEAST_PT, pad=1.5)
         panel.locator_params(axis="y", nbins=4)
         panel.set_xticks([0, real.frequency_hz[-1]])
         panel.xaxis.set_major_formatter("{x:.2g}")
-    panels[0].set_ylabel("dB", fontsize=8)
-    part.supxlabel("frequency, Hz", fontsize=8, y=0.05)
-    _head(part, "Mean power spectra")
+    panels[0].set_ylabel("dB", fontsize=_small())
 
 
-def _correlations(part: SubFigure, portraits: Sequence[Portrait]) -> None:
-    names = [*map(_signal, portraits[0].channels), _LABEL]
-    matrices = [("real", portraits[0].real_correlation)]
+def _matrices(portraits: Sequence[Portrait], width: float) -> list[list[_Matrix]]:
+    """Correlations side by side: of the real windows, and each portrait's with its difference to them."""
+    real = _Matrix("real", portraits[0].real_correlation)
+    pairs = []
     for portrait in portraits:
-        matrices.append((_named(portrait), portrait.synthetic_correlation))
         title = f"ε = {labels.level(epsilon_of(portrait))} {labels.MINUS} real"
-        matrices.append((title, portrait.synthetic_correlation - portrait.real_correlation))
-    margins = {"left": 0.11, "right": 0.945, "bottom": 0.34, "top": 0.82, "wspace": 0.05}
+        difference = portrait.synthetic_correlation - portrait.real_correlation
+        pairs.append([_Matrix(_named(portrait), portrait.synthetic_correlation), _Matrix(title, difference)])
+    if width < PAGE:
+        return [[real, *pair] for pair in pairs]
+    return [[real, *chain.from_iterable(pairs)]]
+
+
+def _correlations(
+    part: SubFigure, room: _Room, *, channels: Sequence[str], matrices: Sequence[_Matrix]
+) -> None:
+    names = [*map(_signal, channels), _LABEL]
+    margins = room.margins(part, left=0.95, right=0.38, bottom=0.9) | {"wspace": 0.05}
     panels = part.subplots(1, len(matrices), squeeze=False, gridspec_kw=margins)[0]
-    for panel, (title, matrix) in zip(panels, matrices, strict=True):
-        image = panel.imshow(matrix, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto")
-        panel.set_title(title, fontsize=8)
+    for panel, matrix in zip(panels, matrices, strict=True):
+        image = panel.imshow(matrix.values, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto")
+        panel.set_title(matrix.title, fontsize=_small())
         panel.set_xticks(range(len(names)), names, rotation=90, fontsize=LEAST_PT)
         panel.set_yticks(range(len(names)), names if panel is panels[0] else [], fontsize=LEAST_PT)
         panel.grid(visible=False)
         panel.tick_params(length=0, pad=1.5)
         panel.spines[:].set_visible(False)
-    bar = part.colorbar(image, cax=part.add_axes((0.955, 0.4, 0.01, 0.36)), ticks=[-1, 0, 1])
+    width, height = part.figure.get_figwidth(), margins["top"] - margins["bottom"]
+    beside = (1 - 0.31 / width, margins["bottom"], 0.07 / width, height)
+    bar = part.colorbar(image, cax=part.add_axes(beside), ticks=[-1, 0, 1])
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=LEAST_PT, length=0)
-    _head(part, "Correlations over all samples")
 
 
-def _maps(part: SubFigure, portraits: Sequence[Portrait]) -> None:
-    margins = {"left": 0.035, "right": 0.995, "bottom": 0.12, "top": 0.78, "wspace": 0.12}
-    panels = part.subplots(1, 2 * len(portraits), squeeze=False, gridspec_kw=margins)[0]
-    for i, (portrait, colour) in enumerate(zip(portraits, SYNTHETIC, strict=False)):
+def _maps(part: SubFigure, room: _Room, *, coloured: Sequence[_Coloured]) -> None:
+    margins = room.margins(part, left=0.24, right=0.035, bottom=0.22) | {"wspace": 0.12}
+    panels = part.subplots(1, 2 * len(coloured), squeeze=False, gridspec_kw=margins)[0]
+    for i, (portrait, colour) in enumerate(coloured):
         components, neighbours = panels[2 * i : 2 * i + 2]
         _points(components, portrait, portrait.real_components, portrait.synthetic_components, colour)
         _points(neighbours, portrait, portrait.real_neighbours, portrait.synthetic_neighbours, colour)
         shares = [f"PC{j} ({share:.0%})" for j, share in enumerate(portrait.explained.tolist(), 1)]
-        components.set_xlabel(shares[0], fontsize=7.5, labelpad=2)
-        components.set_ylabel(shares[1], fontsize=7.5, labelpad=2)
-        components.set_title(f"PCA, {_named(portrait)}", fontsize=8)
-        neighbours.set_title(f"t-SNE, {_named(portrait)}", fontsize=8)
-    _head(part, "Maps of windows")
+        components.set_xlabel(shares[0], fontsize=_MAP_PT, labelpad=2)
+        components.set_ylabel(shares[1], fontsize=_MAP_PT, labelpad=2)
+        components.set_title(f"PCA, {_named(portrait)}", fontsize=_small())
+        neighbours.set_title(f"t-SNE, {_named(portrait)}", fontsize=_small())
 
 
 def _points(
@@ -219,8 +315,9 @@ def _bare(panel: Axes) -> None:
     panel.locator_params(axis="x", nbins=3)
 
 
-def _head(part: SubFigure, text: str) -> None:
-    part.suptitle(text, fontsize=9, x=0.01, ha="left")
+def _small() -> float:
+    """Size of text beside panels in the present style, points."""
+    return float(mpl.rcParams["legend.fontsize"])
 
 
 def _legend(portraits: Sequence[Portrait]) -> list[Line2D | Patch]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pulseveil.core.contracts import Scores, subject_order
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import file_hash, parse_number
+from pulseveil.core.processes import Spread
 from pulseveil.core.store import read_hashed_record
 from pulseveil.core.tables import in_order
 from pulseveil.detectors import MODEL
@@ -52,10 +53,13 @@ class Results:
     ledger: tuple[str, ...] = ()
 
 
-def collect(paths: Sequence[Path], own_hashes: Mapping[Path, HashOf] | None = None) -> Results:
+def collect(
+    paths: Sequence[Path], own_hashes: Mapping[Path, HashOf] | None = None, spread: Spread = map
+) -> Results:
     """Read score files and compute their metrics; rows are sorted by the keys `RUN`.
 
-    own_hashes: hash that each file must have, given its ledger; by default any file is read.
+    own_hashes: hash that each file must have, given its ledger; by default any file is read. spread: as
+    `map`, which may work in other processes.
 
     Raises:
         InputError: there is no file, a file has another hash, a key is missing or not a number, two files
@@ -63,7 +67,9 @@ def collect(paths: Sequence[Path], own_hashes: Mapping[Path, HashOf] | None = No
     """
     if not paths:
         raise InputError("score files: expected at least one, found none; run train_detectors first")
-    parts = [_read_runs(some, own_hashes or {}) for some in _batches(paths)]
+    hash_of = own_hashes or {}
+    files = [[(path, hash_of.get(path)) for path in some] for some in _batches(paths)]
+    parts = list(spread(_read_runs, files))
     _refuse_foreign([path for part in parts for path in part.foreign])
     per_run = pd.concat([part.per_run for part in parts], ignore_index=True)
     subjects = pd.concat([part.subjects for part in parts], ignore_index=True)
@@ -73,7 +79,7 @@ def collect(paths: Sequence[Path], own_hashes: Mapping[Path, HashOf] | None = No
         in_order(columns.in_order(subjects, columns.PER_SUBJECT), RUN).reset_index(drop=True),
         in_order(per_run[[*RUN, "trained_in", "windows", *NAMES]], RUN).reset_index(drop=True),
         # Sorted: the digest must not depend on the order of the paths.
-        hashlib.sha256("".join(sorted(map(file_hash, paths))).encode()).hexdigest(),
+        hashlib.sha256("".join(sorted(h for part in parts for h in part.hashes)).encode()).hexdigest(),
         tuple(entry for part in parts for entry in part.ledger),
     )
 
@@ -117,15 +123,19 @@ def _batches(paths: Sequence[Path]) -> Iterator[Sequence[Path]]:
 
 @dataclass(frozen=True, eq=False)
 class _Runs:
-    """Runs of some files: one row per run, one per run and subject, ledgers, and files of other settings."""
+    """Runs of some files: one row per run, one per run and subject, ledgers, hashes of the files' bytes, and
+    files of other settings.
+    """
 
     per_run: pd.DataFrame
     subjects: pd.DataFrame
     ledger: tuple[str, ...]
+    hashes: tuple[str, ...]
     foreign: tuple[Path, ...]
 
 
-def _read_runs(paths: Sequence[Path], own_hashes: Mapping[Path, HashOf]) -> _Runs:
+def _read_runs(files: Sequence[tuple[Path, HashOf | None]]) -> _Runs:
+    paths = [path for path, _ in files]
     read = [read_hashed_record(path, Scores) for path in paths]
     scores = [record for record, _ in read]
     keys = pd.DataFrame([_keys(record, path) for record, path in zip(scores, paths, strict=True)])
@@ -136,10 +146,11 @@ def _read_runs(paths: Sequence[Path], own_hashes: Mapping[Path, HashOf]) -> _Run
         keys.assign(windows=list(map(len, scores))).join(measured.pooled),
         keys.iloc[of_run].reset_index(drop=True).join(measured.per_subject),
         tuple(entry for record in scores for entry in record.ledger.tolist()),
+        tuple(map(file_hash, paths)),
         tuple(
             path
-            for path, (record, found) in zip(paths, read, strict=True)
-            if path in own_hashes and own_hashes[path](record.ledger) != found
+            for (path, hash_of), (record, found) in zip(files, read, strict=True)
+            if hash_of is not None and hash_of(record.ledger) != found
         ),
     )
 

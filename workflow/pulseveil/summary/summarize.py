@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from pulseveil.core.atomic import write_json
+from pulseveil.core.processes import Spread
 from pulseveil.core.randomness import Stream, child, root_stream
 from pulseveil.privacy import ledger
 from pulseveil.privacy.statement import statement
 from pulseveil.summary import columns, printing
-from pulseveil.summary.ablation_figure import ablation_figure, ablations
-from pulseveil.summary.axis_figures import axis_figure, privacy_figure, private_evaluations, study_axes
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.differences import differences_table
-from pulseveil.summary.figures import main_figure, reference_rows, subject_figure
+from pulseveil.summary.drawings import result_drawings, window_drawings, write_all
 from pulseveil.summary.file_page import file_page
-from pulseveil.summary.noise_figure import CAPTION as NOISE_CAPTION
-from pulseveil.summary.noise_figure import noise_columns, noise_figure
-from pulseveil.summary.palette import save, save_widths
 from pulseveil.summary.printing import printed_table
 from pulseveil.summary.published import reproduction_page, reproduction_table
 from pulseveil.summary.quality import quality_table
-from pulseveil.summary.quality_figures import quality_figure, quality_pages
-from pulseveil.summary.report import Findings, Picture, render_report
+from pulseveil.summary.report import Findings, render_report
 from pulseveil.summary.results import Cells, HashOf, Results, arrange, collect, with_shared
 from pulseveil.summary.row_pages import MOST_ROWS, cut, page_rows, row_pages
 from pulseveil.summary.spent import Ledgers, privacy_table, read_ledgers, spending_table
 from pulseveil.summary.tables import audit_table, audited_columns, main_table, use_of_private_data
 from pulseveil.summary.unprotected import unprotected
-from pulseveil.summary.ways_figure import questions, ways_figure
-from pulseveil.summary.weights_figure import read_weights, weights_figure
-from pulseveil.summary.window_figures import window_figure, window_pages
 
 _LOG = logging.getLogger(__name__)
 _CAPTION = "Mean accuracy and F1 over subjects with 95 % intervals."
@@ -66,18 +56,20 @@ def summarize(
     published: pd.DataFrame | None = None,
     own_hashes: Mapping[Path, HashOf] | None = None,
     most_rows: int = MOST_ROWS,
+    spread: Spread = map,
 ) -> Summary:
     """Write tables, figures, ledger, statement and report of a study under `out_dir`.
 
     `published`: rows of `read_published`, shown beside the cells that repeat them. own_hashes: as in
     `results.collect`. most_rows: number of rows of a table in HTML; a longer main table is divided into pages
-    by evaluation. The same scores give the same bytes.
+    by evaluation. spread: as in `results.collect`, for reading and drawing. The same scores give the same
+    bytes.
 
     Raises:
         InputError: a score, model, quality or audit file is missing, damaged or of another study.
     """
     _LOG.info("reading %d score files", len(scores_paths))
-    results = with_shared(collect(scores_paths, own_hashes), description.shared)
+    results = with_shared(collect(scores_paths, own_hashes, spread), description.shared)
     cells = arrange(results, description)
     _LOG.info("writing tables of %d cells", len(cells.keys))
     ledgers = read_ledgers(results.ledger, map(Path, description.models))
@@ -99,15 +91,23 @@ def summarize(
     printing.write_csv(out_dir / "tables" / "audit.csv", audits)
     tables.append(out_dir / "tables" / "audit.csv")
     _LOG.info("drawing figures")
-    pictures, figures = _write_figures(out_dir / "figures", main, audits, cells, description)
-    shown, of_quality = _write_quality_figures(out_dir / "figures", description)
-    figures += of_quality
+    folder = out_dir / "figures"
+    drawings = [*result_drawings(main, audits, cells, description)]
+    of_windows = [*window_drawings(description)]
+    figures = write_all([*drawings, *of_windows], folder, spread)
     written = [out_dir / "files.html", out_dir / "report.html"]
     printing.write_text(written[0], file_page(description.study))
     compared = None if published is None else reproduction_table(main, description, published)
     findings = Findings(main, quality, spending, audits, compared)
     page = render_report(
-        description, findings, pictures, shown, results.digest, privacy, most_rows=most_rows, pages=[*pages]
+        description,
+        findings,
+        [drawing.picture(folder) for drawing in drawings],
+        [drawing.picture(folder) for drawing in of_windows],
+        results.digest,
+        privacy,
+        most_rows=most_rows,
+        pages=[*pages],
     )
     printing.write_text(written[-1], page)
     if compared is not None:
@@ -156,74 +156,3 @@ def _write_privacy(out_dir: Path, ledgers: Ledgers, spending: pd.DataFrame, priv
     ledger.write(files[1], ledgers.entries)
     printing.write_text(files[2], privacy)
     return files
-
-
-def _write_figures(
-    folder: Path, main: pd.DataFrame, audits: pd.DataFrame, cells: Cells, description: StudyDescription
-) -> tuple[list[Picture], list[Path]]:
-    axes = study_axes(cells.keys)
-    part = (
-        ""
-        if len(reference_rows(main)) == len(main)
-        else " One cell per generator and detector is shown, at the reference of each axis."
-    )
-    shown: list[tuple[str, Callable[[float], Figure], str]] = [
-        (
-            "main",
-            partial(main_figure, main, description),
-            "Accuracy and stress F1: mean over subjects with its 95 % interval; lines show rules that learn "
-            "from no sensor data." + (part if axes else ""),
-        ),
-        (
-            "per_subject",
-            partial(subject_figure, main, cells, description),
-            "Accuracy of each subject (mean over seeds); the subject with the lowest accuracy is named.",
-        ),
-    ]
-    if axes:
-        caption = (
-            "Accuracy and stress F1 along the axes of the study; bands are 95 % intervals over subjects."
-        )
-        shown.append(("axes", partial(axis_figure, main, axes, description), caption))
-    if ablations(main):
-        caption = (
-            "Accuracy and stress F1 by the signals that the detectors read; bars are 95 % intervals over "
-            "subjects, lines are rules, which read what they always read."
-        )
-        shown.append(("ablation", partial(ablation_figure, main, description), caption))
-    if private_evaluations(main):
-        caption = (
-            "Accuracy and stress F1 by the epsilon of one trained model, for each unit; bars are "
-            "95 % intervals over subjects, lines are rules that use no private data."
-        )
-        shown.append(("privacy", partial(privacy_figure, main, description), caption))
-    if asked := questions(main, description):
-        caption = (
-            "Privacy and utility of all ways to a private detector side by side: accuracy and stress F1 by "
-            "the epsilon of one trained model, for each unit; bars are 95 % intervals over subjects. Lines "
-            "use no private data: rules, and generators that draw from public knowledge alone."
-        )
-        shown.append(("ways", partial(ways_figure, asked, description), caption))
-    if weights := read_weights(map(Path, description.linear_detectors), description):
-        caption = (
-            "What linear detectors read: the weight of each statistic of each signal, mean and SD over folds "
-            "(first seed). Red speaks for stress, blue against it."
-        )
-        shown.append(("weights", partial(weights_figure, weights), caption))
-    if noised := noise_columns(main, audits, description):
-        shown.append(("noise", partial(noise_figure, noised, description), NOISE_CAPTION))
-    files = [path for name, draw, _ in shown for path in save_widths(draw, folder, name)]
-    return [Picture(folder / f"{name}.svg", caption) for name, _, caption in shown], files
-
-
-def _write_quality_figures(folder: Path, description: StudyDescription) -> tuple[list[Picture], list[Path]]:
-    shown, files = [], []
-    pages = quality_pages(map(Path, description.portraits))
-    for windows in window_pages(pages):
-        files += save(window_figure(windows, description), folder, windows.name)
-        shown.append(Picture(folder / f"{windows.name}.svg", windows.caption))
-    for page in pages:
-        files += save(quality_figure(page), folder, page.name)
-        caption = page.caption(description.generator_title(page.generator))
-        shown.append(Picture(folder / f"{page.name}.svg", caption))
-    return shown, files

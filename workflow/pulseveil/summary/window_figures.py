@@ -15,10 +15,11 @@ from pulseveil.core import paths
 from pulseveil.core.contracts import Portrait
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.labels import level, signals
-from pulseveil.summary.palette import GREY, LEAST_PT, PAGE, STYLE, generator_colours, open_axes
+from pulseveil.summary.palette import GREY, LEAST_PT, PAGE, generator_colours, open_axes, style
 from pulseveil.summary.quality_figures import CONDITIONS, QualityPage, epsilon_of
 
-_LABEL_INCHES, _COLUMN_INCHES, _ROW_INCHES, _HEAD_INCHES = 1.0, 0.95, 0.42, 0.75
+_LABEL_INCHES, _COLUMN_INCHES, _HEAD_INCHES, _FOOT_INCHES = 0.95, 0.8, 0.52, 0.3
+_ROW_INCHES, _NARROW_ROW_INCHES = 0.42, 0.26
 
 
 class _Column(NamedTuple):
@@ -61,7 +62,7 @@ def window_pages(pages: Sequence[QualityPage]) -> list[WindowPage]:
     return [WindowPage(cohort, tuple(portraits)) for cohort, portraits in found.items()]
 
 
-def window_figure(page: WindowPage, description: StudyDescription) -> Figure:
+def window_figure(page: WindowPage, description: StudyDescription, width: float = PAGE) -> Figure:
     """Figure of a page: one row per class and signal, one column per source, windows as lines over time.
 
     Sources that do not fit side by side stand below.
@@ -70,18 +71,20 @@ def window_figure(page: WindowPage, description: StudyDescription) -> Figure:
     channels = page.portraits[0].channels
     seconds = np.arange(columns[0].windows.shape[2]) / page.portraits[0].rate_hz
     bounds = [_bounds([column.windows[..., i] for column in columns]) for i in range(len(channels))]
-    most = int((PAGE - _LABEL_INCHES) / _COLUMN_INCHES)
+    most = int((width - _LABEL_INCHES) / _COLUMN_INCHES)
     blocks = [
         (i, columns[first : first + most])
         for i in range(len(CONDITIONS))
         for first in range(0, len(columns), most)
     ]
-    with mpl.rc_context(dict(STYLE)):
-        height = _HEAD_INCHES + _ROW_INCHES * len(channels)
-        figure = Figure(figsize=(PAGE, height * len(blocks)))
+    with mpl.rc_context(style(width)):
+        row_inches = _ROW_INCHES if width >= PAGE else _NARROW_ROW_INCHES
+        height = _HEAD_INCHES + row_inches * len(channels) + _FOOT_INCHES
+        figure = Figure(figsize=(width, height * len(blocks)))
         parts = figure.subfigures(len(blocks), 1, squeeze=False)[:, 0]
         for part, (i, shown) in zip(parts, blocks, strict=True):
-            margins = {"left": _LABEL_INCHES / PAGE, "right": 0.99, "bottom": 0.1, "top": 0.82}
+            margins = {"left": _LABEL_INCHES / width, "right": 0.99}
+            margins |= {"bottom": _FOOT_INCHES / height, "top": 1 - _HEAD_INCHES / height}
             panels = part.subplots(
                 len(channels),
                 min(most, len(columns)),
@@ -104,7 +107,7 @@ def window_figure(page: WindowPage, description: StudyDescription) -> Figure:
                 panel.set_xticks([seconds[0], seconds[-1]], [f"{seconds[0]:.0f}", f"{seconds[-1]:.0f}"])
                 panel.tick_params(axis="x", labelsize=LEAST_PT, pad=1.5)
             part.supxlabel("time, s", fontsize=LEAST_PT, y=0.01)
-            part.suptitle(CONDITIONS[i], fontsize=9, x=0.01, ha="left")
+            part.suptitle(CONDITIONS[i], fontsize=mpl.rcParams["axes.titlesize"], x=0.01, ha="left")
     return figure
 
 
