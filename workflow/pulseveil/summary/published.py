@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any, Literal
 
 import numpy as np
@@ -127,6 +128,9 @@ Verdict = Literal["reproduced", "not reproduced", "not defined", "not run"]
 TOLERANCE = 0.02
 PEOPLE = 15
 _OURS = ["accuracy", "accuracy_low", "accuracy_high", "n_seeds", "n_subjects", "poor_ratio"]
+_OURS_IS = "ours is "
+_MARKDOWN_AXES = ("generator", "detector", "epsilon_generator", "epsilon_detector", "subjects", "noise")
+_MARKDOWN = (*_MARKDOWN_AXES, "published", "ours", "difference", "verdict")
 _CONSTANT = "the published value is the share of windows without stress: never answering 'stress' reaches it"
 _ONE_CLASS = "the published detectors were trained on windows without stress only, which ours cannot repeat"
 _GENERATOR = "the published generator was trained without noise: epsilon is not a guarantee; ours has noise"
@@ -170,32 +174,53 @@ def reproduction_table(
 
 def reproduction_page(table: pd.DataFrame, description: StudyDescription) -> str:
     """The reproduction table as one HTML page: counts of verdicts, then one section per scenario."""
-    values = page_values(table, description.seeds)
+    values = page_values(table, description)
     return printing.render(
         "reproduction.html.jinja", study=description.study, note=description.note, **values
     )
 
 
-def reproduction_part(path: Path, seeds: int) -> str:
-    """Counts and rows of a table `tables/reproduction.csv` as a part of an HTML page.
+def markdown(path: Path) -> str:
+    """A table `tables/reproduction.csv` for the documentation: counts, then one table per scenario.
+
+    Axes on which all cells of a scenario are equal are left out. Letters stand for reasons, which are listed
+    below all tables.
 
     Raises:
         InputError: the file or a column is missing.
     """
     rows = read_table(path, columns.keys(columns.REPRODUCTION), "summarize the study again")
-    rows = as_numbers(rows, ("epsilon_generator", "epsilon_detector", "noise"), path)
-    table = rows.astype({"seeds": "Int64", "people": "Int64"})
-    for name in ("reason", "equals_majority"):
-        table[name] = table[name].fillna("")
-    values = page_values(table, seeds)
-    parts = ("reproduction_counts.html.jinja", "reproduction_rows.html.jinja")
-    return "\n".join(printing.render(part, **values) for part in parts)
+    table = as_numbers(rows, ("epsilon_generator", "epsilon_detector", "noise"), path)
+    table = table.fillna({"reason": "", "equals_majority": ""})
+    letters: dict[str, str] = {}
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in table["verdict"].value_counts().items())
+    parts = [f"Of {len(table)} published cells: {counts}."]
+    for name, own in table.groupby("scenario", sort=True):
+        shown = pd.DataFrame(_printed(own))[list(map(_page_title, _MARKDOWN))]
+        shown.insert(len(shown.columns), "reasons", [_letters(text, letters) for text in own["reason"]])
+        axes = [_page_title(key) for key in _MARKDOWN_AXES]
+        shown = shown.drop(columns=[axis for axis in axes if len(set(shown[axis])) == 1])
+        lines = [[*shown.columns], ["---"] * len(shown.columns), *shown.to_numpy().tolist()]
+        parts.append(f"### {name}\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines))
+    reasons = "\n".join(f"- {letter}: {text}" for text, letter in letters.items())
+    return "\n\n".join([*parts, f"### Reasons\n\n{reasons}"]) + "\n"
 
 
-def page_values(table: pd.DataFrame, seeds: int) -> dict[str, Any]:
-    """Values for the templates that show the reproduction table; seeds: of the study."""
+def _letters(reason: str, letters: dict[str, str]) -> str:
+    """Letters of the parts of a reason; a part without a letter gets the next one in `letters`."""
+    # The difference stands in a column of its own.
+    parts = [part for part in reason.split("; ") if part and not part.startswith(_OURS_IS)]
+    return " ".join(letters.setdefault(part, ascii_lowercase[len(letters)]) for part in parts)
+
+
+def _page_title(key: str) -> str:
+    return columns.title(key, columns.REPRODUCTION)
+
+
+def page_values(table: pd.DataFrame, description: StudyDescription) -> dict[str, Any]:
+    """Values for the templates that show the reproduction table."""
     return {
-        "seeds": seeds,
+        "seeds": description.seeds,
         "tolerance": TOLERANCE,
         "counts": table["verdict"].value_counts().to_dict(),
         "scenarios": [(name, list(_printed(rows))) for name, rows in table.groupby("scenario", sort=True)],
@@ -218,7 +243,7 @@ def _judge(row: Mapping[Hashable, Any]) -> tuple[Verdict, str]:
     if abs(difference) <= TOLERANCE:
         return "reproduced", remark
     side = "below" if difference < 0 else "above"
-    reason = f"ours is {abs(difference):.3f} {side} the published value, more than {TOLERANCE}"
+    reason = f"{_OURS_IS}{abs(difference):.3f} {side} the published value, more than {TOLERANCE}"
     return "not reproduced", f"{reason}; {remark}" if remark else reason
 
 

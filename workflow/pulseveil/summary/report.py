@@ -96,7 +96,7 @@ def render_report(
     reproduction: Mapping[str, Any] = {"scenarios": []}
     if compared is not None and (own := compared["ours"].notna()).any():
         others = int((~own).sum())
-        reproduction = page_values(compared[own], description.seeds) | {"others": others}
+        reproduction = page_values(compared[own], description) | {"others": others}
     return printing.render(
         "report.html.jinja",
         description=description,

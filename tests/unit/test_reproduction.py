@@ -1,0 +1,68 @@
+"""The published archive of `config/paper-one.yaml` gives the committed tables, and its size stays small."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pulseveil.summary import published
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "docs" / "reproduction"
+ARCHIVE = FOLDER / "NOT-PRIVATE_paper-one.tar.xz"
+MOST_BYTES = 20_000_000
+PUBLISHED_CELLS = 184
+
+
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory):
+    """Folder of the results that the command of the page computes from the archive."""
+    folder = tmp_path_factory.mktemp("reproduction")
+    page = (FOLDER / "index.md").read_text()
+    (command,) = re.findall(r"python (scripts/summarize\.py .*?)\n```", page, re.DOTALL)
+    words = command.replace("\\\n", " ").replace("build/reproduction", str(folder)).split()
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / "results" / "paper-one"
+
+
+@pytest.mark.parametrize("name", ["tables/main.csv", "tables/reproduction.csv"])
+def test_the_archive_gives_the_committed_tables(computed, name):
+    found, kept = pd.read_csv(computed / name), pd.read_csv(FOLDER / Path(name).name)
+    # Other processors may round the last digits of means and resampled intervals differently.
+    pd.testing.assert_frame_equal(found, kept, check_exact=False, rtol=1e-9, atol=1e-12)
+
+
+def test_the_archive_is_small():
+    assert ARCHIVE.stat().st_size < MOST_BYTES
+
+
+def test_every_published_cell_has_its_row_and_verdicts_follow_from_the_numbers():
+    table = pd.read_csv(FOLDER / "reproduction.csv")
+    assert len(table) == PUBLISHED_CELLS
+    verdicts = table["verdict"]
+    run = table["ours"].notna()
+    assert set(verdicts) <= {"reproduced", "not reproduced", "not defined", "not run"}
+    assert (verdicts[~run].isin(["not run", "not defined"])).all()
+    near = np.abs(table["ours"] - table["published"]) <= 0.02
+    assert near[verdicts == "reproduced"].all()
+    assert not near[verdicts == "not reproduced"].any()
+
+
+def test_the_page_has_a_row_per_cell_and_a_letter_per_reason():
+    table = pd.read_csv(FOLDER / "reproduction.csv")
+    page = published.markdown(FOLDER / "reproduction.csv")
+    rows = [line for line in page.splitlines() if line.startswith("| ") and "---" not in line]
+    assert len(rows) == PUBLISHED_CELLS + table["scenario"].nunique()
+    reasons = {part for text in table["reason"].dropna() for part in text.split("; ")}
+    general = {reason for reason in reasons if not reason.startswith("ours is ")}
+    listed = re.findall(r"^- ([a-z]): (.*)$", page, re.MULTILINE)
+    assert {reason for _, reason in listed} == general
+    assert len({letter for letter, _ in listed}) == len(listed)
+    # Scenario 1 has neither generators nor synthetic subjects, and one level of noise.
+    head = page.split("### 1-LOSO_15real")[1].splitlines()[2]
+    assert head == "| detector | ε detector | published | ours [95 %] | difference | verdict | reasons |"
