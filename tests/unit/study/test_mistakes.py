@@ -111,6 +111,7 @@ def test_a_published_scenario_must_exist():
         ("a: 1\n  b: 2\n", "line 2, column 4", "indent keys of one level alike"),
         ("a: [1, 2\nb: 3\n", "line 2, column 2", "begins at line 1, column 4); close the bracket"),
         ("a:\n\tb: 1\n", "line 2, column 1", "indent with blanks instead of tabs"),
+        ("a: 1\nb:2\nc: 3\n", "line 3, column 1", "a colon and a blank after each key"),
         ("a: 'open\n", "line 2, column 1", "begins at line 1, column 4); close the quote"),
     ],
 )

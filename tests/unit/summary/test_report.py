@@ -242,6 +242,11 @@ def test_other_processes_write_the_same_bytes_and_tell_the_same_faults(tmp_path)
             summarize(study, files, tmp_path / "three", spread=spread)
 
 
+def test_a_number_of_processes_below_one_is_refused():
+    with pytest.raises(InputError, match="--processes: expected a number above 0, found 0"), spread_over(0):
+        pass
+
+
 def test_what_a_budget_changes_beside_noise_stands_beside_the_rows_that_have_one(done, tmp_path):
     heading = "What a budget changes beside clipping and noise"
     assert heading not in done.files[-1].read_text()

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any
 
+from pulseveil.core.errors import InputError
+
 Spread = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 """Applies a function to each value and gives the results in order, as `map` does."""
 
@@ -20,7 +22,12 @@ def spread_over(processes: int) -> Iterator[Spread]:
         >>> with spread_over(2) as spread:
         ...     list(spread(abs, [-1, 2]))
         [1, 2]
+
+    Raises:
+        InputError: the number of processes is below 1.
     """
+    if processes < 1:
+        raise InputError(f"--processes: expected a number above 0, found {processes}")
     if processes == 1:
         yield map
         return

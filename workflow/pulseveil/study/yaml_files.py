@@ -42,6 +42,7 @@ _CURES = {
     "'\\t'": "indent with blanks instead of tabs",
     "mapping values are not allowed": "write a blank after each colon, indent keys of one level alike, and "
     "put texts with a colon into quotes",
+    "could not find expected ':'": "write a colon and a blank after each key",
     "expected ',' or": "close the bracket, with commas between its entries",
     "unexpected end of stream": "close the quote or bracket",
     "expected <block end>": "indent keys of one level alike",
