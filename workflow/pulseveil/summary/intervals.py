@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from threadpoolctl import threadpool_limits
 
 from pulseveil.core.arrays import Floats
 from pulseveil.core.randomness import Stream, child, generator
@@ -271,7 +272,10 @@ def _reaching(moved: Floats, mean: Floats) -> _Reach:
 
 
 def _resampled(values: Floats, rows: _Described, stream: Stream) -> Iterator[tuple[slice, Floats]]:
-    """Resampled distances from the mean (some rows, RESAMPLES): t statistics times standard errors."""
+    """Resampled distances from the mean (some rows, RESAMPLES): t statistics times standard errors.
+
+    The next chunk overwrites the array of a chunk.
+    """
     n = values.shape[1]
     centred = np.where(rows.constant[:, None], 0.0, values - rows.mean[:, None])
     # A stream per n: rows with another number of values must not shift these resamples. Resamples as weights:
@@ -281,26 +285,32 @@ def _resampled(values: Floats, rows: _Described, stream: Stream) -> Iterator[tup
     # In chunks: a study has thousands of rows, and each needs RESAMPLES numbers. The last chunk is the
     # longest, since products of few rows are rounded otherwise.
     ends = [*range(_CHUNK_ROWS, len(values) - _CHUNK_ROWS + 1, _CHUNK_ROWS), len(values)]
-    for start, end in pairwise([0, *ends]):
-        part = slice(start, end)
-        moved = _t_statistics(centred[part], weights)
-        # Products and not quotients are compared: rounding must not part p from the limits.
-        moved *= rows.error[part, None]
-        moved[rows.constant[part]] = 0.0
-        yield part, moved
+    # Written anew for each chunk: new arrays of this size take longer than what is computed in them.
+    memory = np.empty((3, max(np.diff([0, *ends])), RESAMPLES))
+    # The products are small: several threads would wait for each other longer than they multiply.
+    with threadpool_limits(1, user_api="blas"):
+        for start, end in pairwise([0, *ends]):
+            part = slice(start, end)
+            moved = _t_statistics(centred[part], weights, memory[:, : end - start])
+            # Products and not quotients are compared: rounding must not part p from the limits.
+            moved *= rows.error[part, None]
+            moved[rows.constant[part]] = 0.0
+            yield part, moved
 
 
-def _t_statistics(centred: Floats, weights: Floats) -> Floats:
+def _t_statistics(centred: Floats, weights: Floats, memory: Floats) -> Floats:
+    """Bootstrap t statistics (rows, RESAMPLES), in the first array of `memory` (3, rows, RESAMPLES)."""
     n = centred.shape[1]
     squares = centred**2
-    mean = centred @ weights
-    variance = squares @ weights
-    variance -= mean**2
+    mean: Floats = memory[0]
+    variance, mean_squared = memory[1], memory[2]
+    np.matmul(centred, weights, out=mean)
+    np.matmul(squares, weights, out=variance)
+    variance -= np.square(mean, out=mean_squared)
     # A resample that repeats one value has no spread: t is infinite, or 0 if its mean is the sample mean.
     flat = variance <= 1e-12 * np.mean(squares, axis=1, keepdims=True)
     of_flat = mean[flat]
     variance[flat] = 1.0
-    # In place: a new array for each step would cost more than the step.
     variance /= n - 1
     np.sqrt(variance, out=variance)
     mean /= variance
