@@ -67,9 +67,13 @@ def imports(tree: ast.Module) -> Iterable[str]:
             yield node.module
 
 
+# Reads the file lists of all installed packages: a second each time.
+packages_distributions = cache(metadata.packages_distributions)
+
+
 def distributions(packages: Iterable[str]) -> set[str]:
     """The installed distributions that the import names belong to."""
-    known = metadata.packages_distributions()
+    known = packages_distributions()
     return {canonicalize_name(name) for package in packages for name in known.get(package, [])}
 
 
