@@ -274,7 +274,7 @@ def _reaching(moved: Floats, mean: Floats) -> _Reach:
 def _resampled(values: Floats, rows: _Described, stream: Stream) -> Iterator[tuple[slice, Floats]]:
     """Resampled distances from the mean (some rows, RESAMPLES): t statistics times standard errors.
 
-    The next chunk overwrites the array of a chunk.
+    All chunks share one array: a chunk must be used before the next one is asked for.
     """
     n = values.shape[1]
     centred = np.where(rows.constant[:, None], 0.0, values - rows.mean[:, None])
