@@ -2,9 +2,9 @@
 
     python tests/benchmarks/detectors.py --network cnn cnn_lstm transformer --bins 210 16
 
-One thread, one process, the two in turns; examples per CPU second after the first step, with dropout and
-class weights, at batch 50. The last column is the CPU time of one seed of the published test, which leaves
-each subject out in turn.
+One thread, one process, the programs in turns; examples per CPU second after the first step, with dropout and
+class weights, at batch 50. `bfloat16` is the compiled training with `precision: bfloat16`. The last column is
+the CPU time of one seed of the published test, which leaves each subject out in turn.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def cpu_seconds(function, *arguments):
     return time.process_time() - start
 
 
-def ours(name, x, stress):
+def ours(name, x, stress, precision):
     settings = registry.load("detectors", name).Settings()
     network = registry.model("detectors", name).network(settings, *x.shape[1:])
 
@@ -43,6 +43,7 @@ def ours(name, x, stress):
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
             stream=randomness.root_stream(0),
+            precision=precision,
         )
 
     return run
@@ -72,7 +73,11 @@ def compare(name, bins, epochs, rounds):
     random = np.random.default_rng(0)
     x = random.normal(size=(ROWS, 6, bins)).astype(np.float32)
     stress = np.arange(ROWS) % 7 < 2
-    loops = {"compiled": ours(name, x, stress), "keras": plain(name, x, stress)}
+    loops = {
+        "compiled": ours(name, x, stress, "float32"),
+        "bfloat16": ours(name, x, stress, "bfloat16"),
+        "keras": plain(name, x, stress),
+    }
     first = {loop: cpu_seconds(run, 50, 1) for loop, run in loops.items()}
     seconds = {loop: [] for loop in loops}
     for _ in range(rounds):

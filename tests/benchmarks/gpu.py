@@ -4,10 +4,11 @@
     python tests/benchmarks/gpu.py --quick [--only fcn dgan]
 
 First the device and its limit: products of large matrices in whole float32, as the library computes them, and
-in shorter formats, which the library does not use. Then one line per case: steps of each network, not private
-and private, and models side by side in one program. The most important come first; what no longer fits into
-the minutes is skipped. Without a GPU a second device of the CPU takes its place, which tests this program and
-says nothing about GPUs; --quick has sizes for that.
+in shorter formats: bfloat16 is that of detectors with `precision: bfloat16`, and no training has
+TensorFloat-32. Then one line per case: steps of each network, not private and private, and models side by
+side in one program. The most important come first; what no longer fits into the minutes is skipped. Without
+a GPU a second device of the CPU takes its place, which tests this program and says nothing about GPUs;
+--quick has sizes for that.
 
 `ms`          of a model's step on the device (of DGAN a pass over 1,083 windows), by the clock, after the
               first steps, with results fetched
@@ -52,6 +53,7 @@ from pulseveil.core import tensorflow
 from pulseveil.generators.dgan import DGANSettings
 from pulseveil.generators.dgan.training import Examples, private_adversaries
 from pulseveil.generators.timegan.private import SequenceAdversaries, Sizes
+from pulseveil.networks import layers
 from pulseveil.networks.adam import AdamState
 from pulseveil.networks.adversaries import Adversaries, Real
 from pulseveil.networks.per_example import Product, Use
@@ -141,9 +143,19 @@ def network_cases(network: str, bins: int) -> list[Case]:
             return private.private_discriminator(own).run
         return private.private_detector(network, own).run
 
+    def rounded() -> private.Run:
+        own = problem()
+
+        def losses(parameters: private.Parameters, *others: Any) -> tf.Tensor:
+            return own.losses(layers.rounded(parameters, tf.bfloat16), *others)
+
+        return private.not_private(own._replace(losses=losses), private.BATCH).run
+
     name = network if is_discriminator else f"{network}, {bins} bins"
     plain = Case(name, not_private, private.BATCH, flops=lambda: step_flops(problem()), compared=True)
-    return [plain, plain._replace(name=f"{name}, private", make=noised, compared=False)]
+    of_detectors = [] if is_discriminator else [(f"{name}, bfloat16", rounded)]
+    others = [(f"{name}, private", noised), *of_detectors]
+    return [plain, *(plain._replace(name=other, make=make, compared=False) for other, make in others)]
 
 
 def model_cases(models: int) -> list[Case]:
@@ -332,7 +344,7 @@ def print_device(device: str, work: Work) -> float:
         tf.config.experimental.enable_tensor_float_32_execution(True)
         short = gflops(device, size)
         tf.config.experimental.enable_tensor_float_32_execution(shortened)
-        print(f"not used by the library: TensorFloat-32 {short:,.0f} GFLOP/s, bfloat16 {half:,.0f}")
+        print(f"bfloat16 {half:,.0f} GFLOP/s; TensorFloat-32, which no training has, {short:,.0f}")
     return 1e9 * on_device
 
 

@@ -14,7 +14,8 @@ from pulseveil.core.errors import InputError, Interrupted
 from pulseveil.detectors import Training
 from pulseveil.networks import training
 from pulseveil.networks.adam import start
-from pulseveil.privacy.budget import NOT_PRIVATE
+from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population
+from pulseveil.privacy.noise import reproducible
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 import keras_detectors
@@ -110,7 +111,7 @@ def test_a_training_without_dropout_is_that_of_keras(name, blocks):
         kept = rows[rows >= 0]
         errors.append(model.train_on_batch(given.features[kept], target[kept], class_weight=weight))
     tensors = tf.nest.map_structure(tf.constant, weights)
-    run = training.program(network, 50, 1e-3)
+    run = training.program(network, 50, 1e-3, "float32")
     examples = training.Examples(
         tf.constant(given.features),
         tf.constant(target, tf.float32),
@@ -164,6 +165,58 @@ def test_a_training_can_be_repeated_to_the_last_bit(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_products_in_bfloat16_learn_much_the_same_and_can_be_repeated(name):
+    given, new = features(seed=1), features(seed=2)
+    whole, first, again = (
+        fit(name, given, precision=precision).score(new) for precision in ("float32", "bfloat16", "bfloat16")
+    )
+    np.testing.assert_array_equal(first.score, again.score)
+    assert (first.predicted == new.stress).mean() > 0.9
+    off = np.abs(first.score - whole.score)
+    # Of whole float32 the bits would be equal.
+    assert off.max() > 1e-5
+    assert np.median(off) < 0.05
+
+
+def test_a_first_step_with_products_in_bfloat16_has_nearly_the_same_gradient():
+    network = network_of("transformer", 6, 8, blocks=2)
+    given = features(50, bins=8)
+    parameters = [tf.constant(p) for p in start_weights(network).parameters]
+    examples = training.Examples(
+        tf.constant(given.features),
+        tf.one_hot(tf.cast(given.stress, tf.int32), 2),
+        tf.constant(training.class_weights(given.stress)),
+    )
+    order, seed = tf.range(50)[tf.newaxis], tf.constant([0, 0])
+    averages = []
+    for precision in ("float32", "bfloat16"):
+        run = training.program(network, 50, 1e-3, precision)
+        state, _ = run(
+            training.State(training.Weights(parameters, []), start(parameters)), examples, order, seed
+        )
+        assert {value.dtype for value in tf.nest.flatten(state.weights)} == {tf.float32}
+        averages.append(np.concatenate([np.ravel(value) for value in state.moments.first]))
+    whole, rounded = averages
+    assert 1e-4 < np.linalg.norm(rounded - whole) / np.linalg.norm(whole) < 0.05
+
+
+def test_private_trainings_are_whole_float32():
+    budget = Budget(10.0, 1e-5, "window", Population(1, 50, 0.3), reproducible(STREAM))
+    given, new = features(50), features(9, seed=1)
+    whole, asked = (
+        fit("cnn", given, budget=budget, epochs=1, precision=precision).score(new)
+        for precision in ("float32", "bfloat16")
+    )
+    np.testing.assert_array_equal(asked.score, whole.score)
+
+
+def test_settings_name_the_precision_only_where_it_is_reduced():
+    settings = registry.load("detectors", "cnn").Settings
+    assert "precision" not in settings(precision="float32").model_dump(mode="json")
+    assert settings(precision="bfloat16").model_dump(mode="json")["precision"] == "bfloat16"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_padding_does_not_change_the_result(name):
     given, new = features(15), features(9, seed=1)
     whole = fit(name, given, epochs=2, batch_size=15).score(new)
@@ -198,7 +251,7 @@ def test_folds_of_any_size_share_one_program():
     for n in (40, 47, 61):
         fit("cnn", features(n), epochs=1)
     network = network_of("cnn", 6, 12, **SMALL["cnn"])
-    assert training.program(network, 20, 5e-3).experimental_get_tracing_count() == 1
+    assert training.program(network, 20, 5e-3, "float32").experimental_get_tracing_count() == 1
 
 
 @pytest.mark.parametrize("name", ["cnn", "cnn_lstm"])

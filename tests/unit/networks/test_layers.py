@@ -92,6 +92,42 @@ def test_self_attention():
     assert_same_layer(layers.self_attention, theirs, values(ROWS, 6, 10), parameters)
 
 
+def bfloat16(value):
+    """Values rounded to bfloat16, as float64."""
+    return np.asarray(value).astype(tf.bfloat16.as_numpy_dtype).astype(np.float64)
+
+
+def test_products_with_rounded_kernels_are_those_of_rounded_factors():
+    x, kernel, bias = values(ROWS, 8, 7), values(3, 7, 4), values(4)
+    dense = layers.rounded([kernel[1], bias], tf.bfloat16)
+    convolution = layers.rounded([kernel, bias], tf.bfloat16)
+    padded = np.pad(bfloat16(x), ((0, 0), (1, 1), (0, 0)))
+    of_offsets = [padded[:, i : i + 8] @ bfloat16(kernel)[i] for i in range(3)]
+    for found, exact in (
+        (layers.dense(x, dense), of_offsets[1]),
+        (layers.conv1d(x, convolution), sum(of_offsets)),
+        (layers.conv1d_operation(x, convolution) + bias, sum(of_offsets)),
+    ):
+        assert found.dtype == tf.float32
+        # bfloat16 keeps 8 bits: rounding moves a sum by at most 2^-9 of itself. Twice that is allowed.
+        np.testing.assert_allclose(found - bias, exact, rtol=2**-8, atol=1e-6)
+    product = layers.dense(x, [dense[0], tf.zeros(4)])
+    np.testing.assert_array_equal(product, bfloat16(product))
+
+
+def test_attention_with_rounded_kernels_follows_that_of_whole_ones():
+    kernels = [value for _ in range(3) for value in (values(10, 2, 5), values(2, 5))]
+    parameters, x = [*kernels, values(2, 5, 10), values(10)], values(ROWS, 6, 10)
+    whole, rounded = (
+        with_gradients(lambda p=p: layers.self_attention(x, p), [x, *p])
+        for p in (parameters, layers.rounded(parameters, tf.bfloat16))
+    )
+    for found, expected in zip(rounded, whole, strict=True):
+        off = np.linalg.norm(np.asarray(found, np.float32) - expected)
+        assert off < 0.05 * np.linalg.norm(np.concatenate([np.ravel(value) for value in whole[1:]]))
+    assert not np.array_equal(rounded[0], whole[0])
+
+
 def test_embedding_looks_rows_up():
     table = values(3, 4)
     np.testing.assert_array_equal(layers.embedding(tf.constant([2, 0, 2]), table), table.numpy()[[2, 0, 2]])

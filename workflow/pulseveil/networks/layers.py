@@ -43,10 +43,25 @@ def affine(a: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None = None) -> tf
     """
     *models, features_in, features_out = kernel.shape
     # One matrix product over all positions, in place of one per row of a batch.
-    z = tf.linalg.matmul(tf.reshape(a, (*models, -1, features_in)), kernel)
+    z = _product(tf.linalg.matmul, tf.reshape(a, (*models, -1, features_in)), kernel)
     if bias is not None:
+        bias = tf.cast(bias, z.dtype)
         z = z + bias[..., tf.newaxis, :] if models else tf.nn.bias_add(z, bias)
     return tf.reshape(z, (*_sizes(a)[:-1], features_out))
+
+
+def rounded(parameters: Parameters, dtype: tf.DType) -> list[tf.Tensor]:
+    """Parameters whose arrays of two or more axes have another type, for products in that type.
+
+    In a layer with a bfloat16 kernel, the product with the kernel is computed in bfloat16, and all else in
+    the type of the data: sums, activations and normalisations. Recurrences have no product in bfloat16.
+
+    Examples:
+        >>> kernel, bias = rounded([tf.ones((2, 1)), tf.ones(1)], tf.bfloat16)
+        >>> kernel.dtype.name, bias.dtype.name, dense(tf.ones((3, 2)), [kernel, bias]).dtype.name
+        ('bfloat16', 'float32', 'float32')
+    """
+    return [tf.cast(value, dtype) if len(value.shape) > 1 else value for value in parameters]
 
 
 def dense(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tensor:
@@ -104,7 +119,7 @@ def conv1d_operation(x: tf.Tensor, parameters: Parameters, note: Note = unnoted)
     """
     kernel, bias = parameters
     # The bias is noted although it is added later: its gradient is the sum of the signals at z all the same.
-    z = tf.nn.conv1d(x, kernel, stride=1, padding="SAME")
+    z = _product(functools.partial(tf.nn.conv1d, stride=1, padding="SAME"), x, kernel)
     unfold = functools.partial(patches, width=kernel.shape[0])
     return note(z, Product((x,), (kernel,), bias, unfold, one_by_one=True))
 
@@ -160,7 +175,7 @@ def lstm(x: tf.Tensor, parameters: Parameters, note: Note = unnoted) -> tf.Tenso
     z = affine(x, kernel, bias)
     before = tuple(range(len(z.shape) - 2))
     time, features = len(before), len(before) + 1
-    hidden = recurrence.lstm(tf.transpose(z, (time, *before, features)), recurrent_kernel)
+    hidden = recurrence.lstm(tf.transpose(z, (time, *before, features)), tf.cast(recurrent_kernel, z.dtype))
     hidden = tf.transpose(hidden, (*(axis + 1 for axis in before), 0, features))
     # The signal at z is that at the gates: it serves both kernels and the bias, as one product of two inputs.
     note(z, Product((x, _previous(hidden)), (kernel, recurrent_kernel), bias))
@@ -270,11 +285,15 @@ def self_attention(
         return tf.reshape(z, (*rows, tokens * heads, size))
 
     query, key, value = (project(*parameters[i : i + 2]) for i in (0, 2, 4))
-    scores = tf.linalg.matmul(query * size**-0.5, key, transpose_b=True)
+    dtype = parameters[0].dtype
+    scores = _product(
+        functools.partial(tf.linalg.matmul, transpose_b=True), query * size**-0.5, tf.cast(key, dtype)
+    )
     head = np.arange(tokens * heads) % heads
     own = tf.constant(np.where(head[:, np.newaxis] == head, 0, -np.inf), scores.dtype)
     weights = tf.nn.softmax(scores + own)
-    a = tf.reshape(tf.linalg.matmul(drop(weights), value), (*rows, tokens, heads * size))
+    mixed = _product(tf.linalg.matmul, drop(weights), tf.cast(value, dtype))
+    a = tf.reshape(mixed, (*rows, tokens, heads * size))
     kernel, bias = parameters[6:]
     z = affine(a, tf.reshape(kernel, (*models, heads * size, features)), bias)
     return note(z, Product((a,), (kernel,), bias))
@@ -305,6 +324,11 @@ def dropping(rate: float, seed: tf.Tensor) -> Drop:
 def keeping(x: tf.Tensor, layer: int) -> tf.Tensor:
     """Keep all values: no dropout, for scoring."""
     return x
+
+
+def _product(multiply: Callable[..., tf.Tensor], a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """Product of `a` and `b` in the type of `b`, given back in the type of `a`."""
+    return tf.cast(multiply(tf.cast(a, b.dtype), b), a.dtype)
 
 
 def _previous(states: tf.Tensor) -> tf.Tensor:

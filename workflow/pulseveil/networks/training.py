@@ -10,13 +10,13 @@ import logging
 import time
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pulseveil.core import randomness
+from pulseveil.core import randomness, tensorflow
 from pulseveil.core.checkpoints import Checkpoint
 from pulseveil.core.randomness import Stream
 from pulseveil.networks import adam, draws, layers, loop
@@ -27,6 +27,7 @@ from pulseveil.networks.per_example import Note, unnoted
 logger = logging.getLogger(__name__)
 
 Tensors = Sequence[tf.Tensor]
+Precision = Literal["float32", "bfloat16"]
 # Row number of padding in the last batch of an epoch.
 ABSENT = -1
 # Steps per call of a program: messages, checkpoints and stops come between two calls.
@@ -114,6 +115,7 @@ def fit(
     stream: Stream,
     checkpoint: Checkpoint | None = None,
     initial_weights: Weights | None = None,
+    precision: Precision = "float32",
 ) -> Weights:
     """Train a network from fresh weights, from `initial_weights`, or from the state that `checkpoint` holds.
 
@@ -121,6 +123,7 @@ def fit(
         x: (n, signals, bins) float32.
         stress: (n) bool, with both classes.
         stream: decides first weights, order of the rows and dropout.
+        precision: type of the products; weights, their gradients and all else are float32.
 
     Raises:
         Interrupted: a stop was requested; `checkpoint` holds the state.
@@ -135,7 +138,7 @@ def fit(
     examples = Examples(
         tf.constant(x), tf.one_hot(tf.cast(stress, tf.int32), 2), tf.constant(class_weights(stress))
     )
-    run = program(network, batch_size, learning_rate)
+    run = program(network, batch_size, learning_rate, precision)
 
     def advance(block: Block, state: State) -> tuple[State, loop.Losses]:
         state, error = run(state, examples, tf.constant(order[block.first : block.last]), seed)
@@ -191,14 +194,17 @@ def class_weights(stress: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=16)
-def program(network: Network, batch_size: int, learning_rate: float) -> Program:
+def program(network: Network, batch_size: int, learning_rate: float, precision: Precision) -> Program:
     """Program `(state, examples, order (steps, batch_size), seed (2)) -> (state, mean loss)`."""
+    dtype = tf.as_dtype(precision)
 
     def step(state: State, batch: Examples, present: tf.Tensor, seed: tf.Tensor) -> tuple[State, tf.Tensor]:
         drop = layers.dropping(network.dropout, seed)
         with tf.GradientTape() as tape:
             tape.watch(state.weights.parameters)
-            logits, statistics = network.train_logits(state.weights, batch.x, present, drop)
+            # Rounded anew in each step: an update is often smaller than what bfloat16 keeps of a weight.
+            weights = state.weights._replace(parameters=layers.rounded(state.weights.parameters, dtype))
+            logits, statistics = network.train_logits(weights, batch.x, present, drop)
             error = loss(logits, batch, present)
         gradients = tape.gradient(error, state.weights.parameters)
         parameters, moments = adam.update(
@@ -206,8 +212,11 @@ def program(network: Network, batch_size: int, learning_rate: float) -> Program:
         )
         return State(Weights(parameters, statistics), moments), error
 
+    # XLA has products in bfloat16 on GPUs alone: on a CPU it computes them in float32, and a plain graph is
+    # faster.
+    compiles = network.compiles_step and (dtype == tf.float32 or tensorflow.has_gpu())
     # Without AutoGraph, which reads source files when it traces: these may have changed since the import.
-    compiled_step = tf.function(step, jit_compile=True, autograph=False) if network.compiles_step else step
+    compiled_step = tf.function(step, jit_compile=True, autograph=False) if compiles else step
     shape = (batch_size, network.signals, network.bins)
 
     def run(state: State, examples: Examples, order: tf.Tensor, seed: tf.Tensor) -> tuple[State, tf.Tensor]:

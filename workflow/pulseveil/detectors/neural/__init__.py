@@ -22,11 +22,17 @@ class NeuralSettings(DetectorSettings):
     learning_rate: float = Field(gt=0, description="step size of Adam")
     batch_size: int = Field(50, gt=0, description="windows per training step")
     dropout: float = Field(ge=0, lt=1, description="share of values that dropout sets to zero")
+    # Left out of the settings of jobs where it is float32, as below: the hashes of other runs must stay.
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="type of the products in trainings without a budget: bfloat16 keeps 8 of 24 bits, and is "
+        "faster where the processor or GPU has such products; scores and private trainings are whole float32",
+        exclude_if=lambda value: value == "float32",
+    )
     private: NoisedTraining | None = Field(
         None,
         description="settings of a private training; default: the published steps, batch size and step size",
     )
-    # Left out of the settings of jobs where it is not set: the hashes of other runs must stay.
     pretrain: Literal["public"] | None = Field(
         None,
         description="public: the network first learns from all windows of the study's `public_cohorts`, "
@@ -49,6 +55,7 @@ class NeuralDetector(DetectorKind):
         "Poisson samples of records instead of shuffled epochs; at unit subject all people in each step",
         "steps, batch, learning rate and optimizer of `private`, where it is set",
         "class weights by the public share of stress; at unit subject each person counts alike",
+        "products in float32, whatever `precision` is",
     )
     fewest_bins: ClassVar[int] = 1
     # CPU seconds of the plan's core per window and epoch, at the 210 bins of the published features, and what

@@ -108,6 +108,7 @@ class NeuralModel(DetectorModel):
             stream=training.stream,
             checkpoint=training.checkpoint,
             initial_weights=_pretrained(network, settings, training),
+            precision=settings.precision,
         )
         return FittedNetwork(network, weights, settings.batch_size)
 
@@ -179,6 +180,7 @@ def _pretrained(network: Network, settings: NeuralSettings, training: Training) 
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         stream=randomness.child(training.stream, "pretraining"),
+        precision=settings.precision,
     )
 
 
