@@ -136,5 +136,11 @@ def test_the_page_counts_and_shows_every_row():
         assert Cells(page).found.count(verdict) == count
         assert f"<b>{count} {verdict}</b>" in page
     assert page.count("<h3>") == 9
+    # Scenario 2 has one number of people; its generators and detectors have columns.
+    _, second, third, *_ = page.split("<h3>")[1:]
+    assert "All cells: ε generator ∞, ε detector ∞, subjects 15, noise 0." in second
+    assert "<th>generator</th><th>detector</th><th>published</th>" in second
+    # Scenario 3 has seven numbers.
+    assert "<th>subjects</th>" in third
     assert "<b>1 reproduced</b>" in page
     assert "http" not in page.replace("https://doi.org", "")

@@ -129,8 +129,8 @@ TOLERANCE = 0.02
 PEOPLE = 15
 _OURS = ["accuracy", "accuracy_low", "accuracy_high", "n_seeds", "n_subjects", "poor_ratio"]
 _OURS_IS = "ours is "
-_MARKDOWN_AXES = ("generator", "detector", "epsilon_generator", "epsilon_detector", "subjects", "noise")
-_MARKDOWN = (*_MARKDOWN_AXES, "published", "ours", "difference", "verdict")
+_AXES = ("generator", "detector", "epsilon_generator", "epsilon_detector", "subjects", "noise")
+_MARKDOWN = (*_AXES, "published", "ours", "difference", "verdict")
 _CONSTANT = "the published value is the share of windows without stress: never answering 'stress' reaches it"
 _ONE_CLASS = "the published detectors were trained on windows without stress only, which ours cannot repeat"
 _GENERATOR = "the published generator was trained without noise: epsilon is not a guarantee; ours has noise"
@@ -198,8 +198,7 @@ def markdown(path: Path) -> str:
     for name, own in table.groupby("scenario", sort=True):
         shown = pd.DataFrame(_printed(own))[list(map(_page_title, _MARKDOWN))]
         shown.insert(len(shown.columns), "reasons", [_letters(text, letters) for text in own["reason"]])
-        axes = [_page_title(key) for key in _MARKDOWN_AXES]
-        shown = shown.drop(columns=[axis for axis in axes if len(set(shown[axis])) == 1])
+        shown = shown.drop(columns=list(_equal_axes(shown)))
         lines = [[*shown.columns], ["---"] * len(shown.columns), *shown.to_numpy().tolist()]
         parts.append(f"### {name}\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines))
     reasons = "\n".join(f"- {letter}: {text}" for text, letter in letters.items())
@@ -223,8 +222,27 @@ def page_values(table: pd.DataFrame, description: StudyDescription) -> dict[str,
         "seeds": description.seeds,
         "tolerance": TOLERANCE,
         "counts": table["verdict"].value_counts().to_dict(),
-        "scenarios": [(name, list(_printed(rows))) for name, rows in table.groupby("scenario", sort=True)],
+        "scenarios": [_scenario(str(name), rows) for name, rows in table.groupby("scenario", sort=True)],
     }
+
+
+def _scenario(name: str, rows: pd.DataFrame) -> dict[str, Any]:
+    """Name of a scenario, the axes on which all its cells are equal, and its rows by title without them."""
+    shown = pd.DataFrame(_printed(rows))
+    equal = _equal_axes(shown)
+    return {
+        "name": name,
+        "equal": {axis: value for axis, value in equal.items() if value},
+        "rows": shown.drop(columns=list(equal)).to_dict("records"),
+    }
+
+
+def _equal_axes(shown: pd.DataFrame) -> dict[str, str]:
+    """Values of the axes on which all printed rows are equal, by title; none for a single row."""
+    if len(shown) == 1:
+        return {}
+    axes = map(_page_title, _AXES)
+    return {axis: shown[axis].iloc[0] for axis in axes if len(set(shown[axis])) == 1}
 
 
 def _judge(row: Mapping[Hashable, Any]) -> tuple[Verdict, str]:
