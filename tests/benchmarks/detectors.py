@@ -3,7 +3,7 @@
     python tests/benchmarks/detectors.py --network cnn cnn_lstm transformer --bins 210 16
 
 One thread, one process, the programs in turns; examples per CPU second after the first step, with dropout and
-class weights, at batch 50. `bfloat16` is the compiled training with `precision: bfloat16`. The last column is
+class weights, at batch 50. `bfloat16` is the same training with `precision: bfloat16`. The last column is
 the CPU time of one seed of the published test, which leaves each subject out in turn.
 """
 

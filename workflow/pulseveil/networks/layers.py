@@ -53,8 +53,9 @@ def affine(a: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None = None) -> tf
 def rounded(parameters: Parameters, dtype: tf.DType) -> list[tf.Tensor]:
     """Parameters whose arrays of two or more axes have another type, for products in that type.
 
-    In a layer with a bfloat16 kernel, the product with the kernel is computed in bfloat16, and all else in
-    the type of the data: sums, activations and normalisations. Recurrences have no product in bfloat16.
+    A layer with a bfloat16 kernel computes its product in bfloat16, and so are the two products of its
+    gradient. All else has the type of the data: biases, activations, normalisations. A recurrence multiplies
+    by the rounded kernel in the type of the data.
 
     Examples:
         >>> kernel, bias = rounded([tf.ones((2, 1)), tf.ones(1)], tf.bfloat16)

@@ -123,7 +123,7 @@ def fit(
         x: (n, signals, bins) float32.
         stress: (n) bool, with both classes.
         stream: decides first weights, order of the rows and dropout.
-        precision: type of the products; weights, their gradients and all else are float32.
+        precision: type of the products, forward and backward; weights and all else are float32.
 
     Raises:
         Interrupted: a stop was requested; `checkpoint` holds the state.
