@@ -53,7 +53,7 @@ def affine(a: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None = None) -> tf
 def rounded(parameters: Parameters, dtype: tf.DType) -> list[tf.Tensor]:
     """Parameters whose arrays of two or more axes have another type, for products in that type.
 
-    A layer with a bfloat16 kernel computes its product in bfloat16, and so are the two products of its
+    A layer with a bfloat16 kernel computes its product in bfloat16, and also the two products of its
     gradient. All else has the type of the data: biases, activations, normalisations. A recurrence multiplies
     by the rounded kernel in the type of the data.
 
