@@ -69,8 +69,10 @@ def require_falling(rows: pd.DataFrame, where: str) -> int:
     others = {"subjects", "synthetic_subjects", "noise", "seed", "fold", "subject", "metric", "against"}
     numbers = rows[axes].replace({"∞": "inf", "": "inf"}).astype(float).fillna(float("inf"))
     names = [name for name in rows if name in NAMES or (name in others and "csv" in where)]
+    # A table that shows no name has one group: all its cells share the names in the line above.
+    keys = [rows[name].fillna("") for name in names] or [pd.Series("", index=rows.index)]
     longest = 0
-    for _, own in numbers.groupby([rows[name].fillna("") for name in names], sort=False):
+    for _, own in numbers.groupby(keys, sort=False):
         budgets = [tuple(-row) for row in own.to_numpy()]
         assert budgets == sorted(budgets), where
         longest = max(longest, len(set(budgets)))
