@@ -12,7 +12,7 @@ from pulseveil.core.atomic import atomic_path
 from pulseveil.core.contracts import FeatureSet, WindowSet
 from pulseveil.core.errors import run_command
 from pulseveil.runs import audits, script
-from pulseveil.study.jobs import DetectorAuditJob, GeneratorAuditJob, NoisedAuditJob
+from pulseveil.study.audit_jobs import DetectorAuditJob, GeneratorAuditJob, NoisedAuditJob
 
 
 def main() -> None:

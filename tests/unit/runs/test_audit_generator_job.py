@@ -16,8 +16,8 @@ from pulseveil.core import registry, store
 from pulseveil.core.errors import InputError
 from pulseveil.generators.moments import Moments
 from pulseveil.runs.audits import audit_generator
+from pulseveil.study.audit_jobs import GeneratorAuditJob
 from pulseveil.study.audit_settings import AuditSettings
-from pulseveil.study.jobs import GeneratorAuditJob
 from tests.unit.audit.test_generator import windows
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -21,8 +21,8 @@ from pulseveil.core.randomness import root_stream
 from pulseveil.detectors import Training
 from pulseveil.privacy.noise import reproducible
 from pulseveil.runs.audits import audit_detector
+from pulseveil.study.audit_jobs import DetectorAuditJob
 from pulseveil.study.audit_settings import AuditSettings
-from pulseveil.study.jobs import DetectorAuditJob
 from tests.unit.detectors.test_simple_detectors import features
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pulseveil.cluster import stand_ins
+from pulseveil.cluster import slurm_text, stand_ins
 from pulseveil.cluster.calls import call
 from pulseveil.cluster.record import Failure, append
 from pulseveil.core import paths
@@ -177,7 +177,7 @@ class Listener(logging.Handler):
             return
         lines = [line.removeprefix("sbatch: ").removeprefix("error: ") for line in errors.splitlines()]
         self._fail(number, f"sbatch did not take the job: {'; '.join(line for line in lines if line)}", ())
-        if number in self._tasks and stand_ins.delay(errors) is None:
+        if number in self._tasks and slurm_text.delay(errors) is None:
             self._change_attempt(number, self._tries)
             self._print("    not tried again: the next try would be refused, too")
 

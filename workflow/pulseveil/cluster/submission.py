@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import submitit
 
-from pulseveil.cluster import jobs, stand_ins
+from pulseveil.cluster import jobs, slurm_text, stand_ins
 from pulseveil.cluster.controller import Controller, Patience, Run, listening
 from pulseveil.core.atomic import atomic_path
 from pulseveil.core.errors import InputError
@@ -170,7 +170,7 @@ def submit(job: ControllerJob, allocation: Allocation) -> Submitted:
             submitted = executor.submit(job)
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
             errors = "; ".join(str(error).split("\n"))
-            kind = InputError if stand_ins.delay(errors) is None else jobs.NoAnswer
+            kind = InputError if slurm_text.delay(errors) is None else jobs.NoAnswer
             raise kind(f"sbatch did not take the controller: {errors}") from None
     return Submitted("job", submitted.job_id, submitted.paths.stderr)
 

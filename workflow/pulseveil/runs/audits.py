@@ -28,7 +28,7 @@ from pulseveil.generators.subjects import Subjects, synthetic_subjects
 from pulseveil.privacy import releases
 from pulseveil.privacy.budget import Budget, Mechanism
 from pulseveil.runs.generators import as_training, condition_codes, public_people
-from pulseveil.study.jobs import DetectorAuditJob, GeneratorAuditJob, NoisedAuditJob
+from pulseveil.study.audit_jobs import DetectorAuditJob, GeneratorAuditJob, NoisedAuditJob
 
 # Two calibrations to the same epsilon agree only within the tolerance of the root finder.
 _TOLERANCE = 1e-3

@@ -11,6 +11,7 @@ __all__ = [  # noqa: RUF022
     "checks",
     "cells",
     "jobs",
+    "audit_jobs",
     "tasks",
     "inputs",
     "costs",

@@ -10,8 +10,8 @@ from pulseveil.core import identity, paths, registry
 from pulseveil.core.identity import number_label
 from pulseveil.evaluation.protocols import Train
 from pulseveil.generators import Discriminates, GeneratorKind
+from pulseveil.study.audit_jobs import AuditJob, DetectorAuditJob, GeneratorAuditJob, NoisedAuditJob
 from pulseveil.study.cells import NONE, AuditedCell, DetectorPack, NoisedCell
-from pulseveil.study.jobs import AuditJob, DetectorAuditJob, GeneratorAuditJob, NoisedAuditJob
 from pulseveil.study.plan import Plan, programs
 from pulseveil.study.study import Audit
 
