@@ -1,6 +1,6 @@
-"""What SLURM's commands answer, and how Snakemake must read it: states, refusals, accepted jobs.
+"""The text of SLURM's commands: arguments of queries and submissions, states, refusals and accepted jobs.
 
-All functions read and change text, and run nothing.
+All functions read and change text, and run nothing. Text for Snakemake says only what Snakemake understands.
 """
 
 from __future__ import annotations
