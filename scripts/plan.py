@@ -4,9 +4,11 @@ import argparse
 import logging
 from pathlib import Path
 
+from pulseveil.core import paths
 from pulseveil.core.atomic import atomic_path
 from pulseveil.core.errors import run_command
 from pulseveil.runs import calibration
+from pulseveil.runs.run_store import Journal
 from pulseveil.study import costs, dag, hours
 from pulseveil.study.checks import make_plan
 from pulseveil.study.reading import read_study
@@ -31,7 +33,8 @@ def main() -> None:
     plan = make_plan(read_study(options.study))
     columns.require_main(plan.study.table_columns)
     if options.measured:
-        print(hours.describe(plan, hours.hours(plan, options.directory)))
+        trainings = Journal(options.directory / paths.journal(plan.study.name)).entries()
+        print(hours.describe(plan, hours.hours(plan, options.directory, trainings)))
     elif options.calibrate:
         # Generators warn of what they did not learn in a second.
         logging.getLogger("pulseveil").setLevel(logging.ERROR)

@@ -15,6 +15,7 @@ from pulseveil.core.errors import InputError, run_command
 from pulseveil.core.identity import describe_run
 from pulseveil.core.processes import spread_over
 from pulseveil.runs import archive, detectors, script
+from pulseveil.runs.run_store import Journal
 from pulseveil.study import hours, tasks
 from pulseveil.study.checks import make_plan
 from pulseveil.study.reading import check_study, read_study
@@ -78,7 +79,8 @@ def main() -> None:
     console.print(terminal_summary(summary.main, summary.files, summary.note), highlight=False)
     with atomic_path(folder / "tables" / "main.txt") as temporary:
         console.save_text(str(temporary))
-    spent_hours = columns.in_order(hours.hours(plan, options.results), columns.HOURS)
+    trainings = Journal(options.results / paths.journal(plan.study.name)).entries()
+    spent_hours = columns.in_order(hours.hours(plan, options.results, trainings), columns.HOURS)
     write_csv(folder / "hours.csv", spent_hours)
     settings = crate.settings_file(plan.study)
     write_json(folder / "study.json", settings)

@@ -41,6 +41,12 @@ def test_the_archive_is_small():
     assert ARCHIVE.stat().st_size < MOST_BYTES
 
 
+def test_the_page_tells_planned_and_used_hours():
+    table, page = pd.read_csv(FOLDER / "hours.csv"), (FOLDER / "index.md").read_text()
+    told = re.findall(r"The plan says ([\d.]+) CPU hours; all trainings took ([\d.]+) hours", page)
+    assert told == [(f"{table['expected_hours'].sum():.2f}", f"{table['trained_hours'].sum():.2f}")]
+
+
 def test_every_published_cell_has_its_row_and_verdicts_follow_from_the_numbers():
     table = pd.read_csv(FOLDER / "reproduction.csv")
     assert len(table) == PUBLISHED_CELLS

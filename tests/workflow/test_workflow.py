@@ -92,11 +92,14 @@ def test_every_planned_job_leaves_its_benchmark_and_no_other_does(finished_light
     planned = {Path(tasks.benchmark(plan, task)) for task in tasks.tasks(plan)}
     folder = finished_light.directory
     assert {path.relative_to(folder) for path in folder.glob("benchmarks/**/*.tsv")} == planned
-    measured = hours.hours(plan, folder)
+    trainings = finished_light.trained()
+    measured = hours.hours(plan, folder, trainings)
     assert measured["measured_jobs"].tolist() == measured["jobs"].tolist()
     # The summary's own file is written after its end.
     written = pd.read_csv(finished_light.result("hours.csv"))
     assert written["measured_jobs"].sum() == written["jobs"].sum() - 1
+    # No training is left out: each belongs to a stage, rule and model of the plan.
+    assert written["trained_hours"].sum() == pytest.approx(sum(each["seconds"] for each in trainings) / 3600)
 
 
 def test_the_crate_lists_what_the_study_leaves(finished_light):

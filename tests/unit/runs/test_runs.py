@@ -35,6 +35,9 @@ def test_a_line_cut_by_a_crash_is_left_out(tmp_path):
     with open(journal.path, "a") as file:
         file.write(json.dumps({"seed": 2})[:5])
     assert [entry["seed"] for entry in journal.entries()] == [1]
+    journal.append("detector", 1.0, {"seed": 3})
+    journal.append("detector", 1.0, {"seed": 4})
+    assert [entry["seed"] for entry in journal.entries()] == [1, 4]
 
 
 def test_a_run_is_found_under_its_own_hash_only(tmp_path):

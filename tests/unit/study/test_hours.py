@@ -41,6 +41,10 @@ def write_all(plan, folder, factor):
         write(folder / tasks.benchmark(plan, task), row)
 
 
+def first(plan, rule, model):
+    return next(task for task in tasks.tasks(plan) if (task.rule, task.model) == (rule, model))
+
+
 def test_the_time_of_a_job_is_what_its_own_clock_says(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, text=True)
     with benchmark.benchmarked(process.pid) as record:
@@ -87,7 +91,7 @@ def test_a_file_of_another_kind_is_named(tmp_path):
 
 def test_ratios_are_measured_hours_to_planned_ones(plan, tmp_path):
     write_all(plan, tmp_path, 1.5)
-    table = hours.hours(plan, tmp_path)
+    table = hours.hours(plan, tmp_path, [])
     assert table["ratio"].to_numpy() == pytest.approx(1.5)
     assert table["expected_hours"].sum() == pytest.approx(sum(line.cpu_hours for line in costs.lines(plan)))
     assert table["jobs"].sum() == table["measured_jobs"].sum() == sum(1 for _ in tasks.tasks(plan))
@@ -99,7 +103,7 @@ def test_jobs_without_a_file_are_left_out_of_the_ratio_and_counted(plan, tmp_pat
     removed = list((tmp_path / "benchmarks" / "demo" / "train_detectors").rglob("cnn.*.tsv"))
     for path in removed:
         path.unlink()
-    table = hours.hours(plan, tmp_path)
+    table = hours.hours(plan, tmp_path, [])
     networks = table[(table["rule"] == "train_detectors") & (table["model"] == "cnn")]
     assert networks[["measured_hours", "ratio"]].isna().all(axis=None)
     assert hours.describe(plan, table).splitlines()[-4].split()[-1] == "0.50"
@@ -108,8 +112,37 @@ def test_jobs_without_a_file_are_left_out_of_the_ratio_and_counted(plan, tmp_pat
     )
 
 
+def test_trained_hours_are_those_of_all_parts_of_an_interrupted_job(plan, tmp_path):
+    """The job's last part had one training of half an hour; the benchmark file knows of no other."""
+    write(tmp_path / tasks.benchmark(plan, first(plan, "train_detectors", "cnn")), (1800, 1800))
+    keys = {"stage": "detector", "evaluation": "real", "detector": "cnn"}
+    trainings = [{**keys, "seconds": 5400.0}, {**keys, "seconds": 1800.0}]
+    trainings += [{"stage": "generator", "generator": "cgan", "seconds": 36.0}]
+    table = hours.hours(plan, tmp_path, trainings)
+    trained = table.set_index(["stage", "rule", "model"])["trained_hours"].dropna()
+    assert trained.to_dict() == {
+        ("detectors: real", "train_detectors", "cnn"): pytest.approx(2.0),
+        ("train generators", "train_generator", "cgan"): pytest.approx(0.01),
+    }
+    assert table["measured_hours"].sum() < 0.6
+    assert "those of interrupted jobs too: 2.01 hours" in hours.describe(plan, table)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "no training",
+        {"stage": "detector", "seconds": 1.0},
+        {"stage": "generator", "generator": "cgan", "seconds": "long"},
+    ],
+)
+def test_a_line_of_the_journal_without_the_keys_of_a_training_is_named(plan, tmp_path, line):
+    with pytest.raises(InputError, match=r"journal\.jsonl: expected the keys of a training"):
+        hours.hours(plan, tmp_path, [line])
+
+
 def test_a_study_that_has_not_run_has_planned_hours_only(plan, tmp_path):
-    table = hours.hours(plan, tmp_path)
+    table = hours.hours(plan, tmp_path, [])
     assert table["measured_jobs"].sum() == 0
     assert "20 of 20 jobs have no benchmark file" in hours.describe(plan, table)
 
@@ -124,7 +157,7 @@ def test_used_energy_is_that_of_cores_by_their_work_and_of_gpus_from_start_to_en
     for task in tasks.tasks(plan):
         expected = costs.cost(plan, task)
         joules[expected.gpu] += expected.seconds * 12 + (2 * expected.seconds * 300 if expected.gpu else 0)
-    table = hours.hours(plan, tmp_path)
+    table = hours.hours(plan, tmp_path, [])
     of_networks = table["model"].isin(["cnn", "cgan"]) & table["rule"].str.startswith("train")
     assert joules[True] > 0
     assert table.loc[of_networks, "measured_kwh"].sum() == pytest.approx(joules[True] / 3.6e6)
@@ -143,7 +176,7 @@ def test_used_energy_is_that_of_cores_by_their_work_and_of_gpus_from_start_to_en
 
 def test_without_the_grids_carbon_no_co2e_is_told(plan, tmp_path):
     write_all(plan, tmp_path, 1.0)
-    table = hours.hours(plan, tmp_path)
+    table = hours.hours(plan, tmp_path, [])
     assert table["measured_co2e_kg"].isna().all()
     assert "CO2e" not in hours.describe(plan, table) + costs.describe(plan)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -95,11 +95,15 @@ class Journal:
             os.close(descriptor)
 
     def entries(self) -> list[dict[str, Any]]:
-        """All recorded trainings, without a last line that a crash has cut."""
+        """All recorded trainings, without lines that a crash has cut."""
         if not self.path.exists():
             return []
-        lines = self.path.read_text().split("\n")[:-1]
-        return [json.loads(line) for line in lines if line]
+        found = []
+        for line in self.path.read_bytes().split(b"\n"):
+            # The next training after a crash adds its line to the cut one: such a line is no JSON either.
+            with suppress(ValueError, RecursionError):
+                found.append(json.loads(line))
+        return found
 
 
 def content_hash(rows: WindowSet | FeatureSet) -> str:

@@ -127,8 +127,18 @@ def cost(plan: Plan, task: Task) -> Cost:
 def stage(task: Task) -> str:
     """Stage of a task: its line in the printed plan."""
     if isinstance(task.pack, DetectorPack):
-        return f"detectors: {task.pack.evaluation.name}"
-    return _STAGES[task.rule]
+        return detector_stage(task.pack.evaluation.name)
+    return stage_of_rule(task.rule)
+
+
+def stage_of_rule(rule: str) -> str:
+    """Stage of all tasks of a rule that belongs to no evaluation."""
+    return _STAGES[rule]
+
+
+def detector_stage(evaluation: str) -> str:
+    """Stage of the detectors that an evaluation trains."""
+    return f"detectors: {evaluation}"
 
 
 def _of_generator(plan: Plan, cell: GeneratorCell, pack: GeneratorPack) -> Cost:

@@ -1,11 +1,18 @@
-"""Planned and measured CPU hours and energy of a study, the latter from Snakemake's benchmark files."""
+"""Planned and measured CPU hours and energy of a study, and hours of its trainings.
+
+Measured hours are those of Snakemake's benchmark files, which hold the last run of each job alone. The
+journal holds each training that was carried out, those of interrupted jobs too.
+"""
 
 from __future__ import annotations
 
 import csv
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from pulseveil.core.errors import InputError
@@ -26,17 +33,18 @@ class Used(NamedTuple):
     wall_s: float
 
 
-def hours(plan: Plan, folder: Path) -> pd.DataFrame:
-    """Expected and measured CPU hours of a study that ran in `folder`.
+def hours(plan: Plan, folder: Path, trainings: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Expected and measured CPU hours of a study that ran in `folder`; trainings: the lines of its journal.
 
     One row per stage, rule and model: jobs, expected_hours (of all jobs), measured_jobs (jobs with a
     benchmark file), expected_of_measured (expected hours of the measured jobs), measured_hours, ratio
-    (measured_hours / expected_of_measured), and by the study's watts expected_kwh (of all jobs), measured_kwh
-    and measured_co2e_kg (NaN without `carbon`). A job that ran elsewhere has no benchmark file. The file of a
-    job that found its trainings finished holds less time than the trainings took.
+    (measured_hours / expected_of_measured), trained_hours (of all trainings, each from its start to its end;
+    NaN without any), and by the study's watts expected_kwh (of all jobs), measured_kwh and measured_co2e_kg
+    (NaN without `carbon`). A job that ran elsewhere has no benchmark file. The file of a job that found its
+    trainings finished holds less time than the trainings took.
 
     Raises:
-        InputError: a benchmark file lacks Snakemake's columns.
+        InputError: a benchmark file lacks Snakemake's columns, or a training lacks its keys.
     """
     rows = [_row(plan, task, measured(folder / benchmark(plan, task))) for task in tasks(plan)]
     # A column without any measured job would have objects, which have no sum.
@@ -57,7 +65,34 @@ def hours(plan: Plan, folder: Path) -> pd.DataFrame:
     )
     found["measured_co2e_kg"] = found["measured_kwh"].map(plan.study.energy.co2e_kilograms)
     found["ratio"] = found["measured_hours"] / found["expected_of_measured"]
+    trained = _trained(trainings)
+    found["trained_hours"] = [trained.get(group, np.nan) for group in found.index]
     return found.reset_index()
+
+
+def _trained(trainings: Iterable[Mapping[str, Any]]) -> Mapping[tuple[str, ...], float]:
+    """Hours of trainings by stage, rule and model.
+
+    Raises:
+        InputError: a training lacks its keys.
+    """
+    found = defaultdict[tuple[str, ...], float](float)
+    for training in trainings:
+        try:
+            found[_group(training)] += float(training["seconds"]) / 3600
+        except (KeyError, TypeError, ValueError):
+            raise InputError(
+                f"journal.jsonl: expected the keys of a training and its seconds, found "
+                f"{str(training)[:200]}; remove this line"
+            ) from None
+    return found
+
+
+def _group(training: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Stage, rule and model of a training."""
+    if training["stage"] == "generator":
+        return costs.stage_of_rule("train_generator"), "train_generator", str(training["generator"])
+    return costs.detector_stage(training["evaluation"]), "train_detectors", str(training["detector"])
 
 
 def _row(plan: Plan, task: Task, used: Used | None) -> dict[str, str | float | None]:
@@ -140,11 +175,15 @@ def describe(plan: Plan, table: pd.DataFrame) -> str:
         if row["measured_jobs"]:
             counts += f"{row['expected_of_measured']:>11.4f}{row['measured_hours']:>9.4f}{row['ratio']:>7.2f}"
         lines.append(words + counts)
-    missing = _missing(int(total["jobs"]), int(total["measured_jobs"]))
-    if not total["measured_jobs"]:
-        return "\n".join([*lines, missing])
-    energy = costs.describe_energy(plan, total["measured_kwh"], "energy of the measured jobs")
-    return "\n".join([*lines, missing, *energy])
+    lines.append(_missing(int(total["jobs"]), int(total["measured_jobs"])))
+    if total["trained_hours"]:
+        lines.append(
+            f"All trainings of the journal, those of interrupted jobs too: {total['trained_hours']:.2f} "
+            "hours, each from its start to its end."
+        )
+    if total["measured_jobs"]:
+        lines += costs.describe_energy(plan, total["measured_kwh"], "energy of the measured jobs")
+    return "\n".join(lines)
 
 
 def _missing(jobs: int, measured: int) -> str:

@@ -499,6 +499,11 @@ HOURS = (
     Column("expected_of_measured", "planned CPU time of the measured jobs", "hours"),
     Column("measured_hours", "measured CPU time of the measured jobs", "hours"),
     Column("ratio", "measured divided by planned CPU time of the measured jobs"),
+    Column(
+        "trained_hours",
+        "time of all trainings of the journal, each from its start to its end, those of interrupted jobs too",
+        "hours",
+    ),
     Column("expected_kwh", "planned energy of all jobs, by the study's watts", "kWh"),
     Column("measured_kwh", "energy of the measured jobs, by their time and the study's watts", "kWh"),
     Column("measured_co2e_kg", "CO2e of measured_kwh; empty without the study's `carbon`", "kg"),
