@@ -1,7 +1,8 @@
 """Planned and measured CPU hours and energy of a study, and hours of its trainings.
 
 Measured hours are those of Snakemake's benchmark files, which hold the last run of each job alone. The
-journal holds each training that was carried out, those of interrupted jobs too.
+journal holds each training that was carried out, those of interrupted jobs too, but by the clock: on a busy
+core a training takes more of such hours than of CPU hours.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def hours(plan: Plan, folder: Path, trainings: Iterable[Mapping[str, Any]]) -> p
 
     One row per stage, rule and model: jobs, expected_hours (of all jobs), measured_jobs (jobs with a
     benchmark file), expected_of_measured (expected hours of the measured jobs), measured_hours, ratio
-    (measured_hours / expected_of_measured), trained_hours (of all trainings, each from its start to its end;
+    (measured_hours / expected_of_measured), trained_hours (of the clock, from start to end of each training;
     NaN without any), and by the study's watts expected_kwh (of all jobs), measured_kwh and measured_co2e_kg
     (NaN without `carbon`). A job that ran elsewhere has no benchmark file. The file of a job that found its
     trainings finished holds less time than the trainings took.
@@ -179,7 +180,7 @@ def describe(plan: Plan, table: pd.DataFrame) -> str:
     if total["trained_hours"]:
         lines.append(
             f"All trainings of the journal, those of interrupted jobs too: {total['trained_hours']:.2f} "
-            "hours, each from its start to its end."
+            "hours of the clock,\nwhich on busy cores are more than CPU hours."
         )
     if total["measured_jobs"]:
         lines += costs.describe_energy(plan, total["measured_kwh"], "energy of the measured jobs")

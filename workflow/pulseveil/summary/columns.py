@@ -501,7 +501,7 @@ HOURS = (
     Column("ratio", "measured divided by planned CPU time of the measured jobs"),
     Column(
         "trained_hours",
-        "time of all trainings of the journal, each from its start to its end, those of interrupted jobs too",
+        "time by the clock of all trainings of the journal, from start to end, those of interrupted jobs too",
         "hours",
     ),
     Column("expected_kwh", "planned energy of all jobs, by the study's watts", "kWh"),
