@@ -12,7 +12,7 @@ from pulseveil.runs.run_store import Journal
 from pulseveil.study import costs, dag, hours
 from pulseveil.study.checks import make_plan
 from pulseveil.study.reading import read_study
-from pulseveil.summary import columns
+from pulseveil.summary import main_columns
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, default=Path(), help="folder with results/ and benchmarks/")
     options = parser.parse_args()
     plan = make_plan(read_study(options.study))
-    columns.require_main(plan.study.table_columns)
+    main_columns.require_main(plan.study.table_columns)
     if options.measured:
         trainings = Journal(options.directory / paths.journal(plan.study.name)).entries()
         print(hours.describe(plan, hours.hours(plan, options.directory, trainings)))

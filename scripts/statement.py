@@ -10,7 +10,8 @@ from typing import get_args
 from pulseveil.core.errors import InputError, run_command
 from pulseveil.core.settings import Channels, Preprocessing, ScalingName
 from pulseveil.privacy.ledger import check_epsilons, read
-from pulseveil.privacy.statement import Setting, statement
+from pulseveil.privacy.models import Setting
+from pulseveil.privacy.statement import statement
 from pulseveil.summary.description import read_setting
 from pulseveil.windows.reach import reach_s
 from pulseveil.windows.recipe import Recipe

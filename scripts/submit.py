@@ -25,7 +25,7 @@ from pulseveil.study.checks import make_plan
 from pulseveil.study.plan import Plan
 from pulseveil.study.reading import read_study
 from pulseveil.study.yaml_files import load_yaml
-from pulseveil.summary import columns
+from pulseveil.summary import main_columns
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("snakemake", nargs="*", help="further arguments of Snakemake, after --")
     options = parser.parse_args()
     plan = make_plan(read_study(options.configfile))
-    columns.require_main(plan.study.table_columns)
+    main_columns.require_main(plan.study.table_columns)
     directory, study = options.directory.resolve(), plan.study.name
     if options.check:
         findings = doctor.examine(_setup(plan, directory, options))

@@ -21,6 +21,7 @@ from pulseveil.study.checks import make_plan
 from pulseveil.study.reading import check_study, read_study
 from pulseveil.study.study import Study
 from pulseveil.summary import columns, crate, history
+from pulseveil.summary.column import in_declared_order
 from pulseveil.summary.description import describe
 from pulseveil.summary.finished import finished_part
 from pulseveil.summary.job_runs import job_runs
@@ -80,7 +81,7 @@ def main() -> None:
     with atomic_path(folder / "tables" / "main.txt") as temporary:
         console.save_text(str(temporary))
     trainings = Journal(options.results / paths.journal(plan.study.name)).entries()
-    spent_hours = columns.in_order(hours.hours(plan, options.results, trainings), columns.HOURS)
+    spent_hours = in_declared_order(hours.hours(plan, options.results, trainings), columns.HOURS)
     write_csv(folder / "hours.csv", spent_hours)
     settings = crate.settings_file(plan.study)
     write_json(folder / "study.json", settings)

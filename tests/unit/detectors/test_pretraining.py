@@ -7,8 +7,9 @@ from pulseveil.core import randomness, registry
 from pulseveil.core.errors import InputError
 from pulseveil.detectors import PublicFeatures, Training
 from pulseveil.privacy.budget import NOT_PRIVATE, Budget, Population
+from pulseveil.privacy.models import Setting
 from pulseveil.privacy.noise import reproducible
-from pulseveil.privacy.statement import Setting, statement
+from pulseveil.privacy.statement import statement
 from tests.unit.detectors.test_neural_detectors import features
 
 STREAM = randomness.root_stream(3)

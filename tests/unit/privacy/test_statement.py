@@ -12,8 +12,9 @@ from pulseveil.core.randomness import root_stream
 from pulseveil.privacy import ledger
 from pulseveil.privacy.budget import Mechanism
 from pulseveil.privacy.ledger import close
+from pulseveil.privacy.models import Setting, model_kinds
 from pulseveil.privacy.noise import Noise, reproducible
-from pulseveil.privacy.statement import Setting, Unbudgeted, model_kinds, statement
+from pulseveil.privacy.statement import Unbudgeted, statement
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "statement.py"
 SECRET = Noise(bytes(32), secret=True)

@@ -13,8 +13,9 @@ from pulseveil.core import paths, store
 from pulseveil.core.errors import InputError
 from pulseveil.generators.timegan import TimeGAN, TimeGANSettings
 from pulseveil.privacy import ledger, releases
+from pulseveil.privacy.models import Setting
 from pulseveil.privacy.noise import Noise
-from pulseveil.privacy.statement import Setting, statement
+from pulseveil.privacy.statement import statement
 from pulseveil.release import claims
 from pulseveil.release.claims import judge, trained_setting
 from pulseveil.study.jobs import GeneratorJob, read_generators

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from pulseveil.core.errors import InputError
-from pulseveil.summary.columns import AUDITED
-from pulseveil.summary.columns import keys as keys_of
+from pulseveil.summary.column import keys_of
 from pulseveil.summary.description import StudyDescription
+from pulseveil.summary.main_columns import AUDITED
 from pulseveil.summary.tables import audit_table, audited_columns
 from tests.unit.summary_cases import description
 

@@ -15,7 +15,8 @@ from pulseveil.audit.membership import attack_records
 from pulseveil.audit.release import Reidentification
 from pulseveil.audit.trade_off import GaussianTradeOff
 from pulseveil.audit.verdict import Claim
-from pulseveil.summary import columns
+from pulseveil.summary import columns, main_columns
+from pulseveil.summary.column import in_declared_order, keys_of
 from pulseveil.summary.description import DESCRIPTIONS, StudyDescription
 from pulseveil.summary.published import read_published
 from pulseveil.summary.summarize import summarize
@@ -93,7 +94,7 @@ def test_every_column_of_every_table_is_declared_in_its_order_and_none_is_declar
     tables = written(done)
     assert set(tables) == set(columns.TABLES) - {"hours.csv"}
     for name, table in tables.items():
-        declared = columns.keys(columns.TABLES[name])
+        declared = keys_of(columns.TABLES[name])
         assert len(set(declared)) == len(declared), name
         if name == "tables/audit.csv":
             assert set(table) == set(declared)
@@ -125,13 +126,13 @@ def test_titles_of_the_printed_tables_are_those_of_the_dictionary(done):
 
 
 def test_printed_keys_are_columns_of_the_main_table():
-    declared = set(columns.keys(columns.MAIN))
-    assert set(columns.PRINTED) <= declared
-    assert set(columns.TERMINAL) <= declared
-    assert set(columns.REPRODUCTION_PAGE) <= set(columns.keys(columns.REPRODUCTION))
+    declared = set(keys_of(main_columns.MAIN))
+    assert set(main_columns.PRINTED) <= declared
+    assert set(main_columns.TERMINAL) <= declared
+    assert set(columns.REPRODUCTION_PAGE) <= set(keys_of(columns.REPRODUCTION))
 
 
-@pytest.mark.parametrize("names", [["scope"], [*columns.keys(columns.SPENDING), "new"]])
+@pytest.mark.parametrize("names", [["scope"], [*keys_of(columns.SPENDING), "new"]])
 def test_a_column_that_is_not_declared_or_missing_is_refused(names):
     with pytest.raises(ValueError, match="declared"):
-        columns.in_order(pd.DataFrame(columns=names), columns.SPENDING)
+        in_declared_order(pd.DataFrame(columns=names), columns.SPENDING)

@@ -10,7 +10,8 @@ import pytest
 
 from pulseveil.core import paths
 from pulseveil.core.identity import parse_number
-from pulseveil.summary import columns, file_page
+from pulseveil.summary import columns, file_page, main_columns
+from pulseveil.summary.column import keys_of
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.published import read_published
 from pulseveil.summary.summarize import summarize
@@ -66,7 +67,7 @@ def test_the_page_has_every_column_of_every_table_with_meaning_unit_and_example(
     main = texts(parts["tables/main.csv"], "td")
     shown = {main[i]: main[i + 1 : i + 4] for i in range(0, len(main), 4)}
     assert list(shown) == list(results.main) + [
-        c for c in columns.keys(columns.MAIN) if c not in results.main
+        c for c in keys_of(main_columns.MAIN) if c not in results.main
     ]
     assert all(len(meaning) > 2 and example for meaning, _, example in shown.values())
     numbers = [key for key, (_, unit, _) in shown.items() if unit.startswith(("share", "difference"))]
@@ -74,7 +75,7 @@ def test_the_page_has_every_column_of_every_table_with_meaning_unit_and_example(
 
 
 def test_examples_have_the_form_of_the_values(results):
-    for column in columns.MAIN:
+    for column in main_columns.MAIN:
         if column.key in results.main and pd.api.types.is_numeric_dtype(results.main[column.key]):
             assert isinstance(parse_number(column.example), float), column.key
         elif column.key in results.main and set(results.main[column.key]) <= {"yes", "no", ""}:
@@ -89,5 +90,5 @@ def test_the_report_leads_to_the_page(results):
 
 def test_the_documentation_has_the_same_page():
     text = file_page.markdown()
-    for column in columns.MAIN:
+    for column in main_columns.MAIN:
         assert f"<td>{column.key}</td>" in text

@@ -8,7 +8,8 @@ import pytest
 
 from pulseveil.core.errors import InputError
 from pulseveil.core.randomness import root_stream
-from pulseveil.summary import columns, printing
+from pulseveil.summary import main_columns, printing
+from pulseveil.summary.column import keys_of
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.labels import MINUS
 from pulseveil.summary.printing import printed_table
@@ -81,7 +82,7 @@ def test_latex_has_booktabs_rules_and_whole_rows(main):
 
 
 def test_the_latex_table_of_a_study_is_narrow_enough_for_a_page(main):
-    printed = printed_table(main, STUDY, columns.LATEX)
+    printed = printed_table(main, STUDY, main_columns.LATEX)
     text = printing.latex(printed, "", "")
     heads = text.split(r"\toprule")[1].split(r"\midrule")[0].strip().removesuffix(r" \\").split(" & ")
     assert heads[-3:] == [
@@ -97,9 +98,9 @@ def test_the_latex_table_of_a_study_is_narrow_enough_for_a_page(main):
 
 
 def test_each_column_of_the_main_table_can_be_chosen(main):
-    for key in columns.keys(columns.MAIN):
+    for key in keys_of(main_columns.MAIN):
         chosen = ["evaluation", "detector", key]
-        columns.require_main(chosen)
+        main_columns.require_main(chosen)
         text = printing.latex(printed_table(main, STUDY, chosen), "", "tab:x")
         rows = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
         assert len(rows) == 7, key
@@ -111,7 +112,7 @@ def test_each_column_of_the_main_table_can_be_chosen(main):
 
 def test_an_unknown_column_is_refused_with_its_nearest():
     with pytest.raises(InputError, match=r"table_columns: .* found 'acuracy' \(did you mean 'accuracy'\?\)"):
-        columns.require_main(["evaluation", "acuracy"])
+        main_columns.require_main(["evaluation", "acuracy"])
 
 
 def test_a_label_holds_nothing_that_tex_would_run():

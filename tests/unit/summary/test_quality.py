@@ -8,7 +8,8 @@ from matplotlib.text import Text
 from pulseveil.core.errors import InputError
 from pulseveil.quality.portrait import examples
 from pulseveil.quality.samples import Sample
-from pulseveil.summary.columns import QUALITY, keys
+from pulseveil.summary.column import keys_of
+from pulseveil.summary.columns import QUALITY
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.quality import printed_quality, quality_table
 from pulseveil.summary.quality_figures import quality_figure, quality_pages
@@ -54,7 +55,7 @@ def test_rows_name_the_cohorts_that_their_generator_takes_for_public(tmp_path):
 def test_without_quality_files_there_is_a_header_only():
     rows = quality_table([], STUDY)
     assert rows.empty
-    assert list(rows.columns) == keys(QUALITY)
+    assert list(rows.columns) == keys_of(QUALITY)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 from pulseveil.core.errors import InputError
 from pulseveil.privacy import ledger
-from pulseveil.privacy.statement import Setting
+from pulseveil.privacy.models import Setting
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.results import CELL
 from pulseveil.summary.spent import privacy_table, read_ledgers, spending_table

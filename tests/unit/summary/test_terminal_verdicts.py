@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from pulseveil.detectors import COMPARED
-from pulseveil.summary import columns, labels
+from pulseveil.summary import labels, main_columns
+from pulseveil.summary.column import by_key
 from pulseveil.summary.terminal import WIDTH, terminal_summary
 
 NUMBERS = ("accuracy", "f1", "auroc")
@@ -91,6 +92,6 @@ def test_no_number_is_cut_with_all_verdicts_and_long_names():
 
 
 def test_terminal_columns_are_columns_of_the_main_table():
-    declared = columns.by_key(columns.MAIN)
-    assert set(columns.TERMINAL) <= set(declared)
+    declared = by_key(main_columns.MAIN)
+    assert set(main_columns.TERMINAL) <= set(declared)
     assert labels.difference_with_interval(0.121, 0.0412, 0.1849, 2) == "+0.121 [+0.04, +0.18]"

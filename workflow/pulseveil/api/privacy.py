@@ -10,7 +10,7 @@ import pandas as pd
 from pulseveil.api.models import Model
 from pulseveil.privacy import accounting
 from pulseveil.privacy.ledger import Entry
-from pulseveil.privacy.statement import together
+from pulseveil.privacy.models import together
 
 
 def spent(*models: Model) -> pd.DataFrame:

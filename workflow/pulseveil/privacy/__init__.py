@@ -12,6 +12,7 @@ __all__ = [  # noqa: RUF022
     "programs",
     "accounting",
     "ledger",
+    "models",
     "releases",
     "statement",
 ]

@@ -20,7 +20,8 @@ from pulseveil.generators import GeneratorKind
 from pulseveil.privacy import accounting, ledger, releases
 from pulseveil.privacy.budget import Mechanism, Unit
 from pulseveil.privacy.ledger import Entry
-from pulseveil.privacy.statement import UNIT_NAMES, Setting, statement
+from pulseveil.privacy.models import Setting
+from pulseveil.privacy.statement import UNIT_NAMES, statement
 from pulseveil.study.jobs import DetectorJob, GeneratorJob
 from pulseveil.windows import reach
 

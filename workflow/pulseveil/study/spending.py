@@ -16,7 +16,8 @@ from pulseveil.detectors import MODEL
 from pulseveil.evaluation.protocols import Fold
 from pulseveil.privacy import accounting
 from pulseveil.privacy.budget import Budget, Mechanism, Unit, seeds_asked
-from pulseveil.privacy.statement import Setting, Unbudgeted, without_budget
+from pulseveil.privacy.models import Setting
+from pulseveil.privacy.statement import Unbudgeted, without_budget
 from pulseveil.study.cells import NONE, Budgets, DetectorPack
 from pulseveil.study.plan import Plan
 from pulseveil.study.study import Model, Study

@@ -2,6 +2,8 @@
 
 # What other packages may use, in reading order.
 __all__ = [  # noqa: RUF022
+    "column",
+    "main_columns",
     "columns",
     "results",
     "description",

@@ -11,10 +11,10 @@ from matplotlib.lines import Line2D
 
 from pulseveil.detectors import MODEL
 from pulseveil.summary import labels
-from pulseveil.summary.columns import HEADLINES
-from pulseveil.summary.columns import title as title_of
+from pulseveil.summary.column import title_of
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.figures import line_handles, reference_rows, rule_lines
+from pulseveil.summary.main_columns import HEADLINES
 from pulseveil.summary.palette import (
     INK,
     PAGE,

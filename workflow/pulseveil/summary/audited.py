@@ -10,7 +10,7 @@ import pandas as pd
 
 from pulseveil.audit.verdict import NOT_TESTABLE
 from pulseveil.summary import labels
-from pulseveil.summary.columns import Column
+from pulseveil.summary.column import Column
 from pulseveil.summary.results import NO_GENERATOR
 
 IN_WORDS = (

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from pulseveil.core.tables import in_order, levels
 from pulseveil.detectors import BASELINE, MODEL
 from pulseveil.summary import labels
-from pulseveil.summary.columns import HEADLINES
-from pulseveil.summary.columns import title as title_of
+from pulseveil.summary.column import title_of
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.figures import line_handles, line_styles, reference_rows
+from pulseveil.summary.main_columns import CELL, HEADLINES
 from pulseveil.summary.palette import (
     BASELINE_LINE,
     GREY,
@@ -132,7 +132,7 @@ def _draw_axis(
     for column in columns_of[::columns]:
         for panel, metric in zip(column, _METRICS, strict=True):
             panel.set_ylabel(title_of(metric, HEADLINES))
-    title = f"{labels.evaluation(axis.evaluation)}: {title_of(axis.axis).lower()}"
+    title = f"{labels.evaluation(axis.evaluation)}: {title_of(axis.axis, CELL).lower()}"
     part.suptitle(title, x=0.02, ha="left")
 
 

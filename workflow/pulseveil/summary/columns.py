@@ -1,357 +1,37 @@
-"""Columns of all tables: key, title, unit, meaning and where each column is shown.
-
-Tables take the order of their columns from this module, printed tables and the terminal the titles.
-`dictionary` is the content of `tables/columns.json`.
-"""
+"""Columns of all tables: where the order of a table comes from, and the content of `tables/columns.json`."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
-import pandas as pd
-
-from pulseveil.core.errors import InputError
-from pulseveil.core.settings import nearest
-from pulseveil.detectors import BASELINE, COMPARED, LITERATURE, LITERATURE_THREE
-from pulseveil.evaluation.metrics import METRICS
-from pulseveil.summary.column_examples import EXAMPLES
-from pulseveil.summary.labels import MINUS
-from pulseveil.summary.labels import evaluation as in_words
-
-Form = Literal[
-    "name", "axis", "count", "number", "signed", "epsilon", "interval", "marked", "difference", "text"
-]
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table.
-
-    title: heading in printed tables and the report, by default the key in words. short: heading in the
-    terminal. form: how `printing` writes a value. example: a value as in the file, but rounded. optional: the
-    column is printed only if a row has a value. sometimes: some studies lack the column.
-    """
-
-    key: str
-    meaning: str
-    unit: str = ""
-    title: str = ""
-    short: str = ""
-    form: Form = "text"
-    example: str = ""
-    optional: bool = False
-    sometimes: bool = False
-
-    @property
-    def heading(self) -> str:
-        """The title, or the key in words if there is none."""
-        return self.title or in_words(self.key)
-
-
-# The published study calls a run poor up to this F1 over both outputs. The bar is low: a network that never
-# answers "stress" is above it.
-POOR_F1 = 0.3
-_YES = '"yes", "no", or empty if not applicable'
-_SHARE = "share, 0 to 1"
-_P = "two-sided p value of the difference, by the same test as the interval; not corrected"
-_TWO_PEOPLE = (
-    "whether the interval without the two most or the two least favourable people lies on another side of 0: "
-    f"{_YES}"
-)
-# Score tables are sorted by these keys in this order (`results`); tables below pick some by index.
-CELL = (
-    Column("evaluation", "evaluation of the study", title="Evaluation", form="name"),
-    Column(
-        "generator",
-        "generator of the synthetic windows; none on real data",
-        title="Generator",
-        form="name",
-    ),
-    Column("detector", "stress detector", title="Detector", form="name"),
-    Column("unit", "what a budget protects: subject or window", title="Unit", short="unit", form="axis"),
-    Column(
-        "epsilon_generator",
-        "epsilon that one trained generator may spend; inf without a budget",
-        title="ε generator",
-        short="ε gen",
-        form="axis",
-    ),
-    Column(
-        "epsilon_detector",
-        "epsilon that one trained detector may spend; inf without a budget",
-        title="ε detector",
-        short="ε det",
-        form="axis",
-    ),
-    Column(
-        "subjects",
-        "number of synthetic subjects that the detector was trained on",
-        unit="subjects",
-        title="Synthetic subjects",
-        short="syn",
-        form="axis",
-    ),
-    Column(
-        "noise",
-        "scale of the Laplace noise added to the training features; 0 for none",
-        title="Input noise",
-        short="noise",
-        form="axis",
-    ),
-    Column(
-        "signals",
-        "signals that the detector reads: all, some (joined by +), or all without some",
-        title="Signals",
-        short="signals",
-        form="axis",
-    ),
-)
-AXES = tuple(column for column in CELL if column.form == "axis")
-_TRAINED_IN = Column(
-    "trained_in", "evaluation whose job trained the cell: an equal cell of a later one is not trained again"
-)
-_ROLE = Column("role", "model, or the role of the detector if it is a rule")
-_SEED = Column("seed", "number of the seed of the run")
-_COUNTS = (
-    Column("n_seeds", "number of seeds averaged", unit="seeds", title="Seeds", form="count"),
-    Column("n_subjects", "number of tested subjects", unit="subjects", title="Subjects", form="count"),
-    Column("n_windows", "number of tested windows", unit="windows", title="Windows", form="count"),
-)
-_METRICS = tuple(Column(m.name, m.meaning, unit=_SHARE, title=m.title, form="number") for m in METRICS)
-# Only these reach the main table, which has eight columns per metric; per_subject.csv has all metrics.
-HEADLINES = tuple(column for column in _METRICS if column.title)
-# Main table only: an accuracy in per_subject.csv has neither interval nor mark.
-_PRINTED_METRICS: Mapping[str, dict[str, Any]] = {
-    "accuracy": {"title": "Accuracy [95 %]", "short": "accuracy [95 %]", "form": "marked"},
-    "f1": {"title": "Stress F1 [95 %]", "short": "stress F1 [95 %]", "form": "interval"},
-    "auroc": {"short": "AUROC"},
-    "accuracy_sd_seeds": {"title": "SD seeds"},
-    "accuracy_sd_subjects": {"title": "SD subjects"},
-    "accuracy_pooled": {"title": "Pooled accuracy"},
-}
-
-
-def _of_metric(metric: Column) -> Iterator[Column]:
-    """Columns of main.csv for one metric."""
-    name, what = metric.key, metric.heading
-    columns = (
-        replace(
-            metric,
-            title=what,
-            meaning=f"mean over subjects per seed, then mean over seeds: {metric.meaning}",
-        ),
-        Column(f"{name}_sd_seeds", f"SD over seeds of mean {what} per seed", _SHARE, form="number"),
-        Column(f"{name}_sd_subjects", f"SD over subjects of mean {what} per subject", _SHARE, form="number"),
-        Column(f"{name}_low", f"lower end of the 95 % interval over subjects of {what}", _SHARE),
-        Column(f"{name}_high", f"upper end of the 95 % interval over subjects of {what}", _SHARE),
-        Column(f"{name}_interval", f"method of the interval of {what}: bootstrap-t, t, constant or none"),
-        Column(f"{name}_undefined", f"pairs of subject and seed without a defined {what}", "values"),
-        Column(f"{name}_pooled", f"{what} over all windows, mean over seeds", _SHARE, form="number"),
-    )
-    return (replace(column, **_PRINTED_METRICS.get(column.key, {})) for column in columns)
-
-
-def _of_role(role: str) -> Iterator[Column]:
-    """Columns of main.csv for the difference to the rule with `role`."""
-    name, rule = f"accuracy_minus_{role}", in_words(role)
-    yield Column(
-        name,
-        f"accuracy minus the accuracy of the rule {rule}, mean over subjects",
-        "difference of shares",
-        title=f"{MINUS} {rule}",
-        short=f"vs {rule}",
-        form="difference",
-        optional=True,
-    )
-    yield Column(f"{name}_low", "lower end of the 95 % interval of the difference", "difference of shares")
-    yield Column(f"{name}_high", "upper end of the 95 % interval of the difference", "difference of shares")
-    yield Column(f"{name}_p", _P, "probability")
-    yield Column(f"{name}_two_people", _TWO_PEOPLE)
-
-
-_PUBLISHED = tuple(
-    replace(column, sometimes=True)
-    for column in (
-        Column("published_scenario", "published scenario that the row repeats; empty if none"),
-        Column(
-            "published_accuracy",
-            "published accuracy of the same cell",
-            _SHARE,
-            title="Published accuracy",
-            short="published",
-            form="number",
-            optional=True,
-        ),
-        Column("published_accuracy_sd", "published SD of the accuracy over runs", _SHARE),
-        Column("published_f1", "published F1 over both outputs of the network", _SHARE),
-        Column("published_f1_sd", "published SD of the F1 over runs", _SHARE),
-        Column("published_poor_ratio", f"published share of runs with an F1 of at most {POOR_F1}", _SHARE),
-        Column(
-            "published_equals_majority",
-            f"whether published accuracy is the share without stress: {_YES}",
-        ),
-        Column(
-            "accuracy_minus_published",
-            "accuracy minus the published accuracy",
-            "difference of shares",
-            title=f"{MINUS} published",
-            form="signed",
-            optional=True,
-        ),
-        Column("f1_published_minus_published", "f1_published minus the published F1", "difference of shares"),
-    )
-)
-_POOR_RATIO = Column(
-    "poor_ratio",
-    f"share of the runs (seeds) whose mean f1_published over subjects is at most {POOR_F1}",
-    _SHARE,
-    title="Poor runs",
-    form="number",
-)
-_DELTA = Column("delta", "probability with which the bound epsilon may fail", "probability")
-_PERSON = Column(
-    "epsilon_subject",
-    "epsilon of one person over all private models of the row",
-    "epsilon",
-    title="ε person",
-    form="epsilon",
-    optional=True,
-)
-PRIVACY = (
-    _DELTA,
-    Column(
-        "epsilon_pld",
-        "epsilon of generator and detector together at the row's unit, by privacy loss distributions",
-        "epsilon",
-        title="ε composed (PLD)",
-        short="ε",
-        form="epsilon",
-        optional=True,
-    ),
-    Column(
-        "epsilon_rdp",
-        "epsilon as in epsilon_pld, but by Rényi differential privacy",
-        "epsilon",
-        title="ε (RDP)",
-        form="epsilon",
-        optional=True,
-    ),
-    Column(
-        "epsilon_unamplified",
-        "epsilon as in epsilon_pld, but without amplification by sampling",
-        "epsilon",
-        title="ε unamplified",
-        form="epsilon",
-        optional=True,
-    ),
-    Column("epsilon_replace_one", "epsilon as in epsilon_pld, but for a replaced record", "epsilon"),
-    _PERSON,
-    Column("epsilon_window", "epsilon of one window of one person", "epsilon"),
-    Column(
-        "epsilon_60_s",
-        "epsilon of any 60 s of a person's recording; empty if it has no bound",
-        "epsilon",
-        title="ε any 60 s",
-        form="epsilon",
-        optional=True,
-    ),
-    Column("mu", "parameter of Gaussian differential privacy of the row's mechanisms, where exact"),
-    Column("secret", f"whether all noise has secret keys: {_YES}", title="Secret noise", optional=True),
-    Column("n_seeds_asked", "fewest seeds (noise draws) for a row to show use of private data", "seeds"),
-)
-_USE = Column(
-    "shows_use_of_private_data",
-    'whether the row beats each literature rule and, as a network, itself before training: "yes", "no", or '
-    '"few seeds" (too few noise draws)',
-    title="Shows use of private data",
-    short="shown",
-    optional=True,
-)
-PUBLIC_COHORTS = Column(
-    "public_cohorts",
-    "cohorts whose recordings generator or detector take for public; empty if none",
-    title="Public cohorts",
-    optional=True,
-)
-AUDITED = (
-    Column("audited_part", "audited part with the largest lower bound", title="Audited part", optional=True),
-    Column(
-        "audit_epsilon_low",
-        "largest lower bound (95 %) that an attack found for the audited part",
-        "epsilon",
-        title="ε audited, at least",
-        short="audit ≥",
-        form="epsilon",
-        optional=True,
-    ),
-    Column(
-        "audit_epsilon_ceiling",
-        "largest lower bound that a perfect attack could have found",
-        "epsilon",
-        title="audit's ceiling",
-        form="epsilon",
-        optional=True,
-    ),
-)
-_MAIN = (
-    *CELL,
-    _TRAINED_IN,
-    _ROLE,
-    *_COUNTS,
-    *(column for metric in HEADLINES for column in _of_metric(metric)),
-    _POOR_RATIO,
-    *(column for role in COMPARED for column in _of_role(role)),
-    Column(f"better_than_{BASELINE}", f"whether accuracy_minus_{BASELINE}_low is above 0: {_YES}"),
-    Column(
-        "generator_saw_test_subject",
-        f"whether the generator was trained on the tested people: {_YES}",
-        title="Generator saw test subject",
-        optional=True,
-    ),
+from pulseveil.summary.column import P_VALUE, SHARE, TWO_PEOPLE, YES, Column, keys_of
+from pulseveil.summary.main_columns import (
+    CELL,
+    DELTA,
+    LATEX,
+    MAIN,
+    METRIC_COLUMNS,
+    PERSON,
+    POOR_F1,
+    POOR_RATIO,
+    PRINTED,
     PUBLIC_COHORTS,
-    *_PUBLISHED,
-    *PRIVACY,
-    _USE,
-    *AUDITED,
+    SEED,
+    TERMINAL,
+    TRAINED_IN,
 )
-MAIN = tuple(replace(column, example=EXAMPLES[column.key]) for column in _MAIN)
-# Printed only where some row is private.
-OF_PRIVATE = frozenset(column.key for column in (*PRIVACY, _USE, *AUDITED))
-# The keys of the main table that readers see, in their order.
-PRINTED = (
-    *(column.key for column in (*CELL, *_COUNTS)),
-    *("accuracy", "accuracy_sd_seeds", "accuracy_sd_subjects", "accuracy_pooled"),
-    *("f1", "macro_f1", "auroc", "f1_published", "poor_ratio"),
-    *(f"accuracy_minus_{role}" for role in COMPARED),
-    *("epsilon_pld", "epsilon_rdp", "epsilon_unamplified", "epsilon_subject", "epsilon_60_s"),
-    *("audit_epsilon_low", "audit_epsilon_ceiling", "audited_part", "secret", "shows_use_of_private_data"),
-    *("public_cohorts", "generator_saw_test_subject", "published_accuracy", "accuracy_minus_published"),
-)
-# Of these the ones that a page of 1280 pixels holds.
-BRIEF = (
-    *("evaluation", "generator", "detector", *(column.key for column in AXES), "accuracy", "f1"),
-    *(f"accuracy_minus_{LITERATURE_THREE}", "shows_use_of_private_data", "published_accuracy"),
-)
-# Differences to these rules are a verdict on private rows: they stand there, with the interval that decides.
-VERDICTS = (f"accuracy_minus_{LITERATURE}", f"accuracy_minus_{LITERATURE_THREE}")
-# Those of tables/main.tex if the study does not choose: two columns of a journal hold them.
-LATEX = ("evaluation", "generator", "detector", *(column.key for column in AXES), "accuracy", "f1")
-TERMINAL = (
-    *("detector", "generator", *(column.key for column in AXES)),
-    *("accuracy", "f1", "auroc", f"accuracy_minus_{BASELINE}", *VERDICTS, "shows_use_of_private_data"),
-    *("epsilon_pld", "audit_epsilon_low", "published_accuracy"),
-)
+
 PER_SUBJECT = (
     *CELL,
-    _TRAINED_IN,
-    _SEED,
+    TRAINED_IN,
+    SEED,
     Column("fold", "fold in which the subject was tested"),
     Column("subject", "tested subject"),
     Column("windows", "number of tested windows", "windows"),
     Column("stress_windows", "number of tested windows with stress", "windows"),
-    *_METRICS,
+    *METRIC_COLUMNS,
 )
 PAIRED = (
     Column("n_subjects", "number of subjects with a value in both cells", "subjects"),
@@ -359,8 +39,8 @@ PAIRED = (
     Column("low", "lower end of the 95 % interval of the difference", "difference of shares"),
     Column("high", "upper end of the 95 % interval of the difference", "difference of shares"),
     Column("interval", "method of the interval: bootstrap-t, t, constant or none"),
-    Column("p", _P, "probability"),
-    Column("two_people", _TWO_PEOPLE),
+    Column("p", P_VALUE, "probability"),
+    Column("two_people", TWO_PEOPLE),
 )
 DIFFERENCES = (
     *CELL,
@@ -401,8 +81,8 @@ SPENDING = (
     Column("scope", "evaluation, or the whole study"),
     Column("models", "largest number of private models that learned from one person", "models"),
     Column("models_without_budget", "models without a budget trained on the same people", "models"),
-    _DELTA,
-    replace(_PERSON, meaning="epsilon of one person if all private models are published", title=""),
+    DELTA,
+    replace(PERSON, meaning="epsilon of one person if all private models are published", title=""),
 )
 _AUDIT_KEYS = (
     replace(_COHORT, title=""),
@@ -428,13 +108,13 @@ AUDIT = (
             Column("hits", "trainings with the record where the attack says in", "trainings"),
             Column("trainings_out", "number of trainings without the record", "trainings"),
             Column("false_alarms", "trainings without the record where the attack says in", "trainings"),
-            Column("auc", "area under the ROC curve of the attack", _SHARE),
-            Column("auc_low", "lower end of the 95 % interval of auc", _SHARE),
-            Column("auc_high", "upper end of the 95 % interval of auc", _SHARE),
-            Column("tpr_at_no_false_alarm", "true positive rate without a false alarm", _SHARE),
-            Column("tpr_low", "lower end of the 95 % interval of the true positive rate", _SHARE),
-            Column("tpr_high", "upper end of the 95 % interval of the true positive rate", _SHARE),
-            Column("fpr_high", "upper end of the 95 % interval of the false positive rate", _SHARE),
+            Column("auc", "area under the ROC curve of the attack", SHARE),
+            Column("auc_low", "lower end of the 95 % interval of auc", SHARE),
+            Column("auc_high", "upper end of the 95 % interval of auc", SHARE),
+            Column("tpr_at_no_false_alarm", "true positive rate without a false alarm", SHARE),
+            Column("tpr_low", "lower end of the 95 % interval of the true positive rate", SHARE),
+            Column("tpr_high", "upper end of the 95 % interval of the true positive rate", SHARE),
+            Column("fpr_high", "upper end of the 95 % interval of the false positive rate", SHARE),
             Column("epsilon_low", "lower bound of epsilon (95 %) where the attack says in", "epsilon"),
             Column(
                 "epsilon_ceiling", "largest epsilon_low that a perfect attack could have found", "epsilon"
@@ -447,10 +127,10 @@ AUDIT = (
             Column("verdict", "verdict on the claim as a sentence"),
             Column("epsilon_low_out", "lower bound of epsilon (95 %) where the attack says out", "epsilon"),
             Column("people", "number of people searched for", "subjects"),
-            Column("rate", "share of people re-identified", _SHARE),
-            Column("rate_low", "lower end of the 95 % interval of rate", _SHARE),
-            Column("rate_high", "upper end of the 95 % interval of rate", _SHARE),
-            Column("chance", "share of people re-identified by random guessing", _SHARE),
+            Column("rate", "share of people re-identified", SHARE),
+            Column("rate_low", "lower end of the 95 % interval of rate", SHARE),
+            Column("rate_high", "upper end of the 95 % interval of rate", SHARE),
+            Column("chance", "share of people re-identified by random guessing", SHARE),
             Column("p", "p value of re-identifying as many by chance", "probability"),
         )
     ),
@@ -466,21 +146,21 @@ REPRODUCTION_KEYS = (
 )
 REPRODUCTION = (
     *REPRODUCTION_KEYS,
-    Column("published", "published accuracy", _SHARE),
-    Column("ours", "accuracy of this study", _SHARE, title="ours [95 %]"),
-    Column("low", "lower end of our 95 % interval over subjects", _SHARE),
-    Column("high", "upper end of our 95 % interval over subjects", _SHARE),
+    Column("published", "published accuracy", SHARE),
+    Column("ours", "accuracy of this study", SHARE, title="ours [95 %]"),
+    Column("low", "lower end of our 95 % interval over subjects", SHARE),
+    Column("high", "upper end of our 95 % interval over subjects", SHARE),
     Column("seeds", "number of seeds averaged", "seeds"),
     Column("people", "number of tested subjects", "subjects"),
     Column("difference", "accuracy of this study minus published accuracy", "difference of shares"),
-    replace(_POOR_RATIO, title="poor runs"),
+    replace(POOR_RATIO, title="poor runs"),
     Column(
         "published_poor_ratio",
         f"published share of runs with an F1 of at most {POOR_F1}",
-        _SHARE,
+        SHARE,
         title="published poor runs",
     ),
-    Column("equals_majority", f"whether published accuracy is the share without stress: {_YES}"),
+    Column("equals_majority", f"whether published accuracy is the share without stress: {YES}"),
     Column("verdict", "reproduced, not reproduced, not defined or not run"),
     Column("reason", "reason of the verdict"),
 )
@@ -520,63 +200,6 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
 }
 
 
-def keys(columns: Collection[Column]) -> list[str]:
-    """Keys of `columns`, in order."""
-    return [column.key for column in columns]
-
-
-def require_main(chosen: Iterable[str]) -> None:
-    """Check that a study's `table_columns` are columns of the main table.
-
-    Raises:
-        InputError: a name is no column.
-    """
-    known = keys(MAIN)
-    unknown = [name for name in chosen if name not in known]
-    if unknown:
-        faults = ", ".join(f"{name!r}{nearest(name, known)}" for name in unknown)
-        raise InputError(f"table_columns: expected columns of tables/main.csv, such as f1; found {faults}")
-
-
-def title(key: str, columns: Collection[Column] = MAIN) -> str:
-    """Title of a column for readers.
-
-    Examples:
-        >>> title("accuracy_pooled")
-        'Pooled accuracy'
-    """
-    return by_key(columns)[key].heading
-
-
-def by_key(columns: Collection[Column]) -> dict[str, Column]:
-    """Columns of a table by key."""
-    return {column.key: column for column in columns}
-
-
-def in_order(table: pd.DataFrame, columns: Collection[Column]) -> pd.DataFrame:
-    """`table` with its columns in the declared order.
-
-    Raises:
-        ValueError: a column is not declared, or a declared column is missing.
-    """
-    declared = by_key(columns)
-    found = set(map(str, table))
-    # The selection below would drop an undeclared column without a word.
-    undeclared = found - set(declared)
-    missing = {key for key, column in declared.items() if not column.sometimes} - found
-    if undeclared or missing:
-        raise ValueError(
-            f"table: undeclared columns {sorted(undeclared)}, missing columns {sorted(missing)}; "
-            "declare each column in pulseveil.summary.columns"
-        )
-    return table[[key for key in declared if key in table]]
-
-
-def titled(table: pd.DataFrame, columns: Collection[Column]) -> pd.DataFrame:
-    """`table` with titles in place of keys."""
-    return table.rename(columns={column.key: column.heading for column in columns})
-
-
 def dictionary() -> dict[str, list[dict[str, Any]]]:
     """Data dictionary of all tables as JSON values: file name to its columns in order."""
     return {name: [_entry(name, column) for column in columns] for name, columns in TABLES.items()}
@@ -602,8 +225,8 @@ def _shown(table: str, key: str) -> Iterator[str]:
             "tables/main.tex": LATEX,
             "terminal": TERMINAL,
         },
-        "tables/spending.csv": {"report": keys(SPENDING)},
-        "tables/audit.csv": {"report": keys(AUDIT)},
+        "tables/spending.csv": {"report": keys_of(SPENDING)},
+        "tables/audit.csv": {"report": keys_of(AUDIT)},
         "tables/reproduction.csv": {"reproduction.html, report": REPRODUCTION_PAGE},
     }
     return (view for view, shown in views.get(table, {}).items() if key in shown)

@@ -19,7 +19,8 @@ from pulseveil.core.identity import number_label
 from pulseveil.core.settings import Preprocessing, Settings
 from pulseveil.detectors import BEFORE_TRAINING, COMPARED, LITERATURE, LITERATURE_THREE, MODEL, Role
 from pulseveil.evaluation.protocols import NoiseDistribution, Train
-from pulseveil.privacy.statement import Setting, Unbudgeted
+from pulseveil.privacy.models import Setting
+from pulseveil.privacy.statement import Unbudgeted
 from pulseveil.study import costs, spending
 from pulseveil.study.plan import Plan
 from pulseveil.study.study import Model

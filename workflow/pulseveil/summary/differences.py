@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pulseveil.core.randomness import Stream
 from pulseveil.detectors import BEFORE_TRAINING, MODEL
 from pulseveil.summary import columns
+from pulseveil.summary.column import in_declared_order
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.intervals import paired_claims
 from pulseveil.summary.results import CELL, HEADLINES, NO_GENERATOR, Cells
@@ -122,7 +123,7 @@ def differences_table(cells: Cells, description: StudyDescription, stream: Strea
     ]
     # Stable by index: all metrics of a pair follow each other, in the order of HEADLINES.
     table = pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
-    return columns.in_order(table, columns.DIFFERENCES)
+    return in_declared_order(table, columns.DIFFERENCES)
 
 
 def _axis_pairs(keys: pd.DataFrame) -> list[Pair]:

@@ -18,10 +18,10 @@ from matplotlib.lines import Line2D
 from pulseveil.core.tables import in_order
 from pulseveil.detectors import MODEL
 from pulseveil.summary import labels
-from pulseveil.summary.columns import HEADLINES
-from pulseveil.summary.columns import title as title_of
+from pulseveil.summary.column import title_of
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.figures import line_handles, line_styles
+from pulseveil.summary.main_columns import HEADLINES
 from pulseveil.summary.palette import (
     GREY,
     INK,

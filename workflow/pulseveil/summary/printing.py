@@ -21,14 +21,14 @@ from pandas.api.types import is_numeric_dtype
 from pulseveil.core.atomic import atomic_path
 from pulseveil.core.identity import number_label, require_no_formulas
 from pulseveil.detectors import BASELINE, MODEL
-from pulseveil.summary import columns, labels
-from pulseveil.summary.columns import Column
+from pulseveil.summary import labels, main_columns
+from pulseveil.summary.column import Column, by_key, keys_of
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.results import NO_GENERATOR
 
 NOT_BETTER = "†"
 TWO_PEOPLE = "‡"
-MAIN = columns.by_key(columns.MAIN)
+MAIN = by_key(main_columns.MAIN)
 _SPELLINGS: Mapping[str, Callable[[float], str]] = {
     "axis": labels.level,
     "number": labels.number,
@@ -54,7 +54,7 @@ def shown_axes(main: pd.DataFrame) -> list[str]:
     synthetic = models[models["generator"] != NO_GENERATOR]
     frames = {"epsilon_generator": synthetic, "subjects": synthetic}
     shown = []
-    for axis in columns.keys(columns.AXES):
+    for axis in keys_of(main_columns.AXES):
         values = frames.get(axis, models)[axis]
         private = axis.startswith("epsilon") and bool(np.isfinite(values).any())
         if len(values.unique()) > 1 or private:
@@ -63,7 +63,7 @@ def shown_axes(main: pd.DataFrame) -> list[str]:
 
 
 def printed_table(
-    main: pd.DataFrame, description: StudyDescription, shown: Iterable[str] = columns.PRINTED
+    main: pd.DataFrame, description: StudyDescription, shown: Iterable[str] = main_columns.PRINTED
 ) -> pd.DataFrame:
     """The main table for print: columns `shown` that apply, rows `readable_rows`, all cells text."""
     rows = readable_rows(main)
@@ -81,7 +81,7 @@ def is_shown(rows: pd.DataFrame, column: Column) -> bool:
         return column.key in shown_axes(rows)
     if column.key not in rows:
         return False
-    if column.key in columns.OF_PRIVATE and not is_private(rows):
+    if column.key in main_columns.OF_PRIVATE and not is_private(rows):
         return False
     if not column.optional:
         return True
@@ -247,7 +247,7 @@ def write_text(path: Path, text: str) -> None:
 def latex(printed: pd.DataFrame, caption: str, label: str) -> str:
     """A printed table in LaTeX, as wide as the page; the document needs the package booktabs."""
     escaped = printed.map(_escape).rename(columns=_stacked)
-    names = [column.heading for column in columns.CELL if column.form == "name"]
+    names = [column.heading for column in main_columns.CELL if column.form == "name"]
     text_columns = sum(name in printed for name in names)
     tabular = escaped.style.hide(axis="index").to_latex(
         hrules=True, column_format="l" * text_columns + "r" * (printed.shape[1] - text_columns)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pulseveil.core import registry
 from pulseveil.core.tables import as_numbers, in_order, read_table
 from pulseveil.summary import columns, labels, printing
+from pulseveil.summary.column import in_declared_order, keys_of, title_of
 from pulseveil.summary.description import ModelDescription, StudyDescription
 from pulseveil.summary.results import CELL, NO_GENERATOR
 from pulseveil.windows.signals import ALL_SIGNALS
@@ -38,7 +39,7 @@ _COLUMNS = (
     "f1_sd_runs",
     "poor_ratio",
 )
-MATCH = columns.keys(columns.REPRODUCTION_KEYS)
+MATCH = keys_of(columns.REPRODUCTION_KEYS)
 
 
 def read_published(path: Path) -> pd.DataFrame:
@@ -169,7 +170,7 @@ def reproduction_table(
     rows = table.assign(classes=found["classes"]).to_dict("records")
     judged = pd.DataFrame([_judge(row) for row in rows], columns=["verdict", "reason"])
     table = in_order(table.join(judged), MATCH).reset_index(drop=True)
-    return columns.in_order(table, columns.REPRODUCTION)
+    return in_declared_order(table, columns.REPRODUCTION)
 
 
 def reproduction_page(table: pd.DataFrame, description: StudyDescription) -> str:
@@ -189,7 +190,7 @@ def markdown(path: Path) -> str:
     Raises:
         InputError: the file or a column is missing.
     """
-    rows = read_table(path, columns.keys(columns.REPRODUCTION), "summarize the study again")
+    rows = read_table(path, keys_of(columns.REPRODUCTION), "summarize the study again")
     table = as_numbers(rows, ("epsilon_generator", "epsilon_detector", "noise"), path)
     table = table.fillna({"reason": "", "equals_majority": ""})
     letters: dict[str, str] = {}
@@ -213,7 +214,7 @@ def _letters(reason: str, letters: dict[str, str]) -> str:
 
 
 def _page_title(key: str) -> str:
-    return columns.title(key, columns.REPRODUCTION)
+    return title_of(key, columns.REPRODUCTION)
 
 
 def page_values(table: pd.DataFrame, description: StudyDescription) -> dict[str, Any]:
@@ -280,7 +281,7 @@ def _undefined(row: Mapping[Hashable, Any]) -> Iterable[str]:
 
 def _printed(rows: pd.DataFrame) -> Iterable[dict[str, str]]:
     """Rows of a scenario as text, by column title."""
-    titles = [columns.title(key, columns.REPRODUCTION) for key in columns.REPRODUCTION_PAGE]
+    titles = [title_of(key, columns.REPRODUCTION) for key in columns.REPRODUCTION_PAGE]
     for row in rows.to_dict("records"):
         synthetic = row["generator"] != NO_GENERATOR
         texts = {

@@ -10,10 +10,11 @@ import pandas as pd
 from pulseveil.core.tables import in_order, read_table
 from pulseveil.quality.measures import TITLES
 from pulseveil.summary import columns, labels
+from pulseveil.summary.column import in_declared_order, keys_of, titled
 from pulseveil.summary.description import StudyDescription
 
-_CELL = columns.keys(columns.GENERATOR_CELL)
-_KEYS = columns.keys(columns.QUALITY_KEYS)
+_CELL = keys_of(columns.GENERATOR_CELL)
+_KEYS = keys_of(columns.QUALITY_KEYS)
 _VALUES = ["value", "low", "high", "floor", "floor_low", "floor_high", "held_out"]
 
 
@@ -29,7 +30,7 @@ def quality_table(paths: Iterable[Path], description: StudyDescription) -> pd.Da
     """
     parts = [_read(path) for path in paths]
     if not parts:
-        return pd.DataFrame(columns=columns.keys(columns.QUALITY))
+        return pd.DataFrame(columns=keys_of(columns.QUALITY))
     # Unsorted: measures keep the order of `measure`.
     found = pd.concat(parts, ignore_index=True).groupby(_KEYS, sort=False)
     table = found.agg(
@@ -44,7 +45,7 @@ def quality_table(paths: Iterable[Path], description: StudyDescription) -> pd.Da
     )
     table = in_order(table.reset_index(), _CELL).reset_index(drop=True)
     table["public_cohorts"] = [description.public_cohorts(name) for name in table["generator"]]
-    return columns.in_order(table, columns.QUALITY)
+    return in_declared_order(table, columns.QUALITY)
 
 
 def printed_quality(table: pd.DataFrame, description: StudyDescription) -> pd.DataFrame:
@@ -60,7 +61,7 @@ def printed_quality(table: pd.DataFrame, description: StudyDescription) -> pd.Da
     wide = wide[shown].rename(columns=TITLES).reset_index()
     wide["generator"] = wide["generator"].map(description.generator_title)
     wide["epsilon_generator"] = wide["epsilon_generator"].map(labels.level)
-    wide = columns.titled(wide, columns.GENERATOR_CELL)
+    wide = titled(wide, columns.GENERATOR_CELL)
     return wide.fillna("").rename_axis(columns=None)
 
 

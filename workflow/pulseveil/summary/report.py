@@ -14,7 +14,8 @@ import pandas as pd
 
 from pulseveil.core.identity import installed
 from pulseveil.detectors import BASELINE
-from pulseveil.summary import audited, claimed, columns, labels, printing
+from pulseveil.summary import audited, claimed, columns, labels, main_columns, printing
+from pulseveil.summary.column import Column, titled
 from pulseveil.summary.description import DESCRIPTIONS, StageDescription, StudyDescription
 from pulseveil.summary.printing import has_published, html, printed_table
 from pulseveil.summary.published import page_values
@@ -104,7 +105,7 @@ def render_report(
         evaluations=plain_html(_evaluations(description)),
         hours=stage_rows(description),
         gpu_speedup=_speedup(description),
-        brief=html(printed_table(shown, description, columns.BRIEF), "brief"),
+        brief=html(printed_table(shown, description, main_columns.BRIEF), "brief"),
         main=html(printed_table(shown, description), "main"),
         cut=cut(main, most_rows),
         pages=pages,
@@ -133,7 +134,7 @@ def caveats(description: StudyDescription, main: pd.DataFrame) -> list[str]:
     applies = {
         "intervals": True,
         "not_better": bool((main[f"better_than_{BASELINE}"] == "no").any()),
-        "two_people": printing.decided_by_two(main, columns.PRINTED),
+        "two_people": printing.decided_by_two(main, main_columns.PRINTED),
         "no_baseline": not (main["role"] == BASELINE).any(),
         "few_seeds": "n_seeds_asked" in main and bool((main["n_seeds"] < main["n_seeds_asked"]).any()),
         "saw": bool((main["generator_saw_test_subject"] == "yes").any()),
@@ -207,8 +208,8 @@ def _of_quality(quality: pd.DataFrame, description: StudyDescription, most_rows:
     return plain_html(printed_quality(quality, description).head(most_rows))
 
 
-def _readable_table(table: pd.DataFrame, declared: Sequence[columns.Column]) -> str:
-    return "" if table.empty else plain_html(columns.titled(table, declared))
+def _readable_table(table: pd.DataFrame, declared: Sequence[Column]) -> str:
+    return "" if table.empty else plain_html(titled(table, declared))
 
 
 def _evaluations(description: StudyDescription) -> pd.DataFrame:

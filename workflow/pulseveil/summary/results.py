@@ -20,11 +20,12 @@ from pulseveil.core.store import read_hashed_record
 from pulseveil.core.tables import in_order
 from pulseveil.detectors import MODEL
 from pulseveil.evaluation.metrics import NAMES, measure
-from pulseveil.summary import columns
+from pulseveil.summary import columns, main_columns
+from pulseveil.summary.column import in_declared_order, keys_of
 from pulseveil.summary.description import StudyDescription
 from pulseveil.windows.signals import ALL_SIGNALS
 
-CELL = tuple(columns.keys(columns.CELL))
+CELL = tuple(keys_of(main_columns.CELL))
 RUN = (*CELL, "seed")
 _WORDS = ("evaluation", "generator", "detector", "unit", "signals")
 _WHOLE = ("subjects", "seed")
@@ -76,7 +77,7 @@ def collect(
     _refuse_repeated_runs(per_run, paths)
     _refuse_different_tests(subjects)
     return Results(
-        in_order(columns.in_order(subjects, columns.PER_SUBJECT), RUN).reset_index(drop=True),
+        in_order(in_declared_order(subjects, columns.PER_SUBJECT), RUN).reset_index(drop=True),
         in_order(per_run[[*RUN, "trained_in", "windows", *NAMES]], RUN).reset_index(drop=True),
         # Sorted: the digest must not depend on the order of the paths.
         hashlib.sha256("".join(sorted(h for part in parts for h in part.hashes)).encode()).hexdigest(),
@@ -201,7 +202,7 @@ def _refuse_different_tests(subjects: pd.DataFrame) -> None:
         raise InputError(f"scores of {cell}: seeds tested different windows; rerun train_detectors for it")
 
 
-HEADLINES = tuple(columns.keys(columns.HEADLINES))
+HEADLINES = tuple(keys_of(main_columns.HEADLINES))
 NO_GENERATOR = "none"
 
 

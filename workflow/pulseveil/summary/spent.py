@@ -18,16 +18,17 @@ from pulseveil.privacy import accounting, ledger
 from pulseveil.privacy.accounting import Group
 from pulseveil.privacy.budget import Mechanism, seeds_asked
 from pulseveil.privacy.ledger import Entry
-from pulseveil.privacy.statement import Setting, table_entries, together
+from pulseveil.privacy.models import Setting, table_entries, together
 from pulseveil.study.cells import Budgets
-from pulseveil.summary import columns
+from pulseveil.summary import columns, main_columns
+from pulseveil.summary.column import keys_of
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.results import CELL, NO_GENERATOR
 from pulseveil.windows.signals import ALL_SIGNALS
 
 STUDY = "all of this study"
 _DETECTOR_KEYS = tuple(CELL)
-_GENERATOR_KEYS = tuple(columns.keys(columns.GENERATOR_CELL))
+_GENERATOR_KEYS = tuple(keys_of(columns.GENERATOR_CELL))
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +87,7 @@ def read_ledgers(detector_entries: Iterable[str], models: Iterable[Path]) -> Led
 
 
 def privacy_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescription) -> pd.DataFrame:
-    """Columns `columns.PRIVACY` for each cell of `keys`; NaN for cells that are not private.
+    """Columns `main_columns.PRIVACY` for each cell of `keys`; NaN for cells that are not private.
 
     epsilon_pld, _rdp, _unamplified and _replace_one compose generator and detector at the cell's unit.
     epsilon_subject, _window and _60_s are bounds for a person, one window and any 60 s of a person, by the
@@ -100,7 +101,7 @@ def privacy_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescri
         InputError: a private cell has no ledger.
     """
     rows = [_row(cell, ledgers, description) for cell in _cells(keys)]
-    return pd.DataFrame(rows, columns=columns.keys(columns.PRIVACY), index=keys.index)
+    return pd.DataFrame(rows, columns=keys_of(main_columns.PRIVACY), index=keys.index)
 
 
 def spending_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescription) -> pd.DataFrame:
@@ -129,7 +130,7 @@ def spending_table(keys: pd.DataFrame, ledgers: Ledgers, description: StudyDescr
     rows = [_spent(name, members, description) for name, members in scopes.items() if members]
     if rows:
         rows.append(_spent(STUDY, entries, description))
-    return pd.DataFrame(rows, columns=columns.keys(columns.SPENDING))
+    return pd.DataFrame(rows, columns=keys_of(columns.SPENDING))
 
 
 def is_protected(cell: Mapping[str, Any], description: StudyDescription) -> bool:

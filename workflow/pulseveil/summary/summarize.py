@@ -14,7 +14,8 @@ from pulseveil.core.processes import Spread
 from pulseveil.core.randomness import Stream, child, root_stream
 from pulseveil.privacy import ledger
 from pulseveil.privacy.statement import statement
-from pulseveil.summary import columns, printing
+from pulseveil.summary import columns, main_columns, printing
+from pulseveil.summary.column import in_declared_order
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.differences import differences_table
 from pulseveil.summary.drawings import result_drawings, window_drawings, write_all
@@ -78,7 +79,7 @@ def summarize(
     main["shows_use_of_private_data"] = use_of_private_data(main)
     # Every study writes all tables, also without audits or spending: the rule declares them as outputs.
     audits = audit_table(map(Path, description.audits))
-    main = columns.in_order(main.join(audited_columns(cells.keys, audits, description)), columns.MAIN)
+    main = in_declared_order(main.join(audited_columns(cells.keys, audits, description)), main_columns.MAIN)
     quality = quality_table(map(Path, description.quality), description)
     pages = row_pages(main, description, most_rows)
     tables = _write_tables(out_dir / "tables", results, cells, description, main, quality, most_rows)
@@ -130,7 +131,7 @@ def _write_tables(
     printed = printed_table(page_rows(main, most_rows), description)
     note = " ".join(filter(None, [description.note, cut(main, most_rows)]))
     printing.write_csv(folder / "main.csv", main)
-    chosen = printed_table(main, description, description.table_columns or columns.LATEX)
+    chosen = printed_table(main, description, description.table_columns or main_columns.LATEX)
     shown = "".join(chosen.to_numpy().ravel())
     marks = [text for mark, text in _MARKS.items() if mark in shown]
     caption = " ".join(filter(None, [description.note, _CAPTION, *marks]))

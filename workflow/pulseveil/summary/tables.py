@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from pulseveil.core.randomness import Stream
 from pulseveil.core.tables import in_order, read_table
 from pulseveil.detectors import BASELINE, BEFORE_TRAINING, COMPARED, LITERATURE, LITERATURE_THREE, MODEL, Role
-from pulseveil.summary.columns import AUDIT_KEYS, AUDITED, POOR_F1
-from pulseveil.summary.columns import keys as keys_of
+from pulseveil.summary.column import keys_of
+from pulseveil.summary.columns import AUDIT_KEYS
 from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.differences import Pair, paired_differences, rule_pairs
 from pulseveil.summary.intervals import mean_intervals
+from pulseveil.summary.main_columns import AUDITED, POOR_F1
 from pulseveil.summary.published import published_values
 from pulseveil.summary.results import CELL, HEADLINES, NO_GENERATOR, Cells, Results
 from pulseveil.windows.signals import ALL_SIGNALS

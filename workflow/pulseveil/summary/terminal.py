@@ -16,8 +16,8 @@ from rich.text import Text
 from pulseveil.core.tables import as_numbers, levels, read_table
 from pulseveil.detectors import BASELINE, MODEL
 from pulseveil.privacy.statement import UNIT_NAMES
-from pulseveil.summary import columns, labels, printing
-from pulseveil.summary.columns import Column
+from pulseveil.summary import labels, main_columns, printing
+from pulseveil.summary.column import Column
 from pulseveil.summary.results import CELL, NO_GENERATOR
 from pulseveil.windows.signals import ALL_SIGNALS
 
@@ -26,7 +26,7 @@ _GAP = 2
 # Limits of intervals with two decimals: a row must fit into WIDTH.
 _LIMIT_DIGITS = 2
 # Left out in this order until a block fits; of two literature rules the one with three statistics stays.
-_DISPENSABLE = ("auroc", "f1", "published_accuracy", f"accuracy_minus_{BASELINE}", columns.VERDICTS[0])
+_DISPENSABLE = ("auroc", "f1", "published_accuracy", f"accuracy_minus_{BASELINE}", main_columns.VERDICTS[0])
 
 
 def terminal_summary(main: pd.DataFrame, files: Iterable[Path], note: str = "") -> RenderableType:
@@ -53,8 +53,8 @@ def _columns(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _shown(rows: pd.DataFrame) -> Iterator[str]:
     constant = _constant_axes(rows)
-    for key in columns.TERMINAL:
-        if key in constant or (key in columns.VERDICTS and not printing.is_private(rows)):
+    for key in main_columns.TERMINAL:
+        if key in constant or (key in main_columns.VERDICTS and not printing.is_private(rows)):
             continue
         if key == f"accuracy_minus_{BASELINE}" or printing.is_shown(rows, printing.MAIN[key]):
             yield key
@@ -69,7 +69,7 @@ def _constant_axes(rows: pd.DataFrame) -> dict[str, str]:
 
 def _texts(rows: pd.DataFrame, column: Column) -> pd.Series[str]:
     # A blank in place of the mark keeps right-aligned numbers in line.
-    if column.key in columns.VERDICTS:
+    if column.key in main_columns.VERDICTS:
         return printing.verdict_column(rows, column.key, _LIMIT_DIGITS, unmarked=" ")
     found = printing.texts(rows, column, _LIMIT_DIGITS, unmarked=" ")
     of_models = column.form == "axis" or column.key == "generator"
@@ -133,7 +133,7 @@ def _notes(rows: pd.DataFrame) -> list[str]:
             "shown: whether the row beats the rules that use no private data; few seeds: too few noise draws "
             "to say so. ε: of generator and detector together; audit ≥: what attacks found at least."
         )
-    if printing.decided_by_two(rows, columns.TERMINAL):
+    if printing.decided_by_two(rows, main_columns.TERMINAL):
         notes.append(f"{printing.TWO_PEOPLE} two people decide: without them the claim would be another.")
     return notes
 
