@@ -73,4 +73,6 @@ def test_the_page_has_a_row_per_cell_and_a_letter_per_reason():
     assert len({letter for letter, _ in listed}) == len(listed)
     # Scenario 1 has neither generators nor synthetic subjects, and one level of noise.
     head = page.split("### 1-LOSO_15real")[1].splitlines()[2]
-    assert head == "| detector | ε detector | published | ours [95 %] | difference | verdict | reasons |"
+    assert (
+        head == "| detector | ε detector | published | ours [95 %] | seeds | difference | verdict | reasons |"
+    )

@@ -12,6 +12,7 @@ from pulseveil.summary.description import StudyDescription
 from pulseveil.summary.published import (
     MATCH,
     TOLERANCE,
+    markdown,
     read_published,
     reproduction_page,
     reproduction_table,
@@ -106,6 +107,30 @@ def test_another_protocol_repeats_nothing():
     table, _ = compared({"accuracy": 0.8812}, protocol="sound")
     assert set(table["verdict"]) == {"not run", "not defined"}
     assert table["ours"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ((1, 1), "same subjects and 1 seed,"),
+        ((3, 3), "and 3 seeds,"),
+        ((3, 1), "and 1 to 3 seeds (column seeds)"),
+    ],
+)
+def test_pages_tell_the_seeds_of_each_value(tmp_path, numbers, words):
+    cells = [
+        {"accuracy": 0.88, "detector": detector, "n_seeds": number}
+        for detector, number in zip(("cnn", "transformer"), numbers, strict=True)
+    ]
+    # The study asks for more seeds than some cells have, as while it runs.
+    table, described = compared(*cells, seeds=3)
+    assert words in " ".join(reproduction_page(table, described).split())
+    table.to_csv(tmp_path / "reproduction.csv", index=False)
+    lines = markdown(tmp_path / "reproduction.csv").split("### ")[1].splitlines()
+    shown = [[cell.strip() for cell in line.split("|")] for line in lines if line.startswith("| ")]
+    column = shown[0].index("seeds")
+    # Cells that were not run have none.
+    assert [line[column] for line in shown[2:] if line[column]] == [str(number) for number in numbers]
 
 
 class Cells(HTMLParser):

@@ -131,7 +131,7 @@ PEOPLE = 15
 _OURS = ["accuracy", "accuracy_low", "accuracy_high", "n_seeds", "n_subjects", "poor_ratio"]
 _OURS_IS = "ours is "
 _AXES = ("generator", "detector", "epsilon_generator", "epsilon_detector", "subjects", "noise")
-_MARKDOWN = (*_AXES, "published", "ours", "difference", "verdict")
+_MARKDOWN = (*_AXES, "published", "ours", "seeds", "difference", "verdict")
 _CONSTANT = "the published value is the share of windows without stress: never answering 'stress' reaches it"
 _ONE_CLASS = "the published detectors were trained on windows without stress only, which ours cannot repeat"
 _GENERATOR = "the published generator was trained without noise: epsilon is not a guarantee; ours has noise"
@@ -220,11 +220,20 @@ def _page_title(key: str) -> str:
 def page_values(table: pd.DataFrame, description: StudyDescription) -> dict[str, Any]:
     """Values for the templates that show the reproduction table."""
     return {
-        "seeds": description.seeds,
+        "seeds": _seeds(table, description.seeds),
         "tolerance": TOLERANCE,
         "counts": table["verdict"].value_counts().to_dict(),
         "scenarios": [_scenario(str(name), rows) for name, rows in table.groupby("scenario", sort=True)],
     }
+
+
+def _seeds(table: pd.DataFrame, asked: int) -> str:
+    """Number of seeds behind the values of the table in words; `asked` if the study has none of the cells."""
+    numbers = table["seeds"].dropna()
+    least, most = (int(numbers.min()), int(numbers.max())) if len(numbers) else (asked, asked)
+    if least < most:
+        return f"{least} to {most} seeds (column seeds)"
+    return f"{most} {'seed' if most == 1 else 'seeds'}"
 
 
 def _scenario(name: str, rows: pd.DataFrame) -> dict[str, Any]:
@@ -293,8 +302,8 @@ def _printed(rows: pd.DataFrame) -> Iterable[dict[str, str]]:
             "noise": labels.level(row["noise"]),
             "published": labels.number(row["published"]) + (" =" if row["equals_majority"] == "yes" else ""),
             "ours": labels.with_interval(row["ours"], row["low"], row["high"]),
-            "seeds": "" if pd.isna(row["seeds"]) else str(row["seeds"]),
-            "people": "" if pd.isna(row["people"]) else str(row["people"]),
+            "seeds": _count(row["seeds"]),
+            "people": _count(row["people"]),
             "difference": labels.signed(row["difference"]),
             "poor_ratio": labels.number(row["poor_ratio"]),
             "published_poor_ratio": labels.number(row["published_poor_ratio"]),
@@ -302,6 +311,11 @@ def _printed(rows: pd.DataFrame) -> Iterable[dict[str, str]]:
             "reason": row["reason"],
         }
         yield {title: texts[key] for title, key in zip(titles, columns.REPRODUCTION_PAGE, strict=True)}
+
+
+def _count(number: Any) -> str:
+    """A count as text; empty for a missing one. A table read from a file holds counts as floats."""
+    return "" if pd.isna(number) else str(int(number))
 
 
 def _title(group: Literal["generators", "detectors"], kind: str) -> str:
