@@ -49,6 +49,16 @@ def test_the_page_tells_planned_and_used_hours():
     assert f"All trainings took {trained} hours of the clock" in page
 
 
+def test_the_page_tells_how_far_seeds_differ():
+    cells = pd.read_csv(FOLDER / "main.csv")
+    several = cells["published_accuracy"].notna() & (cells["n_seeds"] > 1)
+    spread = cells.loc[several, "accuracy_sd_seeds"]
+    median, most = (f"{value:.3f}".lstrip("0") for value in (spread.median(), spread.max()))
+    page = " ".join((FOLDER / "index.md").read_text().split())
+    assert f"the accuracy of {len(spread)} published cells has an SD of {median} in the median" in page
+    assert f"and of {most} at most" in page
+
+
 def test_every_published_cell_has_its_row_and_verdicts_follow_from_the_numbers():
     table = pd.read_csv(FOLDER / "reproduction.csv")
     assert len(table) == PUBLISHED_CELLS
