@@ -1,4 +1,4 @@
-"""A column of a table: key, title, unit, meaning and form, and what lists of columns are asked for."""
+"""A column of a table: key, title, unit, meaning and form; and what a list of columns gives: keys, titles, order."""
 
 from __future__ import annotations
 
