@@ -1,4 +1,4 @@
-"""A column of a table: key, title, unit, meaning and form; and what a list of columns gives: keys, titles, order."""
+"""A column of a table: key, title, unit, meaning and form; and keys, titles and order of several columns."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from pulseveil.summary.labels import evaluation as in_words
 # The published study calls a run poor up to this F1 over both outputs. The bar is low: a network that never
 # answers "stress" is above it.
 POOR_F1 = 0.3
-# Score tables are sorted by these keys in this order (`results`); other tables (`columns`) pick some by index.
+# Score tables are sorted by these keys in this order (`results`); tables of `columns` pick some by index.
 CELL = (
     Column("evaluation", "evaluation of the study", title="Evaluation", form="name"),
     Column(
