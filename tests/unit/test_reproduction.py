@@ -59,6 +59,102 @@ def test_the_page_tells_how_far_seeds_differ():
     assert f"and of {most} at most" in page
 
 
+def _table(heading):
+    """The table of the page below a heading: names of its columns, and its rows as lists of texts."""
+    page = (FOLDER / "index.md").read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    lines = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("|")]
+    title, _, *rows = ([cell.strip() for cell in line] for line in lines)
+    return title, rows
+
+
+def test_the_page_counts_verdicts():
+    title, rows = _table("Verdicts")
+    table = pd.read_csv(FOLDER / "reproduction.csv")
+    for scenario, cells, *counts in rows:
+        own = table if scenario == "all" else table[table["scenario"] == scenario]
+        assert (int(cells), [int(count) for count in counts]) == (
+            len(own),
+            [(own["verdict"] == verdict).sum() for verdict in title[2:]],
+        )
+    assert [row[0] for row in rows] == [*table["scenario"].unique(), "all"]
+
+
+def _share(value, sign=""):
+    return f"{value:{sign}.3f}".replace("0.", ".", 1)
+
+
+def _without_budget(table):
+    budgets = table[["epsilon_generator", "epsilon_detector"]]
+    return table[(budgets == np.inf).all(axis=1)]
+
+
+LEARNT_FROM = {
+    "real windows": ["real"],
+    "people": ["tstr", "tstr_15", "tstr_dgan"],
+    "real windows and people": ["augmented", "augmented_dgan"],
+}
+DETECTORS = {"CNN": "cnn", "logistic regression": "logistic", "random forest": "forest"}
+
+
+def test_the_page_tells_the_accuracies_without_a_budget():
+    cells = _without_budget(pd.read_csv(FOLDER / "main.csv"))
+    title, rows = _table("Without a budget")
+    assert title == ["learnt from", "CNN, published", *DETECTORS]
+    for learnt_from, published_accuracy, *values in rows:
+        found = re.fullmatch(r"(real windows(?: and )?)?(?:(\d+) (people) of (\w+))?", learnt_from)
+        kind, subjects, people, generator = found.groups(default="")
+        own = cells[
+            cells["evaluation"].isin(LEARNT_FROM[kind + people])
+            & (cells["generator"] == (generator.lower() or "none"))
+            & (cells["subjects"] == int(subjects or 0))
+        ]
+        ours = []
+        for detector in DETECTORS.values():
+            of_detector = own[own["detector"] == detector]
+            texts = {
+                f"{_share(row.accuracy)} [{_share(row.accuracy_low)}, {_share(row.accuracy_high)}]"
+                for row in of_detector.itertuples()
+            }
+            ours.append(" ".join(texts))
+        assert values == ours, learnt_from
+        of_cnn = own.loc[own["detector"] == "cnn", "published_accuracy"].dropna()
+        assert published_accuracy == ", ".join(map(_share, of_cnn.unique())), learnt_from
+
+
+def test_the_page_tells_what_synthetic_people_add_to_real_windows(computed):
+    table = _without_budget(pd.read_csv(computed / "tables" / "differences.csv"))
+    accuracy = table[table["metric"] == "accuracy"]
+    added = accuracy[(accuracy["against"] == "real") & accuracy["evaluation"].str.startswith("augmented")]
+    title, rows = _table("What synthetic people add to real windows")
+    assert title == ["added", *DETECTORS]
+    for people, *values in rows:
+        subjects, generator = re.fullmatch(r"(\d+) (?:people|person) of (\w+)", people).groups()
+        own = added[(added["generator"] == generator.lower()) & (added["subjects"] == int(subjects))]
+        assert values == [
+            " ".join(map(_difference, own[own["detector"] == name].itertuples()))
+            for name in DETECTORS.values()
+        ], people
+
+
+def _difference(row):
+    """A difference with its interval; a mark if two people decide whether the interval holds 0."""
+    limits = f"[{_share(row.low)}, {_share(row.high)}]"
+    mark = " ‡" if row.two_people == "yes" else ""
+    return f"{_share(row.difference, '+')} {limits}{mark}"
+
+
+def test_the_page_tells_whether_networks_beat_the_rule():
+    cells = _without_budget(pd.read_csv(FOLDER / "main.csv"))
+    networks = cells[cells["detector"].isin(["cnn", "cnn_lstm", "transformer"])]
+    # Cells of several scenarios are trained in the first one.
+    trained = networks[networks["evaluation"] == networks["trained_in"]]
+    lowest = trained["accuracy_minus_public_signs_low"]
+    page = " ".join((FOLDER / "index.md").read_text().split())
+    assert f"None of the {len(trained)} networks" in page
+    assert lowest.notna().all()
+    assert not (lowest > 0).any()
+
+
 def test_every_published_cell_has_its_row_and_verdicts_follow_from_the_numbers():
     table = pd.read_csv(FOLDER / "reproduction.csv")
     assert len(table) == PUBLISHED_CELLS
