@@ -83,6 +83,10 @@ def _share(value, sign=""):
     return f"{value:{sign}.3f}".replace("0.", ".", 1)
 
 
+def _with_limits(value, low, high, sign=""):
+    return f"{_share(value, sign)} [{_share(low)}, {_share(high)}]"
+
+
 def _without_budget(table):
     budgets = table[["epsilon_generator", "epsilon_detector"]]
     return table[(budgets == np.inf).all(axis=1)]
@@ -112,7 +116,7 @@ def test_the_page_tells_the_accuracies_without_a_budget():
         for detector in DETECTORS.values():
             of_detector = own[own["detector"] == detector]
             texts = {
-                f"{_share(row.accuracy)} [{_share(row.accuracy_low)}, {_share(row.accuracy_high)}]"
+                _with_limits(row.accuracy, row.accuracy_low, row.accuracy_high)
                 for row in of_detector.itertuples()
             }
             ours.append(" ".join(texts))
@@ -138,9 +142,8 @@ def test_the_page_tells_what_synthetic_people_add_to_real_windows(computed):
 
 def _difference(row):
     """A difference with its interval; a mark if two people decide whether the interval holds 0."""
-    limits = f"[{_share(row.low)}, {_share(row.high)}]"
     mark = " ‡" if row.two_people == "yes" else ""
-    return f"{_share(row.difference, '+')} {limits}{mark}"
+    return _with_limits(row.difference, row.low, row.high, sign="+") + mark
 
 
 def test_the_page_tells_whether_networks_beat_the_rule():
@@ -150,6 +153,10 @@ def test_the_page_tells_whether_networks_beat_the_rule():
     trained = networks[networks["evaluation"] == networks["trained_in"]]
     lowest = trained["accuracy_minus_public_signs_low"]
     page = " ".join((FOLDER / "index.md").read_text().split())
+    rules = cells[cells["evaluation"] == "real"].set_index("detector")
+    for rule in ("public_signs", "elapsed_time", "majority"):
+        values = rules.loc[rule, ["accuracy", "accuracy_low", "accuracy_high"]]
+        assert _with_limits(*values) in page
     assert f"None of the {len(trained)} networks" in page
     assert lowest.notna().all()
     assert not (lowest > 0).any()

@@ -182,7 +182,7 @@ def reproduction_page(table: pd.DataFrame, description: StudyDescription) -> str
 
 
 def markdown(path: Path) -> str:
-    """A table `tables/reproduction.csv` for the documentation: counts, then one table per scenario.
+    """A table `tables/reproduction.csv` for the documentation: one table per scenario.
 
     Axes on which all cells of a scenario are equal are left out. Letters stand for reasons, which are listed
     below all tables.
@@ -194,8 +194,7 @@ def markdown(path: Path) -> str:
     table = as_numbers(rows, ("epsilon_generator", "epsilon_detector", "noise"), path)
     table = table.fillna({"reason": "", "equals_majority": ""})
     letters: dict[str, str] = {}
-    counts = ", ".join(f"{count} {verdict}" for verdict, count in table["verdict"].value_counts().items())
-    parts = [f"Of {len(table)} published cells: {counts}."]
+    parts = []
     for name, own in table.groupby("scenario", sort=True):
         shown = pd.DataFrame(_printed(own))[list(map(_page_title, _MARKDOWN))]
         shown.insert(len(shown.columns), "reasons", [_letters(text, letters) for text in own["reason"]])
