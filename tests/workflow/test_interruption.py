@@ -69,7 +69,7 @@ def models(path):
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGUSR2])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2])
 def test_every_signal_that_asks_for_the_end_stores_the_state(command, tmp_path, number):
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -80,20 +80,25 @@ def test_every_signal_that_asks_for_the_end_stores_the_state(command, tmp_path, 
     said = process.stderr.read()
     assert process.wait(timeout=120) == 75, said
     assert "interrupted: stop requested: state stored after step" in said
+    assert not (tmp_path / "model.h5").exists()
     assert list((tmp_path / paths.run_store("told")).rglob("*.checkpoint.npz"))
 
 
-def test_ctrl_c_keeps_the_training_of_a_run(tmp_path):
+def test_a_run_that_ctrl_c_ends_goes_on_to_the_model_of_an_unbroken_training(command, tmp_path):
+    unbroken = tmp_path / "unbroken"
+    unbroken.mkdir()
+    (unbroken / "windows.h5").symlink_to(tmp_path / "windows.h5")
+    subprocess.run(command, cwd=unbroken, check=True, capture_output=True)
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(STUDY))
     model = paths.MODELS.format(
         study="told", cohort="simulated", generator="cgan", unit="subject", epsilon_generator="inf", seed=0
     )
-    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--cores", "1"]
-    command += [model, "--directory", str(tmp_path), "--configfile", str(tmp_path / "study.yaml")]
+    run = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--cores", "1"]
+    run += [model, "--directory", str(tmp_path), "--configfile", str(tmp_path / "study.yaml")]
 
     def start():
         return subprocess.Popen(
-            command,
+            run,
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -104,42 +109,20 @@ def test_ctrl_c_keeps_the_training_of_a_run(tmp_path):
     def logged():
         return "".join(log.read_text() for log in (tmp_path / "logs").rglob("train_generator/*.log"))
 
-    run = start()
-    while run.poll() is None and "cgan: step" not in logged():
+    process = start()
+    while process.poll() is None and "cgan: step" not in logged():
         time.sleep(0.1)
     # A terminal sends the signal to Snakemake, its shell and the training.
-    os.killpg(run.pid, signal.SIGINT)
-    said, _ = run.communicate(timeout=120)
-    assert run.returncode != 0
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode != 0
     assert "Traceback" not in said, said
     assert "interrupted: stop requested: state stored after step" in logged(), said
+    (stored,) = (tmp_path / paths.run_store("told")).rglob("*.checkpoint.npz")
     said, _ = start().communicate(timeout=300)
     assert "cgan: continue after step" in logged(), said
-    assert (tmp_path / model).exists()
-
-
-def test_a_job_that_is_told_to_end_goes_on_to_the_same_model(command, tmp_path):
-    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
-    for folder in (unbroken, broken):
-        folder.mkdir()
-        (folder / "windows.h5").symlink_to(tmp_path / "windows.h5")
-    subprocess.run(command, cwd=unbroken, check=True, capture_output=True)
-    process = subprocess.Popen(command, cwd=broken, stderr=subprocess.PIPE, text=True)
-    # The first line of progress comes with the first block of steps.
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "cgan: step" in line:
-            process.send_signal(signal.SIGTERM)
-            break
-    said = process.stderr.read()
-    assert process.wait(timeout=120) == 75, said
-    assert "interrupted: stop requested: state stored after step" in said
-    assert not (broken / "model.h5").exists()
-    (stored,) = (broken / paths.run_store("told")).rglob("*.checkpoint.npz")
-    again = subprocess.run(command, cwd=broken, check=True, capture_output=True, text=True)
-    assert "cgan: continue after step" in again.stderr
     assert not stored.exists()
-    first, second = models(unbroken / "model.h5"), models(broken / "model.h5")
+    first, second = models(unbroken / "model.h5"), models(tmp_path / model)
     assert first.keys() == second.keys()
     for name, value in first.items():
         np.testing.assert_array_equal(second[name], value)
