@@ -27,7 +27,7 @@ from pulseveil.study import costs
 from pulseveil.study.checks import make_plan
 from pulseveil.study.plan import Plan
 from pulseveil.study.reading import check_study
-from pulseveil.study.study import Pack
+from pulseveil.study.resources import Pack
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,7 +10,7 @@ from pulseveil.detectors.neural import CNN, CNNLSTM
 from pulseveil.study import costs
 from pulseveil.study.checks import make_plan
 from pulseveil.study.reading import check_study, read_study
-from pulseveil.study.study import Energy
+from pulseveil.study.resources import Energy
 from pulseveil.study.tasks import benchmark, tasks
 from pulseveil.windows.features import extract_features, spectrum_bins
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import groupby, product
+from functools import cached_property, partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,6 @@ from pulseveil.core import identity, registry
 from pulseveil.core.contracts import CHANNEL_SETS
 from pulseveil.core.errors import InputError
 from pulseveil.core.identity import number_label
-from pulseveil.detectors import MODEL
 from pulseveil.evaluation.protocols import (
     ALL,
     EvaluationProtocol,
@@ -30,8 +29,9 @@ from pulseveil.evaluation.protocols import (
 )
 from pulseveil.privacy.budget import Unit
 from pulseveil.study import persons
-from pulseveil.study.cells import NONE, Budgets, DetectorPack, GeneratorCell, GeneratorPack
+from pulseveil.study.cells import Budgets, DetectorPack, GeneratorCell, GeneratorPack
 from pulseveil.study.jobs import DetectorJob, GeneratorJob, Preparation
+from pulseveil.study.packs import all_budgets, blocks, detector_packs
 from pulseveil.study.sharing import SharedCells, Shares, share
 from pulseveil.study.study import Evaluation, Model, Study
 
@@ -56,8 +56,8 @@ class Plan:
 
     def generator_packs(self) -> tuple[GeneratorPack, ...]:
         """Packs of each generator of the study."""
-        blocks = _blocks(range(self.study.seeds), self.study.pack.generator_seeds)
-        return tuple(GeneratorPack(f"seeds_{i}", seeds) for i, seeds in enumerate(blocks))
+        seeds = blocks(range(self.study.seeds), self.study.pack.generator_seeds)
+        return tuple(GeneratorPack(f"seeds_{i}", block) for i, block in enumerate(seeds))
 
     def quality_packs(self) -> tuple[GeneratorPack, ...]:
         """Generator packs, reduced to the seeds whose quality is assessed; packs without any are left out."""
@@ -181,7 +181,8 @@ class Plan:
     def privacies(self, pack: DetectorPack, detector: str) -> tuple[Budgets, ...]:
         """Budgets of the cells of a detector that a pack trains; see `shared` for the others."""
         elsewhere = self._trained_in.get((pack.name, detector), {})
-        return tuple(budgets for budgets in self._privacies(pack, detector) if budgets not in elsewhere)
+        asked = all_budgets(self.study, pack, detector)
+        return tuple(budgets for budgets in asked if budgets not in elsewhere)
 
     @cached_property
     def _trained_in(self) -> Mapping[tuple[str, str], Mapping[Budgets, str]]:
@@ -189,29 +190,8 @@ class Plan:
 
     @cached_property
     def _shares(self) -> Shares:
-        return share([list(self._packs(e)) for e in self.study.evaluations], self._privacies)
-
-    def _privacies(self, pack: DetectorPack, detector: str) -> tuple[Budgets, ...]:
-        """Budgets of all cells of a detector in a pack; a cell without any has the study's first unit."""
-        # Without a budget the unit changes nothing: one unit for all trains such a cell once, not once per
-        # unit.
-        first = self.study.units[0]
-        if pack.timeline:
-            return (Budgets(first, np.inf, np.inf),)
-        evaluation, model = pack.evaluation, self.study.detector(detector)
-        units = _chosen(self.study.units, evaluation.units)
-        of_generator: tuple[float, ...] = (np.inf,)
-        if pack.train != "real":
-            generator = self.study.generator(pack.generators[0])
-            units, of_generator = _chosen(units, generator.units), self._epsilons_generator(evaluation)
-            of_generator = _chosen(of_generator, generator.epsilons)
-        default = self.study.epsilons if evaluation.train == "real" else (np.inf,)
-        of_detector = _chosen(evaluation.epsilon_detector or default, model.epsilons)
-        axes = product(_chosen(units, model.units), of_generator, of_detector)
-        found = [Budgets(*values) for values in axes]
-        if evaluation.epsilon_pairs == "equal":
-            found = [p for p in found if p.epsilon_generator == p.epsilon_detector]
-        return tuple(dict.fromkeys(p if p.is_private else p._replace(unit=first) for p in found))
+        packs = [list(detector_packs(self.study, evaluation)) for evaluation in self.study.evaluations]
+        return share(packs, partial(all_budgets, self.study))
 
     def generator_job(self, cell: GeneratorCell, seeds: tuple[int, ...]) -> GeneratorJob:
         """Job that trains a generator with some seeds for all folds of a cohort."""
@@ -325,49 +305,6 @@ class Plan:
     def _quality_seeds(self) -> int:
         return min(self.study.quality_seeds or self.study.seeds, self.study.seeds)
 
-    def _packs(self, evaluation: Evaluation) -> Iterator[DetectorPack]:
-        """Packs of all cells of an evaluation, still without numbers in their names."""
-        chosen = [self.study.detector(name) for name in evaluation.detectors or ()] or self.study.detectors
-        # Rules learn from real labels whatever trains the models: they need no generator, no synthetic
-        # subjects and no input noise, and one pack per block of seeds.
-        timeline = tuple(m.name for m in chosen if _kind("detectors", m).role != MODEL)
-        learning = tuple(m.name for m in chosen if m.name not in timeline)
-        sizes = self.study.pack
-        seeds = _blocks(range(self.study.seeds), sizes.detector_seeds)
-        if timeline:
-            for block in seeds:
-                name = f"{evaluation.name}_timeline"
-                yield DetectorPack(name, evaluation, timeline, (NONE,), (0,), (0.0,), block, True)
-        if learning:
-            synthetic = evaluation.train != "real"
-            generators = self._generator_groups(evaluation) if synthetic else [(NONE,)]
-            subjects = evaluation.synthetic_subjects if synthetic else (0,)
-            blocks = product(
-                generators,
-                seeds,
-                _blocks(subjects, sizes.subjects),
-                _blocks(evaluation.input_noise, sizes.noise),
-                _blocks(evaluation.signals, 1),
-            )
-            for group, block, numbers, noise, signals in blocks:
-                name = evaluation.name
-                yield DetectorPack(name, evaluation, learning, group, numbers, noise, block, False, signals)
-
-    def _generators(self, evaluation: Evaluation) -> tuple[str, ...]:
-        return evaluation.generators or tuple(m.name for m in self.study.generators)
-
-    def _generator_groups(self, evaluation: Evaluation) -> list[tuple[str, ...]]:
-        """Generators of an evaluation in groups with the same units and epsilons."""
-        # All generators of a pack have the same budgets, because the files of a job name one pair of
-        # epsilons.
-        models = [self.study.generator(name) for name in self._generators(evaluation)]
-        filters = {m.name: str((m.units, m.epsilons)) for m in models}
-        ordered = sorted(filters, key=lambda name: list(filters.values()).index(filters[name]))
-        return [tuple(names) for _, names in groupby(ordered, key=filters.__getitem__)]
-
-    def _epsilons_generator(self, evaluation: Evaluation) -> tuple[float, ...]:
-        return evaluation.epsilon_generator or self.study.epsilons
-
     def _job(
         self, seeds: tuple[int, ...], unit: Unit, epsilon_generator: float, stride_s: int
     ) -> dict[str, Any]:
@@ -423,12 +360,3 @@ def errors_of(evaluation: Evaluation) -> Iterator[None]:
         raise InputError(
             f"evaluation {evaluation.name}, cohort {evaluation.cohort}: test {evaluation.test}: {error}"
         ) from None
-
-
-def _chosen(values: tuple[Any, ...], wanted: tuple[Any, ...] | None) -> tuple[Any, ...]:
-    return values if wanted is None else tuple(value for value in values if value in wanted)
-
-
-def _blocks(values: Any, size: int) -> list[tuple[Any, ...]]:
-    items = tuple(values)
-    return [items[i : i + size] for i in range(0, len(items), size)]

@@ -8,17 +8,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from pulseveil.core import registry
-from pulseveil.study.study import (
-    Audit,
-    Energy,
-    Evaluation,
-    Model,
-    Pack,
-    PublicConstants,
-    Resources,
-    Strides,
-    Study,
-)
+from pulseveil.study.resources import Energy, Pack, Resources
+from pulseveil.study.study import Audit, Evaluation, Model, PublicConstants, Strides, Study
 
 # Required fields that a study file may omit: their default follows from `protocol` or from the name.
 _DERIVED = {"Study": {"channels", "scaling", "generator_shared"}, "Model": {"kind", "settings"}}
