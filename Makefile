@@ -62,8 +62,7 @@ docs: $(INSTALLED) ## the documentation as a site, without network: build/docs/i
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 # All tests of a file run in one process, because they share fixtures. Tests on a cluster mostly wait: several clusters
-# run in parallel. Two processes of other tests left a tenth of two cores idle; three took 15 % less time on those of
-# tests/unit/runs.
+# run in parallel. Two processes of other tests left a tenth of two cores idle; three took 15 % less time on 154 of them.
 WORKERS ?= 3
 CLUSTERS ?= 4
 define RUN_TESTS
